@@ -1,0 +1,1 @@
+"""How a question is asked, where the answer stands, and whether it is right. Knows no model, tokenizer or task."""

@@ -1,0 +1,58 @@
+"""What can go wrong, as the user sees it.
+
+    OrchError                 one line to the user, never a traceback; exit 1
+    |-- InputError            bad input, nothing was written; exit 2
+    |   |-- RecipeError       the recipe or an override
+    |   |-- DataError         a data file or a split
+    |   |-- ModelError        a model name or folder
+    |   `-- TrackingError     the MLflow store cannot be reached or written
+    |-- StageError            a stage failed while it ran; exit 1
+    `-- Interrupted           Ctrl-C or SIGTERM; exit 130
+
+An error carries one or more problems; each is one line that says what, where, why and how to mend.
+"""
+
+
+class OrchError(Exception):
+    """Base of every error that is meant for the user."""
+
+    exit_code = 1
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems: tuple[str, ...] = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class InputError(OrchError):
+    """Something the user gave cannot be used; nothing was started or written."""
+
+    exit_code = 2
+
+
+class RecipeError(InputError):
+    """The recipe, or an override on the command line, is not valid."""
+
+
+class DataError(InputError):
+    """A data file or a split cannot be used."""
+
+
+class ModelError(InputError):
+    """A model name, folder or Hub id cannot be used."""
+
+
+class TrackingError(InputError):
+    """The MLflow store cannot be reached or written."""
+
+
+class StageError(OrchError):
+    """A stage failed while it ran."""
+
+
+class Interrupted(OrchError):
+    """The user stopped the run."""
+
+    exit_code = 130

@@ -1,0 +1,72 @@
+"""What a job tells of its progress while it runs: JSON lines in its work folder, written by workers, read by the driver.
+
+A file, not a message: it outlives both processes, so the curve of a run that was killed is whole when it goes on.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NAME = "journal.jsonl"
+
+
+class Journal:
+    """The writing side. `start` drops what was written after the step that training goes on from."""
+
+    def __init__(self, work: Path) -> None:
+        self.path = work / NAME
+        self._shown = 0.0
+
+    def start(self, step: int) -> None:
+        """Keep the records up to `step`, forget the rest."""
+        kept = [r for r in read(self.path) if r.get("step", 0) <= step]
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        os.replace(temporary, self.path)
+
+    def progress(self, step: int, total: int) -> None:
+        """`step` of `total` are done; written at most four times a second."""
+        now = time.monotonic()
+        if now - self._shown >= 0.25 or step == total:
+            self._shown = now
+            self._append({"step": step, "total": total})
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """One point of each curve."""
+        self._append({"step": step, "metrics": values, "time": int(time.time() * 1000)})
+
+    def _append(self, record: dict[str, Any]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All whole records; a last line that a crash cut short is left out."""
+    return list(Tail(path).new()) if path.exists() else []
+
+
+@dataclass
+class Tail:
+    """The reading side: the records that came since the last look."""
+
+    path: Path
+    _offset: int = field(default=0, repr=False)
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Records not seen before; all of them again where the file was rewritten shorter."""
+        try:
+            with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        for line in data[:end].splitlines():
+            yield json.loads(line)

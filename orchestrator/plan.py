@@ -1,0 +1,110 @@
+"""Recipe -> Plan: the stages in order, each with a key that hashes all that decides its output.
+
+Knows neither Ray nor MLflow nor torch: it says what would run, not how.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.base_model import BaseModelRef, resolve_model
+from orchestrator.recipe import BASE, Recipe, references
+from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec
+
+VERSIONS = {"sft": 1, "sample": 1, "select": 1, "grpo": 1, "evaluate": 1}
+"""Raise a verb's number when the same settings make another output: stages made before are then made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a plan."""
+
+    name: str
+    verb: str
+    spec: StageSpec
+    key: str
+    """32 hex digits."""
+    inputs: tuple[str, ...]
+    """Names of the stages whose output this one reads."""
+    model: str | None
+    """The model that the stage makes, or evaluates, or samples from."""
+    cached: str | None = None
+    """The MLflow run that holds this stage's output already."""
+
+    @property
+    def run_name(self) -> str:
+        """The MLflow run a stage writes to: an evaluation goes into the run of the model it evaluates."""
+        return self.model if self.verb == "evaluate" and self.model else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The compiled recipe."""
+
+    recipe: Recipe
+    base: BaseModelRef
+    stages: tuple[Stage, ...]
+
+    @property
+    def key(self) -> str:
+        """Identifies the whole plan: every stage's key under its name."""
+        return _digest({stage.name: stage.key for stage in self.stages})
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def with_cached(self, runs: Mapping[str, str]) -> "Plan":
+        """The same plan, knowing which keys are made already: `runs` maps a key to a run id."""
+        return replace(self, stages=tuple(replace(s, cached=runs.get(s.key)) for s in self.stages))
+
+
+def compile_plan(recipe: Recipe) -> Plan:
+    """Check the recipe's data and model, and give each stage its key.
+
+    Raises:
+        DataError: a split that cannot be read or used.
+        ModelError: a base model that cannot be found.
+    """
+    base = resolve_model(recipe.model)
+    recipe.task.check()
+    keys: dict[str, str] = {BASE: _digest({"base": base.digest})}
+    stages = []
+    for name, spec in recipe.stages.items():
+        verb = str(getattr(spec, "type"))
+        payload = {"verb": verb, "version": VERSIONS[verb], "settings": spec.settings(), **_inputs(recipe, spec, keys)}
+        keys[name] = _digest(payload)
+        inputs = tuple(dict.fromkeys(wanted for _, wanted, _ in references(spec)))
+        model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
+        stages.append(Stage(name, verb, spec, keys[name], inputs, model))
+    for model in recipe.models():
+        spec = recipe.evaluate
+        payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(),
+                   **_inputs(recipe, spec, keys, model)}  # fmt: skip
+        inputs = () if model == BASE else (model,)
+        stages.append(Stage(f"evaluate.{model}", "evaluate", spec, _digest(payload), inputs, model))
+    return Plan(recipe, base, tuple(stages))
+
+
+def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | None = None) -> dict[str, Any]:
+    """What a stage reads, as keys and fingerprints."""
+    task = recipe.task
+    if isinstance(spec, SelectSpec):
+        return {"from": keys[spec.source]}
+    found: dict[str, Any] = {"model": keys[model or getattr(spec, "model")], "format": task.format.fingerprint()}
+    if isinstance(spec, SftSpec):
+        found["data"] = [task.fingerprint("demonstrations") if d == "demonstrations" else keys[d] for d in spec.data]
+        found["seed"] = recipe.seed
+    elif isinstance(spec, SampleSpec | GrpoSpec):
+        found |= {"prompts": task.fingerprint(spec.prompts), "judging": task.judging(), "seed": recipe.seed}
+    elif isinstance(spec, EvaluateSpec):
+        found |= {"questions": task.fingerprint(spec.on), "judging": task.judging()}
+    return found
+
+
+def _digest(payload: Any) -> str:
+    """sha256 of canonical JSON; TypeError on anything that JSON cannot hold, never a guess."""
+    text = json.dumps(payload, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,278 @@
+"""The recipe: one YAML file, validated whole, every problem reported at once.
+
+Knows the schemas and nothing of how they are carried out: neither torch, ray, trl nor mlflow is imported here.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from orchestrator.errors import DataError, RecipeError
+from orchestrator.schema_errors import Loc, unknown, validate
+from orchestrator.stage_specs import NAME, STAGE_SPECS, EvaluateSpec, SelectSpec, SftSpec, Spec, StageSpec
+from orchestrator.tasks import TASKS, Task
+from orchestrator.yaml_source import parse, parse_value
+
+BASE = "base"
+"""The name of the model that a recipe starts from."""
+RESERVED = (BASE, "demonstrations", "train", "test", "evaluate")
+
+
+class ModelSpec(Spec):
+    """The model that training starts from."""
+
+    name: str = Field(min_length=1)
+    """`tiny` (ships with orch), a folder, or a Hub id such as Qwen/Qwen2.5-0.5B-Instruct."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Only for models whose code you have read."""
+
+
+class Head(Spec):
+    """What a recipe says of itself."""
+
+    name: str = Field(min_length=1, max_length=200)
+    """The MLflow experiment."""
+    seed: int = 0
+    """Seed of training and sampling; the questions have their own, `task.seed`."""
+    storage: Path | None = None
+    """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
+
+
+class Recipe(Head):
+    """A validated experiment."""
+
+    task: Task
+    model: ModelSpec
+    stages: dict[str, StageSpec]
+    evaluate: EvaluateSpec
+    source: str = Field(exclude=True)
+    """Where it was read."""
+
+    def models(self) -> list[str]:
+        """The models this recipe evaluates, in order."""
+        if self.evaluate.models is not None:
+            return list(self.evaluate.models)
+        return [BASE, *(name for name, spec in self.stages.items() if spec.MAKES_MODEL)]
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default written out, as plain data; loads as a recipe again."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True, serialize_as_any=True)
+        data["evaluate"]["models"] = self.models()
+        return data
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and validate a recipe with `key=value` overrides applied.
+
+    Raises:
+        RecipeError: with every problem of the file and of the overrides.
+        DataError: where the task's own settings cannot be used.
+    """
+    source = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(f"{source}: no such recipe; the shipped ones are in recipes/") from None
+    except IsADirectoryError:
+        raise RecipeError(f"{source}: is a folder; name a recipe, a .yaml file") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{source}: is not a text file") from None
+    except OSError as error:
+        raise RecipeError(f"{source}: cannot be read: {error.strerror}") from None
+    data, lines = parse(text, source)
+    if not isinstance(data, dict):
+        raise RecipeError(f"{source}: must be a block of keys (name, task, model, stages, evaluate)")
+    overridden = [_override(data, item) for item in overrides]
+    return _build(data, source, lines, overridden)
+
+
+def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
+    dotted, equals, value = item.partition("=")
+    keys = tuple(dotted.strip().split("."))
+    if not equals or not all(keys):
+        raise RecipeError(f"override {item!r}: must read key=value, such as stages.rft.learning_rate=1e-4")
+    block: Any = data
+    for key in keys[:-1]:
+        if block.get(key) is None:
+            block[key] = {}
+        block = block[key]
+        if not isinstance(block, dict):
+            raise RecipeError(f"override {item!r}: {key!r} is a single value, it has no {keys[-1]!r} inside")
+    block[keys[-1]] = parse_value(value, f"override {item!r}")
+    return keys
+
+
+def _build(
+    data: dict[str, Any], source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]]
+) -> Recipe:
+    problems: list[tuple[Loc, str]] = []
+    for key in data:
+        if key not in Recipe.model_fields or key == "source":
+            problems.append(((key,), unknown("key", str(key), [k for k in Recipe.model_fields if k != "source"])))
+    task = _task(data.get("task"), problems)
+    model = validate(ModelSpec, data.get("model"), ("model",), problems) if "model" in data else None
+    stages = _stages(data.get("stages"), problems)
+    evaluate = validate(EvaluateSpec, data.get("evaluate") or {}, ("evaluate",), problems)
+    head = validate(Head, {key: data[key] for key in Head.model_fields if key in data}, (), problems)
+    _check_references(stages, evaluate or EvaluateSpec(), problems)
+    problems += [((key,), "is missing") for key in ("task", "model", "stages") if key not in data]
+    if problems:
+        raise RecipeError(*(_line(source, lines, overridden, loc, text) for loc, text in problems))
+    assert head is not None
+    parts = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
+    return Recipe.model_construct(**head.model_dump(), **parts)
+
+
+def _line(source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]], loc: Loc,
+          text: str) -> str:  # fmt: skip
+    path = tuple(str(part) for part in loc)
+    dotted = ".".join(path)
+    if any(path[: len(keys)] == keys for keys in overridden):
+        return f"override {dotted}: {text}"
+    while path and path not in lines:
+        path = path[:-1]
+    where = f"{source}:{lines[path]}" if path else source
+    return f"{where}: {dotted}: {text}"
+
+
+def _task(data: Any, problems: list[tuple[Loc, str]]) -> Task | None:
+    if data is None:
+        return None
+    if isinstance(data, str):
+        data = {"type": data}
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        problems.append((("task", "type"), f"is missing (choices: {', '.join(TASKS)}, or my_task.py:MyTask)"))
+        return None
+    name = data["type"]
+    if ".py:" in name:
+        try:
+            cls = _own_task(name)
+        except DataError as error:
+            problems.append((("task", "type"), str(error)))
+            return None
+    elif name in TASKS:
+        cls = TASKS[name]
+    else:
+        problems.append((("task", "type"), unknown("task", name, [*TASKS, "my_task.py:MyTask"])))
+        return None
+    return validate(cls, data, ("task",), problems)
+
+
+def _own_task(name: str) -> type[Task]:
+    """The class that `my_task.py:MyTask` names. It is the user's own code, and it is run."""
+    file, _, attribute = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise DataError(f"{file}: no such file (relative to {Path.cwd()})")
+    module_name = f"orch_task_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's file: whatever it raises is theirs to mend
+        raise DataError(f"{file}: cannot be imported: {type(error).__name__}: {error}") from error
+    cls = getattr(module, attribute, None)
+    if not (isinstance(cls, type) and issubclass(cls, Task)):
+        raise DataError(f"{file}: has no class {attribute!r} that is a subclass of orchestrator.Task")
+    return cls
+
+
+def _stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, StageSpec]:
+    stages: dict[str, StageSpec] = {}
+    if data is None:
+        return stages
+    if not isinstance(data, dict) or not data:
+        problems.append((("stages",), "must be a block of stages, each with a name and a type"))
+        return stages
+    for name, block in data.items():
+        stages[str(name)] = _BROKEN
+        path: Loc = ("stages", name)
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            problems.append((path, "a stage's name is lower-case letters, digits, - and _, at most 40"))
+        elif name in RESERVED:
+            problems.append((path, f"{name!r} means something else in a recipe; choose another name"))
+        if not isinstance(block, dict):
+            problems.append((path, "must be a block of keys with a type"))
+        elif not isinstance(block.get("type"), str):
+            problems.append(((*path, "type"), f"is missing (choices: {', '.join(STAGE_SPECS)})"))
+        elif block["type"] not in STAGE_SPECS:
+            problems.append(((*path, "type"), unknown("stage type", block["type"], STAGE_SPECS)))
+        elif (spec := validate(STAGE_SPECS[block["type"]], block, path, problems)) is not None:
+            stages[str(name)] = spec
+    return stages
+
+
+_BROKEN = StageSpec()
+"""Stands for a stage that is wrong itself, so that no stage that uses it is called wrong too."""
+
+
+def _check_references(
+    stages: dict[str, StageSpec], evaluate: EvaluateSpec, problems: list[tuple[Loc, str]]
+) -> None:
+    order = list(stages)
+    for index, (name, spec) in enumerate(stages.items()):
+        for field, wanted, kind in references(spec):
+            path: Loc = ("stages", name, field)
+            if wanted in order[:index]:
+                fits = stages[wanted] is _BROKEN or _fits(stages[wanted], kind)
+                if not fits:
+                    problems.append((path, f"{wanted!r} is a {_verb(stages[wanted])} stage, not {kind}"))
+            elif wanted == name or (wanted in order and _reaches(stages, wanted, name)):
+                problems.append((path, f"{wanted!r} and {name!r} wait for each other: a stage cannot use its own "
+                                       "output"))  # fmt: skip
+            elif wanted in order:
+                problems.append((path, f"stage {wanted!r} stands later in the recipe; move it above {name!r}"))
+            else:
+                problems.append((path, unknown("stage", wanted, [*_extra(kind), *order[:index]])))
+    for position, model in enumerate(evaluate.models or ()):
+        if model != BASE and (model not in stages or not (stages[model].MAKES_MODEL or stages[model] is _BROKEN)):
+            choices = [BASE, *(n for n, s in stages.items() if s.MAKES_MODEL)]
+            problems.append((("evaluate", "models", position), unknown("model", model, choices)))
+
+
+def references(spec: StageSpec) -> list[tuple[str, str, str]]:
+    """The stages that a stage uses: (field, stage, what it must be)."""
+    found = []
+    model = getattr(spec, "model", BASE)
+    if model != BASE:
+        found.append(("model", model, "one that makes a model"))
+    if isinstance(spec, SftSpec):
+        found += [("data", name, "a select stage") for name in spec.data if name != "demonstrations"]
+    if isinstance(spec, SelectSpec):
+        found.append(("from", spec.source, "a sample stage"))
+    return found
+
+
+def _extra(kind: str) -> list[str]:
+    return {"one that makes a model": [BASE], "a select stage": ["demonstrations"]}.get(kind, [])
+
+
+def _fits(spec: StageSpec, kind: str) -> bool:
+    if kind == "one that makes a model":
+        return spec.MAKES_MODEL
+    return _verb(spec) == {"a select stage": "select", "a sample stage": "sample"}[kind]
+
+
+def _verb(spec: StageSpec) -> str:
+    return str(getattr(spec, "type", "?"))
+
+
+def _reaches(stages: dict[str, StageSpec], start: str, goal: str) -> bool:
+    """Does `start` use `goal`, directly or through others?"""
+    seen, queue = set(), [start]
+    while queue:
+        name = queue.pop()
+        if name == goal:
+            return True
+        if name not in seen and name in stages:
+            seen.add(name)
+            queue += [wanted for _, wanted, _ in references(stages[name])]
+    return False

@@ -1,0 +1,80 @@
+"""What a run tells: the state of each stage while it runs, and the models side by side when it is done."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from orchestrator.plan import Stage
+
+State = Literal["waiting", "running", "done", "cached", "failed", "skipped", "stopped"]
+
+
+@dataclass
+class StageState:
+    """One row of the live table."""
+
+    stage: Stage
+    state: State = "waiting"
+    done: int = 0
+    total: int = 0
+    started: float | None = None
+    """Seconds on the monotonic clock."""
+    seconds: float = 0.0
+    """From the first job's start to the end; 0 where the stage was reused."""
+    figure: str = ""
+    run_id: str | None = None
+    error: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """This stage in `--json`."""
+        return {
+            "name": self.stage.name,
+            "verb": self.stage.verb,
+            "key": self.stage.key,
+            "state": self.state,
+            "cached": self.state == "cached",
+            "seconds": round(self.seconds, 3),
+            "run_id": self.run_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """One model's figures on the evaluated questions."""
+
+    model: str
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    answer_rate: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A model against a baseline on the same questions."""
+
+    model: str
+    baseline: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    """Exact McNemar."""
+    wins: int
+    losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What `orch run` ends with."""
+
+    run_id: str
+    experiment: str
+    models: tuple[ModelResult, ...]
+    stages: tuple[dict[str, Any], ...]
+    differences: tuple[Difference, ...] = ()
+    errors: tuple[str, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for `--json`."""
+        return asdict(self)

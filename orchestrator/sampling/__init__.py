@@ -1,0 +1,1 @@
+"""Draw completions from a model: engines, and the shards that Ray runs them in."""

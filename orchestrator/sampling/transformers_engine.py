@@ -1,0 +1,84 @@
+"""Generation with transformers: one wide, left-padded `generate` per batch, each row with random numbers of its own."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from orchestrator.model_loading import load_for_generation, load_tokenizer
+from orchestrator.model_ref import ModelRef
+from orchestrator.sampling.engine import Decoding, Generated, Request
+
+
+class TransformersEngine:
+    """A model held in this process."""
+
+    def __init__(self, ref: ModelRef) -> None:
+        self.tokenizer = load_tokenizer(ref.base)
+        self.model = load_for_generation(ref)
+        self.stops = stop_ids(self.tokenizer, self.model)
+
+    @torch.inference_mode()
+    def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
+        """Complete every request, in order."""
+        pad = self.tokenizer.pad_token_id
+        width = max(len(r.prompt) for r in requests)
+        device = self.model.device
+        input_ids = torch.tensor([[pad] * (width - len(r.prompt)) + list(r.prompt) for r in requests], device=device)
+        mask = torch.tensor([[0] * (width - len(r.prompt)) + [1] * len(r.prompt) for r in requests], device=device)
+        processors = LogitsProcessorList()
+        if decoding.temperature > 0:
+            processors.append(RowSampler([r.seed for r in requests], decoding, width))
+        config = GenerationConfig(
+            max_new_tokens=decoding.max_tokens, do_sample=False, pad_token_id=pad, eos_token_id=self.stops
+        )
+        output = self.model.generate(
+            input_ids=input_ids, attention_mask=mask, generation_config=config, logits_processor=processors
+        )
+        return [self._cut(row) for row in output[:, width:].tolist()]
+
+    def _cut(self, ids: list[int]) -> Generated:
+        for index, token in enumerate(ids):
+            if token in self.stops:
+                return Generated(tuple(ids[:index]), "stop")
+        return Generated(tuple(ids), "length")
+
+
+def stop_ids(tokenizer: Any, model: Any) -> list[int]:
+    """The tokens that end a completion: the tokenizer's end of text and those the model's own settings name."""
+    more = model.generation_config.eos_token_id
+    named = more if isinstance(more, list) else [] if more is None else [more]
+    return sorted({tokenizer.eos_token_id, *named})
+
+
+class RowSampler(LogitsProcessor):
+    """Sample each row by inverse CDF from a random stream of the row's own.
+
+    Token t of a row is drawn with the t-th uniform number of a Philox generator keyed by the row's seed, so a draw does
+    not depend on its neighbours in the batch, on the batch's size or on which worker has it. Every token but the drawn
+    one is then ruled out, and `generate` runs greedily.
+    """
+
+    def __init__(self, seeds: list[int], decoding: Decoding, prompt_width: int) -> None:
+        rows = [np.random.Generator(np.random.Philox(key=seed)).random(decoding.max_tokens) for seed in seeds]
+        self.uniforms = torch.from_numpy(np.stack(rows))
+        self.decoding = decoding
+        self.prompt_width = prompt_width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores, shape (rows, vocabulary), with all but one token per row at minus infinity."""
+        step = input_ids.shape[1] - self.prompt_width
+        uniform = self.uniforms[:, step].to(scores.device, torch.float32).unsqueeze(1)
+        probabilities = torch.softmax(scores.float() / self.decoding.temperature, dim=-1)
+        if self.decoding.top_p < 1:
+            ordered, order = probabilities.sort(dim=-1, descending=True)
+            before = ordered.cumsum(dim=-1) - ordered  # a token stays while those above it hold less than top_p
+            probabilities = torch.zeros_like(probabilities).scatter(
+                1, order, ordered.masked_fill(before >= self.decoding.top_p, 0.0)
+            )
+        cumulative = probabilities.cumsum(dim=-1)
+        target = uniform * cumulative[:, -1:]
+        # the first token whose cumulative probability exceeds the target; never one of probability zero
+        drawn = torch.searchsorted(cumulative, target, right=True).clamp(max=scores.shape[1] - 1)
+        return torch.full_like(scores, float("-inf")).scatter(1, drawn, 0.0)

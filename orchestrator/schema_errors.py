@@ -1,0 +1,77 @@
+"""Turn pydantic's errors into lines a person can act on: where, what, the choices, the closest match."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+Loc = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], data: object, path: Loc, problems: list[tuple[Loc, str]]) -> M | None:
+    """`data` as a `model`, or None after adding each problem as (path, sentence)."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for item in error.errors():
+            loc = tuple(item["loc"])
+            problems.append(((*path, *loc), _sentence(model, loc, dict(item))))
+        return None
+
+
+def unknown(what: str, name: str, choices: Iterable[str]) -> str:
+    """`unknown key 'modle'; did you mean 'model'? (choices: ...)`."""
+    names = list(choices)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"unknown {what} {name!r}{hint} (choices: {', '.join(names) or 'none'})"
+
+
+def _sentence(model: type[BaseModel], loc: Loc, item: dict[str, Any]) -> str:
+    kind, value = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        owner = _owner(model, loc[:-1])
+        return unknown("key", str(loc[-1]), _keys(owner) if owner else [])
+    if kind == "missing":
+        return "is missing"
+    if kind in ("value_error", "assertion_error"):
+        return str(item["ctx"]["error"])
+    if kind in ("literal_error", "enum"):
+        choices = [c.strip().strip("'") for c in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return unknown("value", str(value), choices)
+    if kind == "union_tag_invalid":
+        choices = [c.strip().strip("'") for c in item["ctx"]["expected_tags"].split(",")]
+        return unknown("type", str(item["ctx"]["tag"]), choices)
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"must be a block of keys, not {_shown(value)}"
+    return f"{item['msg'][:1].lower()}{item['msg'][1:]}, got {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _owner(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
+    """The model that a location inside `model` belongs to."""
+    for part in loc:
+        by_name = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part not in by_name:
+            continue  # the tag of a union, or the index of a list
+        found = _models_in(by_name[str(part)].annotation)
+        if not found:
+            return None
+        model = found[0]
+    return model
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for arg in get_args(annotation) for model in _models_in(arg)]

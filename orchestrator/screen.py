@@ -1,0 +1,158 @@
+"""What a person sees: one live table while a run is going on, plain lines without a terminal, the comparison at the end."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.plan import Plan
+from orchestrator.results import RunResult, StageState
+
+_STYLE = {
+    "waiting": "dim", "running": "bold cyan", "done": "green", "cached": "blue", "failed": "bold red", "skipped": "yellow",
+    "stopped": "yellow",
+}  # fmt: skip
+_MARK = {
+    "waiting": "·", "running": "▶", "done": "✓", "cached": "=", "failed": "✗", "skipped": "-", "stopped": "-",
+}  # fmt: skip
+
+
+class RunScreen:
+    """Shows the states of a run's stages as they change."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live: Live | None = None
+        self._states: list[StageState] = []
+        self._told: dict[str, str] = {}
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Live for the time of a run; on a terminal only."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._table, console=self.console, refresh_per_second=4) as self._live:
+            yield
+            self._live.refresh()
+
+    def __call__(self, states: list[StageState]) -> None:
+        """Take in what has changed."""
+        self._states = states
+        if self._live is None:
+            for state in states:
+                self._tell(state)
+
+    def _tell(self, state: StageState) -> None:
+        """One line when a stage changes state, and one for every further quarter of a long one."""
+        name = state.stage.name
+        quarter = 4 * state.done // state.total if state.state == "running" and state.total > 1 else 0
+        mark = f"{state.state} {quarter}"
+        if state.state == "waiting" or self._told.get(name) == mark or (state.state == "running" and quarter == 4):
+            return
+        self._told[name] = mark
+        progress = f" {100 * state.done // state.total}%" if quarter else ""
+        took = f" in {_clock(state.seconds)}" if state.state == "done" else ""
+        figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
+        self.console.print(f"{name:<18} {state.state}{progress}{took}{figure}", markup=False, highlight=False)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("stage", no_wrap=True)
+        table.add_column("state", no_wrap=True, min_width=9)
+        table.add_column("progress", no_wrap=True, min_width=18)
+        table.add_column("time", justify="right", no_wrap=True, min_width=6)
+        table.add_column("", overflow="ellipsis", no_wrap=True)
+        for state in self._states:
+            style = _STYLE[state.state]
+            table.add_row(
+                Text(state.stage.name),
+                Text(f"{_MARK[state.state]} {state.state}", style=style),
+                _progress(state),
+                _time(state),
+                Text(state.figure, style="red" if state.state == "failed" else ""),
+            )
+        return table
+
+
+def _progress(state: StageState) -> ProgressBar | Text:
+    if state.state != "running":
+        return Text("")
+    if state.total <= 1:
+        return Text("starting" if not state.done else "", style="dim")
+    return ProgressBar(total=state.total, completed=state.done, width=18)
+
+
+def _time(state: StageState) -> Text:
+    if state.state == "running" and state.started is not None:
+        return Text(_clock(time.monotonic() - state.started))
+    return Text(_clock(state.seconds) if state.seconds else "", style="dim")
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def show_result(console: Console, result: RunResult, seconds: float) -> None:
+    """The comparison, and where to look next."""
+    if result.models:
+        console.print()
+        console.print(_comparison(result))
+    for error in result.errors:
+        console.print(Text(error, style="bold red"))
+    cached = sum(s["cached"] for s in result.stages)
+    done = sum(s["state"] == "done" for s in result.stages)
+    console.print()
+    reused = f"{cached} of {len(result.stages)} stages reused, " if cached else ""
+    console.print(f"[bold]{escape(result.experiment)}[/]: {reused}{done} run, {_clock(seconds)} in all")
+    console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
+    console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
+
+
+def _comparison(result: RunResult) -> Group:
+    against = {d.model: d for d in result.differences}
+    name = result.differences[0].baseline if result.differences else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("model", "accuracy", "answer rate", f"against {name}", "p", "seconds"):
+        table.add_column(title, justify="left" if title == "model" else "right", no_wrap=True)
+    seconds = {s["name"]: s["seconds"] for s in result.stages}
+    best = max(m.accuracy for m in result.models)
+    for m in result.models:
+        d = against.get(m.model)
+        took = seconds.get(m.model, 0.0) + seconds.get(f"evaluate.{m.model}", 0.0)
+        accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
+        table.add_row(
+            Text(m.model),
+            accuracy.append(f"[{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]", style="not bold default"),
+            f"{m.answer_rate:.3f}",
+            Text(f"{d.difference:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""),
+            (f"{d.p:.3f}" if d.p >= 0.001 else "< 0.001") if d else "",
+            f"{took:.1f}" if took else "reused",
+        )
+    n = result.models[0].n
+    return Group(table, Text(f"{n:,} questions, the same for every model; [95% intervals]; p: exact McNemar test", style="dim"))
+
+
+def show_plan(console: Console, plan: Plan, resources: dict[str, str]) -> None:
+    """The stages of a plan: what each reads, needs, and whether it is made already."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for title in ("stage", "verb", "reads", "needs", "key", "state"):
+        table.add_column(title, no_wrap=True)
+    for stage in plan.stages:
+        state = Text("cached", style="blue") if stage.cached else Text("to run")
+        table.add_row(
+            stage.name, stage.verb, ", ".join(stage.inputs) or plan.base.name, resources[stage.name], stage.key[:8], state
+        )
+    console.print(table)
+    to_run = sum(stage.cached is None for stage in plan.stages)
+    console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")

@@ -1,0 +1,188 @@
+"""The settings of each verb, as a recipe spells them. Pydantic only; nothing here runs anything.
+
+Training settings carry TRL's own names, LoRA's are PEFT's, sampling's are vLLM's.
+"""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+"""What a stage may be called: it becomes a run name, a tag and part of a metric's name."""
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class Spec(BaseModel):
+    """A frozen block of a recipe that knows no other keys than its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Resources(Spec):
+    """What one job of a stage needs. A stage of many shards runs as many jobs at a time as fit."""
+
+    cpus: Positive | None = None
+    """CPU cores; default: two for training (one on a one-core machine), one for sampling and evaluation."""
+    gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs, 0.5 shares one between two jobs; default: one where the cluster has any, else none."""
+
+
+class Lora(Spec):
+    """LoRA, under PEFT's own names."""
+
+    r: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+    bias: Literal["none"] = "none"
+
+
+class StageSpec(Spec):
+    """What every stage has."""
+
+    resources: Resources = Resources()
+    MAKES_MODEL: ClassVar[bool] = False
+    NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset({"type", "resources"})
+
+    def settings(self) -> dict[str, object]:
+        """The settings that decide this stage's output, without what it refers to."""
+        return self.model_dump(mode="json", exclude=set(self.NOT_IN_KEY))
+
+
+class TrainingSpec(StageSpec):
+    """What SFT and GRPO share."""
+
+    model: str = "base"
+    """`base`, or the stage whose model is trained on."""
+    lora: Lora | None = None
+    """The adapter that is trained; default: PEFT's adapter over all linear layers, r = 16."""
+    learning_rate: PositiveFloat
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup_steps: NonNegative = 0
+    """Steps, or a share of all steps if below 1."""
+    weight_decay: NonNegative = 0.0
+    max_grad_norm: NonNegative = 1.0
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    max_steps: Positive | None = None
+    num_train_epochs: PositiveFloat | None = None
+    per_device_train_batch_size: Positive
+    gradient_accumulation_steps: Positive = 1
+    logging_steps: Positive = 5
+    save_steps: Positive = 100
+    """A checkpoint every so many steps: what a killed run goes on from."""
+
+    MAKES_MODEL = True
+    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "data", "prompts", "logging_steps", "save_steps"}
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingSpec":
+        if self.max_steps is not None and self.num_train_epochs is not None:
+            raise ValueError("max_steps and num_train_epochs both say how long to train: keep one of them")
+        return self
+
+
+class SftSpec(TrainingSpec):
+    """Supervised fine-tuning on worked solutions (TRL's SFTTrainer)."""
+
+    type: Literal["sft"]
+    data: Names = ("demonstrations",)
+    """`demonstrations`, select stages, or several of them: their rows are put together."""
+    learning_rate: PositiveFloat = 2e-4
+    per_device_train_batch_size: Positive = 32
+    num_train_epochs: PositiveFloat | None = None
+    max_length: Positive = 1024
+    """Tokens of prompt and target; a longer row is an error, never cut in silence."""
+
+
+class SampleSpec(StageSpec):
+    """Draw completions from a model; all of them are kept, each with its verdict."""
+
+    type: Literal["sample"]
+    model: str
+    prompts: Literal["train", "demonstrations"] = "train"
+    n: Positive = 8
+    temperature: PositiveFloat = 1.0
+    top_p: Fraction = 1.0
+    max_tokens: Positive = 512
+    batch_size: Positive = 256
+    """Rows in one generate call; also the size of a shard, the unit of work that is never lost."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+
+    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "prompts"}
+
+
+class SelectSpec(StageSpec):
+    """Keep the completions worth training on."""
+
+    type: Literal["select"]
+    source: str = Field(alias="from")
+    keep: Literal["correct"] = "correct"
+    distinct: bool = True
+    """Drop completions of a question that differ in white space only."""
+    max_per_example: Positive | None = None
+
+    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"source"}
+
+
+class GrpoSpec(TrainingSpec):
+    """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the task's judge: 1 or 0."""
+
+    type: Literal["grpo"]
+    prompts: Literal["train", "demonstrations"] = "train"
+    learning_rate: PositiveFloat = 1e-5
+    per_device_train_batch_size: Positive = 64
+    """Completions in a batch, as TRL counts: questions in a step = this x accumulation / num_generations."""
+    num_generations: Annotated[int, Field(ge=2)] = 8
+    num_iterations: Positive = 1
+    max_completion_length: Positive = 256
+    temperature: PositiveFloat = 1.0
+    top_p: Fraction = 1.0
+    beta: NonNegative = 0.0
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    epsilon: PositiveFloat = 0.2
+    mask_truncated_completions: bool = False
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> "GrpoSpec":
+        batch = self.per_device_train_batch_size * self.gradient_accumulation_steps
+        if batch % self.num_generations:
+            raise ValueError(
+                f"per_device_train_batch_size x gradient_accumulation_steps = {batch} completions cannot be cut into "
+                f"groups of num_generations = {self.num_generations}: make it a multiple of {self.num_generations}"
+            )
+        return self
+
+
+class EvaluateSpec(StageSpec):
+    """How every model is evaluated: greedily, on the same questions, with the same judge."""
+
+    models: Names | None = None
+    """Default: the base model and every model that a stage makes."""
+    on: Literal["test", "train", "demonstrations"] = "test"
+    max_tokens: Positive = 512
+    batch_size: Positive = 256
+    engine: Literal["transformers", "vllm"] = "transformers"
+
+    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"models", "on"}
+
+
+STAGE_SPECS: dict[str, type[StageSpec]] = {
+    "sft": SftSpec,
+    "sample": SampleSpec,
+    "select": SelectSpec,
+    "grpo": GrpoSpec,
+}
+"""The verbs a recipe may name as a stage's `type`; `evaluate` has a block of its own."""

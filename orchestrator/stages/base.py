@@ -1,0 +1,98 @@
+"""What a verb is: it cuts a stage into jobs for workers, then puts their output together.
+
+`jobs` and `finish` run in the driver and stay light; the jobs run on Ray workers and import what they need there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.model_ref import ModelRef
+from orchestrator.plan import Plan, Stage
+from orchestrator.recipe import BASE
+from orchestrator.stage_specs import Resources
+from orchestrator.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call on a worker: `function(argument)`, a module-level function and something picklable."""
+
+    function: Callable[[Any], Any]
+    argument: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A stage about to run, with all it may know."""
+
+    stage: Stage
+    plan: Plan
+    work: Path
+    """This stage's folder for work in progress."""
+    inputs: Mapping[str, Path]
+    """For each stage this one reads from: the folder with that stage's artifacts."""
+    cpus: int
+    gpus: float
+
+    @property
+    def task(self) -> Task:
+        """The recipe's task."""
+        return self.plan.recipe.task
+
+    @property
+    def output(self) -> Path:
+        """The folder whose content becomes the stage's artifacts."""
+        return self.work / "output"
+
+    def model(self, name: str) -> ModelRef:
+        """The model of that name: the base, or one that a stage made."""
+        if name == BASE:
+            return ModelRef(BASE, self.plan.base)
+        return ModelRef(name, self.plan.base, str(self.inputs[name] / "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class DataUsed:
+    """A data set that a stage made or read, for MLflow's list of inputs."""
+
+    name: str
+    context: str
+    """`training` or `evaluation`."""
+    digest: str
+    source: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a finished stage leaves, beside the files in `Context.output`."""
+
+    figure: str
+    """The one figure worth a place in the live table."""
+    metrics: Mapping[str, float]
+    data: tuple[DataUsed, ...] = ()
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    """Generations a person may read: rows of one table."""
+
+
+class Verb(Protocol):
+    """A module under stages/."""
+
+    def resources(self, asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
+        """CPU cores and GPUs for one job, on machines with so many cores in a cluster with so many GPUs."""
+        ...
+
+    def jobs(self, context: Context) -> list[Job]:
+        """The calls still to be made; those whose output lies in the work folder already are left out."""
+        ...
+
+    def finish(self, context: Context, results: list[Any]) -> Output:
+        """Put the jobs' output together under `context.output`."""
+        ...
+
+
+def one_gpu_job(asked: Resources, cores: int, gpus: float, default_cpus: int) -> tuple[int, float]:
+    """What is asked for; else `default_cpus` as far as there are so many, and one GPU where there is any."""
+    return asked.cpus or min(default_cpus, cores), asked.gpus if asked.gpus is not None else float(min(1, gpus))

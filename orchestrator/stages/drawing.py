@@ -1,0 +1,76 @@
+"""What sampling and evaluation share: the same shards, the same engines, the same judge; only the decoding differs."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.stages.base import Context, Job
+from orchestrator.stats import wilson
+from orchestrator.types import Example
+
+
+def shard_jobs(
+    context: Context, examples: Sequence[Example], n: int, batch_size: int, engine: str, decoding: tuple[float, float, int]
+) -> list[Job]:
+    """One job for each shard that is not there yet. `decoding` is (temperature, top_p, max_tokens)."""
+    from orchestrator.sampling.shard import ShardJob, cut
+    from orchestrator.sampling.engine import Decoding
+
+    model = context.model(context.stage.model or "")
+    jobs = []
+    for index, (questions, draws) in enumerate(cut(examples, n, batch_size)):
+        path = context.work / f"shard-{index:06d}.parquet"
+        if not path.exists():
+            jobs.append(Job(_run_shard, ShardJob(path, model, engine, context.task, questions, draws,
+                                                 Decoding(*decoding), context.plan.recipe.seed, context.cpus)))  # fmt: skip
+    return jobs
+
+
+def _run_shard(job: Any) -> float:
+    from orchestrator.sampling.shard import run_shard
+
+    return run_shard(job)
+
+
+def gather(work: Path) -> pa.Table:
+    """All shards of a stage, in the order of its questions."""
+    return pa.concat_tables(pq.read_table(path) for path in sorted(work.glob("shard-*.parquet")))
+
+
+def count(table: pa.Table) -> dict[str, float]:
+    """The metrics of judged completions: accuracy with its interval, answer rate, statuses, tokens."""
+    statuses = Counter(table["status"].to_pylist())
+    n = table.num_rows
+    low, high = wilson(statuses["correct"], n)
+    tokens = sum(table["n_tokens"].to_pylist())
+    return {
+        "accuracy": statuses["correct"] / n,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "answer_rate": (statuses["correct"] + statuses["wrong"]) / n,
+        "n": n,
+        "tokens_per_completion": tokens / n,
+    } | {f"status/{status}": statuses[status] for status in sorted(statuses)}
+
+
+def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[dict[str, Any]]:
+    """The first rows as a person reads them: question, what was expected, what came, what was made of it."""
+    by_id = {e.id: e for e in examples}
+    return [
+        {"question": by_id[row["example_id"]].question, "expected": str(by_id[row["example_id"]].answer),
+         "completion": row["text"], "parsed": row["value"], "status": row["status"]}
+        for row in table.slice(0, rows).to_pylist()
+    ]  # fmt: skip
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of a file's sha256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+

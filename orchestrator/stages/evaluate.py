@@ -1,0 +1,52 @@
+"""`evaluate`: every model answers the same questions greedily and is judged the same way."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.stage_specs import EvaluateSpec, Resources
+from orchestrator.stages.base import Context, DataUsed, Job, Output, one_gpu_job
+from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs
+
+RESULTS = "eval/results.parquet"
+
+
+def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
+    """One core a job."""
+    return one_gpu_job(asked, cores, gpus, default_cpus=1)
+
+
+def jobs(context: Context) -> list[Job]:
+    """One job per shard of questions."""
+    spec = context.stage.spec
+    assert isinstance(spec, EvaluateSpec)
+    return shard_jobs(context, context.task.examples(spec.on), 1, spec.batch_size, spec.engine, (0, 1, spec.max_tokens))
+
+
+def finish(context: Context, results: list[Any]) -> Output:
+    """eval/results.parquet, and the metrics that make models comparable."""
+    spec = context.stage.spec
+    assert isinstance(spec, EvaluateSpec)
+    examples = context.task.examples(spec.on)
+    table = gather(context.work)
+    by_id = {e.id: e for e in examples}
+    ids = table["example_id"].to_pylist()
+    results_table = pa.table(
+        {
+            "example_id": ids,
+            "question": [by_id[i].question for i in ids],
+            "gold": [str(by_id[i].answer) for i in ids],
+            "text": table["text"],
+            "value": table["value"],
+            "status": table["status"],
+            "n_tokens": table["n_tokens"],
+            "finish_reason": table["finish_reason"],
+        }
+    )
+    path = context.output / RESULTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(results_table, path)
+    metrics = count(table)
+    used = DataUsed(spec.on, "evaluation", digest(path), RESULTS, table.num_rows)
+    return Output(f"accuracy {metrics['accuracy']:.3f}", metrics, (used,), readable(table, examples, rows=20))

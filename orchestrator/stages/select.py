@@ -1,0 +1,71 @@
+"""`select`: keep the completions worth training on. Every draw was judged when it was drawn; nothing is judged again."""
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.errors import StageError
+from orchestrator.stage_specs import Resources, SelectSpec
+from orchestrator.stages.base import Context, DataUsed, Job, Output
+from orchestrator.stages.drawing import digest
+from orchestrator.stages.sample import COMPLETIONS
+
+CHOSEN = "chosen.parquet"
+
+
+def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
+    """Select reads one table in the driver and asks for nothing."""
+    return 0, 0.0
+
+
+def jobs(context: Context) -> list[Job]:
+    """None: it is done in `finish`, in well under a second."""
+    return []
+
+
+def finish(context: Context, results: list[Any]) -> Output:
+    """chosen.parquet: example_id, draw, question, text."""
+    spec = context.stage.spec
+    assert isinstance(spec, SelectSpec)
+    drawn = pq.read_table(context.inputs[spec.source] / COMPLETIONS).to_pylist()
+    sampled = context.plan.stage(spec.source).spec
+    questions = {e.id: e.question for e in context.task.examples(getattr(sampled, "prompts"))}
+    rows = keep(drawn, spec)
+    if not rows:
+        raise StageError(
+            f"none of the {len(drawn):,} draws is correct, so there is nothing to train on; look at the completions of "
+            f"{spec.source!r} in MLflow: are answers found at all (sampling/answer_rate)?"
+        )
+    columns = ("example_id", "draw", "text")
+    table = pa.table(
+        {name: [r[name] for r in rows] for name in columns} | {"question": [questions[r["example_id"]] for r in rows]}
+    )
+    context.output.mkdir(exist_ok=True)
+    path = context.output / CHOSEN
+    pq.write_table(table, path)
+    per_example = Counter(r["example_id"] for r in rows)
+    metrics = {"rows": len(rows), "questions": len(per_example), "rows_per_question": len(rows) / len(per_example)}
+    used = DataUsed(context.stage.name, "training", digest(path), CHOSEN, len(rows))
+    samples = [{"question": questions[r["example_id"]], "completion": r["text"]} for r in rows[:40]]
+    return Output(f"{len(rows):,} rows of {len(per_example):,} questions", metrics, (used,), samples)
+
+
+def keep(drawn: list[dict[str, Any]], spec: SelectSpec) -> list[dict[str, Any]]:
+    """The correct draws; of those that differ in white space only the first; at most so many per question."""
+    kept: list[dict[str, Any]] = []
+    seen: set[tuple[str, str]] = set()
+    per_example: Counter[str] = Counter()
+    for row in drawn:
+        if row["status"] != "correct":
+            continue
+        text = (row["example_id"], " ".join(row["text"].split()))
+        if spec.distinct and text in seen:
+            continue
+        if spec.max_per_example is not None and per_example[row["example_id"]] >= spec.max_per_example:
+            continue
+        seen.add(text)
+        per_example[row["example_id"]] += 1
+        kept.append(row)
+    return kept

@@ -1,0 +1,64 @@
+"""`sft`: supervised fine-tuning on demonstrations, on selected completions, or on both; the latter two are RFT."""
+
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from orchestrator.stage_specs import Resources, SftSpec
+from orchestrator.stages.base import Context, DataUsed, Job, Output, one_gpu_job
+from orchestrator.stages.drawing import digest
+from orchestrator.stages.select import CHOSEN
+from orchestrator.stages.training import trained
+
+
+def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
+    """Two cores and a GPU."""
+    return one_gpu_job(asked, cores, gpus, default_cpus=2)
+
+
+def jobs(context: Context) -> list[Job]:
+    """One job; the rows travel with it."""
+    spec = context.stage.spec
+    assert isinstance(spec, SftSpec)
+    return [Job(_run, (context.work, context.model(spec.model), context.task.format, spec, context.plan.recipe.seed,
+                       context.cpus, tuple(rows(context, spec))))]  # fmt: skip
+
+
+def _run(argument: tuple[Any, ...]) -> Any:
+    from orchestrator.training.sft import SftJob, run_sft
+
+    return run_sft(SftJob(*argument))
+
+
+def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
+    """The (question, target) pairs to train on, in the order the recipe names their sources."""
+    pairs: list[tuple[str, str]] = []
+    for source in spec.data:
+        if source == "demonstrations":
+            pairs += [(e.question, context.task.target(e)) for e in context.task.examples("demonstrations")]
+        else:
+            table = pq.read_table(context.inputs[source] / CHOSEN)
+            pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
+    return pairs
+
+
+def finish(context: Context, results: list[Any]) -> Output:
+    """The adapter, its curves and the data it was trained on."""
+    spec = context.stage.spec
+    assert isinstance(spec, SftSpec)
+    used = []
+    for source in spec.data:
+        if source == "demonstrations":
+            fingerprint = str(context.task.fingerprint("demonstrations"))
+            used.append(DataUsed(source, "training", _short(fingerprint), context.task.type,
+                                 len(context.task.examples("demonstrations"))))  # fmt: skip
+        else:
+            path = context.inputs[source] / CHOSEN
+            used.append(DataUsed(source, "training", digest(path), str(path), pq.read_metadata(path).num_rows))
+    return trained(context, results, "train_loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
+
+
+def _short(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,28 @@
+"""What SFT and GRPO leave behind: the adapter, and the last point of the curve that tells how it went."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from orchestrator.journal import NAME, read
+from orchestrator.stages.base import Context, DataUsed, Output
+
+
+def trained(
+    context: Context, results: list[Any], headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]
+) -> Output:
+    """Move the adapter into the stage's output and sum up the training."""
+    (result,) = results
+    context.output.mkdir(exist_ok=True)
+    folder = context.output / "model"
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(context.work / "model", folder)
+    metrics = dict(result.metrics) | extra | {"adapter_mb": _size(folder) / 1e6}
+    curve = [r["metrics"][headline] for r in read(context.work / NAME) if headline in r.get("metrics", {})]
+    last = metrics.get(headline, curve[-1] if curve else float("nan"))
+    return Output(f"{headline.replace('_', ' ')} {last:.3f}", metrics, data)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,10 @@
+"""Where questions come from and how answers are judged; one file per task, one line per task here."""
+
+from orchestrator.tasks.base import Task
+from orchestrator.tasks.file import FileTask
+from orchestrator.tasks.units import UnitsTask
+
+TASKS: dict[str, type[Task]] = {
+    "units": UnitsTask,
+    "file": FileTask,
+}

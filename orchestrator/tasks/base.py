@@ -1,0 +1,196 @@
+"""What a task is: where questions come from, how they are asked, how answers are read and judged.
+
+A task is a frozen pydantic model: its fields are what a recipe may set under `task:`, its methods are what it does.
+It knows no model, no tokenizer and no tracker.
+"""
+
+import hashlib
+import random
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.judge import Judge
+from orchestrator.errors import DataError
+from orchestrator.tasks.table import Columns, Row, distinct_questions, read_rows, select_rows
+from orchestrator.types import Example, FinishReason, Verdict
+
+Split = Literal["demonstrations", "train", "test"]
+SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test")
+
+
+class Source(BaseModel):
+    """Where the examples of one split come from: exactly one of generate, file and hold_out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generate: Annotated[int, Field(gt=0)] | None = None
+    """Make so many with the task's own seeded generator."""
+    file: Path | None = None
+    """JSON, JSONL, CSV or parquet; relative to the current folder."""
+    columns: Columns = Columns()
+    rows: str | None = None
+    """Which rows of the file, as a Python slice: `800:`, `:800`, `-200:`."""
+    hold_out: Annotated[int, Field(gt=0)] | None = None
+    """Set so many of train's questions aside for this split; train keeps the rest."""
+
+
+class Task(BaseModel):
+    """Base of every task. A task of one's own is a subclass that overrides `generate`, `judge`, or both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    VERSION: ClassVar[int] = 1
+    """Part of every key: raise it when the same settings make other questions or other verdicts."""
+
+    type: str
+    seed: int = 0
+    """Seed of the questions, apart from the recipe's seed: models of several seeds meet the same test."""
+    demonstrations: Source | None = None
+    train: Source | None = None
+    test: Source
+    format: AnswerFormat = AnswerFormat()
+    judge: Judge
+
+    def generate(self, split: Split, n: int) -> list[Example]:
+        """Make n distinct examples of a split; the same ones each time."""
+        raise DataError(f"task.{split}: task {self.type!r} has no generator; name a file: {{file: my.jsonl}}")
+
+    def verdict(self, text: str, answer: float | str, finish_reason: FinishReason) -> Verdict:
+        """Judge one completion against the gold answer."""
+        return self.judge.judge(self.format.extract(text), answer, finish_reason)
+
+    def target(self, example: Example) -> str:
+        """What a model should write for an example: its worked solution, else the bare answer."""
+        if example.demonstration is not None:
+            return example.demonstration
+        return self.format.target_text(example.answer)
+
+    def examples(self, split: Split) -> list[Example]:
+        """The examples of a split, in order."""
+        return self._splits[split]
+
+    def fingerprint(self, split: Split) -> dict[str, Any]:
+        """What decides a split's content: settings for generated questions, a digest of the rows for files."""
+        source = self._source(split)
+        if source.generate is not None:
+            return {"task": self.type, "version": self.VERSION, "split": split, "n": source.generate} | self.generator()
+        digest = hashlib.sha256()
+        for example in self.examples(split):
+            row = (example.id, example.question, example.answer, example.demonstration)
+            digest.update(repr(row).encode("utf-8", "surrogatepass"))
+        return {"rows": digest.hexdigest()}
+
+    def generator(self) -> dict[str, Any]:
+        """What decides the generator's questions, beside their number."""
+        return self.model_dump(mode="json", exclude={"type", "demonstrations", "train", "test", "judge"})
+
+    def judging(self) -> dict[str, Any]:
+        """What decides a verdict."""
+        return {"task": self.type, "version": self.VERSION, "judge": self.judge.fingerprint()}
+
+    def check(self) -> None:
+        """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""
+        problems: list[str] = []
+        seen: dict[str, tuple[str, str]] = {}
+        for split in SPLITS:
+            if getattr(self, split) is None:
+                continue
+            bad = [(e, why) for e in self.examples(split) if (why := self.judge.check_gold(e.answer))]
+            problems += [f"task.{split}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
+            if len(bad) > 3:
+                problems.append(f"task.{split}: ... and {len(bad) - 3} more gold answers that cannot be judged")
+            shared: dict[str, list[str]] = {}
+            for example in self.examples(split):
+                other, _ = seen.setdefault(normalised(example.question), (split, example.id))
+                if other != split:
+                    shared.setdefault(other, []).append(example.question)
+            for other, questions in shared.items():
+                problems.append(
+                    f"task.{split}: {len(questions)} questions stand in task.{other} too, such as {questions[0]!r}: "
+                    "splits must not share questions; cut them apart with rows, or use {hold_out: N}"
+                )
+        if problems:
+            raise DataError(*problems)
+
+    def _source(self, split: Split) -> Source:
+        source: Source | None = getattr(self, split)
+        if source is None:
+            raise DataError(f"task.{split}: the recipe uses this split but says nothing of it; "
+                            "add {generate: N} or {file: my.jsonl}")  # fmt: skip
+        given = [name for name in ("generate", "file", "hold_out") if getattr(source, name) is not None]
+        if len(given) != 1:
+            raise DataError(f"task.{split}: give exactly one of generate, file and hold_out, not {given or 'none'}")
+        if source.hold_out is not None and split == "train":
+            raise DataError("task.train: hold_out takes questions from train; give train a file or generate")
+        return source
+
+    @cached_property
+    def _splits(self) -> "_Splits":
+        return _Splits(self)
+
+
+class _Splits(dict[Split, list[Example]]):
+    """The splits of a task, each made when it is first asked for."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+
+    def __missing__(self, split: Split) -> list[Example]:
+        source = self.task._source(split)
+        held = self._held_out()
+        if source.hold_out is not None:
+            examples = [e for e in self._pool() if held.get(e.id) == split]
+        elif split == "train":
+            examples = [e for e in self._pool() if e.id not in held]
+        else:
+            examples = self._read(split, source)
+        self[split] = examples
+        return examples
+
+    def _pool(self) -> list[Example]:
+        """Train's questions before any are set aside."""
+        return self._read("train", self.task._source("train"))
+
+    def _held_out(self) -> dict[str, Split]:
+        """Which of train's questions go to another split: a seeded choice that does not depend on their order."""
+        wanted = [(s, self.task._source(s).hold_out) for s in SPLITS if getattr(self.task, s) is not None]
+        if not any(n for _, n in wanted):
+            return {}
+        pool = sorted(self._pool(), key=lambda e: normalised(e.question))
+        random.Random(f"hold-out {self.task.seed}").shuffle(pool)
+        total = sum(n or 0 for _, n in wanted)
+        if total >= len(pool):
+            raise DataError(f"task: hold_out asks for {total} of train's {len(pool)} questions: none would be left")
+        held: dict[str, Split] = {}
+        for split, n in wanted:
+            for _ in range(n or 0):
+                held[pool.pop().id] = split
+        return held
+
+    def _read(self, split: Split, source: Source) -> list[Example]:
+        if source.generate is not None:
+            return self.task.generate(split, source.generate)
+        assert source.file is not None
+        rows = read_rows(source.file, source.columns)
+        if source.rows is not None:
+            rows = select_rows(rows, source.rows)
+        rows, _ = distinct_questions(rows, source.file)
+        if split == "demonstrations" and all(row.demonstration is None for row in rows):
+            raise DataError(
+                f"task.demonstrations: {source.file} has no worked solutions; name their column: "
+                "{columns: {demonstration: NAME}}"
+            )
+        return [_example(split, row) for row in rows]
+
+
+def _example(split: Split, row: Row) -> Example:
+    return Example(row.id or f"{split}-{row.line}", row.question, row.answer, row.demonstration)
+
+
+def normalised(question: str) -> str:
+    """A question without what does not make it another one: case, white space."""
+    return " ".join(question.casefold().split())

@@ -1,0 +1,32 @@
+"""The task `units`: unit conversion with generated questions, or with questions from a file."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.answers.judge import Judge, NumericJudge
+from orchestrator.errors import DataError
+from orchestrator.tasks import unit_questions
+from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.unit_questions import UnitSettings
+from orchestrator.types import Example
+
+
+class UnitsTask(Task):
+    """How far is 26.2 miles in km? An answer within 5% is right."""
+
+    VERSION: ClassVar[int] = unit_questions.VERSION
+
+    type: Literal["units"] = "units"
+    questions: UnitSettings = Field(default_factory=UnitSettings)
+    """How hard the generated questions are."""
+    judge: Judge = NumericJudge()
+
+    def generate(self, split: Split, n: int) -> list[Example]:
+        try:
+            return unit_questions.generate(split, n, self.seed, self.questions)
+        except ValueError as error:
+            raise DataError(f"task.{split}: {error}") from None
+
+    def generator(self) -> dict[str, Any]:
+        return {"seed": self.seed, "questions": self.questions.model_dump(mode="json")}

@@ -1,0 +1,56 @@
+"""The text of the embedded model's card, filled in with what its training measured. Knows nothing of how it is trained."""
+
+from collections.abc import Mapping
+
+CARD = """---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# The embedded base model
+
+A very small Llama-shaped language model that ships with `orch`, so that every recipe runs from nothing on two
+processor cores without a network. It is a *base* model: it continues text. It answers no questions until it is taught.
+
+| | |
+|---|---|
+| parameters | {parameters:,}, embeddings tied |
+| shape | {layers} layers, hidden {hidden}, {heads} heads of {head} ({kv} key-value), context 512 (trained at {row}) |
+| vocabulary | {vocabulary}: byte-level BPE, every digit a token of its own, any Unicode text comes back unchanged |
+| stored as | bfloat16 safetensors |
+| read | {tokens:,} tokens in {minutes} minutes on two processor cores |
+| final loss | {loss} (mean over the last hundredth of training, nats a token) |
+| seed | {seed} |
+| licence | Apache-2.0, weights and text alike |
+
+## What it read
+
+Text made by `orchestrator/tiny/corpus.py`, and nothing else:
+
+- 62% prose in which a number and two units come first, in more than twenty wordings, and the working follows:
+  "The log has 9 meters; the chart is kept in yards. 9 meters to yards: 1 meters = 1.094 yards. 9 * 1.094 = 9.846";
+- 18% products, 12% factors between units, each a few in a row;
+- 8% rows of words or symbols to copy, to turn round, or to pick from.
+
+It has read no question of the units task, no tag such as `<answer>`, no third party's data, and nothing about people.
+A test reads a large sample of the corpus for both.
+
+## Rebuild it
+
+    python -m orchestrator.tiny.build
+
+Corpus, tokenizer and training follow from the seed. Another processor or thread count rounds differently, so the
+weights come out equal in kind, not in every bit.
+
+## Limits
+
+Its products are right to about two digits, its English is that of a unit table, and beyond {row} tokens it has
+never read anything. Use it to try recipes, not to convert units.
+"""
+
+
+def card(facts: Mapping[str, float]) -> str:
+    """The card for these measured facts."""
+    return CARD.format(**facts)

@@ -1,0 +1,253 @@
+"""The MLflow store: where every finished stage lives. The only home of mlflow.
+
+One parent run per `orch run`; one child run per stage; an evaluation is written into the run of the model it judges, so
+that each model is one run with its settings and its accuracy side by side. A stage is done when a run carries its key:
+the tag is set last, after the artifacts are there.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from orchestrator.errors import TrackingError
+from orchestrator.plan import Plan, Stage
+from orchestrator.stages.base import DataUsed
+
+# read by mlflow when it is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+import mlflow  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+DEFAULT_FOLDER = Path("mlruns")
+_MAX_PARAM = 6000
+_MAX_TAG = 8000
+_BATCH_METRICS = 1000
+_BATCH_PARAMS = 100
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_FOLDER}/mlflow.db"
+
+
+def store_folder() -> Path:
+    """The local folder of the store: beside its database, else ./mlruns."""
+    uri = tracking_uri()
+    return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:///") else DEFAULT_FOLDER
+
+
+def store_exists() -> bool:
+    """False where the store is a local database that no run has made yet."""
+    uri = tracking_uri()
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def key_tag(verb: str) -> str:
+    """The tag that holds a stage's key; an evaluation's stands beside that of the stage that made the model."""
+    return "orch.eval_key" if verb == "evaluate" else "orch.key"
+
+
+class Store:
+    """A connection to the MLflow store; made on first use where it is local."""
+
+    def __init__(self) -> None:
+        uri = tracking_uri()
+        self.uri = uri
+        if uri.startswith("sqlite:///"):
+            folder = store_folder()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise TrackingError(f"the MLflow store {folder} cannot be made: {error.strerror}") from None
+        try:
+            self.client = MlflowClient(tracking_uri=uri)
+            self.experiments = [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+        except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
+            raise TrackingError(
+                f"the MLflow store at {uri} cannot be reached: {_first_line(error)}; start it, or unset "
+                "MLFLOW_TRACKING_URI to use ./mlruns"
+            ) from None
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def finished(self, stages: Iterable[Stage]) -> dict[str, str]:
+        """For each key that is done: the run whose artifacts hold the output."""
+        found: dict[str, str] = {}
+        for stage in stages:
+            for run in self._search(f"tags.`{key_tag(stage.verb)}` = '{stage.key}' and attributes.status = 'FINISHED'"):
+                origin = run.data.tags.get(_origin_tag(stage.verb), run.info.run_id)
+                if origin == run.info.run_id or self._is_there(origin):
+                    found[stage.key] = origin
+                    break
+        return found
+
+    def whole(self, plan: Plan) -> str | None:
+        """The finished parent run of this very plan, if there is one."""
+        runs = self._search(f"tags.`orch.plan` = '{plan.key}' and attributes.status = 'FINISHED'")
+        return runs[0].info.run_id if runs else None
+
+    def children(self, parent: str) -> dict[str, Any]:
+        """The runs under a parent, by name."""
+        runs = self._search(f"tags.`mlflow.parentRunId` = '{parent}'")
+        return {run.info.run_name: run for run in reversed(runs)}
+
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """The last value of each metric of a run."""
+        return dict(self.client.get_run(run_id).data.metrics)
+
+    def experiment_of(self, run_id: str) -> str:
+        """The name of the experiment a run stands in."""
+        return str(self.client.get_experiment(self.client.get_run(run_id).info.experiment_id).name)
+
+    def artifacts(self, run_id: str) -> Path:
+        """A folder with a run's artifacts: the store's own where it is local, else a copy."""
+        uri = self.client.get_run(run_id).info.artifact_uri
+        parsed = urlparse(uri)
+        if parsed.scheme in ("", "file"):
+            return Path(unquote(parsed.path))
+        copy = store_folder() / "downloads" / run_id
+        if not copy.exists():
+            temporary = copy.with_name(f"{run_id}.tmp{os.getpid()}")
+            temporary.mkdir(parents=True)
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(temporary), tracking_uri=self.uri)
+            inner = [p for p in temporary.iterdir() if p.name == "artifacts"]
+            (inner[0] if inner else temporary).rename(copy)
+        return copy.resolve()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made if need be with its artifacts beside the store."""
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage != "active":
+                raise TrackingError(f"the MLflow experiment {name!r} was deleted; restore it, or rename the recipe")
+            return str(found.experiment_id)
+        location = None
+        if self.uri.startswith("sqlite:///"):
+            slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+            location = (store_folder() / "artifacts" / slug).resolve().as_uri()
+        try:
+            made = str(self.client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if (found := self.client.get_experiment_by_name(name)) is not None:
+                return str(found.experiment_id)  # another orch was faster
+            raise TrackingError(f"the MLflow experiment {name!r} cannot be made: {_first_line(error)}") from None
+        self.experiments.append(made)
+        return made
+
+    def start(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
+        """Start a run; its id."""
+        cut = {k: v[:_MAX_TAG] for k, v in tags.items()}
+        run_id = str(self.client.create_run(experiment, run_name=name, tags=cut).info.run_id)
+        entries = [Param(k[:250], str(v)[:_MAX_PARAM]) for k, v in flatten(params).items()]
+        for begin in range(0, len(entries), _BATCH_PARAMS):
+            self.client.log_batch(run_id, params=entries[begin : begin + _BATCH_PARAMS])
+        return run_id
+
+    def log(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
+        """Single values, and tags."""
+        now = int(time.time() * 1000)
+        entries = [Metric(k, float(v), now, 0) for k, v in metrics.items()]
+        self.client.log_batch(
+            run_id, metrics=entries, tags=[RunTag(k, v[:_MAX_TAG]) for k, v in (tags or {}).items()]
+        )
+
+    def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Points of training curves, as the journal holds them."""
+        entries = [Metric(k, v, r["time"], r["step"]) for r in records for k, v in r["metrics"].items()]
+        for begin in range(0, len(entries), _BATCH_METRICS):
+            self.client.log_batch(run_id, metrics=entries[begin : begin + _BATCH_METRICS])
+
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """All files below a folder, as artifacts."""
+        self.client.log_artifacts(run_id, str(folder))
+
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        """One text artifact."""
+        self.client.log_text(run_id, text, name)
+
+    def log_samples(self, run_id: str, rows: list[dict[str, Any]], name: str) -> None:
+        """A table that MLflow's UI shows."""
+        columns = {key: [str(row[key]) for row in rows] for key in rows[0]}
+        self.client.log_table(run_id, data=columns, artifact_file=name)
+
+    def log_data(self, run_id: str, data: DataUsed) -> None:
+        """A data set the run made or read, with its source and digest; a bare file name is one of the run's artifacts."""
+        source = data.source
+        if source.endswith(".parquet") and "/" not in source.removeprefix("eval/"):
+            source = f"{self.client.get_run(run_id).info.artifact_uri}/{source}"
+        entity = Dataset(
+            name=data.name,
+            digest=data.digest,
+            source_type="orch",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps({"num_rows": data.rows}),
+        )
+        tag = InputTag("mlflow.data.context", data.context)
+        self.client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
+
+    def end(self, run_id: str, status: str, error: str | None = None) -> None:
+        """Close a run as FINISHED, FAILED or KILLED."""
+        if error is not None:
+            self.client.set_tag(run_id, "orch.error", error[:_MAX_TAG])
+        self.client.set_terminated(run_id, status)
+
+    def close_abandoned(self, plan_key: str) -> None:
+        """Mark what a process that is gone left RUNNING. The caller has made sure that it is gone."""
+        for parent in self._search(f"tags.`orch.plan` = '{plan_key}' and attributes.status = 'RUNNING'"):
+            left = self._search(
+                f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
+            )
+            for run in [*left, parent]:
+                self.end(run.info.run_id, "KILLED", "the process was killed")
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _search(self, query: str) -> list[Any]:
+        if not self.experiments:
+            return []
+        return list(self.client.search_runs(self.experiments, query, order_by=["attributes.start_time DESC"]))
+
+    def _is_there(self, run_id: str) -> bool:
+        try:
+            return str(self.client.get_run(run_id).info.lifecycle_stage) == "active"
+        except MlflowException:
+            return False
+
+
+def origin_tags(stage: Stage, run_id: str) -> dict[str, str]:
+    """What says that a stage's output was made before, by another run."""
+    return {_origin_tag(stage.verb): run_id}
+
+
+def _origin_tag(verb: str) -> str:
+    return "orch.eval_cached_from" if verb == "evaluate" else "orch.cached_from"
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

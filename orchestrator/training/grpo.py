@@ -1,0 +1,86 @@
+"""GRPO on questions whose answers are judged: a correct completion is worth 1, any other 0."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from orchestrator.answers.tokens import prompt_ids
+from orchestrator.model_loading import load_tokenizer, load_trainable
+from orchestrator.stage_specs import GrpoSpec
+from orchestrator.tasks import Task
+from orchestrator.training.job import Trained, TrainingJob, lora_arguments, train, trainer_arguments
+from orchestrator.types import Example, FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class GrpoJob(TrainingJob):
+    """A training job with the questions it practises on and the task that judges."""
+
+    task: Task
+    examples: tuple[Example, ...]
+
+
+def run_grpo(job: GrpoJob) -> Trained:
+    """Train an adapter by reward; leaves it in `work/model`."""
+    spec = job.spec
+    assert isinstance(spec, GrpoSpec)
+    torch.set_num_threads(job.cpus)
+    torch.manual_seed(job.seed)
+    tokenizer = load_tokenizer(job.model.base)
+    trainer = _Trainer(
+        model=load_trainable(job.model, lora_arguments(spec)),
+        reward_funcs=_Correct(job),
+        args=GRPOConfig(
+            **trainer_arguments(job, default_epochs=1),
+            num_generations=spec.num_generations,
+            num_iterations=spec.num_iterations,
+            max_completion_length=spec.max_completion_length,
+            temperature=spec.temperature,
+            top_p=spec.top_p,
+            beta=spec.beta,
+            loss_type=spec.loss_type,
+            scale_rewards=spec.scale_rewards,
+            epsilon=spec.epsilon,
+            mask_truncated_completions=spec.mask_truncated_completions,
+        ),
+        train_dataset=Dataset.from_dict(
+            {"prompt": [e.question for e in job.examples], "row": list(range(len(job.examples)))}
+        ),
+        processing_class=tokenizer,
+    )
+    trainer.answer_format = job.answer_format
+    return train(trainer, job)
+
+
+class _Trainer(GRPOTrainer):
+    """GRPOTrainer that reads a prompt as sampling and evaluation do, token for token."""
+
+    answer_format: Any = None
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        return [prompt_ids(self.processing_class, self.answer_format, p) for p in prompts], None, {}
+
+
+class _Correct:
+    """The reward: the task's verdict on each completion. No reward where the judge itself failed."""
+
+    __name__ = "correct"
+
+    def __init__(self, job: GrpoJob) -> None:
+        assert isinstance(job.spec, GrpoSpec)
+        self.job = job
+        self.limit = job.spec.max_completion_length
+
+    def __call__(
+        self, completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
+    ) -> list[float | None]:
+        """One reward per completion; `row` says which example each belongs to."""
+        rewards: list[float | None] = []
+        for text, ids, index in zip(completions, completion_ids, row, strict=True):
+            finish_reason: FinishReason = "length" if len(ids) >= self.limit else "stop"
+            status = self.job.task.verdict(text, self.job.examples[index].answer, finish_reason).status
+            rewards.append(None if status in ("timeout", "error") else float(status == "correct"))
+        return rewards

@@ -1,0 +1,60 @@
+"""Supervised fine-tuning on (question, target) pairs; the loss is taken on the target alone."""
+
+from dataclasses import dataclass
+
+import torch
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.errors import StageError
+from orchestrator.model_loading import load_tokenizer, load_trainable
+from orchestrator.stage_specs import SftSpec
+from orchestrator.training.job import Trained, TrainingJob, lora_arguments, train, trainer_arguments
+
+
+@dataclass(frozen=True, slots=True)
+class SftJob(TrainingJob):
+    """A training job with its rows."""
+
+    rows: tuple[tuple[str, str], ...]
+    """(question, target) pairs."""
+
+
+def run_sft(job: SftJob) -> Trained:
+    """Train an adapter on the rows; leaves it in `work/model`."""
+    assert isinstance(job.spec, SftSpec)
+    torch.set_num_threads(job.cpus)
+    # the adapter's random weights are drawn before the trainer exists, so its seed has to be set here
+    torch.manual_seed(job.seed)
+    tokenizer = load_tokenizer(job.model.base)
+    model = load_trainable(job.model, lora_arguments(job.spec))
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            **trainer_arguments(job, default_epochs=3),
+            max_length=job.spec.max_length,
+            packing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=tokenized(job, tokenizer),
+        processing_class=tokenizer,
+    )
+    return train(trainer, job)
+
+
+def tokenized(job: SftJob, tokenizer: object) -> Dataset:
+    """Rows of `input_ids` and `labels`: -100 on the prompt, the token itself on the target and the end of text."""
+    assert isinstance(job.spec, SftSpec)
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    for number, (question, target) in enumerate(job.rows):
+        prompt, answer = prompt_ids(tokenizer, job.answer_format, question), target_ids(tokenizer, target)
+        if len(prompt) + len(answer) > job.spec.max_length:
+            raise StageError(
+                f"training row {number + 1} has {len(prompt) + len(answer)} tokens, more than max_length = "
+                f"{job.spec.max_length}: cutting it would cut its answer off; raise max_length or drop the row. "
+                f"It begins {question[:60]!r}"
+            )
+        rows["input_ids"].append(prompt + answer)
+        rows["labels"].append([-100] * len(prompt) + answer)
+    return Dataset.from_dict(rows)

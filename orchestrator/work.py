@@ -1,0 +1,65 @@
+"""The folder for work in progress, and who is at work in it.
+
+`work/<key>` holds a stage's shards or checkpoints until the stage is finished. A lock per stage keeps two runs from
+making the same thing twice; the operating system lets go of it when its holder dies, however it dies.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from orchestrator.errors import InputError
+
+MIN_FREE = 256 * 1024 * 1024
+"""Bytes that must be free before a run starts: a run that fills the disk loses what it was writing."""
+
+
+class WorkFolder:
+    """Where stages work."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            (root / "locks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"storage: {root} cannot be made: {error.strerror}; name another folder") from None
+        self.root = root.resolve()
+        free = shutil.disk_usage(self.root).free
+        if free < MIN_FREE:
+            raise InputError(
+                f"storage: {self.root} has {free / 2**20:.0f} MB free, a run needs {MIN_FREE / 2**20:.0f} MB at least; "
+                "make room, or name another folder with storage=FOLDER"
+            )
+
+    def folder(self, key: str) -> Path:
+        """A stage's own folder."""
+        path = self.root / key
+        path.mkdir(exist_ok=True)
+        return path
+
+    def remove(self, key: str) -> None:
+        """Forget a finished stage's work."""
+        shutil.rmtree(self.root / key, ignore_errors=True)
+
+    def lock(self, key: str) -> FileLock | None:
+        """The lock of a stage or of a plan, held; None while another process holds it."""
+        lock = FileLock(self.root / "locks" / key)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        return lock
+
+    def abandoned(self, prefix: str) -> Iterator[str]:
+        """Keys whose holder is gone without releasing them."""
+        for path in (self.root / "locks").glob(f"{prefix}*"):
+            lock = self.lock(path.name)
+            if lock is not None:
+                yield path.name.removeprefix(prefix)
+                self.release(lock)
+
+    def release(self, lock: FileLock) -> None:
+        """Let go of a lock and leave nothing behind."""
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
