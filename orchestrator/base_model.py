@@ -34,8 +34,12 @@ def resolve_model(spec: ModelSpec) -> BaseModelRef:
     Raises:
         ModelError: not a model folder, no such Hub model, or its commit cannot be found out.
     """
-    folder = TINY if spec.name == "tiny" else Path(spec.name).expanduser()
-    if folder.is_dir():
+    try:
+        folder = TINY if spec.name == "tiny" else Path(spec.name).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # no such user's home; a name too long for a path
+        raise ModelError(f"model.name: {spec.name:.100}: cannot be a model: {error}") from None
+    if is_folder:
         if spec.revision is not None:
             raise ModelError(f"model.revision: {spec.name} is a folder, only models on the Hub have revisions")
         return BaseModelRef(spec.name, str(folder.resolve()), None, _folder_digest(folder), spec.trust_remote_code)
@@ -60,7 +64,7 @@ def _folder_digest(folder: Path) -> str:
         raise ModelError(f"model.name: {folder} has no tokenizer (tokenizer.json)")
     digest = hashlib.sha256()
     for path in files:
-        if path.suffix in (".md", ".txt", ".py") and path.name not in ("merges.txt", "vocab.txt"):
+        if path.suffix in (".md", ".txt") and path.name not in ("merges.txt", "vocab.txt"):
             continue  # prose does not change the weights
         digest.update(path.name.encode())
         with path.open("rb") as file:

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -49,7 +50,7 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
 
     loaded = load_recipe(recipe, overrides or ())
     console = Console(stderr=as_json)
-    with console.status("reading the store") if console.is_terminal else _nothing():
+    with console.status("reading the store") if console.is_terminal else nullcontext():
         from orchestrator.execute import run as execute
     screen = RunScreen(console)
     with screen.showing():
@@ -67,17 +68,25 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
     _quiet()
     from rich.console import Console
 
-    from orchestrator.planning import needs, plan as make_plan
+    from orchestrator.planning import needs
+    from orchestrator.planning import plan as make_plan
     from orchestrator.recipe import load_recipe
     from orchestrator.screen import show_plan
 
     made = make_plan(load_recipe(recipe, overrides or ()))
     if as_json:
         stages = [
-            {"name": s.name, "verb": s.verb, "key": s.key, "inputs": list(s.inputs), "needs": needs(s),
-             "cached": s.cached is not None, "run_id": s.cached}
+            {
+                "name": s.name,
+                "verb": s.verb,
+                "key": s.key,
+                "inputs": list(s.inputs),
+                "needs": needs(s),
+                "cached": s.cached is not None,
+                "run_id": s.cached,
+            }
             for s in made.stages
-        ]  # fmt: skip
+        ]
         print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages}))
     else:
         show_plan(Console(), made, {s.name: needs(s) for s in made.stages})
@@ -120,11 +129,6 @@ def _quiet() -> None:
         "PYTHONWARNINGS": "ignore",
     }.items():
         os.environ.setdefault(name, value)
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: Any) -> None: ...
 
 
 if __name__ == "__main__":

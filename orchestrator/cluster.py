@@ -2,8 +2,10 @@
 
 import logging
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
@@ -50,12 +52,19 @@ def connect() -> Cluster:
         ray.init(
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE,
-            _temp_dir=os.environ.get("RAY_TMPDIR") or os.path.join(tempfile.gettempdir(), "ray"),
+            _temp_dir=os.environ.get("RAY_TMPDIR") or str(Path(tempfile.gettempdir()) / "ray"),
             **quiet,
         )
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     cores = [int(n.get("CPU", 0)) for n in nodes]
     return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes))
+
+
+def carry(cls: type) -> None:
+    """Send a class along with its objects from now on, where workers cannot import it: it stands in a user's file."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[cls.__module__])
 
 
 def disconnect() -> None:

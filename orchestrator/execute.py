@@ -1,4 +1,4 @@
-"""Carry out a plan on Ray: what is made already is reused, what can run at the same time does, nothing finished is lost."""
+"""Carry out a plan on Ray: what is made already is reused, what can run at once does, nothing finished is lost."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from orchestrator.cluster import Cluster, connect, disconnect
+from orchestrator.cluster import Cluster, carry, connect, disconnect
 from orchestrator.comparison import baseline, differences
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.journal import NAME as JOURNAL
@@ -24,6 +24,7 @@ from orchestrator.recipe import Recipe
 from orchestrator.results import ModelResult, RunResult, StageState
 from orchestrator.stages import STAGES
 from orchestrator.stages.base import Context
+from orchestrator.tasks import TASKS
 from orchestrator.tracking import Store, key_tag, origin_tags, store_exists, store_folder
 from orchestrator.work import WorkFolder
 
@@ -59,6 +60,8 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult:
         opening = beside.submit(Store)  # a new database takes as long as Ray: make them at the same time
         try:
             cluster = connect()
+            if type(recipe.task) not in TASKS.values():
+                carry(type(recipe.task))
             return _Execution(plan, opening.result(), work, cluster, listener).go()
         finally:
             disconnect()
@@ -74,19 +77,20 @@ def _reused(stage: Stage) -> StageState:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """SIGTERM ends a run as Ctrl-C does; either is told as one error."""
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main else None
     try:
         yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted before anything was started") from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 @dataclass
@@ -106,9 +110,7 @@ class _Running:
 class _Execution:
     """One walk over a plan."""
 
-    def __init__(
-        self, plan: Plan, store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener
-    ) -> None:
+    def __init__(self, plan: Plan, store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener) -> None:
         self.plan, self.store, self.work, self.cluster, self.listener = plan, store, work, cluster, listener
         self.states = {stage.name: StageState(stage) for stage in plan.stages}
         self.running: dict[str, _Running] = {}
@@ -180,7 +182,7 @@ class _Execution:
             return
         try:
             self._start(state, lock)
-        except OrchError as error:
+        except (OrchError, OSError) as error:
             self._fail(state, error)
             self.work.release(lock)
 
@@ -195,7 +197,7 @@ class _Execution:
             metrics = {k: v for k, v in metrics.items() if not _is_evaluation(k)}
         state.run_id = self._run_of(stage, origin_tags(stage, origin))
         self.store.log(state.run_id, metrics, tags)
-        if stage.verb != "evaluate" or stage.run_name not in self.states:
+        if self._closes_its_run(stage):
             self.store.end(state.run_id, "FINISHED")
         state.state, state.figure = "cached", "reused"
 
@@ -230,8 +232,6 @@ class _Execution:
         refs = {ref: name for name, r in self.running.items() for ref in r.pending}
         if refs:
             ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=_TICK)
-            if not ready:
-                ready, _ = ray.wait(list(refs), num_returns=1, timeout=_TICK)
             for ref in ready:
                 running = self.running.get(refs[ref])
                 if running is not None:
@@ -283,7 +283,7 @@ class _Execution:
             time_name = "eval/seconds" if stage.verb == "evaluate" else "seconds"
             self.store.log(run_id, dict(output.metrics) | {time_name: state.seconds})
             self.store.log(run_id, {}, {key_tag(stage.verb): stage.key})
-            if stage.verb != "evaluate" or stage.run_name not in self.states:
+            if self._closes_its_run(stage):
                 self.store.end(run_id, "FINISHED")
         except (OrchError, OSError) as error:
             self._fail(state, error)
@@ -304,7 +304,10 @@ class _Execution:
             state.seconds = time.monotonic() - state.started
         if state.run_id is not None:
             self.store.log_text(state.run_id, "".join(traceback.format_exception(error)), "error.txt")
-            self.store.end(state.run_id, "FAILED", text)
+            if self._closes_its_run(state.stage):
+                self.store.end(state.run_id, "FAILED", text)
+            else:  # the model itself is made, and stays so
+                self.store.log(state.run_id, {}, {"orch.error": text})
 
     def _stop(self) -> None:
         """After Ctrl-C: nothing may interrupt the marking of what was interrupted."""
@@ -313,9 +316,9 @@ class _Execution:
             disconnect()
             for running in self.running.values():
                 running.state.state = "stopped"
-                if running.state.run_id is not None and running.state.stage.run_name == running.state.stage.name:
+                if running.state.run_id is not None and self._closes_its_run(running.state.stage):
                     self.store.end(running.state.run_id, "KILLED", "interrupted")
-                running.lock.release()
+                self.work.release(running.lock)
             self.store.end(self.parent, "KILLED", "interrupted")
         finally:
             signal.signal(signal.SIGINT, before)
@@ -335,6 +338,10 @@ class _Execution:
         run_id = self.store.start(self.experiment, recipe.name, tags, shown)
         self.store.log_text(run_id, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), "recipe.yaml")
         return run_id
+
+    def _closes_its_run(self, stage: Stage) -> bool:
+        """False for the evaluation of a model that a stage of this plan makes: that stage has closed the run."""
+        return stage.verb != "evaluate" or stage.run_name not in self.states
 
     def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
         """The stage's run under this parent, started if need be."""
@@ -389,7 +396,16 @@ def _result(
         if stage.verb == "evaluate" and state.state in ("done", "cached"):
             assert stage.model is not None
             metrics = store.metrics(runs[stage.run_name])
-            models.append(ModelResult(stage.model, *(metrics[m] for m in _EVALUATED[:4]), int(metrics["n"])))
+            models.append(
+                ModelResult(
+                    model=stage.model,
+                    accuracy=metrics["accuracy"],
+                    accuracy_low=metrics["accuracy_low"],
+                    accuracy_high=metrics["accuracy_high"],
+                    answer_rate=metrics["answer_rate"],
+                    n=int(metrics["n"]),
+                )
+            )
             folders[stage.model] = store.artifacts(stage.cached or runs[stage.run_name])
     return RunResult(
         parent,

@@ -1,4 +1,4 @@
-"""What a job tells of its progress while it runs: JSON lines in its work folder, written by workers, read by the driver.
+"""What a job tells of its progress: JSON lines in its work folder, written by workers, read by the driver.
 
 A file, not a message: it outlives both processes, so the curve of a run that was killed is whole when it goes on.
 """
@@ -26,7 +26,7 @@ class Journal:
         kept = [r for r in read(self.path) if r.get("step", 0) <= step]
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
-        os.replace(temporary, self.path)
+        temporary.replace(self.path)
 
     def progress(self, step: int, total: int) -> None:
         """`step` of `total` are done; written at most four times a second."""
@@ -55,13 +55,15 @@ class Tail:
 
     path: Path
     _offset: int = field(default=0, repr=False)
+    _inode: int = field(default=0, repr=False)
 
     def new(self) -> Iterator[dict[str, Any]]:
-        """Records not seen before; all of them again where the file was rewritten shorter."""
+        """Records not seen before; all of them again where the file was rewritten."""
         try:
             with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset = 0
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:  # not its size: a restarted job may have written more by now
+                    self._offset, self._inode = 0, inode
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:

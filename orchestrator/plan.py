@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.base_model import BaseModelRef, resolve_model
-from orchestrator.recipe import BASE, Recipe, references
+from orchestrator.recipe import BASE, Recipe, references, verb_of
 from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec
 
 VERSIONS = {"sft": 1, "sample": 1, "select": 1, "grpo": 1, "evaluate": 1}
@@ -73,7 +73,7 @@ def compile_plan(recipe: Recipe) -> Plan:
     keys: dict[str, str] = {BASE: _digest({"base": base.digest})}
     stages = []
     for name, spec in recipe.stages.items():
-        verb = str(getattr(spec, "type"))
+        verb = verb_of(spec)
         payload = {"verb": verb, "version": VERSIONS[verb], "settings": spec.settings(), **_inputs(recipe, spec, keys)}
         keys[name] = _digest(payload)
         inputs = tuple(dict.fromkeys(wanted for _, wanted, _ in references(spec)))
@@ -81,8 +81,8 @@ def compile_plan(recipe: Recipe) -> Plan:
         stages.append(Stage(name, verb, spec, keys[name], inputs, model))
     for model in recipe.models():
         spec = recipe.evaluate
-        payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(),
-                   **_inputs(recipe, spec, keys, model)}  # fmt: skip
+        read = _inputs(recipe, spec, keys, model)
+        payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
         inputs = () if model == BASE else (model,)
         stages.append(Stage(f"evaluate.{model}", "evaluate", spec, _digest(payload), inputs, model))
     return Plan(recipe, base, tuple(stages))
@@ -93,7 +93,9 @@ def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | 
     task = recipe.task
     if isinstance(spec, SelectSpec):
         return {"from": keys[spec.source]}
-    found: dict[str, Any] = {"model": keys[model or getattr(spec, "model")], "format": task.format.fingerprint()}
+    used = model if isinstance(spec, EvaluateSpec) else getattr(spec, "model", None)
+    assert used is not None
+    found: dict[str, Any] = {"model": keys[used], "format": task.format.fingerprint()}
     if isinstance(spec, SftSpec):
         found["data"] = [task.fingerprint("demonstrations") if d == "demonstrations" else keys[d] for d in spec.data]
         found["seed"] = recipe.seed

@@ -5,9 +5,20 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
-    "orch-rft", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "ray", "mlflow", "numpy", "pyarrow",
-    "scipy", "vllm",
-)  # fmt: skip
+    "orch-rft",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "ray",
+    "mlflow",
+    "numpy",
+    "pyarrow",
+    "scipy",
+    "vllm",
+)
 
 
 def versions() -> dict[str, str]:
@@ -27,8 +38,11 @@ def git_commit() -> str | None:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
         status = subprocess.run(
             ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=5, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return commit.stdout.strip() + ("-dirty" if status.stdout.strip() else "")

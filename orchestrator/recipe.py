@@ -38,8 +38,8 @@ class Head(Spec):
 
     name: str = Field(min_length=1, max_length=200)
     """The MLflow experiment."""
-    seed: int = 0
-    """Seed of training and sampling; the questions have their own, `task.seed`."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of training and sampling, as far as NumPy's go; the questions have their own, `task.seed`."""
     storage: Path | None = None
     """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
 
@@ -57,7 +57,7 @@ class Recipe(Head):
     def models(self) -> list[str]:
         """The models this recipe evaluates, in order."""
         if self.evaluate.models is not None:
-            return list(self.evaluate.models)
+            return list(dict.fromkeys(self.evaluate.models))
         return [BASE, *(name for name, spec in self.stages.items() if spec.MAKES_MODEL)]
 
     def resolved(self) -> dict[str, Any]:
@@ -88,11 +88,24 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     data, lines = parse(text, source)
     if not isinstance(data, dict):
         raise RecipeError(f"{source}: must be a block of keys (name, task, model, stages, evaluate)")
-    overridden = [_override(data, item) for item in overrides]
-    return _build(data, source, lines, overridden)
+    overridden: list[tuple[str, ...]] = []
+    problems: list[str] = []
+    for item in overrides:
+        try:
+            overridden.append(_override(data, item))
+        except RecipeError as error:
+            problems += error.problems
+    try:
+        recipe = _build(data, source, lines, overridden)
+    except RecipeError as error:
+        raise RecipeError(*problems, *error.problems) from None
+    if problems:
+        raise RecipeError(*problems)
+    return recipe
 
 
 def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
+    """Put one override in its place in the recipe; the keys that lead there."""
     dotted, equals, value = item.partition("=")
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
@@ -116,21 +129,23 @@ def _build(
         if key not in Recipe.model_fields or key == "source":
             problems.append(((key,), unknown("key", str(key), [k for k in Recipe.model_fields if k != "source"])))
     task = _task(data.get("task"), problems)
-    model = validate(ModelSpec, data.get("model"), ("model",), problems) if "model" in data else None
+    model = validate(ModelSpec, data["model"], ("model",), problems) if data.get("model") is not None else None
     stages = _stages(data.get("stages"), problems)
-    evaluate = validate(EvaluateSpec, data.get("evaluate") or {}, ("evaluate",), problems)
+    block = data.get("evaluate")
+    evaluate = validate(EvaluateSpec, {} if block is None else block, ("evaluate",), problems)
     head = validate(Head, {key: data[key] for key in Head.model_fields if key in data}, (), problems)
     _check_references(stages, evaluate or EvaluateSpec(), problems)
-    problems += [((key,), "is missing") for key in ("task", "model", "stages") if key not in data]
+    problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
     if problems:
         raise RecipeError(*(_line(source, lines, overridden, loc, text) for loc, text in problems))
     assert head is not None
-    parts = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
+    parts: dict[str, Any] = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
     return Recipe.model_construct(**head.model_dump(), **parts)
 
 
-def _line(source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]], loc: Loc,
-          text: str) -> str:  # fmt: skip
+def _line(
+    source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]], loc: Loc, text: str
+) -> str:
     path = tuple(str(part) for part in loc)
     dotted = ".".join(path)
     if any(path[: len(keys)] == keys for keys in overridden):
@@ -214,9 +229,7 @@ _BROKEN = StageSpec()
 """Stands for a stage that is wrong itself, so that no stage that uses it is called wrong too."""
 
 
-def _check_references(
-    stages: dict[str, StageSpec], evaluate: EvaluateSpec, problems: list[tuple[Loc, str]]
-) -> None:
+def _check_references(stages: dict[str, StageSpec], evaluate: EvaluateSpec, problems: list[tuple[Loc, str]]) -> None:
     order = list(stages)
     for index, (name, spec) in enumerate(stages.items()):
         for field, wanted, kind in references(spec):
@@ -224,10 +237,12 @@ def _check_references(
             if wanted in order[:index]:
                 fits = stages[wanted] is _BROKEN or _fits(stages[wanted], kind)
                 if not fits:
-                    problems.append((path, f"{wanted!r} is a {_verb(stages[wanted])} stage, not {kind}"))
+                    problems.append((path, f"{wanted!r} is a {verb_of(stages[wanted])} stage, not {kind}"))
             elif wanted == name or (wanted in order and _reaches(stages, wanted, name)):
-                problems.append((path, f"{wanted!r} and {name!r} wait for each other: a stage cannot use its own "
-                                       "output"))  # fmt: skip
+                circle = f"{name!r} would wait for itself"
+                if wanted != name:
+                    circle = f"{wanted!r} and {name!r} would wait for each other"
+                problems.append((path, f"{circle}: a stage uses what stands above it"))
             elif wanted in order:
                 problems.append((path, f"stage {wanted!r} stands later in the recipe; move it above {name!r}"))
             else:
@@ -258,10 +273,11 @@ def _extra(kind: str) -> list[str]:
 def _fits(spec: StageSpec, kind: str) -> bool:
     if kind == "one that makes a model":
         return spec.MAKES_MODEL
-    return _verb(spec) == {"a select stage": "select", "a sample stage": "sample"}[kind]
+    return verb_of(spec) == {"a select stage": "select", "a sample stage": "sample"}[kind]
 
 
-def _verb(spec: StageSpec) -> str:
+def verb_of(spec: StageSpec) -> str:
+    """The verb that a stage of a recipe names as its type."""
     return str(getattr(spec, "type", "?"))
 
 

@@ -38,6 +38,18 @@ class StageState:
 
 
 @dataclass(frozen=True, slots=True)
+class DataUsed:
+    """A data set that a stage made or read, for MLflow's list of inputs."""
+
+    name: str
+    context: str
+    """`training` or `evaluation`."""
+    digest: str
+    source: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelResult:
     """One model's figures on the evaluated questions."""
 

@@ -15,9 +15,11 @@ def validate(model: type[M], data: object, path: Loc, problems: list[tuple[Loc, 
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        found: dict[Loc, str] = {}
         for item in error.errors():
-            loc = tuple(item["loc"])
-            problems.append(((*path, *loc), _sentence(model, loc, dict(item))))
+            # the first of a place: a union has one error for each of its types
+            found.setdefault(_written(data, item["loc"], item["type"]), _sentence(model, item["loc"], dict(item)))
+        problems += [((*path, *loc), sentence) for loc, sentence in found.items()]
         return None
 
 
@@ -44,7 +46,7 @@ def _sentence(model: type[BaseModel], loc: Loc, item: dict[str, Any]) -> str:
     if kind == "union_tag_invalid":
         choices = [c.strip().strip("'") for c in item["ctx"]["expected_tags"].split(",")]
         return unknown("type", str(item["ctx"]["tag"]), choices)
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
+    if kind in ("model_type", "model_attributes_type", "dict_type", "union_tag_not_found"):
         return f"must be a block of keys, not {_shown(value)}"
     return f"{item['msg'][:1].lower()}{item['msg'][1:]}, got {_shown(value)}"
 
@@ -58,17 +60,36 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+def _written(data: Any, loc: Loc, kind: str) -> Loc:
+    """A location as the user wrote it: without the tags and type names that pydantic puts in for a union."""
+    parts: list[str | int] = []
+    for place, part in enumerate(loc):
+        if isinstance(data, dict) and (part in data or (kind == "missing" and place == len(loc) - 1)):
+            parts.append(part)
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            parts.append(part)
+            data = data[part]
+    return (*parts, "type") if kind == "union_tag_invalid" else tuple(parts)
+
+
 def _owner(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
     """The model that a location inside `model` belongs to."""
+    found = [model]
     for part in loc:
         by_name = {field.alias or name: field for name, field in model.model_fields.items()}
-        if part not in by_name:
-            continue  # the tag of a union, or the index of a list
-        found = _models_in(by_name[str(part)].annotation)
-        if not found:
-            return None
-        model = found[0]
+        if part in by_name:
+            found = _models_in(by_name[str(part)].annotation)
+            if not found:
+                return None
+            model = found[0]
+        else:  # the tag of a union, or the index of a list
+            model = next((m for m in found if part in _tags(m)), model)
     return model
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

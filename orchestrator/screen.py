@@ -1,4 +1,7 @@
-"""What a person sees: one live table while a run is going on, plain lines without a terminal, the comparison at the end."""
+"""What a person sees: a live table while a run is going on, plain lines without a terminal, the comparison at the end.
+
+Names and errors come from the user and from models: they are shown as they are, never read as markup.
+"""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +9,6 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,13 +16,16 @@ from rich.text import Text
 from orchestrator.plan import Plan
 from orchestrator.results import RunResult, StageState
 
-_STYLE = {
-    "waiting": "dim", "running": "bold cyan", "done": "green", "cached": "blue", "failed": "bold red", "skipped": "yellow",
-    "stopped": "yellow",
-}  # fmt: skip
-_MARK = {
-    "waiting": "·", "running": "▶", "done": "✓", "cached": "=", "failed": "✗", "skipped": "-", "stopped": "-",
-}  # fmt: skip
+_LOOK = {
+    "waiting": ("·", "dim"),
+    "running": ("▶", "bold cyan"),
+    "done": ("✓", "green"),
+    "cached": ("=", "blue"),
+    "failed": ("✗", "bold red"),
+    "skipped": ("-", "yellow"),
+    "stopped": ("-", "yellow"),
+}
+"""Mark and style of each state."""
 
 
 class RunScreen:
@@ -60,7 +65,7 @@ class RunScreen:
         progress = f" {100 * state.done // state.total}%" if quarter else ""
         took = f" in {_clock(state.seconds)}" if state.state == "done" else ""
         figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
-        self.console.print(f"{name:<18} {state.state}{progress}{took}{figure}", markup=False, highlight=False)
+        self.console.print(Text(f"{name:<18} {state.state}{progress}{took}{figure}"), soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -70,10 +75,10 @@ class RunScreen:
         table.add_column("time", justify="right", no_wrap=True, min_width=6)
         table.add_column("", overflow="ellipsis", no_wrap=True)
         for state in self._states:
-            style = _STYLE[state.state]
+            mark, style = _LOOK[state.state]
             table.add_row(
                 Text(state.stage.name),
-                Text(f"{_MARK[state.state]} {state.state}", style=style),
+                Text(f"{mark} {state.state}", style=style),
                 _progress(state),
                 _time(state),
                 Text(state.figure, style="red" if state.state == "failed" else ""),
@@ -109,12 +114,13 @@ def show_result(console: Console, result: RunResult, seconds: float) -> None:
         console.print()
         console.print(_comparison(result))
     for error in result.errors:
-        console.print(Text(error, style="bold red"))
+        console.print(Text(error, style="bold red"), soft_wrap=True)
     cached = sum(s["cached"] for s in result.stages)
     done = sum(s["state"] == "done" for s in result.stages)
     console.print()
     reused = f"{cached} of {len(result.stages)} stages reused, " if cached else ""
-    console.print(f"[bold]{escape(result.experiment)}[/]: {reused}{done} run, {_clock(seconds)} in all")
+    console.print(Text(result.experiment, style="bold"), end="", soft_wrap=True)
+    console.print(f": {reused}{done} run, {_clock(seconds)} in all")
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
 
@@ -123,8 +129,10 @@ def _comparison(result: RunResult) -> Group:
     against = {d.model: d for d in result.differences}
     name = result.differences[0].baseline if result.differences else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("model", "accuracy", "answer rate", f"against {name}", "p", "seconds"):
-        table.add_column(title, justify="left" if title == "model" else "right", no_wrap=True)
+    table.add_column("model", overflow="fold")  # where there is no room, a name is folded; no figure is ever cut
+    shown = name if len(name) <= 20 else f"{name[:19]}…"
+    for title in ("accuracy", "answer\nrate", f"against\n{shown}", "p", "seconds"):
+        table.add_column(Text(title), justify="right", no_wrap=True)
     seconds = {s["name"]: s["seconds"] for s in result.stages}
     best = max(m.accuracy for m in result.models)
     for m in result.models:
@@ -140,19 +148,19 @@ def _comparison(result: RunResult) -> Group:
             f"{took:.1f}" if took else "reused",
         )
     n = result.models[0].n
-    return Group(table, Text(f"{n:,} questions, the same for every model; [95% intervals]; p: exact McNemar test", style="dim"))
+    note = f"{n:,} questions, the same for every model; [95% intervals]; p: exact McNemar test"
+    return Group(table, Text(note, style="dim"))
 
 
 def show_plan(console: Console, plan: Plan, resources: dict[str, str]) -> None:
     """The stages of a plan: what each reads, needs, and whether it is made already."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("stage", "verb", "reads", "needs", "key", "state"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text("to run")
-        table.add_row(
-            stage.name, stage.verb, ", ".join(stage.inputs) or plan.base.name, resources[stage.name], stage.key[:8], state
-        )
+        reads = Text(", ".join(stage.inputs) or plan.base.name)
+        table.add_row(Text(stage.name), stage.verb, reads, resources[stage.name], stage.key[:8], state)
     console.print(table)
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")

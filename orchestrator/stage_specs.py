@@ -90,6 +90,8 @@ class TrainingSpec(StageSpec):
     def _one_length(self) -> "TrainingSpec":
         if self.max_steps is not None and self.num_train_epochs is not None:
             raise ValueError("max_steps and num_train_epochs both say how long to train: keep one of them")
+        if self.lora is not None and self.model != "base":
+            raise ValueError(f"lora: it is the adapter of {self.model!r} that is trained on, as it is; leave lora out")
         return self
 
 

@@ -16,16 +16,16 @@ from urllib.parse import unquote, urlparse
 
 from orchestrator.errors import TrackingError
 from orchestrator.plan import Plan, Stage
-from orchestrator.stages.base import DataUsed
+from orchestrator.results import DataUsed
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-import mlflow  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
 
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -161,9 +161,7 @@ class Store:
         """Single values, and tags."""
         now = int(time.time() * 1000)
         entries = [Metric(k, float(v), now, 0) for k, v in metrics.items()]
-        self.client.log_batch(
-            run_id, metrics=entries, tags=[RunTag(k, v[:_MAX_TAG]) for k, v in (tags or {}).items()]
-        )
+        self.client.log_batch(run_id, metrics=entries, tags=[RunTag(k, v[:_MAX_TAG]) for k, v in (tags or {}).items()])
 
     def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Points of training curves, as the journal holds them."""
@@ -185,7 +183,7 @@ class Store:
         self.client.log_table(run_id, data=columns, artifact_file=name)
 
     def log_data(self, run_id: str, data: DataUsed) -> None:
-        """A data set the run made or read, with its source and digest; a bare file name is one of the run's artifacts."""
+        """A data set the run made or read, with its source and digest; a bare file name is one of its artifacts."""
         source = data.source
         if source.endswith(".parquet") and "/" not in source.removeprefix("eval/"):
             source = f"{self.client.get_run(run_id).info.artifact_uri}/{source}"
@@ -208,9 +206,7 @@ class Store:
     def close_abandoned(self, plan_key: str) -> None:
         """Mark what a process that is gone left RUNNING. The caller has made sure that it is gone."""
         for parent in self._search(f"tags.`orch.plan` = '{plan_key}' and attributes.status = 'RUNNING'"):
-            left = self._search(
-                f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
-            )
+            left = self._search(f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'")
             for run in [*left, parent]:
                 self.end(run.info.run_id, "KILLED", "the process was killed")
 

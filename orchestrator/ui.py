@@ -26,7 +26,19 @@ def serve(host: str, port: int) -> None:
     artifacts = (store_folder() / "artifacts").resolve().as_uri()
     print(f"MLflow UI: http://{host}:{port}  (store: {uri}; takes some 15 s to start; Ctrl-C ends it)", flush=True)
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--default-artifact-root", artifacts,
-        "--host", host, "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--default-artifact-root",
+        artifacts,
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     os.execv(command[0], command)

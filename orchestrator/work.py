@@ -5,6 +5,7 @@ making the same thing twice; the operating system lets go of it when its holder 
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,17 +21,21 @@ class WorkFolder:
     """Where stages work."""
 
     def __init__(self, root: Path) -> None:
-        try:
-            (root / "locks").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"storage: {root} cannot be made: {error.strerror}; name another folder") from None
-        self.root = root.resolve()
-        free = shutil.disk_usage(self.root).free
+        root = root.resolve()
+        there = next(p for p in (root, *root.parents) if p.exists())
+        free = shutil.disk_usage(there).free
         if free < MIN_FREE:
             raise InputError(
-                f"storage: {self.root} has {free / 2**20:.0f} MB free, a run needs {MIN_FREE / 2**20:.0f} MB at least; "
+                f"storage: {root} has {free / 2**20:.0f} MB free, a run needs {MIN_FREE / 2**20:.0f} MB at least; "
                 "make room, or name another folder with storage=FOLDER"
             )
+        try:
+            (root / "locks").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root / "locks"):  # a folder that is there may still be read-only
+                pass
+        except OSError as error:
+            raise InputError(f"storage: {root} cannot be written: {error.strerror}; name another folder") from None
+        self.root = root
 
     def folder(self, key: str) -> Path:
         """A stage's own folder."""

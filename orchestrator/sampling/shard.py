@@ -89,12 +89,13 @@ def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
     """Write judged completions under a temporary name, then rename."""
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for c, v in rows:
-        values = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, v.value and _utf8(v.value))
-        for name, value in zip(SCHEMA.names, values, strict=True):
-            columns[name].append(value)
+        value = v.value and _utf8(v.value)
+        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value)
+        for name, cell in zip(SCHEMA.names, row, strict=True):
+            columns[name].append(cell)
     temporary = path.with_suffix(f".tmp{os.getpid()}")
     pq.write_table(pa.table(columns, schema=SCHEMA), temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _utf8(text: str) -> str:

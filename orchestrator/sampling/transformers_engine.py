@@ -19,7 +19,7 @@ class TransformersEngine:
         self.model = load_for_generation(ref)
         self.stops = stop_ids(self.tokenizer, self.model)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
         """Complete every request, in order."""
         pad = self.tokenizer.pad_token_id
@@ -52,7 +52,7 @@ def stop_ids(tokenizer: Any, model: Any) -> list[int]:
     return sorted({tokenizer.eos_token_id, *named})
 
 
-class RowSampler(LogitsProcessor):
+class RowSampler(LogitsProcessor):  # type: ignore[misc]
     """Sample each row by inverse CDF from a random stream of the row's own.
 
     Token t of a row is drawn with the t-th uniform number of a Philox generator keyed by the row's seed, so a draw does

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from orchestrator.model_ref import ModelRef
 from orchestrator.plan import Plan, Stage
 from orchestrator.recipe import BASE
+from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources
 from orchestrator.tasks import Task
 
@@ -51,18 +52,6 @@ class Context:
         if name == BASE:
             return ModelRef(BASE, self.plan.base)
         return ModelRef(name, self.plan.base, str(self.inputs[name] / "model"))
-
-
-@dataclass(frozen=True, slots=True)
-class DataUsed:
-    """A data set that a stage made or read, for MLflow's list of inputs."""
-
-    name: str
-    context: str
-    """`training` or `evaluation`."""
-    digest: str
-    source: str
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,25 @@ from orchestrator.types import Example
 
 
 def shard_jobs(
-    context: Context, examples: Sequence[Example], n: int, batch_size: int, engine: str, decoding: tuple[float, float, int]
+    context: Context,
+    examples: Sequence[Example],
+    n: int,
+    batch_size: int,
+    engine: str,
+    decoding: tuple[float, float, int],
 ) -> list[Job]:
     """One job for each shard that is not there yet. `decoding` is (temperature, top_p, max_tokens)."""
-    from orchestrator.sampling.shard import ShardJob, cut
     from orchestrator.sampling.engine import Decoding
+    from orchestrator.sampling.shard import ShardJob, cut
 
     model = context.model(context.stage.model or "")
+    how, seed, cpus = Decoding(*decoding), context.plan.recipe.seed, context.cpus
     jobs = []
     for index, (questions, draws) in enumerate(cut(examples, n, batch_size)):
         path = context.work / f"shard-{index:06d}.parquet"
         if not path.exists():
-            jobs.append(Job(_run_shard, ShardJob(path, model, engine, context.task, questions, draws,
-                                                 Decoding(*decoding), context.plan.recipe.seed, context.cpus)))  # fmt: skip
+            job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus)
+            jobs.append(Job(_run_shard, job))
     return jobs
 
 
@@ -62,15 +68,18 @@ def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[di
     """The first rows as a person reads them: question, what was expected, what came, what was made of it."""
     by_id = {e.id: e for e in examples}
     return [
-        {"question": by_id[row["example_id"]].question, "expected": str(by_id[row["example_id"]].answer),
-         "completion": row["text"], "parsed": row["value"], "status": row["status"]}
+        {
+            "question": by_id[row["example_id"]].question,
+            "expected": str(by_id[row["example_id"]].answer),
+            "completion": row["text"],
+            "parsed": row["value"],
+            "status": row["status"],
+        }
         for row in table.slice(0, rows).to_pylist()
-    ]  # fmt: skip
+    ]
 
 
 def digest(path: Path) -> str:
     """The first 16 hex digits of a file's sha256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-

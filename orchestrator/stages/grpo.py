@@ -16,8 +16,9 @@ def jobs(context: Context) -> list[Job]:
     """One job."""
     spec = context.stage.spec
     assert isinstance(spec, GrpoSpec)
-    return [Job(_run, (context.work, context.model(spec.model), context.task.format, spec, context.plan.recipe.seed,
-                       context.cpus, context.task, tuple(context.task.examples(spec.prompts))))]  # fmt: skip
+    task, seed = context.task, context.plan.recipe.seed
+    examples = tuple(task.examples(spec.prompts))
+    return [Job(_run, (context.work, context.model(spec.model), task.format, spec, seed, context.cpus, task, examples))]
 
 
 def _run(argument: tuple[Any, ...]) -> Any:

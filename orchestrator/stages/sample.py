@@ -4,8 +4,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec
-from orchestrator.stages.base import Context, DataUsed, Job, Output, one_gpu_job
+from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs
 
 COMPLETIONS = "completions.parquet"

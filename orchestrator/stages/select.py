@@ -1,4 +1,4 @@
-"""`select`: keep the completions worth training on. Every draw was judged when it was drawn; nothing is judged again."""
+"""`select`: keep the completions worth training on. They were judged when they were drawn, and are not judged again."""
 
 from collections import Counter
 from typing import Any
@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.errors import StageError
-from orchestrator.stage_specs import Resources, SelectSpec
-from orchestrator.stages.base import Context, DataUsed, Job, Output
+from orchestrator.results import DataUsed
+from orchestrator.stage_specs import Resources, SampleSpec, SelectSpec
+from orchestrator.stages.base import Context, Job, Output
 from orchestrator.stages.drawing import digest
 from orchestrator.stages.sample import COMPLETIONS
 
@@ -31,7 +32,8 @@ def finish(context: Context, results: list[Any]) -> Output:
     assert isinstance(spec, SelectSpec)
     drawn = pq.read_table(context.inputs[spec.source] / COMPLETIONS).to_pylist()
     sampled = context.plan.stage(spec.source).spec
-    questions = {e.id: e.question for e in context.task.examples(getattr(sampled, "prompts"))}
+    assert isinstance(sampled, SampleSpec)
+    questions = {e.id: e.question for e in context.task.examples(sampled.prompts)}
     rows = keep(drawn, spec)
     if not rows:
         raise StageError(

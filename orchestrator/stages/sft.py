@@ -4,8 +4,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SftSpec
-from orchestrator.stages.base import Context, DataUsed, Job, Output, one_gpu_job
+from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import digest
 from orchestrator.stages.select import CHOSEN
 from orchestrator.stages.training import trained
@@ -20,8 +21,9 @@ def jobs(context: Context) -> list[Job]:
     """One job; the rows travel with it."""
     spec = context.stage.spec
     assert isinstance(spec, SftSpec)
-    return [Job(_run, (context.work, context.model(spec.model), context.task.format, spec, context.plan.recipe.seed,
-                       context.cpus, tuple(rows(context, spec))))]  # fmt: skip
+    pairs, seed = tuple(rows(context, spec)), context.plan.recipe.seed
+    model = context.model(spec.model)
+    return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs))]
 
 
 def _run(argument: tuple[Any, ...]) -> Any:
@@ -49,9 +51,9 @@ def finish(context: Context, results: list[Any]) -> Output:
     used = []
     for source in spec.data:
         if source == "demonstrations":
-            fingerprint = str(context.task.fingerprint("demonstrations"))
-            used.append(DataUsed(source, "training", _short(fingerprint), context.task.type,
-                                 len(context.task.examples("demonstrations"))))  # fmt: skip
+            fingerprint = _short(str(context.task.fingerprint("demonstrations")))
+            number = len(context.task.examples("demonstrations"))
+            used.append(DataUsed(source, "training", fingerprint, context.task.type, number))
         else:
             path = context.inputs[source] / CHOSEN
             used.append(DataUsed(source, "training", digest(path), str(path), pq.read_metadata(path).num_rows))

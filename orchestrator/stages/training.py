@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.journal import NAME, read
-from orchestrator.stages.base import Context, DataUsed, Output
+from orchestrator.results import DataUsed
+from orchestrator.stages.base import Context, Output
 
 
 def trained(

@@ -4,6 +4,8 @@ from orchestrator.tasks.base import Task
 from orchestrator.tasks.file import FileTask
 from orchestrator.tasks.units import UnitsTask
 
+__all__ = ["TASKS", "Task"]
+
 TASKS: dict[str, type[Task]] = {
     "units": UnitsTask,
     "file": FileTask,

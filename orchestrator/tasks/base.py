@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.answers.format import AnswerFormat
 from orchestrator.answers.judge import Judge
 from orchestrator.errors import DataError
-from orchestrator.tasks.table import Columns, Row, distinct_questions, read_rows, select_rows
+from orchestrator.tasks.file_formats import Columns, place, unit
+from orchestrator.tasks.table import Row, distinct_questions, read_rows, select_rows
 from orchestrator.types import Example, FinishReason, Verdict
 
 Split = Literal["demonstrations", "train", "test"]
@@ -27,7 +28,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    generate: Annotated[int, Field(gt=0)] | None = None
+    generate: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     """Make so many with the task's own seeded generator."""
     file: Path | None = None
     """JSON, JSONL, CSV or parquet; relative to the current folder."""
@@ -37,9 +38,18 @@ class Source(BaseModel):
     hold_out: Annotated[int, Field(gt=0)] | None = None
     """Set so many of train's questions aside for this split; train keeps the rest."""
 
+    @model_validator(mode="after")
+    def _is_one(self) -> "Source":
+        given = [name for name in ("generate", "file", "hold_out") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of generate, file and hold_out, not {' and '.join(given) or 'none'}")
+        if self.file is None and (self.rows is not None or self.columns != Columns()):
+            raise ValueError("rows and columns are those of a file: leave them out, or name a file")
+        return self
+
 
 class Task(BaseModel):
-    """Base of every task. A task of one's own is a subclass that overrides `generate`, `judge`, or both."""
+    """Base of every task. A task of one's own is a subclass that overrides `generate`, `verdict`, or both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     VERSION: ClassVar[int] = 1
@@ -75,7 +85,8 @@ class Task(BaseModel):
     def fingerprint(self, split: Split) -> dict[str, Any]:
         """What decides a split's content: settings for generated questions, a digest of the rows for files."""
         source = self._source(split)
-        if source.generate is not None:
+        whole = split != "train" or not any(given and given.hold_out for given in (self.demonstrations, self.test))
+        if source.generate is not None and whole:
             return {"task": self.type, "version": self.VERSION, "split": split, "n": source.generate} | self.generator()
         digest = hashlib.sha256()
         for example in self.examples(split):
@@ -89,22 +100,34 @@ class Task(BaseModel):
 
     def judging(self) -> dict[str, Any]:
         """What decides a verdict."""
-        return {"task": self.type, "version": self.VERSION, "judge": self.judge.fingerprint()}
+        found = {"task": self.type, "version": self.VERSION, "judge": self.judge.fingerprint()}
+        if type(self).verdict is not Task.verdict:  # it may read any setting that the task adds
+            found["settings"] = self.model_dump(
+                mode="json", include=set(type(self).model_fields) - set(Task.model_fields)
+            )
+        return found
 
     def check(self) -> None:
         """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""
         problems: list[str] = []
-        seen: dict[str, tuple[str, str]] = {}
+        seen: dict[str, str] = {}
         for split in SPLITS:
             if getattr(self, split) is None:
                 continue
-            bad = [(e, why) for e in self.examples(split) if (why := self.judge.check_gold(e.answer))]
-            problems += [f"task.{split}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
+            try:
+                examples = self.examples(split)
+            except DataError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+                continue
+            bad = [(e, why) for e in examples if (why := self.judge.check_gold(e.answer))]
+            file = getattr(self, split).file
+            where = f"task.{split}: {file}" if file else f"task.{split}"
+            problems += [f"{where}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
             if len(bad) > 3:
-                problems.append(f"task.{split}: ... and {len(bad) - 3} more gold answers that cannot be judged")
+                problems.append(f"{where}: ... and {len(bad) - 3} more gold answers that cannot be judged")
             shared: dict[str, list[str]] = {}
-            for example in self.examples(split):
-                other, _ = seen.setdefault(normalised(example.question), (split, example.id))
+            for example in examples:
+                other = seen.setdefault(normalised(example.question), split)
                 if other != split:
                     shared.setdefault(other, []).append(example.question)
             for other, questions in shared.items():
@@ -118,11 +141,10 @@ class Task(BaseModel):
     def _source(self, split: Split) -> Source:
         source: Source | None = getattr(self, split)
         if source is None:
-            raise DataError(f"task.{split}: the recipe uses this split but says nothing of it; "
-                            "add {generate: N} or {file: my.jsonl}")  # fmt: skip
-        given = [name for name in ("generate", "file", "hold_out") if getattr(source, name) is not None]
-        if len(given) != 1:
-            raise DataError(f"task.{split}: give exactly one of generate, file and hold_out, not {given or 'none'}")
+            raise DataError(
+                f"task.{split}: the recipe uses this split but says nothing of it; add {{generate: N}} or "
+                "{file: my.jsonl}"
+            )
         if source.hold_out is not None and split == "train":
             raise DataError("task.train: hold_out takes questions from train; give train a file or generate")
         return source
@@ -130,6 +152,11 @@ class Task(BaseModel):
     @cached_property
     def _splits(self) -> "_Splits":
         return _Splits(self)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without the examples: a worker gets those it needs beside the task."""
+        state = super().__getstate__()
+        return state | {"__dict__": {k: v for k, v in state["__dict__"].items() if k != "_splits"}}
 
 
 class _Splits(dict[Split, list[Example]]):
@@ -160,15 +187,20 @@ class _Splits(dict[Split, list[Example]]):
         wanted = [(s, self.task._source(s).hold_out) for s in SPLITS if getattr(self.task, s) is not None]
         if not any(n for _, n in wanted):
             return {}
-        pool = sorted(self._pool(), key=lambda e: normalised(e.question))
-        random.Random(f"hold-out {self.task.seed}").shuffle(pool)
+        pool: dict[str, list[str]] = {}
+        for example in self._pool():  # what `check` calls one question stays in one split
+            pool.setdefault(normalised(example.question), []).append(example.id)
+        questions = sorted(pool)
+        random.Random(f"hold-out {self.task.seed}").shuffle(questions)
         total = sum(n or 0 for _, n in wanted)
-        if total >= len(pool):
-            raise DataError(f"task: hold_out asks for {total} of train's {len(pool)} questions: none would be left")
+        if total >= len(questions):
+            raise DataError(
+                f"task: hold_out asks for {total} of train's {len(questions)} questions: none would be left"
+            )
         held: dict[str, Split] = {}
         for split, n in wanted:
             for _ in range(n or 0):
-                held[pool.pop().id] = split
+                held |= dict.fromkeys(pool[questions.pop()], split)
         return held
 
     def _read(self, split: Split, source: Source) -> list[Example]:
@@ -184,11 +216,25 @@ class _Splits(dict[Split, list[Example]]):
                 f"task.demonstrations: {source.file} has no worked solutions; name their column: "
                 "{columns: {demonstration: NAME}}"
             )
-        return [_example(split, row) for row in rows]
+        return _examples(split, rows, source.file)
 
 
-def _example(split: Split, row: Row) -> Example:
-    return Example(row.id or f"{split}-{row.line}", row.question, row.answer, row.demonstration)
+def _examples(split: Split, rows: list[Row], path: Path) -> list[Example]:
+    """Rows as examples; one without an id is called after its line, which may be another row's own id."""
+    line_of: dict[str, int] = {}
+    examples, problems = [], []
+    for row in rows:
+        name = row.id or f"{split}-{row.line}"
+        if line_of.setdefault(name, row.line) != row.line:
+            first, second = sorted((line_of[name], row.line))
+            problems.append(
+                f"{place(path, second)}: would have the id {name!r}, as {unit(path)} {first} has: one of them has no "
+                "id of its own; give every row an id, or none"
+            )
+        examples.append(Example(name, row.question, row.answer, row.demonstration))
+    if problems:
+        raise DataError(*problems)
+    return examples
 
 
 def normalised(question: str) -> str:

@@ -92,7 +92,9 @@ class UnitSettings(BaseModel):
     @model_validator(mode="after")
     def _shares_fit(self) -> "UnitSettings":
         if self.decimals + self.fractions > 1:
-            raise ValueError(f"decimals ({self.decimals}) and fractions ({self.fractions}) are shares: at most 1 together")
+            raise ValueError(
+                f"decimals ({self.decimals}) and fractions ({self.fractions}) are shares: at most 1 together"
+            )
         if not pairs(self):
             raise ValueError(
                 f"no two units of {', '.join(self.dimensions)} have a factor between "

@@ -7,7 +7,6 @@ makes it faster. Knows nothing of tasks' questions: what the model reads is deci
 import argparse
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,15 +18,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from orchestrator.tiny.card import card
-from orchestrator.tiny.corpus import documents
+from orchestrator.tiny.corpus import FIRST_MIX, SECOND_MIX, Mix, documents
 
 SEED = 0
 MODEL_DIR = Path(__file__).parent / "model"
-TOKENS = 30_000_000
+FIRST_TOKENS, SECOND_TOKENS = 5_000_000, 12_000_000
 VOCABULARY = 640
 EOS, PAD = "<|end|>", "<|pad|>"
 ROW, ROWS = 256, 12
-LEARNING_RATE, WARMUP_STEPS = 4e-3, 150
+FIRST_RATE, SECOND_RATE, WARMUP_STEPS = 4e-3, 2.5e-3, 100
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -54,7 +53,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """The untrained network: about 1.6 million parameters."""
+    """The untrained network: about 1.7 million parameters."""
     torch.manual_seed(SEED)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -73,13 +72,12 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[torch.Tensor]:
+def batches(tokenizer: PreTrainedTokenizerFast, seed: int, mix: Mix) -> Iterator[torch.Tensor]:
     """An endless stream of (ROWS, ROW) token ids: texts one after another, each closed by the end token."""
-    texts = documents(seed)
+    texts = documents(seed, mix)
     ids: list[int] = []
     while True:
-        encoded = tokenizer.backend_tokenizer.encode_batch_fast(list(islice(texts, 5_000)))
-        for one in encoded:
+        for one in tokenizer.backend_tokenizer.encode_batch_fast(list(islice(texts, 2_000))):
             ids += [*one.ids, tokenizer.eos_token_id]
         whole = len(ids) // (ROWS * ROW)
         rows = torch.tensor(ids[: whole * ROWS * ROW]).view(whole, ROWS, ROW)
@@ -87,13 +85,13 @@ def batches(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[torch.Ten
         yield from rows
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tokens: int, compiled: bool) -> float:
-    """Next-token training in place on `tokens` tokens; returns the mean loss over the last hundredth."""
+def train(model: LlamaForCausalLM, read: Iterator[torch.Tensor], tokens: int, top_rate: float, compiled: bool) -> float:
+    """Next-token training in place on `tokens` tokens; returns the mean loss of the last fifty steps."""
     steps = max(1, tokens // (ROWS * ROW))
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    plain = [p for p in model.parameters() if p.dim() == 1]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=True)
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    scales = [p for p in model.parameters() if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": scales, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=top_rate, betas=(0.9, 0.98), fused=True)
 
     def loss_of(ids: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -102,10 +100,10 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tokens: i
 
     forward = torch.compile(loss_of) if compiled else loss_of
     model.train()
-    last: list[float] = []
+    losses: list[float] = []
     started = time.monotonic()
-    for step, ids in enumerate(islice(batches(tokenizer, SEED + 1), steps)):
-        rate = LEARNING_RATE * min((step + 1) / WARMUP_STEPS, 0.5 * (1 + math.cos(math.pi * step / steps)))
+    for step, ids in enumerate(islice(read, steps)):
+        rate = top_rate * min((step + 1) / WARMUP_STEPS, 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss = forward(ids)
@@ -113,12 +111,15 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tokens: i
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        if step >= steps * 0.99 or step % 100 == 0:
-            last = (last if step >= steps * 0.99 else []) + [loss.item()]
-        if step % 100 == 0:
-            print(f"step {step}/{steps} loss {loss.item():.4f} {time.monotonic() - started:.0f} s", flush=True)
+        losses.append(loss.item())
+        if step % 50 == 0:
+            recent = losses[-50:]
+            print(
+                f"step {step}/{steps} loss {sum(recent) / len(recent):.4f} {time.monotonic() - started:.0f} s",
+                flush=True,
+            )
     model.eval()
-    return sum(last) / len(last)
+    return sum(losses[-50:]) / len(losses[-50:])
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, facts: dict[str, float]) -> None:
@@ -134,6 +135,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
             {
                 **facts,
                 "row": ROW,
+                "first": FIRST_TOKENS,
                 "layers": shape.num_hidden_layers,
                 "hidden": shape.hidden_size,
                 "heads": shape.num_attention_heads,
@@ -145,25 +147,32 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
     (draft / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     out.mkdir(parents=True, exist_ok=True)
     for file in draft.iterdir():
-        os.replace(file, out / file.name)
+        file.replace(out / file.name)
     draft.rmdir()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=TOKENS, help="how much to read")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="the share of the full reading to do; 0.01 tries it out"
+    )
     parser.add_argument("--out", type=Path, default=MODEL_DIR, help="where the model goes")
     parser.add_argument("--eager", action="store_true", help="train without a C++ compiler")
     arguments = parser.parse_args()
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
     started = time.monotonic()
-    loss = train(model, tokenizer, arguments.tokens, compiled=not arguments.eager)
+    phases = ((FIRST_TOKENS, FIRST_RATE, FIRST_MIX), (SECOND_TOKENS, SECOND_RATE, SECOND_MIX))
+    loss, read = 0.0, 0
+    for number, (tokens, rate, mix) in enumerate(phases, 1):
+        part = int(tokens * arguments.share)
+        loss = train(model, batches(tokenizer, SEED + number, mix), part, rate, compiled=not arguments.eager)
+        read += part
     facts = {
         "seed": SEED,
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
-        "tokens": arguments.tokens,
+        "tokens": read,
         "minutes": round((time.monotonic() - started) / 60, 1),
         "loss": round(loss, 4),
     }

@@ -1,4 +1,4 @@
-"""The text of the embedded model's card, filled in with what its training measured. Knows nothing of how it is trained."""
+"""The text of the embedded model's card, filled in with what its training measured; knows nothing of the training."""
 
 from collections.abc import Mapping
 
@@ -27,12 +27,15 @@ processor cores without a network. It is a *base* model: it continues text. It a
 
 ## What it read
 
-Text made by `orchestrator/tiny/corpus.py`, and nothing else:
+Text made by `orchestrator/tiny/corpus.py`, and nothing else, of four kinds. It first read {first:,} tokens of the
+first mix, which teach it to copy and to work, then the rest in the second, which teaches it to multiply:
 
-- 62% prose in which a number and two units come first, in more than twenty wordings, and the working follows:
+- 62% (then 30%) prose in which a number and two units come first, in over twenty wordings, and the working follows:
   "The log has 9 meters; the chart is kept in yards. 9 meters to yards: 1 meters = 1.094 yards. 9 * 1.094 = 9.846";
-- 18% products, 12% factors between units, each a few in a row;
-- 8% rows of words or symbols to copy, to turn round, or to pick from.
+- 18% (then 60%) products, 12% (then 5%) factors between units, each a few in a row;
+- 8% (then 5%) rows of words or symbols to copy, to turn round, or to pick from.
+
+The percentages count texts.
 
 It has read no question of the units task, no tag such as `<answer>`, no third party's data, and nothing about people.
 A test reads a large sample of the corpus for both.

@@ -53,28 +53,32 @@ FACTS: tuple[str, ...] = (
     "{a} -> {b}: times {f}",
     "{f} {b} to the {a}",
 )
-WORDS: tuple[str, ...] = tuple(
-    "answer apple average bag between boat book bread bridge brown carry change chart city clear cloud come compute "
-    "convert corn count cross day deep equal equivalent express far field find first fish flour fold for found from "
-    "garden get give glass go gold green half have heavy help hill house into item label leave letter level light line "
-    "list long mark match mean measure measured measurement meet mill more move much name near need north number old "
-    "one open order other over paper part path per place plain plate please point port provide put quantity quick rain "
-    "read result river road rope salt same sand scale second send ship show side small snow some stand start state "
-    "stone store sum switch table take tell term terms than that the them then there this three time translate tree "
-    "turn two unit units use using value wall want water way weigh well what when which wide will wind with wood word "
-    "work worth would write yard year yes you".split()
-)
+COMMON_WORDS = """
+answer apple average bag between boat book bread bridge brown carry change chart city clear cloud come compute convert
+corn count cross day deep equal equivalent express far field find first fish flour fold for found from garden get give
+glass go gold green half have heavy help hill house into item label leave letter level light line list long mark match
+mean measure measured measurement meet mill more move much name near need north number old one open order other over
+paper part path per place plain plate please point port provide put quantity quick rain read result river road rope
+salt same sand scale second send ship show side small snow some stand start state stone store sum switch table take
+tell term terms than that the them then there this three time translate tree turn two unit units use using value wall
+want water way weigh well what when which wide will wind with wood word work worth would write yard year yes you
+"""
+WORDS: tuple[str, ...] = tuple(COMMON_WORDS.split())
+Mix = tuple[int, int, int, int]
+FIRST_MIX: Mix = (62, 18, 12, 8)
+SECOND_MIX: Mix = (30, 60, 5, 5)
+"""Shares of conversions, products, facts and copying: first to read and copy, then mostly to multiply."""
 
 
-def documents(seed: int) -> Iterator[str]:
-    """An endless stream of short texts, the same for the same seed."""
+def documents(seed: int, mix: Mix = FIRST_MIX) -> Iterator[str]:
+    """An endless stream of short texts, the same for the same seed and mix."""
     rng = random.Random(f"corpus {seed}")
     allowed = pairs(READ_PAIRS)
     dimensions = list(dict.fromkeys(a.dimension for a, _ in allowed))
     groups = [[p for p in allowed if p[0].dimension == d] for d in dimensions]
-    kinds, shares = (_conversion, _products, _facts, _copying), (62, 18, 12, 8)
+    kinds = (_conversion, _products, _facts, _copying)
     while True:
-        (kind,) = rng.choices(kinds, shares)
+        (kind,) = rng.choices(kinds, mix)
         yield kind(rng, groups)
 
 

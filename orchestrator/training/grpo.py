@@ -11,7 +11,8 @@ from orchestrator.answers.tokens import prompt_ids
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import GrpoSpec
 from orchestrator.tasks import Task
-from orchestrator.training.job import Trained, TrainingJob, lora_arguments, train, trainer_arguments
+from orchestrator.training.job import Trained, TrainingJob
+from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
 from orchestrator.types import Example, FinishReason
 
 
@@ -55,7 +56,7 @@ def run_grpo(job: GrpoJob) -> Trained:
     return train(trainer, job)
 
 
-class _Trainer(GRPOTrainer):
+class _Trainer(GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer that reads a prompt as sampling and evaluation do, token for token."""
 
     answer_format: Any = None

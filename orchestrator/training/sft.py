@@ -10,7 +10,8 @@ from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import SftSpec
-from orchestrator.training.job import Trained, TrainingJob, lora_arguments, train, trainer_arguments
+from orchestrator.training.job import Trained, TrainingJob
+from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.table import Columns, Row, distinct_questions, read_rows, select_rows
+from orchestrator.tasks.file_formats import Columns
+from orchestrator.tasks.table import Row, distinct_questions, read_rows, select_rows
 
 TWO_ROWS = [Row("a?", 1.0, None, None, 1), Row("b?", "x", None, None, 2)]
 

@@ -1,0 +1,51 @@
+"""What tests share: how `orch` is called, and recipes small enough to run for real."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+SMALL = REPOSITORY / "tests" / "small.yaml"
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a call of `orch` gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return dict(json.loads(self.out.strip().splitlines()[-1]))
+
+
+def environment() -> dict[str, str]:
+    """The environment of a call: the default store, no Hub."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
+    return clean | {"HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "orchestrator.cli", *arguments]
+
+
+def call(folder: Path, *arguments: str, timeout: float = 300, **env: str) -> Called:
+    """Run `orch` in a folder and wait for it."""
+    done = subprocess.run(
+        command(*arguments), cwd=folder, env=environment() | env, capture_output=True, text=True, timeout=timeout
+    )
+    return Called(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the checkout."""
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,99 @@
+"""Which completions are kept for training."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.errors import StageError
+from orchestrator.plan import compile_plan
+from orchestrator.recipe import load_recipe
+from orchestrator.stage_specs import SelectSpec
+from orchestrator.stages import select
+from orchestrator.stages.base import Context
+from orchestrator.stages.select import keep
+
+
+def spec(**settings: Any) -> SelectSpec:
+    return SelectSpec.model_validate({"type": "select", "from": "samples"} | settings)
+
+
+def draw(example: str, text: str, status: str = "correct", number: int = 0) -> dict[str, Any]:
+    return {"example_id": example, "draw": number, "text": text, "status": status}
+
+
+def test_only_correct_draws_are_kept_in_order() -> None:
+    statuses = ["wrong", "correct", "unparsed", "truncated", "timeout", "error", "correct"]
+    drawn = [draw("a", f"text {n}", status, n) for n, status in enumerate(statuses)]
+    assert [row["draw"] for row in keep(drawn, spec())] == [1, 6]
+    assert keep([], spec()) == []
+
+
+def test_draws_that_differ_in_white_space_are_kept_once_for_each_question() -> None:
+    drawn = [draw("a", "x  y\n"), draw("a", " x y"), draw("b", "x y"), draw("a", "xy"), draw("a", "X y")]
+    assert [(row["example_id"], row["text"]) for row in keep(drawn, spec())] == [
+        ("a", "x  y\n"),
+        ("b", "x y"),
+        ("a", "xy"),
+        ("a", "X y"),
+    ]
+    assert keep(drawn, spec(distinct=False)) == drawn
+
+
+def test_the_most_for_each_question() -> None:
+    drawn = [draw(example, f"{n}", number=n) for n in range(5) for example in ("a", "b")]
+    kept = keep(drawn, spec(max_per_example=2))
+    assert [(row["example_id"], row["draw"]) for row in kept] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_repetitions_and_wrong_draws_do_not_count_towards_the_most() -> None:
+    drawn = [draw("a", "x"), draw("a", "x "), draw("a", "w", "wrong"), draw("a", "y"), draw("a", "z")]
+    assert [row["text"] for row in keep(drawn, spec(max_per_example=2))] == ["x", "y"]
+    assert [row["text"] for row in keep(drawn, spec(max_per_example=2, distinct=False))] == ["x", "x "]
+
+
+RECIPE = """\
+name: test
+task: {type: units, train: {generate: 3}, test: {generate: 2}}
+model: {name: tiny}
+stages:
+  samples: {type: sample, model: base}
+  chosen: {type: select, from: samples}
+evaluate: {models: base}
+"""
+
+
+def context(drawn: list[dict[str, Any]]) -> Context:
+    """The select stage of a small recipe, with these draws as its input."""
+    Path("r.yaml").write_text(RECIPE)
+    plan = compile_plan(load_recipe("r.yaml"))
+    samples, work = Path("samples"), Path("work")
+    samples.mkdir()
+    work.mkdir()
+    pq.write_table(pa.Table.from_pylist(drawn), samples / "completions.parquet")
+    return Context(plan.stage("chosen"), plan, work, {"samples": samples}, 0, 0.0)
+
+
+def test_what_is_kept_is_written_with_its_question() -> None:
+    drawn = [draw("units-train-1", "one", number=3), draw("units-train-0", "two"), draw("units-train-1", "no", "wrong")]
+    given = context(drawn)
+    output = select.finish(given, select.jobs(given))
+    rows = pq.read_table("work/output/chosen.parquet").to_pylist()
+    questions = {e.id: e.question for e in given.task.examples("train")}
+    assert rows == [
+        {"example_id": "units-train-1", "draw": 3, "text": "one", "question": questions["units-train-1"]},
+        {"example_id": "units-train-0", "draw": 0, "text": "two", "question": questions["units-train-0"]},
+    ]
+    assert output.metrics == {"rows": 2, "questions": 2, "rows_per_question": 1.0}
+    assert output.figure == "2 rows of 2 questions" and output.data[0].rows == 2
+
+
+def test_nothing_to_train_on_is_an_error_that_says_where_to_look() -> None:
+    with pytest.raises(StageError, match="none of the 2 draws is correct, so there is nothing to train on; look at"):
+        select.finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]), [])
+
+
+def test_select_asks_for_no_worker() -> None:
+    assert select.resources(spec().resources, 8, 1.0) == (0, 0.0)
