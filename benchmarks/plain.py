@@ -1,7 +1,7 @@
 """The shipped recipe without the orchestrator: the same training, sampling and evaluation in one plain process.
 
-What `orch run recipes/rft.yaml` is measured against. It takes the recipe's numbers and the task's questions and judge, and
-does the rest as a careful person would by hand with transformers, peft and TRL: no Ray, no MLflow, no keys, no resuming.
+What `orch run recipes/rft.yaml` is measured against. It takes the recipe's numbers and the task's questions and judge,
+and does the rest as a careful person would by hand with transformers, peft and TRL: no Ray, no MLflow, no resuming.
 
     python benchmarks/plain.py recipes/rft.yaml [key=value ...]
 """
@@ -19,8 +19,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
+from orchestrator.base_model import TINY as MODEL
 from orchestrator.recipe import load_recipe
-from orchestrator.tiny import MODEL
 from orchestrator.types import Example
 
 CPU = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "dataloader_pin_memory": False,
@@ -100,7 +100,7 @@ def main() -> None:
                               top_p=draw.top_p, eos_token_id=tokenizer.eos_token_id,
                               pad_token_id=tokenizer.pad_token_id)  # fmt: skip
     drawn = generate(load(sft_model), train, draw.n, draw.batch_size, config)
-    limit, chosen = getattr(stages["chosen"], "max_per_example") or draw.n, []
+    limit, chosen = stages["chosen"].max_per_example or draw.n, []
     for example, texts in zip(train, drawn, strict=True):
         kept: Counter[str] = Counter(t for t in texts if right(t, example))
         chosen += [(example.question, text) for text in list(kept)[:limit]]

@@ -49,6 +49,8 @@ def connect() -> Cluster:
             raise InputError(f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {error}") from None
     else:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        # threads that wait by spinning take the core from the one they wait for, where cores are shared or rationed
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         ray.init(
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE,

@@ -3,6 +3,7 @@
 Knows the schemas and nothing of how they are carried out: neither torch, ray, trl nor mlflow is imported here.
 """
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -195,8 +196,9 @@ def _own_task(name: str) -> type[Task]:
     except Exception as error:  # the user's file: whatever it raises is theirs to mend
         raise DataError(f"{file}: cannot be imported: {type(error).__name__}: {error}") from error
     cls = getattr(module, attribute, None)
-    if not (isinstance(cls, type) and issubclass(cls, Task)):
+    if not (isinstance(cls, type) and issubclass(cls, Task) and cls is not Task):
         raise DataError(f"{file}: has no class {attribute!r} that is a subclass of orchestrator.Task")
+    cls.SOURCE = hashlib.sha256(path.read_bytes()).hexdigest()
     return cls
 
 

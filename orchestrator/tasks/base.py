@@ -54,6 +54,8 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     VERSION: ClassVar[int] = 1
     """Part of every key: raise it when the same settings make other questions or other verdicts."""
+    SOURCE: ClassVar[str | None] = None
+    """Digest of the file that a task of one's own was read from: a changed file makes other keys."""
 
     type: str
     seed: int = 0
@@ -87,7 +89,7 @@ class Task(BaseModel):
         source = self._source(split)
         whole = split != "train" or not any(given and given.hold_out for given in (self.demonstrations, self.test))
         if source.generate is not None and whole:
-            return {"task": self.type, "version": self.VERSION, "split": split, "n": source.generate} | self.generator()
+            return self._identity() | {"split": split, "n": source.generate} | self.generator()
         digest = hashlib.sha256()
         for example in self.examples(split):
             row = (example.id, example.question, example.answer, example.demonstration)
@@ -100,12 +102,15 @@ class Task(BaseModel):
 
     def judging(self) -> dict[str, Any]:
         """What decides a verdict."""
-        found = {"task": self.type, "version": self.VERSION, "judge": self.judge.fingerprint()}
+        found = self._identity() | {"judge": self.judge.fingerprint()}
         if type(self).verdict is not Task.verdict:  # it may read any setting that the task adds
             found["settings"] = self.model_dump(
                 mode="json", include=set(type(self).model_fields) - set(Task.model_fields)
             )
         return found
+
+    def _identity(self) -> dict[str, Any]:
+        return {"task": type(self).__name__, "version": self.VERSION, "source": self.SOURCE}
 
     def check(self) -> None:
         """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""

@@ -22,7 +22,7 @@ from orchestrator.tiny.corpus import FIRST_MIX, SECOND_MIX, Mix, documents
 
 SEED = 0
 MODEL_DIR = Path(__file__).parent / "model"
-FIRST_TOKENS, SECOND_TOKENS = 5_000_000, 12_000_000
+FIRST_TOKENS, SECOND_TOKENS = 4_998_144, 5_489_664
 VOCABULARY = 640
 EOS, PAD = "<|end|>", "<|pad|>"
 ROW, ROWS = 256, 12
@@ -135,7 +135,6 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
             {
                 **facts,
                 "row": ROW,
-                "first": FIRST_TOKENS,
                 "layers": shape.num_hidden_layers,
                 "hidden": shape.hidden_size,
                 "heads": shape.num_attention_heads,
@@ -173,6 +172,7 @@ def main() -> None:
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
         "tokens": read,
+        "first_tokens": int(FIRST_TOKENS * arguments.share),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "loss": round(loss, 4),
     }

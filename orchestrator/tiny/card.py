@@ -21,14 +21,14 @@ processor cores without a network. It is a *base* model: it continues text. It a
 | vocabulary | {vocabulary}: byte-level BPE, every digit a token of its own, any Unicode text comes back unchanged |
 | stored as | bfloat16 safetensors |
 | read | {tokens:,} tokens in {minutes} minutes on two processor cores |
-| final loss | {loss} (mean over the last hundredth of training, nats a token) |
+| final loss | {loss} (mean of the last fifty steps, nats a token) |
 | seed | {seed} |
 | licence | Apache-2.0, weights and text alike |
 
 ## What it read
 
-Text made by `orchestrator/tiny/corpus.py`, and nothing else, of four kinds. It first read {first:,} tokens of the
-first mix, which teach it to copy and to work, then the rest in the second, which teaches it to multiply:
+Text made by `orchestrator/tiny/corpus.py`, and nothing else, of four kinds. It first read {first_tokens:,} tokens of
+the first mix, which teach it to copy and to work, then the rest in the second, which teaches it to multiply:
 
 - 62% (then 30%) prose in which a number and two units come first, in over twenty wordings, and the working follows:
   "The log has 9 meters; the chart is kept in yards. 9 meters to yards: 1 meters = 1.094 yards. 9 * 1.094 = 9.846";

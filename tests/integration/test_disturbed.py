@@ -70,10 +70,14 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(tmp_path: Path, small_ru
     assert called.json["models"] == small_run[1].json["models"]
     ours = children(tmp_path, called.json["run_id"])
     theirs = children(small_run[0], small_run[1].json["run_id"])
-    assert rows(origin(tmp_path, ours["samples"]), "completions.parquet") == rows(theirs["samples"], "completions.parquet")
+    assert rows(origin(tmp_path, ours["samples"]), "completions.parquet") == rows(
+        theirs["samples"], "completions.parquet"
+    )
     for model in ("sft", "rft", "grpo"):
         name = "model/adapter_model.safetensors"
-        assert artifact(origin(tmp_path, ours[model]), name).read_bytes() == artifact(theirs[model], name).read_bytes(), model
+        assert (
+            artifact(origin(tmp_path, ours[model]), name).read_bytes() == artifact(theirs[model], name).read_bytes()
+        ), model
     assert ours["grpo"].info.status == "FINISHED"
     # the killed runs are told apart from the finished one, and the last curve is whole
     assert [r.info.status for r in runs(tmp_path, "tags.`orch.verb` = 'run'")] == ["KILLED"] * 3 + ["FINISHED"]

@@ -47,7 +47,9 @@ def test_greedy_is_what_plain_transformers_generates(engine: TransformersEngine)
     made = engine.generate(requests(engine, TEXTS), Decoding(0, 1, 16))
     for text, ours in zip(TEXTS, made, strict=True):
         inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
-        theirs = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0, inputs["input_ids"].shape[1] :].tolist()
+        theirs = model.generate(**inputs, max_new_tokens=16, do_sample=False)[
+            0, inputs["input_ids"].shape[1] :
+        ].tolist()
         theirs = theirs[: theirs.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in theirs else theirs
         assert list(ours.ids) == theirs
 
@@ -83,7 +85,9 @@ def test_shards_are_the_same_in_any_order_and_never_made_twice(tmp_path: Path) -
         folder.mkdir()
         for index in order:
             examples, draws = shards[index]
-            run_shard(ShardJob(folder / f"{index}.parquet", BASE, "transformers", task, examples, draws, decoding, 0, 1))
+            run_shard(
+                ShardJob(folder / f"{index}.parquet", BASE, "transformers", task, examples, draws, decoding, 0, 1)
+            )
         return [row for i in sorted(order) for row in pq.read_table(folder / f"{i}.parquet").to_pylist()]
 
     forwards, backwards = make(tmp_path / "a", [0, 1, 2]), make(tmp_path / "b", [2, 1, 0])
@@ -110,7 +114,9 @@ def test_every_prompt_is_the_beginning_of_its_training_row() -> None:
         assert row["labels"] == [-100] * len(prompt) + target
         assert row["labels"][-1] == tokenizer.eos_token_id
         # split or whole, the text is the same tokens: the boundary costs nothing
-        assert tokenizer.decode(row["input_ids"][:-1]) == task.format.prompt_text(example.question) + task.target(example)
+        assert tokenizer.decode(row["input_ids"][:-1]) == task.format.prompt_text(example.question) + task.target(
+            example
+        )
 
 
 def test_a_row_that_is_too_long_is_refused_and_never_cut() -> None:
@@ -121,5 +127,5 @@ def test_a_row_that_is_too_long_is_refused_and_never_cut() -> None:
     task = load_recipe(SMALL).task
     tokenizer = AutoTokenizer.from_pretrained(BASE.base.location)
     job = SftJob(Path(), BASE, task.format, SftSpec(type="sft", max_length=20), 0, 1, (("How far?", "far " * 40),))
-    with pytest.raises(StageError, match="row 1 has .* more than max_length = 20"):
+    with pytest.raises(StageError, match=r"row 1 has .* more than max_length = 20"):
         tokenized(job, tokenizer)

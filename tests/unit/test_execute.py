@@ -33,7 +33,15 @@ class Store:
         self.tags.setdefault(run_id, {}).update(tags or {})
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
-        assert name == "error.txt" and "StageError" in text
+        assert name == "recipe.yaml" or (name == "error.txt" and "StageError" in text)
+
+    def experiment(self, name: str) -> str:
+        return name
+
+    def start(self, experiment: str, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
+        assert tags["orch.verb"] == "run"
+        self.status["parent"] = "RUNNING"
+        return "parent"
 
     def end(self, run_id: str, status: str, error: str | None = None) -> None:
         self.status[run_id] = status
@@ -42,16 +50,18 @@ class Store:
 
 @pytest.fixture
 def execute(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module, without MLflow and Ray."""
+    """The modules `execute` and `record`, without MLflow and Ray."""
     tracking = ModuleType("orchestrator.tracking")
     vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags", "store_exists", "store_folder"), Store))
     monkeypatch.setitem(sys.modules, "orchestrator.tracking", tracking)
-    monkeypatch.delitem(sys.modules, "orchestrator.execute", raising=False)
+    for name in ("execute", "record"):
+        monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
     import orchestrator.execute as module
 
     monkeypatch.setattr(module, "disconnect", lambda: None)
     yield module
-    sys.modules.pop("orchestrator.execute", None)
+    for name in ("execute", "record"):
+        sys.modules.pop(f"orchestrator.{name}", None)
 
 
 def plan() -> Plan:
@@ -61,8 +71,8 @@ def plan() -> Plan:
 
 def walk(execute: Any, store: Store) -> Any:
     """A run of the small recipe in which training is done and both evaluations are at work."""
-    made = execute._Execution(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
-    made.parent = "parent"
+    made = execute._Walk(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+    made.record = execute.Record(store, made.plan)
     for name, run_id in {"sft": "run of sft", "evaluate.sft": "run of sft", "evaluate.base": "run of base"}.items():
         made.states[name].state, made.states[name].run_id, made.states[name].started = "running", run_id, 0.0
     made.states["sft"].state = "done"
@@ -114,9 +124,9 @@ class Cause(Exception):
 
 
 def test_errors_of_workers_in_one_line(execute: Any) -> None:
-    assert execute._one_line(Cause(StageError("its own words"))) == "its own words"
-    assert execute._one_line(Cause(ValueError("first\n\nlast"))) == "ValueError: last"
-    assert execute._one_line(ValueError()) == "ValueError: "
-    assert len(execute._one_line(ValueError("x" * 5000))) == 1000
+    assert execute.one_line(Cause(StageError("its own words"))) == "its own words"
+    assert execute.one_line(Cause(ValueError("first\n\nlast"))) == "ValueError: last"
+    assert execute.one_line(ValueError()) == "ValueError: "
+    assert len(execute.one_line(ValueError("x" * 5000))) == 1000
     died = type("WorkerCrashedError", (Exception,), {})
-    assert "out of memory, or killed" in execute._one_line(died())
+    assert "out of memory, or killed" in execute.one_line(died())

@@ -23,6 +23,7 @@ LEVELS = (
     {"sampling", "training"},
     {"stages"},
     {"comparison", "tracking"},
+    {"record"},
     {"execute", "planning", "ui", "screen"},
     {"cli"},
 )

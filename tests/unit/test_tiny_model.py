@@ -93,13 +93,13 @@ def continue_greedily(model, tokenizer, prompts: list[str], tokens: int = 60) ->
     return tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def test_it_knows_factors_and_copies_numbers(model, tokenizer):
-    prompts = [f"{n} {a} to {b}:" for n in (3, 7, 12) for a, b in (("h", "min"), ("km", "m"), ("ft", "in"))]
-    texts = continue_greedily(model, tokenizer, prompts)
-    for prompt, text in zip(prompts, texts, strict=True):
-        number, a, _, b = prompt.rstrip(":").split()
-        factor = {"min": "60", "m": "1000", "in": "12"}[b]
-        assert text.startswith(f" 1 {a} = {factor} {b}. {number} * {factor} = "), (prompt, text)
+def test_it_knows_factors_and_copies_what_it_was_given(model, tokenizer):
+    factors = {("h", "min"): "60", ("km", "m"): "1000", ("ft", "in"): "12"}
+    cases = [(n, a, b) for n in (3, 7, 12) for a, b in factors]
+    texts = continue_greedily(model, tokenizer, [f"Given {n} {a}, wanted {b}." for n, a, b in cases])
+    copied = [text.strip().startswith(f"{n} {a} to {b}: ") for text, (n, a, b) in zip(texts, cases, strict=True)]
+    known = [f"1 {a} = {factors[a, b]} {b}." in text for text, (_, a, b) in zip(texts, cases, strict=True)]
+    assert sum(copied) >= 7 and sum(known) >= 7, texts
 
 
 def test_it_does_not_know_the_task(model, tokenizer):

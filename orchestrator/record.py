@@ -1,0 +1,189 @@
+"""One `orch run` as MLflow sees it: the parent run, a run per stage, and the result read back from them.
+
+An evaluation is written into the run of the model it judges. That run is closed by the stage that made the model; the
+evaluation of a model that no stage of the recipe makes (the base) has a run of its own.
+"""
+
+import traceback
+
+import yaml
+
+from orchestrator.comparison import baseline, differences
+from orchestrator.errors import OrchError
+from orchestrator.plan import Plan, Stage
+from orchestrator.provenance import git_commit, versions
+from orchestrator.results import ModelResult, RunResult, StageState
+from orchestrator.stages.base import Context, Output
+from orchestrator.tracking import Store, key_tag, origin_tags
+
+_EVALUATED = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n", "tokens_per_completion")
+
+
+class Record:
+    """Writes a run as it happens. `parent` is its id."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self.plan = store, plan
+        self.origins: dict[str, str] = {}
+        """For each stage that is made: the run that holds its artifacts."""
+        self._runs: dict[str, str] = {}
+        """For each run name under the parent: its id."""
+        self._stages = {stage.name for stage in plan.stages}
+        self._experiment = store.experiment(plan.recipe.name)
+        self.parent = self._start_parent()
+
+    def started(self, state: StageState) -> None:
+        """A stage begins to run."""
+        state.run_id = self._run_of(state.stage, {})
+
+    def reused(self, state: StageState, origin: str) -> None:
+        """A stage was made before, by the run `origin`: its figures are shown again, its artifacts stay there."""
+        stage = state.stage
+        self.origins[stage.name] = origin
+        metrics = self.store.metrics(origin)
+        if stage.verb == "evaluate":
+            metrics = {k: v for k, v in metrics.items() if _is_evaluation(k)}
+        elif stage.spec.MAKES_MODEL:
+            metrics = {k: v for k, v in metrics.items() if not _is_evaluation(k)}
+        tags = origin_tags(stage, origin)
+        state.run_id = self._run_of(stage, tags)
+        self.store.log(state.run_id, metrics, {key_tag(stage.verb): stage.key} | tags)
+        if self._closes_its_run(stage):
+            self.store.end(state.run_id, "FINISHED")
+
+    def finished(self, state: StageState, context: Context, output: Output) -> None:
+        """A stage is made: its artifacts first, then the key that says that they are there."""
+        stage, run_id = state.stage, str(state.run_id)
+        evaluation = stage.verb == "evaluate"
+        if output.samples:
+            self.store.log_samples(run_id, output.samples, "eval/samples.json" if evaluation else "samples.json")
+        for used in output.data:
+            self.store.log_data(run_id, used)
+        self.store.log_folder(run_id, context.output)
+        self.store.log(run_id, dict(output.metrics) | {"eval/seconds" if evaluation else "seconds": state.seconds})
+        self.store.log(run_id, {}, {key_tag(stage.verb): stage.key})
+        if self._closes_its_run(stage):
+            self.store.end(run_id, "FINISHED")
+        self.origins[stage.name] = run_id
+
+    def failed(self, state: StageState, error: BaseException) -> None:
+        """A stage has failed, and why."""
+        if state.run_id is None:
+            return
+        text = one_line(error)
+        self.store.log_text(state.run_id, "".join(traceback.format_exception(error)), "error.txt")
+        if self._closes_its_run(state.stage):
+            self.store.end(state.run_id, "FAILED", text)
+        else:  # the model itself is made, and stays so
+            self.store.log(state.run_id, {}, {"orch.error": text})
+
+    def stopped(self, states: list[StageState]) -> None:
+        """The user has stopped the run while these stages were at work."""
+        for state in states:
+            if state.run_id is not None and self._closes_its_run(state.stage):
+                self.store.end(state.run_id, "KILLED", "interrupted")
+        self.store.end(self.parent, "KILLED", "interrupted")
+
+    def broke(self, error: BaseException) -> None:
+        """The walk itself has failed."""
+        self.store.end(self.parent, "FAILED", one_line(error))
+
+    def ended(self, states: list[StageState]) -> RunResult:
+        """Close the parent with the comparison as its description."""
+        found = result(self.store, self.plan, self.parent, states, self.origins)
+        self.store.log(self.parent, {}, {"mlflow.note.content": describe(found)})
+        self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
+        return found
+
+    def _start_parent(self) -> str:
+        recipe = self.plan.recipe
+        tags = {"orch.plan": self.plan.key, "orch.verb": "run", "orch.recipe": recipe.source}
+        commit = git_commit()
+        if commit is not None:
+            tags["mlflow.source.git.commit"] = commit
+        tags |= {f"version.{name}": number for name, number in versions().items()}
+        resolved = recipe.resolved()
+        shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
+        run_id = self.store.start(self._experiment, recipe.name, tags, shown)
+        self.store.log_text(run_id, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), "recipe.yaml")
+        return run_id
+
+    def _closes_its_run(self, stage: Stage) -> bool:
+        return stage.verb != "evaluate" or stage.run_name not in self._stages
+
+    def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
+        """The stage's run under this parent, started if need be."""
+        if stage.run_name not in self._runs:
+            params = stage.spec.model_dump(
+                mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"}
+            )
+            all_tags = {
+                "mlflow.parentRunId": self.parent,
+                "orch.stage": stage.run_name,
+                "orch.verb": stage.verb,
+                "orch.key": stage.key,
+            } | tags
+            if stage.model is not None and (stage.spec.MAKES_MODEL or stage.verb == "evaluate"):
+                all_tags["orch.model"] = stage.model
+            self._runs[stage.run_name] = self.store.start(
+                self._experiment, stage.run_name, all_tags, params | {"seed": self.plan.recipe.seed}
+            )
+        return self._runs[stage.run_name]
+
+
+def result(store: Store, plan: Plan, parent: str, states: list[StageState], origins: dict[str, str]) -> RunResult:
+    """Read the models' figures back from the store: what is shown is what is kept."""
+    models, folders = [], {}
+    for state in states:
+        stage = state.stage
+        if stage.verb == "evaluate" and stage.name in origins:
+            assert stage.model is not None
+            metrics = store.metrics(origins[stage.name])
+            models.append(
+                ModelResult(
+                    model=stage.model,
+                    accuracy=metrics["accuracy"],
+                    accuracy_low=metrics["accuracy_low"],
+                    accuracy_high=metrics["accuracy_high"],
+                    answer_rate=metrics["answer_rate"],
+                    n=int(metrics["n"]),
+                )
+            )
+            folders[stage.model] = store.artifacts(origins[stage.name])
+    return RunResult(
+        parent,
+        store.experiment_of(parent),
+        tuple(models),
+        tuple(state.row() for state in states),
+        differences(folders, baseline(plan)),
+        tuple(state.error for state in states if state.error),
+    )
+
+
+def describe(found: RunResult) -> str:
+    """The comparison as Markdown, for the parent run's description."""
+    against = {d.model: d for d in found.differences}
+    lines = ["| model | accuracy | 95% interval | answer rate | difference | n |", "|---|---|---|---|---|---|"]
+    for m in found.models:
+        d = against.get(m.model)
+        gap = f"{d.difference:+.3f} to {d.baseline} (p = {d.p:.2g})" if d else ""
+        lines.append(
+            f"| {m.model} | {m.accuracy:.3f} | {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {m.answer_rate:.3f} "
+            f"| {gap} | {m.n} |"
+        )
+    return "\n".join([*lines, "", *found.errors])
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, for a person: the worker's own error, not Ray's wrapping."""
+    cause = getattr(error, "cause", None) or error
+    if type(cause).__name__ in ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError"):
+        return "its worker process died: out of memory, or killed; lower batch_size, or give it more memory"
+    if isinstance(cause, OrchError):
+        return str(cause)
+    lines = [line for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1] if lines else ''}"[:1000]
+
+
+def _is_evaluation(metric: str) -> bool:
+    return metric in _EVALUATED or metric.startswith(("status/", "eval/"))
