@@ -125,7 +125,7 @@ def test_data_sets_and_samples_can_be_looked_at(small_run: Run) -> None:
     folder, called = small_run
     found = children(folder, called.json["run_id"])
     used = {i.dataset.name: i.dataset for i in found["rft"].inputs.dataset_inputs}
-    assert set(used) == {"demonstrations", "chosen"}
+    assert set(used) == {"demonstrations", "chosen", "test"}
     made = {i.dataset.name: i.dataset for i in found["chosen"].inputs.dataset_inputs}
     assert made["chosen"].digest == used["chosen"].digest
     assert Path(json.loads(used["chosen"].source)["uri"]).exists()
