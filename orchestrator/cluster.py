@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,20 @@ _OBJECT_STORE = 200 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a call, and when it began and ended: seconds since the epoch, on the worker's clock."""
+
+    result: Any
+    began: float
+    ended: float
+
+
+def _timed(function: Any, argument: Any) -> Done:
+    began = time.time()
+    return Done(function(argument), began, time.time())
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """What there is to run on."""
 
@@ -23,11 +38,15 @@ class Cluster:
     total_cores: int
     gpus: float
 
-    def remote(self, function: Any, cpus: int, gpus: float, retries: int) -> Any:
-        """`function` as a Ray task that needs so much; a worker that dies is replaced so many times."""
+    def submit(self, function: Any, argument: Any, cpus: int, gpus: float, retries: int) -> Any:
+        """Have a worker call `function(argument)`: Ray's reference of a `Done`.
+
+        A worker that dies is replaced so many times.
+        """
         import ray
 
-        return ray.remote(function).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
+        task = ray.remote(_timed).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
+        return task.remote(function, argument)
 
 
 def connect() -> Cluster:

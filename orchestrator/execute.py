@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from orchestrator.cluster import Cluster, carry, connect, disconnect
+from orchestrator.cluster import Cluster, Done, carry, connect, disconnect
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.journal import NAME as JOURNAL
 from orchestrator.journal import Tail
@@ -96,7 +96,8 @@ class _Running:
     lock: FileLock
     pending: dict[Any, int]
     """Ray's reference of each job that is not done, and the job's place."""
-    results: list[Any]
+    done: list[Done | None]
+    """What came of each job, in the jobs' order."""
     tail: Tail
 
 
@@ -189,8 +190,7 @@ class _Walk:
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = verb.jobs(context)
         pending = {
-            cluster.remote(job.function, cpus, gpus, _RETRIES).remote(job.argument): place
-            for place, job in enumerate(jobs)
+            cluster.submit(job.function, job.argument, cpus, gpus, _RETRIES): place for place, job in enumerate(jobs)
         }
         state.total = len(jobs)
         self.running[stage.name] = _Running(
@@ -217,8 +217,8 @@ class _Walk:
         import ray
 
         try:
-            running.results[running.pending.pop(ref)] = ray.get(ref)
-            if len(running.results) > 1:
+            running.done[running.pending.pop(ref)] = ray.get(ref)
+            if len(running.done) > 1:
                 running.state.done += 1
         except ray.exceptions.RayError as error:
             for other in running.pending:
@@ -241,10 +241,12 @@ class _Walk:
         state, stage = running.state, running.state.stage
         if self.running.get(stage.name) is not running:
             return  # it failed while its results were read
-        assert state.started is not None
+        made = [done for done in running.done if done is not None]
         try:
-            output = STAGES[stage.verb].finish(running.context, running.results)
-            state.seconds = time.monotonic() - state.started
+            collected = time.monotonic()
+            output = STAGES[stage.verb].finish(running.context, [done.result for done in made])
+            worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
+            state.seconds = worked + time.monotonic() - collected
             self.record.finished(state, running.context, output)
         except (OrchError, OSError) as error:
             self._fail(state, error)

@@ -19,7 +19,7 @@ class StageState:
     started: float | None = None
     """Seconds on the monotonic clock."""
     seconds: float = 0.0
-    """From the first job's start to the end; 0 where the stage was reused."""
+    """At work: from the first job's start to the last one's end, and putting the output together; 0 where reused."""
     figure: str = ""
     run_id: str | None = None
     error: str | None = None

@@ -28,7 +28,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 200) -> None:
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert process.poll() is None, "it ended before it could be disturbed"
@@ -105,7 +105,7 @@ def test_ctrl_c_leaves_no_worker_and_marks_the_run(tmp_path: Path, small_run: Ru
 def test_two_at_a_time_make_each_stage_once(tmp_path: Path) -> None:
     arguments = ("run", str(SMALL), "evaluate.models=[sft]", "stages.rft.max_steps=1", "stages.grpo.max_steps=1")
     both = [start(tmp_path, *arguments) for _ in range(2)]
-    assert [p.wait(timeout=300) for p in both] == [0, 0]
+    assert [p.wait(timeout=900) for p in both] == [0, 0]
     made = [r for r in runs(tmp_path, "tags.`orch.verb` != 'run'") if "orch.cached_from" not in r.data.tags]
     assert sorted(r.info.run_name for r in made) == ["chosen", "grpo", "rft", "samples", "sft"]
     assert {r.info.status for r in runs(tmp_path)} == {"FINISHED"}

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, call
+from tests.conftest import REPOSITORY, call, cores
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1800)
 def test_the_shipped_recipe_keeps_its_promises(tmp_path: Path) -> None:
-    called = call(tmp_path, "run", str(REPOSITORY / "recipes" / "rft.yaml"), "--json", timeout=1400)
+    if (worth := cores()) < 1.2:
+        pytest.skip(f"the recipe needs two cores, this machine gives the work of {worth:.1f} at present")
+    called = call(tmp_path, "run", str(REPOSITORY / "recipes" / "rft.yaml"), "--json", timeout=1700)
     assert called.code == 0, called.err
     models = {m["model"]: m for m in called.json["models"]}
     assert list(models) == ["base", "sft", "rft", "grpo"]
