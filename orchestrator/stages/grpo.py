@@ -21,12 +21,12 @@ def jobs(context: Context) -> list[Job]:
     return [Job(_run, (context.work, context.model(spec.model), task.format, spec, seed, context.cpus, task, examples))]
 
 
-def _run(argument: tuple[Any, ...]) -> Any:
+def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.grpo import GrpoJob, run_grpo
 
-    return run_grpo(GrpoJob(*argument))
+    run_grpo(GrpoJob(*argument))
 
 
 def finish(context: Context, results: list[Any]) -> Output:
     """The adapter and its curves."""
-    return trained(context, results, "reward", (), {})
+    return trained(context, "reward", (), {})

@@ -26,10 +26,10 @@ def jobs(context: Context) -> list[Job]:
     return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs))]
 
 
-def _run(argument: tuple[Any, ...]) -> Any:
+def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.sft import SftJob, run_sft
 
-    return run_sft(SftJob(*argument))
+    run_sft(SftJob(*argument))
 
 
 def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def finish(context: Context, results: list[Any]) -> Output:
         else:
             path = context.inputs[source] / CHOSEN
             used.append(DataUsed(source, "training", digest(path), str(path), pq.read_metadata(path).num_rows))
-    return trained(context, results, "train_loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
+    return trained(context, "loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
 
 
 def _short(text: str) -> str:

@@ -2,27 +2,22 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from orchestrator.journal import NAME, read
 from orchestrator.results import DataUsed
 from orchestrator.stages.base import Context, Output
 
 
-def trained(
-    context: Context, results: list[Any], headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]
-) -> Output:
+def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
     """Move the adapter into the stage's output and sum up the training."""
-    (result,) = results
     context.output.mkdir(exist_ok=True)
     folder = context.output / "model"
     if folder.exists():
         shutil.rmtree(folder)
     shutil.copytree(context.work / "model", folder)
-    metrics = dict(result.metrics) | extra | {"adapter_mb": _size(folder) / 1e6}
+    metrics = extra | {"adapter_mb": _size(folder) / 1e6}
     curve = [r["metrics"][headline] for r in read(context.work / NAME) if headline in r.get("metrics", {})]
-    last = metrics.get(headline, curve[-1] if curve else float("nan"))
-    return Output(f"{headline.replace('_', ' ')} {last:.3f}", metrics, data)
+    return Output(f"{headline} {curve[-1]:.3f}" if curve else "trained", metrics, data)
 
 
 def _size(folder: Path) -> int:

@@ -11,7 +11,7 @@ from orchestrator.answers.tokens import prompt_ids
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import GrpoSpec
 from orchestrator.tasks import Task
-from orchestrator.training.job import Trained, TrainingJob
+from orchestrator.training.job import TrainingJob
 from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
 from orchestrator.types import Example, FinishReason
 
@@ -24,7 +24,7 @@ class GrpoJob(TrainingJob):
     examples: tuple[Example, ...]
 
 
-def run_grpo(job: GrpoJob) -> Trained:
+def run_grpo(job: GrpoJob) -> None:
     """Train an adapter by reward; leaves it in `work/model`."""
     spec = job.spec
     assert isinstance(spec, GrpoSpec)
@@ -53,7 +53,7 @@ def run_grpo(job: GrpoJob) -> Trained:
         processing_class=tokenizer,
     )
     trainer.answer_format = job.answer_format
-    return train(trainer, job)
+    train(trainer, job)
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a training job is given and what it tells; light enough for the driver to hold."""
+"""What a training job is given; light enough for the driver to hold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,3 @@ class TrainingJob:
     spec: TrainingSpec
     seed: int
     cpus: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training tells when it is done."""
-
-    seconds: float
-    metrics: dict[str, float]

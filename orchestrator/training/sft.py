@@ -10,7 +10,7 @@ from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import SftSpec
-from orchestrator.training.job import Trained, TrainingJob
+from orchestrator.training.job import TrainingJob
 from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
 
 
@@ -22,7 +22,7 @@ class SftJob(TrainingJob):
     """(question, target) pairs."""
 
 
-def run_sft(job: SftJob) -> Trained:
+def run_sft(job: SftJob) -> None:
     """Train an adapter on the rows; leaves it in `work/model`."""
     assert isinstance(job.spec, SftSpec)
     torch.set_num_threads(job.cpus)
@@ -41,7 +41,7 @@ def run_sft(job: SftJob) -> Trained:
         train_dataset=tokenized(job, tokenizer),
         processing_class=tokenizer,
     )
-    return train(trainer, job)
+    train(trainer, job)
 
 
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:

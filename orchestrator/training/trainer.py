@@ -1,7 +1,6 @@
 """What all trainers have in common: their arguments, checkpoints, curves, and the adapter they leave."""
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from orchestrator.journal import Journal
 from orchestrator.model_loading import dtype, save_adapter
 from orchestrator.stage_specs import Lora, TrainingSpec
-from orchestrator.training.job import MODEL_FOLDER, Trained, TrainingJob
+from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 
 
 def lora_arguments(spec: TrainingSpec) -> dict[str, Any]:
@@ -54,18 +53,16 @@ def trainer_arguments(job: TrainingJob, default_epochs: float) -> dict[str, Any]
     }
 
 
-def train(trainer: Trainer, job: TrainingJob) -> Trained:
+def train(trainer: Trainer, job: TrainingJob) -> None:
     """Run a trainer from its last checkpoint, or from the start, and save what it made."""
-    started = time.monotonic()
     checkpoints = Path(trainer.args.output_dir)
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     journal = Journal(job.work)
     journal.start(int(last.rpartition("-")[2]) if last else 0)
     trainer.add_callback(_Report(journal))
-    result = trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last)
     folder = job.work / MODEL_FOLDER
     save_adapter(trainer.model, job.model, folder, job.answer_format.model_dump(mode="json"))
-    return Trained(time.monotonic() - started, {"train_loss": float(result.training_loss)})
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]

@@ -18,14 +18,15 @@ Run = tuple[Path, Called]
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """`orch` in a process group of its own, as a shell starts it."""
-    return subprocess.Popen(
-        command(*arguments),
-        cwd=folder,
-        env=environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "stderr").open("wb"),
-    )
+    with (folder / "stderr").open("wb") as errors:
+        return subprocess.Popen(
+            command(*arguments),
+            cwd=folder,
+            env=environment(),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
 
 
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 600) -> None:
