@@ -123,7 +123,7 @@ class _Walk:
                 f"(run {self.record.parent})"
             ) from None
         except BaseException as error:
-            self.record.broke(error)
+            self.record.broke([running.state for running in self.running.values()], error)
             raise
         finally:
             if lock is not None:

@@ -79,14 +79,17 @@ class Record:
 
     def stopped(self, states: list[StageState]) -> None:
         """The user has stopped the run while these stages were at work."""
+        self._end_all(states, "KILLED", "interrupted")
+
+    def broke(self, states: list[StageState], error: BaseException) -> None:
+        """The walk itself has failed while these stages were at work."""
+        self._end_all(states, "FAILED", one_line(error))
+
+    def _end_all(self, states: list[StageState], status: str, why: str) -> None:
         for state in states:
             if state.run_id is not None and self._closes_its_run(state.stage):
-                self.store.end(state.run_id, "KILLED", "interrupted")
-        self.store.end(self.parent, "KILLED", "interrupted")
-
-    def broke(self, error: BaseException) -> None:
-        """The walk itself has failed."""
-        self.store.end(self.parent, "FAILED", one_line(error))
+                self.store.end(state.run_id, status, why)
+        self.store.end(self.parent, status, why)
 
     def ended(self, states: list[StageState]) -> RunResult:
         """Close the parent with the comparison as its description."""

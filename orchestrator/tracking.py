@@ -9,10 +9,13 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
+
+from filelock import FileLock
 
 from orchestrator.errors import TrackingError
 from orchestrator.plan import Plan, Stage
@@ -63,20 +66,16 @@ class Store:
     """A connection to the MLflow store; made on first use where it is local."""
 
     def __init__(self) -> None:
-        uri = tracking_uri()
-        self.uri = uri
-        if uri.startswith("sqlite:///"):
-            folder = store_folder()
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TrackingError(f"the MLflow store {folder} cannot be made: {error.strerror}") from None
+        self.uri = tracking_uri()
         try:
-            self.client = MlflowClient(tracking_uri=uri)
-            self.experiments = [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+            with _alone(self.uri):
+                self.client = MlflowClient(tracking_uri=self.uri)
+                self.experiments = [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+        except TrackingError:
+            raise
         except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
             raise TrackingError(
-                f"the MLflow store at {uri} cannot be reached: {_first_line(error)}; start it, or unset "
+                f"the MLflow store at {self.uri} cannot be reached: {_first_line(error)}; start it, or unset "
                 "MLFLOW_TRACKING_URI to use ./mlruns"
             ) from None
 
@@ -222,6 +221,25 @@ class Store:
             return str(self.client.get_run(run_id).info.lifecycle_stage) == "active"
         except MlflowException:
             return False
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Hold a local store for as long as it is opened: two processes that make its tables at once both fail."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    folder = store_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "opening.lock")
+        lock.acquire()
+    except OSError as error:
+        raise TrackingError(f"the MLflow store {folder} cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def origin_tags(stage: Stage, run_id: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ def finish(context: Context, results: list[Any]) -> Output:
             used.append(DataUsed(source, "training", fingerprint, context.task.type, number))
         else:
             path = context.inputs[source] / CHOSEN
-            used.append(DataUsed(source, "training", digest(path), str(path), pq.read_metadata(path).num_rows))
+            used.append(DataUsed(source, "training", digest(path), path.as_uri(), pq.read_metadata(path).num_rows))
     return trained(context, "loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
 
 

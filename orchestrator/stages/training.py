@@ -9,7 +9,7 @@ from orchestrator.stages.base import Context, Output
 
 
 def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
-    """Move the adapter into the stage's output and sum up the training."""
+    """Copy the adapter into the stage's output and sum up the training."""
     context.output.mkdir(exist_ok=True)
     folder = context.output / "model"
     if folder.exists():

@@ -128,7 +128,7 @@ def test_data_sets_and_samples_can_be_looked_at(small_run: Run) -> None:
     assert set(used) == {"demonstrations", "chosen", "test"}
     made = {i.dataset.name: i.dataset for i in found["chosen"].inputs.dataset_inputs}
     assert made["chosen"].digest == used["chosen"].digest
-    assert Path(json.loads(used["chosen"].source)["uri"]).exists()
+    assert Path(json.loads(used["chosen"].source)["uri"].removeprefix("file://")).exists()
     table = json.loads(artifact(found["samples"], "samples.json").read_text())
     assert table["columns"] == ["question", "expected", "completion", "parsed", "status"]
     assert any("<answer>" in row[2] for row in table["data"])

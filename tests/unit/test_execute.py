@@ -109,6 +109,14 @@ def test_an_interruption_leaves_no_run_running(execute: Any) -> None:
     assert [made.states[name].state for name in ("evaluate.sft", "evaluate.base")] == ["stopped"] * 2
 
 
+def test_a_walk_that_breaks_leaves_no_run_running(execute: Any) -> None:
+    store = Store()
+    made = walk(execute, store)
+    made.record.broke([made.states["evaluate.sft"], made.states["evaluate.base"]], ValueError("why"))
+    assert store.status == {"run of sft": "FINISHED", "run of base": "FAILED", "parent": "FAILED"}
+    assert store.tags["parent"]["orch.error"] == "ValueError: why"
+
+
 def test_what_depends_on_a_failed_stage_is_skipped(execute: Any) -> None:
     made = walk(execute, Store())
     made.states["sft"].state, made.states["evaluate.sft"].state = "failed", "waiting"
