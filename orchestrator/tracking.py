@@ -70,7 +70,7 @@ class Store:
         try:
             with _alone(self.uri):
                 self.client = MlflowClient(tracking_uri=self.uri)
-                self.experiments = [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+                self._experiments()
         except TrackingError:
             raise
         except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
@@ -144,7 +144,6 @@ class Store:
             if (found := self.client.get_experiment_by_name(name)) is not None:
                 return str(found.experiment_id)  # another orch was faster
             raise TrackingError(f"the MLflow experiment {name!r} cannot be made: {_first_line(error)}") from None
-        self.experiments.append(made)
         return made
 
     def start(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
@@ -211,10 +210,15 @@ class Store:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
+    def _experiments(self) -> list[str]:
+        """All experiments there are now: another process may have added one since the last look."""
+        return [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+
     def _search(self, query: str) -> list[Any]:
-        if not self.experiments:
+        experiments = self._experiments()
+        if not experiments:
             return []
-        return list(self.client.search_runs(self.experiments, query, order_by=["attributes.start_time DESC"]))
+        return list(self.client.search_runs(experiments, query, order_by=["attributes.start_time DESC"]))
 
     def _is_there(self, run_id: str) -> bool:
         try:
