@@ -7,6 +7,7 @@ their proportional set size (memory shared between processes counts once).
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -48,7 +49,9 @@ def measure(command: list[str]) -> tuple[float, int]:
     """Seconds and peak bytes of a command in an empty folder."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output").open("w") as output:
         started = time.monotonic()
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        # orch sets this for its workers; the plain script gets the same, so that the ratio does not owe to it
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
         peak = [0]
         watcher = threading.Thread(target=_watch, args=(process, peak))
         watcher.start()
@@ -57,6 +60,7 @@ def measure(command: list[str]) -> tuple[float, int]:
         watcher.join()
         if code:
             sys.exit(f"{' '.join(command)} ended with {code}:\n{(Path(folder) / 'output').read_text()[-3000:]}")
+        print((Path(folder) / "output").read_text()[-1200:])
     return seconds, peak[0]
 
 
