@@ -244,7 +244,7 @@ class _Walk:
         made = [done for done in running.done if done is not None]
         try:
             collected = time.monotonic()
-            output = STAGES[stage.verb].finish(running.context, [done.result for done in made])
+            output = STAGES[stage.verb].finish(running.context)
             worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
             state.seconds = worked + time.monotonic() - collected
             self.record.finished(state, running.context, output)

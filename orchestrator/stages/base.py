@@ -77,8 +77,8 @@ class Verb(Protocol):
         """The calls still to be made; those whose output lies in the work folder already are left out."""
         ...
 
-    def finish(self, context: Context, results: list[Any]) -> Output:
-        """Put the jobs' output together under `context.output`."""
+    def finish(self, context: Context) -> Output:
+        """Put what the jobs left in the work folder together under `context.output`."""
         ...
 
 

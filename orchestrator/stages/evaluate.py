@@ -1,7 +1,5 @@
 """`evaluate`: every model answers the same questions greedily and is judged the same way."""
 
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,7 +23,7 @@ def jobs(context: Context) -> list[Job]:
     return shard_jobs(context, context.task.examples(spec.on), 1, spec.batch_size, spec.engine, (0, 1, spec.max_tokens))
 
 
-def finish(context: Context, results: list[Any]) -> Output:
+def finish(context: Context) -> Output:
     """eval/results.parquet, and the metrics that make models comparable."""
     spec = context.stage.spec
     assert isinstance(spec, EvaluateSpec)

@@ -27,6 +27,6 @@ def _run(argument: tuple[Any, ...]) -> None:
     run_grpo(GrpoJob(*argument))
 
 
-def finish(context: Context, results: list[Any]) -> Output:
+def finish(context: Context) -> Output:
     """The adapter and its curves."""
     return trained(context, "reward", (), {})

@@ -1,7 +1,5 @@
 """`sample`: draw n completions for every question; all of them are kept, each with its verdict."""
 
-from typing import Any
-
 import pyarrow.parquet as pq
 
 from orchestrator.results import DataUsed
@@ -26,7 +24,7 @@ def jobs(context: Context) -> list[Job]:
     return shard_jobs(context, examples, spec.n, spec.batch_size, spec.engine, decoding)
 
 
-def finish(context: Context, results: list[Any]) -> Output:
+def finish(context: Context) -> Output:
     """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
     spec = context.stage.spec
     assert isinstance(spec, SampleSpec)

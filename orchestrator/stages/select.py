@@ -26,7 +26,7 @@ def jobs(context: Context) -> list[Job]:
     return []
 
 
-def finish(context: Context, results: list[Any]) -> Output:
+def finish(context: Context) -> Output:
     """chosen.parquet: example_id, draw, question, text."""
     spec = context.stage.spec
     assert isinstance(spec, SelectSpec)

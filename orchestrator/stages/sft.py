@@ -44,7 +44,7 @@ def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
     return pairs
 
 
-def finish(context: Context, results: list[Any]) -> Output:
+def finish(context: Context) -> Output:
     """The adapter, its curves and the data it was trained on."""
     spec = context.stage.spec
     assert isinstance(spec, SftSpec)
