@@ -79,7 +79,7 @@ def context(drawn: list[dict[str, Any]]) -> Context:
 def test_what_is_kept_is_written_with_its_question() -> None:
     drawn = [draw("units-train-1", "one", number=3), draw("units-train-0", "two"), draw("units-train-1", "no", "wrong")]
     given = context(drawn)
-    output = select.finish(given, select.jobs(given))
+    output = select.finish(given)
     rows = pq.read_table("work/output/chosen.parquet").to_pylist()
     questions = {e.id: e.question for e in given.task.examples("train")}
     assert rows == [
@@ -92,7 +92,7 @@ def test_what_is_kept_is_written_with_its_question() -> None:
 
 def test_nothing_to_train_on_is_an_error_that_says_where_to_look() -> None:
     with pytest.raises(StageError, match="none of the 2 draws is correct, so there is nothing to train on; look at"):
-        select.finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]), [])
+        select.finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]))
 
 
 def test_select_asks_for_no_worker() -> None:
