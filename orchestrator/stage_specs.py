@@ -134,6 +134,8 @@ class SelectSpec(StageSpec):
     distinct: bool = True
     """Drop completions of a question that differ in white space only."""
     max_per_example: Positive | None = None
+    allow_empty: bool = False
+    """True: where no draw is correct, go on with none; otherwise that is an error."""
 
     NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"source"}
 

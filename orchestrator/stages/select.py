@@ -14,6 +14,7 @@ from orchestrator.stages.drawing import digest
 from orchestrator.stages.sample import COMPLETIONS
 
 CHOSEN = "chosen.parquet"
+SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.string(), "question": pa.string()})
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -27,7 +28,7 @@ def jobs(context: Context) -> list[Job]:
 
 
 def finish(context: Context) -> Output:
-    """chosen.parquet: example_id, draw, question, text."""
+    """chosen.parquet: example_id, draw, text, question."""
     spec = context.stage.spec
     assert isinstance(spec, SelectSpec)
     drawn = pq.read_table(context.inputs[spec.source] / COMPLETIONS).to_pylist()
@@ -35,23 +36,24 @@ def finish(context: Context) -> Output:
     assert isinstance(sampled, SampleSpec)
     questions = {e.id: e.question for e in context.task.examples(sampled.prompts)}
     rows = keep(drawn, spec)
-    if not rows:
+    if not rows and not spec.allow_empty:
         raise StageError(
             f"none of the {len(drawn):,} draws is correct, so there is nothing to train on; look at the completions of "
-            f"{spec.source!r} in MLflow: are answers found at all (sampling/answer_rate)?"
+            f"{spec.source!r} in MLflow: are answers found at all (sampling/answer_rate)? To go on all the same, set "
+            f"stages.{context.stage.name}.allow_empty: true"
         )
-    columns = ("example_id", "draw", "text")
-    table = pa.table(
-        {name: [r[name] for r in rows] for name in columns} | {"question": [questions[r["example_id"]] for r in rows]}
-    )
+    table = pa.Table.from_pylist([r | {"question": questions[r["example_id"]]} for r in rows], schema=SCHEMA)
     context.output.mkdir(exist_ok=True)
     path = context.output / CHOSEN
     pq.write_table(table, path)
     per_example = Counter(r["example_id"] for r in rows)
-    metrics = {"rows": len(rows), "questions": len(per_example), "rows_per_question": len(rows) / len(per_example)}
+    metrics: dict[str, float] = {"rows": len(rows), "questions": len(per_example)}
+    if rows:
+        metrics["rows_per_question"] = len(rows) / len(per_example)
     used = DataUsed(context.stage.name, "training", digest(path), CHOSEN, len(rows))
     samples = [{"question": questions[r["example_id"]], "completion": r["text"]} for r in rows[:40]]
-    return Output(f"{len(rows):,} rows of {len(per_example):,} questions", metrics, (used,), samples)
+    figure = f"{len(rows):,} rows of {len(per_example):,} questions" if rows else "0 rows: no draw was correct"
+    return Output(figure, metrics, (used,), samples)
 
 
 def keep(drawn: list[dict[str, Any]], spec: SelectSpec) -> list[dict[str, Any]]:

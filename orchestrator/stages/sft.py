@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from orchestrator.errors import StageError
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SftSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
@@ -41,6 +42,11 @@ def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
         else:
             table = pq.read_table(context.inputs[source] / CHOSEN)
             pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
+    if not pairs:
+        raise StageError(
+            f"there is no row to train on: {' and '.join(spec.data)} is empty; add demonstrations to "
+            f"stages.{context.stage.name}.data, or draw more"
+        )
     return pairs
 
 

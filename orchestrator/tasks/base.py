@@ -7,49 +7,24 @@ It knows no model, no tokenizer and no tracker.
 import hashlib
 import random
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from orchestrator.answers.format import AnswerFormat
 from orchestrator.answers.judge import Judge
 from orchestrator.errors import DataError
-from orchestrator.tasks.file_formats import Columns, place, unit
-from orchestrator.tasks.table import Row, distinct_questions, read_rows, select_rows
+from orchestrator.tasks.file_formats import Origin
+from orchestrator.tasks.source import Source
+from orchestrator.tasks.table import Row, distinct_questions, rows_error
 from orchestrator.types import Example, FinishReason, Verdict
 
 Split = Literal["demonstrations", "train", "test"]
 SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test")
 
 
-class Source(BaseModel):
-    """Where the examples of one split come from: exactly one of generate, file and hold_out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    generate: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
-    """Make so many with the task's own seeded generator."""
-    file: Path | None = None
-    """JSON, JSONL, CSV or parquet; relative to the current folder."""
-    columns: Columns = Columns()
-    rows: str | None = None
-    """Which rows of the file, as a Python slice: `800:`, `:800`, `-200:`."""
-    hold_out: Annotated[int, Field(gt=0)] | None = None
-    """Set so many of train's questions aside for this split; train keeps the rest."""
-
-    @model_validator(mode="after")
-    def _is_one(self) -> "Source":
-        given = [name for name in ("generate", "file", "hold_out") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of generate, file and hold_out, not {' and '.join(given) or 'none'}")
-        if self.file is None and (self.rows is not None or self.columns != Columns()):
-            raise ValueError("rows and columns are those of a file: leave them out, or name a file")
-        return self
-
-
 class Task(BaseModel):
-    """Base of every task. A task of one's own is a subclass that overrides `generate`, `verdict`, or both."""
+    """Base of every task. A task of one's own is a subclass that overrides `generate`, `read_row` or `verdict`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     VERSION: ClassVar[int] = 1
@@ -69,6 +44,10 @@ class Task(BaseModel):
     def generate(self, split: Split, n: int) -> list[Example]:
         """Make n distinct examples of a split; the same ones each time."""
         raise DataError(f"task.{split}: task {self.type!r} has no generator; name a file: {{file: my.jsonl}}")
+
+    def read_row(self, row: Row) -> Row:
+        """What the task makes of a row that was read: its gold answer, its worked solution. ValueError: no use."""
+        return row
 
     def verdict(self, text: str, answer: float | str, finish_reason: FinishReason) -> Verdict:
         """Judge one completion against the gold answer."""
@@ -125,8 +104,8 @@ class Task(BaseModel):
                 problems += [problem for problem in error.problems if problem not in problems]
                 continue
             bad = [(e, why) for e in examples if (why := self.judge.check_gold(e.answer))]
-            file = getattr(self, split).file
-            where = f"task.{split}: {file}" if file else f"task.{split}"
+            source = getattr(self, split)
+            where = f"task.{split}: {read}" if (read := source.file or source.hub) else f"task.{split}"
             problems += [f"{where}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
             if len(bad) > 3:
                 problems.append(f"{where}: ... and {len(bad) - 3} more gold answers that cannot be judged")
@@ -211,20 +190,25 @@ class _Splits(dict[Split, list[Example]]):
     def _read(self, split: Split, source: Source) -> list[Example]:
         if source.generate is not None:
             return self.task.generate(split, source.generate)
-        assert source.file is not None
-        rows = read_rows(source.file, source.columns)
-        if source.rows is not None:
-            rows = select_rows(rows, source.rows)
-        rows, _ = distinct_questions(rows, source.file)
+        read, origin = source.read(split)
+        rows, problems = [], []
+        for row in read:
+            try:
+                rows.append(self.task.read_row(row))
+            except (ValueError, DataError) as error:
+                problems.append(f"{origin.place(row.line)}: {error}")
+        if problems:
+            raise rows_error(problems)
+        rows, _ = distinct_questions(rows, origin)
         if split == "demonstrations" and all(row.demonstration is None for row in rows):
             raise DataError(
-                f"task.demonstrations: {source.file} has no worked solutions; name their column: "
+                f"task.demonstrations: {origin.name} has no worked solutions; name their column: "
                 "{columns: {demonstration: NAME}}"
             )
-        return _examples(split, rows, source.file)
+        return _examples(split, rows, origin)
 
 
-def _examples(split: Split, rows: list[Row], path: Path) -> list[Example]:
+def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:
     """Rows as examples; one without an id is called after its line, which may be another row's own id."""
     line_of: dict[str, int] = {}
     examples, problems = [], []
@@ -233,7 +217,7 @@ def _examples(split: Split, rows: list[Row], path: Path) -> list[Example]:
         if line_of.setdefault(name, row.line) != row.line:
             first, second = sorted((line_of[name], row.line))
             problems.append(
-                f"{place(path, second)}: would have the id {name!r}, as {unit(path)} {first} has: one of them has no "
+                f"{origin.place(second)}: would have the id {name!r}, as {origin.unit} {first} has: one of them has no "
                 "id of its own; give every row an id, or none"
             )
         examples.append(Example(name, row.question, row.answer, row.demonstration))

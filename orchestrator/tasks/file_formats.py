@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,28 @@ class Columns(BaseModel):
     """None: the column `demonstration` if there is one."""
     id: str | None = Field(default=None, min_length=1)
     """None: the column `id` if there is one."""
+
+    def used(self) -> set[str]:
+        """The columns that are looked at, where there are such."""
+        return {self.question, self.answer, self.demonstration or "demonstration", self.id or "id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rows were read, as messages call it."""
+
+    name: str
+    unit: Literal["line", "row"]
+    """What a record is called there."""
+
+    def place(self, line: int) -> str:
+        """Where a record stands: `my.csv, line 3`."""
+        return f"{self.name}, {self.unit} {line}"
+
+
+def origin_of(path: Path) -> Origin:
+    """A file as the place of its records."""
+    return Origin(str(path), "line" if path.suffix.lower() in (".jsonl", ".csv") else "row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +213,7 @@ def _read_parquet(path: Path, columns: Columns) -> Table:
     import pyarrow
     import pyarrow.parquet
 
-    used = {columns.question, columns.answer, columns.demonstration or "demonstration", columns.id or "id"}
+    used = columns.used()
     with path.open("rb") as opened:
         try:
             file = pyarrow.parquet.ParquetFile(opened)
@@ -232,16 +254,6 @@ _KINDS: dict[type, str] = {
     list: "a list",
     dict: "an object",
 }
-
-
-def unit(path: Path) -> str:
-    """What a record of this file is called."""
-    return "line" if path.suffix.lower() in (".jsonl", ".csv") else "row"
-
-
-def place(path: Path, line: int) -> str:
-    """Where a record stands: `my.csv, line 3`."""
-    return f"{path}, {unit(path)} {line}"
 
 
 def listed(names: Sequence[str]) -> str:

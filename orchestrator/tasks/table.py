@@ -1,7 +1,7 @@
-"""Rows of questions and answers from a user's own file.
+"""Rows of questions and answers from a user's own file or data set.
 
 It checks the shape of each row, and tells the user everything that is wrong with them at once. It must not know how an
-answer is judged (text that is a number stays text), what the rows are used for, nor how a file's format is read.
+answer is judged (text that is a number stays text), what the rows are used for, nor how files and data sets are read.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.file_formats import Columns, Table, kind, listed, place, read_table, short, unit
+from orchestrator.tasks.file_formats import Columns, Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import Answer
 
 _SHOWN_PROBLEMS = 10
@@ -35,17 +35,21 @@ class Row:
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:
     """All rows of the file, in its order. Raises one DataError with every problem found."""
-    table = read_table(path, columns)
-    problems = [*table.problems, *_missing_columns(path, columns, table)]
+    return checked_rows(read_table(path, columns), origin_of(path), columns)
+
+
+def checked_rows(table: Table, origin: Origin, columns: Columns) -> list[Row]:
+    """All rows of a table, in its order. Raises one DataError with every problem found."""
+    problems = [*table.problems, *_missing_columns(table, origin, columns)]
     if not table.records and not problems:
-        problems.append(f"{path}: there are no rows in it: write at least one question with its answer")
+        problems.append(f"{origin.name}: there are no rows in it: write at least one question with its answer")
     # Without its columns no row could be right: one line says it, not one for each row.
     if len(problems) > len(table.problems) or not table.records:
-        raise _error(problems)
-    rows, row_problems = _check_rows(path, columns, table)
+        raise rows_error(problems)
+    rows, row_problems = _check_rows(table, origin, columns)
     problems += row_problems
     if problems:
-        raise _error(problems)
+        raise rows_error(problems)
     return rows
 
 
@@ -61,7 +65,7 @@ def select_rows(rows: Sequence[Row], spec: str) -> list[Row]:
     return selected
 
 
-def distinct_questions(rows: Sequence[Row], path: Path) -> tuple[list[Row], int]:
+def distinct_questions(rows: Sequence[Row], origin: Origin) -> tuple[list[Row], int]:
     """The first row of each question, and how many repetitions were left out.
 
     Raises DataError where the same question has different answers. Blanks around a text make no difference.
@@ -72,15 +76,15 @@ def distinct_questions(rows: Sequence[Row], path: Path) -> tuple[list[Row], int]
         known = first.setdefault(row.question.strip(), row)
         if _stripped(known.answer) != _stripped(row.answer):
             problems.append(
-                f"{place(path, row.line)}: the question of {unit(path)} {known.line} again, with another answer "
+                f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with another answer "
                 f"({short(row.answer)}, not {short(known.answer)}): keep the right one ({short(row.question)})"
             )
     if problems:
-        raise _error(problems)
+        raise rows_error(problems)
     return list(first.values()), len(rows) - len(first)
 
 
-def _missing_columns(path: Path, columns: Columns, table: Table) -> Iterator[str]:
+def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator[str]:
     if not table.names:
         return
     for field, wanted in columns.model_dump(exclude_none=True).items():
@@ -93,10 +97,10 @@ def _missing_columns(path: Path, columns: Columns, table: Table) -> Iterator[str
             hint = f"did you mean {lowered[close[0]]!r}? Set columns.{field}"
         elif len(table.names) == 1 and (separator := re.search(r"[;\t|]", table.names[0])):
             hint = f"they are separated by {separator[0]!r}, save the file with commas"
-        yield f"{path}: has no column {wanted!r}; its columns are {listed(table.names)}: {hint}"
+        yield f"{origin.name}: has no column {wanted!r}; its columns are {listed(table.names)}: {hint}"
 
 
-def _check_rows(path: Path, columns: Columns, table: Table) -> tuple[list[Row], list[str]]:
+def _check_rows(table: Table, origin: Origin, columns: Columns) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     problems: list[str] = []
     line_of_id: dict[str, int] = {}
@@ -105,11 +109,11 @@ def _check_rows(path: Path, columns: Columns, table: Table) -> tuple[list[Row], 
             row = _row(line, record, columns)
             if row.id is not None and line_of_id.setdefault(row.id, line) != line:
                 raise ValueError(
-                    f"the id {short(row.id)} is also that of {unit(path)} {line_of_id[row.id]}: give each row its own"
+                    f"the id {short(row.id)} is also that of {origin.unit} {line_of_id[row.id]}: give each row its own"
                 )
             rows.append(row)
         except ValueError as error:
-            problems.append(f"{place(path, line)}: {error}")
+            problems.append(f"{origin.place(line)}: {error}")
     return rows, problems
 
 
@@ -191,6 +195,7 @@ def _stripped(answer: Answer) -> Answer:
     return answer.strip() if isinstance(answer, str) else answer
 
 
-def _error(problems: Sequence[str]) -> DataError:
+def rows_error(problems: Sequence[str]) -> DataError:
+    """The first ten problems of a table's rows, and how many more there are."""
     more = len(problems) - _SHOWN_PROBLEMS
     return DataError(*problems[:_SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else []))

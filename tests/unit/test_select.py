@@ -65,9 +65,9 @@ evaluate: {models: base}
 """
 
 
-def context(drawn: list[dict[str, Any]]) -> Context:
+def context(drawn: list[dict[str, Any]], settings: str = "") -> Context:
     """The select stage of a small recipe, with these draws as its input."""
-    Path("r.yaml").write_text(RECIPE)
+    Path("r.yaml").write_text(RECIPE.replace("from: samples", f"from: samples{settings}"))
     plan = compile_plan(load_recipe("r.yaml"))
     samples, work = Path("samples"), Path("work")
     samples.mkdir()
@@ -93,6 +93,20 @@ def test_what_is_kept_is_written_with_its_question() -> None:
 def test_nothing_to_train_on_is_an_error_that_says_where_to_look() -> None:
     with pytest.raises(StageError, match="none of the 2 draws is correct, so there is nothing to train on; look at"):
         select.finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]))
+
+
+def test_nothing_to_train_on_may_be_allowed_and_is_told() -> None:
+    output = select.finish(context([draw("units-train-0", "a", "wrong")], ", allow_empty: true"))
+    table = pq.read_table("work/output/chosen.parquet")
+    assert table.schema == select.SCHEMA and table.num_rows == 0
+    assert output.figure == "0 rows: no draw was correct"
+    assert output.metrics == {"rows": 0, "questions": 0} and output.data[0].rows == 0 and not output.samples
+
+
+def test_what_may_be_empty_is_written_the_same_where_it_is_not() -> None:
+    select.finish(context([draw("units-train-0", "a")], ", allow_empty: true"))
+    assert pq.read_table("work/output/chosen.parquet").schema == select.SCHEMA
+    assert pq.read_table("work/output/chosen.parquet")["text"].to_pylist() == ["a"]
 
 
 def test_select_asks_for_no_worker() -> None:

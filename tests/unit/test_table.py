@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.file_formats import Columns
+from orchestrator.tasks.file_formats import Columns, origin_of
 from orchestrator.tasks.table import Row, distinct_questions, read_rows, select_rows
 
 TWO_ROWS = [Row("a?", 1.0, None, None, 1), Row("b?", "x", None, None, 2)]
@@ -335,17 +335,18 @@ def test_a_slice_that_takes_nothing_is_refused(spec: str) -> None:
 def test_repetitions_are_collapsed_to_the_first() -> None:
     rows = [Row("a?", 1.0, None, None, 1), Row("b?", "x", None, None, 2), Row(" a?", 1.0, "so", "i", 3)]
     rows.append(Row("b?", "x ", None, None, 4))
-    assert distinct_questions(rows, Path("a.json")) == (rows[:2], 2)
-    assert distinct_questions([], Path("a.json")) == ([], 0)
+    assert distinct_questions(rows, origin_of(Path("a.json"))) == (rows[:2], 2)
+    assert distinct_questions([], origin_of(Path("a.json"))) == ([], 0)
 
 
 def test_a_question_with_two_answers_names_both_rows() -> None:
     rows = [Row("a?", 1.0, None, None, 2), Row("b?", 1.0, None, None, 3), Row("a?", 2.0, None, None, 9)]
     with pytest.raises(DataError) as caught:
-        distinct_questions(rows, Path("a.csv"))
+        distinct_questions(rows, origin_of(Path("a.csv")))
     [problem] = caught.value.problems
     assert problem.startswith("a.csv, line 9: the question of line 2 again, with another answer (2, not 1): ")
     with pytest.raises(DataError, match=r"a\.json, row 9: the question of row 2 again"):
-        distinct_questions(rows, Path("a.json"))
+        distinct_questions(rows, origin_of(Path("a.json")))
     with pytest.raises(DataError, match=r"\.\.\. and 4 more"):
-        distinct_questions([*rows, *[Row("a?", float(n), None, None, n) for n in range(20, 33)]], Path("a.csv"))
+        more = [Row("a?", float(n), None, None, n) for n in range(20, 33)]
+        distinct_questions([*rows, *more], origin_of(Path("a.csv")))
