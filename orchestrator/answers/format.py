@@ -1,84 +1,64 @@
-"""The answer format: how a question is asked and where the answer stands in what a model writes.
+"""The answer formats a recipe may name."""
 
-One object serves training, sampling, GRPO and evaluation, so that they cannot drift apart. It deals in text alone: it
-must not know a tokenizer, a judge or a task.
-"""
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from typing import Any, Self
+from pydantic import Discriminator, Tag, TypeAdapter
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.formats.boxed import BoxedFormat
+from orchestrator.answers.formats.json_field import JsonFormat
+from orchestrator.answers.formats.last_number import LastNumberFormat
+from orchestrator.answers.formats.line import HashFormat, MarkerFormat
+from orchestrator.answers.formats.pattern import RegexFormat
+from orchestrator.answers.formats.tags import TagsFormat
 
-from orchestrator.answers.numbers import format_number
-from orchestrator.errors import DataError
-from orchestrator.types import Answer
+__all__ = [
+    "FORMATS",
+    "AnswerFormat",
+    "BoxedFormat",
+    "Format",
+    "HashFormat",
+    "JsonFormat",
+    "LastNumberFormat",
+    "MarkerFormat",
+    "RegexFormat",
+    "TagsFormat",
+    "load_format",
+]
 
-VERSION = 1
-"""Raised whenever the same settings would ask, write or read differently: it is part of a stage's key."""
+FORMATS: dict[str, type[AnswerFormat]] = {
+    "tags": TagsFormat,
+    "hash": HashFormat,
+    "boxed": BoxedFormat,
+    "marker": MarkerFormat,
+    "regex": RegexFormat,
+    "json": JsonFormat,
+    "last_number": LastNumberFormat,
+}
 
-_SLOT = "{question}"
+
+def _type_of(answer_format: Any) -> Any:
+    if isinstance(answer_format, dict):
+        return answer_format.get("type", "tags")
+    return getattr(answer_format, "type", None)
 
 
-class AnswerFormat(BaseModel):
-    """The contract between what is asked, what is trained on and what is read back."""
+Format = Annotated[
+    Annotated[TagsFormat, Tag("tags")]
+    | Annotated[HashFormat, Tag("hash")]
+    | Annotated[BoxedFormat, Tag("boxed")]
+    | Annotated[MarkerFormat, Tag("marker")]
+    | Annotated[RegexFormat, Tag("regex")]
+    | Annotated[JsonFormat, Tag("json")]
+    | Annotated[LastNumberFormat, Tag("last_number")],
+    Discriminator(_type_of),
+]
+"""Any format as a recipe writes it: `{type: hash}`, `{opening: "<a>", closing: "</a>"}`; without a type: tags."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_ADAPTER: TypeAdapter[AnswerFormat] = TypeAdapter(Format)
 
-    prompt: str = "{question}\n"
-    """What the model reads; `{question}` stands in it exactly once. Other braces are plain text."""
-    opening: str = Field(default="<answer>", min_length=1)
-    """Stands before the answer."""
-    closing: str = Field(default="</answer>", min_length=1)
-    """Stands after the answer. Generation may stop there, if it leaves this text in the completion."""
-    chat: bool = False
-    """True: the prompt is one user message in the tokenizer's chat template, with its generation prompt."""
 
-    @model_validator(mode="after")
-    def _is_usable(self) -> Self:
-        found = self.prompt.count(_SLOT)
-        if found != 1:
-            raise ValueError(f"prompt must hold {_SLOT} exactly once, it holds it {found} times: {self.prompt!r}")
-        if not self.opening.strip():
-            raise ValueError("opening is blank, so every gap between words would open an answer; give it some text")
-        # The other way round is sound: "\n#### " may be closed by "\n".
-        if self.opening in self.closing:
-            raise ValueError(
-                f"closing {self.closing!r} holds opening {self.opening!r}, so every end would be a beginning too; "
-                "make them differ"
-            )
-        return self
-
-    def prompt_text(self, question: str) -> str:
-        """The user-visible prompt, before any chat template."""
-        return self.prompt.replace(_SLOT, question)
-
-    def target_text(self, answer: Answer, reasoning: str = "") -> str:
-        """What a model should write: the reasoning, then the answer where `extract` finds it again.
-
-        Raises DataError if it would not: an empty answer, or one that holds the opening or the closing text.
-        """
-        written = answer.strip() if isinstance(answer, str) else format_number(answer)
-        reasoning = reasoning.rstrip()
-        gap = " " if reasoning and not self.opening[0].isspace() else ""
-        target = f"{reasoning}{gap}{self.opening}{written}{self.closing}"
-        if self.extract(target) != written:
-            raise DataError(
-                f"answer {written!r} cannot be read back from between {self.opening!r} and {self.closing!r}: "
-                "it is empty or holds one of them; change the answer, or the opening and closing of the answer format"
-            )
-        return target
-
-    def extract(self, text: str) -> str | None:
-        """The answer's raw text, stripped, from the last complete pair; None if there is no pair or it is empty.
-
-        A pair is an opening and the first closing after it with no other opening between them. So of nested openings
-        the innermost counts, and one that is never closed (a cut-off completion) does not hide an earlier answer.
-        """
-        start = text.rfind(self.opening, 0, max(text.rfind(self.closing), 0))
-        if start < 0:
-            return None
-        start += len(self.opening)
-        return text[start : text.find(self.closing, start)].strip() or None
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Everything that decides what this format does, for a stage's key."""
-        return {"version": VERSION, **self.model_dump()}
+def load_format(data: Mapping[str, Any]) -> AnswerFormat:
+    """The format that was saved beside a model, as `model_dump` wrote it. Raises pydantic's ValidationError."""
+    return _ADAPTER.validate_python(dict(data))

@@ -13,18 +13,25 @@ _COUNT = r"(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)"
 _DECIMAL = rf"(?:{_COUNT}(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+\-−]?[0-9]{{1,4}})?"
 _WORD = rf"[{_LETTER}]++(?:\^\{{?[-−]?[1-9]\}}?|[²³]|(?<![xX])[23])?"
 
+# Most answers are this; it is many times faster to read than all that a number may be.
+_PLAIN = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
+
+_TIMES_TEN = r"\s*+ (?:[xX×·⋅*]|\\times) \s*+ 10 \s*+ (?:\^|\*\*) \s*+"
+_SCALE = rf"(?i:{'|'.join(_SCALES)}) s?+ \b"
+
 # Quantifiers that could share characters are possessive (`++`), so that no text takes more than linear time. Nothing
 # that stands after the number may hold a digit of its own: "3 hours 20 minutes" and "5 or 6" are no single number.
 _NUMBER = re.compile(
     rf"""
+    [\s*_`]*+ (?: [A-Za-z][A-Za-z_]{{0,19}}+ \s*+ (?=[=≈]) )?+     # the x of x = 5
     [\s*_`=≈~]*+ (?:\\?[$€£¥₹])?+ \s*+
     ([+\-−–])?+ \s*+ (?:\\?[$€£¥₹])?+ \s*+
     (?: ([0-9]++) \s++ (?= [0-9]++ \s*+ [/⁄] \s*+ [0-9]) )?         # the 2 of 2 1/2
     ({_DECIMAL})
     (?: \s*+ [/⁄] \s*+ ({_DECIMAL}) )?
-    (?: \s*+ (?:[xX×·⋅*]|\\times) \s*+ 10 \s*+ (?:\^|\*\*) \s*+ \{{? ([+\-−]?[0-9]{{1,4}}) \}}? )?
+    (?: {_TIMES_TEN} \{{? ([+\-−]?[0-9]{{1,4}}) \}}? )?
     (?: [*_`]{{1,3}}+ (?=[\s.,;%]|\Z) )?
-    ( (?: \s*+ (?i:{"|".join(_SCALES)}) s?+ \b )*+ )
+    ( (?: \s*+ {_SCALE} )*+ )
     \s*+ [%°$€£¥₹]?+ \s*+
     (?: /?+ \s*+ {_WORD} (?: [\s/·⋅.*-]++ {_WORD} )*+ )?+           # km, km/h, miles per hour, sq. ft
     [\s*_`]*+ [.,;]?+ [\s*_`]*+
@@ -32,14 +39,33 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )
 
+# Not the 2 of H2O, nor the 3 of 1.2.3 or 1/2/3: what stands before belongs to it. A minus between numbers is no sign.
+_IN_TEXT = re.compile(
+    rf"""
+    (?<!\w) (?<![0-9][./⁄])
+    (?: [+\-−]?+ (?:\\?[$€£¥₹])?+ | \\?[$€£¥₹] [+\-−]?+ )
+    (?: [0-9]{{1,15}}+ [ ] (?= [0-9]{{1,15}}+ [/⁄] [0-9] ) )?+
+    (?: {_COUNT} (?:\.[0-9]++)?+ | \.[0-9]++ ) (?: [eE][+\-−]?[0-9]{{1,4}} (?!\w) )?+
+    (?: [/⁄] [0-9]++ (?:\.[0-9]++)?+ )?+
+    (?: {_TIMES_TEN} (?: \{{ [+\-−]?[0-9]{{1,4}} \}} | [+\-−]?[0-9]{{1,4}} ) )?+
+    (?: (?: [ ] {_SCALE} )++ | [ ]? % )?+
+    """,
+    re.VERBOSE,
+)
+_DIGIT = re.compile("[0-9]")
+_WINDOW = 4000
+
 
 def parse_number(text: str) -> float | None:
     """The one number that a text states, None if it states none, several, or one that is not finite. Never raises.
 
-    Reads `1,234.50`, `$5`, `-$5`, `1e3`, `1.2 x 10^3`, `3/4`, `2 1/2`, `18.`, `**73**`, `5 million`, the Unicode minus,
-    and words after the number (`7.5 km`, `90 km/h`), which are not looked at: units are not converted. A percentage is
-    its number: `50%` is 50, not 0.5. Not read: words before the number, decimal commas (`1,5`), over 200 characters.
+    Reads `1,234.50`, `$5`, `-$5`, `1e3`, `1.2 x 10^3`, `3/4`, `2 1/2`, `18.`, `**73**`, `5 million`, `x = 5`, the
+    Unicode minus, and words after the number (`7.5 km`, `90 km/h`), which are not looked at: units are not converted. A
+    percentage is its number: `50%` is 50, not 0.5. Not read: words before the number, decimal commas (`1,5`), over 200
+    characters.
     """
+    if _PLAIN.fullmatch(text):
+        return float(text)
     if len(text) > _MAX_CHARS:
         return None
     match = _NUMBER.fullmatch(text)
@@ -62,6 +88,25 @@ def parse_number(text: str) -> float | None:
     if not math.isfinite(number):
         return None
     return -number if sign is not None and sign != "+" else number
+
+
+def find_last_number(text: str) -> str | None:
+    """The last number that stands in a text, as it is written there: `$1,200`, `-3/4`, `50%`, `5 million`."""
+    end = len(text)
+    while end > 0:
+        # a look at the end alone, then further back: most texts are not passed through
+        start = max(0, end - _WINDOW)
+        found = None
+        if _DIGIT.search(text, start, end):
+            # one that goes beyond the window on either side is to be found whole, unless too long to be read anyway
+            for match in _IN_TEXT.finditer(text, max(0, start - _MAX_CHARS), end + _MAX_CHARS):
+                if match.start() >= end:
+                    break
+                found = match
+        if found is not None:
+            return found[0]
+        end = start
+    return None
 
 
 def format_number(x: float) -> str:

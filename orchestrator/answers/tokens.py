@@ -14,9 +14,11 @@ def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> li
     text = answer_format.prompt_text(question)
     if answer_format.chat:
         messages = [{"role": "user", "content": text}]
+        if answer_format.system is not None:
+            messages.insert(0, {"role": "system", "content": answer_format.system})
         rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
-    ids = list(tokenizer(text)["input_ids"])
+        return list(tokenizer(rendered + answer_format.prefix, add_special_tokens=False)["input_ids"])
+    ids = list(tokenizer(text + answer_format.prefix)["input_ids"])
     while ids and ids[-1] == tokenizer.eos_token_id:
         ids.pop()
     return ids

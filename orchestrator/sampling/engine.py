@@ -13,6 +13,8 @@ class Decoding:
     temperature: float
     top_p: float
     max_tokens: int
+    stop: tuple[str, ...] = ()
+    """Texts that end a completion and stay in it; a token that ends one may bring more text behind it."""
 
 
 @dataclass(frozen=True, slots=True)

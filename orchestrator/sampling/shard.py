@@ -18,6 +18,7 @@ from orchestrator.answers.tokens import completion_text, prompt_ids
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling.engine import Decoding, Engine, Request
 from orchestrator.tasks import Task
+from orchestrator.tasks.judging import verdicts
 from orchestrator.types import Completion, Example, Verdict
 
 SCHEMA = pa.schema(
@@ -77,12 +78,13 @@ def _draw(job: ShardJob, engine: Engine) -> list[tuple[Completion, Verdict]]:
     pairs = [(example, draw) for example in job.examples for draw in job.draws]
     prompts = {e.id: tuple(prompt_ids(engine.tokenizer, job.task.format, e.question)) for e in job.examples}
     requests = [Request(prompts[e.id], draw_seed(job.seed, e.id, draw)) for e, draw in pairs]
-    rows = []
+    completions = []
     for (example, draw), made in zip(pairs, engine.generate(requests, job.decoding), strict=True):
-        text = completion_text(engine.tokenizer, list(made.ids))
-        completion = Completion(example.id, draw, text, len(made.ids), made.finish_reason)
-        rows.append((completion, job.task.verdict(text, example.answer, made.finish_reason)))
-    return rows
+        text = job.task.format.cut(completion_text(engine.tokenizer, list(made.ids)))
+        completions.append(Completion(example.id, draw, text, len(made.ids), made.finish_reason))
+    items = [(c.text, e.answer, c.finish_reason) for c, (e, _) in zip(completions, pairs, strict=True)]
+    judged = verdicts(job.task, items)
+    return list(zip(completions, judged, strict=True))
 
 
 def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:

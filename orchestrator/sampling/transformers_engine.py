@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from orchestrator.answers.tokens import completion_text
 from orchestrator.model_loading import load_for_generation, load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling.engine import Decoding, Generated, Request
@@ -31,18 +32,37 @@ class TransformersEngine:
         if decoding.temperature > 0:
             processors.append(RowSampler([r.seed for r in requests], decoding, width))
         config = GenerationConfig(
-            max_new_tokens=decoding.max_tokens, do_sample=False, pad_token_id=pad, eos_token_id=self.stops
+            max_new_tokens=decoding.max_tokens,
+            do_sample=False,
+            pad_token_id=pad,
+            eos_token_id=self.stops,
+            stop_strings=list(decoding.stop) or None,
         )
         output = self.model.generate(
-            input_ids=input_ids, attention_mask=mask, generation_config=config, logits_processor=processors
+            input_ids=input_ids,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=processors,
+            tokenizer=self.tokenizer,
         )
-        return [self._cut(row) for row in output[:, width:].tolist()]
+        return [self._cut(row, decoding) for row in output[:, width:].tolist()]
 
-    def _cut(self, ids: list[int]) -> Generated:
+    def _cut(self, ids: list[int], decoding: Decoding) -> Generated:
         for index, token in enumerate(ids):
             if token in self.stops:
                 return Generated(tuple(ids[:index]), "stop")
-        return Generated(tuple(ids), "length")
+        if not decoding.stop:
+            return Generated(tuple(ids), "length")
+        # a row that ended in a stop string is padded until the last row has ended; one that ended last is not
+        end = len(ids)
+        while end and ids[end - 1] == self.tokenizer.pad_token_id:
+            end -= 1
+        kept = tuple(ids[:end])
+        if end < decoding.max_tokens or any(
+            stop in completion_text(self.tokenizer, list(kept)) for stop in decoding.stop
+        ):
+            return Generated(kept, "stop")
+        return Generated(kept, "length")
 
 
 def stop_ids(tokenizer: Any, model: Any) -> list[int]:

@@ -44,7 +44,9 @@ class VllmEngine:
                     top_p=decoding.top_p,
                     max_tokens=decoding.max_tokens,
                     seed=r.seed >> 1,  # vLLM takes 63 bits
-                    detokenize=False,
+                    stop=list(decoding.stop),
+                    include_stop_str_in_output=True,
+                    detokenize=bool(decoding.stop),  # stop texts are looked for in the text
                 )
                 for r in requests
             ],

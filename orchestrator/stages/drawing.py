@@ -27,7 +27,7 @@ def shard_jobs(
     from orchestrator.sampling.shard import ShardJob, cut
 
     model = context.model(context.stage.model or "")
-    how, seed, cpus = Decoding(*decoding), context.plan.recipe.seed, context.cpus
+    how, seed, cpus = Decoding(*decoding, stop=context.task.format.stop), context.plan.recipe.seed, context.cpus
     jobs = []
     for index, (questions, draws) in enumerate(cut(examples, n, batch_size)):
         path = context.work / f"shard-{index:06d}.parquet"

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.format import Format, TagsFormat
 from orchestrator.answers.judge import Judge
+from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
 from orchestrator.tasks.file_formats import Origin
 from orchestrator.tasks.source import Source
@@ -38,8 +39,9 @@ class Task(BaseModel):
     demonstrations: Source | None = None
     train: Source | None = None
     test: Source
-    format: AnswerFormat = AnswerFormat()
+    format: Format = TagsFormat()
     judge: Judge
+    judge_limits: JudgeLimits = JudgeLimits()
 
     def generate(self, split: Split, n: int) -> list[Example]:
         """Make n distinct examples of a split; the same ones each time."""
@@ -49,6 +51,11 @@ class Task(BaseModel):
         """What the task makes of a row that was read: its gold answer, its worked solution. ValueError: no use."""
         return row
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a verdict may take for ever or end the process: then it is given in one that can be killed."""
+        return self.judge.guarded or self.format.guarded or type(self).verdict is not Task.verdict
+
     def verdict(self, text: str, answer: float | str, finish_reason: FinishReason) -> Verdict:
         """Judge one completion against the gold answer."""
         return self.judge.judge(self.format.extract(text), answer, finish_reason)
@@ -56,7 +63,7 @@ class Task(BaseModel):
     def target(self, example: Example) -> str:
         """What a model should write for an example: its worked solution, else the bare answer."""
         if example.demonstration is not None:
-            return example.demonstration
+            return self.format.completion_of(example.demonstration)
         return self.format.target_text(example.answer)
 
     def examples(self, split: Split) -> list[Example]:
@@ -77,7 +84,7 @@ class Task(BaseModel):
 
     def generator(self) -> dict[str, Any]:
         """What decides the generator's questions, beside their number."""
-        return self.model_dump(mode="json", exclude={"type", "demonstrations", "train", "test", "judge"})
+        return self.model_dump(mode="json", exclude={"type", "demonstrations", "train", "test", "judge", "judge_limits"})
 
     def judging(self) -> dict[str, Any]:
         """What decides a verdict."""
@@ -86,6 +93,8 @@ class Task(BaseModel):
             found["settings"] = self.model_dump(
                 mode="json", include=set(type(self).model_fields) - set(Task.model_fields)
             )
+        if self.guarded:
+            found["limits"] = self.judge_limits.model_dump()
         return found
 
     def _identity(self) -> dict[str, Any]:

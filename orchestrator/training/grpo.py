@@ -11,9 +11,10 @@ from orchestrator.answers.tokens import prompt_ids
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import GrpoSpec
 from orchestrator.tasks import Task
+from orchestrator.tasks.judging import verdicts
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
-from orchestrator.types import Example, FinishReason
+from orchestrator.types import Answer, Example, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,9 @@ class _Correct:
         self, completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
     ) -> list[float | None]:
         """One reward per completion; `row` says which example each belongs to."""
-        rewards: list[float | None] = []
-        for text, ids, index in zip(completions, completion_ids, row, strict=True):
-            finish_reason: FinishReason = "length" if len(ids) >= self.limit else "stop"
-            status = self.job.task.verdict(text, self.job.examples[index].answer, finish_reason).status
-            rewards.append(None if status in ("timeout", "error") else float(status == "correct"))
-        return rewards
+        items: list[tuple[str, Answer, FinishReason]] = [
+            (text, self.job.examples[index].answer, "length" if len(ids) >= self.limit else "stop")
+            for text, ids, index in zip(completions, completion_ids, row, strict=True)
+        ]
+        statuses = [verdict.status for verdict in verdicts(self.job.task, items)]
+        return [None if status in ("timeout", "error") else float(status == "correct") for status in statuses]

@@ -61,6 +61,23 @@ def test_length_and_stop_are_told_apart(engine: TransformersEngine) -> None:
     assert "length" in {g.finish_reason for g in made}
 
 
+def test_a_stop_string_ends_a_completion_and_stays_in_it(engine: TransformersEngine) -> None:
+    free, stops = Decoding(0, 1, 16), (" ", "m")
+    asked = requests(engine, TEXTS)
+    whole, made = engine.generate(asked, free), engine.generate(asked, Decoding(0, 1, 16, stops))
+    assert made == [engine.generate([r], Decoding(0, 1, 16, stops))[0] for r in asked], "padding stays out"
+    for longer, shorter in zip(whole, made, strict=True):
+        text = engine.tokenizer.decode(shorter.ids)
+        before = engine.tokenizer.decode(shorter.ids[:-1])
+        assert longer.ids[: len(shorter.ids)] == shorter.ids
+        assert not any(stop in before for stop in stops)
+        if any(stop in text for stop in stops):
+            assert shorter.finish_reason == "stop"
+        else:
+            assert shorter == longer
+    assert any(len(shorter.ids) < len(longer.ids) for longer, shorter in zip(whole, made, strict=True))
+
+
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.6)])
 def test_tokens_are_drawn_as_often_as_the_model_says(temperature: float, top_p: float) -> None:
     rows = 20_000

@@ -1,0 +1,69 @@
+"""How fast completions are judged, beside the shortest loop that could do it: `re.search` and `float`.
+
+    python benchmarks/judging.py [NUMBER]
+
+Prints judgements per second of one core's time, the best of several rounds of each, and their ratio. Both loops judge
+the same completions in turns, so a busy machine slows both.
+"""
+
+import random
+import re
+import sys
+import time
+from collections.abc import Callable
+
+from orchestrator.tasks import TASKS, Task
+from orchestrator.tasks.judging import verdicts
+from orchestrator.types import Answer, FinishReason
+
+ROUNDS = 7
+Items = list[tuple[str, Answer, FinishReason]]
+
+
+def completions(n: int) -> Items:
+    """n short completions with answers that differ, half of them right."""
+    draw = random.Random(0)
+    made: Items = []
+    for _ in range(n):
+        x, y = round(draw.uniform(0.1, 999), 2), draw.randint(2, 60)
+        right = x * y
+        said = right if draw.random() < 0.5 else right * 1.5
+        made.append((f"{x} h to min: 1 h = {y}, {x} * {y} = {said:.2f} <answer>{said:.2f}</answer>", right, "stop"))
+    return made
+
+
+def plain(items: Items) -> int:
+    """How many are right, as a throw-away script would count them."""
+    right = 0
+    for text, gold, _ in items:
+        found = re.search(r"<answer>(.*?)</answer>", text)
+        right += found is not None and abs(float(found[1]) - float(gold)) <= 0.05 * abs(float(gold))
+    return right
+
+
+def judged(task: Task, items: Items) -> int:
+    """How many are right, as orch counts them."""
+    return sum(verdict.status == "correct" for verdict in verdicts(task, items))
+
+
+def seconds(function: Callable[[], int]) -> tuple[float, int]:
+    """The process's own time for one call, and what it gave."""
+    started = time.process_time()
+    right = function()
+    return time.process_time() - started, right
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    items = completions(n)
+    task = TASKS["units"].model_validate({"type": "units", "test": {"generate": 1}})
+    rounds = [(seconds(lambda: judged(task, items)), seconds(lambda: plain(items))) for _ in range(ROUNDS)]
+    assert all(ours == theirs for (_, ours), (_, theirs) in rounds), "the two loops disagree"
+    ours, theirs = (min(found[side][0] for found in rounds) for side in (0, 1))
+    print(f"orch             {n / ours:>10,.0f} judgements per second and core")
+    print(f"re.search, float {n / theirs:>10,.0f}")
+    print(f"ratio            {ours / theirs:>10.2f} times as long")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The answer formats, one file for each; `answers/format.py` lists them."""

@@ -1,0 +1,97 @@
+"""What every answer format is: how a question is asked, what is to be written, where the answer stands in it.
+
+One object serves training, sampling, GRPO and evaluation, so that they cannot drift apart. It deals in text alone: it
+must not know a tokenizer, a judge or a task. Reading takes linear time and never raises, whatever a model wrote.
+"""
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from orchestrator.answers.numbers import format_number
+from orchestrator.errors import DataError
+from orchestrator.types import Answer
+
+_SLOT = "{question}"
+
+
+class AnswerFormat(BaseModel):
+    """The contract between what is asked, what is trained on and what is read back. Base of every format."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    VERSION: ClassVar[int] = 2
+    """Raised whenever the same settings would ask, write or read differently: it is part of a stage's key."""
+    guarded: ClassVar[bool] = False
+    """True: reading may never end, so it is done in a process that can be killed."""
+
+    type: str
+    prompt: str = "{question}\n"
+    """What the model reads; `{question}` stands in it exactly once. Other braces are plain text."""
+    prefix: str = ""
+    """Where the model's own writing begins, such as `<answer>`: the end of what is asked, the first of what is read."""
+    chat: bool = False
+    """True: the prompt is one user message in the tokenizer's chat template, with its generation prompt."""
+    system: str | None = None
+    """The system message that goes before it."""
+    stop: tuple[str, ...] = ()
+    """Generation ends when one of these is written; it stays in the completion, and what follows it is not read."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        found = self.prompt.count(_SLOT)
+        if found != 1:
+            raise ValueError(f"prompt must hold {_SLOT} exactly once, it holds it {found} times: {self.prompt!r}")
+        if self.system is not None and not self.chat:
+            raise ValueError("system is a message of a chat: set chat: true, or write it into prompt")
+        if "" in self.stop:
+            raise ValueError("stop holds an empty text, which would end every completion at once; leave it out")
+        return self
+
+    def prompt_text(self, question: str) -> str:
+        """The user-visible prompt, before any chat template and without the prefix."""
+        return self.prompt.replace(_SLOT, question)
+
+    def target_text(self, answer: Answer, reasoning: str = "") -> str:
+        """What a model should write after the prefix: the reasoning, then the answer where `extract` finds it again.
+
+        Raises DataError if it would not.
+        """
+        written = answer.strip() if isinstance(answer, str) else format_number(answer)
+        target = self.completion_of(self.written(written, reasoning.rstrip()))
+        if self.extract(target) != written:
+            raise DataError(f"answer {written!r} cannot be read back {self.why_not(target)}")
+        return target
+
+    def completion_of(self, text: str) -> str:
+        """A worked solution as a completion: without the prefix where it begins with it, else as it is."""
+        return text.removeprefix(self.prefix)
+
+    def cut(self, completion: str) -> str:
+        """A completion up to its first stop string, and with it."""
+        if not self.stop:
+            return completion
+        ends = [at + len(stop) for stop in self.stop if (at := completion.find(stop)) >= 0]
+        return completion[: min(ends)] if ends else completion
+
+    def extract(self, completion: str) -> str | None:
+        """The answer's raw text, stripped; None if there is none. Of several the last complete one counts."""
+        found = self.read(self.prefix + self.cut(completion))
+        return None if found is None else found.strip() or None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides what this format does, for a stage's key."""
+        return {"version": self.VERSION, **self.model_dump(mode="json")}
+
+    def read(self, text: str) -> str | None:
+        """The answer in a text that begins with the prefix, None if there is none."""
+        raise NotImplementedError
+
+    def written(self, answer: str, reasoning: str) -> str:
+        """Reasoning and answer as they should be written, prefix included."""
+        raise NotImplementedError
+
+    def why_not(self, target: str) -> str:
+        """The end of the sentence that says why a target is not read back."""
+        if self.cut(target) != target:
+            return f"because {target!r} holds one of the stop strings {list(self.stop)}: change them or the answer"
+        return f"by the answer format {self.type!r} from {target!r}: change the answer or the answer format"

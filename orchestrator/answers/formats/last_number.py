@@ -1,0 +1,19 @@
+"""The format `last_number`: the answer is the last number of the text, for models that keep to no other format."""
+
+from typing import Literal
+
+from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.numbers import find_last_number
+
+
+class LastNumberFormat(AnswerFormat):
+    """`... so there are 72 eggs.`; of several numbers the last counts, even one of a sentence that was cut off."""
+
+    type: Literal["last_number"] = "last_number"
+
+    def read(self, text: str) -> str | None:
+        """The last number as it is written, with its sign, currency and percent sign."""
+        return find_last_number(text)
+
+    def written(self, answer: str, reasoning: str) -> str:
+        return f"{reasoning}{' ' if reasoning else ''}{answer}"

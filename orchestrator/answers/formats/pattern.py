@@ -1,0 +1,50 @@
+"""The format `regex`: the answer stands where a pattern of the user's own finds it."""
+
+import re
+from functools import cached_property
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from orchestrator.answers.formats.base import AnswerFormat
+
+_SLOT = "{answer}"
+
+
+class RegexFormat(AnswerFormat):
+    """Where `pattern` matches, its group named `answer`, else its first group; of several matches the last counts."""
+
+    guarded: ClassVar[bool] = True  # a pattern may backtrack for ever
+
+    type: Literal["regex"] = "regex"
+    pattern: str = Field(min_length=1)
+    """As Python's `re` reads it; `(?i)` at its beginning ignores case."""
+    target: str = _SLOT
+    """What a model should write, `{answer}` standing for the answer: the pattern cannot be turned round."""
+
+    @model_validator(mode="after")
+    def _is_a_pattern(self) -> Self:
+        try:
+            compiled = re.compile(self.pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"pattern {self.pattern!r} is no regular expression: {error}") from None
+        if not compiled.groups:
+            raise ValueError(f"pattern {self.pattern!r} has no group: put the answer in (...) or (?P<answer>...)")
+        if self.target.count(_SLOT) != 1:
+            raise ValueError(f"target must hold {_SLOT} exactly once: {self.target!r}")
+        return self
+
+    def read(self, text: str) -> str | None:
+        """The group in the last match that has it."""
+        group: str | int = "answer" if "answer" in self._compiled.groupindex else 1
+        found: str | None = None
+        for match in self._compiled.finditer(text):
+            found = match[group] or found
+        return found
+
+    def written(self, answer: str, reasoning: str) -> str:
+        return f"{reasoning}{' ' if reasoning else ''}{self.target.replace(_SLOT, answer)}"
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(self.pattern)

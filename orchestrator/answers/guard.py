@@ -1,0 +1,190 @@
+"""A guard: it judges in a process that can be killed, so that one bad completion costs its own verdict and no other.
+
+A judgement that never ends becomes `timeout`; one that raises, asks for too much memory, crashes or ends its process
+becomes `error`. It must not know what is judged. The process is started anew (never forked: its parent has threads and
+perhaps a GPU), and it does not outlive its parent.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from pebble import ProcessExpired, ProcessPool
+
+from orchestrator.answers.limits import JudgeLimits
+from orchestrator.errors import StageError
+from orchestrator.types import Verdict
+
+_START_S = 300.0
+"""Seconds that a process may take to start: much, on a machine that is busy."""
+_GRACE_S = 5.0
+"""Seconds after its time is up in which the parent should have ended the process, before it ends itself."""
+
+Function = Callable[..., Verdict]
+
+
+class Guard:
+    """`function` in a process of its own, started when it is first needed and kept until `close`."""
+
+    def __init__(self, function: Function, prepare: Callable[[], None], limits: JudgeLimits) -> None:
+        # By value where the child could not import it: a class of a user's own file, a notebook's.
+        self._code = cloudpickle.dumps((function, prepare))
+        self._limits = limits
+        self._pool: ProcessPool | None = None
+        self._turn = threading.Lock()
+
+    def judge(self, items: Sequence[tuple[Any, ...]]) -> list[Verdict]:
+        """`function(*item)` for each item, one after the other, in order. Raises StageError if no process starts."""
+        with self._turn:
+            return [self._one(item) for item in items]
+
+    def close(self) -> None:
+        """End the process."""
+        with self._turn:
+            self._drop()
+
+    def _one(self, item: tuple[Any, ...]) -> Verdict:
+        for _ in range(2):
+            future = self._started().schedule(_call, args=item, timeout=self._limits.timeout_s)
+            try:
+                verdict: Verdict | None = future.result()
+                return verdict or Verdict("error")
+            except TimeoutError:
+                return Verdict("timeout")
+            except ProcessExpired as error:
+                return Verdict("timeout" if error.exitcode == -signal.SIGALRM else "error")
+            except BrokenProcessPool:  # it died between two items, or so fast that nobody saw which it had
+                self._drop()
+        return Verdict("error")
+
+    def _started(self) -> ProcessPool:
+        if self._pool is None:
+            self._pool = ProcessPool(
+                max_workers=1,
+                initializer=_begin,
+                initargs=(self._code, self._limits.timeout_s, self._limits.memory_mb),
+                context=_Context(),
+            )
+            try:
+                self._pool.schedule(_ready).result(timeout=_START_S)
+            except (BrokenProcessPool, TimeoutError, OSError) as error:
+                self._drop()
+                raise StageError(
+                    f"the process that judges completions does not start: {type(error).__name__}: {error}; "
+                    "what it printed above says why"
+                ) from error
+        return self._pool
+
+    def _drop(self) -> None:
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]
+            self._pool.join()
+            self._pool = None
+
+
+# --- how the process is started
+
+
+class _Process(SpawnProcess):
+    """A spawned process that does not run the parent's main module again.
+
+    It may be a script without `if __name__ == "__main__"`, which would run the whole experiment again, or Ray's worker.
+    """
+
+    def start(self) -> None:
+        with _main_hidden():
+            super().start()
+
+
+class _Context(SpawnContext):
+    Process = _Process
+
+
+_hiding = threading.Lock()
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """For as long as a process is started: `__main__` without what says where it can be loaded from."""
+    main = sys.modules["__main__"]
+    with _hiding:
+        spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+        main.__spec__ = None
+        try:
+            yield
+        finally:
+            main.__spec__ = spec
+            if file is not None:
+                main.__file__ = file
+
+
+# --- in the process
+
+_function: Function | None = None
+_alarm_s = 0.0
+
+
+def _begin(code: bytes, timeout_s: float, memory_mb: int) -> None:
+    """Load the function and set the limits, before the first item comes."""
+    global _function, _alarm_s
+    # Ended at once: a handler of Python's would wait for the computation it is to end.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Pebble overlooks a process that ends with exit code 0, and would wait for it until the time is up.
+    leave = os._exit
+    os._exit = lambda status: leave(status or 1)
+    _function, prepare = pickle.loads(code)
+    prepare()
+    _alarm_s = timeout_s + _GRACE_S
+    _limit_memory(memory_mb)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _limit_memory(megabytes: int) -> None:
+    """Let the address space grow by so much from here on. Only Linux says how large it is; elsewhere: no limit."""
+    size = Path("/proc/self/statm")
+    if size.exists():
+        held = int(size.read_text().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        wanted = held + megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _ready() -> None:
+    """Nothing: that it comes back says that the process has started."""
+
+
+def _call(*item: Any) -> Verdict | None:
+    """The verdict; None if there is none. Whatever happens stays here: an exception may not survive the way back."""
+    assert _function is not None
+    # Where the parent is gone, nobody else would end a computation that never lets another thread run.
+    signal.setitimer(signal.ITIMER_REAL, _alarm_s)
+    try:
+        verdict = _function(*item)
+        return verdict if _is_sound(verdict) else None
+    except BaseException:
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _is_sound(verdict: Any) -> bool:
+    """Whether it is what a verdict should be: a user's own code made it."""
+    return type(verdict) is Verdict and type(verdict.status) is str and type(verdict.value) in (str, type(None))

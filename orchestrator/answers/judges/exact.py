@@ -1,0 +1,33 @@
+"""The judge `exact`: the same text is right."""
+
+from typing import Literal
+
+from orchestrator.answers.judges.base import BaseJudge, as_text, check_text, nothing_extracted
+from orchestrator.types import Answer, FinishReason, Verdict
+
+
+class ExactJudge(BaseJudge):
+    """Right is the same text, whatever the white space between its words."""
+
+    type: Literal["exact"] = "exact"
+    casefold: bool = False
+    """True: upper and lower case are the same."""
+
+    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+        """Correct, wrong, unparsed (nothing there), truncated (cut off before an answer) or error (bad gold)."""
+        if extracted is None:
+            return nothing_extracted(finish_reason)
+        value = " ".join(extracted.split())
+        if not value:
+            return Verdict("unparsed")
+        if self.check_gold(gold) is not None:
+            return Verdict("error", value)
+        return Verdict("correct" if self._same(value) == self._same(as_text(gold)) else "wrong", value)
+
+    def check_gold(self, answer: Answer) -> str | None:
+        """Why this gold answer cannot be judged, None if it can."""
+        return check_text(answer)
+
+    def _same(self, text: str) -> str:
+        joined = " ".join(text.split())
+        return joined.casefold() if self.casefold else joined

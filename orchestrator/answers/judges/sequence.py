@@ -1,0 +1,49 @@
+"""The judge `sequence`: the same items in the same order are right, however they are set apart."""
+
+from typing import Literal
+
+from orchestrator.answers.judges.base import BaseJudge, as_text, check_text, nothing_extracted
+from orchestrator.types import Answer, FinishReason, Verdict
+
+_BRACKETS = frozenset("()[]{}<>")
+_AROUND = (("[", "]"), ("(", ")"))
+
+
+class SequenceJudge(BaseJudge):
+    """Right are the gold answer's items in order: `[1, 2, 3]`, `(1,2,3)` and `1 2 3` are the same."""
+
+    type: Literal["sequence"] = "sequence"
+    by: Literal["item", "character"] = "item"
+    """What an item is: what stands between white space and commas, or each character that is neither."""
+
+    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+        """Correct, wrong, unparsed (no item there), truncated (cut off before an answer) or error (bad gold)."""
+        if extracted is None:
+            return nothing_extracted(finish_reason)
+        found = self._items(extracted)
+        if not found:
+            return Verdict("unparsed")
+        value = " ".join(found)
+        if self.check_gold(gold) is not None:
+            return Verdict("error", value)
+        return Verdict("correct" if found == self._items(as_text(gold)) else "wrong", value)
+
+    def check_gold(self, answer: Answer) -> str | None:
+        """Why this gold answer cannot be judged, None if it can."""
+        if problem := check_text(answer):
+            return problem
+        return None if self._items(as_text(answer)) else "it has no items: write them like 1, 2, 3"
+
+    def _items(self, text: str) -> list[str]:
+        if self.by == "character":
+            return list("".join(text.replace(",", " ").split()))
+        text = text.strip()
+        inner = _split(text[1:-1]) if (text[:1], text[-1:]) in _AROUND else []
+        # where brackets are items themselves, those at either end are too
+        if inner and not any(_BRACKETS.issuperset(item) for item in inner):
+            return inner
+        return _split(text)
+
+
+def _split(text: str) -> list[str]:
+    return text.replace(",", " ").split()
