@@ -2,6 +2,7 @@
 
 from orchestrator.tasks.base import Task
 from orchestrator.tasks.file import FileTask
+from orchestrator.tasks.gsm8k import Gsm8kTask
 from orchestrator.tasks.units import UnitsTask
 
 __all__ = ["TASKS", "Task"]
@@ -9,4 +10,5 @@ __all__ = ["TASKS", "Task"]
 TASKS: dict[str, type[Task]] = {
     "units": UnitsTask,
     "file": FileTask,
+    "gsm8k": Gsm8kTask,
 }

@@ -1,5 +1,6 @@
 """Which completions are kept for training."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from orchestrator.errors import StageError
 from orchestrator.plan import compile_plan
 from orchestrator.recipe import load_recipe
-from orchestrator.stage_specs import SelectSpec
-from orchestrator.stages import select
+from orchestrator.stage_specs import SelectSpec, SftSpec
+from orchestrator.stages import select, sft
 from orchestrator.stages.base import Context
 from orchestrator.stages.select import keep
 
@@ -107,6 +108,14 @@ def test_what_may_be_empty_is_written_the_same_where_it_is_not() -> None:
     select.finish(context([draw("units-train-0", "a")], ", allow_empty: true"))
     assert pq.read_table("work/output/chosen.parquet").schema == select.SCHEMA
     assert pq.read_table("work/output/chosen.parquet")["text"].to_pylist() == ["a"]
+
+
+def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
+    given = context([draw("units-train-0", "a", "wrong")], ", allow_empty: true")
+    select.finish(given)
+    trained = replace(given, inputs={"chosen": given.output})
+    with pytest.raises(StageError, match="there is no row to train on: chosen is empty; add demonstrations to"):
+        sft.rows(trained, SftSpec.model_validate({"type": "sft", "data": "chosen"}))
 
 
 def test_select_asks_for_no_worker() -> None:

@@ -1,0 +1,71 @@
+"""The task `gsm8k`: grade-school word problems in the form in which GSM8K was published, from the Hub or a file.
+
+Its answer column holds a worked solution, `<<48/2=24>>` after each step, with `#### 72` as its last line. It must not
+know where rows were read, nor how the answer format writes an answer.
+"""
+
+import re
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from orchestrator.answers.format import Format, HashFormat
+from orchestrator.answers.judge import Judge, NumericJudge
+from orchestrator.answers.numbers import parse_number
+from orchestrator.tasks.base import Task
+from orchestrator.tasks.file_formats import kind, short
+from orchestrator.tasks.source import KINDS, Source
+from orchestrator.tasks.table import Row
+
+PROMPT = "Question: {question}\nAnswer:\n"
+PUBLISHED = {"hub": "openai/gsm8k", "config": "main"}
+"""What a source means that does not say where its rows are."""
+_MARK = "####"
+_ANNOTATION = re.compile(r"<<[^<>]*>>")
+
+
+class Gsm8kTask(Task):
+    """How many clips did Natalia sell altogether? The same number is right, however it is written."""
+
+    type: Literal["gsm8k"] = "gsm8k"
+    annotations: Literal["strip", "keep"] = "strip"
+    """Whether `<<48/2=24>>` stays in the worked solutions that a model is shown."""
+    train: Source | None = Source.model_validate(PUBLISHED)
+    test: Source = Source.model_validate(PUBLISHED)
+    format: Format = HashFormat(prompt=PROMPT)
+    judge: Judge = NumericJudge(tolerance=0.0)
+
+    @field_validator("demonstrations", "train", "test", mode="before")
+    @classmethod
+    def _of_the_published(cls, value: Any) -> Any:
+        return PUBLISHED | value if isinstance(value, dict) and not value.keys() & set(KINDS) else value
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _asked_as_usual(cls, value: Any) -> Any:
+        return {"type": "hash", "prompt": PROMPT} | value if isinstance(value, dict) else value
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def _judged_exactly(cls, value: Any) -> Any:
+        """Other decimals must not bring the 5% of other tasks back."""
+        numeric = isinstance(value, dict) and value.get("type", "numeric") == "numeric"
+        return {"tolerance": 0.0} | value if numeric else value
+
+    def read_row(self, row: Row) -> Row:
+        """The gold answer as it stands after the last `####`, and what stands before it as the worked solution."""
+        if not isinstance(row.answer, str):
+            raise ValueError(
+                f"the answer is {kind(row.answer)}, not a worked solution that ends in '{_MARK} 72': write one, or set "
+                "task.type: file"
+            )
+        solution, mark, gold = row.answer.rpartition(_MARK)
+        gold = gold.strip()
+        if not mark:
+            raise ValueError(f"the solution has no '{_MARK}' with its answer at the end: add it ({short(gold[-50:])})")
+        if parse_number(gold) is None:
+            raise ValueError(f"after the last '{_MARK}' stands {short(gold)}: write one number there, like 72 or 1,450")
+        reasoning = solution.strip() if self.annotations == "keep" else _ANNOTATION.sub("", solution).strip()
+        written = self.format.target_text(gold, reasoning) if reasoning else None
+        return replace(row, answer=gold, demonstration=row.demonstration or written)
