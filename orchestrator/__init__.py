@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.checking import check
     from orchestrator.execute import run
     from orchestrator.planning import plan
     from orchestrator.recipe import Recipe, load_recipe
@@ -11,11 +12,12 @@ if TYPE_CHECKING:
 _HOME = {
     "Recipe": "orchestrator.recipe",
     "Task": "orchestrator.tasks",
+    "check": "orchestrator.checking",
     "load_recipe": "orchestrator.recipe",
     "plan": "orchestrator.planning",
     "run": "orchestrator.execute",
 }
-__all__ = ["Recipe", "Task", "load_recipe", "plan", "run"]
+__all__ = ["Recipe", "Task", "check", "load_recipe", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -55,7 +55,7 @@ def _folder_digest(folder: Path) -> str:
     files = sorted(p for p in folder.iterdir() if p.is_file())
     names = {p.name for p in files}
     if "adapter_config.json" in names and "config.json" not in names:
-        raise ModelError(f"model.name: {folder} holds a LoRA adapter, not a whole model; merge it into its base first")
+        raise ModelError(f"model.name: {folder} holds an adapter, not a whole model, and cannot be the base of another")
     if "config.json" not in names:
         raise ModelError(f"model.name: {folder} is not a model folder: it has no config.json")
     if not any(p.suffix in (".safetensors", ".bin") for p in files):

@@ -93,6 +93,127 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
 
 
 @app.command()
+def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Look for what would make the numbers wrong, before anything is spent. Trains nothing; seconds, on any CPU.
+
+    Gold answers, prompts, labels, lengths, overlap with the test, LoRA targets, sizes. Ends with 3 on an error.
+    """
+    _quiet()
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from orchestrator.checking import check as look
+    from orchestrator.finding_screen import show_findings, show_rows, show_summary
+    from orchestrator.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    console = Console(stderr=as_json)
+    with console.status("looking") if console.is_terminal else nullcontext():
+        report = look(loaded)
+    show_rows(console, report.rows)
+    show_findings(console, report.findings)
+    show_summary(console, report.findings, str(recipe))
+    if as_json:
+        print(json.dumps({"recipe": str(recipe), "findings": [asdict(f) for f in report.findings]}))
+    if report.errors:
+        raise typer.Exit(3)
+
+
+@app.command()
+def diagnose(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id or its beginning, or a model folder; default: the newest run.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
+    questions: Annotated[int, typer.Option(min=1, help="Test questions for a model that was not evaluated.")] = 100,
+    html: Annotated[Path | None, typer.Option(help="Write the page here too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Name what went wrong with a run or a model, the likeliest cause first, with evidence and what to do.
+
+    Looks at files, curves, labels, generations, decoding, and asks the model itself. The page also becomes an artifact
+    of the run. Ends with 3 where something is wrong.
+    """
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.diagnosing import diagnose as look
+    from orchestrator.finding_screen import show_diagnosis
+
+    console = Console(stderr=as_json)
+    with console.status("looking") if console.is_terminal else nullcontext():
+        found, page = look(run, recipe, model, questions)
+    if html is not None:
+        html.write_text(page, encoding="utf-8")
+    show_diagnosis(console, found)
+    if as_json:
+        print(json.dumps(found.as_json()))
+    if found.sick:
+        raise typer.Exit(3)
+
+
+@app.command()
+def judge(
+    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, parquet: a completion a row.", show_default=False)],
+    overrides: Overrides = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Judge as this recipe does; without one: format.* and judge.* settings.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Column of the completions.")] = "text",
+    answer: Annotated[str, typer.Option(help="Column of the gold answers.")] = "answer",
+    question: Annotated[str, typer.Option(help="Column of the questions, if there is one.")] = "question",
+    out: Annotated[Path | None, typer.Option(help="Write verdicts here, parquet, one row per row in order.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge completions made anywhere: accuracy with its interval, answer rate, and a count for each status.
+
+    Without a recipe: orch judge FILE format.type=boxed judge.type=math
+    """
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.finding_screen import show_metrics
+    from orchestrator.judging_file import CompletionColumns, judge_file
+    from orchestrator.recipe import load_recipe, load_task
+
+    task = load_recipe(recipe, overrides or ()).task if recipe is not None else load_task(overrides or ())
+    columns = CompletionColumns(text=text, answer=answer, question=question)
+    console = Console(stderr=as_json)
+    with console.status("judging") if console.is_terminal else nullcontext():
+        judged = judge_file(file, task, columns)
+    if out is not None:
+        judged.write(out)
+    show_metrics(console, judged.metrics())
+    if as_json:
+        print(json.dumps(judged.metrics()))
+
+
+@app.command()
+def ask(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Default: as in the recipe's evaluation.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model of a run one question: the exact prompt, the raw text, the parsed answer."""
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.asking import ask as put
+    from orchestrator.finding_screen import show_asked
+
+    console = Console(stderr=as_json)
+    with console.status("asking") if console.is_terminal else nullcontext():
+        asked = put(None if run == "last" else run, question, model, max_tokens)
+    show_asked(console, asked)
+    if as_json:
+        print(json.dumps(asked.as_json()))
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

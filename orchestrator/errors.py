@@ -6,6 +6,8 @@
     |   |-- DataError         a data file or a split
     |   |-- ModelError        a model name or folder
     |   `-- TrackingError     the MLflow store cannot be reached or written
+    |-- CheckError            a check found what would make the numbers wrong; exit 3
+    |   `-- FormatChange      a model is used under another answer format than it was trained with
     |-- StageError            a stage failed while it ran; exit 1
     `-- Interrupted           Ctrl-C or SIGTERM; exit 130
 
@@ -46,6 +48,16 @@ class ModelError(InputError):
 
 class TrackingError(InputError):
     """The MLflow store cannot be reached or written."""
+
+
+class CheckError(OrchError):
+    """A check found what would make the numbers wrong; nothing was started."""
+
+    exit_code = 3
+
+
+class FormatChange(CheckError):
+    """A model is used under another answer format than it was trained with."""
 
 
 class StageError(OrchError):

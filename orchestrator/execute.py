@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from orchestrator.cluster import Cluster, Done, carry, connect, disconnect
-from orchestrator.errors import Interrupted, OrchError
+from orchestrator.errors import Interrupted, OrchError, StageError
+from orchestrator.health.report import CheckReport, errors_of
+from orchestrator.health.watch import stops
 from orchestrator.journal import NAME as JOURNAL
 from orchestrator.journal import Tail
 from orchestrator.plan import Plan, compile_plan
@@ -23,6 +26,7 @@ from orchestrator.stages import STAGES
 from orchestrator.stages.base import Context
 from orchestrator.tasks import TASKS
 from orchestrator.tracking import Store, store_exists, store_folder
+from orchestrator.types import Finding
 from orchestrator.work import WorkFolder
 
 Listener = Callable[[list[StageState]], None]
@@ -40,6 +44,7 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult:
 
     Raises:
         InputError: something the recipe needs cannot be used; nothing was started.
+        CheckError: the set-up would make the numbers wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; the workers are gone and the run is marked KILLED.
     """
     plan = compile_plan(recipe)
@@ -57,12 +62,35 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult:
     with _interruptible(), ThreadPoolExecutor(1) as beside:
         opening = beside.submit(Store) if store is None else None  # making a database takes as long as starting Ray
         try:
+            listener([StageState(s, figure="" if i else "checking the set-up") for i, s in enumerate(plan.stages)])
             cluster = connect()
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
-            return _Walk(plan, store or opening.result(), work, cluster, listener).go()  # type: ignore[union-attr]
+            noticed = _checked(plan, work, cluster)
+            return _Walk(plan, store or opening.result(), work, cluster, listener, noticed).go()  # type: ignore[union-attr]
         finally:
             disconnect()
+
+
+def _checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ...]:
+    """What `orch check` says, from a worker that has the libraries loaded for the training that comes next."""
+    import ray
+
+    try:
+        report = ray.get(cluster.submit(_check, (plan, work.root), 1, 0, _RETRIES)).result
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, OrchError):
+            raise error.cause from None
+        raise
+    if report.errors:
+        raise errors_of(report)
+    return tuple(f for f in report.findings if f.severity == "warning")
+
+
+def _check(argument: tuple[Plan, Path]) -> CheckReport:
+    from orchestrator.health.check import check_plan
+
+    return check_plan(*argument)
 
 
 def _work(recipe: Recipe) -> WorkFolder:
@@ -104,8 +132,17 @@ class _Running:
 class _Walk:
     """One walk over a plan."""
 
-    def __init__(self, plan: Plan, store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        work: WorkFolder,
+        cluster: Cluster | None,
+        listener: Listener,
+        noticed: tuple[Finding, ...] = (),
+    ) -> None:
         self.plan, self.store, self.work, self.cluster, self.listener = plan, store, work, cluster, listener
+        self.noticed = noticed
         self.states = {stage.name: StageState(stage) for stage in plan.stages}
         self.running: dict[str, _Running] = {}
 
@@ -128,7 +165,7 @@ class _Walk:
         finally:
             if lock is not None:
                 self.work.release(lock)
-        return self.record.ended(list(self.states.values()))
+        return self.record.ended(list(self.states.values()), self.noticed)
 
     def _walk(self) -> None:
         while any(s.state in ("waiting", "running") for s in self.states.values()):
@@ -229,13 +266,22 @@ class _Walk:
     def _read_journal(self, running: _Running) -> None:
         points = []
         for record in running.tail.new():
-            if "total" in record:
+            if "finding" in record:
+                self._notice(running.state, Finding(**record["finding"]))
+            elif "total" in record:
                 running.state.done, running.state.total = record["step"], record["total"]
             else:
                 points.append(record)
                 running.state.figure = _headline(record["metrics"]) or running.state.figure
         if points and running.state.run_id:
             self.store.log_points(running.state.run_id, points)
+
+    def _notice(self, state: StageState, finding: Finding) -> None:
+        """Tell of a finding at once, and keep it with the stage's run; once, also where a journal is read again."""
+        if all(known.check != finding.check for known in state.findings):
+            named = replace(finding, what=f"stage {state.stage.name}: {finding.what}")
+            state.findings.append(named)
+            self.record.noticed(state, named)
 
     def _finish(self, running: _Running) -> None:
         state, stage = running.state, running.state.stage
@@ -247,6 +293,10 @@ class _Walk:
             output = STAGES[stage.verb].finish(running.context)
             worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
             state.seconds = worked + time.monotonic() - collected
+            for finding in output.findings:
+                self._notice(state, finding)
+            if (stop := stops(list(output.findings), self.plan.recipe.limits.stop_on)) is not None:
+                raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
             self.record.finished(state, running.context, output)
         except (OrchError, OSError) as error:
             self._fail(state, error)

@@ -7,9 +7,11 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from orchestrator.types import Finding
 
 NAME = "journal.jsonl"
 
@@ -38,6 +40,10 @@ class Journal:
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """One point of each curve."""
         self._append({"step": step, "metrics": values, "time": int(time.time() * 1000)})
+
+    def finding(self, step: int, finding: Finding) -> None:
+        """What the watch over a training has found."""
+        self._append({"step": step, "finding": asdict(finding)})
 
     def _append(self, record: dict[str, Any]) -> None:
         with self.path.open("a") as file:

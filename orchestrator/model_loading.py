@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import StageError
 from orchestrator.model_ref import ModelRef
+from orchestrator.stage_specs import Lora
+from orchestrator.start_model import BASE_FILE, FORMAT_FILE
 
 ADAPTER_FILE = "adapter_model.safetensors"
 
@@ -47,14 +49,14 @@ def load_base(base: BaseModelRef) -> Any:
     return model.to(device())
 
 
-def load_trainable(ref: ModelRef, lora: dict[str, Any]) -> Any:
+def load_trainable(ref: ModelRef, lora: Lora) -> Any:
     """A PEFT model to train: a new adapter on the base, or the model's own adapter taken further."""
     from peft import LoraConfig, PeftModel, get_peft_model
 
     model = load_base(ref.base)
     if ref.adapter is not None:
         return PeftModel.from_pretrained(model, _adapter_folder(ref), is_trainable=True)
-    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
+    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
 
 
 def load_for_generation(ref: ModelRef) -> Any:
@@ -76,8 +78,8 @@ def load_for_generation(ref: ModelRef) -> Any:
 def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
     """Write an adapter with the contract it was trained under beside it."""
     model.save_pretrained(folder)
-    (folder / "answer_format.json").write_text(json.dumps(answer_format, indent=2) + "\n")
-    (folder / "base.json").write_text(json.dumps(asdict(ref.base), indent=2) + "\n")
+    (folder / FORMAT_FILE).write_text(json.dumps(answer_format, indent=2) + "\n")
+    (folder / BASE_FILE).write_text(json.dumps(asdict(ref.base), indent=2) + "\n")
 
 
 def _adapter_folder(ref: ModelRef) -> str:

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.base_model import BaseModelRef, resolve_model
+from orchestrator.answers.format_change import first_difference
+from orchestrator.base_model import BaseModelRef
+from orchestrator.errors import FormatChange
 from orchestrator.recipe import BASE, Recipe, references, verb_of
 from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec
+from orchestrator.start_model import StartModel, check_adapter, resolve_start
 
 VERSIONS = {"sft": 1, "sample": 1, "select": 1, "grpo": 1, "evaluate": 1}
 """Raise a verb's number when the same settings make another output: stages made before are then made anew."""
@@ -44,8 +47,15 @@ class Plan:
     """The compiled recipe."""
 
     recipe: Recipe
-    base: BaseModelRef
+    start: StartModel
     stages: tuple[Stage, ...]
+    format_change: str | None = None
+    """How the recipe's answer format differs from the one its model was trained with, where the recipe allows it."""
+
+    @property
+    def base(self) -> BaseModelRef:
+        """The whole model under every adapter."""
+        return self.start.base
 
     @property
     def key(self) -> str:
@@ -67,10 +77,13 @@ def compile_plan(recipe: Recipe) -> Plan:
     Raises:
         DataError: a split that cannot be read or used.
         ModelError: a base model that cannot be found.
+        FormatChange: a model that was trained under another answer format, unless the recipe allows it.
     """
-    base = resolve_model(recipe.model)
+    start = resolve_start(recipe.model)
+    check_adapter(start)
+    change = _format_change(recipe, start)
     recipe.task.check()
-    keys: dict[str, str] = {BASE: _digest({"base": base.digest})}
+    keys: dict[str, str] = {BASE: _digest({"base": start.digest})}
     stages = []
     for name, spec in recipe.stages.items():
         verb = verb_of(spec)
@@ -85,7 +98,19 @@ def compile_plan(recipe: Recipe) -> Plan:
         payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
         inputs = () if model == BASE else (model,)
         stages.append(Stage(f"evaluate.{model}", "evaluate", spec, _digest(payload), inputs, model))
-    return Plan(recipe, base, tuple(stages))
+    return Plan(recipe, start, tuple(stages), change)
+
+
+def _format_change(recipe: Recipe, start: StartModel) -> str | None:
+    if start.answer_format is None:
+        return None
+    difference = first_difference(start.answer_format, recipe.task.format)
+    if difference is not None and not recipe.allow_format_change:
+        raise FormatChange(
+            f"{recipe.source}: {recipe.model.name} was trained under another answer format than task.format; "
+            f"write task.format as it was, or set allow_format_change: true\n{difference}"
+        )
+    return difference
 
 
 def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | None = None) -> dict[str, Any]:

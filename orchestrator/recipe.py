@@ -10,16 +10,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from orchestrator.errors import DataError, RecipeError
 from orchestrator.schema_errors import Loc, unknown, validate
-from orchestrator.stage_specs import NAME, STAGE_SPECS, EvaluateSpec, SelectSpec, SftSpec, Spec, StageSpec
+from orchestrator.stage_specs import (
+    NAME,
+    STAGE_SPECS,
+    EvaluateSpec,
+    Fraction,
+    PositiveFloat,
+    SelectSpec,
+    SftSpec,
+    Spec,
+    StageSpec,
+)
 from orchestrator.tasks import TASKS, Task
 from orchestrator.yaml_source import parse, parse_value
 
 BASE = "base"
 """The name of the model that a recipe starts from."""
+WATCHED = (
+    "loss-not-finite",
+    "gradient-not-finite",
+    "learning-rate-zero",
+    "loss-too-low",
+    "loss-too-high",
+    "groups-alike",
+    "completions-clipped",
+    "answer-rate-zero",
+)
+"""What is watched for while a recipe runs (health/watch.py)."""
 RESERVED = (BASE, "demonstrations", "train", "test", "evaluate")
 
 
@@ -34,6 +55,30 @@ class ModelSpec(Spec):
     """Run code that comes with the model. Only for models whose code you have read."""
 
 
+class Limits(Spec):
+    """What a recipe must stay within, and what ends it early. None of it changes what is made."""
+
+    adapter_mb: PositiveFloat = 20
+    """Megabytes of an adapter on disk."""
+    difference: Fraction = 0.1
+    """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
+    stop_on: tuple[str, ...] = ()
+    """Warnings that end a stage that is running, such as `loss-not-finite`; `all` for every one of them."""
+
+    @field_validator("stop_on", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("stop_on")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in (*WATCHED, "all"):
+                raise ValueError(f"unknown warning {name!r} (choices: all, {', '.join(WATCHED)})")
+        return value
+
+
 class Head(Spec):
     """What a recipe says of itself."""
 
@@ -43,6 +88,9 @@ class Head(Spec):
     """Seed of training and sampling, as far as NumPy's go; the questions have their own, `task.seed`."""
     storage: Path | None = None
     """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
+    allow_format_change: bool = False
+    """Use a model under another answer format than it was trained with; every report then says so."""
+    limits: Limits = Limits()
 
 
 class Recipe(Head):
@@ -105,6 +153,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
+def load_task(overrides: Sequence[str]) -> Task:
+    """A task of its answer format and judge alone, as `format.type=boxed` and `judge.type=math` set them.
+
+    Raises:
+        RecipeError: with every problem of the overrides.
+    """
+    data: dict[str, Any] = {"type": "file", "test": {"generate": 1}}
+    overridden = [_override(data, item) for item in overrides]
+    problems: list[tuple[Loc, str]] = []
+    task = _task(data, problems)
+    if task is None or problems:
+        lines = {("task", *keys) for keys in overridden}
+        raise RecipeError(*(_line("overrides", {}, list(lines), loc, text) for loc, text in problems))
+    return task
+
+
 def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
     """Put one override in its place in the recipe; the keys that lead there."""
     dotted, equals, value = item.partition("=")
@@ -141,7 +205,7 @@ def _build(
         raise RecipeError(*(_line(source, lines, overridden, loc, text) for loc, text in problems))
     assert head is not None
     parts: dict[str, Any] = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
-    return Recipe.model_construct(**head.model_dump(), **parts)
+    return Recipe.model_construct(**{name: getattr(head, name) for name in Head.model_fields}, **parts)
 
 
 def _line(

@@ -10,11 +10,13 @@ import yaml
 
 from orchestrator.comparison import baseline, differences
 from orchestrator.errors import OrchError
+from orchestrator.health.report import FINDING_TAG, format_changed, written_down
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.results import ModelResult, RunResult, StageState
 from orchestrator.stages.base import Context, Output
 from orchestrator.tracking import Store, key_tag, origin_tags
+from orchestrator.types import Finding
 
 _EVALUATED = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n", "tokens_per_completion")
 
@@ -66,6 +68,11 @@ class Record:
             self.store.end(run_id, "FINISHED")
         self.origins[stage.name] = run_id
 
+    def noticed(self, state: StageState, finding: Finding) -> None:
+        """A stage was found to go wrong: its run says so."""
+        if state.run_id is not None:
+            self.store.log(state.run_id, {}, {FINDING_TAG + finding.check: written_down(finding)})
+
     def failed(self, state: StageState, error: BaseException) -> None:
         """A stage has failed, and why."""
         if state.run_id is None:
@@ -91,9 +98,9 @@ class Record:
                 self.store.end(state.run_id, status, why)
         self.store.end(self.parent, status, why)
 
-    def ended(self, states: list[StageState]) -> RunResult:
+    def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
-        found = result(self.store, self.plan, self.parent, states, self.origins)
+        found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
         self.store.log(self.parent, {}, {"mlflow.note.content": describe(found)})
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
@@ -134,7 +141,14 @@ class Record:
         return self._runs[stage.run_name]
 
 
-def result(store: Store, plan: Plan, parent: str, states: list[StageState], origins: dict[str, str]) -> RunResult:
+def result(
+    store: Store,
+    plan: Plan,
+    parent: str,
+    states: list[StageState],
+    origins: dict[str, str],
+    noticed: tuple[Finding, ...] = (),
+) -> RunResult:
     """Read the models' figures back from the store: what is shown is what is kept."""
     models, folders = [], {}
     for state in states:
@@ -160,7 +174,12 @@ def result(store: Store, plan: Plan, parent: str, states: list[StageState], orig
         tuple(state.row() for state in states),
         differences(folders, baseline(plan)),
         tuple(state.error for state in states if state.error),
+        (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings)),
     )
+
+
+def _changed(plan: Plan) -> tuple[Finding, ...]:
+    return () if plan.format_change is None else (format_changed(plan.format_change),)
 
 
 def describe(found: RunResult) -> str:
@@ -174,7 +193,8 @@ def describe(found: RunResult) -> str:
             f"| {m.model} | {m.accuracy:.3f} | {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {m.answer_rate:.3f} "
             f"| {gap} | {m.n} |"
         )
-    return "\n".join([*lines, "", *found.errors])
+    noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
+    return "\n".join([*lines, "", *found.errors, *noticed])
 
 
 def one_line(error: BaseException) -> str:

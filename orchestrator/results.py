@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from orchestrator.plan import Stage
+from orchestrator.types import Finding
 
 State = Literal["waiting", "running", "done", "cached", "failed", "skipped", "stopped"]
 
@@ -23,6 +24,7 @@ class StageState:
     figure: str = ""
     run_id: str | None = None
     error: str | None = None
+    findings: list[Finding] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """This stage in `--json`."""
@@ -85,7 +87,9 @@ class RunResult:
     models: tuple[ModelResult, ...]
     stages: tuple[dict[str, Any], ...]
     differences: tuple[Difference, ...] = ()
-    errors: tuple[str, ...] = field(default=())
+    errors: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What was noticed before and while it ran."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.finding_screen import headline
 from orchestrator.plan import Plan
 from orchestrator.results import RunResult, StageState
 
@@ -36,6 +37,7 @@ class RunScreen:
         self._live: Live | None = None
         self._states: list[StageState] = []
         self._told: dict[str, str] = {}
+        self._noticed: dict[str, int] = {}
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -50,6 +52,10 @@ class RunScreen:
     def __call__(self, states: list[StageState]) -> None:
         """Take in what has changed."""
         self._states = states
+        for state in states:
+            for finding in state.findings[self._noticed.get(state.stage.name, 0) :]:
+                self.console.print(headline(finding), soft_wrap=True)
+            self._noticed[state.stage.name] = len(state.findings)
         if self._live is None:
             for state in states:
                 self._tell(state)
@@ -113,6 +119,8 @@ def show_result(console: Console, result: RunResult, seconds: float) -> None:
     if result.models:
         console.print()
         console.print(_comparison(result))
+    for finding in result.findings:
+        console.print(headline(finding), soft_wrap=True)
     for error in result.errors:
         console.print(Text(error, style="bold red"), soft_wrap=True)
     cached = sum(s["cached"] for s in result.stages)

@@ -4,7 +4,7 @@ Training settings carry TRL's own names, LoRA's are PEFT's, sampling's are vLLM'
 """
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -47,6 +47,13 @@ class Lora(Spec):
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"
     bias: Literal["none"] = "none"
+
+    def arguments(self) -> dict[str, Any]:
+        """As PEFT's LoraConfig takes them."""
+        found = self.model_dump()
+        if isinstance(self.target_modules, tuple):
+            found["target_modules"] = list(self.target_modules)
+        return found
 
 
 class StageSpec(Spec):

@@ -2,6 +2,7 @@
 
 import math
 
+from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
 
@@ -30,3 +31,20 @@ def paired_difference(wins: int, losses: int, n: int, confidence: float = 0.95) 
     centre = (b - c) / m
     half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt((b + c) - (b - c) ** 2 / m) / m
     return difference, max(-1.0, centre - half), min(1.0, centre + half)
+
+
+def detectable_difference(n: int, discordant: float = 0.25, power: float = 0.8, confidence: float = 0.95) -> float:
+    """The smallest true difference of two accuracies that a McNemar test on n shared questions finds so often.
+
+    `discordant` is the share of questions on which the two models differ. Solves Connor's formula (1987, Biometrics
+    43:207) for the difference; `discordant` itself where n is too small for any smaller one.
+    """
+    z_alpha, z_beta = float(norm.ppf(0.5 + confidence / 2)), float(norm.ppf(power))
+
+    def excess(difference: float) -> float:
+        spread = z_alpha * math.sqrt(discordant) + z_beta * math.sqrt(max(discordant - difference**2, 0.0))
+        return (spread / difference) ** 2 - n
+
+    if excess(discordant) > 0:
+        return discordant
+    return float(brentq(excess, 1e-6, discordant))

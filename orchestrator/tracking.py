@@ -102,6 +102,31 @@ class Store:
         runs = self._search(f"tags.`mlflow.parentRunId` = '{parent}'")
         return {run.info.run_name: run for run in reversed(runs)}
 
+    def find(self, wanted: str | None) -> Any:
+        """The run whose id begins with `wanted`; without it the newest run of a recipe.
+
+        Raises:
+            TrackingError: there is none, or the beginning fits several.
+        """
+        if wanted is None:
+            runs = self._search("tags.`orch.verb` = 'run'")
+            if not runs:
+                raise TrackingError(f"the MLflow store at {self.uri} holds no run; make one with `orch run RECIPE`")
+            return runs[0]
+        try:
+            return self.client.get_run(wanted)
+        except MlflowException:
+            fitting = [run for run in self._search("") if run.info.run_id.startswith(wanted)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if not fitting:
+            raise TrackingError(f"no run {wanted!r} in the MLflow store at {self.uri}; `orch ui` shows them all")
+        raise TrackingError(f"{len(fitting)} runs begin with {wanted!r}: give more of the id")
+
+    def history(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        """The points of one curve: (step, value)."""
+        return [(m.step, m.value) for m in self.client.get_metric_history(run_id, name)]
+
     def metrics(self, run_id: str) -> dict[str, float]:
         """The last value of each metric of a run."""
         return dict(self.client.get_run(run_id).data.metrics)

@@ -6,6 +6,7 @@ from typing import Literal
 Status = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error"]
 FinishReason = Literal["stop", "length"]
 Answer = float | str
+Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,21 @@ class Verdict:
     status: Status
     value: str | None = None
     """The parsed answer as text, None where none was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a health check found."""
+
+    check: str
+    """Which check, in kebab case: `labels-masked`."""
+    severity: Severity
+    """`error`: the numbers would be, or are, wrong; `warning`: look at it; `info`: good to know."""
+    what: str
+    """One sentence."""
+    evidence: str
+    """What was measured or seen; may have several lines."""
+    cause: str
+    """The most likely one."""
+    remedy: str
+    """What to do."""

@@ -3,7 +3,6 @@
 Shards are cut by the recipe, never by the workers at hand, and a shard's file appears whole or not at all.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -14,11 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.answers.tokens import completion_text, prompt_ids
 from orchestrator.model_ref import ModelRef
-from orchestrator.sampling.engine import Decoding, Engine, Request
+from orchestrator.sampling.answering import answer
+from orchestrator.sampling.engine import Decoding, Engine
 from orchestrator.tasks import Task
-from orchestrator.tasks.judging import verdicts
 from orchestrator.types import Completion, Example, Verdict
 
 SCHEMA = pa.schema(
@@ -60,31 +58,13 @@ def cut(examples: Sequence[Example], n: int, batch_size: int) -> list[tuple[tupl
     ]
 
 
-def draw_seed(seed: int, example_id: str, draw: int) -> int:
-    """64 bits that depend on the recipe's seed, the example and the number of the draw alone."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{draw}\0{example_id}".encode()).digest()[:8])
-
-
 def run_shard(job: ShardJob) -> float:
     """Make one shard; seconds it took. A shard that is there already is not made again."""
     started = time.monotonic()
     if not job.path.exists():
         engine = _engine(job.engine, job.model, job.cpus)
-        write(job.path, _draw(job, engine))
+        write(job.path, answer(engine, job.task, job.examples, job.draws, job.decoding, job.seed))
     return time.monotonic() - started
-
-
-def _draw(job: ShardJob, engine: Engine) -> list[tuple[Completion, Verdict]]:
-    pairs = [(example, draw) for example in job.examples for draw in job.draws]
-    prompts = {e.id: tuple(prompt_ids(engine.tokenizer, job.task.format, e.question)) for e in job.examples}
-    requests = [Request(prompts[e.id], draw_seed(job.seed, e.id, draw)) for e, draw in pairs]
-    completions = []
-    for (example, draw), made in zip(pairs, engine.generate(requests, job.decoding), strict=True):
-        text = job.task.format.cut(completion_text(engine.tokenizer, list(made.ids)))
-        completions.append(Completion(example.id, draw, text, len(made.ids), made.finish_reason))
-    items = [(c.text, e.answer, c.finish_reason) for c, (e, _) in zip(completions, pairs, strict=True)]
-    judged = verdicts(job.task, items)
-    return list(zip(completions, judged, strict=True))
 
 
 def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:

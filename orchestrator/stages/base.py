@@ -14,6 +14,7 @@ from orchestrator.recipe import BASE
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources
 from orchestrator.tasks import Task
+from orchestrator.types import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Context:
     def model(self, name: str) -> ModelRef:
         """The model of that name: the base, or one that a stage made."""
         if name == BASE:
-            return ModelRef(BASE, self.plan.base)
+            return ModelRef(BASE, self.plan.base, self.plan.start.adapter)
         return ModelRef(name, self.plan.base, str(self.inputs[name] / "model"))
 
 
@@ -64,6 +65,7 @@ class Output:
     data: tuple[DataUsed, ...] = ()
     samples: list[dict[str, Any]] = field(default_factory=list)
     """Generations a person may read: rows of one table."""
+    findings: tuple[Finding, ...] = ()
 
 
 class Verb(Protocol):

@@ -9,9 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestrator.health.watch import answer_rate_zero
+from orchestrator.recipe import BASE
 from orchestrator.stages.base import Context, Job
 from orchestrator.stats import wilson
-from orchestrator.types import Example
+from orchestrator.types import Example, Finding
 
 
 def shard_jobs(
@@ -62,6 +64,14 @@ def count(table: pa.Table) -> dict[str, float]:
         "n": n,
         "tokens_per_completion": tokens / n,
     } | {f"status/{status}": statuses[status] for status in sorted(statuses)}
+
+
+def silent(context: Context, table: pa.Table) -> tuple[Finding, ...]:
+    """The finding for a model that was trained, and of whose completions none holds an answer."""
+    statuses = Counter(table["status"].to_pylist())
+    if context.stage.model == BASE or statuses["correct"] + statuses["wrong"]:
+        return ()
+    return (answer_rate_zero(table.num_rows, statuses["truncated"], table["text"][0].as_py()),)
 
 
 def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[dict[str, Any]]:

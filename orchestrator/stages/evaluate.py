@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import EvaluateSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
-from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs
+from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
 
 RESULTS = "eval/results.parquet"
 
@@ -48,4 +48,5 @@ def finish(context: Context) -> Output:
     pq.write_table(results_table, path)
     metrics = count(table)
     used = DataUsed(spec.on, "evaluation", digest(path), RESULTS, table.num_rows)
-    return Output(f"accuracy {metrics['accuracy']:.3f}", metrics, (used,), readable(table, examples, rows=20))
+    shown = readable(table, examples, rows=20)
+    return Output(f"accuracy {metrics['accuracy']:.3f}", metrics, (used,), shown, silent(context, table))

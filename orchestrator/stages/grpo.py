@@ -18,13 +18,14 @@ def jobs(context: Context) -> list[Job]:
     assert isinstance(spec, GrpoSpec)
     task, seed = context.task, context.plan.recipe.seed
     examples = tuple(task.examples(spec.prompts))
-    return [Job(_run, (context.work, context.model(spec.model), task.format, spec, seed, context.cpus, task, examples))]
+    model, stop_on = context.model(spec.model), context.plan.recipe.limits.stop_on
+    return [Job(_run, (context.work, model, task.format, spec, seed, context.cpus, task, examples, stop_on))]
 
 
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.grpo import GrpoJob, run_grpo
 
-    run_grpo(GrpoJob(*argument))
+    run_grpo(GrpoJob(*argument[:-1], stop_on=argument[-1]))
 
 
 def finish(context: Context) -> Output:

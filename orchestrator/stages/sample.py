@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
-from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs
+from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
 
 COMPLETIONS = "completions.parquet"
 
@@ -44,4 +44,4 @@ def finish(context: Context) -> Output:
     } | {k: v for k, v in counted.items() if k.startswith("status/")}
     used = DataUsed(context.stage.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
     figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
-    return Output(figure, metrics, (used,), readable(table, examples, rows=40))
+    return Output(figure, metrics, (used,), readable(table, examples, rows=40), silent(context, table))

@@ -24,13 +24,14 @@ def jobs(context: Context) -> list[Job]:
     assert isinstance(spec, SftSpec)
     pairs, seed = tuple(rows(context, spec)), context.plan.recipe.seed
     model = context.model(spec.model)
-    return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs))]
+    stop_on = context.plan.recipe.limits.stop_on
+    return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs, stop_on))]
 
 
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.sft import SftJob, run_sft
 
-    run_sft(SftJob(*argument))
+    run_sft(SftJob(*argument[:-1], stop_on=argument[-1]))
 
 
 def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:

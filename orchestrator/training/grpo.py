@@ -9,11 +9,11 @@ from trl import GRPOConfig, GRPOTrainer
 
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.model_loading import load_tokenizer, load_trainable
-from orchestrator.stage_specs import GrpoSpec
+from orchestrator.stage_specs import GrpoSpec, Lora
 from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
+from orchestrator.training.trainer import train, trainer_arguments
 from orchestrator.types import Answer, Example, FinishReason
 
 
@@ -33,7 +33,7 @@ def run_grpo(job: GrpoJob) -> None:
     torch.manual_seed(job.seed)
     tokenizer = load_tokenizer(job.model.base)
     trainer = _Trainer(
-        model=load_trainable(job.model, lora_arguments(spec)),
+        model=load_trainable(job.model, spec.lora or Lora()),
         reward_funcs=_Correct(job),
         args=GRPOConfig(
             **trainer_arguments(job, default_epochs=1),

@@ -1,6 +1,6 @@
 """What a training job is given; light enough for the driver to hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.answers.format import AnswerFormat
@@ -21,3 +21,5 @@ class TrainingJob:
     spec: TrainingSpec
     seed: int
     cpus: int
+    stop_on: tuple[str, ...] = field(default=(), kw_only=True)
+    """Findings that end the training (`limits.stop_on`)."""

@@ -1,17 +1,19 @@
 """Supervised fine-tuning on (question, target) pairs; the loss is taken on the target alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.model_loading import load_tokenizer, load_trainable
-from orchestrator.stage_specs import SftSpec
+from orchestrator.stage_specs import Lora, SftSpec
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.trainer import lora_arguments, train, trainer_arguments
+from orchestrator.training.trainer import train, trainer_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ def run_sft(job: SftJob) -> None:
     # the adapter's random weights are drawn before the trainer exists, so its seed has to be set here
     torch.manual_seed(job.seed)
     tokenizer = load_tokenizer(job.model.base)
-    model = load_trainable(job.model, lora_arguments(job.spec))
+    model = load_trainable(job.model, job.spec.lora or Lora())
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -39,9 +41,15 @@ def run_sft(job: SftJob) -> None:
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
         train_dataset=tokenized(job, tokenizer),
+        data_collator=collator(tokenizer),
         processing_class=tokenizer,
     )
     train(trainer, job)
+
+
+def collator(tokenizer: Any) -> DataCollatorForLanguageModeling:
+    """What puts rows together into batches; the checks look at labels through it too."""
+    return DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
 
 
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:

@@ -8,18 +8,12 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from orchestrator.errors import StageError
+from orchestrator.health.watch import Watch, stops
 from orchestrator.journal import Journal
 from orchestrator.model_loading import dtype, save_adapter
-from orchestrator.stage_specs import Lora, TrainingSpec
+from orchestrator.recipe import verb_of
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
-
-
-def lora_arguments(spec: TrainingSpec) -> dict[str, Any]:
-    """The recipe's LoRA block, as PEFT takes it."""
-    lora = (spec.lora or Lora()).model_dump()
-    if isinstance(lora["target_modules"], tuple):
-        lora["target_modules"] = list(lora["target_modules"])
-    return lora
 
 
 def trainer_arguments(job: TrainingJob, default_epochs: float) -> dict[str, Any]:
@@ -59,17 +53,18 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     journal = Journal(job.work)
     journal.start(int(last.rpartition("-")[2]) if last else 0)
-    trainer.add_callback(_Report(journal))
+    trainer.add_callback(_Report(journal, job))
     trainer.train(resume_from_checkpoint=last)
     folder = job.work / MODEL_FOLDER
     save_adapter(trainer.model, job.model, folder, job.answer_format.model_dump(mode="json"))
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]
-    """Hands progress and curves to the journal."""
+    """Hands progress, curves and what is wrong with them to the journal."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, journal: Journal, job: TrainingJob) -> None:
+        self.journal, self.job = journal, job
+        self.watch: Watch | None = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.journal.progress(state.global_step, state.max_steps)
@@ -82,6 +77,15 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        values = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float) and math.isfinite(v)}
-        if values and "train_runtime" not in values:
-            self.journal.metrics(state.global_step, values)
+        logged = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
+        if not logged or "train_runtime" in logged:
+            return
+        self.journal.metrics(state.global_step, {k: v for k, v in logged.items() if math.isfinite(v)})
+        if self.watch is None:
+            self.watch = Watch(verb_of(self.job.spec), state.max_steps)
+        found = self.watch.look(state.global_step, logged)
+        for finding in found:
+            self.journal.finding(state.global_step, finding)
+        stop = stops(found, self.job.stop_on)
+        if stop is not None:
+            raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")

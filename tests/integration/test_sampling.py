@@ -11,8 +11,9 @@ from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.base_model import resolve_model
 from orchestrator.model_ref import ModelRef
 from orchestrator.recipe import ModelSpec, load_recipe
+from orchestrator.sampling.answering import draw_seed
 from orchestrator.sampling.engine import Decoding, Request
-from orchestrator.sampling.shard import ShardJob, cut, draw_seed, run_shard
+from orchestrator.sampling.shard import ShardJob, cut, run_shard
 from orchestrator.sampling.transformers_engine import RowSampler, TransformersEngine
 from tests.conftest import SMALL
 

@@ -322,7 +322,7 @@ def test_models_that_cannot_be() -> None:
         assert problem in refusal("model")
         Path("aside").rename(folder / name)
     (folder / "config.json").rename(folder / "adapter_config.json")
-    assert "holds a LoRA adapter, not a whole model" in refusal("model")
+    assert "holds an adapter, not a whole model" in refusal("model")
     assert "cannot be a model" in refusal("~no_such_user_at_all/x")
     assert "cannot be a model" in refusal("x" * 5000)
 

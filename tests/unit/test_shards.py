@@ -11,8 +11,9 @@ import pytest
 from orchestrator.base_model import BaseModelRef
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling import shard
+from orchestrator.sampling.answering import draw_seed
 from orchestrator.sampling.engine import Decoding, Generated, Request
-from orchestrator.sampling.shard import SCHEMA, ShardJob, cut, draw_seed, run_shard, write
+from orchestrator.sampling.shard import SCHEMA, ShardJob, cut, run_shard, write
 from orchestrator.tasks import TASKS
 from orchestrator.types import Completion, Example, Verdict
 
@@ -56,7 +57,7 @@ def test_seeds_are_distinct_and_of_64_bits() -> None:
 def test_a_seed_is_the_same_in_every_process() -> None:
     # printf '0\\0000\\000e0' | sha256sum
     assert draw_seed(0, "e0", 0) == 0xEB8602DB0B34AD63
-    code = "from orchestrator.sampling.shard import draw_seed; print(draw_seed(7, 'é', 3))"
+    code = "from orchestrator.sampling.answering import draw_seed; print(draw_seed(7, 'é', 3))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == draw_seed(7, "é", 3)
 

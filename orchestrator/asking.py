@@ -1,0 +1,59 @@
+"""`ask` as a function: one question to any model of any run, with all that lies between question and answer."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.types import Example, FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question and what became of it."""
+
+    run_id: str
+    model: str
+    question: str
+    prompt: str
+    """Exactly what the model read, special tokens and all."""
+    text: str
+    """Exactly what it wrote."""
+    n_tokens: int
+    finish_reason: FinishReason
+    value: str | None
+    """The parsed answer; None where none was found."""
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for `--json`."""
+        return asdict(self)
+
+
+def ask(run: str | None, question: str, model: str | None = None, max_tokens: int | None = None) -> Asked:
+    """Ask a model of a run, greedily, as evaluation would; the run's last model unless `model` or the id names one.
+
+    Raises:
+        InputError: no such run or model.
+    """
+    from orchestrator.answers.tokens import prompt_ids
+    from orchestrator.past_run import past_run
+    from orchestrator.sampling.answering import answer
+    from orchestrator.sampling.engine import Decoding
+    from orchestrator.sampling.transformers_engine import TransformersEngine
+
+    past, named = past_run(run)
+    name = model or named or past.models()[-1]
+    engine = TransformersEngine(past.model(name))
+    task, evaluate = past.recipe.task, past.recipe.evaluate
+    decoding = Decoding(0.0, 1.0, max_tokens or evaluate.max_tokens, task.format.stop)
+    # any gold answer will do: what is parsed does not depend on it
+    ((completion, verdict),) = answer(engine, task, [Example("asked", question, "0")], range(1), decoding, 0)
+    prompt = engine.tokenizer.decode(prompt_ids(engine.tokenizer, task.format, question))
+    return Asked(
+        past.run_id,
+        name,
+        question,
+        prompt,
+        completion.text,
+        completion.n_tokens,
+        completion.finish_reason,
+        verdict.value,
+    )

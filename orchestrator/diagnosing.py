@@ -1,0 +1,263 @@
+"""`diagnose` as a function: what went wrong with a run, or with a model folder, the likeliest cause first.
+
+Puts together what the checks before a run, the curves, the files, the stored completions and the models themselves say.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from orchestrator.answers.tokens import prompt_ids
+from orchestrator.errors import InputError, OrchError
+from orchestrator.health.adapter import adapter_findings, base_findings
+from orchestrator.health.causes import likeliest_first
+from orchestrator.health.check import check_plan
+from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
+from orchestrator.health.probe import asked, origin_findings
+from orchestrator.health.report import CheckReport, format_changed
+from orchestrator.health.watch import Watch
+from orchestrator.health.written import Written, fell, written_findings
+from orchestrator.model_ref import ModelRef
+from orchestrator.past_run import PastRun, PastStage, past_run
+from orchestrator.plan import Plan, compile_plan
+from orchestrator.recipe import BASE, Recipe, load_recipe
+from orchestrator.report.diagnosis_page import diagnosis_page
+from orchestrator.sampling.transformers_engine import TransformersEngine
+from orchestrator.start_model import resolve_start
+from orchestrator.stats import wilson
+from orchestrator.tracking import Store, store_folder
+from orchestrator.types import Finding
+
+QUESTIONS = 100
+"""How many test questions a model without stored completions is asked."""
+_SHOWN = 8
+ALONE = "base without its adapter"
+
+
+def diagnose(
+    run: str | None = None, recipe: Path | None = None, models: Sequence[str] | None = None, questions: int = QUESTIONS
+) -> tuple[Diagnosis, str]:
+    """Look at a run (its id, or the newest) or at a model folder under a recipe; the diagnosis, and its HTML page.
+
+    The page becomes an artifact of the run, `diagnosis.html`.
+
+    Raises:
+        InputError: no such run, folder or recipe.
+    """
+    if run is not None and Path(run).expanduser().is_dir():
+        if recipe is None:
+            raise InputError(f"{run} is a model folder: say under which recipe to look at it, --recipe RECIPE")
+        found = diagnose_folder(Path(run).expanduser(), load_recipe(recipe), questions)
+        return found, diagnosis_page(found)
+    past, named = past_run(run)
+    found = diagnose_run(past, models or ([named] if named else None), questions)
+    page = diagnosis_page(found)
+    Store().log_text(past.run_id, page, "diagnosis.html")
+    return found, page
+
+
+def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: int = QUESTIONS) -> Diagnosis:
+    """Look at a finished, failed or killed run; `models` narrows the look to some of its models."""
+    looked = _Look(past, questions)
+    looked.set_up()
+    looked.stages()
+    for name in models or past.models():
+        looked.model(name)
+    return looked.diagnosis(f"run {past.run_id} ({past.experiment}, {past.status})")
+
+
+def diagnose_folder(folder: Path, recipe: Recipe, questions: int = QUESTIONS) -> Diagnosis:
+    """Look at a model folder as the model of a recipe.
+
+    Raises:
+        ModelError: it is no model folder at all.
+    """
+    named = recipe.model.model_copy(update={"name": str(folder), "revision": None})
+    recipe = recipe.model_copy(update={"model": named})
+    past = PastRun("", recipe.name, "FINISHED", None, recipe, resolve_start(named), {})
+    looked = _Look(past, questions)
+    looked.set_up()
+    looked.model(BASE)
+    return looked.diagnosis(f"model {folder} under {recipe.source}")
+
+
+class _Look:
+    """One diagnosis, as it comes together."""
+
+    def __init__(self, past: PastRun, questions: int) -> None:
+        self.past, self.recipe, self.questions = past, past.recipe, questions
+        self.found: list[Finding] = []
+        self.report = CheckReport(())
+        self.measured: list[Measured] = []
+        self.generations: list[Generation] = []
+        self.answers: dict[str, list[Written]] = {}
+
+    def set_up(self) -> None:
+        """What `orch check` says of the recipe, seen from now."""
+        try:
+            plan = self._plan()
+            self.report = check_plan(plan, self.recipe.storage or store_folder() / "work")
+        except InputError as error:
+            self.found.append(_refused(error))
+            return
+        self.found += self.report.findings
+        if plan.format_change is not None:
+            self.found.append(format_changed(plan.format_change))
+
+    def _plan(self) -> Plan:
+        return compile_plan(self.recipe.model_copy(update={"allow_format_change": True}))
+
+    def stages(self) -> None:
+        """What stages left: their errors and their curves."""
+        for stage in self.past.stages.values():
+            self.found += stage.noticed
+            known = {finding.check for finding in stage.noticed}
+            self.found += [finding for finding in _curve_findings(stage) if finding.check not in known]
+            if stage.error is not None and stage.status == "FAILED":
+                self.found.append(_failed(stage))
+
+    def model(self, name: str) -> None:
+        """What a model's files, completions and logits say."""
+        stage = self.past.stages.get(name)
+        ref = self.past.model(name)
+        rows = _stored(stage)
+        unsound = [f for f in self._files(name, ref) if f.severity == "error"]
+        self.found += unsound
+        if any(f.check != "adapter-zero" for f in unsound):
+            self._take(name, rows, "evaluation")
+            return
+        try:
+            engine = TransformersEngine(ref)
+        except (OrchError, OSError, ValueError, RuntimeError) as error:
+            self.found.append(_unloadable(name, error))
+            return
+        if rows:
+            self._take(name, rows, "evaluation")
+            self._show(name, engine, rows)
+        else:
+            rows = self._ask(name, engine)
+        task, limit = self.recipe.task, self.recipe.evaluate.max_tokens
+        self.found += origin_findings(name, ref, engine, task, rows, limit)
+        if name == BASE and ref.adapter is not None:
+            self._ask(ALONE, TransformersEngine(replace(ref, adapter=None)))
+
+    def diagnosis(self, subject: str) -> Diagnosis:
+        """All of it, in order."""
+        self._compare()
+        evaluate = self.recipe.evaluate
+        decoding = {"temperature": 0, "max_tokens": evaluate.max_tokens, "engine": evaluate.engine}
+        return Diagnosis(
+            subject,
+            likeliest_first(self.found),
+            tuple(self.measured),
+            tuple(self.generations),
+            self.report.rows,
+            decoding | {"stop": list(self.recipe.task.format.stop)},
+        )
+
+    def _files(self, name: str, ref: ModelRef) -> Iterator[Finding]:
+        if name == BASE:
+            yield from base_findings(ref.base)
+        if ref.adapter is not None:
+            yield from adapter_findings(name, Path(ref.adapter), ref.base)
+
+    def _ask(self, name: str, engine: TransformersEngine) -> list[Written]:
+        try:
+            examples = self.recipe.task.examples(self.recipe.evaluate.on)[: self.questions]
+        except InputError:
+            return []
+        rows = asked(engine, self.recipe.task, examples, self.recipe.evaluate.max_tokens)
+        self._take(name, rows, "asked now")
+        self._show(name, engine, rows)
+        return rows
+
+    def _take(self, name: str, rows: list[Written], source: str) -> None:
+        if not rows:
+            return
+        self.answers[name] = rows
+        n, correct = len(rows), sum(r.status == "correct" for r in rows)
+        answered = correct + sum(r.status == "wrong" for r in rows)
+        self.measured.append(Measured(name, correct / n, *wilson(correct, n), answered / n, n, source))
+        trained = name in self.recipe.stages or (name == BASE and self.past.start.adapter is not None)
+        self.found += written_findings(name, rows, trained)
+
+    def _show(self, name: str, engine: TransformersEngine, rows: Sequence[Written]) -> None:
+        for row in rows[:_SHOWN]:
+            prompt = engine.tokenizer.decode(prompt_ids(engine.tokenizer, self.recipe.task.format, row.question))
+            self.generations.append(Generation(name, row.question, prompt, row.text, row.value, row.gold, row.status))
+
+    def _compare(self) -> None:
+        """Each model against the one that training began with, and what a changed format has to do with it."""
+        started = ALONE if ALONE in self.answers else BASE
+        worse = [
+            finding
+            for name, rows in self.answers.items()
+            if name != started and started in self.answers
+            for finding in fell(name, rows, started, self.answers[started])
+        ]
+        self.found += worse
+        for index, finding in enumerate(self.found):
+            if finding.check == "format-changed" and worse:
+                self.found[index] = replace(
+                    finding,
+                    severity="error",
+                    evidence=f"{worse[0].what}\n{worse[0].evidence}\n{finding.evidence}",
+                    cause="the fall is significant, and the change of format explains it: " + finding.cause,
+                )
+
+
+def _stored(stage: PastStage | None) -> list[Written]:
+    if stage is None or stage.results is None:
+        return []
+    columns = ["example_id", "question", "gold", "text", "value", "status", "finish_reason"]
+    return [Written(**row) for row in pq.read_table(stage.results, columns=columns).to_pylist()]
+
+
+def _curve_findings(stage: PastStage) -> Iterator[Finding]:
+    """The watch over a training, held again over its stored curves."""
+    points: dict[int, dict[str, float]] = {}
+    for name, curve in stage.curves.items():
+        for step, value in curve:
+            points.setdefault(step, {})[name] = value
+    if not points:
+        return
+    watch = Watch(stage.verb, max(points))
+    for step in sorted(points):
+        for finding in watch.look(step, points[step]):
+            yield replace(finding, what=f"stage {stage.name}: {finding.what}")
+
+
+def _refused(error: InputError) -> Finding:
+    return Finding(
+        "set-up-refused",
+        "error",
+        f"the recipe is refused now: {error.problems[0]}",
+        "\n".join(error.problems),
+        "a file, a model or a setting that it names is not as it must be",
+        "mend what the lines name; `orch check` says when it is well",
+    )
+
+
+def _failed(stage: PastStage) -> Finding:
+    return Finding(
+        "stage-failed",
+        "error",
+        f"stage {stage.name} failed: {str(stage.error).splitlines()[0]}",
+        f"{stage.error}\nthe whole trace: artifact error.txt of run {stage.run_id}",
+        "see what it says",
+        "mend that and run the recipe again: what is finished is kept",
+    )
+
+
+def _unloadable(name: str, error: Exception) -> Finding:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return Finding(
+        "adapter-other-base",
+        "error",
+        f"model {name} cannot be loaded: {lines[0][:200]}",
+        str(error)[:1000],
+        "its files do not fit together",
+        "load the adapter on the model it was trained on, with the library versions it was trained with",
+    )

@@ -1,0 +1,55 @@
+"""In which order to believe findings: what breaks a run first stands before what follows from it."""
+
+from collections.abc import Iterable
+
+from orchestrator.types import Finding
+
+CAUSES = (
+    "base-not-finite",
+    "adapter-missing",
+    "adapter-empty",
+    "adapter-damaged",
+    "merged-twice",
+    "adapter-other-base",
+    "adapter-not-finite",
+    "set-up-refused",
+    "format-changed",
+    "gold-round-trip",
+    "test-in-training",
+    "answer-in-prompt",
+    "chat-template-missing",
+    "tokenizer-loses-text",
+    "double-bos",
+    "opening-in-prompt",
+    "prompts-differ",
+    "labels-masked",
+    "end-not-trained",
+    "rows-too-long",
+    "lora-target-missing",
+    "padding-mixed-up",
+    "adapter-not-attached",
+    "not-the-model",
+    "loss-not-finite",
+    "gradient-not-finite",
+    "learning-rate-zero",
+    "adapter-zero",
+    "answers-cut-off",
+    "context-too-small",
+    "loss-too-high",
+    "loss-too-low",
+    "groups-alike",
+    "completions-clipped",
+    "never-stops",
+    "answer-rate-zero",
+    "accuracy-zero",
+    "accuracy-fell",
+    "judge-fails",
+    "stage-failed",
+)
+"""Causes first, then their symptoms; what is not named comes after both."""
+
+
+def likeliest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings in the order to believe them; notes at the end."""
+    place = {check: number for number, check in enumerate(CAUSES)}
+    return tuple(sorted(findings, key=lambda f: (f.severity == "info", place.get(f.check, len(CAUSES)))))

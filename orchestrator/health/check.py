@@ -1,0 +1,87 @@
+"""`orch check`: everything that can be known before anything is spent. No training, no weights, seconds."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.health.contract import contract
+from orchestrator.health.leaks import leaks
+from orchestrator.health.lengths import length_findings
+from orchestrator.health.overlap import overlap
+from orchestrator.health.power import power
+from orchestrator.health.report import CheckReport, ranked
+from orchestrator.health.rows import rows_findings
+from orchestrator.health.token_view import TokenView
+from orchestrator.health.weights import config_of, context_of, weight_findings
+from orchestrator.model_loading import load_tokenizer
+from orchestrator.plan import Plan
+from orchestrator.types import Finding
+
+
+def check_plan(plan: Plan, work: Path) -> CheckReport:
+    """Look at a compiled recipe; `work` is the folder for work in progress.
+
+    Raises:
+        DataError: a split that cannot be read.
+    """
+    recipe = plan.recipe
+    found: list[Finding] = [*contract(recipe.task), *leaks(recipe.task), *overlap(recipe.task)]
+    found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
+    found += _place(work)
+    views: tuple[TokenView, ...] = ()
+    if not any(f.check == "gold-round-trip" and f.severity == "error" for f in found):
+        found, views = _with_tokens(plan, work, found)
+    return CheckReport(ranked(found), views)
+
+
+def _with_tokens(plan: Plan, work: Path, found: list[Finding]) -> tuple[list[Finding], tuple[TokenView, ...]]:
+    """What needs the tokenizer and the model's configuration."""
+    stages = [stage for stage in plan.stages if stage.cached is None] or list(plan.stages)
+    tokenizer, config = load_tokenizer(plan.base), config_of(plan.base)
+    views: list[TokenView] = []
+    found += _template(plan, tokenizer)
+    if any(f.severity == "error" and f.check == "chat-template-missing" for f in found):
+        return found, ()
+    for stage in stages:
+        if stage.verb == "sft":
+            more, some = rows_findings(plan, stage, tokenizer)
+            found += more
+            views += some
+    found += length_findings(plan, stages, tokenizer, context_of(config))
+    found += weight_findings(plan, [s for s in stages if s.spec.MAKES_MODEL], config, work)
+    return found, tuple(views[:2])
+
+
+def _template(plan: Plan, tokenizer: object) -> Iterator[Finding]:
+    chat, template = plan.recipe.task.format.chat, getattr(tokenizer, "chat_template", None)
+    if chat and not template:
+        yield Finding(
+            "chat-template-missing",
+            "error",
+            f"task.format.chat is true, but the tokenizer of {plan.base.name} has no chat template",
+            "tokenizer.chat_template is empty",
+            "it is a base model, not one that was trained to chat",
+            "set task.format.chat to false, or take the model's chat version",
+        )
+    if template and not chat:
+        yield Finding(
+            "chat-template-unused",
+            "info",
+            f"{plan.base.name} has a chat template, and the prompts of this recipe are plain text",
+            "task.format.chat is false",
+            "a model trained to chat answers plain prompts worse",
+            "set task.format.chat to true, unless plain prompts are what you want to train",
+        )
+
+
+def _place(work: Path) -> Iterator[Finding]:
+    temporary = Path(tempfile.gettempdir()).resolve()
+    if work.resolve().is_relative_to(temporary):
+        yield Finding(
+            "temporary-folder",
+            "warning",
+            f"the run is kept in {work}, under the folder for temporary files",
+            f"{temporary} may be emptied at any time",
+            "models and figures that stand there are lost when it is",
+            "run from a folder of your own, or set storage and MLFLOW_TRACKING_URI",
+        )

@@ -1,0 +1,80 @@
+"""The answer contract in text: is every gold answer read back as itself, and does the model write the opening?
+
+Knows no model and no tokenizer.
+"""
+
+from collections.abc import Iterator
+
+from orchestrator.errors import DataError
+from orchestrator.tasks import Task
+from orchestrator.tasks.base import SPLITS, Split
+from orchestrator.tasks.judging import verdicts
+from orchestrator.types import Example, Finding, Verdict
+
+_SHOWN = 3
+_SLOT = "\x00question\x00"
+
+
+def contract(task: Task) -> Iterator[Finding]:
+    """Findings on the prompt and on the gold answers of every split."""
+    yield from _opening(task)
+    for split in SPLITS:
+        if getattr(task, split) is not None:
+            yield from _round_trip(task, split)
+
+
+def opening_text(task: Task) -> str:
+    """What a model writes right before its answer, such as `<answer>` or `####`; empty where nothing stands there."""
+    try:
+        return task.format.model_copy(update={"prefix": ""}).target_text("7").partition("7")[0].strip()
+    except DataError:
+        return ""
+
+
+def _opening(task: Task) -> Iterator[Finding]:
+    opening = opening_text(task)
+    after = task.format.prompt_text(_SLOT).removesuffix(task.format.prefix).rpartition(_SLOT)[2].rstrip()
+    if opening and after.endswith(opening):
+        yield Finding(
+            "opening-in-prompt",
+            "error",
+            f"the prompt itself ends in {opening!r}, which is looked for in what the model writes after it",
+            f"the prompt ends: {after[-60:]!r}",
+            "the text that opens the answer stands in the prompt only, so no completion holds it and none is parsed",
+            f"take {opening!r} out of task.format.prompt; to have the model begin there, set task.format.prefix to it",
+        )
+
+
+def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
+    examples = task.examples(split)
+    written: list[tuple[Example, str]] = []
+    refused: list[str] = []
+    for example in examples:
+        try:
+            written.append((example, task.target(example)))
+        except DataError as error:
+            refused.append(f"{example.id}: {error}")
+    items = [(text, example.answer, "stop") for example, text in written]
+    judged = verdicts(task, items)  # type: ignore[arg-type]
+    failed = [(e, t, v) for (e, t), v in zip(written, judged, strict=True) if v.status != "correct"]
+    bad = len(failed) + len(refused)
+    if not bad:
+        return
+    lines = [*refused, *(_shown(e, t, v) for e, t, v in failed)]
+    worked = any(e.demonstration is not None for e, _, _ in failed)
+    yield Finding(
+        "gold-round-trip",
+        "error",
+        f"task.{split}: {bad:,} of {len(examples):,} gold answers, written as a model should write them, are not "
+        "judged correct",
+        "\n".join(lines[:_SHOWN]),
+        "a worked solution ends in another answer than its row's, or in none that the answer format finds"
+        if worked
+        else "the answer format or the judge cannot read these answers",
+        "correct these rows, or task.format and task.judge, until what is trained on is what is rewarded",
+    )
+
+
+def _shown(example: Example, target: str, verdict: Verdict) -> str:
+    tail = target if len(target) <= 100 else "..." + target[-97:]
+    return f"{example.id}: gold {example.answer!r}, target {tail!r}, parsed {verdict.value!r}: {verdict.status}"

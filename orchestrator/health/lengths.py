@@ -1,0 +1,81 @@
+"""Is there room for the answers: `max_tokens` of each drawing stage, and the model's own context."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.plan import Plan, Stage
+from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, StageSpec
+from orchestrator.tasks.base import Split
+from orchestrator.types import Example, Finding
+
+_FEW = 0.05
+"""Below this share of answers that do not fit, it is a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What a stage gives a completion."""
+
+    split: Split
+    tokens: int
+    setting: str
+
+
+def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context: int | None) -> Iterator[Finding]:
+    """Findings on every stage that generates; `context` is the number of tokens the model can hold."""
+    rooms: dict[_Room, str] = {}
+    for stage in stages:
+        if (room := _room(stage.spec)) is not None:
+            rooms.setdefault(room, stage.name)
+    targets = _target_lengths(plan, tokenizer)
+    prompts: dict[Split, list[tuple[int, Example]]] = {}
+    for room, name in rooms.items():
+        if room.split not in prompts:
+            prompts[room.split] = [
+                (len(prompt_ids(tokenizer, plan.recipe.task.format, e.question)), e)
+                for e in plan.recipe.task.examples(room.split)
+            ]
+        long = [pair for pair in targets if pair[0] > room.tokens]
+        if long:
+            share = len(long) / len(targets)
+            worst = max(long, key=lambda pair: pair[0])
+            yield Finding(
+                "answers-cut-off",
+                "error" if share >= _FEW else "warning",
+                f"stage {name}: {len(long):,} of {len(targets):,} targets ({share:.1%}) are longer than "
+                f"{room.setting} = {room.tokens}",
+                f"the longest has {worst[0]} tokens and ends {worst[1][-80:]!r}",
+                "a model that writes what it was taught is cut off before its answer and counted as truncated",
+                f"set {room.setting} to {worst[0] + worst[0] // 4} or more",
+            )
+        widest = max(prompts[room.split], key=lambda pair: pair[0], default=None)
+        if context is not None and widest is not None and widest[0] + room.tokens > context:
+            yield Finding(
+                "context-too-small",
+                "error" if widest[0] >= context else "warning",
+                f"stage {name}: the longest prompt ({widest[0]} tokens) and {room.setting} = {room.tokens} do not fit "
+                f"into the model's {context} tokens",
+                f"question {widest[1].question[:160]!r}",
+                "beyond its context a model writes noise",
+                f"lower {room.setting}, shorten the prompt, or leave the longest questions out",
+            )
+
+
+def _room(spec: StageSpec) -> _Room | None:
+    if isinstance(spec, SampleSpec):
+        return _Room(spec.prompts, spec.max_tokens, "max_tokens")
+    if isinstance(spec, GrpoSpec):
+        return _Room(spec.prompts, spec.max_completion_length, "max_completion_length")
+    if isinstance(spec, EvaluateSpec):
+        return _Room(spec.on, spec.max_tokens, "evaluate.max_tokens")
+    return None
+
+
+def _target_lengths(plan: Plan, tokenizer: Any) -> list[tuple[int, str]]:
+    """Tokens of what a model is taught to write: worked solutions where there are any, else bare answers."""
+    task = plan.recipe.task
+    split: Split = "demonstrations" if task.demonstrations is not None else "test"
+    targets = [task.target(e) for e in task.examples(split)]
+    return [(len(target_ids(tokenizer, target)), target) for target in targets]

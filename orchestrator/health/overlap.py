@@ -1,0 +1,69 @@
+"""Do training questions stand in the test? Exactly, in other punctuation, or with eight words in a row in common.
+
+Eight words in a row: as GPT-3's and later reports on contamination count, with n = 8 for short questions.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.tasks import Task
+from orchestrator.tasks.base import Split
+from orchestrator.types import Example, Finding
+
+_N = 8
+_MANY = 0.1
+"""From this share on, shared phrases are a warning."""
+_WORD = re.compile(r"\w+(?:[.,]\w+)*")
+TRAINING: tuple[Split, ...] = ("demonstrations", "train")
+
+
+def overlap(task: Task) -> Iterator[Finding]:
+    """Findings on what the test split shares with the others."""
+    test = task.examples("test")
+    trained = {split: task.examples(split) for split in TRAINING if getattr(task, split) is not None}
+    copied = {split: copies(test, [e.question for e in rows]) for split, rows in trained.items()}
+    for split, found in copied.items():
+        if found:
+            yield in_training(found, len(test), f"task.{split}")
+    known = {e.id for found in copied.values() for e in found}
+    grams = {gram for rows in trained.values() for e in rows for gram in _grams(e.question)}
+    near = [e for e in test if e.id not in known and any(g in grams for g in _grams(e.question))]
+    if near:
+        share = len(near) / len(test)
+        yield Finding(
+            "near-duplicates",
+            "warning" if share >= _MANY and task.test.generate is None else "info",
+            f"{len(near):,} of {len(test):,} test questions ({share:.1%}) share {_N} words in a row with a training "
+            "question",
+            "\n".join(repr(e.question[:160]) for e in near[:3]),
+            "questions made from the same templates, or passages that stand in both",
+            "read the examples: the same question in other words does not belong into the training split",
+        )
+
+
+def copies(test: Sequence[Example], questions: Iterable[str]) -> list[Example]:
+    """The test questions that stand among `questions`, whatever their case, white space and punctuation."""
+    seen = {_bare(question) for question in questions}
+    return [e for e in test if _bare(e.question) in seen]
+
+
+def in_training(found: Sequence[Example], n: int, where: str) -> Finding:
+    """The finding for test questions that were trained on."""
+    return Finding(
+        "test-in-training",
+        "error",
+        f"{len(found):,} of {n:,} test questions stand in {where}",
+        "\n".join(repr(e.question[:160]) for e in found[:3]),
+        "the test was not held out: a model that has seen these questions is measured on its memory",
+        "take them out of the training split, or hold questions out with task.test={hold_out: N}",
+    )
+
+
+def _bare(question: str) -> str:
+    return " ".join(_WORD.findall(question.casefold()))
+
+
+def _grams(question: str) -> Iterator[tuple[str, ...]]:
+    words = _WORD.findall(question.casefold())
+    for start in range(len(words) - _N + 1):
+        yield tuple(words[start : start + _N])

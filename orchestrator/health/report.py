@@ -1,0 +1,64 @@
+"""What a check reports: findings, the worst first. Light: the driver of a run reads it too."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.errors import CheckError
+from orchestrator.health.token_view import TokenView
+from orchestrator.types import Finding
+
+FINDING_TAG = "orch.finding."
+"""Begins the tag of a stage's run that holds a finding; the check's name follows."""
+_PARTS = ("\nseen: ", "\ncause: ", "\ndo: ")
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What was found, the worst first, and some training rows to look at."""
+
+    findings: tuple[Finding, ...]
+    rows: tuple[TokenView, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What must be mended before a run."""
+        return tuple(f for f in self.findings if f.severity == "error")
+
+
+def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The worst first; of the same severity in the order they were found."""
+    return tuple(sorted(findings, key=lambda f: _ORDER[f.severity]))
+
+
+def errors_of(report: CheckReport) -> CheckError:
+    """The error a run ends with before it starts."""
+    return CheckError(*(f"{f.check}: {f.what}; {f.remedy}" for f in report.errors))
+
+
+def format_changed(difference: str) -> Finding:
+    """The finding for a model used under another answer format than its own, as the recipe allows."""
+    return Finding(
+        "format-changed",
+        "warning",
+        "the model was trained under another answer format than this recipe's, and allow_format_change is true",
+        difference,
+        "prompts and answers are not what the model has learned",
+        "read its figures as those of a changed format, not of the model",
+    )
+
+
+def written_down(finding: Finding) -> str:
+    """A finding as the text of a tag: readable, and read back by `read_back`."""
+    seen, cause, do = _PARTS
+    return f"{finding.severity}: {finding.what}{seen}{finding.evidence}{cause}{finding.cause}{do}{finding.remedy}"
+
+
+def read_back(check: str, text: str) -> Finding:
+    """The finding that a tag holds; a text cut short by the store gives what is there of it."""
+    seen, cause, do = _PARTS
+    text, _, remedy = text.partition(do)
+    text, _, why = text.partition(cause)
+    what, _, evidence = text.partition(seen)
+    severity, _, what = what.partition(": ")
+    return Finding(check, "error" if severity == "error" else "warning", what, evidence, why, remedy)

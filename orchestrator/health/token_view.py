@@ -1,0 +1,33 @@
+"""A training row as the trainer sees it: which tokens are learned, which only read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """One row of a stage."""
+
+    stage: str
+    pieces: tuple[tuple[str, bool], ...]
+    """(text, is it trained on?), one for each token; the end of text by its name."""
+
+    @property
+    def trained(self) -> int:
+        """How many tokens the loss is taken on."""
+        return sum(learned for _, learned in self.pieces)
+
+
+def token_view(stage: str, tokenizer: Any, ids: list[int], labels: list[int]) -> TokenView:
+    """Token by token; a character that is spread over several tokens appears with the last of them."""
+    pieces: list[tuple[str, bool]] = []
+    pending: list[int] = []
+    for token, label in zip(ids, labels, strict=True):
+        pending.append(token)
+        text = str(tokenizer.decode(pending, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        if text.endswith("\ufffd") and len(pending) < 4:
+            pieces.append(("", label != -100))
+            continue
+        pieces.append((text, label != -100))
+        pending = []
+    return TokenView(stage, tuple(pieces))

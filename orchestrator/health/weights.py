@@ -1,0 +1,132 @@
+"""The model before it is trained: where LoRA goes, how large the adapter, the memory and the disk will be.
+
+The model is built without its weights, so this takes seconds and no memory, however large it is.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from orchestrator.base_model import BaseModelRef
+from orchestrator.model_loading import dtype
+from orchestrator.plan import Plan, Stage
+from orchestrator.stage_specs import Lora, TrainingSpec
+from orchestrator.types import Finding
+
+_ADAM_BYTES = 16
+"""Per trained parameter in float32: itself, its gradient and two moments."""
+_CHECKPOINTS = 2
+_FULL = 0.9
+"""Weights that take more than this share of the memory leave no room for anything else."""
+
+
+def config_of(base: BaseModelRef) -> Any:
+    """The base model's configuration."""
+    return AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=base.trust_remote_code)
+
+
+def context_of(config: Any) -> int | None:
+    """How many tokens the model can hold, where its configuration says so."""
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found else None
+
+
+def weight_findings(plan: Plan, trainings: list[Stage], config: Any, work: Path) -> Iterator[Finding]:
+    """Findings on the adapter of each training that makes a new one, and on memory and disk."""
+    largest = 0
+    for lora, names in _adapters(trainings).items():
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
+        try:
+            trained = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
+        except ValueError as error:
+            yield _no_target(names, lora, model, error)
+            continue
+        size = sum(p.numel() for p in trained.parameters() if p.requires_grad)
+        largest = max(largest, size)
+        yield from _adapter_size(names, lora, size, plan.recipe.limits.adapter_mb)
+    with torch.device("meta"):
+        whole = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
+    parameters = sum(p.numel() for p in whole.parameters())
+    yield _needs(parameters, largest, len(trainings), work)
+
+
+def _adapters(trainings: list[Stage]) -> dict[Lora, list[str]]:
+    """Each adapter that is begun anew, and the stages that begin it."""
+    found: dict[Lora, list[str]] = {}
+    for stage in trainings:
+        spec = stage.spec
+        if isinstance(spec, TrainingSpec) and spec.model == "base":
+            found.setdefault(spec.lora or Lora(), []).append(stage.name)
+    return found
+
+
+def _no_target(names: list[str], lora: Lora, model: Any, error: ValueError) -> Finding:
+    linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)})
+    return Finding(
+        "lora-target-missing",
+        "error",
+        f"stage {', '.join(names)}: lora.target_modules = {lora.target_modules!r} names no module of this model",
+        f"its linear layers: {', '.join(linear)}\n{str(error).splitlines()[0][:300]}",
+        "the names are those of another architecture",
+        f"set stages.{names[0]}.lora.target_modules to all-linear, or to names from this list",
+    )
+
+
+def _adapter_size(names: list[str], lora: Lora, parameters: int, limit: float) -> Iterator[Finding]:
+    megabytes = parameters * 4 / 1e6
+    if megabytes > limit:
+        fits = max(1, int(lora.r * limit / megabytes))
+        yield Finding(
+            "adapter-too-large",
+            "error",
+            f"stage {', '.join(names)}: the adapter takes {megabytes:.1f} MB, more than limits.adapter_mb = {limit:g}",
+            f"{parameters:,} parameters in float32 at r = {lora.r}",
+            "r, or the number of target modules, is larger than the limit leaves room for",
+            f"set lora.r to {fits}, or raise limits.adapter_mb",
+        )
+
+
+def _needs(parameters: int, trained: int, trainings: int, work: Path) -> Finding:
+    if torch.cuda.is_available():
+        memory, where = torch.cuda.get_device_properties(0).total_memory, "the GPU"
+    else:
+        memory, where = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine"
+    weights = parameters * dtype().itemsize
+    least = weights + trained * _ADAM_BYTES
+    disk = trainings * trained * (4 + _CHECKPOINTS * 12)
+    there = next(p for p in (work, *work.parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    facts = (
+        f"weights {_gb(weights)}, adapter with gradients and moments {_gb(trained * _ADAM_BYTES)}, before activations; "
+        f"{where} has {_gb(memory)}\ncheckpoints and adapters up to {_gb(disk)}; {there} has {_gb(free)} free"
+    )
+    if least > _FULL * memory:
+        return Finding(
+            "memory-too-small",
+            "error",
+            f"training needs at least {_gb(least)}, and {where} has {_gb(memory)}",
+            facts,
+            f"{parameters / 1e9:.2f} billion parameters in {str(dtype()).removeprefix('torch.')} leave no room",
+            "take a smaller model or a machine with more memory",
+        )
+    if disk > free:
+        return Finding(
+            "disk-too-small",
+            "error",
+            f"checkpoints and adapters take up to {_gb(disk)}, and {there} has {_gb(free)} free",
+            facts,
+            "the folder for work in progress stands on a disk that is nearly full",
+            "set storage to a folder with room, or raise save_steps",
+        )
+    return Finding("resources", "info", f"training needs at least {_gb(least)} of memory", facts, "", "")
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.2f} GB"

@@ -1,0 +1,99 @@
+"""What an evaluation left behind, looked at without a model: where answers stand, where they end, against another's."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.stats import mcnemar, paired_difference
+from orchestrator.types import Finding, Status
+
+_SIGNIFICANT = 0.05
+_MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One completion of an evaluation."""
+
+    example_id: str
+    question: str
+    gold: str
+    text: str
+    value: str | None
+    status: Status
+    finish_reason: str
+
+
+def written_findings(model: str, rows: Sequence[Written], trained: bool) -> Iterator[Finding]:
+    """Symptoms in a model's own completions; `trained` is false for the base model, which may well know nothing."""
+    if not rows or not trained:
+        return
+    counts = Counter(row.status for row in rows)
+    n = len(rows)
+    answered = counts["correct"] + counts["wrong"]
+    listed = ", ".join(f"{status} {number:,}" for status, number in counts.most_common())
+    shown = "\n".join(f"{row.text[:160]!r} (expected {row.gold})" for row in rows[:3])
+    cut = [row for row in rows if row.finish_reason == "length"]
+    if len(cut) > _MOST * n:
+        yield Finding(
+            "never-stops",
+            "error",
+            f"model {model}: {len(cut):,} of {n:,} completions go on until they are cut off",
+            f"{listed}\n" + "\n".join(f"...{row.text[-160:]!r}" for row in cut[:2]),
+            "the end of text was never learned (masked together with the padding, or missing from the targets), or "
+            "max_tokens is smaller than an answer",
+            "check the token view: the end of text must be trained on; then check max_tokens",
+        )
+    if answered == 0:
+        yield Finding(
+            "answer-rate-zero",
+            "error",
+            f"model {model}: none of {n:,} completions holds an answer",
+            f"{listed}\n{shown}",
+            "the model does not write the answer where it is looked for",
+            "compare the prompt and the target of training with those of evaluation (`orch check`, `orch ask`)",
+        )
+    elif counts["correct"] == 0:
+        yield Finding(
+            "accuracy-zero",
+            "error",
+            f"model {model}: {answered:,} of {n:,} completions hold an answer, and none is correct",
+            f"{listed}\n" + "\n".join(f"parsed {r.value!r}, expected {r.gold!r}" for r in rows if r.value)[:400],
+            "the model writes the form and does not know the content: too little training, labels that do not belong "
+            "to their questions, or gold answers in another unit or form",
+            "compare parsed and expected answers; train longer, or mend the data",
+        )
+    if counts["error"] or counts["timeout"]:
+        yield Finding(
+            "judge-fails",
+            "warning",
+            f"model {model}: the judge failed on {counts['error']:,} and ran out of time on {counts['timeout']:,} of "
+            f"{n:,} completions",
+            listed,
+            "the judge raises, loops or eats memory on some texts; they count as not correct",
+            "mend the judge; `orch judge` judges stored completions again",
+        )
+
+
+def fell(model: str, rows: Sequence[Written], other: str, before: Sequence[Written]) -> Iterator[Finding]:
+    """The finding for a model that is worse than the one it was made from, with its significance."""
+    right = {row.example_id: row.status == "correct" for row in before}
+    pairs = [(row.status == "correct", right[row.example_id]) for row in rows if row.example_id in right]
+    if not pairs:
+        return
+    wins, losses = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    p = mcnemar(wins, losses)
+    if losses <= wins or p >= _SIGNIFICANT:
+        return
+    difference, low, high = paired_difference(wins, losses, len(pairs))
+    ours, theirs = sum(a for a, _ in pairs) / len(pairs), sum(b for _, b in pairs) / len(pairs)
+    yield Finding(
+        "accuracy-fell",
+        "error",
+        f"model {model} is worse than {other}: accuracy {ours:.3f} against {theirs:.3f}",
+        f"difference {difference:+.3f}, 95% interval {low:+.3f} to {high:+.3f}; {len(pairs):,} questions, won {wins}, "
+        f"lost {losses}, exact McNemar p = {p:.2g}",
+        "training has made it worse: another prompt or answer format than before, a learning rate that is too high, or "
+        "data that does not fit the task",
+        "look at the findings above this one first; then lower learning_rate and read some training rows",
+    )

@@ -1,0 +1,114 @@
+"""`judge_file` as a function: completions made anywhere, judged as a recipe would judge them."""
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import DataError
+from orchestrator.tasks import Task
+from orchestrator.tasks.file_formats import Columns, listed, read_table
+from orchestrator.tasks.judging import verdicts
+from orchestrator.types import Answer, FinishReason, Verdict
+
+
+class CompletionColumns(Columns):
+    """Which columns of a file of completions hold what."""
+
+    text: str = "text"
+    finish_reason: str = "finish_reason"
+    """`length` says that the completion was cut off; a file without this column says nothing of it."""
+
+    def used(self) -> set[str]:
+        return {self.question, self.answer, self.text, self.finish_reason}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """The verdict on each row, in the file's order, and what they come to."""
+
+    rows: tuple[dict[str, Any], ...]
+    """As they were read: question, answer, text."""
+    verdicts: tuple[Verdict, ...]
+
+    def metrics(self) -> dict[str, float]:
+        """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs."""
+        from orchestrator.stats import wilson
+
+        counts = Counter(v.status for v in self.verdicts)
+        n = len(self.verdicts)
+        low, high = wilson(counts["correct"], n)
+        answered = counts["correct"] + counts["wrong"]
+        return {
+            "accuracy": counts["correct"] / n,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "answer_rate": answered / n,
+            "n": n,
+        } | {f"status/{status}": number for status, number in sorted(counts.items())}
+
+    def write(self, path: Path) -> None:
+        """One row per row of the file, in its order, as parquet."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, list[Any]] = {
+            "row": list(range(1, len(self.rows) + 1)),
+            "question": [r["question"] for r in self.rows],
+            "gold": [str(r["answer"]) for r in self.rows],
+            "text": [_storable(r["text"]) for r in self.rows],
+            "status": [v.status for v in self.verdicts],
+            "value": [v.value and _storable(v.value) for v in self.verdicts],
+        }
+        temporary = path.with_name(path.name + ".tmp")
+        pq.write_table(pa.table(columns), temporary)
+        temporary.replace(path)
+
+
+def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None) -> JudgedFile:
+    """Judge every row of a JSONL, JSON, CSV or parquet file with a task's answer format and judge.
+
+    Raises:
+        DataError: a file that cannot be read, or that lacks the columns of text and gold answer.
+    """
+    columns = columns or CompletionColumns()
+    table = read_table(path, columns)
+    if table.problems:
+        raise DataError(*table.problems[:10])
+    if not table.records:
+        raise DataError(f"{path}: has no rows: write at least one completion with its gold answer")
+    missing = [name for name in (columns.text, columns.answer) if name not in table.names]
+    if missing:
+        raise DataError(*(_missing(path, name, table.names, columns) for name in missing))
+    rows = [_row(record, columns) for _, record in table.records]
+    items = [(row["text"], row["answer"], row["finish_reason"]) for row in rows]
+    return JudgedFile(tuple(rows), tuple(verdicts(task, items)))
+
+
+def _row(record: dict[str, Any], columns: CompletionColumns) -> dict[str, Any]:
+    text, answer = record.get(columns.text), record.get(columns.answer)
+    cut: FinishReason = "length" if record.get(columns.finish_reason) == "length" else "stop"
+    return {
+        "question": None if record.get(columns.question) is None else str(record[columns.question]),
+        "answer": _gold(answer),
+        "text": "" if text is None else str(text),
+        "finish_reason": cut,
+    }
+
+
+def _gold(answer: Any) -> Answer:
+    """A gold answer as tasks have it; one that is missing is judged `error`, and costs no other row."""
+    return float(answer) if isinstance(answer, int | float) and not isinstance(answer, bool) else str(answer or "")
+
+
+def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:
+    option = "--text" if name == columns.text else "--answer"
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{path}: has no column {name!r}; its columns are {listed(names) or 'none'}: {hint}name it with {option}"
+
+
+def _storable(text: str) -> str:
+    """Lone surrogates cannot be stored: they become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

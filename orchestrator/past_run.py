@@ -1,0 +1,121 @@
+"""A run as the store has it: its recipe, its models, what they wrote. For every verb that looks back."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import InputError
+from orchestrator.health.report import FINDING_TAG, read_back
+from orchestrator.model_ref import ModelRef
+from orchestrator.recipe import BASE, Recipe, load_recipe
+from orchestrator.start_model import StartModel, resolve_start
+from orchestrator.tracking import Store, store_exists, tracking_uri
+from orchestrator.types import Finding
+
+RECIPE_FILE = "recipe.yaml"
+RESULTS_FILE = "eval/results.parquet"
+_CURVES = ("loss", "grad_norm", "learning_rate", "reward", "frac_reward_zero_std", "completions/clipped_ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class PastStage:
+    """A stage of a run, or its base model."""
+
+    name: str
+    verb: str
+    run_id: str
+    status: str
+    """MLflow's: FINISHED, FAILED, KILLED or RUNNING."""
+    error: str | None
+    artifacts: Path
+    """Where what it made lies: with the run that made it first, if it was reused."""
+    results: Path | None
+    """Its evaluation, one row per question; None where it was not evaluated."""
+    curves: Mapping[str, list[tuple[int, float]]]
+    """Points (step, value) of each training curve."""
+    noticed: tuple[Finding, ...]
+    """What was found while it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One `orch run`, looked back at."""
+
+    run_id: str
+    experiment: str
+    status: str
+    error: str | None
+    recipe: Recipe
+    start: StartModel
+    stages: Mapping[str, PastStage]
+
+    def models(self) -> list[str]:
+        """The models it evaluated or made, in the recipe's order."""
+        made = [name for name, spec in self.recipe.stages.items() if spec.MAKES_MODEL and name in self.stages]
+        return [BASE, *made]
+
+    def model(self, name: str) -> ModelRef:
+        """What a model is loaded from. Raises InputError where the run has no such model."""
+        if name == BASE:
+            return ModelRef(BASE, self.start.base, self.start.adapter)
+        if name not in self.models():
+            raise InputError(f"run {self.run_id} has no model {name!r}; its models: {', '.join(self.models())}")
+        return ModelRef(name, self.start.base, str(self.stages[name].artifacts / "model"))
+
+
+def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
+    """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
+
+    Raises:
+        TrackingError: no such run.
+        InputError: its recipe is not there, or cannot be used any more.
+    """
+    if not store_exists():
+        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
+    store = Store()
+    run = store.find(wanted)
+    parent = run.data.tags.get("mlflow.parentRunId", run.info.run_id)
+    named = run.data.tags.get("orch.model") if parent != run.info.run_id else None
+    if parent != run.info.run_id:
+        run = store.find(parent)
+    file = store.artifacts(parent) / RECIPE_FILE
+    if not file.is_file():
+        raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
+    recipe = load_recipe(file)
+    tags = run.data.tags
+    stages = {stage.name: stage for stage in _stages(store, parent)}
+    found = PastRun(
+        parent,
+        store.experiment_of(parent),
+        str(run.info.status),
+        tags.get("orch.error"),
+        recipe,
+        resolve_start(recipe.model),
+        stages,
+    )
+    return found, named
+
+
+def _stages(store: Store, parent: str) -> Iterator[PastStage]:
+    for name, run in store.children(parent).items():
+        tags: dict[str, Any] = run.data.tags
+        run_id = run.info.run_id
+        origin = tags.get("orch.cached_from", run_id)
+        results = store.artifacts(tags.get("orch.eval_cached_from", run_id)) / RESULTS_FILE
+        curves = {c: store.history(origin, c) for c in _CURVES if c in run.data.metrics or origin != run_id}
+        yield PastStage(
+            name,
+            tags.get("orch.verb", ""),
+            run_id,
+            str(run.info.status),
+            tags.get("orch.error"),
+            store.artifacts(origin),
+            results if results.is_file() else None,
+            {c: points for c, points in curves.items() if points},
+            tuple(
+                read_back(tag.removeprefix(FINDING_TAG), text)
+                for tag, text in tags.items()
+                if tag.startswith(FINDING_TAG)
+            ),
+        )

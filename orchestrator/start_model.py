@@ -1,0 +1,98 @@
+"""The model a recipe starts from: a base, or an adapter that was trained on one. Loads no weights."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.answers.format import AnswerFormat, load_format
+from orchestrator.base_model import BaseModelRef, resolve_model
+from orchestrator.errors import ModelError
+from orchestrator.recipe import ModelSpec
+
+ADAPTER_CONFIG = "adapter_config.json"
+BASE_FILE = "base.json"
+FORMAT_FILE = "answer_format.json"
+"""Written beside every model that orch makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartModel:
+    """What a recipe's `model` block names."""
+
+    base: BaseModelRef
+    adapter: str | None
+    """The folder of the adapter that training goes on from."""
+    digest: str
+    """Changes when the weights of the base or of the adapter do."""
+    answer_format: AnswerFormat | None
+    """The contract it was trained under, where that is known."""
+
+
+def resolve_start(spec: ModelSpec) -> StartModel:
+    """Find a recipe's model; a folder with an adapter leads to the base it was trained on.
+
+    Raises:
+        ModelError: no such model, or an adapter whose base is not the one it was trained on.
+    """
+    folder = Path(spec.name).expanduser()
+    if not (folder / ADAPTER_CONFIG).is_file():
+        base = resolve_model(spec)
+        return StartModel(base, None, base.digest, _format(Path(base.location)))
+    base = base_of_adapter(folder, spec.trust_remote_code)
+    digest = hashlib.sha256(base.digest.encode())
+    for path in sorted(folder.iterdir()):
+        if path.name == ADAPTER_CONFIG or path.suffix in (".safetensors", ".bin"):
+            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return StartModel(base, str(folder.resolve()), digest.hexdigest(), _format(folder))
+
+
+def base_of_adapter(folder: Path, trust_remote_code: bool = False) -> BaseModelRef:
+    """The base that an adapter was trained on, found again.
+
+    Raises:
+        ModelError: it is not there any more, or its weights are not those it had.
+    """
+    recorded = recorded_base(folder)
+    name = recorded.get("name") or _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not name:
+        raise ModelError(f"model.name: {folder} is an adapter that does not say of which base; merge it into its base")
+    revision = recorded.get("revision")
+    base = resolve_model(ModelSpec(name=name, revision=revision, trust_remote_code=trust_remote_code))
+    if "digest" in recorded and recorded["digest"] != base.digest:
+        raise ModelError(
+            f"model.name: the adapter in {folder} was trained on {name} with weights {str(recorded['digest'])[:12]}, "
+            f"but {base.location} now holds {base.digest[:12]}: an adapter only fits the weights it was trained on"
+        )
+    return base
+
+
+def check_adapter(start: StartModel) -> None:
+    """Raise ModelError where the adapter has no weights."""
+    if start.adapter is None:
+        return
+    weights = [p for p in Path(start.adapter).iterdir() if p.suffix in (".safetensors", ".bin")]
+    if not weights:
+        raise ModelError(f"model.name: {start.adapter} is an adapter without weights: no adapter_model.safetensors")
+    for path in weights:
+        if path.stat().st_size == 0:
+            raise ModelError(f"model.name: {path} has 0 bytes: get the adapter again, or train it again")
+
+
+def recorded_base(folder: Path) -> dict[str, Any]:
+    """What orch wrote down of the base beside an adapter; empty where it was made elsewhere."""
+    return _json(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else {}
+
+
+def _format(folder: Path) -> AnswerFormat | None:
+    file = folder / FORMAT_FILE
+    return load_format(_json(file)) if file.is_file() else None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.name: {file} cannot be read: {error}") from None
+    return found if isinstance(found, dict) else {}
