@@ -22,7 +22,7 @@ from orchestrator.tiny.corpus import FIRST_MIX, SECOND_MIX, Mix, documents
 
 SEED = 0
 MODEL_DIR = Path(__file__).parent / "model"
-FIRST_TOKENS, SECOND_TOKENS = 4_998_144, 5_489_664
+FIRST_TOKENS, SECOND_TOKENS = 5_999_616, 17_998_848
 VOCABULARY = 640
 EOS, PAD = "<|end|>", "<|pad|>"
 ROW, ROWS = 256, 12
