@@ -84,7 +84,9 @@ class Task(BaseModel):
 
     def generator(self) -> dict[str, Any]:
         """What decides the generator's questions, beside their number."""
-        return self.model_dump(mode="json", exclude={"type", "demonstrations", "train", "test", "judge", "judge_limits"})
+        return self.model_dump(
+            mode="json", exclude={"type", "demonstrations", "train", "test", "judge", "judge_limits"}
+        )
 
     def judging(self) -> dict[str, Any]:
         """What decides a verdict."""
