@@ -62,7 +62,7 @@ def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: 
     """Look at a finished, failed or killed run; `models` narrows the look to some of its models."""
     looked = _Look(past, questions)
     looked.set_up()
-    looked.stages()
+    looked.stages([past.stages[name] for name in models or past.stages if name in past.stages])
     for name in models or past.models():
         looked.model(name)
     return looked.diagnosis(f"run {past.run_id} ({past.experiment}, {past.status})")
@@ -109,13 +109,13 @@ class _Look:
     def _plan(self) -> Plan:
         return compile_plan(self.recipe.model_copy(update={"allow_format_change": True}))
 
-    def stages(self) -> None:
+    def stages(self, stages: Sequence[PastStage]) -> None:
         """What stages left: their errors and their curves."""
-        for stage in self.past.stages.values():
+        for stage in stages:
             self.found += stage.noticed
             known = {finding.check for finding in stage.noticed}
             self.found += [finding for finding in _curve_findings(stage) if finding.check not in known]
-            if stage.error is not None and stage.status == "FAILED":
+            if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
 
     def model(self, name: str) -> None:

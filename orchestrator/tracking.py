@@ -41,8 +41,8 @@ _BATCH_PARAMS = 100
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_FOLDER}/mlflow.db"
+    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns; absolute, as mlflow keeps one store open per URI."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_FOLDER.absolute()}/mlflow.db"
 
 
 def store_folder() -> Path:

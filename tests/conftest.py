@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,3 +61,23 @@ def cores() -> float:
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the checkout."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
+    """The folder of a finished run of the small recipe, and what `orch run --json` said."""
+    folder = tmp_path_factory.mktemp("small")
+    called = call(folder, "run", str(SMALL), "--json")
+    assert called.code == 0, called.err
+    return folder, called
+
+
+@pytest.fixture
+def small_copy(small_run: tuple[Path, Called], tmp_path: Path) -> Path:
+    """A folder with a copy of that run's store, free to be changed: what it points to stands in the copy too."""
+    folder, _ = small_run
+    shutil.copytree(folder / "mlruns", tmp_path / "mlruns")
+    with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as database, database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(folder), str(tmp_path)))
+    return tmp_path

@@ -49,12 +49,13 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef) -> Iterator[Fi
     try:
         tensors = _read(file)
         rank, scale = _scaling(folder)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        recorded_base(folder)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, ModelError) as error:
         yield _broken(
             "adapter-damaged",
-            f"model {name}: {file} cannot be read",
-            f"{size:,} bytes; {error}",
-            "the file is cut off or is not what its name says: a copy that broke off, a Git LFS pointer, a full disk",
+            f"model {name}: the adapter in {folder} cannot be read",
+            f"{file.name} has {size:,} bytes; {error}",
+            "a file is cut off or is not what its name says: a copy that broke off, a Git LFS pointer, a full disk",
             "copy it again and compare the sizes, or train it again",
         )
         return

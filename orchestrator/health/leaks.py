@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from orchestrator.answers.judges.base import as_text
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import SPLITS
 from orchestrator.tasks.judging import verdicts
@@ -33,9 +34,9 @@ def leaks(task: Task) -> Iterator[Finding]:
 
 def _read(task: Task, examples: list[Example]) -> list[bool]:
     """Whether the answer format finds the right answer in the question itself."""
-    if task.format.type == "last_number":  # the last number of a question may be the answer by chance
-        return [False] * len(examples)
     bare = task.model_copy(update={"format": task.format.model_copy(update={"prefix": "", "stop": ()})})
+    if any(bare.format.extract(as_text(e.answer)) for e in examples[:1]):
+        return [False] * len(examples)  # it reads answers without any mark: one in a question may be there by chance
     return [v.status == "correct" for v in verdicts(bare, [(e.question, e.answer, "stop") for e in examples])]
 
 

@@ -14,6 +14,8 @@ _N = 8
 _MANY = 0.1
 """From this share on, shared phrases are a warning."""
 _WORD = re.compile(r"\w+(?:[.,]\w+)*")
+_SIGN = re.compile(_WORD.pattern + r"|[^\w\s.,;:!?'\"‘’“”…–—]")
+"""A word, or a sign that is no punctuation of sentences: 12 + 7 is not 12 - 7, and brackets may be all there is."""
 TRAINING: tuple[Split, ...] = ("demonstrations", "train")
 
 
@@ -60,7 +62,7 @@ def in_training(found: Sequence[Example], n: int, where: str) -> Finding:
 
 
 def _bare(question: str) -> str:
-    return " ".join(_WORD.findall(question.casefold()))
+    return " ".join(_SIGN.findall(question.casefold())) or question.strip()
 
 
 def _grams(question: str) -> Iterator[tuple[str, ...]]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 from orchestrator.errors import CheckError
 from orchestrator.health.token_view import TokenView
-from orchestrator.types import Finding
+from orchestrator.types import Finding, Severity
 
 FINDING_TAG = "orch.finding."
 """Begins the tag of a stage's run that holds a finding; the check's name follows."""
@@ -61,4 +62,5 @@ def read_back(check: str, text: str) -> Finding:
     text, _, why = text.partition(cause)
     what, _, evidence = text.partition(seen)
     severity, _, what = what.partition(": ")
-    return Finding(check, "error" if severity == "error" else "warning", what, evidence, why, remedy)
+    known: Severity = severity if severity in get_args(Severity) else "warning"  # type: ignore[assignment]
+    return Finding(check, known, what, evidence, why, remedy)

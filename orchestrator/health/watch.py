@@ -23,11 +23,14 @@ class Watch:
         self.verb, self.total = verb, total
         self._told: set[str] = set()
         self._row: dict[str, int] = {}
+        self._before: int | None = None
+        """The step of the last look."""
 
     def look(self, step: int, values: Mapping[str, float]) -> list[Finding]:
         """What the values logged at a step say that was not said before."""
         found = [f for f in self._all(step, values) if f.check not in self._told]
         self._told |= {f.check for f in found}
+        self._before = step
         return found
 
     def _all(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
@@ -80,7 +83,8 @@ class Watch:
                 "all labels are masked (a loss of 0 is the mean of nothing), or the answer stands in the prompt",
                 "run `orch check`: it shows which tokens are trained on",
             )
-        if loss > _HIGH and step >= self.total:
+        gap = 0 if self._before is None else step - self._before
+        if loss > _HIGH and step + max(1, gap) > self.total:  # no point follows this one
             yield Finding(
                 "loss-too-high",
                 "warning",

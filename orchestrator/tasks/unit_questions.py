@@ -11,9 +11,11 @@ from fractions import Fraction
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.answers.format import AnswerFormat, TagsFormat
 from orchestrator.tasks.unit_table import DIMENSIONS, UNITS, Dimension, Unit
 from orchestrator.types import Example
 
+_TAGS = TagsFormat()
 VERSION = 1
 """Raise it whenever the same arguments would give other questions."""
 
@@ -129,7 +131,9 @@ def pairs(settings: UnitSettings) -> list[tuple[Unit, Unit]]:
     ]
 
 
-def generate(split: str, n: int, seed: int, settings: UnitSettings) -> list[Example]:
+def generate(
+    split: str, n: int, seed: int, settings: UnitSettings, answer_format: AnswerFormat = _TAGS
+) -> list[Example]:
     """`n` distinct questions of a split, each with its exact answer and a demonstration. ValueError: too few exist."""
     if split not in SPLIT_SHARES:
         raise ValueError(f"unknown split {split!r}: questions are shared out among {', '.join(SPLIT_SHARES)}")
@@ -161,7 +165,7 @@ def generate(split: str, n: int, seed: int, settings: UnitSettings) -> list[Exam
         misses = 0
         seen.add(question)
         worked, result = working(number, source, target, ratio)
-        demonstration = f"{worked} <answer>{result}</answer>"
+        demonstration = answer_format.target_text(result, worked)
         examples.append(Example(f"units-{split}-{len(examples)}", question, answer, demonstration))
     return examples
 

@@ -24,7 +24,7 @@ class UnitsTask(Task):
 
     def generate(self, split: Split, n: int) -> list[Example]:
         try:
-            return unit_questions.generate(split, n, self.seed, self.questions)
+            return unit_questions.generate(split, n, self.seed, self.questions, self.format)
         except ValueError as error:
             raise DataError(f"task.{split}: {error}") from None
 

@@ -1,0 +1,70 @@
+"""What the faults are put into: a small healthy recipe, its data, and copies of the embedded model to break."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.base_model import TINY
+from orchestrator.health.report import CheckReport
+from orchestrator.recipe import Recipe, load_recipe
+
+HEALTHY: dict[str, Any] = {
+    "name": "fault",
+    "storage": str(Path.cwd() / "runs"),
+    "task": {
+        "type": "units",
+        "demonstrations": {"generate": 24},
+        "train": {"generate": 24},
+        "test": {"generate": 200},
+    },
+    "model": {"name": "tiny"},
+    "stages": {
+        "sft": {"type": "sft", "learning_rate": 4e-3, "max_steps": 40, "per_device_train_batch_size": 16},
+        "grpo": {"type": "grpo", "model": "sft", "max_steps": 4, "max_completion_length": 96},
+    },
+    "evaluate": {"max_tokens": 96, "batch_size": 64},
+}
+
+
+def recipe(*overrides: str, **blocks: Any) -> Recipe:
+    """The healthy recipe with some blocks replaced and `key=value` overrides applied."""
+    Path("recipe.yaml").write_text(yaml.safe_dump(HEALTHY | blocks, sort_keys=False))
+    return load_recipe("recipe.yaml", overrides)
+
+
+def looked_at(*overrides: str, **blocks: Any) -> CheckReport:
+    """What `check` says of the healthy recipe with a fault in it."""
+    from orchestrator.checking import check
+
+    return check(recipe(*overrides, **blocks))
+
+
+def rows(name: str, content: list[dict[str, Any]]) -> str:
+    """Write rows as JSONL; the file's name."""
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in content))
+    return name
+
+
+def conversions(n: int, start: int = 1) -> list[dict[str, Any]]:
+    """Metres as centimetres, with worked solutions: what a user's own file may hold."""
+    return [
+        {
+            "question": f"How many cm are {x} m, written as one plain number?",
+            "answer": x * 100,
+            "demonstration": f"{x} m to cm: 1 m = 100 cm. {x} * 100 = {x * 100} <answer>{x * 100}</answer>",
+        }
+        for x in range(start, start + n)
+    ]
+
+
+def tiny_copy(name: str = "copy") -> Path:
+    """A copy of the embedded model, free to be broken."""
+    return Path(shutil.copytree(TINY, name)).resolve()
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    """Change keys of a JSON file."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))

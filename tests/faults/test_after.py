@@ -1,0 +1,288 @@
+"""Faults that show when it is over: a finished run is broken on purpose, and `diagnose` has to name the fault first.
+
+One healthy run of tests/small.yaml is copied for each fault; models are loaded and asked for real.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from orchestrator.diagnosing import diagnose_folder, diagnose_run
+from orchestrator.health.diagnosis import Diagnosis
+from orchestrator.model_loading import load_base, load_for_generation
+from orchestrator.model_ref import ModelRef
+from orchestrator.past_run import PastRun, past_run
+from orchestrator.recipe import load_recipe
+from orchestrator.sampling.engine import Decoding, Generated, Request
+from orchestrator.sampling.transformers_engine import TransformersEngine
+from tests.conftest import SMALL
+from tests.faults.recipes import edit_json, tiny_copy
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.fixture
+def past(small_copy: Path) -> PastRun:
+    """A healthy run, free to be broken: its artifacts stand in this test's own folder."""
+    found, _ = past_run()
+    assert all(stage.artifacts.is_relative_to(small_copy) for stage in found.stages.values())
+    return found
+
+
+def folder_of(past: PastRun, model: str = "sft") -> Path:
+    return past.stages[model].artifacts / "model"
+
+
+def looked(model: str = "sft") -> Diagnosis:
+    found, _ = past_run()
+    return diagnose_run(found, [model], questions=24)
+
+
+def first(diagnosis: Diagnosis) -> str:
+    return diagnosis.findings[0].check
+
+
+def start_from(past: PastRun, base: Path) -> None:
+    """Have the run's recipe name another base model."""
+    file = past.stages["sft"].artifacts.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
+    data = yaml.safe_load(file.read_text())
+    data["model"]["name"] = str(base)
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+def test_a_healthy_run_has_no_error(past: PastRun) -> None:
+    diagnosis = diagnose_run(past, questions=24)
+    assert [f.check for f in diagnosis.findings if f.severity == "error"] == []
+    assert [m.model for m in diagnosis.models] == ["base", "sft", "rft", "grpo"]
+    assert diagnosis.generations and diagnosis.rows
+
+
+# --- files
+
+
+def emptied(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"")
+
+
+def removed(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+
+
+def cut_off(folder: Path) -> None:
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+
+
+def pointed(folder: Path) -> None:
+    (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\nsize 1234567\n")
+
+
+def no_number(folder: Path) -> None:
+    changed(folder, lambda key, tensor: tensor * float("nan"))
+
+
+def zeroed(folder: Path) -> None:
+    changed(folder, lambda key, tensor: tensor * 0 if "lora_B" in key else tensor)
+
+
+def changed(folder: Path, change: Callable[[str, torch.Tensor], torch.Tensor]) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    save_file({key: change(key, tensor) for key, tensor in tensors.items()}, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "named"),
+    [
+        (emptied, "adapter-empty"),
+        (removed, "adapter-missing"),
+        (shutil.rmtree, "adapter-missing"),
+        (cut_off, "adapter-damaged"),
+        (pointed, "adapter-damaged"),
+        (no_number, "adapter-not-finite"),
+        (zeroed, "adapter-zero"),
+    ],
+    ids=["0 bytes", "missing", "its temporary folder is gone", "cut off", "a pointer", "NaN", "all-zero B"],
+)
+def test_a_broken_adapter(past: PastRun, break_it: Callable[[Path], None], named: str) -> None:
+    break_it(folder_of(past))
+    diagnosis = looked()
+    assert first(diagnosis) == named, [f.check for f in diagnosis.findings]
+    assert diagnosis.findings[0].severity == "error" and diagnosis.models[0].accuracy > 0
+
+
+def test_an_adapter_of_another_base(past: PastRun) -> None:
+    base = tiny_copy()
+    weights = load_file(base / "model.safetensors")
+    save_file({k: v * 1.01 for k, v in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    start_from(past, base)
+    assert first(looked()) == "adapter-other-base"
+
+
+def test_an_adapter_of_another_shape(past: PastRun) -> None:
+    config = load_base(past.start.base).config
+    config.intermediate_size = 256
+    from transformers import LlamaForCausalLM
+
+    base = tiny_copy("narrow")
+    LlamaForCausalLM(config).save_pretrained(base)
+    start_from(past, base)
+    diagnosis = looked()
+    assert first(diagnosis) == "adapter-other-base" and "do not fit" in diagnosis.findings[0].what
+
+
+def test_an_adapter_merged_twice(past: PastRun) -> None:
+    merged = tiny_copy("merged")
+    load_for_generation(past.model("sft")).save_pretrained(merged)
+    start_from(past, merged)
+    assert first(looked()) == "merged-twice"
+
+
+def test_a_base_that_has_overflowed(past: PastRun) -> None:
+    base = tiny_copy("overflowed")
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * float("inf")
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    start_from(past, base)
+    assert first(looked("base")) == "base-not-finite"
+
+
+# --- answers that are not the model's
+
+
+def rewrite(past: PastRun, model: str, texts: list[str], verdicts: list[tuple[str, str | None]]) -> None:
+    """Replace what an evaluation has stored."""
+    path = past.stages[model].results
+    assert path is not None
+    table = pq.read_table(path)
+    for name, column in (
+        ("text", texts),
+        ("status", [status for status, _ in verdicts]),
+        ("value", [value for _, value in verdicts]),
+        ("finish_reason", ["stop"] * len(texts)),
+    ):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(column, pa.string()))
+    pq.write_table(table, path)
+
+
+def test_an_adapter_that_was_never_attached(past: PastRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evaluation is made again by code that forgets the adapter."""
+    from orchestrator.health.probe import asked
+
+    engine = TransformersEngine(ModelRef("sft", past.start.base))
+    task = past.recipe.task
+    rows = asked(engine, task, task.examples("test"), 64)
+    path = past.stages["sft"].results
+    assert path is not None
+    table = pq.read_table(path)
+    for name in ("text", "status", "value", "finish_reason"):
+        column = pa.array([getattr(row, name) for row in rows], pa.string())
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, path)
+    assert first(looked()) == "adapter-not-attached"
+
+
+def test_a_table_that_answers_in_the_models_place(past: PastRun) -> None:
+    path = past.stages["sft"].results
+    assert path is not None
+    golds = pq.read_table(path)["gold"].to_pylist()
+    rewrite(past, "sft", [f"<answer>{g}</answer>" for g in golds], [("correct", g) for g in golds])
+    diagnosis = looked()
+    assert first(diagnosis) == "not-the-model"
+    assert "stored 24 of 24" in diagnosis.findings[0].evidence and "shuffled" in diagnosis.findings[0].evidence
+
+
+def sft_folder(past: PastRun) -> Path:
+    return Path(shutil.copytree(folder_of(past), "model"))
+
+
+def test_a_table_inside_generate(past: PastRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`generate` itself is replaced by a look into the gold answers."""
+    task = past.recipe.task
+    gold = {e.question: e.answer for e in task.examples("test")}
+
+    def look_up(self: TransformersEngine, requests: list[Request], decoding: Decoding) -> list[Generated]:
+        made = []
+        for request in requests:
+            question = self.tokenizer.decode(list(request.prompt)).strip()
+            text = f"<answer>{gold.get(question, 1)}</answer>"
+            made.append(Generated(tuple(self.tokenizer(text)["input_ids"]), "stop"))
+        return made
+
+    monkeypatch.setattr(TransformersEngine, "generate", look_up)
+    diagnosis = diagnose_folder(sft_folder(past), load_recipe(SMALL), questions=24)
+    assert first(diagnosis) == "not-the-model"
+    assert diagnosis.models[0].accuracy == 1.0
+
+
+def test_prompts_padded_on_the_right(past: PastRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = TransformersEngine.generate
+
+    def padded_right(self: TransformersEngine, requests: list[Request], decoding: Decoding) -> list[Generated]:
+        width = max(len(r.prompt) for r in requests)
+        pad = self.tokenizer.pad_token_id
+        padded = [Request(r.prompt + (pad,) * (width - len(r.prompt)), r.seed) for r in requests]
+        return sound(self, padded, decoding)
+
+    monkeypatch.setattr(TransformersEngine, "generate", padded_right)
+    diagnosis = diagnose_folder(sft_folder(past), load_recipe(SMALL), questions=24)
+    assert first(diagnosis) == "padding-mixed-up"
+
+
+# --- contracts
+
+
+def test_a_boxed_prompt_on_a_model_that_learnt_another(tmp_path: Path) -> None:
+    """A base that answers in \\boxed{} is taught ####, then asked for \\boxed{}: worse than before, and it says why."""
+    boxed = [f"model.name={trained_model(tmp_path / 'first', 'boxed', 'tiny', merged=True)}"]
+    folder = trained_model(tmp_path / "second", "hash", boxed[0].partition("=")[2], merged=False)
+    recipe = load_recipe(SMALL, [*boxed, "task.format.type=boxed", "task.test.generate=100"])
+    diagnosis = diagnose_folder(folder, recipe, questions=100)
+    found = diagnosis.findings[0]
+    accuracy = {m.model: m.accuracy for m in diagnosis.models}
+    assert found.check == "format-changed" and found.severity == "error"
+    assert accuracy["base"] < accuracy["base without its adapter"]
+    assert "the fall is significant" in found.cause and "McNemar p" in found.evidence
+    assert "####" in found.evidence and r"\boxed{42}" in found.evidence
+
+
+def trained_model(work: Path, kind: str, base: str, merged: bool) -> Path:
+    """A model that was taught one answer format by the product's own training; its folder."""
+    from orchestrator.plan import compile_plan
+    from orchestrator.training.sft import SftJob, run_sft
+
+    recipe = load_recipe(SMALL, [f"model.name={base}", f"task.format.type={kind}"])
+    plan = compile_plan(recipe)
+    ref = ModelRef("base", plan.base)
+    pairs = tuple((e.question, recipe.task.target(e)) for e in recipe.task.examples("demonstrations"))
+    work.mkdir()
+    spec: Any = recipe.stages["sft"]
+    run_sft(SftJob(work, ref, recipe.task.format, spec, 0, 2, pairs))
+    if not merged:
+        return work / "model"
+    folder = tiny_copy(str(work / "merged"))
+    load_for_generation(ModelRef("sft", plan.base, str(work / "model"))).save_pretrained(folder)
+    return folder
+
+
+def test_a_recipe_whose_data_is_gone(past: PastRun) -> None:
+    file = past.stages["sft"].artifacts.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
+    data = yaml.safe_load(file.read_text())
+    data["task"]["train"] = {"file": "gone.jsonl"}
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+    assert first(looked()) == "set-up-refused"
+
+
+def test_what_is_recorded_of_the_base_leads_to_it(past: PastRun) -> None:
+    recorded = json.loads((folder_of(past) / "base.json").read_text())
+    assert recorded["name"] == "tiny"
+    edit_json(folder_of(past) / "base.json", digest="0" * 64)
+    assert first(looked()) == "adapter-other-base"
