@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import InputError, OrchError
 
 app = typer.Typer(
     help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "
@@ -146,7 +146,10 @@ def diagnose(
     with console.status("looking") if console.is_terminal else nullcontext():
         found, page = look(run, recipe, model, questions)
     if html is not None:
-        html.write_text(page, encoding="utf-8")
+        try:
+            html.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--html {html}: cannot be written ({error.strerror})") from None
     show_diagnosis(console, found)
     if as_json:
         print(json.dumps(found.as_json()))

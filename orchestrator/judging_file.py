@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
-from orchestrator.tasks.file_formats import Columns, listed, read_table
+from orchestrator.tasks.file_formats import Columns, kind, listed, origin_of, read_table
 from orchestrator.tasks.judging import verdicts
 from orchestrator.types import Answer, FinishReason, Verdict
 
@@ -49,21 +49,27 @@ class JudgedFile:
         } | {f"status/{status}": number for status, number in sorted(counts.items())}
 
     def write(self, path: Path) -> None:
-        """One row per row of the file, in its order, as parquet."""
+        """One row per row of the file, in its order, as parquet. Raises DataError where that cannot be written."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         columns: dict[str, list[Any]] = {
             "row": list(range(1, len(self.rows) + 1)),
-            "question": [r["question"] for r in self.rows],
-            "gold": [str(r["answer"]) for r in self.rows],
+            "question": [r["question"] and _storable(r["question"]) for r in self.rows],
+            "gold": [_storable(str(r["answer"])) for r in self.rows],
             "text": [_storable(r["text"]) for r in self.rows],
             "status": [v.status for v in self.verdicts],
             "value": [v.value and _storable(v.value) for v in self.verdicts],
         }
+        schema = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in columns])
         temporary = path.with_name(path.name + ".tmp")
-        pq.write_table(pa.table(columns), temporary)
-        temporary.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(columns, schema), temporary)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise DataError(f"{path}: cannot be written ({error.strerror or error}): name another file") from None
 
 
 def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None) -> JudgedFile:
@@ -78,6 +84,13 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
         raise DataError(*table.problems[:10])
     if not table.records:
         raise DataError(f"{path}: has no rows: write at least one completion with its gold answer")
+    stray = [
+        f"{origin_of(path).place(line)}: is {kind(record)}: write an object with the text and the gold answer"
+        for line, record in table.records
+        if not isinstance(record, dict)
+    ]
+    if stray:
+        raise DataError(*stray[:10])
     missing = [name for name in (columns.text, columns.answer) if name not in table.names]
     if missing:
         raise DataError(*(_missing(path, name, table.names, columns) for name in missing))
@@ -99,7 +112,11 @@ def _row(record: dict[str, Any], columns: CompletionColumns) -> dict[str, Any]:
 
 def _gold(answer: Any) -> Answer:
     """A gold answer as tasks have it; one that is missing is judged `error`, and costs no other row."""
-    return float(answer) if isinstance(answer, int | float) and not isinstance(answer, bool) else str(answer or "")
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
+        return "" if answer is None else str(answer)
+    if isinstance(answer, int) and float(answer) != answer:
+        return str(answer)  # as a float it would be another number
+    return float(answer)
 
 
 def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:

@@ -52,8 +52,12 @@ class PastRun:
 
     def models(self) -> list[str]:
         """The models it evaluated or made, in the recipe's order."""
-        made = [name for name, spec in self.recipe.stages.items() if spec.MAKES_MODEL and name in self.stages]
-        return [BASE, *made]
+        return [BASE, *(name for name, spec in self.recipe.stages.items() if spec.MAKES_MODEL and self._made(name))]
+
+    def _made(self, name: str) -> bool:
+        """Whether a stage came to a model: one that failed may have left none, and one that is lost was made."""
+        stage = self.stages.get(name)
+        return stage is not None and (stage.status == "FINISHED" or (stage.artifacts / "model").is_dir())
 
     def model(self, name: str) -> ModelRef:
         """What a model is loaded from. Raises InputError where the run has no such model."""

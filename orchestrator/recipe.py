@@ -160,12 +160,17 @@ def load_task(overrides: Sequence[str]) -> Task:
         RecipeError: with every problem of the overrides.
     """
     data: dict[str, Any] = {"type": "file", "test": {"generate": 1}}
-    overridden = [_override(data, item) for item in overrides]
+    overridden: list[tuple[str, ...]] = []
+    refused: list[str] = []
+    for item in overrides:
+        try:
+            overridden.append(("task", *_override(data, item)))
+        except RecipeError as error:
+            refused += error.problems
     problems: list[tuple[Loc, str]] = []
     task = _task(data, problems)
-    if task is None or problems:
-        lines = {("task", *keys) for keys in overridden}
-        raise RecipeError(*(_line("overrides", {}, list(lines), loc, text) for loc, text in problems))
+    if task is None or problems or refused:
+        raise RecipeError(*refused, *(_line("overrides", {}, overridden, loc, text) for loc, text in problems))
     return task
 
 

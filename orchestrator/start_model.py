@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from orchestrator.answers.format import AnswerFormat, load_format
 from orchestrator.base_model import BaseModelRef, resolve_model
 from orchestrator.errors import ModelError
@@ -36,10 +38,16 @@ def resolve_start(spec: ModelSpec) -> StartModel:
     Raises:
         ModelError: no such model, or an adapter whose base is not the one it was trained on.
     """
-    folder = Path(spec.name).expanduser()
-    if not (folder / ADAPTER_CONFIG).is_file():
+    try:
+        folder = Path(spec.name).expanduser()
+        is_adapter = spec.name != "tiny" and (folder / ADAPTER_CONFIG).is_file()
+    except (OSError, RuntimeError):  # no name of a folder: resolve_model says why
+        is_adapter = False
+    if not is_adapter:
         base = resolve_model(spec)
         return StartModel(base, None, base.digest, _format(Path(base.location)))
+    if spec.revision is not None:
+        raise ModelError(f"model.revision: {spec.name} is a folder, only models on the Hub have revisions")
     base = base_of_adapter(folder, spec.trust_remote_code)
     digest = hashlib.sha256(base.digest.encode())
     for path in sorted(folder.iterdir()):
@@ -87,7 +95,12 @@ def recorded_base(folder: Path) -> dict[str, Any]:
 
 def _format(folder: Path) -> AnswerFormat | None:
     file = folder / FORMAT_FILE
-    return load_format(_json(file)) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        return load_format(_json(file))
+    except ValidationError as error:
+        raise ModelError(f"model.name: {file} holds no answer format: {error.errors()[0]['msg']}") from None
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -95,4 +108,6 @@ def _json(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"model.name: {file} cannot be read: {error}") from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise ModelError(f"model.name: {file} holds no JSON object")
+    return found

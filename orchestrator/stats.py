@@ -33,11 +33,13 @@ def paired_difference(wins: int, losses: int, n: int, confidence: float = 0.95) 
     return difference, max(-1.0, centre - half), min(1.0, centre + half)
 
 
-def detectable_difference(n: int, discordant: float = 0.25, power: float = 0.8, confidence: float = 0.95) -> float:
+def detectable_difference(
+    n: int, discordant: float = 0.25, power: float = 0.8, confidence: float = 0.95
+) -> float | None:
     """The smallest true difference of two accuracies that a McNemar test on n shared questions finds so often.
 
     `discordant` is the share of questions on which the two models differ. Solves Connor's formula (1987, Biometrics
-    43:207) for the difference; `discordant` itself where n is too small for any smaller one.
+    43:207) for the difference; None where n is too small even if one model is right on all on which they differ.
     """
     z_alpha, z_beta = float(norm.ppf(0.5 + confidence / 2)), float(norm.ppf(power))
 
@@ -46,5 +48,5 @@ def detectable_difference(n: int, discordant: float = 0.25, power: float = 0.8, 
         return (spread / difference) ** 2 - n
 
     if excess(discordant) > 0:
-        return discordant
+        return None
     return float(brentq(excess, 1e-6, discordant))

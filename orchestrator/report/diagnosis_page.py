@@ -14,4 +14,5 @@ def diagnosis_page(diagnosis: Diagnosis) -> str:
     )
     template = environment.get_template("diagnosis.html.j2")
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return template.render(d=diagnosis, made=made, likely=next((f for f in diagnosis.findings if f.cause), None))
+    likely = next((f for f in diagnosis.findings if f.severity == "error"), None)
+    return template.render(d=diagnosis, made=made, likely=likely)
