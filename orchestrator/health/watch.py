@@ -10,7 +10,7 @@ from orchestrator.types import Finding
 
 _NOTHING = 1e-10
 """A learning rate below this moves no weight in float32."""
-_LOW, _HIGH = 0.1, 5.0
+_LOW, _HIGH, _RISEN = 0.1, 5.0, 1.2
 _ALIKE, _CLIPPED = 0.95, 0.95
 _IN_A_ROW = 3
 """Logged points in a row that make a state out of an accident."""
@@ -23,6 +23,8 @@ class Watch:
         self.verb, self.total = verb, total
         self._told: set[str] = set()
         self._row: dict[str, int] = {}
+        self._first: float | None = None
+        """The first loss that was logged."""
         self._before: int | None = None
         """The step of the last look."""
 
@@ -84,11 +86,13 @@ class Watch:
                 "run `orch check`: it shows which tokens are trained on",
             )
         gap = 0 if self._before is None else step - self._before
-        if loss > _HIGH and step + max(1, gap) > self.total:  # no point follows this one
+        self._first = loss if self._first is None else self._first
+        risen = loss > _RISEN * self._first
+        if (loss > _HIGH or risen) and step + max(1, gap) > self.total:  # no point follows this one
             yield Finding(
                 "loss-too-high",
                 "warning",
-                f"the loss is still {loss:.2f} at the last step",
+                f"the loss is {loss:.2f} at the last step" + (f", it began with {self._first:.2f}" if risen else ""),
                 _listed(values),
                 "the learning rate is too high and training has diverged, or rows and tokenizer do not belong together",
                 "lower learning_rate by a factor of 10, and look at the rows with `orch check`",
