@@ -2,6 +2,7 @@
 
 import difflib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,16 @@ class JudgedFile:
             "value": [v.value and _storable(v.value) for v in self.verdicts],
         }
         schema = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in columns])
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder: name a file for the verdicts, such as verdicts.parquet")
         temporary = path.with_name(path.name + ".tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table(columns, schema), temporary)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise DataError(f"{path}: cannot be written ({error.strerror or error}): name another file") from None
 
 

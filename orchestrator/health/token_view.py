@@ -30,4 +30,6 @@ def token_view(stage: str, tokenizer: Any, ids: list[int], labels: list[int]) ->
             continue
         pieces.append((text, label != -100))
         pending = []
+    if pending:  # the row was cut inside a character
+        pieces[-1] = (text, pieces[-1][1])
     return TokenView(stage, tuple(pieces))
