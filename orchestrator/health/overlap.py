@@ -14,8 +14,8 @@ _N = 8
 _MANY = 0.1
 """From this share on, shared phrases are a warning."""
 _WORD = re.compile(r"\w+(?:[.,]\w+)*")
-_SIGN = re.compile(_WORD.pattern + r"|[^\w\s.,;:!?'\"‘’“”…–—]")
-"""A word, or a sign that is no punctuation of sentences: 12 + 7 is not 12 - 7, and brackets may be all there is."""
+_SIGN = re.compile(_WORD.pattern + r"|-(?=\S)|[^\w\s.,;:!?'\"‘’“”…–—-]")
+"""A word, or a sign that is no punctuation of sentences: 12 + 7 is not 12 / 7, and brackets may be all there is."""
 TRAINING: tuple[Split, ...] = ("demonstrations", "train")
 
 
