@@ -56,7 +56,7 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool) -> Iter
     elif counts["correct"] == 0:
         yield Finding(
             "accuracy-zero",
-            "error",
+            "warning",
             f"model {model}: {answered:,} of {n:,} completions hold an answer, and none is correct",
             f"{listed}\n" + "\n".join(f"parsed {r.value!r}, expected {r.gold!r}" for r in rows if r.value)[:400],
             "the model writes the form and does not know the content: too little training, labels that do not belong "
