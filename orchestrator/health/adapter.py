@@ -69,6 +69,16 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef) -> Iterator[Fi
             "train again with a lower learning rate, in bfloat16 or float32",
         )
         return
+    halves = [key for key in tensors if (other := _other_half(key)) and other not in tensors]
+    if halves:
+        yield _broken(
+            "adapter-damaged",
+            f"model {name}: {len(halves)} of {len(tensors)} tensors of the adapter lack the other one of their pair",
+            f"{halves[0]} stands without {_other_half(halves[0])}",
+            "it was written by something else, or only in part; the missing half would be drawn at random",
+            "copy it again, or train it again",
+        )
+        return
     ups = {key: tensor for key, tensor in tensors.items() if ".lora_B." in key}
     if ups and not any(bool(tensor.any()) for tensor in ups.values()):
         yield _broken(
@@ -180,6 +190,14 @@ def _pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, to
         if mark and other in tensors:
             found[module.removeprefix(_PREFIX)] = (tensor, tensors[other])
     return found
+
+
+def _other_half(key: str) -> str | None:
+    """For the name of an A its B's, and the other way round; None for any other tensor."""
+    for mine, other in ((".lora_A.", ".lora_B."), (".lora_B.", ".lora_A.")):
+        if mine in key:
+            return key.replace(mine, other)
+    return None
 
 
 def _content(folder: Path) -> str:
