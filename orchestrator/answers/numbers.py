@@ -92,6 +92,12 @@ def parse_number(text: str) -> float | None:
 
 def find_last_number(text: str) -> str | None:
     """The last number that stands in a text, as it is written there: `$1,200`, `-3/4`, `50%`, `5 million`."""
+    found = last_number(text)
+    return found and found[1]
+
+
+def last_number(text: str) -> tuple[int, str] | None:
+    """Where the last number of a text stands, and the number as it is written there."""
     end = len(text)
     while end > 0:
         # a look at the end alone, then further back: most texts are not passed through
@@ -104,7 +110,7 @@ def find_last_number(text: str) -> str | None:
                     break
                 found = match
         if found is not None:
-            return found[0]
+            return found.start(), found[0]
         end = start
     return None
 

@@ -29,6 +29,22 @@ def target_ids(tokenizer: Any, target: str) -> list[int]:
     return [*tokenizer(target, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
+def answer_token(tokenizer: Any, answer_format: AnswerFormat, target: str) -> int | None:
+    """The place in `target_ids` of the first token that writes some of the answer; None where there is no answer.
+
+    A token that writes the end of the reasoning and the beginning of the answer in one belongs to the answer.
+    """
+    start = answer_format.answer_start(target)
+    if start is None:
+        return None
+    if tokenizer.is_fast:
+        offsets = tokenizer(target, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return next((place for place, (_, end) in enumerate(offsets) if end > start), None)
+    whole = tokenizer(target, add_special_tokens=False)["input_ids"]
+    before = tokenizer(target[:start], add_special_tokens=False)["input_ids"]
+    return next((place for place, (a, b) in enumerate(zip(whole, before, strict=False)) if a != b), len(before))
+
+
 def completion_text(tokenizer: Any, ids: list[int]) -> str:
     """What a model wrote, as text, without special tokens."""
     return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

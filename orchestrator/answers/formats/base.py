@@ -75,15 +75,23 @@ class AnswerFormat(BaseModel):
 
     def extract(self, completion: str) -> str | None:
         """The answer's raw text, stripped; None if there is none. Of several the last complete one counts."""
-        found = self.read(self.prefix + self.cut(completion))
-        return None if found is None else found.strip() or None
+        found = self.find(self.prefix + self.cut(completion))
+        return None if found is None else found[1].strip() or None
+
+    def answer_start(self, completion: str) -> int | None:
+        """Where the answer that `extract` reads begins in a completion, with the text that opens it.
+
+        A character offset, 0 where the prefix opens it already; None where there is no answer.
+        """
+        found = self.find(self.prefix + self.cut(completion))
+        return None if found is None or not found[1].strip() else max(0, found[0] - len(self.prefix))
 
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides what this format does, for a stage's key."""
         return {"version": self.VERSION, **self.model_dump(mode="json")}
 
-    def read(self, text: str) -> str | None:
-        """The answer in a text that begins with the prefix, None if there is none."""
+    def find(self, text: str) -> tuple[int, str] | None:
+        """In a text that begins with the prefix: the offset of what opens the answer, and the answer; None: no answer."""
         raise NotImplementedError
 
     def written(self, answer: str, reasoning: str) -> str:

@@ -14,7 +14,7 @@ class BoxedFormat(AnswerFormat):
 
     type: Literal["boxed"] = "boxed"
 
-    def read(self, text: str) -> str | None:
+    def find(self, text: str) -> tuple[int, str] | None:
         """What stands in the last box whose braces are balanced; in a box within a box, the inner one's."""
         found: tuple[int, str] | None = None
         open_braces: list[tuple[int, int] | None] = []  # for a box's brace: where the box begins, and its content
@@ -30,7 +30,7 @@ class BoxedFormat(AnswerFormat):
                 open_braces.append((match.start(), match.end()))
             elif match[2]:
                 found = (match.start(), match[2].rstrip(".,;:"))
-        return found and found[1]
+        return found
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}{' ' if reasoning else ''}\\boxed{{{answer}}}"

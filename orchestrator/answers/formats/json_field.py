@@ -23,18 +23,20 @@ class JsonFormat(AnswerFormat):
     field: str = Field(default="answer", min_length=1)
     """Its name in the object; where an object has it both itself and further inside, its own counts."""
 
-    def read(self, text: str) -> str | None:
+    def find(self, text: str) -> tuple[int, str] | None:
         """The field's value: text and numbers as they stand, a list as `[1, 2]`; null is no answer."""
         if json.dumps(self.field) not in text and json.dumps(self.field, ensure_ascii=False) not in text:
             return None
-        found: str | None = None
+        found: tuple[int, str] | None = None
         last, at, lost = text.rfind("}") + 1, 0, 0
         while lost < _MOST_LOST and (match := _OBJECT.search(text, at, last)):
             start, at = match.start(), match.end()
             try:
                 value, at = _DECODER.raw_decode(text, start)
                 holder = _holder(value, self.field)
-                found = found if holder is None else _as_text(holder[self.field])
+                if holder is not None:
+                    written = _as_text(holder[self.field])
+                    found = None if written is None else (start, written)
             except json.JSONDecodeError as error:
                 # a text without its end was searched to the very end for it; the error counts the lines before it
                 lost += (len(text) if error.msg.startswith("Unterminated") else error.pos) - start + error.pos // 8

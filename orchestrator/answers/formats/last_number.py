@@ -3,7 +3,7 @@
 from typing import Literal
 
 from orchestrator.answers.formats.base import AnswerFormat
-from orchestrator.answers.numbers import find_last_number
+from orchestrator.answers.numbers import last_number
 
 
 class LastNumberFormat(AnswerFormat):
@@ -11,9 +11,9 @@ class LastNumberFormat(AnswerFormat):
 
     type: Literal["last_number"] = "last_number"
 
-    def read(self, text: str) -> str | None:
+    def find(self, text: str) -> tuple[int, str] | None:
         """The last number as it is written, with its sign, currency and percent sign."""
-        return find_last_number(text)
+        return last_number(text)
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}{' ' if reasoning else ''}{answer}"

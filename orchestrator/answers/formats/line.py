@@ -16,12 +16,12 @@ class HashFormat(AnswerFormat):
 
     type: Literal["hash"] = "hash"
 
-    def read(self, text: str) -> str | None:
+    def find(self, text: str) -> tuple[int, str] | None:
         """The rest of the line after the last `####` that has one."""
         end = len(text)
         while (start := text.rfind(_HASH, 0, end)) >= 0:
             if found := _rest_of_line(text, start + len(_HASH), end):
-                return found
+                return start, found
             end = start
         return None
 
@@ -44,12 +44,12 @@ class MarkerFormat(AnswerFormat):
             raise ValueError(f"marker must be text on one line, not {self.marker!r}")
         return self
 
-    def read(self, text: str) -> str | None:
+    def find(self, text: str) -> tuple[int, str] | None:
         """The rest of the line after the last marker that has one."""
         end = len(text)
         for match in reversed(list(self._pattern.finditer(text))):
             if found := _rest_of_line(text, match.end(), end):
-                return found
+                return match.start(), found
             end = match.start()
         return None
 

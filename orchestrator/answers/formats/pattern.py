@@ -34,12 +34,12 @@ class RegexFormat(AnswerFormat):
             raise ValueError(f"target must hold {_SLOT} exactly once: {self.target!r}")
         return self
 
-    def read(self, text: str) -> str | None:
-        """The group in the last match that has it."""
+    def find(self, text: str) -> tuple[int, str] | None:
+        """The group in the last match that has it; the match itself is what opens it."""
         group: str | int = "answer" if "answer" in self._compiled.groupindex else 1
-        found: str | None = None
+        found: tuple[int, str] | None = None
         for match in self._compiled.finditer(text):
-            found = match[group] or found
+            found = (match.start(), match[group]) if match[group] else found
         return found
 
     def written(self, answer: str, reasoning: str) -> str:

@@ -28,17 +28,17 @@ class TagsFormat(AnswerFormat):
             )
         return self
 
-    def read(self, text: str) -> str | None:
+    def find(self, text: str) -> tuple[int, str] | None:
         """What stands in the last complete pair.
 
         A pair is an opening and the first closing after it with no other opening between them. So of nested openings
         the innermost counts, and one that is never closed (a cut-off completion) does not hide an earlier answer.
         """
-        start = text.rfind(self.opening, 0, max(text.rfind(self.closing), 0))
-        if start < 0:
+        opens = text.rfind(self.opening, 0, max(text.rfind(self.closing), 0))
+        if opens < 0:
             return None
-        start += len(self.opening)
-        return text[start : text.find(self.closing, start)]
+        start = opens + len(self.opening)
+        return opens, text[start : text.find(self.closing, start)]
 
     def written(self, answer: str, reasoning: str) -> str:
         gap = " " if reasoning and not self.opening[0].isspace() else ""
