@@ -46,16 +46,26 @@ def diagnose(
     Raises:
         InputError: no such run, folder or recipe.
     """
-    if run is not None and Path(run).expanduser().is_dir():
+    folder = _folder(run)
+    if folder is not None:
         if recipe is None:
             raise InputError(f"{run} is a model folder: say under which recipe to look at it, --recipe RECIPE")
-        found = diagnose_folder(Path(run).expanduser(), load_recipe(recipe), questions)
+        found = diagnose_folder(folder, load_recipe(recipe), questions)
         return found, diagnosis_page(found)
     past, named = past_run(run)
     found = diagnose_run(past, models or ([named] if named else None), questions)
     page = diagnosis_page(found)
     Store().log_text(past.run_id, page, "diagnosis.html")
     return found, page
+
+
+def _folder(run: str | None) -> Path | None:
+    """The folder that is meant, where it is one."""
+    try:
+        folder = Path(run).expanduser() if run else None
+        return folder if folder is not None and folder.is_dir() else None
+    except (OSError, RuntimeError):  # no such user's home; a name too long for a path
+        return None
 
 
 def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: int = QUESTIONS) -> Diagnosis:

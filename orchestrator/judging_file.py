@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.answers.judges.base import as_kept
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
 from orchestrator.tasks.file_formats import Columns, kind, listed, origin_of, read_table
@@ -57,7 +58,7 @@ class JudgedFile:
         columns: dict[str, list[Any]] = {
             "row": list(range(1, len(self.rows) + 1)),
             "question": [r["question"] and _storable(r["question"]) for r in self.rows],
-            "gold": [_storable(str(r["answer"])) for r in self.rows],
+            "gold": [_storable(as_kept(r["answer"])) for r in self.rows],
             "text": [_storable(r["text"]) for r in self.rows],
             "status": [v.status for v in self.verdicts],
             "value": [v.value and _storable(v.value) for v in self.verdicts],

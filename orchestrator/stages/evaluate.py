@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestrator.answers.judges.base import as_kept
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import EvaluateSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
@@ -35,7 +36,7 @@ def finish(context: Context) -> Output:
         {
             "example_id": ids,
             "question": [by_id[i].question for i in ids],
-            "gold": [str(by_id[i].answer) for i in ids],
+            "gold": [as_kept(by_id[i].answer) for i in ids],
             "text": table["text"],
             "value": table["value"],
             "status": table["status"],

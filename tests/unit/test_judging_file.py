@@ -179,12 +179,23 @@ def test_verdicts_are_written_row_by_row(tmp_path: Path) -> None:
     judged(rows).write(out)
     table = pq.read_table(out)
     assert table.to_pylist() == [
-        {"row": 1, "question": "q4", "gold": "4.0", "text": GOOD["text"], "status": "wrong", "value": "5"},
-        {"row": 2, "question": "q5", "gold": "5.0", "text": GOOD["text"], "status": "correct", "value": "5"},
-        {"row": 3, "question": "q6", "gold": "6.0", "text": GOOD["text"], "status": "wrong", "value": "5"},
+        {"row": 1, "question": "q4", "gold": "4", "text": GOOD["text"], "status": "wrong", "value": "5"},
+        {"row": 2, "question": "q5", "gold": "5", "text": GOOD["text"], "status": "correct", "value": "5"},
+        {"row": 3, "question": "q6", "gold": "6", "text": GOOD["text"], "status": "wrong", "value": "5"},
         {"row": 4, "question": None, "gold": "", "text": "", "status": "unparsed", "value": None},
     ]
     assert [p.name for p in out.parent.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize("answer", [42, 0, -3, 0.25, 1 / 3, 4.660281, 1234567, 1e20, 1.5e-12, "x"])
+def test_gold_answers_are_written_so_that_they_are_judged_alike_again(answer: Any) -> None:
+    judge = load_task(["judge.type=exact"]).judge
+    judged([{"text": "", "answer": answer}]).write(Path("out.parquet"))
+    (kept,) = pq.read_table("out.parquet")["gold"].to_pylist()
+    assert kept == answer if isinstance(answer, str) else float(kept) == answer, "no digit is lost"
+    if judge.check_gold(answer) is None:  # what a model is shown is what it is right with
+        shown = load_task(["judge.type=exact"]).format.target_text(answer)
+        assert statuses(judged([{"text": shown, "answer": kept}], "judge.type=exact")) == ["correct"]
 
 
 def test_columns_have_the_same_types_whatever_is_in_them() -> None:

@@ -53,6 +53,14 @@ def as_text(gold: Answer) -> str:
     return gold if isinstance(gold, str) else format_number(gold)
 
 
+def as_kept(gold: Answer) -> str:
+    """A gold answer as results keep it: as models are shown it, where that loses no digit; it is judged alike again."""
+    if isinstance(gold, str):
+        return gold
+    shown = format_number(gold) if math.isfinite(gold) else ""
+    return shown if shown and float(shown) == gold else repr(gold)
+
+
 def check_text(answer: Answer) -> str | None:
     """Why a gold answer cannot be compared as text, None if it can."""
     if isinstance(answer, str):
