@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.errors import InputError, OrchError
+from orchestrator.terminal_text import plain
 
 app = typer.Typer(
     help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "
@@ -178,7 +179,7 @@ def judge(
     from rich.console import Console
 
     from orchestrator.finding_screen import show_metrics
-    from orchestrator.judging_file import CompletionColumns, judge_file
+    from orchestrator.judging_file import CompletionColumns, judge_file, judged_by
     from orchestrator.recipe import load_recipe, load_task
 
     task = load_recipe(recipe, overrides or ()).task if recipe is not None else load_task(overrides or ())
@@ -188,7 +189,7 @@ def judge(
         judged = judge_file(file, task, columns)
     if out is not None:
         judged.write(out)
-    show_metrics(console, judged.metrics())
+    show_metrics(console, judged.metrics(), judged_by(task))
     if as_json:
         print(json.dumps(judged.metrics()))
 
@@ -233,7 +234,7 @@ def main() -> None:
         app(standalone_mode=True)
     except OrchError as error:
         for problem in error.problems:
-            print(f"orch: {problem}", file=sys.stderr)
+            print(f"orch: {plain(problem)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("orch: interrupted", file=sys.stderr)

@@ -11,17 +11,16 @@ from rich.text import Text
 from orchestrator.asking import Asked
 from orchestrator.health.diagnosis import Diagnosis
 from orchestrator.health.token_view import TokenView
+from orchestrator.terminal_text import plain
 from orchestrator.types import Finding
 
 _LOOK = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "dim")}
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-"""What would steer the terminal is shown, not sent: models and files may write it."""
 
 
 def headline(finding: Finding) -> Text:
     """One line: mark, check, what was found."""
     mark, style = _LOOK[finding.severity]
-    return Text.assemble((f"{mark} {finding.check}", style), ": ", _plain(finding.what))
+    return Text.assemble((f"{mark} {finding.check}", style), ": ", plain(finding.what))
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> None:
@@ -31,7 +30,7 @@ def show_findings(console: Console, findings: Iterable[Finding]) -> None:
         details = Table.grid(padding=(0, 2, 0, 0))
         for title, text in (("seen", finding.evidence), ("cause", finding.cause), ("do", finding.remedy)):
             if text:
-                details.add_row(Text(title, style="dim"), Text(_plain(text)))
+                details.add_row(Text(title, style="dim"), Text(plain(text)))
         console.print(Padding(details, (0, 0, 1, 4)))
 
 
@@ -40,7 +39,7 @@ def show_rows(console: Console, rows: Sequence[TokenView]) -> None:
     for number, row in enumerate(rows, 1):
         text = Text()
         for piece, learned in row.pieces:
-            text.append(_plain(piece), style="bold green" if learned else "dim")
+            text.append(plain(piece), style="bold green" if learned else "dim")
         title = f"{row.stage}, row {number}: {row.trained} of {len(row.pieces)} tokens are trained on (green)"
         console.print(Panel(Group(text), title=Text(title), title_align="left", border_style="dim"))
 
@@ -50,7 +49,7 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     for generation in diagnosis.generations[:4]:
         lines = [("asked", generation.prompt), ("wrote", generation.text), ("parsed", str(generation.parsed))]
         lines += [("wanted", f"{generation.expected}  ({generation.status})")]
-        body = Text("\n").join(Text.assemble((f"{title:<7}", "dim"), _plain(text)) for title, text in lines)
+        body = Text("\n").join(Text.assemble((f"{title:<7}", "dim"), plain(text)) for title, text in lines)
         console.print(Panel(body, title=Text(generation.model), title_align="left", border_style="dim"))
     for model in diagnosis.models:
         interval = f"[{model.accuracy_low:.3f}, {model.accuracy_high:.3f}]"
@@ -61,12 +60,13 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     show_summary(console, diagnosis.findings, diagnosis.subject)
     likely = next((f for f in diagnosis.findings if f.severity == "error"), None)
     if likely is not None:
-        console.print(Text.assemble(("most likely cause", "bold"), f": {_plain(likely.cause)}"))
-        console.print(Text.assemble(("what to do", "bold"), f": {_plain(likely.remedy)}"))
+        console.print(Text.assemble(("most likely cause", "bold"), f": {plain(likely.cause)}"))
+        console.print(Text.assemble(("what to do", "bold"), f": {plain(likely.remedy)}"))
 
 
-def show_metrics(console: Console, metrics: Mapping[str, float]) -> None:
-    """The figures of judged completions."""
+def show_metrics(console: Console, metrics: Mapping[str, float], how: str) -> None:
+    """The figures of judged completions, and how they were judged."""
+    console.print(Text(how, style="dim"))
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     console.print(f"accuracy     {metrics['accuracy']:.3f} \\[{low:.3f}, {high:.3f}]", highlight=False)
     console.print(f"answer rate  {metrics['answer_rate']:.3f}", highlight=False)
@@ -79,10 +79,10 @@ def show_metrics(console: Console, metrics: Mapping[str, float]) -> None:
 def show_asked(console: Console, asked: Asked) -> None:
     """Prompt, text and parsed answer, each exactly as it is."""
     for title, text in (("prompt", asked.prompt), ("written", asked.text)):
-        console.print(Panel(Text(_plain(text)), title=title, title_align="left", border_style="dim"))
+        console.print(Panel(Text(plain(text)), title=title, title_align="left", border_style="dim"))
     value = asked.value if asked.value is not None else "nothing"
     tail = f"model {asked.model}, {asked.n_tokens} tokens, finished by {asked.finish_reason}"
-    console.print(Text.assemble("parsed: ", (_plain(value), "bold"), (f"  ({tail})", "dim")))
+    console.print(Text.assemble("parsed: ", (plain(value), "bold"), (f"  ({tail})", "dim")))
 
 
 def show_summary(console: Console, findings: Sequence[Finding], subject: str) -> None:
@@ -92,10 +92,6 @@ def show_summary(console: Console, findings: Sequence[Finding], subject: str) ->
     words = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
     style = "bold red" if errors else "yellow" if warnings else "green"
     console.print(Text.assemble((words, style), f"  {subject}"))
-
-
-def _plain(text: str) -> str:
-    return text.translate(_CONTROL)
 
 
 def _count(n: int, noun: str) -> str:

@@ -104,15 +104,28 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
     return JudgedFile(tuple(rows), tuple(verdicts(task, items)))
 
 
+def judged_by(task: Task) -> str:
+    """Format and judge in words, with the settings that decide: `format tags, judge numeric (tolerance 0.05, ...)`."""
+    settings = ", ".join(f"{k} {v}" for k, v in task.judge.model_dump().items() if k != "type")
+    return f"format {task.format.type}, judge {task.judge.type}" + (f" ({settings})" if settings else "")
+
+
 def _row(record: dict[str, Any], columns: CompletionColumns) -> dict[str, Any]:
     text, answer = record.get(columns.text), record.get(columns.answer)
     cut: FinishReason = "length" if record.get(columns.finish_reason) == "length" else "stop"
     return {
         "question": None if record.get(columns.question) is None else str(record[columns.question]),
         "answer": _gold(answer),
-        "text": "" if text is None else str(text),
+        "text": _text(text),
         "finish_reason": cut,
     }
+
+
+def _text(value: Any) -> str:
+    """A completion as text; of a conversation (a list of messages) the last message's content."""
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and isinstance(value[-1].get("content"), str):
+        return str(value[-1]["content"])
+    return "" if value is None else str(value)
 
 
 def _gold(answer: Any) -> Answer:

@@ -16,6 +16,7 @@ from rich.text import Text
 from orchestrator.finding_screen import headline
 from orchestrator.plan import Plan
 from orchestrator.results import RunResult, StageState
+from orchestrator.terminal_text import plain
 
 _LOOK = {
     "waiting": ("·", "dim"),
@@ -71,7 +72,7 @@ class RunScreen:
         progress = f" {100 * state.done // state.total}%" if quarter else ""
         took = f" in {_clock(state.seconds)}" if state.state == "done" else ""
         figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
-        self.console.print(Text(f"{name:<18} {state.state}{progress}{took}{figure}"), soft_wrap=True)
+        self.console.print(Text(plain(f"{name:<18} {state.state}{progress}{took}{figure}")), soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -87,7 +88,7 @@ class RunScreen:
                 Text(f"{mark} {state.state}", style=style),
                 _progress(state),
                 _time(state),
-                Text(state.figure, style="red" if state.state == "failed" else ""),
+                Text(plain(state.figure), style="red" if state.state == "failed" else ""),
             )
         return table
 
@@ -122,12 +123,12 @@ def show_result(console: Console, result: RunResult, seconds: float) -> None:
     for finding in result.findings:
         console.print(headline(finding), soft_wrap=True)
     for error in result.errors:
-        console.print(Text(error, style="bold red"), soft_wrap=True)
+        console.print(Text(plain(error), style="bold red"), soft_wrap=True)
     cached = sum(s["cached"] for s in result.stages)
     done = sum(s["state"] == "done" for s in result.stages)
     console.print()
     reused = f"{cached} of {len(result.stages)} stages reused, " if cached else ""
-    console.print(Text(result.experiment, style="bold"), end="", soft_wrap=True)
+    console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
     console.print(f": {reused}{done} run, {_clock(seconds)} in all")
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)

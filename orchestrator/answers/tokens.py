@@ -8,6 +8,9 @@ from typing import Any
 
 from orchestrator.answers.format import AnswerFormat
 
+_DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
+"""Some templates write today's date, and training and evaluation need not happen on one day: this fixes it for them."""
+
 
 def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> list[int]:
     """The token ids that stand before a completion, with BOS where the tokenizer has one, never EOS."""
@@ -16,7 +19,12 @@ def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> li
         messages = [{"role": "user", "content": text}]
         if answer_format.system is not None:
             messages.insert(0, {"role": "system", "content": answer_format.system})
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        template = tokenizer.get_chat_template()
+        if "strftime_now" in template:
+            template = _DAY + template
+        rendered = tokenizer.apply_chat_template(
+            messages, chat_template=template, tokenize=False, add_generation_prompt=True
+        )
         return list(tokenizer(rendered + answer_format.prefix, add_special_tokens=False)["input_ids"])
     ids = list(tokenizer(text + answer_format.prefix)["input_ids"])
     while ids and ids[-1] == tokenizer.eos_token_id:

@@ -19,6 +19,10 @@ class TransformersEngine:
         self.tokenizer = load_tokenizer(ref.base)
         self.model = load_for_generation(ref)
         self.stops = stop_ids(self.tokenizer, self.model)
+        # what a model ships (repetition_penalty, top_k, ...) would fill in every setting that a call leaves out
+        self.model.generation_config = GenerationConfig(
+            eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id
+        )
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
@@ -98,7 +102,8 @@ class RowSampler(LogitsProcessor):  # type: ignore[misc]
                 1, order, ordered.masked_fill(before >= self.decoding.top_p, 0.0)
             )
         cumulative = probabilities.cumsum(dim=-1)
-        target = uniform * cumulative[:, -1:]
+        whole = cumulative[:, -1:]
+        target = torch.minimum(uniform * whole, torch.nextafter(whole, torch.zeros_like(whole)))  # 1.0 by rounding
         # the first token whose cumulative probability exceeds the target; never one of probability zero
         drawn = torch.searchsorted(cumulative, target, right=True).clamp(max=scores.shape[1] - 1)
         return torch.full_like(scores, float("-inf")).scatter(1, drawn, 0.0)

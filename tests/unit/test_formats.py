@@ -354,6 +354,9 @@ class Tokenizer:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
+    def get_chat_template(self) -> str:
+        return ""
+
     def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
         return "".join(f"[{m['role']}]{m['content']}" for m in messages) + "[assistant]"
 

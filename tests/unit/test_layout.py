@@ -14,8 +14,9 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
     {"errors", "types"},
-    {"answers", "yaml_source", "schema_errors", "cluster", "journal", "provenance", "stats", "work"},
-    {"tasks", "stage_specs"},
+    {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"},
+    {"tasks", "stage_specs", "trl_arguments"},
+    {"lineage"},
     {"recipe", "judging_file"},
     {"base_model"},
     {"start_model", "model_ref"},

@@ -220,7 +220,7 @@ def test_wrong_values(override: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("stages.grpo.lora={r: 4}", "r.yaml:13: stages.grpo: lora: it is the adapter of 'rft' that is trained on"),
+        ("stages.grpo.lora={r: 4}", "override stages.grpo.lora: it is the adapter of 'rft' that is trained on"),
         (
             "stages.grpo.num_generations=7",
             "r.yaml:13: stages.grpo: per_device_train_batch_size x gradient_accumulation",
@@ -408,3 +408,13 @@ def test_a_task_of_ones_own_that_cannot_be(name: str, text: str, problem: str) -
     Path("my_task.py").write_text(text)
     [found] = problems(f"task={{type: '{name}', test: {{generate: 3}}}}")
     assert found.startswith(f"override task.type: {problem}"), found
+
+
+def test_an_override_of_a_shared_block_changes_its_own_stage_alone() -> None:
+    text = Path("r.yaml")
+    text.write_text(
+        "name: x\ntask: {type: units, demonstrations: {generate: 4}, test: {generate: 4}}\nmodel: {name: tiny}\nstages:\n"
+        "  one: {type: sft, lora: &lora {r: 8}}\n  two: {type: sft, lora: *lora}\n"
+    )
+    stages = load_recipe(text, ["stages.one.lora.r=4"]).stages
+    assert (stages["one"].lora.r, stages["two"].lora.r) == (4, 8)  # type: ignore[attr-defined]
