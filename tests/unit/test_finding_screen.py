@@ -139,6 +139,7 @@ def test_metrics_of_judged_completions() -> None:
     metrics = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6, "answer_rate": 0.75, "n": 1234}
     said = shown(screen.show_metrics, metrics | {"status/correct": 617, "status/unparsed": 309}, "judge exact")
     assert said.splitlines() == [
+        "judge exact",
         "accuracy     0.500 [0.400, 0.600]",
         "answer rate  0.750",
         "n            1,234",
