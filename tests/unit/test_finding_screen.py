@@ -232,7 +232,7 @@ def test_the_page_of_a_model_of_which_nothing_is_known() -> None:
 @pytest.mark.parametrize("severity", ["warning", "info"])
 def test_only_an_error_is_a_likely_cause_on_the_page(severity: str) -> None:
     page = diagnosis_page(diagnosis("x", finding("harmless", severity)))
-    assert "Most likely cause" not in page and "Nothing was found that would explain wrong numbers" in page
+    assert "Most likely cause" not in page and "Nothing was found that would make the numbers wrong" in page
     page = diagnosis_page(diagnosis("x", finding("harmless", severity), finding("bad")))
     assert "<strong>Most likely cause:</strong> cause bad." in page
 
