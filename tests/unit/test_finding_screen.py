@@ -22,7 +22,7 @@ from orchestrator.types import Finding
 from tests.conftest import REPOSITORY
 
 NASTY = "[red]x[/red] [/] [link=http://a]b [0] :smile: \\"
-SCRIPT = "<script>alert('x')</script>\"><img src=x onerror=alert(1)> {{ 7 * 6 }} &amp;"
+SCRIPT = "<script>alert('x')</script>\"><img src=x onerror=alert(1)> {{ 123 * 457 }} &amp;"
 
 
 def shown(show: Callable[..., None], *given: Any, width: int = 60, terminal: bool = False) -> str:
@@ -195,11 +195,10 @@ def test_a_row_that_ends_inside_a_character_shows_what_there_is() -> None:
 
 def test_text_on_the_page_is_escaped_everywhere() -> None:
     page = diagnosis_page(diagnosis(SCRIPT, name=SCRIPT))
-    body = page.partition("</style>")[2]
-    assert "<script" not in page and "<img" not in page and "42 " not in body
+    assert "<script" not in page and "<img" not in page and "56211" not in page
     # three findings of four parts, the likely cause and its remedy, a generation, a row of two pieces, five names
     assert page.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") == 3 * 4 + 2 + 4 + 2 + 5
-    assert "{{ 7 * 6 }}" in page and "&amp;amp;" in page
+    assert "{{ 123 * 457 }}" in page and "&amp;amp;" in page
 
 
 def test_the_page_fetches_and_runs_nothing() -> None:
