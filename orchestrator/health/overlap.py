@@ -14,8 +14,17 @@ _N = 8
 _MANY = 0.1
 """From this share on, shared phrases are a warning."""
 _WORD = re.compile(r"\w+(?:[.,]\w+)*")
-_SIGN = re.compile(_WORD.pattern + r"|-(?=\S)|[^\w\s.,;:!?'\"‘’“”…–—-]")
-"""A word, or a sign that is no punctuation of sentences: 12 + 7 is not 12 / 7, and brackets may be all there is."""
+_APOSTROPHE = re.compile("[‘’′]")
+_DASH = re.compile(r"[–−](?=\d)")
+_PART = re.compile(
+    _WORD.pattern  # words and numbers
+    + r"|(?<!\.)\.(?=\d)"  # .5 is not 5
+    + r"|(?<=\d)!"  # nor is 5!
+    + r"|-(?=\S)"  # nor is -5
+    + r"|(?:(?<=\w)'(?=\w)|(?<=\w)'+(?=\()|(?<=(?<![\w'])\w)'+)"  # don't; a derivative: f'(2), y''
+    + r"|[^\w\s.,;:!?'\"‘’“”…–—-]"  # 12 + 7 is not 12 / 7, and brackets may be all there is
+)
+"""What tells two questions apart: words, and signs that are no punctuation of sentences."""
 TRAINING: tuple[Split, ...] = ("demonstrations", "train")
 
 
@@ -62,7 +71,9 @@ def in_training(found: Sequence[Example], n: int, where: str) -> Finding:
 
 
 def _bare(question: str) -> str:
-    return " ".join(_SIGN.findall(question.casefold())) or question.strip()
+    """A question without what does not make it another one; typographic dashes and apostrophes are plain ones."""
+    plain = _APOSTROPHE.sub("'", _DASH.sub("-", question.casefold()))
+    return " ".join(_PART.findall(plain)) or question.strip()
 
 
 def _grams(question: str) -> Iterator[tuple[str, ...]]:

@@ -202,12 +202,35 @@ def test_each_training_split_is_named() -> None:
         ("( [ ) ]", "[ ( ] )"),
         ("What is 1.5 + 1?", "What is 15 + 1?"),
         ("What is -5 times 2?", "What is 5 times 2?"),
+        ("What is –5 times 2?", "What is 5 times 2?"),
+        ("What is −5 times 2?", "What is 5 times 2?"),
+        ("How many cm are .5 m?", "How many cm are 5 m?"),
+        ("Find f'(2)", "Find f(2)"),
+        ("Find f''(2)", "Find f'(2)"),
+        ("Solve y' = y.", "Solve y = y."),
+        ("Were they?", "We're they?"),
+        ("How much is 5!", "How much is 5"),
         ("?", "!"),
     ],
 )
 def test_signs_make_another_question(train: str, test: str) -> None:
     assert copies([Example("1", test, 1.0)], [train]) == []
     assert copies([Example("1", test, 1.0)], [test.upper()]) != []
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Don't they have 5?", "don’t they have 5."),
+        ("What is -5 + 10-12?", "What is –5 + 10–12"),
+        ("Find f'(2).", "find f′(2)"),
+        ("Is 'a' or ‘5’ the dogs' number?!", "Is a, or 5, the dogs number"),
+        ("Wait... 5 is a number: true", "Wait 5 is a number - true!"),
+        ("Wait...5", "Wait 5"),
+    ],
+)
+def test_typography_makes_no_other_question(train: str, test: str) -> None:
+    assert copies([Example("1", test, 1.0)], [train]) != []
 
 
 def test_eight_words_in_a_row_make_a_near_duplicate() -> None:
