@@ -124,7 +124,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = F
 @app.command()
 def diagnose(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id or its beginning, or a model folder; default: the newest run.")
+        str | None, typer.Argument(help="A run's id or its beginning, `last`, or a model folder; default: the newest run.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
@@ -211,7 +211,7 @@ def ask(
 
     console = Console(stderr=as_json)
     with console.status("asking") if console.is_terminal else nullcontext():
-        asked = put(None if run == "last" else run, question, model, max_tokens)
+        asked = put(run, question, model, max_tokens)
     show_asked(console, asked)
     if as_json:
         print(json.dumps(asked.as_json()))

@@ -10,14 +10,17 @@ _AROUND = 12
 
 
 def first_difference(a: AnswerFormat, b: AnswerFormat) -> str | None:
-    """What both ask and expect, side by side, and the first place where they part; None if they are the same."""
+    """What the model's format `a` and the recipe's `b` ask, side by side, and the first place where they part.
+
+    None if they are the same.
+    """
     first, second = a.model_dump(), b.model_dump()
     names = dict.fromkeys((*first, *second))
     missing = "(no such setting)"
     parted = next((n for n in names if first.get(n, missing) != second.get(n, missing)), None)
     if parted is None:
         return None
-    rows = [("", "first", "second"), *((n, x, y) for (n, x), (_, y) in zip(_shown(a), _shown(b), strict=True))]
+    rows = [("", "the model's", "the recipe's"), *((n, x, y) for (n, x), (_, y) in zip(_shown(a), _shown(b), strict=True))]
     left = max(len(row[0]) for row in rows)
     middle = max(len(row[1]) for row in rows)
     lines = [f"{name:<{left}}  {x:<{middle}}  {y}".rstrip() for name, x, y in rows]

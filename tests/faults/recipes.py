@@ -13,7 +13,7 @@ from orchestrator.recipe import Recipe, load_recipe
 
 HEALTHY: dict[str, Any] = {
     "name": "fault",
-    "storage": str(Path.cwd() / "runs"),
+    "storage": "/var/orch-runs",  # not under the folder for temporary files; nothing is written there
     "task": {
         "type": "units",
         "demonstrations": {"generate": 24},
