@@ -124,7 +124,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = F
 @app.command()
 def diagnose(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id or its beginning, `last`, or a model folder; default: the newest run.")
+        str | None, typer.Argument(help="A run's id or its beginning, `last` (the default), or a model folder.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,

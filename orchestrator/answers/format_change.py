@@ -20,7 +20,8 @@ def first_difference(a: AnswerFormat, b: AnswerFormat) -> str | None:
     parted = next((n for n in names if first.get(n, missing) != second.get(n, missing)), None)
     if parted is None:
         return None
-    rows = [("", "the model's", "the recipe's"), *((n, x, y) for (n, x), (_, y) in zip(_shown(a), _shown(b), strict=True))]
+    both = zip(_shown(a), _shown(b), strict=True)
+    rows = [("", "the model's", "the recipe's"), *((name, x, y) for (name, x), (_, y) in both)]
     left = max(len(row[0]) for row in rows)
     middle = max(len(row[1]) for row in rows)
     lines = [f"{name:<{left}}  {x:<{middle}}  {y}".rstrip() for name, x, y in rows]

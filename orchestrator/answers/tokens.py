@@ -19,17 +19,20 @@ def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> li
         messages = [{"role": "user", "content": text}]
         if answer_format.system is not None:
             messages.insert(0, {"role": "system", "content": answer_format.system})
-        template = tokenizer.get_chat_template()
-        if "strftime_now" in template:
-            template = _DAY + template
         rendered = tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=True
+            messages, chat_template=chat_template(tokenizer), tokenize=False, add_generation_prompt=True
         )
         return list(tokenizer(rendered + answer_format.prefix, add_special_tokens=False)["input_ids"])
     ids = list(tokenizer(text + answer_format.prefix)["input_ids"])
     while ids and ids[-1] == tokenizer.eos_token_id:
         ids.pop()
     return ids
+
+
+def chat_template(tokenizer: Any) -> str:
+    """The tokenizer's chat template, the same one every day."""
+    template = str(tokenizer.get_chat_template())
+    return _DAY + template if "strftime_now" in template else template
 
 
 def target_ids(tokenizer: Any, target: str) -> list[int]:

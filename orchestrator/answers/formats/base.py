@@ -91,7 +91,7 @@ class AnswerFormat(BaseModel):
         return {"version": self.VERSION, **self.model_dump(mode="json")}
 
     def find(self, text: str) -> tuple[int, str] | None:
-        """In a text that begins with the prefix: the offset of what opens the answer, and the answer; None: no answer."""
+        """In a text that begins with the prefix: the offset of what opens the answer, and the answer; None: none."""
         raise NotImplementedError
 
     def written(self, answer: str, reasoning: str) -> str:
