@@ -5,6 +5,7 @@ Knows no model and no tokenizer.
 
 from collections.abc import Iterator
 
+from orchestrator.answers.format import HashFormat, MarkerFormat, RegexFormat, TagsFormat
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import SPLITS, Split
@@ -32,9 +33,11 @@ def opening_text(task: Task) -> str:
 
 
 def _opening(task: Task) -> Iterator[Finding]:
+    if task.format.chat:
+        return  # the model's turn begins anew: what the user's message ends in is an instruction
     opening = opening_text(task)
     after = task.format.prompt_text(_SLOT).removesuffix(task.format.prefix).rpartition(_SLOT)[2].rstrip()
-    if opening and after.endswith(opening):
+    if opening and _opens(task, after, opening):
         yield Finding(
             "opening-in-prompt",
             "error",
@@ -43,6 +46,21 @@ def _opening(task: Task) -> Iterator[Finding]:
             "the text that opens the answer stands in the prompt only, so no completion holds it and none is parsed",
             f"take {opening!r} out of task.format.prompt; to have the model begin there, set task.format.prefix to it",
         )
+
+
+def _opens(task: Task, after: str, opening: str) -> bool:
+    """Whether what follows the question ends in the opening as an answer would begin, not as an instruction may end.
+
+    A mark that is closed again (tags, a box, JSON) is left open there. One that ends with its line stands alone on it:
+    `#### ` opens an answer, `then give the answer after ####` only speaks of it.
+    """
+    kind = task.format
+    if isinstance(kind, MarkerFormat) and kind.ignore_case:
+        after, opening = after.casefold(), opening.casefold()
+    to_the_end = isinstance(kind, TagsFormat) and not kind.closing.strip()
+    if to_the_end or isinstance(kind, HashFormat | MarkerFormat | RegexFormat):
+        return after.rpartition("\n")[2].strip() == opening
+    return after.endswith(opening)
 
 
 def _round_trip(task: Task, split: Split) -> Iterator[Finding]:

@@ -128,6 +128,35 @@ def test_as_a_prefix_or_in_the_instructions_it_is_none(opening: str, settings: l
         assert list(contract(task(*settings, setting("format.prompt", prompt)))) == []
 
 
+@pytest.mark.parametrize(("opening", "settings"), OPENINGS.values(), ids=OPENINGS.keys())
+def test_in_a_chat_the_model_begins_anew_whatever_the_message_ends_in(opening: str, settings: list[str]) -> None:
+    prompt = setting("format.prompt", f"{{question}}\n{opening}")
+    assert list(contract(task(*settings, prompt, "format.chat=true"))) == []
+
+
+LINES = {
+    "hash": ("####", ["format.type=hash"]),
+    "marker": ("FINAL ANSWER:", ["format.type=marker"]),
+    "regex": ("A:", FORMATS["regex"]),
+    "tags that end with the line": ("####", ["format.opening='#### '", 'format.closing="\n"']),
+}
+
+
+@pytest.mark.parametrize(("opening", "settings"), LINES.values(), ids=LINES.keys())
+def test_a_mark_at_the_end_of_an_instruction_is_no_opening(opening: str, settings: list[str]) -> None:
+    for prompt in (f"{{question}}\nThink, then give the answer after {opening}\n", f"{{question}} End in {opening}"):
+        assert list(contract(task(*settings, setting("format.prompt", prompt)))) == []
+    for prompt in (f"{{question}}\n{opening}\n", f"{{question}} {opening} ", f"{{question}}\nWrite:\n{opening}"):
+        found = only(contract(task(*settings, setting("format.prompt", prompt))))
+        assert found.check == "opening-in-prompt"
+
+
+def test_a_marker_in_other_letters_opens_the_answer_where_case_is_nothing() -> None:
+    prompt = setting("format.prompt", "{question}\nFinal answer:")
+    assert only(contract(task("format.type=marker", prompt))).check == "opening-in-prompt"
+    assert list(contract(task("format.type=marker", "format.ignore_case=false", prompt))) == []
+
+
 # --- leaks: the answer stands in the question
 
 
