@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 
 from orchestrator.answers.judges.base import as_text
+from orchestrator.answers.judges.exact import ExactJudge
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import SPLITS
+from orchestrator.tasks.file import FileTask
 from orchestrator.tasks.judging import verdicts
 from orchestrator.types import Example, Finding
 
 _LONG = 8
 """Characters from which on a worked solution found in a question is no accident."""
+_MANY = 0.2
+"""From this share of questions on it is an error: a few may speak of an answer that happens to be theirs."""
+_TRIED = 20
+"""Gold answers on which a format is tried for whether it reads text without any mark."""
 
 
 def leaks(task: Task) -> Iterator[Finding]:
@@ -23,7 +29,7 @@ def leaks(task: Task) -> Iterator[Finding]:
         if told:
             yield Finding(
                 "answer-in-prompt",
-                "error",
+                "error" if len(told) >= _MANY * len(examples) else "warning",
                 f"task.{split}: {len(told):,} of {len(examples):,} questions hold their own answer",
                 "\n".join(f"{e.question[-160:]!r} (gold {e.answer!r})" for e in told[:3]),
                 "the column of the question holds the solution too, so the model learns to copy it and knows nothing "
@@ -33,11 +39,23 @@ def leaks(task: Task) -> Iterator[Finding]:
 
 
 def _read(task: Task, examples: list[Example]) -> list[bool]:
-    """Whether the answer format finds the right answer in the question itself."""
+    """Whether the answer format finds an answer in the question itself, by its mark, and it is the right one."""
     bare = task.model_copy(update={"format": task.format.model_copy(update={"prefix": "", "stop": ()})})
-    if any(bare.format.extract(as_text(e.answer)) for e in examples[:1]):
+    alone = _format_alone(bare)
+    unmarked = verdicts(alone, [(as_text(e.answer), e.answer, "stop") for e in examples[:_TRIED]])
+    if any(v.value is not None for v in unmarked):
         return [False] * len(examples)  # it reads answers without any mark: one in a question may be there by chance
-    return [v.status == "correct" for v in verdicts(bare, [(e.question, e.answer, "stop") for e in examples])]
+    items = [(e.question, e.answer, "stop") for e in examples]
+    marked = verdicts(alone, items)  # type: ignore[arg-type]
+    right = marked if alone is bare else verdicts(bare, items)  # type: ignore[arg-type]
+    return [m.value is not None and v.status == "correct" for m, v in zip(marked, right, strict=True)]
+
+
+def _format_alone(task: Task) -> Task:
+    """A task of the same format, without a verdict of the task's own: that one may read text without any mark."""
+    if type(task).verdict is Task.verdict:
+        return task
+    return FileTask(test=task.test, format=task.format, judge=ExactJudge(type="exact"), judge_limits=task.judge_limits)
 
 
 def _solved(example: Example) -> bool:

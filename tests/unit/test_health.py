@@ -200,6 +200,46 @@ def test_an_example_answer_in_a_question_is_no_leak() -> None:
     assert list(leaks(task(train=[["Answer as in <answer>3</answer>: what is 4 + 4?", 8]]))) == []
 
 
+OWN_TASK = """\
+from orchestrator import Task
+from orchestrator.answers.judge import Judge, NumericJudge
+from orchestrator.types import Verdict
+
+class Mine(Task):
+    type: str = "mine"
+    judge: Judge = NumericJudge(type="numeric")
+
+    def verdict(self, text, answer, finish_reason):
+        numbers = [float(word) for word in text.replace("<", " ").replace(">", " ").replace("?", " ").split()
+                   if word.isdigit()]
+        return Verdict("correct" if answer in numbers[-1:] else "wrong", str(numbers[-1:]))
+"""
+
+
+def own_task(rows: list[Any], *settings: str) -> Task:
+    """A task whose own verdict takes the last number anywhere."""
+    Path("mine.py").write_text(OWN_TASK)
+    return task("type=mine.py:Mine", *settings, train=rows)
+
+
+@pytest.mark.parametrize("settings", [["format.type=tags"], FORMATS["regex"], ["format.type=last_number"]])
+def test_a_verdict_of_ones_own_that_reads_any_number_makes_no_leak(settings: list[str]) -> None:
+    rows = [["Which is larger, 3 or 4?", 4], ["Which is larger, 5 or 6?", 6]]
+    assert list(leaks(own_task(rows, *settings))) == []
+
+
+def test_a_marked_answer_is_a_leak_whatever_judges_it() -> None:
+    found = only(leaks(own_task([["Which is larger, 3 or 4? <answer>4</answer>", 4], ["Is 7 < 8 ?", 8]])))
+    assert (found.check, found.severity) == ("answer-in-prompt", "error") and "1 of 2" in found.what
+
+
+@pytest.mark.parametrize(("told", "severity"), [(19, "warning"), (20, "error")])
+def test_a_few_questions_that_speak_of_their_answer_are_a_warning(told: int, severity: str) -> None:
+    rows = [[f"Question {n}, as in <answer>{n if n < told else -7}</answer>", n] for n in range(100)]
+    found = only(leaks(task(train=rows)))
+    assert (found.check, found.severity) == ("answer-in-prompt", severity) and f"{told} of 100" in found.what
+
+
 # --- overlap: test questions among the training questions
 
 LONG = "A train leaves the station at noon and travels for {} hours at the same speed"
