@@ -26,6 +26,8 @@ class BaseModelRef:
     digest: str
     """sha256 over a local model's files, or the Hub commit."""
     trust_remote_code: bool = False
+    dtype: str = "auto"
+    """What it is computed in, as a recipe's `model.dtype` says it."""
 
 
 def resolve_model(spec: ModelSpec) -> BaseModelRef:
@@ -42,16 +44,29 @@ def resolve_model(spec: ModelSpec) -> BaseModelRef:
     if is_folder:
         if spec.revision is not None:
             raise ModelError(f"model.revision: {spec.name} is a folder, only models on the Hub have revisions")
-        return BaseModelRef(spec.name, str(folder.resolve()), None, _folder_digest(folder), spec.trust_remote_code)
+        digest = _folder_digest(folder)
+        return BaseModelRef(spec.name, str(folder.resolve()), None, digest, spec.trust_remote_code, spec.dtype)
     if folder.exists():
         raise ModelError(f"model.name: {spec.name} is a file; name the folder that holds config.json and the weights")
     if spec.name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec.name):
         raise ModelError(f"model.name: {spec.name}: no such folder (relative to {Path.cwd()})")
     commit = _hub_commit(spec)
-    return BaseModelRef(spec.name, spec.name, commit, f"{spec.name}@{commit}", spec.trust_remote_code)
+    return BaseModelRef(spec.name, spec.name, commit, f"{spec.name}@{commit}", spec.trust_remote_code, spec.dtype)
+
+
+def made_model(folder: Path, origin: BaseModelRef) -> BaseModelRef:
+    """A whole model that a stage has made of `origin` and left in a folder.
+
+    Raises:
+        ModelError: there is none, or not all of it.
+    """
+    digest = _folder_digest(folder)
+    return BaseModelRef(str(folder), str(folder.resolve()), None, digest, origin.trust_remote_code, origin.dtype)
 
 
 def _folder_digest(folder: Path) -> str:
+    if not folder.is_dir():
+        raise ModelError(f"model folder {folder} is not there")
     files = sorted(p for p in folder.iterdir() if p.is_file())
     names = {p.name for p in files}
     if "adapter_config.json" in names and "config.json" not in names:

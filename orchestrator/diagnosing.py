@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from orchestrator.answers.tokens import prompt_ids
-from orchestrator.errors import InputError, OrchError
+from orchestrator.errors import InputError, ModelError, OrchError
 from orchestrator.health.adapter import adapter_findings, base_findings
 from orchestrator.health.causes import likeliest_first
 from orchestrator.health.check import check_plan
@@ -131,8 +131,13 @@ class _Look:
     def model(self, name: str) -> None:
         """What a model's files, completions and logits say."""
         stage = self.past.stages.get(name)
-        ref = self.past.model(name)
         rows = _stored(stage)
+        try:
+            ref = self.past.model(name)
+        except ModelError as error:
+            self.found.append(_missing(name, error))
+            self._take(name, rows, "evaluation")
+            return
         unsound = [f for f in self._files(name, ref) if f.severity == "error"]
         self.found += unsound
         if any(f.check != "adapter-zero" for f in unsound):
@@ -168,7 +173,7 @@ class _Look:
         )
 
     def _files(self, name: str, ref: ModelRef) -> Iterator[Finding]:
-        if name == BASE:
+        if name == BASE or ref.adapter is None:
             yield from base_findings(ref.base)
         if ref.adapter is not None:
             yield from adapter_findings(name, Path(ref.adapter), ref.base)
@@ -258,6 +263,17 @@ def _failed(stage: PastStage) -> Finding:
         f"{stage.error}\nthe whole trace: artifact error.txt of run {stage.run_id}",
         "see what it says",
         "mend that and run the recipe again: what is finished is kept",
+    )
+
+
+def _missing(name: str, error: ModelError) -> Finding:
+    return Finding(
+        "model-missing",
+        "error",
+        f"model {name}: {error.problems[0].removeprefix('model.name: ')}",
+        "it was trained whole (lora: null), and it, or the whole model under its adapter, is read from that folder",
+        "it was deleted, was never saved, or a copy broke off",
+        "train it again (the stage is made anew), or copy the files back",
     )
 
 

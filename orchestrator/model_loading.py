@@ -15,6 +15,8 @@ from orchestrator.stage_specs import Lora
 from orchestrator.start_model import BASE_FILE, FORMAT_FILE
 
 ADAPTER_FILE = "adapter_model.safetensors"
+_SAMPLE = "Is 3.5 km more than 3,400 m?\n<answer>yes</answer>  été\n\n#### 42 {}"
+"""What a saved tokenizer is tried on: spaces, line breaks, digits, accents."""
 
 
 def device() -> torch.device:
@@ -22,8 +24,10 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def dtype() -> torch.dtype:
-    """bfloat16 where the GPU has it, float16 on older ones, float32 on the CPU."""
+def dtype(wanted: str = "auto") -> torch.dtype:
+    """What is computed in: the one asked for; auto: bfloat16 where the GPU has it, else float16, float32 on the CPU."""
+    if wanted != "auto":
+        return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[wanted]
     if not torch.cuda.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -41,18 +45,30 @@ def load_tokenizer(base: BaseModelRef) -> Any:
     return tokenizer
 
 
-def load_base(base: BaseModelRef) -> Any:
-    """The base model's weights on this process's device."""
+def load_base(base: BaseModelRef, kept_in: torch.dtype | None = None) -> Any:
+    """The base model's weights on this process's device, in the dtype it is computed in unless `kept_in` is another."""
     model = AutoModelForCausalLM.from_pretrained(
-        base.location, revision=base.revision, trust_remote_code=base.trust_remote_code, dtype=dtype()
+        base.location,
+        revision=base.revision,
+        trust_remote_code=base.trust_remote_code,
+        dtype=kept_in or dtype(base.dtype),
     )
     return model.to(device())
 
 
-def load_trainable(ref: ModelRef, lora: Lora) -> Any:
-    """A PEFT model to train: a new adapter on the base, or the model's own adapter taken further."""
+def load_trainable(ref: ModelRef, lora: Lora | None) -> Any:
+    """A model to train: a new adapter on the base, or the model's own adapter taken further.
+
+    With `lora` None it is the whole model, its adapter merged into it: kept in float32, since steps of 1e-5 are lost in
+    half precision, while the trainer computes in the dtype of the recipe.
+    """
     from peft import LoraConfig, PeftModel, get_peft_model
 
+    if lora is None:
+        model = load_base(ref.base, torch.float32)
+        if ref.adapter is not None:
+            model = PeftModel.from_pretrained(model, _adapter_folder(ref)).merge_and_unload()
+        return model.requires_grad_(True)  # PEFT had frozen them
     model = load_base(ref.base)
     if ref.adapter is not None:
         return PeftModel.from_pretrained(model, _adapter_folder(ref), is_trainable=True)
@@ -70,14 +86,42 @@ def load_for_generation(ref: ModelRef) -> Any:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, _adapter_folder(ref))
-        if dtype() is torch.float32:
+        if dtype(ref.base.dtype) is torch.float32:
             model = model.merge_and_unload()
     return model.eval()
 
 
-def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
-    """Write an adapter with the contract it was trained under beside it."""
+def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
+    """Write what was trained on `ref`: an adapter, or a whole model with its tokenizer.
+
+    Raises:
+        StageError: the tokenizer does not come back as it is.
+    """
+    from peft import PeftModel
+
+    if isinstance(model, PeftModel):
+        save_adapter(model, ref, folder, answer_format)
+        return
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _write_contract(ref, folder, answer_format)
+    # AutoTokenizer takes its class from the model's type, and for some types it makes another tokenizer of the files
+    again = AutoTokenizer.from_pretrained(folder, trust_remote_code=ref.base.trust_remote_code)
+    if again(_SAMPLE)["input_ids"] != tokenizer(_SAMPLE)["input_ids"]:
+        raise StageError(
+            f"the tokenizer of {ref.base.name} reads text otherwise once it is saved beside the trained model, so the "
+            "model could not be used; train an adapter (leave lora out), or mend tokenizer_class in its "
+            "tokenizer_config.json"
+        )
+
+
+def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
+    """Write an adapter with the contract it was trained under beside it, without any reference adapter of TRL's."""
+    model.save_pretrained(folder, selected_adapters=["default"])
+    _write_contract(ref, folder, answer_format)
+
+
+def _write_contract(ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
     (folder / FORMAT_FILE).write_text(json.dumps(answer_format, indent=2) + "\n")
     (folder / BASE_FILE).write_text(json.dumps(asdict(ref.base), indent=2) + "\n")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.health.report import FINDING_TAG, read_back
-from orchestrator.model_ref import ModelRef
+from orchestrator.model_ref import ModelRef, find_model
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.start_model import StartModel, resolve_start
 from orchestrator.tracking import Store, store_exists, tracking_uri
@@ -60,12 +60,10 @@ class PastRun:
         return stage is not None and (stage.status == "FINISHED" or (stage.artifacts / "model").is_dir())
 
     def model(self, name: str) -> ModelRef:
-        """What a model is loaded from. Raises InputError where the run has no such model."""
-        if name == BASE:
-            return ModelRef(BASE, self.start.base, self.start.adapter)
+        """What a model is loaded from. Raises InputError where the run has no such model, or it is not whole."""
         if name not in self.models():
             raise InputError(f"run {self.run_id} has no model {name!r}; its models: {', '.join(self.models())}")
-        return ModelRef(name, self.start.base, str(self.stages[name].artifacts / "model"))
+        return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].artifacts / "model")
 
 
 def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from orchestrator.answers.format_change import first_difference
 from orchestrator.base_model import BaseModelRef
-from orchestrator.errors import FormatChange
+from orchestrator.errors import FormatChange, RecipeError
+from orchestrator.lineage import whole_stage
 from orchestrator.recipe import BASE, Recipe, references, verb_of
-from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec
+from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.start_model import StartModel, check_adapter, resolve_start
 
 VERSIONS = {"sft": 1, "sample": 1, "select": 1, "grpo": 1, "evaluate": 1}
@@ -77,26 +78,29 @@ def compile_plan(recipe: Recipe) -> Plan:
     Raises:
         DataError: a split that cannot be read or used.
         ModelError: a base model that cannot be found.
+        RecipeError: a new adapter on a model that is one already.
         FormatChange: a model that was trained under another answer format, unless the recipe allows it.
     """
     start = resolve_start(recipe.model)
     check_adapter(start)
     change = _format_change(recipe, start)
     recipe.task.check()
-    keys: dict[str, str] = {BASE: _digest({"base": start.digest})}
+    _check_adapters(recipe, start)
+    computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
+    keys: dict[str, str] = {BASE: _digest({"base": start.digest} | computed)}
     stages = []
     for name, spec in recipe.stages.items():
         verb = verb_of(spec)
         payload = {"verb": verb, "version": VERSIONS[verb], "settings": spec.settings(), **_inputs(recipe, spec, keys)}
         keys[name] = _digest(payload)
-        inputs = tuple(dict.fromkeys(wanted for _, wanted, _ in references(spec)))
+        inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
         model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
         stages.append(Stage(name, verb, spec, keys[name], inputs, model))
     for model in recipe.models():
         spec = recipe.evaluate
         read = _inputs(recipe, spec, keys, model)
         payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
-        inputs = () if model == BASE else (model,)
+        inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
         stages.append(Stage(f"evaluate.{model}", "evaluate", spec, _digest(payload), inputs, model))
     return Plan(recipe, start, tuple(stages), change)
 
@@ -111,6 +115,27 @@ def _format_change(recipe: Recipe, start: StartModel) -> str | None:
             f"write task.format as it was, or set allow_format_change: true\n{difference}"
         )
     return difference
+
+
+def _check_adapters(recipe: Recipe, start: StartModel) -> None:
+    """The recipe's own model may be an adapter, which only its folder tells: then no other is begun on it."""
+    if start.adapter is None:
+        return
+    new = [n for n, s in recipe.stages.items() if isinstance(s, TrainingSpec) and s.model == BASE and s.asks_for_lora]
+    if new:
+        raise RecipeError(
+            *(
+                f"{recipe.source}: stages.{name}.lora: {recipe.model.name} is an adapter already, and that one is "
+                "trained on; leave lora out, or write null to merge it and train all weights"
+                for name in new
+            )
+        )
+
+
+def _under(recipe: Recipe, spec: StageSpec, model: str | None = None) -> list[str]:
+    """The stage whose whole model lies under the one that a stage loads; empty where that is the recipe's own."""
+    whole = whole_stage(recipe.stages, model or getattr(spec, "model", None) or BASE)
+    return [] if whole is None else [whole]
 
 
 def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | None = None) -> dict[str, Any]:

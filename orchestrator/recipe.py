@@ -8,11 +8,12 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from orchestrator.errors import DataError, RecipeError
+from orchestrator.lineage import is_adapter
 from orchestrator.schema_errors import Loc, unknown, validate
 from orchestrator.stage_specs import (
     NAME,
@@ -24,6 +25,7 @@ from orchestrator.stage_specs import (
     SftSpec,
     Spec,
     StageSpec,
+    TrainingSpec,
 )
 from orchestrator.tasks import TASKS, Task
 from orchestrator.yaml_source import parse, parse_value
@@ -53,6 +55,8 @@ class ModelSpec(Spec):
     """Branch, tag or commit of a Hub model."""
     trust_remote_code: bool = False
     """Run code that comes with the model. Only for models whose code you have read."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """What is computed in; auto: bfloat16 where the GPU has it, float16 on older ones, float32 on the CPU."""
 
 
 class Limits(Spec):
@@ -182,11 +186,11 @@ def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
         raise RecipeError(f"override {item!r}: must read key=value, such as stages.rft.learning_rate=1e-4")
     block: Any = data
     for key in keys[:-1]:
-        if block.get(key) is None:
-            block[key] = {}
-        block = block[key]
-        if not isinstance(block, dict):
+        inner = block.get(key)
+        if inner is not None and not isinstance(inner, dict):
             raise RecipeError(f"override {item!r}: {key!r} is a single value, it has no {keys[-1]!r} inside")
+        block[key] = dict(inner or {})  # a copy: a block that YAML shares by an alias stays as it is elsewhere
+        block = block[key]
     block[keys[-1]] = parse_value(value, f"override {item!r}")
     return keys
 
@@ -318,6 +322,14 @@ def _check_references(stages: dict[str, StageSpec], evaluate: EvaluateSpec, prob
                 problems.append((path, f"stage {wanted!r} stands later in the recipe; move it above {name!r}"))
             else:
                 problems.append((path, unknown("stage", wanted, [*_extra(kind), *order[:index]])))
+        if isinstance(spec, TrainingSpec) and spec.asks_for_lora and is_adapter(stages, spec.model):
+            problems.append(
+                (
+                    ("stages", name, "lora"),
+                    f"it is the adapter of {spec.model!r} that is trained on, as it is; leave lora out, or write null "
+                    "to merge it and train all weights",
+                )
+            )
     for position, model in enumerate(evaluate.models or ()):
         if model != BASE and (model not in stages or not (stages[model].MAKES_MODEL or stages[model] is _BROKEN)):
             choices = [BASE, *(n for n, s in stages.items() if s.MAKES_MODEL)]

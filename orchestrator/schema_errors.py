@@ -23,18 +23,21 @@ def validate(model: type[M], data: object, path: Loc, problems: list[tuple[Loc, 
         return None
 
 
-def unknown(what: str, name: str, choices: Iterable[str]) -> str:
-    """`unknown key 'modle'; did you mean 'model'? (choices: ...)`."""
-    names = list(choices)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+def unknown(what: str, name: str, choices: Iterable[str], also: Iterable[str] = ()) -> str:
+    """`unknown key 'modle'; did you mean 'model'? (choices: ...)`; `also` are choices too many to be listed."""
+    names, more = list(choices), list(also)
+    close = get_close_matches(name, [*names, *more], n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown {what} {name!r}{hint} (choices: {', '.join(names) or 'none'})"
+    listed = f"{', '.join(names) or 'none'}{', and further arguments of TRL' if more else ''}"
+    return f"unknown {what} {name!r}{hint} (choices: {listed})"
 
 
 def _sentence(model: type[BaseModel], loc: Loc, item: dict[str, Any]) -> str:
     kind, value = item["type"], item.get("input")
     if kind == "extra_forbidden":
         owner = _owner(model, loc[:-1])
+        if (explain := getattr(owner, "explain_unknown", None)) is not None:
+            return str(explain(str(loc[-1])))
         return unknown("key", str(loc[-1]), _keys(owner) if owner else [])
     if kind == "missing":
         return "is missing"

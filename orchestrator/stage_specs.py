@@ -6,7 +6,19 @@ Training settings carry TRL's own names, LoRA's are PEFT's, sampling's are vLLM'
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from orchestrator.schema_errors import unknown
+from orchestrator.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 """What a stage may be called: it becomes a run name, a tag and part of a metric's name."""
@@ -62,10 +74,16 @@ class StageSpec(Spec):
     resources: Resources = Resources()
     MAKES_MODEL: ClassVar[bool] = False
     NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset({"type", "resources"})
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came later and whose default changes nothing: at it, they leave the key as it was before them."""
 
     def settings(self) -> dict[str, object]:
         """The settings that decide this stage's output, without what it refers to."""
-        return self.model_dump(mode="json", exclude=set(self.NOT_IN_KEY))
+        idle = {name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=set(self.NOT_IN_KEY) | idle)
+
+
+_FURTHER = "further arguments"
 
 
 class TrainingSpec(StageSpec):
@@ -73,8 +91,11 @@ class TrainingSpec(StageSpec):
 
     model: str = "base"
     """`base`, or the stage whose model is trained on."""
-    lora: Lora | None = None
-    """The adapter that is trained; default: PEFT's adapter over all linear layers, r = 16."""
+    lora: Lora | None = Lora()
+    """The adapter that is trained; null: no adapter, all weights are trained and the model is saved whole.
+
+    Where `model` is an adapter already, that one is trained on, and `lora` is left out or null.
+    """
     learning_rate: PositiveFloat
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup_steps: NonNegative = 0
@@ -86,20 +107,65 @@ class TrainingSpec(StageSpec):
     num_train_epochs: PositiveFloat | None = None
     per_device_train_batch_size: Positive
     gradient_accumulation_steps: Positive = 1
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass rather than keep them: less memory, about a third slower."""
     logging_steps: Positive = 5
     save_steps: Positive = 100
     """A checkpoint every so many steps: what a killed run goes on from."""
+    further: dict[str, JsonValue] = Field(default={}, alias=_FURTHER)
+    """Further arguments of TRL's, each written in the block under its own name."""
 
+    ARGUMENTS: ClassVar[tuple[str, ...]] = ()
+    """The names that `further` may hold."""
     MAKES_MODEL = True
     NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "data", "prompts", "logging_steps", "save_steps"}
+    LATER = StageSpec.LATER | {"activation_checkpointing"}
+
+    @classmethod
+    def explain_unknown(cls, name: str) -> str:
+        """What is wrong with a key that is none of this block's."""
+        if name in SET_BY_ORCH:
+            return f"{name} is not set in a recipe: {SET_BY_ORCH[name]}"
+        return unknown("key", name, [n for n in cls.model_fields if n != "further"], cls.ARGUMENTS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Put TRL's further arguments in one place; what is no argument either is left to be refused."""
+        if not isinstance(data, dict):
+            return data
+        own = [name for name in data if name in cls.ARGUMENTS and name not in cls.model_fields]
+        kept = {name: value for name, value in data.items() if name not in own and name != _FURTHER}
+        return kept | {_FURTHER: {name: data[name] for name in own}}
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainingSpec":
         if self.max_steps is not None and self.num_train_epochs is not None:
             raise ValueError("max_steps and num_train_epochs both say how long to train: keep one of them")
-        if self.lora is not None and self.model != "base":
-            raise ValueError(f"lora: it is the adapter of {self.model!r} that is trained on, as it is; leave lora out")
         return self
+
+    @property
+    def asks_for_lora(self) -> bool:
+        """Whether the recipe itself describes an adapter, rather than leaving it at the default."""
+        return self.lora is not None and "lora" in self.model_fields_set
+
+    def settings(self) -> dict[str, object]:
+        """As every stage's; the default adapter is none of the settings, however it is written."""
+        lora = "full" if self.lora is None else None if self.lora == Lora() else self.lora.model_dump(mode="json")
+        return super().settings() | {"lora": lora}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A block that reads as this one again: a default adapter is not written, none at all is written as null."""
+        data: dict[str, Any] = handler(self)
+        for name in ("lora", "further", _FURTHER):
+            data.pop(name, None)
+        data |= self.further
+        if self.lora is None:
+            data["lora"] = None
+        elif self.asks_for_lora:
+            data["lora"] = self.lora.model_dump(mode="json")
+        return data
 
 
 class SftSpec(TrainingSpec):
@@ -113,6 +179,18 @@ class SftSpec(TrainingSpec):
     num_train_epochs: PositiveFloat | None = None
     max_length: Positive = 1024
     """Tokens of prompt and target; a longer row is an error, never cut in silence."""
+    answer_weight: PositiveFloat = 1.0
+    """How much a token of the answer, from what opens it to the end of text, weighs against one of the reasoning."""
+
+    ARGUMENTS = SFT_ARGUMENTS
+    LATER = TrainingSpec.LATER | {"answer_weight"}
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> "SftSpec":
+        other = [name for name in ("loss_type", "label_smoothing_factor") if name in self.further]
+        if self.answer_weight != 1 and other:
+            raise ValueError(f"answer_weight and {other[0]} both change the loss: keep one of them")
+        return self
 
 
 class SampleSpec(StageSpec):
@@ -165,6 +243,8 @@ class GrpoSpec(TrainingSpec):
     scale_rewards: Literal["group", "batch", "none"] = "group"
     epsilon: PositiveFloat = 0.2
     mask_truncated_completions: bool = False
+
+    ARGUMENTS = GRPO_ARGUMENTS
 
     @model_validator(mode="after")
     def _groups_fit(self) -> "GrpoSpec":

@@ -48,7 +48,7 @@ def resolve_start(spec: ModelSpec) -> StartModel:
         return StartModel(base, None, base.digest, _format(Path(base.location)))
     if spec.revision is not None:
         raise ModelError(f"model.revision: {spec.name} is a folder, only models on the Hub have revisions")
-    base = base_of_adapter(folder, spec.trust_remote_code)
+    base = base_of_adapter(folder, spec.trust_remote_code, spec.dtype)
     digest = hashlib.sha256(base.digest.encode())
     for path in sorted(folder.iterdir()):
         if path.name == ADAPTER_CONFIG or path.suffix in (".safetensors", ".bin"):
@@ -56,7 +56,7 @@ def resolve_start(spec: ModelSpec) -> StartModel:
     return StartModel(base, str(folder.resolve()), digest.hexdigest(), _format(folder))
 
 
-def base_of_adapter(folder: Path, trust_remote_code: bool = False) -> BaseModelRef:
+def base_of_adapter(folder: Path, trust_remote_code: bool = False, dtype: str = "auto") -> BaseModelRef:
     """The base that an adapter was trained on, found again.
 
     Raises:
@@ -67,7 +67,8 @@ def base_of_adapter(folder: Path, trust_remote_code: bool = False) -> BaseModelR
     if not name:
         raise ModelError(f"model.name: {folder} is an adapter that does not say of which base; merge it into its base")
     revision = recorded.get("revision")
-    base = resolve_model(ModelSpec(name=name, revision=revision, trust_remote_code=trust_remote_code))
+    spec = {"name": name, "revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype}
+    base = resolve_model(ModelSpec.model_validate(spec))
     if "digest" in recorded and recorded["digest"] != base.digest:
         raise ModelError(
             f"model.name: the adapter in {folder} was trained on {name} with weights {str(recorded['digest'])[:12]}, "

@@ -6,6 +6,7 @@ from orchestrator.types import Finding
 
 CAUSES = (
     "base-not-finite",
+    "model-missing",
     "adapter-missing",
     "adapter-empty",
     "adapter-damaged",

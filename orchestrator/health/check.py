@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.health.arguments import argument_findings
 from orchestrator.health.contract import contract
 from orchestrator.health.leaks import leaks
 from orchestrator.health.lengths import length_findings
@@ -43,6 +44,7 @@ def _with_tokens(plan: Plan, work: Path, found: list[Finding]) -> tuple[list[Fin
     if any(f.severity == "error" and f.check == "chat-template-missing" for f in found):
         return found, ()
     for stage in stages:
+        found += argument_findings(plan, stage)
         if stage.verb == "sft":
             more, some = rows_findings(plan, stage, tokenizer)
             found += more

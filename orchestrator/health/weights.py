@@ -14,8 +14,10 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from orchestrator.base_model import BaseModelRef
+from orchestrator.lineage import is_adapter
 from orchestrator.model_loading import dtype
 from orchestrator.plan import Plan, Stage
+from orchestrator.recipe import Limits
 from orchestrator.stage_specs import Lora, TrainingSpec
 from orchestrator.types import Finding
 
@@ -40,7 +42,7 @@ def context_of(config: Any) -> int | None:
 def weight_findings(plan: Plan, trainings: list[Stage], config: Any, work: Path) -> Iterator[Finding]:
     """Findings on the adapter of each training that makes a new one, and on memory and disk."""
     largest = 0
-    for lora, names in _adapters(trainings).items():
+    for lora, names in _adapters(plan, trainings).items():
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
         try:
@@ -50,20 +52,22 @@ def weight_findings(plan: Plan, trainings: list[Stage], config: Any, work: Path)
             continue
         size = sum(p.numel() for p in trained.parameters() if p.requires_grad)
         largest = max(largest, size)
-        yield from _adapter_size(names, lora, size, plan.recipe.limits.adapter_mb)
+        yield from _adapter_size(names, lora, size, plan.recipe.limits)
     with torch.device("meta"):
         whole = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
     parameters = sum(p.numel() for p in whole.parameters())
-    yield _needs(parameters, largest, len(trainings), work)
+    full = sum(isinstance(s.spec, TrainingSpec) and s.spec.lora is None for s in trainings)
+    trained = [parameters] * full + [largest] * (len(trainings) - full)
+    yield _needs(parameters, dtype(plan.base.dtype), trained, work)
 
 
-def _adapters(trainings: list[Stage]) -> dict[Lora, list[str]]:
+def _adapters(plan: Plan, trainings: list[Stage]) -> dict[Lora, list[str]]:
     """Each adapter that is begun anew, and the stages that begin it."""
     found: dict[Lora, list[str]] = {}
     for stage in trainings:
         spec = stage.spec
-        if isinstance(spec, TrainingSpec) and spec.model == "base":
-            found.setdefault(spec.lora or Lora(), []).append(stage.name)
+        if isinstance(spec, TrainingSpec) and spec.lora is not None and not is_adapter(plan.recipe.stages, spec.model):
+            found.setdefault(spec.lora, []).append(stage.name)
     return found
 
 
@@ -79,13 +83,14 @@ def _no_target(names: list[str], lora: Lora, model: Any, error: ValueError) -> F
     )
 
 
-def _adapter_size(names: list[str], lora: Lora, parameters: int, limit: float) -> Iterator[Finding]:
+def _adapter_size(names: list[str], lora: Lora, parameters: int, limits: Limits) -> Iterator[Finding]:
+    limit = limits.adapter_mb
     megabytes = parameters * 4 / 1e6
     if megabytes > limit:
         fits = max(1, int(lora.r * limit / megabytes))
         yield Finding(
             "adapter-too-large",
-            "error",
+            "error" if "adapter_mb" in limits.model_fields_set else "warning",  # the default only advises
             f"stage {', '.join(names)}: the adapter takes {megabytes:.1f} MB, more than limits.adapter_mb = {limit:g}",
             f"{parameters:,} parameters in float32 at r = {lora.r}",
             "r, or the number of target modules, is larger than the limit leaves room for",
@@ -93,19 +98,23 @@ def _adapter_size(names: list[str], lora: Lora, parameters: int, limit: float) -
         )
 
 
-def _needs(parameters: int, trained: int, trainings: int, work: Path) -> Finding:
+def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work: Path) -> Finding:
+    """Memory and disk for trainings of so many trained parameters each; all of them: the whole model in float32."""
     if torch.cuda.is_available():
         memory, where = torch.cuda.get_device_properties(0).total_memory, "the GPU"
     else:
         memory, where = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine"
-    weights = parameters * dtype().itemsize
+    trained = max(trainings, default=0)
+    full = trained == parameters
+    weights = 0 if full else parameters * computed_in.itemsize
     least = weights + trained * _ADAM_BYTES
-    disk = trainings * trained * (4 + _CHECKPOINTS * 12)
+    disk = sum(trainings) * (4 + _CHECKPOINTS * 12)
     there = next(p for p in (work, *work.parents) if p.exists())
     free = shutil.disk_usage(there).free
+    optimised = f"gradients and moments {_gb(trained * _ADAM_BYTES)}, before activations; {where} has {_gb(memory)}"
     facts = (
-        f"weights {_gb(weights)}, adapter with gradients and moments {_gb(trained * _ADAM_BYTES)}, before activations; "
-        f"{where} has {_gb(memory)}\ncheckpoints and adapters up to {_gb(disk)}; {there} has {_gb(free)} free"
+        f"{'all weights in float32 with' if full else f'weights {_gb(weights)}, adapter with'} {optimised}\n"
+        f"checkpoints and models up to {_gb(disk)}; {there} has {_gb(free)} free"
     )
     if least > _FULL * memory:
         return Finding(
@@ -113,14 +122,15 @@ def _needs(parameters: int, trained: int, trainings: int, work: Path) -> Finding
             "error",
             f"training needs at least {_gb(least)}, and {where} has {_gb(memory)}",
             facts,
-            f"{parameters / 1e9:.2f} billion parameters in {str(dtype()).removeprefix('torch.')} leave no room",
-            "take a smaller model or a machine with more memory",
+            f"{parameters / 1e9:.2f} billion parameters, {_ADAM_BYTES} bytes for each that is trained, and "
+            f"{computed_in.itemsize} for each that is not, leave no room",
+            "take a smaller model or a machine with more memory" + (", or train an adapter (no lora: null)" * full),
         )
     if disk > free:
         return Finding(
             "disk-too-small",
             "error",
-            f"checkpoints and adapters take up to {_gb(disk)}, and {there} has {_gb(free)} free",
+            f"checkpoints and models take up to {_gb(disk)}, and {there} has {_gb(free)} free",
             facts,
             "the folder for work in progress stands on a disk that is nearly full",
             "set storage to a folder with room, or raise save_steps",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.errors import StageError
-from orchestrator.model_loading import load_tokenizer
+from orchestrator.model_loading import dtype, load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling.engine import Decoding, Generated, Request
 
@@ -27,6 +27,7 @@ class VllmEngine:
             model=ref.base.location,
             revision=ref.base.revision,
             trust_remote_code=ref.base.trust_remote_code,
+            dtype=str(dtype(ref.base.dtype)).removeprefix("torch."),
             enable_prefix_caching=True,
             **lora,
         )

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.model_ref import ModelRef
+from orchestrator.model_ref import ModelRef, find_model
 from orchestrator.plan import Plan, Stage
-from orchestrator.recipe import BASE
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources
 from orchestrator.tasks import Task
@@ -50,9 +49,7 @@ class Context:
 
     def model(self, name: str) -> ModelRef:
         """The model of that name: the base, or one that a stage made."""
-        if name == BASE:
-            return ModelRef(BASE, self.plan.base, self.plan.start.adapter)
-        return ModelRef(name, self.plan.base, str(self.inputs[name] / "model"))
+        return find_model(self.plan.recipe, self.plan.start, name, lambda stage: self.inputs[stage] / "model")
 
 
 @dataclass(frozen=True, slots=True)

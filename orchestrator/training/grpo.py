@@ -5,15 +5,17 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
 from orchestrator.answers.tokens import prompt_ids
+from orchestrator.errors import StageError
 from orchestrator.model_loading import load_tokenizer, load_trainable
-from orchestrator.stage_specs import GrpoSpec, Lora
+from orchestrator.stage_specs import GrpoSpec
 from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
+from orchestrator.training.configuration import grpo_config
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.trainer import train, trainer_arguments
+from orchestrator.training.trainer import train
 from orchestrator.types import Answer, Example, FinishReason
 
 
@@ -26,28 +28,21 @@ class GrpoJob(TrainingJob):
 
 
 def run_grpo(job: GrpoJob) -> None:
-    """Train an adapter by reward; leaves it in `work/model`."""
+    """Train by reward; leaves the model in `work/model`."""
     spec = job.spec
     assert isinstance(spec, GrpoSpec)
     torch.set_num_threads(job.cpus)
     torch.manual_seed(job.seed)
     tokenizer = load_tokenizer(job.model.base)
+    if spec.lora is None and job.model.adapter is not None and spec.beta:
+        raise StageError(
+            "beta above 0 keeps near a reference, which for a whole model is loaded from where it was saved, and an "
+            "adapter that is merged only now is saved nowhere; set beta to 0, or leave lora out"
+        )
     trainer = _Trainer(
-        model=load_trainable(job.model, spec.lora or Lora()),
+        model=load_trainable(job.model, spec.lora),
         reward_funcs=_Correct(job),
-        args=GRPOConfig(
-            **trainer_arguments(job, default_epochs=1),
-            num_generations=spec.num_generations,
-            num_iterations=spec.num_iterations,
-            max_completion_length=spec.max_completion_length,
-            temperature=spec.temperature,
-            top_p=spec.top_p,
-            beta=spec.beta,
-            loss_type=spec.loss_type,
-            scale_rewards=spec.scale_rewards,
-            epsilon=spec.epsilon,
-            mask_truncated_completions=spec.mask_truncated_completions,
-        ),
+        args=grpo_config(job),
         train_dataset=Dataset.from_dict(
             {"prompt": [e.question for e in job.examples], "row": list(range(len(job.examples)))}
         ),

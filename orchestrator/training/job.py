@@ -8,7 +8,7 @@ from orchestrator.model_ref import ModelRef
 from orchestrator.stage_specs import TrainingSpec
 
 MODEL_FOLDER = "model"
-"""Where a training leaves its adapter, inside its work folder."""
+"""Where a training leaves its model, inside its work folder."""
 
 
 @dataclass(frozen=True, slots=True)

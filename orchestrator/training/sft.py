@@ -5,15 +5,17 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.answers.tokens import answer_token, prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.model_loading import load_tokenizer, load_trainable
-from orchestrator.stage_specs import Lora, SftSpec
+from orchestrator.stage_specs import SftSpec
+from orchestrator.training.configuration import sft_config
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.trainer import train, trainer_arguments
+from orchestrator.training.trainer import train
+from orchestrator.training.weighted import WEIGHTS, WeightedCollator, WeightedTrainer, target_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +27,38 @@ class SftJob(TrainingJob):
 
 
 def run_sft(job: SftJob) -> None:
-    """Train an adapter on the rows; leaves it in `work/model`."""
+    """Train on the rows; leaves the model in `work/model`."""
     assert isinstance(job.spec, SftSpec)
     torch.set_num_threads(job.cpus)
     # the adapter's random weights are drawn before the trainer exists, so its seed has to be set here
     torch.manual_seed(job.seed)
     tokenizer = load_tokenizer(job.model.base)
-    model = load_trainable(job.model, job.spec.lora or Lora())
-    trainer = SFTTrainer(
+    model = load_trainable(job.model, job.spec.lora)
+    weighted = job.spec.answer_weight != 1
+    trainer = (WeightedTrainer if weighted else SFTTrainer)(
         model=model,
-        args=SFTConfig(
-            **trainer_arguments(job, default_epochs=3),
-            max_length=job.spec.max_length,
-            packing=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
+        args=sft_config(job),
         train_dataset=tokenized(job, tokenizer),
-        data_collator=collator(tokenizer),
+        data_collator=collator(tokenizer, weighted),
         processing_class=tokenizer,
     )
     train(trainer, job)
 
 
-def collator(tokenizer: Any) -> DataCollatorForLanguageModeling:
+def collator(tokenizer: Any, weighted: bool = False) -> DataCollatorForLanguageModeling:
     """What puts rows together into batches; the checks look at labels through it too."""
-    return DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
+    kind = WeightedCollator if weighted else DataCollatorForLanguageModeling
+    return kind(pad_token_id=tokenizer.pad_token_id)
 
 
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:
-    """Rows of `input_ids` and `labels`: -100 on the prompt, the token itself on the target and the end of text."""
+    """Rows of `input_ids` and `labels`: -100 on the prompt, the token itself on the target and the end of text.
+
+    Where answers weigh more there is a third column, the tokens' weights.
+    """
     assert isinstance(job.spec, SftSpec)
-    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    weight = job.spec.answer_weight
+    rows: dict[str, list[Any]] = {"input_ids": [], "labels": []} | ({WEIGHTS: []} if weight != 1 else {})
     for number, (question, target) in enumerate(job.rows):
         prompt, answer = prompt_ids(tokenizer, job.answer_format, question), target_ids(tokenizer, target)
         if len(prompt) + len(answer) > job.spec.max_length:
@@ -66,4 +69,7 @@ def tokenized(job: SftJob, tokenizer: object) -> Dataset:
             )
         rows["input_ids"].append(prompt + answer)
         rows["labels"].append([-100] * len(prompt) + answer)
+        if WEIGHTS in rows:
+            begins = answer_token(tokenizer, job.answer_format, target)
+            rows[WEIGHTS].append(target_weights(len(prompt), len(answer), begins, weight))
     return Dataset.from_dict(rows)

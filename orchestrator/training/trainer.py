@@ -1,4 +1,4 @@
-"""What all trainers have in common: their arguments, checkpoints, curves, and the adapter they leave."""
+"""What all trainers have in common: checkpoints, curves, and the model they leave."""
 
 import math
 from pathlib import Path
@@ -11,44 +11,18 @@ from transformers.trainer_utils import get_last_checkpoint
 from orchestrator.errors import StageError
 from orchestrator.health.watch import Watch, stops
 from orchestrator.journal import Journal
-from orchestrator.model_loading import dtype, save_adapter
+from orchestrator.model_loading import dtype, save_model
 from orchestrator.recipe import verb_of
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 
 
-def trainer_arguments(job: TrainingJob, default_epochs: float) -> dict[str, Any]:
-    """The arguments that SFTConfig and GRPOConfig share."""
-    spec = job.spec
-    half = dtype()
-    return {
-        "output_dir": str(job.work / "checkpoints"),
-        "seed": job.seed,
-        "learning_rate": spec.learning_rate,
-        "lr_scheduler_type": spec.lr_scheduler_type,
-        "warmup_steps": spec.warmup_steps,
-        "weight_decay": spec.weight_decay,
-        "max_grad_norm": spec.max_grad_norm,
-        "adam_beta2": spec.adam_beta2,
-        "max_steps": spec.max_steps or -1,
-        "num_train_epochs": spec.num_train_epochs or default_epochs,
-        "per_device_train_batch_size": spec.per_device_train_batch_size,
-        "gradient_accumulation_steps": spec.gradient_accumulation_steps,
-        "logging_steps": spec.logging_steps,
-        "save_steps": spec.save_steps,
-        "save_total_limit": 2,
-        "use_cpu": not torch.cuda.is_available(),
-        "bf16": half is torch.bfloat16,
-        "fp16": half is torch.float16,
-        "activation_checkpointing": False,
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "report_to": "none",
-        "disable_tqdm": True,
-        "logging_nan_inf_filter": False,
-    }
-
-
 def train(trainer: Trainer, job: TrainingJob) -> None:
     """Run a trainer from its last checkpoint, or from the start, and save what it made."""
+    if dtype(job.model.base.dtype) is torch.float16 and not torch.cuda.is_available():
+        raise StageError(
+            "model.dtype is float16, which is trained with scaled gradients on a GPU only, and this worker has none; "
+            "set model.dtype to float32 or bfloat16"
+        )
     checkpoints = Path(trainer.args.output_dir)
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     journal = Journal(job.work)
@@ -56,7 +30,8 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     trainer.add_callback(_Report(journal, job))
     trainer.train(resume_from_checkpoint=last)
     folder = job.work / MODEL_FOLDER
-    save_adapter(trainer.model, job.model, folder, job.answer_format.model_dump(mode="json"))
+    contract = job.answer_format.model_dump(mode="json")
+    save_model(trainer.model, trainer.processing_class, job.model, folder, contract)
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]

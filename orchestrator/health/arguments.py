@@ -1,0 +1,33 @@
+"""Further arguments of TRL's: does the TRL that is installed take them? Its configuration is built and thrown away."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.errors import StageError
+from orchestrator.model_ref import ModelRef
+from orchestrator.plan import Plan, Stage
+from orchestrator.stage_specs import SftSpec, TrainingSpec
+from orchestrator.training.job import TrainingJob
+from orchestrator.types import Finding
+
+
+def argument_findings(plan: Plan, stage: Stage) -> Iterator[Finding]:
+    """The finding for a training stage whose further arguments TRL refuses."""
+    spec = stage.spec
+    if not isinstance(spec, TrainingSpec) or not spec.further:
+        return
+    from orchestrator.training.configuration import grpo_config, sft_config
+
+    recipe = plan.recipe
+    job = TrainingJob(Path("unused"), ModelRef(spec.model, plan.base), recipe.task.format, spec, recipe.seed, 1)
+    try:
+        _ = sft_config(job) if isinstance(spec, SftSpec) else grpo_config(job)
+    except StageError as error:
+        yield Finding(
+            "argument-refused",
+            "error",
+            f"stage {stage.name}: {error.problems[0]}",
+            "\n".join(error.problems),
+            "a value is not of the type that TRL's configuration has for it, or does not go with the others",
+            f"mend it in stages.{stage.name}; TRL's documentation has each argument under this name",
+        )

@@ -1,0 +1,109 @@
+"""A training stage as TRL's own configuration: what orch decides, what the recipe says, and further arguments of TRL's.
+
+Further arguments are held against the types of TRL's fields first: its dataclasses take any value and fail much later.
+"""
+
+from typing import Any, get_type_hints
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from transformers import TrainingArguments
+from trl import GRPOConfig, SFTConfig
+
+from orchestrator.errors import StageError
+from orchestrator.model_loading import dtype
+from orchestrator.stage_specs import GrpoSpec, SftSpec
+from orchestrator.training.job import TrainingJob
+
+
+def sft_config(job: TrainingJob) -> SFTConfig:
+    """The configuration of an `sft` stage. StageError where TRL does not take it."""
+    assert isinstance(job.spec, SftSpec)
+    return _built(
+        SFTConfig,
+        job,
+        _shared(job, default_epochs=3)
+        | {"max_length": job.spec.max_length, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}},
+    )
+
+
+def grpo_config(job: TrainingJob) -> GRPOConfig:
+    """The configuration of a `grpo` stage. StageError where TRL does not take it."""
+    spec = job.spec
+    assert isinstance(spec, GrpoSpec)
+    own: dict[str, Any] = {
+        "num_generations": spec.num_generations,
+        "num_iterations": spec.num_iterations,
+        "max_completion_length": spec.max_completion_length,
+        "temperature": spec.temperature,
+        "top_p": spec.top_p,
+        "beta": spec.beta,
+        "loss_type": spec.loss_type,
+        "scale_rewards": spec.scale_rewards,
+        "epsilon": spec.epsilon,
+        "mask_truncated_completions": spec.mask_truncated_completions,
+    }
+    if spec.lora is None and spec.beta and job.model.base.revision is not None:
+        own["model_init_kwargs"] = {"revision": job.model.base.revision}  # that of the reference, which TRL loads
+    return _built(GRPOConfig, job, _shared(job, default_epochs=1) | own)
+
+
+def _built(kind: type[TrainingArguments], job: TrainingJob, arguments: dict[str, Any]) -> Any:
+    further = _checked(kind, job.spec.further)
+    try:
+        return kind(**arguments | further)
+    except (TypeError, ValueError, ImportError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        given = ", ".join(further) or "these settings"
+        raise StageError(f"TRL does not take {given}: {first}") from None
+
+
+def _checked(kind: type[TrainingArguments], further: dict[str, Any]) -> dict[str, Any]:
+    """Further arguments as values of the types that TRL's fields have."""
+    if not further:
+        return {}
+    types, found, problems = get_type_hints(kind), {}, []
+    for name, value in further.items():
+        try:
+            fits = TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True))
+            found[name] = fits.validate_python(value)
+        except KeyError:
+            problems.append(f"{name}: this version of TRL has no such argument in {kind.__name__}")
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            problems.append(f"{name}: {message[:1].lower()}{message[1:]}, got {value!r}")
+    if problems:
+        raise StageError(*problems)
+    return found
+
+
+def _shared(job: TrainingJob, default_epochs: float) -> dict[str, Any]:
+    """The arguments that SFTConfig and GRPOConfig share."""
+    spec = job.spec
+    half = dtype(job.model.base.dtype)
+    on_gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(job.work / "checkpoints"),
+        "seed": job.seed,
+        "learning_rate": spec.learning_rate,
+        "lr_scheduler_type": spec.lr_scheduler_type,
+        "warmup_steps": spec.warmup_steps,
+        "weight_decay": spec.weight_decay,
+        "max_grad_norm": spec.max_grad_norm,
+        "adam_beta2": spec.adam_beta2,
+        "max_steps": spec.max_steps or -1,
+        "num_train_epochs": spec.num_train_epochs or default_epochs,
+        "per_device_train_batch_size": spec.per_device_train_batch_size,
+        "gradient_accumulation_steps": spec.gradient_accumulation_steps,
+        "logging_steps": spec.logging_steps,
+        "save_steps": spec.save_steps,
+        "save_total_limit": 2,
+        "use_cpu": not on_gpu,
+        "bf16": half is torch.bfloat16,
+        "fp16": half is torch.float16 and on_gpu,  # its scaled gradients are the GPU's; `train` refuses it elsewhere
+        "activation_checkpointing": spec.activation_checkpointing,
+        "dataloader_pin_memory": on_gpu,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,
+    }
