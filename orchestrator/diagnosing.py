@@ -5,17 +5,19 @@ Puts together what the checks before a run, the curves, the files, the stored co
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from orchestrator.answers.tokens import prompt_ids
-from orchestrator.errors import InputError, ModelError, OrchError
-from orchestrator.health.adapter import adapter_findings, base_findings
+from orchestrator.errors import InputError, ModelError
+from orchestrator.health.adapter import adapter_findings
+from orchestrator.health.base_weights import Weights, base_findings, read_weights
 from orchestrator.health.causes import likeliest_first
 from orchestrator.health.check import check_plan
 from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
-from orchestrator.health.probe import asked, origin_findings
+from orchestrator.health.probe import asked, load_engine, origin_findings
 from orchestrator.health.report import CheckReport, format_changed
 from orchestrator.health.watch import Watch
 from orchestrator.health.written import Written, fell, written_findings
@@ -73,8 +75,7 @@ def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: 
     looked = _Look(past, questions)
     looked.set_up()
     looked.stages([past.stages[name] for name in models or past.stages if name in past.stages])
-    for name in models or past.models():
-        looked.model(name)
+    looked.models(models or past.models())
     return looked.diagnosis(f"run {past.run_id} ({past.experiment}, {past.status})")
 
 
@@ -87,17 +88,20 @@ def diagnose_folder(folder: Path, recipe: Recipe, questions: int = QUESTIONS) ->
     named = recipe.model.model_copy(update={"name": str(folder), "revision": None})
     recipe = recipe.model_copy(update={"model": named})
     past = PastRun("", recipe.name, "FINISHED", None, recipe, resolve_start(named), {})
-    looked = _Look(past, questions)
+    looked = _Look(past, questions, trained=True)  # whoever asks what is wrong with a model has trained it
     looked.set_up()
-    looked.model(BASE)
+    looked.models([BASE])
     return looked.diagnosis(f"model {folder} under {recipe.source}")
 
 
 class _Look:
     """One diagnosis, as it comes together."""
 
-    def __init__(self, past: PastRun, questions: int) -> None:
+    def __init__(self, past: PastRun, questions: int, trained: bool = False) -> None:
         self.past, self.recipe, self.questions = past, past.recipe, questions
+        start = past.start
+        self.base_is_trained = trained or start.adapter is not None or start.answer_format is not None
+        """Whether the recipe's own model was taught something already, and may be called sick for what it writes."""
         self.found: list[Finding] = []
         self.report = CheckReport(())
         self.measured: list[Measured] = []
@@ -128,25 +132,35 @@ class _Look:
             if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
 
-    def model(self, name: str) -> None:
-        """What a model's files, completions and logits say."""
-        stage = self.past.stages.get(name)
-        rows = _stored(stage)
+    def models(self, names: Sequence[str]) -> None:
+        """What models' files say, then what their completions and logits say."""
+        weights = cache(read_weights)  # each base is read once, and let go of before a model is loaded
+        refs = {name: self._sound(name, weights) for name in names}
+        del weights
+        for name, ref in refs.items():
+            rows = _stored(self.past.stages.get(name))
+            if ref is None:
+                self._take(name, rows, "evaluation")
+            else:
+                self._answers(name, ref, rows)
+
+    def _sound(self, name: str, weights: Weights) -> ModelRef | None:
+        """The model, where its files are such that it can be loaded."""
         try:
             ref = self.past.model(name)
         except ModelError as error:
             self.found.append(_missing(name, error))
-            self._take(name, rows, "evaluation")
-            return
-        unsound = [f for f in self._files(name, ref) if f.severity == "error"]
-        self.found += unsound
-        if any(f.check != "adapter-zero" for f in unsound):
-            self._take(name, rows, "evaluation")
-            return
-        try:
-            engine = TransformersEngine(ref)
-        except (OrchError, OSError, ValueError, RuntimeError) as error:
-            self.found.append(_unloadable(name, error))
+            return None
+        found = list(base_findings(ref.base, weights)) if name == BASE or ref.adapter is None else []
+        if ref.adapter is not None:
+            found += adapter_findings(name, Path(ref.adapter), ref.base, weights)
+        unsound = [f for f in found if f.severity == "error"]
+        self.found += [f for f in unsound if f not in self.found]
+        return None if any(f.check != "adapter-zero" for f in unsound) else ref
+
+    def _answers(self, name: str, ref: ModelRef, rows: list[Written]) -> None:
+        engine = self._engine(name, ref)
+        if engine is None:
             return
         if rows:
             self._take(name, rows, "evaluation")
@@ -155,8 +169,15 @@ class _Look:
             rows = self._ask(name, engine)
         task, limit = self.recipe.task, self.recipe.evaluate.max_tokens
         self.found += origin_findings(name, ref, engine, task, rows, limit)
-        if name == BASE and ref.adapter is not None:
-            self._ask(ALONE, TransformersEngine(replace(ref, adapter=None)))
+        if name == BASE and ref.adapter is not None and (bare := self._engine(name, replace(ref, adapter=None))):
+            self._ask(ALONE, bare)
+
+    def _engine(self, name: str, ref: ModelRef) -> TransformersEngine | None:
+        engine = load_engine(name, ref)
+        if isinstance(engine, Finding):
+            self.found.append(engine)
+            return None
+        return engine
 
     def diagnosis(self, subject: str) -> Diagnosis:
         """All of it, in order."""
@@ -171,12 +192,6 @@ class _Look:
             self.report.rows,
             decoding | {"stop": list(self.recipe.task.format.stop)},
         )
-
-    def _files(self, name: str, ref: ModelRef) -> Iterator[Finding]:
-        if name == BASE or ref.adapter is None:
-            yield from base_findings(ref.base)
-        if ref.adapter is not None:
-            yield from adapter_findings(name, Path(ref.adapter), ref.base)
 
     def _ask(self, name: str, engine: TransformersEngine) -> list[Written]:
         try:
@@ -195,7 +210,7 @@ class _Look:
         n, correct = len(rows), sum(r.status == "correct" for r in rows)
         answered = correct + sum(r.status == "wrong" for r in rows)
         self.measured.append(Measured(name, correct / n, *wilson(correct, n), answered / n, n, source))
-        trained = name in self.recipe.stages or (name == BASE and self.past.start.adapter is not None)
+        trained = name in self.recipe.stages or (name == BASE and self.base_is_trained)
         self.found += written_findings(name, rows, trained)
 
     def _show(self, name: str, engine: TransformersEngine, rows: Sequence[Written]) -> None:
@@ -274,16 +289,4 @@ def _missing(name: str, error: ModelError) -> Finding:
         "it was trained whole (lora: null), and it, or the whole model under its adapter, is read from that folder",
         "it was deleted, was never saved, or a copy broke off",
         "train it again (the stage is made anew), or copy the files back",
-    )
-
-
-def _unloadable(name: str, error: Exception) -> Finding:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return Finding(
-        "adapter-other-base",
-        "error",
-        f"model {name} cannot be loaded: {lines[0][:200]}",
-        str(error)[:1000],
-        "its files do not fit together",
-        "load the adapter on the model it was trained on, with the library versions it was trained with",
     )

@@ -5,7 +5,8 @@ Reads tensors, loads no model.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError
-from orchestrator.model_loading import ADAPTER_FILE, load_base
+from orchestrator.health.base_weights import Weights, damaged, read_weights
+from orchestrator.model_loading import ADAPTER_FILE
 from orchestrator.start_model import ADAPTER_CONFIG, base_of_adapter, recorded_base
 from orchestrator.types import Finding
 
@@ -23,7 +25,7 @@ _SAME = 0.05
 """Relative error up to which a difference of weights is taken to be the adapter itself."""
 
 
-def adapter_findings(name: str, folder: Path, base: BaseModelRef) -> Iterator[Finding]:
+def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weights = read_weights) -> Iterator[Finding]:
     """What is wrong with the adapter of model `name`; nothing where it is sound."""
     file = folder / ADAPTER_FILE
     if not file.is_file() or not (folder / ADAPTER_CONFIG).is_file():
@@ -48,7 +50,7 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef) -> Iterator[Fi
         return
     try:
         tensors = _read(file)
-        rank, scale = _scaling(folder)
+        scaling = _scaling(folder)
         recorded_base(folder)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, ModelError) as error:
         yield _broken(
@@ -84,36 +86,44 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef) -> Iterator[Fi
         yield _broken(
             "adapter-zero",
             f"model {name}: all {len(ups)} B matrices of the adapter are zero, so it changes nothing",
-            f"r = {rank}, {len(tensors)} tensors",
+            f"r = {scaling.rank}, {len(tensors)} tensors",
             "nothing was learned: the learning rate was 0, all labels were masked, or it was saved before training",
             "look at learning_rate and at the labels (`orch check`), then train again",
         )
-    yield from _fits(name, folder, base, tensors, scale)
+    try:
+        whole = weights(base)
+    except ModelError as error:
+        yield damaged(base, error)
+        return
+    yield from _fits(name, folder, base, whole, _Changes(_pairs(tensors), scaling), weights)
 
 
 def _fits(
-    name: str, folder: Path, base: BaseModelRef, tensors: dict[str, torch.Tensor], scale: float
+    name: str,
+    folder: Path,
+    base: BaseModelRef,
+    whole: Mapping[str, torch.Tensor],
+    changes: "_Changes",
+    weights: Weights,
 ) -> Iterator[Finding]:
     """Does it belong to this base?"""
-    weights = _weights(base)
-    shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-    pairs = _pairs(tensors)
-    strange = [m for m, (a, b) in pairs.items() if shapes.get(f"{m}.weight") != (b.shape[0], a.shape[1])]
+    shapes = {key: tuple(tensor.shape) for key, tensor in whole.items()}
+    pairs = changes.pairs
+    strange = [m for m in pairs if shapes.get(f"{m}.weight") not in changes.shapes(m)]
     recorded = recorded_base(folder)
     if strange:
         module = strange[0]
-        a, b = pairs[module]
         yield _broken(
             "adapter-other-base",
             f"model {name}: {len(strange)} of {len(pairs)} adapter modules do not fit the base {base.name}",
-            f"{module}: the adapter is for {(b.shape[0], a.shape[1])}, the base has {shapes.get(f'{module}.weight')}",
+            f"{module}: the adapter is for {changes.shapes(module)[0]}, the base has {shapes.get(f'{module}.weight')}",
             f"it was trained on another model ({recorded.get('name', 'unknown')})",
             "load it on the model it was trained on (base.json beside it says which)",
         )
         return
     if recorded.get("digest") in (None, base.digest):
         return
-    twice = _holds_adapter(folder, weights, pairs, scale)
+    twice = _holds_adapter(folder, whole, changes, weights)
     if twice:
         yield _broken(
             "merged-twice",
@@ -133,41 +143,22 @@ def _fits(
         )
 
 
-def _holds_adapter(
-    folder: Path, weights: dict[str, torch.Tensor], pairs: dict[str, tuple[torch.Tensor, torch.Tensor]], scale: float
-) -> int:
+def _holds_adapter(folder: Path, whole: Mapping[str, torch.Tensor], changes: "_Changes", weights: Weights) -> int:
     """In how many modules the base differs from the adapter's own base by the adapter; 0 where that is not there."""
     try:
-        original = _weights(base_of_adapter(folder))
+        original = weights(base_of_adapter(folder))
     except ModelError:
         return 0
     found = 0
-    for module, (a, b) in pairs.items():
+    for module in changes.pairs:
         key = f"{module}.weight"
-        if key not in original or key not in weights:
+        if key not in original or key not in whole or original[key].shape != whole[key].shape:
             continue
-        delta = weights[key].float() - original[key].float()
-        adapter = scale * (b.float() @ a.float())
+        delta = whole[key].float() - original[key].float()
+        adapter = changes.of(module, delta.shape).to(delta.device)
         size = float(adapter.norm())
         found += size > 0 and float((delta - adapter).norm()) <= _SAME * size
-    return found if found > len(pairs) / 2 else 0
-
-
-def base_findings(base: BaseModelRef) -> Iterator[Finding]:
-    """What is wrong with the base model's own weights."""
-    bad = [key for key, tensor in _weights(base).items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        yield _broken(
-            "base-not-finite",
-            f"the base model {base.name} has NaN or infinity in {len(bad)} of its tensors",
-            bad[0],
-            "it was saved in half precision after an overflow, or its file is damaged",
-            "get the weights again, or save them in bfloat16 or float32",
-        )
-
-
-def _weights(base: BaseModelRef) -> dict[str, torch.Tensor]:
-    return dict(load_base(base).state_dict())
+    return found if found > len(changes.pairs) / 2 else 0
 
 
 def _read(file: Path) -> dict[str, torch.Tensor]:
@@ -175,10 +166,42 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - it is not a dict
 
 
-def _scaling(folder: Path) -> tuple[int, float]:
+@dataclass(frozen=True, slots=True)
+class _Scaling:
+    """How an adapter's matrices become a change of weights, by its adapter_config.json."""
+
+    rank: int
+    factor: float
+    transposed: bool
+    """The weights it changes are stored as (in, out), as GPT-2's are (PEFT's `fan_in_fan_out`)."""
+
+
+def _scaling(folder: Path) -> _Scaling:
     config: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
-    return rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    factor = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return _Scaling(rank, factor, bool(config.get("fan_in_fan_out")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What an adapter does to the weights of its base."""
+
+    pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    """For each module of the base: A, of shape (r, in), and B, of shape (out, r)."""
+    scaling: _Scaling
+
+    def shapes(self, module: str) -> tuple[tuple[int, ...], ...]:
+        """The shapes of weights that fit, the likeliest first."""
+        a, b = self.pairs[module]
+        shape = b.shape[0], a.shape[1]
+        return (shape[::-1], shape) if self.scaling.transposed else (shape,)
+
+    def of(self, module: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """What is added to a module's weights of that shape: scale x B A."""
+        a, b = self.pairs[module]
+        change = self.scaling.factor * (b.float() @ a.float())
+        return change.T if self.scaling.transposed and shape == change.T.shape else change
 
 
 def _pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

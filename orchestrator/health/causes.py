@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from orchestrator.types import Finding
 
 CAUSES = (
+    "base-damaged",
     "base-not-finite",
     "model-missing",
     "adapter-missing",

@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from orchestrator.answers.format import TagsFormat
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.base_model import TINY, BaseModelRef, resolve_model
-from orchestrator.health.adapter import adapter_findings, base_findings
-from orchestrator.health.agreement import agreement
+from orchestrator.health.adapter import adapter_findings
+from orchestrator.health.agreement import Passage, agreement, greedy
+from orchestrator.health.base_weights import base_findings
 from orchestrator.health.lengths import length_findings
-from orchestrator.health.probe import asked, origin_findings
+from orchestrator.health.probe import asked, load_engine, origin_findings
 from orchestrator.health.rows import Row, built, known_pairs, row_findings, rows_findings
 from orchestrator.health.weights import config_of, context_of, weight_findings
 from orchestrator.model_loading import load_base, load_tokenizer, save_adapter
@@ -366,39 +367,86 @@ QUESTIONS = ["7 h to min: 1 h", "12 kg", "A mile is", "3 * 40 = ", "There are 60
 
 
 @pytest.fixture(scope="module")
-def greedy(engine: TransformersEngine) -> list[tuple[list[int], list[int]]]:
-    """(prompt, greedy continuation) in tokens, generated in one padded batch."""
-    prompts = [engine.tokenizer(text)["input_ids"] for text in QUESTIONS]
-    made = engine.generate([Request(tuple(p), 0) for p in prompts], Decoding(0.0, 1.0, 24))
-    return [(p, list(m.ids)) for p, m in zip(prompts, made, strict=True)]
+def passages(engine: TransformersEngine) -> list[Passage]:
+    """Greedy continuations, generated in one padded batch."""
+    prompts = [tuple(engine.tokenizer(text)["input_ids"]) for text in QUESTIONS]
+    made = engine.generate([Request(prompt, 0) for prompt in prompts], Decoding(0.0, 1.0, 24))
+    return [Passage(p, m.ids, m.finish_reason == "stop") for p, m in zip(prompts, made, strict=True)]
 
 
 def other(token: int) -> int:
     return token + 1 if token < 100 else token - 1
 
 
-def test_what_a_model_writes_is_its_own(engine: TransformersEngine, greedy: list[tuple[list[int], list[int]]]) -> None:
-    assert len(greedy) == 7 and agreement(engine.model, greedy) == 1.0
+def own(engine: TransformersEngine, given: list[Passage]) -> float:
+    return float(agreement(engine.model, given, engine.stops))
 
 
-@pytest.mark.parametrize("place", [0, 3, -1])
-def test_one_other_token_gives_a_text_away(
-    place: int, engine: TransformersEngine, greedy: list[tuple[list[int], list[int]]]
+def test_what_a_model_writes_is_its_own(engine: TransformersEngine, passages: list[Passage]) -> None:
+    assert len(passages) == 7 and own(engine, passages) == 1.0
+    assert [greedy(engine.model, p.prompt, engine.stops, 24) for p in passages] == passages
+    short = greedy(engine.model, passages[0].prompt, engine.stops, 5)
+    assert short == Passage(passages[0].prompt, passages[0].text[:5], False)
+
+
+def test_each_token_counts(engine: TransformersEngine, passages: list[Passage]) -> None:
+    total = sum(len(p.text) + p.ended for p in passages)
+    first = passages[0]
+    last = replace(first, text=(*first.text[:-1], other(first.text[-1])), ended=False)
+    assert own(engine, [last, *(replace(p, ended=False) for p in passages[1:])]) == pytest.approx(
+        1 - 1 / (total - sum(p.ended for p in passages)), abs=1e-9
+    )
+    early = [replace(p, text=(*p.text[:2], other(p.text[2]), *p.text[3:])) for p in passages]
+    assert own(engine, early) < 0.96, "what follows a changed token is another text"
+
+
+def test_the_end_is_any_token_that_ends_a_text(engine: TransformersEngine, passages: list[Passage]) -> None:
+    first = replace(passages[0], ended=True)
+    after = greedy(engine.model, first.prompt + first.text, (), 1).text[0]
+    n = len(first.text) + 1
+    assert float(agreement(engine.model, [first], [0, after])) == 1.0
+    assert float(agreement(engine.model, [first], [other(after)])) == pytest.approx((n - 1) / n)
+
+
+def test_the_text_of_another_question_is_not_the_models(engine: TransformersEngine, passages: list[Passage]) -> None:
+    swapped = [replace(p, text=q.text) for p, q in zip(passages, passages[1:] + passages[:1], strict=True)]
+    assert own(engine, swapped) < 0.95
+
+
+def test_half_precision_makes_a_text_no_less_the_models(engine: TransformersEngine) -> None:
+    """Written in bfloat16, as on a GPU, and looked at in float32, and the other way round."""
+    recipe = load_recipe(SMALL)
+    half = TransformersEngine(ModelRef("base", replace(BASE, dtype="bfloat16")))
+    assert half.model.dtype is torch.bfloat16
+    for writer, looker, ref in ((half, engine, BASE), (engine, half, replace(BASE, dtype="bfloat16"))):
+        rows = asked(writer, recipe.task, recipe.task.examples("test")[:24], 64)
+        assert list(origin_findings("base", ModelRef("base", ref), looker, recipe.task, rows, 64)) == []
+
+
+def test_a_text_that_ended_in_another_end_token_is_the_models_own(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = []
-    for prompt, text in greedy:
-        copy = list(text)
-        copy[place] = other(copy[place])
-        changed.append((prompt, copy))
-    assert agreement(engine.model, changed) == 0.0
-    assert agreement(engine.model, [*greedy, *changed]) == 0.5
+    """Chat models end their turn with a token that is not the tokenizer's end of text."""
+    recipe = load_recipe(SMALL)
+    comma = engine.tokenizer(",")["input_ids"][0]
+    monkeypatch.setattr(engine, "stops", sorted({*engine.stops, comma}))
+    rows = asked(engine, recipe.task, recipe.task.examples("test")[:24], 64)
+    assert sum(row.finish_reason == "stop" for row in rows) > 4
+    assert list(origin_findings("base", ModelRef("base", BASE), engine, recipe.task, rows, 64)) == []
 
 
-def test_the_text_of_another_question_is_not_the_models(
-    engine: TransformersEngine, greedy: list[tuple[list[int], list[int]]]
+def test_a_text_that_is_written_again_is_the_models_own_in_whatever_tokens(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    swapped = [(p, t) for (p, _), (_, t) in zip(greedy, greedy[1:] + greedy[:1], strict=True)]
-    assert agreement(engine.model, swapped) < 0.3
+    recipe = load_recipe(SMALL)
+    ref, task = ModelRef("base", BASE), recipe.task
+    rows = asked(engine, task, task.examples("test")[:12], 24)
+    monkeypatch.setattr("orchestrator.health.probe.agreement", lambda *_: 0.0)  # as if read in other tokens
+    assert list(origin_findings("base", ref, engine, task, rows, 24)) == []
+    longer = [replace(row, text=f"{row.text} {row.text}") for row in rows]
+    assert list(origin_findings("base", ref, engine, task, longer, 24)) == [], "as far as it was followed"
+    table = [replace(row, text="7", finish_reason="stop") for row in rows]
+    assert checks(origin_findings("base", ref, engine, task, table, 24)) == [("not-the-model", "error")]
 
 
 @pytest.mark.parametrize("settings", [[], ["task.format.stop=['\\n']"], ["evaluate.max_tokens=7"]])
@@ -421,7 +469,9 @@ def test_what_is_asked_now_is_found_to_be_the_models_own(settings: list[str], en
 def made_adapter(folder: Path, base: BaseModelRef = BASE, seed: int = 0) -> Path:
     """An adapter as training leaves it, its B matrices filled at random."""
     torch.manual_seed(seed)
-    model = get_peft_model(load_base(base), LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
+    model = load_base(base)
+    lora = {"target_modules": "all-linear", "fan_in_fan_out": model.config.model_type == "gpt2"}
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, **lora))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -547,6 +597,53 @@ def test_an_adapter_on_a_base_that_holds_it_already(adapter: Path) -> None:
     assert found.check == "merged-twice" and "B A in" in found.evidence
     another = made_adapter(Path("another"), seed=1)
     assert only(found_in(another, ref)).check == "adapter-other-base", "it holds an adapter, but not this one"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda file: truncate(file, 0.5), lambda file: file.write_text("version https://git-lfs"), Path.touch],
+    ids=["cut off", "a pointer", "empty"],
+)
+def test_a_base_that_cannot_be_read(spoil: Callable[[Path], Any], adapter: Path) -> None:
+    ref = whole_copy("bad")
+    file = Path("bad") / "model.safetensors"
+    if spoil is Path.touch:
+        file.unlink()
+    spoil(file)
+    base, on_it = only(base_findings(ref)), only(found_in(adapter, ref))
+    assert (base.check, base.severity) == ("base-damaged", "error") and base == on_it
+    assert "\n" not in base.what and str(Path("bad").resolve()) in base.evidence
+    engine = load_engine("m", ModelRef("m", ref))
+    assert isinstance(engine, Finding) and engine.check == "base-damaged"
+    engine = load_engine("m", ModelRef("m", BASE, str(made_adapter(Path("narrow"), gpt2()))))
+    assert isinstance(engine, Finding) and engine.check == "adapter-other-base"
+
+
+def gpt2(name: str = "gpt2", seed: int = 0) -> BaseModelRef:
+    """A small model of GPT-2's kind, whose weights are stored as (in, out)."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(seed)
+    size = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    shutil.copytree(TINY, name, dirs_exist_ok=True)
+    vocabulary = json.loads((TINY / "config.json").read_text())["vocab_size"]
+    GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, **size)).save_pretrained(name)
+    return resolve_model(ModelSpec(name=str(Path(name).resolve())))
+
+
+def test_an_adapter_of_a_model_that_stores_its_weights_transposed() -> None:
+    base = gpt2()
+    folder = made_adapter(Path("conv"), base)
+    assert json.loads((folder / "adapter_config.json").read_text())["fan_in_fan_out"] is True
+    assert found_in(folder, base) == []
+    merged = PeftModel.from_pretrained(load_base(base), folder).merge_and_unload()
+    shutil.copytree("gpt2", "merged")
+    merged.save_pretrained("merged")
+    twice = only(found_in(folder, resolve_model(ModelSpec(name=str(Path("merged").resolve())))))
+    assert twice.check == "merged-twice" and "in 8 modules" in twice.evidence
+    edit = json.loads((folder / "adapter_config.json").read_text()) | {"fan_in_fan_out": False}
+    (folder / "adapter_config.json").write_text(json.dumps(edit))
+    assert only(found_in(folder, base)).check == "adapter-other-base"
 
 
 def test_a_base_with_nan_in_it() -> None:

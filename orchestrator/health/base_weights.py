@@ -1,0 +1,68 @@
+"""A base model's own weights: can they be read, and are they numbers? Loads them; knows no adapter and no text."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import torch
+
+from orchestrator.base_model import BaseModelRef
+from orchestrator.errors import ModelError, StageError
+from orchestrator.model_loading import load_base
+from orchestrator.types import Finding
+
+T = TypeVar("T")
+Weights = Callable[[BaseModelRef], Mapping[str, torch.Tensor]]
+"""Gives a base model's tensors by name, or raises as `loaded` does."""
+
+
+def loaded(load: Callable[[], T], name: str) -> T:
+    """What `load` makes of the files of a model.
+
+    Raises:
+        ModelError: they are damaged, or do not fit together; the cause is the library's own error.
+        StageError: there is too little memory.
+    """
+    try:
+        return load()
+    except (MemoryError, torch.OutOfMemoryError):
+        raise StageError(f"model {name} does not fit into this machine's memory; look at it on a larger one") from None
+    except Exception as error:  # each library raises errors of its own on files that are cut off or do not fit
+        text = str(error).strip()
+        raise ModelError(text.splitlines()[0][:200] if text else type(error).__name__) from error
+
+
+def read_weights(base: BaseModelRef) -> Mapping[str, torch.Tensor]:
+    """The tensors of a base model, on this process's device. Raises as `loaded` does."""
+    return loaded(lambda: dict(load_base(base).state_dict()), base.name)
+
+
+def base_findings(base: BaseModelRef, weights: Weights = read_weights) -> Iterator[Finding]:
+    """What is wrong with a base model's own weights."""
+    try:
+        tensors = weights(base)
+    except ModelError as error:
+        yield damaged(base, error)
+        return
+    bad = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        yield Finding(
+            "base-not-finite",
+            "error",
+            f"the base model {base.name} has NaN or infinity in {len(bad)} of its tensors",
+            bad[0],
+            "it was saved in half precision after an overflow, or its file is damaged",
+            "get the weights again, or save them in bfloat16 or float32",
+        )
+
+
+def damaged(base: BaseModelRef, error: ModelError) -> Finding:
+    """The finding for a base model that cannot be loaded, as `loaded` says."""
+    return Finding(
+        "base-damaged",
+        "error",
+        f"the base model {base.name} cannot be loaded: {error}",
+        f"{base.location}\n{str(error.__cause__)[:1000]}",
+        "a file is cut off or is not what its name says (a copy that broke off, a Git LFS pointer, a full disk), or it "
+        "does not fit config.json",
+        "get the model again and compare the sizes of its files",
+    )
