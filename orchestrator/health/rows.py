@@ -12,7 +12,7 @@ from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.health.token_view import TokenView, token_view
 from orchestrator.model_ref import ModelRef
 from orchestrator.plan import Plan, Stage
-from orchestrator.stage_specs import SftSpec
+from orchestrator.stage_specs import SampleSpec, SelectSpec, SftSpec
 from orchestrator.training.sft import SftJob, collator, tokenized
 from orchestrator.types import Finding
 
@@ -50,6 +50,7 @@ def rows_findings(plan: Plan, stage: Stage, tokenizer: Any) -> tuple[list[Findin
     lengths = [len(prompt_ids(tokenizer, answer_format, q)) + len(target_ids(tokenizer, t)) for q, t in pairs]
     fitting = [pair for pair, length in zip(pairs, lengths, strict=True) if length <= spec.max_length]
     found = list(_too_long(stage.name, pairs, lengths, spec.max_length))
+    found += _may_be_too_long(plan, stage.name, spec, tokenizer)
     rows = built(plan, stage, tokenizer, fitting[:_LOOKED_AT])
     found += row_findings(stage.name, rows, tokenizer)
     views = [token_view(stage.name, tokenizer, row.ids, row.labels) for row in rows[:2]]
@@ -166,6 +167,29 @@ def _too_long(stage: str, pairs: Sequence[tuple[str, str]], lengths: Sequence[in
         "cutting them would cut their answers off and leave labels that never end in one",
         f"set stages.{stage}.max_length to {max(lengths)} or more, or leave these rows out",
     )
+
+
+def _may_be_too_long(plan: Plan, stage: str, spec: SftSpec, tokenizer: Any) -> Iterator[Finding]:
+    """What is drawn first is trained on only hours later, and one draw that is too long ends the stage then."""
+    task, stages = plan.recipe.task, plan.recipe.stages
+    for chosen in spec.data:
+        select = stages.get(chosen)
+        if not isinstance(select, SelectSpec) or not isinstance(sample := stages.get(select.source), SampleSpec):
+            continue
+        examples = task.examples(sample.prompts)
+        longest = max((len(prompt_ids(tokenizer, task.format, e.question)) for e in examples), default=0)
+        room, left = longest + sample.max_tokens, spec.max_length - longest
+        if room > spec.max_length:
+            less = f", or stages.{select.source}.max_tokens to {left}" if left > 0 else ""
+            yield Finding(
+                "rows-may-be-too-long",
+                "warning",
+                f"stage {stage}: what {chosen} keeps may have up to {room} tokens with its prompt, and max_length is "
+                f"{spec.max_length}",
+                f"the longest prompt has {longest} tokens, and {select.source} may write {sample.max_tokens}",
+                "a row that is too long is an error, and these rows are known only once they are drawn",
+                f"set stages.{stage}.max_length to {room}{less}",
+            )
 
 
 def _share(part: Sequence[Row], rows: Sequence[Row]) -> str:

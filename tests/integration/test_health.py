@@ -145,6 +145,25 @@ def test_rows_that_are_too_long_are_named_and_the_others_looked_at(shared_tokeni
     assert checks(rows_findings(none, none.stage("sft"), shared_tokenizer)[0]) == [("rows-too-long", "error")]
 
 
+def test_rows_that_are_yet_to_be_drawn_may_be_too_long(shared_tokenizer: Any) -> None:
+    made = plan()
+    longest = max(
+        len(prompt_ids(shared_tokenizer, made.recipe.task.format, e.question))
+        for e in made.recipe.task.examples("train")
+    )
+
+    def found(stage: str, *overrides: str) -> list[Finding]:
+        made = plan("stages.samples.max_tokens=300", *overrides)
+        return rows_findings(made, made.stage(stage), shared_tokenizer)[0]
+
+    assert found("rft", f"stages.rft.max_length={longest + 300}") == []
+    told = only(found("rft", f"stages.rft.max_length={longest + 299}"))
+    assert checks([told]) == [("rows-may-be-too-long", "warning")]
+    assert f"up to {longest + 300} tokens" in told.what and "stage rft: what chosen keeps" in told.what
+    assert f"set stages.rft.max_length to {longest + 300}, or stages.samples.max_tokens to 299" in told.remedy
+    assert found("sft", "stages.sft.max_length=200") == [], "it trains on demonstrations, whose length is known"
+
+
 # --- rows: what can be wrong with them
 
 
