@@ -128,9 +128,25 @@ class _Look:
         for stage in stages:
             self.found += stage.noticed
             known = {finding.check for finding in stage.noticed}
-            self.found += [finding for finding in _curve_findings(stage) if finding.check not in known]
+            self.found += [finding for finding in self._curves(stage) if finding.check not in known]
             if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
+
+    def _curves(self, stage: PastStage) -> Iterator[Finding]:
+        """The watch over a training, held again over its stored curves."""
+        points: dict[int, dict[str, float]] = {}
+        for name, curve in stage.curves.items():
+            for step, value in curve:
+                points.setdefault(step, {})[name] = value
+        if not points:
+            return
+        from_base = (
+            getattr(self.recipe.stages.get(stage.name), "model", BASE) == BASE and self.past.start.adapter is None
+        )
+        watch = Watch(stage.verb, max(points), from_base)
+        for step in sorted(points):
+            for finding in watch.look(step, points[step]):
+                yield replace(finding, what=f"stage {stage.name}: {finding.what}")
 
     def models(self, names: Sequence[str]) -> None:
         """What models' files say, then what their completions and logits say."""
@@ -243,20 +259,6 @@ def _stored(stage: PastStage | None) -> list[Written]:
         return []
     columns = ["example_id", "question", "gold", "text", "value", "status", "finish_reason"]
     return [Written(**row) for row in pq.read_table(stage.results, columns=columns).to_pylist()]
-
-
-def _curve_findings(stage: PastStage) -> Iterator[Finding]:
-    """The watch over a training, held again over its stored curves."""
-    points: dict[int, dict[str, float]] = {}
-    for name, curve in stage.curves.items():
-        for step, value in curve:
-            points.setdefault(step, {})[name] = value
-    if not points:
-        return
-    watch = Watch(stage.verb, max(points))
-    for step in sorted(points):
-        for finding in watch.look(step, points[step]):
-            yield replace(finding, what=f"stage {stage.name}: {finding.what}")
 
 
 def _refused(error: InputError) -> Finding:

@@ -11,16 +11,23 @@ from orchestrator.types import Finding
 _NOTHING = 1e-10
 """A learning rate below this moves no weight in float32."""
 _LOW, _HIGH, _RISEN = 0.1, 5.0, 1.2
+_ZERO = 1e-3
+"""A mean loss below this is that of no label, or of a text that is known by heart."""
 _ALIKE, _CLIPPED = 0.95, 0.95
 _IN_A_ROW = 3
 """Logged points in a row that make a state out of an accident."""
 
 
 class Watch:
-    """Watches one training of `total` steps; `verb` is `sft` or `grpo`."""
+    """Watches one training of `total` steps; `verb` is `sft` or `grpo`.
 
-    def __init__(self, verb: str, total: int) -> None:
+    `from_base`: it begins with a model that was taught nothing yet. One that goes on with a trained model, on that
+    model's own draws even, has a low loss from the first step.
+    """
+
+    def __init__(self, verb: str, total: int, from_base: bool = True) -> None:
         self.verb, self.total = verb, total
+        self._least = _LOW if from_base else _ZERO
         self._told: set[str] = set()
         self._row: dict[str, int] = {}
         self._first: float | None = None
@@ -76,7 +83,7 @@ class Watch:
         loss = values.get("loss")
         if loss is None or not math.isfinite(loss):
             return
-        if loss < _LOW and step <= max(10, 0.1 * self.total):
+        if loss < self._least and step <= max(10, 0.1 * self.total):
             yield Finding(
                 "loss-too-low",
                 "warning",

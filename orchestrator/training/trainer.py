@@ -12,7 +12,7 @@ from orchestrator.errors import StageError
 from orchestrator.health.watch import Watch, stops
 from orchestrator.journal import Journal
 from orchestrator.model_loading import dtype, save_model
-from orchestrator.recipe import verb_of
+from orchestrator.recipe import BASE, verb_of
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 
 
@@ -57,7 +57,8 @@ class _Report(TrainerCallback):  # type: ignore[misc]
             return
         self.journal.metrics(state.global_step, {k: v for k, v in logged.items() if math.isfinite(v)})
         if self.watch is None:
-            self.watch = Watch(verb_of(self.job.spec), state.max_steps)
+            from_base = self.job.spec.model == BASE and self.job.model.adapter is None
+            self.watch = Watch(verb_of(self.job.spec), state.max_steps, from_base)
         found = self.watch.look(state.global_step, logged)
         for finding in found:
             self.journal.finding(state.global_step, finding)

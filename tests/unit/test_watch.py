@@ -18,9 +18,9 @@ NAN, INF = math.nan, math.inf
 Points = Iterable[tuple[int, Mapping[str, float]]]
 
 
-def watched(points: Points, verb: str = "sft", total: int = 40) -> list[tuple[int, str]]:
+def watched(points: Points, verb: str = "sft", total: int = 40, from_base: bool = True) -> list[tuple[int, str]]:
     """Which findings a curve gives, and at which step."""
-    watch = Watch(verb, total)
+    watch = Watch(verb, total, from_base)
     return [(step, f.check) for step, values in points for f in watch.look(step, values)]
 
 
@@ -90,6 +90,12 @@ def test_a_learning_rate_of_nothing() -> None:
 )
 def test_a_loss_that_is_low_before_anything_is_learned(total: int, step: int, loss: float, told: bool) -> None:
     assert watched([(step, {"loss": loss})], total=total) == ([(step, "loss-too-low")] if told else [])
+
+
+@pytest.mark.parametrize(("loss", "told"), [(0.09, False), (0.001, False), (0.0009, True), (0.0, True)])
+def test_a_second_round_begins_with_a_low_loss(loss: float, told: bool) -> None:
+    found = watched([(5, {"loss": loss})], from_base=False)
+    assert found == ([(5, "loss-too-low")] if told else [])
 
 
 def test_a_loss_that_is_high_at_the_end() -> None:
