@@ -62,19 +62,47 @@ def base_of_adapter(folder: Path, trust_remote_code: bool = False, dtype: str = 
     Raises:
         ModelError: it is not there any more, or its weights are not those it had.
     """
-    recorded = recorded_base(folder)
-    name = recorded.get("name") or _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    recorded, config = recorded_base(folder), _json(folder / ADAPTER_CONFIG)
+    name = recorded.get("name") or config.get("base_model_name_or_path")
     if not name:
         raise ModelError(f"model.name: {folder} is an adapter that does not say of which base; merge it into its base")
-    revision = recorded.get("revision")
-    spec = {"name": name, "revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype}
-    base = resolve_model(ModelSpec.model_validate(spec))
-    if "digest" in recorded and recorded["digest"] != base.digest:
-        raise ModelError(
-            f"model.name: the adapter in {folder} was trained on {name} with weights {str(recorded['digest'])[:12]}, "
-            f"but {base.location} now holds {base.digest[:12]}: an adapter only fits the weights it was trained on"
+    problems = []
+    for place, revision in _places(str(name), recorded.get("location"), (recorded or config).get("revision")):
+        spec = {"name": place, "revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype}
+        try:
+            base = resolve_model(ModelSpec.model_validate(spec))
+        except ModelError as error:
+            problems.append(error)
+            continue
+        if recorded.get("digest") in (None, base.digest):
+            return base
+        problems.append(
+            ModelError(
+                f"model.name: the adapter in {folder} was trained on {name} with weights "
+                f"{str(recorded['digest'])[:12]}, but {base.location} now holds {base.digest[:12]}: an adapter only "
+                "fits the weights it was trained on"
+            )
         )
-    return base
+    raise problems[0]
+
+
+def _places(name: str, location: object, revision: str | None) -> list[tuple[str, str | None]]:
+    """Where a base may be, with the revision to ask for: as it was named then, and where it lay then.
+
+    A folder may have been named from where the run was started; that name says nothing from elsewhere, and must not be
+    taken for a model on the Hub.
+    """
+    if not isinstance(location, str) or not Path(location).is_absolute():
+        return [(name, None if _is_folder(name) else revision)]
+    named = [name] if name == "tiny" or name == location or _is_folder(name) else []
+    return [(place, None) for place in dict.fromkeys([*named, location])]
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError):  # it cannot be one: resolve_model says why
+        return False
 
 
 def check_adapter(start: StartModel) -> None:

@@ -145,6 +145,51 @@ def test_a_base_that_is_gone_is_refused() -> None:
         start(folder)
 
 
+def test_a_base_that_was_named_from_another_folder_is_found_where_it_lay(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = base_folder()
+    folder = adapter(on=base).resolve()
+    assert recorded_base(folder)["name"] == "whole"
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert start(folder).base.location == str(base.resolve().parent.parent / "whole")
+    (base_folder() / "model.safetensors").write_text("a folder of the same name, with other weights")
+    found = start(folder).base
+    assert found.digest == recorded_base(folder)["digest"] and "elsewhere" not in found.location
+
+
+def test_a_base_that_has_moved_with_the_adapter_is_found_by_its_name(tmp_path: Path) -> None:
+    folder = adapter(on=base_folder())
+    shutil.move("whole", "other")
+    (tmp_path / "there").mkdir()
+    shutil.move("other", "there/whole")
+    edited = recorded_base(folder) | {"name": "there/whole"}
+    (folder / "base.json").write_text(json.dumps(edited))
+    assert start(folder).base.location == str(tmp_path / "there" / "whole")
+
+
+def test_a_folder_that_is_gone_is_not_looked_for_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = adapter(on=base_folder())
+    shutil.rmtree("whole")
+    monkeypatch.setattr("orchestrator.base_model._hub_commit", lambda spec: pytest.fail("the Hub was asked"))
+    with pytest.raises(ModelError, match="whole: no such folder"):
+        start(folder)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["by orch", "by PEFT"])
+def test_a_base_on_the_hub_is_asked_for_at_its_revision(recorded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    asked = []
+    monkeypatch.setattr(
+        "orchestrator.base_model._hub_commit", lambda spec: asked.append(spec.revision) or spec.revision
+    )
+    mine = {"name": "a/b", "location": "a/b", "revision": commit, "digest": f"a/b@{commit}"}
+    theirs = {"base_model_name_or_path": "a/b", "revision": commit}
+    folder = adapter(adapter_config=json.dumps(theirs), base=json.dumps(mine))
+    if not recorded:
+        (folder / "base.json").unlink()
+    assert start(folder).base.revision == commit and asked == [commit]
+
+
 def test_an_adapter_that_does_not_say_of_what_is_refused() -> None:
     folder = adapter(adapter_config="{}", base="{}")
     with pytest.raises(ModelError, match="does not say of which base"):
