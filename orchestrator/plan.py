@@ -146,6 +146,9 @@ def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | 
     used = model if isinstance(spec, EvaluateSpec) else getattr(spec, "model", None)
     assert used is not None
     found: dict[str, Any] = {"model": keys[used], "format": task.format.fingerprint()}
+    if isinstance(spec, TrainingSpec) and spec.validation is not None:
+        asked = {"questions": task.fingerprint("validation"), "judging": task.judging()}
+        found["validation"] = asked | {"max_tokens": recipe.evaluate.max_tokens}
     if isinstance(spec, SftSpec):
         found["data"] = [task.fingerprint("demonstrations") if d == "demonstrations" else keys[d] for d in spec.data]
         found["seed"] = recipe.seed

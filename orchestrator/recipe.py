@@ -43,7 +43,7 @@ WATCHED = (
     "answer-rate-zero",
 )
 """What is watched for while a recipe runs (health/watch.py)."""
-RESERVED = (BASE, "demonstrations", "train", "test", "evaluate")
+RESERVED = (BASE, "demonstrations", "train", "test", "validation", "evaluate")
 
 
 class ModelSpec(Spec):

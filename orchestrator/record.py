@@ -63,7 +63,7 @@ class Record:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output)
         self.store.log(run_id, dict(output.metrics) | {"eval/seconds" if evaluation else "seconds": state.seconds})
-        self.store.log(run_id, {}, {key_tag(stage.verb): stage.key})
+        self.store.log(run_id, {}, dict(output.tags) | {key_tag(stage.verb): stage.key})
         if self._closes_its_run(stage):
             self.store.end(run_id, "FINISHED")
         self.origins[stage.name] = run_id

@@ -68,6 +68,22 @@ class Lora(Spec):
         return found
 
 
+Selection = Literal["best_accuracy", "best_loss", "last"]
+"""Which of a training's validated checkpoints is handed on."""
+
+
+class Validation(Spec):
+    """How a training is looked at while it runs: on the task's `validation` split, never on its test."""
+
+    every: Positive
+    """Steps from one look to the next; the last step is always looked at."""
+    questions: Positive = 64
+    """How many of the split's questions are asked, the first ones."""
+    select: Selection = "best_accuracy"
+    """best_accuracy: greedy answers, the earliest of the best; best_loss: a lowest loss that a point beside it bears
+    out; last: the model as the training leaves it."""
+
+
 class StageSpec(Spec):
     """What every stage has."""
 
@@ -112,6 +128,8 @@ class TrainingSpec(StageSpec):
     logging_steps: Positive = 5
     save_steps: Positive = 100
     """A checkpoint every so many steps: what a killed run goes on from."""
+    validation: Validation | None = None
+    """Measure loss and accuracy while it trains, and hand the chosen checkpoint on; default: neither, the last."""
     further: dict[str, JsonValue] = Field(default={}, alias=_FURTHER)
     """Further arguments of TRL's, each written in the block under its own name."""
 
@@ -119,7 +137,7 @@ class TrainingSpec(StageSpec):
     """The names that `further` may hold."""
     MAKES_MODEL = True
     NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "data", "prompts", "logging_steps", "save_steps"}
-    LATER = StageSpec.LATER | {"activation_checkpointing"}
+    LATER = StageSpec.LATER | {"activation_checkpointing", "validation"}
 
     @classmethod
     def explain_unknown(cls, name: str) -> str:

@@ -63,6 +63,7 @@ class Output:
     samples: list[dict[str, Any]] = field(default_factory=list)
     """Generations a person may read: rows of one table."""
     findings: tuple[Finding, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Verb(Protocol):

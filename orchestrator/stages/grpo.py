@@ -4,7 +4,7 @@ from typing import Any
 
 from orchestrator.stage_specs import GrpoSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
-from orchestrator.stages.training import trained
+from orchestrator.stages.training import trained, validation_of
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -19,13 +19,15 @@ def jobs(context: Context) -> list[Job]:
     task, seed = context.task, context.plan.recipe.seed
     examples = tuple(task.examples(spec.prompts))
     model, stop_on = context.model(spec.model), context.plan.recipe.limits.stop_on
-    return [Job(_run, (context.work, model, task.format, spec, seed, context.cpus, task, examples, stop_on))]
+    looked = validation_of(context)
+    return [Job(_run, (context.work, model, task.format, spec, seed, context.cpus, task, examples, stop_on, looked))]
 
 
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.grpo import GrpoJob, run_grpo
 
-    run_grpo(GrpoJob(*argument[:-1], stop_on=argument[-1]))
+    *settings, stop_on, looked = argument
+    run_grpo(GrpoJob(*settings, stop_on=stop_on, validation=looked))
 
 
 def finish(context: Context) -> Output:

@@ -10,7 +10,7 @@ from orchestrator.stage_specs import Resources, SftSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import digest
 from orchestrator.stages.select import CHOSEN
-from orchestrator.stages.training import trained
+from orchestrator.stages.training import trained, validation_of
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -25,13 +25,15 @@ def jobs(context: Context) -> list[Job]:
     pairs, seed = tuple(rows(context, spec)), context.plan.recipe.seed
     model = context.model(spec.model)
     stop_on = context.plan.recipe.limits.stop_on
-    return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs, stop_on))]
+    looked = validation_of(context)
+    return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs, stop_on, looked))]
 
 
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.sft import SftJob, run_sft
 
-    run_sft(SftJob(*argument[:-1], stop_on=argument[-1]))
+    *settings, stop_on, looked = argument
+    run_sft(SftJob(*settings, stop_on=stop_on, validation=looked))
 
 
 def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What SFT and GRPO leave behind: the model, and the last point of the curve that tells how it went."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from orchestrator.journal import NAME, read
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import TrainingSpec
 from orchestrator.stages.base import Context, Output
+from orchestrator.training.job import CHOSEN_FILE, ValidationJob
 
 
 def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
@@ -19,8 +21,24 @@ def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: 
     spec = context.stage.spec
     assert isinstance(spec, TrainingSpec)
     metrics = extra | {"model_mb" if spec.lora is None else "adapter_mb": _size(folder) / 1e6}
+    chosen, tags = context.work / CHOSEN_FILE, {}
+    if chosen.exists():
+        choice = json.loads(chosen.read_text())
+        metrics["chosen_step"] = choice["step"]
+        tags["orch.chosen"] = choice["why"]
     curve = [r["metrics"][headline] for r in read(context.work / NAME) if headline in r.get("metrics", {})]
-    return Output(f"{headline} {curve[-1]:.3f}" if curve else "trained", metrics, data)
+    return Output(f"{headline} {curve[-1]:.3f}" if curve else "trained", metrics, data, tags=tags)
+
+
+def validation_of(context: Context) -> ValidationJob | None:
+    """The questions that the stage's training is looked at with, where the recipe asks for that."""
+    spec = context.stage.spec
+    assert isinstance(spec, TrainingSpec)
+    if spec.validation is None:
+        return None
+    examples = tuple(context.task.examples("validation")[: spec.validation.questions])
+    evaluate = context.plan.recipe.evaluate
+    return ValidationJob(context.task, examples, evaluate.max_tokens, evaluate.batch_size)
 
 
 def _size(folder: Path) -> int:

@@ -20,8 +20,8 @@ from orchestrator.tasks.source import Source
 from orchestrator.tasks.table import Row, distinct_questions, rows_error
 from orchestrator.types import Example, FinishReason, Verdict
 
-Split = Literal["demonstrations", "train", "test"]
-SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test")
+Split = Literal["demonstrations", "train", "test", "validation"]
+SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test", "validation")
 
 
 class Task(BaseModel):
@@ -39,6 +39,8 @@ class Task(BaseModel):
     demonstrations: Source | None = None
     train: Source | None = None
     test: Source
+    validation: Source | None = None
+    """What trainings are looked at with while they run, and which of their checkpoints is best is told by."""
     format: Format = TagsFormat()
     judge: Judge
     judge_limits: JudgeLimits = JudgeLimits()
@@ -73,7 +75,8 @@ class Task(BaseModel):
     def fingerprint(self, split: Split) -> dict[str, Any]:
         """What decides a split's content: settings for generated questions, a digest of the rows for files."""
         source = self._source(split)
-        whole = split != "train" or not any(given and given.hold_out for given in (self.demonstrations, self.test))
+        others = (self.demonstrations, self.test, self.validation)
+        whole = split != "train" or not any(given and given.hold_out for given in others)
         if source.generate is not None and whole:
             return self._identity() | {"split": split, "n": source.generate} | self.generator()
         digest = hashlib.sha256()
@@ -85,7 +88,7 @@ class Task(BaseModel):
     def generator(self) -> dict[str, Any]:
         """What decides the generator's questions, beside their number."""
         return self.model_dump(
-            mode="json", exclude={"type", "demonstrations", "train", "test", "judge", "judge_limits"}
+            mode="json", exclude={"type", *SPLITS, "judge", "judge_limits"}
         )
 
     def judging(self) -> dict[str, Any]:

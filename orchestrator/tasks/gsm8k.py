@@ -36,7 +36,7 @@ class Gsm8kTask(Task):
     format: Format = HashFormat(prompt=PROMPT)
     judge: Judge = NumericJudge(tolerance=0.0)
 
-    @field_validator("demonstrations", "train", "test", mode="before")
+    @field_validator("demonstrations", "train", "test", "validation", mode="before")
     @classmethod
     def _of_the_published(cls, value: Any) -> Any:
         return PUBLISHED | value if isinstance(value, dict) and not value.keys() & set(KINDS) else value

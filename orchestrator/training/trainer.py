@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from orchestrator.errors import StageError
 from orchestrator.health.watch import Watch, stops
@@ -14,6 +14,8 @@ from orchestrator.journal import Journal
 from orchestrator.model_loading import dtype, save_model
 from orchestrator.recipe import BASE, verb_of
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
+from orchestrator.training.resuming import last_whole, step_of
+from orchestrator.training.validating import Validator
 
 
 def train(trainer: Trainer, job: TrainingJob) -> None:
@@ -24,14 +26,29 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
             "set model.dtype to float32 or bfloat16"
         )
     checkpoints = Path(trainer.args.output_dir)
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    last = last_whole(checkpoints)
     journal = Journal(job.work)
-    journal.start(int(last.rpartition("-")[2]) if last else 0)
+    journal.start(step_of(last) if last else 0)
     trainer.add_callback(_Report(journal, job))
-    trainer.train(resume_from_checkpoint=last)
+    validator = Validator(trainer.model, trainer.processing_class, job, journal) if job.validation else None
+    if validator is not None:
+        trainer.add_callback(validator)
+    if last is not None and _is_the_end(last):
+        trainer._load_from_checkpoint(str(last))  # to go on from the last step would be to take one more
+    else:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     folder = job.work / MODEL_FOLDER
+    if validator is not None:
+        validator.hand_on(folder)
+        return
     contract = job.answer_format.model_dump(mode="json")
     save_model(trainer.model, trainer.processing_class, job.model, folder, contract)
+
+
+def _is_the_end(checkpoint: Path) -> bool:
+    """Whether a training had taken its last step when it was cut off."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    return bool(state.global_step >= state.max_steps)
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]

@@ -65,15 +65,18 @@ def test_grpo_trains_whole_models_too(tmp_path: Path, beta: float) -> None:
     assert logits(load_for_generation(ModelRef("grpo", made))).isfinite().all()
 
 
-def test_a_whole_model_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    settings = {"lora": None, "max_steps": 4, "save_steps": 2}
+@pytest.mark.parametrize("step", [2, 4])
+@pytest.mark.parametrize("lora", [{}, None])
+def test_a_training_goes_on_from_its_checkpoint_also_from_the_last(tmp_path: Path, lora: Any, step: int) -> None:
+    settings = {"lora": lora, "max_steps": 4, "save_steps": 2}
+    file = "model.safetensors" if lora is None else ADAPTER_FILE
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     run_sft(job(tmp_path / "whole", **settings))
-    kept = tmp_path / "killed" / "checkpoints" / "checkpoint-2"
-    shutil.copytree(tmp_path / "whole" / "checkpoints" / "checkpoint-2", kept)
+    kept = tmp_path / "killed" / "checkpoints" / f"checkpoint-{step}"
+    shutil.copytree(tmp_path / "whole" / "checkpoints" / kept.name, kept)
     run_sft(job(tmp_path / "killed", **settings))
-    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
+    one, other = (load_file(tmp_path / name / "model" / file) for name in ("whole", "killed"))
     assert furthest(one, other) == 0
 
 

@@ -61,4 +61,4 @@ def test_the_gsm8k_recipe_compiles_with_the_published_rows() -> None:
     overrides = [f"task.{split}.file={REAL / name}.jsonl" for split, name in files.items()]
     recipe = load_recipe(REPOSITORY / "recipes" / "gsm8k.yaml", [*overrides, "model.name=tiny"])
     compile_plan(recipe)
-    assert [len(recipe.task.examples(split)) for split in SPLITS] == [1000, 6473, 1319]
+    assert [len(recipe.task.examples(split)) for split in SPLITS[:3]] == [1000, 6473, 1319]

@@ -163,7 +163,7 @@ def test_generated_splits_are_the_same_each_time_and_share_nothing() -> None:
     for split in SPLITS:
         assert first.examples(split) == second.examples(split) and len(first.examples(split)) == 60
     everything = [q for split in SPLITS for q in questions(first, split)]
-    assert len({q.casefold() for q in everything}) == 180
+    assert len({q.casefold() for q in everything}) == 240
     assert questions(task("units", seed=1, **settings), "test") != questions(first, "test")
 
 
@@ -186,10 +186,17 @@ def test_held_out_questions_leave_train() -> None:
 
 def test_several_splits_may_be_held_out() -> None:
     rows = [{"question": f"{n}?", "answer": n, "demonstration": f"{n}"} for n in range(20)]
-    made = task(train=write("all.jsonl", rows), test={"hold_out": 4}, demonstrations={"hold_out": 5})
+    held_out = {"test": {"hold_out": 4}, "demonstrations": {"hold_out": 5}}
+    made = task(train=write("all.jsonl", rows), **held_out)
     made.check()
-    parts = [set(questions(made, split)) for split in SPLITS]
+    parts = [set(questions(made, split)) for split in SPLITS[:3]]
     assert [len(part) for part in parts] == [5, 11, 4] and len(set.union(*parts)) == 20
+    more = task(train=write("all.jsonl", rows), **held_out, validation={"hold_out": 3})
+    more.check()
+    assert [len(questions(more, split)) for split in SPLITS] == [5, 8, 4, 3]
+    assert questions(more, "test") == questions(made, "test"), "a validation split leaves the others as they were"
+    assert more.fingerprint("test") == made.fingerprint("test")
+    assert more.fingerprint("train") != made.fingerprint("train")
 
 
 def test_what_is_held_out_does_not_depend_on_the_order_of_rows() -> None:

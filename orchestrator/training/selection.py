@@ -1,0 +1,84 @@
+"""Which checkpoint of a training is handed on: a pure rule over the points that were measured on the validation split.
+
+Knows no model, no file and no trainer.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from orchestrator.stage_specs import Selection
+
+_STANDS_OUT = 3.0
+"""A loss is alone where it is further from its neighbours than so many usual steps from point to point..."""
+_LEAST_STEP = 0.01
+"""... each of which counts as this share of the loss at least."""
+_BEFORE, _AFTER = 4, 2
+"""How many points before and after one tell what a usual step is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured at one step."""
+
+    step: int
+    loss: float
+    """Mean negative log-likelihood, nats per target token."""
+    accuracy: float
+    """Share of the validation questions answered correctly, greedily."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The step whose model is handed on, and why."""
+
+    step: int
+    why: str
+
+
+def choose(points: Sequence[Point], rule: Selection) -> Choice:
+    """The point that a rule chooses; points in the order of their steps, at least one.
+
+    `best_accuracy`: the highest accuracy, the earliest of several. `best_loss`: the lowest loss that a point beside it
+    bears out. `last`: the last.
+    """
+    n = len(points)
+    if rule == "best_accuracy":
+        best = max(points, key=lambda p: (p.accuracy, -p.step))
+        same = sum(p.accuracy == best.accuracy for p in points)
+        tie = f", the earliest of {same} with as much" if same > 1 else ""
+        return Choice(best.step, f"accuracy {best.accuracy:.3f} at step {best.step}, the highest of {n} points{tie}")
+    finite = [i for i, p in enumerate(points) if math.isfinite(p.loss)]
+    if rule == "best_loss" and finite:
+        sound = [i for i in finite if not _alone(points, i)]  # never empty: beside one that is alone is one that is not
+        best = min((points[i] for i in sound), key=lambda p: (p.loss, p.step))
+        lower = [points[i] for i in finite if points[i].loss < best.loss]
+        passed = "".join(f"; {p.loss:.3f} at step {p.step} is borne out by no point beside it" for p in lower)
+        return Choice(best.step, f"loss {best.loss:.3f} at step {best.step}, the lowest of {n} points{passed}")
+    return Choice(points[-1].step, f"the last of {n} points")
+
+
+def in_question(points: Sequence[Point], rule: Selection) -> frozenset[int]:
+    """The steps that may be chosen once more points have come, the one chosen now among them."""
+    kept = {choose(points, rule).step}
+    if rule == "best_loss":  # whether a loss is alone is settled by the points that follow it
+        settled = points[:-_AFTER]
+        kept |= {p.step for p in points[-_AFTER:]}
+        candidates = [i for i, p in enumerate(settled) if math.isfinite(p.loss) and not _alone(points, i)]
+        if candidates:
+            kept.add(min((points[i] for i in candidates), key=lambda p: (p.loss, p.step)).step)
+    return frozenset(kept)
+
+
+def _alone(points: Sequence[Point], at: int) -> bool:
+    """Whether a loss lies below every point beside it by far more than neighbouring points usually differ."""
+    losses = [p.loss for p in points]
+    beside = [losses[i] for i in (at - 1, at + 1) if 0 <= i < len(losses) and math.isfinite(losses[i])]
+    window = range(max(0, at - _BEFORE), min(len(losses) - 1, at + _AFTER))
+    steps = [abs(losses[i + 1] - losses[i]) for i in window if at not in (i, i + 1)]
+    steps = [step for step in steps if math.isfinite(step)]
+    if not beside or not steps:
+        return False
+    usual = max(median(steps), _LEAST_STEP * abs(median(beside)))
+    return min(beside) - losses[at] > _STANDS_OUT * usual

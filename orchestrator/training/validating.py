@@ -1,0 +1,150 @@
+"""Look at a model while it trains, on questions that it is not trained on, and hand on the checkpoint that was best.
+
+Answers are generated as evaluation generates them, greedily, and judged by the same judge. What was measured stands in
+the journal and the models that may yet be chosen lie beside it, so a killed training goes on with both.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.journal import Journal, read
+from orchestrator.model_loading import save_model
+from orchestrator.sampling.answering import answer
+from orchestrator.sampling.engine import Decoding
+from orchestrator.sampling.transformers_engine import TransformersEngine, stop_ids
+from orchestrator.training.job import CHOSEN_FILE, TrainingJob
+from orchestrator.training.resuming import step_of
+from orchestrator.training.selection import Choice, Point, choose, in_question
+
+_ROWS = 4
+"""Rows whose loss is taken at once: all their logits are held."""
+_FOLDER = "validated"
+
+
+class Validator(TrainerCallback):  # type: ignore[misc]
+    """Measures at every so many steps and at the last; keeps the models that may be chosen."""
+
+    def __init__(self, model: Any, tokenizer: Any, job: TrainingJob, journal: Journal) -> None:
+        assert job.validation is not None and job.spec.validation is not None
+        self.model, self.tokenizer, self.job, self.journal = model, tokenizer, job, journal
+        self.asked, self.wanted = job.validation, job.spec.validation
+        self.folder = job.work / _FOLDER
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Measure where it is time to, and have the step saved, so that a killed training goes on from here."""
+        if state.global_step % self.wanted.every and state.global_step < state.max_steps:
+            return
+        training = self.model.training
+        self.model.eval()
+        measured = self._measure()
+        if self.wanted.select != "last":
+            self._keep(state.global_step)
+        self.model.train(training)
+        self.journal.metrics(state.global_step, measured)
+        control.should_save = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Drop the models that cannot be chosen any more, whichever of the checkpoints training may go on from."""
+        points, kept = self.points(), set[str]()
+        for checkpoint in Path(args.output_dir).glob("checkpoint-*"):
+            before = [point for point in points if point.step <= step_of(checkpoint)]
+            kept |= {str(step) for step in in_question(before, self.wanted.select)} if before else set()
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path.name not in kept:
+                shutil.rmtree(path)
+
+    def points(self) -> list[Point]:
+        """What was measured so far, also before the training was killed."""
+        found = {}
+        for record in read(self.journal.path):
+            values = record.get("metrics", {})
+            if "eval_accuracy" in values:
+                found[record["step"]] = Point(
+                    record["step"], values.get("eval_loss", math.nan), values["eval_accuracy"]
+                )
+        return list(found.values())
+
+    def hand_on(self, folder: Path) -> Choice:
+        """Put the chosen model into `folder`, and the choice beside it."""
+        choice = choose(self.points(), self.wanted.select)
+        shutil.rmtree(folder, ignore_errors=True)
+        if self.wanted.select == "last":
+            self._save(folder)
+        else:
+            shutil.copytree(self.folder / str(choice.step), folder)
+        (self.job.work / CHOSEN_FILE).write_text(json.dumps({"step": choice.step, "why": choice.why}) + "\n")
+        return choice
+
+    def _measure(self) -> dict[str, float]:
+        task, examples = self.asked.task, self.asked.examples
+        rows = [
+            (prompt_ids(self.tokenizer, task.format, e.question), target_ids(self.tokenizer, task.target(e)))
+            for e in examples
+        ]
+        loss = mean_loss(self.model, rows, self.tokenizer.pad_token_id)
+        engine = _Live(self.model, self.tokenizer)
+        decoding = Decoding(0.0, 1.0, self.asked.max_tokens, task.format.stop)
+        statuses = []
+        try:
+            for start in range(0, len(examples), self.asked.batch_size):
+                part = examples[start : start + self.asked.batch_size]
+                statuses += [verdict.status for _, verdict in answer(engine, task, part, range(1), decoding, 0)]
+        finally:
+            engine.leave()
+        correct, wrong = statuses.count("correct"), statuses.count("wrong")
+        measured = {"eval_accuracy": correct / len(statuses), "eval_answer_rate": (correct + wrong) / len(statuses)}
+        return measured | ({"eval_loss": loss} if math.isfinite(loss) else {})
+
+    def _keep(self, step: int) -> None:
+        """The model as it is now, under a temporary name first: a folder is there whole or not at all."""
+        temporary, path = self.folder / f"{step}.tmp", self.folder / str(step)
+        for old in (temporary, path):
+            shutil.rmtree(old, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self._save(temporary)
+        temporary.rename(path)
+
+    def _save(self, folder: Path) -> None:
+        contract = self.job.answer_format.model_dump(mode="json")
+        save_model(self.model, self.tokenizer, self.job.model, folder, contract)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def mean_loss(model: Any, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> float:
+    """Mean negative log-likelihood of the targets' tokens, in nats; `rows` are (prompt ids, target ids)."""
+    total, tokens = 0.0, 0
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        width = max(len(prompt) + len(target) for prompt, target in part)
+        full = [(prompt + target, width - len(prompt) - len(target)) for prompt, target in part]
+        ids = torch.tensor([row + [pad] * gap for row, gap in full], device=model.device)
+        mask = torch.tensor([[1] * len(row) + [0] * gap for row, gap in full], device=model.device)
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        for row, (prompt, target) in enumerate(part):
+            said = logits[row, len(prompt) - 1 : len(prompt) + len(target) - 1].float().log_softmax(-1)
+            wanted = torch.tensor(target, device=model.device).unsqueeze(1)
+            total -= said.gather(1, wanted).sum().item()
+            tokens += len(target)
+    return total / tokens
+
+
+class _Live(TransformersEngine):
+    """The engine over a model that is in training; `leave` gives the model its own way of generating back."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.tokenizer, self.model = tokenizer, model
+        self._shipped = model.generation_config
+        self.stops = stop_ids(tokenizer, self._shipped)
+        model.generation_config = GenerationConfig(eos_token_id=self.stops, pad_token_id=tokenizer.pad_token_id)
+
+    def leave(self) -> None:
+        """Put back what was there before."""
+        self.model.generation_config = self._shipped
