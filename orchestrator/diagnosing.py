@@ -18,7 +18,7 @@ from orchestrator.health.causes import likeliest_first
 from orchestrator.health.check import check_plan
 from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
 from orchestrator.health.probe import asked, load_engine, origin_findings
-from orchestrator.health.report import CheckReport, format_changed
+from orchestrator.health.report import CheckReport, format_changed, told_only
 from orchestrator.health.watch import Watch
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.model_ref import ModelRef
@@ -202,7 +202,7 @@ class _Look:
         decoding = {"temperature": 0, "max_tokens": evaluate.max_tokens, "engine": evaluate.engine}
         return Diagnosis(
             subject,
-            likeliest_first(self.found),
+            likeliest_first(told_only(self.found, self.recipe.limits.ignore)),
             tuple(self.measured),
             tuple(self.generations),
             self.report.rows,

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from orchestrator.cluster import Cluster, Done, carry, connect, disconnect
 from orchestrator.errors import Interrupted, OrchError, StageError
-from orchestrator.health.report import CheckReport, errors_of
+from orchestrator.health.report import CheckReport, errors_of, told_only
 from orchestrator.health.watch import stops
 from orchestrator.journal import NAME as JOURNAL
 from orchestrator.journal import Tail
@@ -84,7 +84,8 @@ def _checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, .
         raise
     if report.errors:
         raise errors_of(report)
-    return tuple(f for f in report.findings if f.severity == "warning")
+    ignored = plan.recipe.limits.ignore
+    return tuple(f for f in report.findings if f.severity == "warning" or f.check in ignored)
 
 
 def _check(argument: tuple[Plan, Path]) -> CheckReport:
@@ -279,7 +280,8 @@ class _Walk:
     def _notice(self, state: StageState, finding: Finding) -> None:
         """Tell of a finding at once, and keep it with the stage's run; once, also where a journal is read again."""
         if all(known.check != finding.check for known in state.findings):
-            named = replace(finding, what=f"stage {state.stage.name}: {finding.what}")
+            [told] = told_only([finding], self.plan.recipe.limits.ignore)
+            named = replace(told, what=f"stage {state.stage.name}: {told.what}")
             state.findings.append(named)
             self.record.noticed(state, named)
 
@@ -295,7 +297,7 @@ class _Walk:
             state.seconds = worked + time.monotonic() - collected
             for finding in output.findings:
                 self._notice(state, finding)
-            if (stop := stops(list(output.findings), self.plan.recipe.limits.stop_on)) is not None:
+            if (stop := stops(list(output.findings), self.plan.recipe.limits.ends_on)) is not None:
                 raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
             self.record.finished(state, running.context, output)
         except (OrchError, OSError) as error:

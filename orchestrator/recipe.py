@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from orchestrator.check_names import CHECKS
 from orchestrator.errors import DataError, RecipeError
 from orchestrator.lineage import is_adapter
 from orchestrator.schema_errors import Loc, unknown, validate
@@ -68,8 +69,16 @@ class Limits(Spec):
     """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
     stop_on: tuple[str, ...] = ()
     """Warnings that end a stage that is running, such as `loss-not-finite`; `all` for every one of them."""
+    ignore: tuple[str, ...] = ()
+    """Checks whose findings are only told, such as `test-in-training`: they refuse nothing and end nothing."""
 
-    @field_validator("stop_on", mode="before")
+    @property
+    def ends_on(self) -> tuple[str, ...]:
+        """What ends a stage that is running: `stop_on` without what is ignored."""
+        named = WATCHED if "all" in self.stop_on else self.stop_on
+        return tuple(name for name in named if name not in self.ignore)
+
+    @field_validator("stop_on", "ignore", mode="before")
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -80,6 +89,14 @@ class Limits(Spec):
         for name in value:
             if name not in (*WATCHED, "all"):
                 raise ValueError(f"unknown warning {name!r} (choices: all, {', '.join(WATCHED)})")
+        return value
+
+    @field_validator("ignore")
+    @classmethod
+    def _checks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in CHECKS:
+                raise ValueError(unknown("check", name, CHECKS))
         return value
 
 

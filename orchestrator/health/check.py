@@ -8,13 +8,13 @@ from orchestrator.health.arguments import argument_findings
 from orchestrator.health.contract import contract
 from orchestrator.health.leaks import leaks
 from orchestrator.health.lengths import length_findings
+from orchestrator.health.model_parts import model_parts
 from orchestrator.health.overlap import overlap
 from orchestrator.health.power import power
-from orchestrator.health.report import CheckReport, ranked
+from orchestrator.health.report import CheckReport, ranked, told_only
 from orchestrator.health.rows import rows_findings
 from orchestrator.health.token_view import TokenView
-from orchestrator.health.weights import config_of, context_of, weight_findings
-from orchestrator.model_loading import load_tokenizer
+from orchestrator.health.weights import context_of, weight_findings
 from orchestrator.plan import Plan
 from orchestrator.types import Finding
 
@@ -24,24 +24,26 @@ def check_plan(plan: Plan, work: Path) -> CheckReport:
 
     Raises:
         DataError: a split that cannot be read.
+        ModelError: a model whose tokenizer, configuration or chat template cannot be used.
     """
     recipe = plan.recipe
     found: list[Finding] = [*contract(recipe.task), *leaks(recipe.task), *overlap(recipe.task)]
     found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
     found += _place(work)
+    found = told_only([*found, *_stops(plan)], recipe.limits.ignore)
     views: tuple[TokenView, ...] = ()
     if not any(f.check == "gold-round-trip" and f.severity == "error" for f in found):
         found, views = _with_tokens(plan, work, found)
-    return CheckReport(ranked(found), views)
+    return CheckReport(ranked(told_only(found, recipe.limits.ignore)), views)
 
 
 def _with_tokens(plan: Plan, work: Path, found: list[Finding]) -> tuple[list[Finding], tuple[TokenView, ...]]:
     """What needs the tokenizer and the model's configuration."""
     stages = [stage for stage in plan.stages if stage.cached is None] or list(plan.stages)
-    tokenizer, config = load_tokenizer(plan.base), config_of(plan.base)
+    tokenizer, config = model_parts(plan)
     views: list[TokenView] = []
     found += _template(plan, tokenizer)
-    if any(f.severity == "error" and f.check == "chat-template-missing" for f in found):
+    if any(f.check == "chat-template-missing" for f in found):
         return found, ()
     for stage in stages:
         found += argument_findings(plan, stage)
@@ -73,6 +75,22 @@ def _template(plan: Plan, tokenizer: object) -> Iterator[Finding]:
             "task.format.chat is false",
             "a model trained to chat answers plain prompts worse",
             "set task.format.chat to true, unless plain prompts are what you want to train",
+        )
+
+
+def _stops(plan: Plan) -> Iterator[Finding]:
+    stop = plan.recipe.task.format.stop
+    stages = [stage.name for stage in plan.stages if stage.verb == "grpo"]
+    if stop and stages:
+        yield Finding(
+            "stop-not-in-grpo",
+            "warning",
+            f"stage {', '.join(stages)}: GRPO does not end a completion at task.format.stop",
+            f"stop: {list(stop)}",
+            "the judge reads a completion up to its stop text, but generation, and the loss with it, goes on to the "
+            "end of text or to max_completion_length",
+            "have the model end its text there (worked solutions that end with the stop text teach it), or leave "
+            "stop out",
         )
 
 

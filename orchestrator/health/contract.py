@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from orchestrator.answers.format import HashFormat, MarkerFormat, RegexFormat, TagsFormat
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import SPLITS, Split
+from orchestrator.tasks.base import Split
 from orchestrator.tasks.judging import verdicts
 from orchestrator.types import Example, Finding, Verdict
 
@@ -19,9 +19,8 @@ _SLOT = "\x00question\x00"
 def contract(task: Task) -> Iterator[Finding]:
     """Findings on the prompt and on the gold answers of every split."""
     yield from _opening(task)
-    for split in SPLITS:
-        if getattr(task, split) is not None:
-            yield from _round_trip(task, split)
+    for split in task.splits():
+        yield from _round_trip(task, split)
 
 
 def opening_text(task: Task) -> str:
@@ -63,15 +62,21 @@ def _opens(task: Task, after: str, opening: str) -> bool:
     return after.endswith(opening)
 
 
-def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
-    examples = task.examples(split)
+def targets(task: Task, split: Split) -> tuple[list[tuple[Example, str]], list[str]]:
+    """The examples of a split with what a model should write for each, and why there is none for some of them."""
     written: list[tuple[Example, str]] = []
     refused: list[str] = []
-    for example in examples:
+    for example in task.examples(split):
         try:
             written.append((example, task.target(example)))
         except DataError as error:
             refused.append(f"{example.id}: {error}")
+    return written, refused
+
+
+def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
+    examples = task.examples(split)
+    written, refused = targets(task, split)
     items = [(text, example.answer, "stop") for example, text in written]
     judged = verdicts(task, items)  # type: ignore[arg-type]
     failed = [(e, t, v) for (e, t), v in zip(written, judged, strict=True) if v.status != "correct"]

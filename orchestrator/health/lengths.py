@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.health.contract import targets
 from orchestrator.plan import Plan, Stage
 from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, StageSpec
 from orchestrator.tasks.base import Split
@@ -29,7 +30,7 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
     for stage in stages:
         if (room := _room(stage.spec)) is not None:
             rooms.setdefault(room, stage.name)
-    targets = _target_lengths(plan, tokenizer)
+    lengths = _target_lengths(plan, tokenizer)
     prompts: dict[Split, list[tuple[int, Example]]] = {}
     for room, name in rooms.items():
         if room.split not in prompts:
@@ -37,14 +38,14 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
                 (len(prompt_ids(tokenizer, plan.recipe.task.format, e.question)), e)
                 for e in plan.recipe.task.examples(room.split)
             ]
-        long = [pair for pair in targets if pair[0] > room.tokens]
+        long = [pair for pair in lengths if pair[0] > room.tokens]
         if long:
-            share = len(long) / len(targets)
+            share = len(long) / len(lengths)
             worst = max(long, key=lambda pair: pair[0])
             yield Finding(
                 "answers-cut-off",
                 "error" if share >= _FEW else "warning",
-                f"stage {name}: {len(long):,} of {len(targets):,} targets ({share:.1%}) are longer than "
+                f"stage {name}: {len(long):,} of {len(lengths):,} targets ({share:.1%}) are longer than "
                 f"{room.setting} = {room.tokens}",
                 f"the longest has {worst[0]} tokens and ends {worst[1][-80:]!r}",
                 "a model that writes what it was taught is cut off before its answer and counted as truncated",
@@ -77,5 +78,4 @@ def _target_lengths(plan: Plan, tokenizer: Any) -> list[tuple[int, str]]:
     """Tokens of what a model is taught to write: worked solutions where there are any, else bare answers."""
     task = plan.recipe.task
     split: Split = "demonstrations" if task.demonstrations is not None else "test"
-    targets = [task.target(e) for e in task.examples(split)]
-    return [(len(target_ids(tokenizer, target)), target) for target in targets]
+    return [(len(target_ids(tokenizer, target)), target) for _, target in targets(task, split)[0]]

@@ -1,7 +1,7 @@
 """What a check reports: findings, the worst first. Light: the driver of a run reads it too."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from orchestrator.errors import CheckError
@@ -30,6 +30,16 @@ class CheckReport:
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The worst first; of the same severity in the order they were found."""
     return tuple(sorted(findings, key=lambda f: _ORDER[f.severity]))
+
+
+def told_only(findings: Iterable[Finding], ignored: Sequence[str]) -> list[Finding]:
+    """Findings with those of ignored checks (`limits.ignore`) as mere information; none is hidden."""
+    return [
+        replace(f, severity="info", what=f"{f.what} (ignored by limits.ignore)")
+        if f.check in ignored and f.severity != "info"
+        else f
+        for f in findings
+    ]
 
 
 def errors_of(report: CheckReport) -> CheckError:

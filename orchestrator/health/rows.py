@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.health.contract import targets
 from orchestrator.health.token_view import TokenView, token_view
 from orchestrator.model_ref import ModelRef
 from orchestrator.plan import Plan, Stage
 from orchestrator.stage_specs import SampleSpec, SelectSpec, SftSpec
+from orchestrator.tasks.base import Split
 from orchestrator.training.sft import SftJob, collator, tokenized
 from orchestrator.types import Finding
 
@@ -37,8 +39,8 @@ def known_pairs(plan: Plan, spec: SftSpec) -> list[tuple[str, str]]:
     What a `select` stage will choose is not: bare answers to training questions stand for it where there is no other.
     """
     task = plan.recipe.task
-    split = "demonstrations" if "demonstrations" in spec.data or task.train is None else "train"
-    return [(e.question, task.target(e)) for e in task.examples(split)]  # type: ignore[arg-type]
+    split: Split = "demonstrations" if "demonstrations" in spec.data or task.train is None else "train"
+    return [(example.question, target) for example, target in targets(task, split)[0]]
 
 
 def rows_findings(plan: Plan, stage: Stage, tokenizer: Any) -> tuple[list[Finding], list[TokenView]]:

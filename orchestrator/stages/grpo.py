@@ -18,7 +18,7 @@ def jobs(context: Context) -> list[Job]:
     assert isinstance(spec, GrpoSpec)
     task, seed = context.task, context.plan.recipe.seed
     examples = tuple(task.examples(spec.prompts))
-    model, stop_on = context.model(spec.model), context.plan.recipe.limits.stop_on
+    model, stop_on = context.model(spec.model), context.plan.recipe.limits.ends_on
     looked = validation_of(context)
     return [Job(_run, (context.work, model, task.format, spec, seed, context.cpus, task, examples, stop_on, looked))]
 

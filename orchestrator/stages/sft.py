@@ -24,7 +24,7 @@ def jobs(context: Context) -> list[Job]:
     assert isinstance(spec, SftSpec)
     pairs, seed = tuple(rows(context, spec)), context.plan.recipe.seed
     model = context.model(spec.model)
-    stop_on = context.plan.recipe.limits.stop_on
+    stop_on = context.plan.recipe.limits.ends_on
     looked = validation_of(context)
     return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs, stop_on, looked))]
 

@@ -1,6 +1,7 @@
 """Faults that are named before anything is spent: by the recipe's schema, by its data, or by `orch check`."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from orchestrator.errors import DataError, FormatChange, ModelError, RecipeError
 from orchestrator.planning import plan
 from orchestrator.training import sft as sft_module
-from tests.faults.recipes import conversions, edit_json, looked_at, recipe, rows, tiny_copy
+from tests.faults.recipes import HEALTHY, conversions, edit_json, looked_at, recipe, rows, tiny_copy
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,17 @@ def lower_case_tokenizer() -> dict[str, Any]:
     return {"model": {"name": str(folder)}}
 
 
+def a_few_answers_told() -> dict[str, Any]:
+    told = [other(r, question=f"{r['question']} {r['demonstration']}") for r in conversions(4)]
+    return files(demonstrations=[*told, *conversions(20, 50)])
+
+
+DRAWS = {
+    "sft": {"type": "sft"},
+    "samples": {"type": "sample", "model": "sft", "max_tokens": 1000},
+    "chosen": {"type": "select", "from": "samples"},
+    "rft": {"type": "sft", "data": ["demonstrations", "chosen"], "max_length": 1010},
+}
 LARGE = "stages.sft.lora={r: 600}"
 FAULTS = {
     "the opening tag stands only in the prompt": Fault(
@@ -99,6 +111,12 @@ FAULTS = {
     "completions of GRPO are too short": Fault("answers-cut-off", ("stages.grpo.max_completion_length=8",)),
     "test questions in the training set, in capitals": Fault("test-in-training", blocks=shouted_test),
     "the question holds its solution": Fault("answer-in-prompt", blocks=solutions_in_questions),
+    "a few questions hold their solution": Fault("answer-in-prompt", blocks=a_few_answers_told, says="4 of 24"),
+    "a marker in other letters stands only in the prompt": Fault(
+        "opening-in-prompt", ('task.format={type: marker, prompt: "{question}\\nFinal answer:"}',)
+    ),
+    "draws may be longer than training takes": Fault("rows-may-be-too-long", blocks=lambda: {"stages": DRAWS}),
+    "GRPO goes on after the stop text": Fault("stop-not-in-grpo", ("task.format.stop=[</answer>]",)),
     "LoRA targets of another architecture": Fault(
         "lora-target-missing", ("stages.sft.lora={target_modules: [c_attn]}",), says="q_proj"
     ),
@@ -126,6 +144,37 @@ def test_the_healthy_recipe_has_no_error_and_no_warning() -> None:
     report = looked_at()
     assert [f.check for f in report.findings if f.severity != "info"] == []
     assert report.rows and all(0 < row.trained < len(row.pieces) for row in report.rows)
+
+
+# --- what looks like a fault and is none
+
+
+def marked_in_instructions() -> dict[str, Any]:
+    return {"task": {**HEALTHY["task"], "format": {"type": "hash", "prompt": "{question}\nEnd in ####"}}}
+
+
+def numbers_alike() -> dict[str, Any]:
+    """Test questions that differ from training questions in a sign or a point that a number begins with."""
+    train = [other(r, question=f"How much is {r['answer']}!, f'({r['answer']})?") for r in conversions(24, 100)]
+    test = [other(r, question=f"How much is {r['answer']}, f(.{r['answer']})?") for r in conversions(24, 100)]
+    return files(train=train, test=[*test, *conversions(180, 1000)])
+
+
+@pytest.mark.parametrize("blocks", [marked_in_instructions, numbers_alike])
+def test_nothing_is_said_of_it(blocks: Callable[[], dict[str, Any]]) -> None:
+    assert [f.check for f in looked_at(**blocks()).findings if f.severity != "info"] == []
+
+
+def test_what_the_recipe_ignores_is_told_and_refuses_nothing() -> None:
+    report = looked_at("limits.ignore=test-in-training", **shouted_test())
+    [found] = [f for f in report.findings if f.check == "test-in-training"]
+    assert found.severity == "info" and found.what.endswith("(ignored by limits.ignore)")
+    assert not report.errors and report.rows
+
+
+def test_gold_answers_that_the_recipe_lets_pass_cost_no_other_check() -> None:
+    report = looked_at("limits.ignore=[gold-round-trip]", "evaluate.max_tokens=12", **wrong_solutions())
+    assert [f.check for f in report.errors] == ["answers-cut-off"] and report.rows
 
 
 # --- code that is wrong
@@ -227,6 +276,57 @@ def test_an_adapter_without_a_byte() -> None:
     (folder / "adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(ModelError, match="has 0 bytes"):
         looked_at(model={"name": str(folder)})
+
+
+def test_a_chat_template_that_refuses_the_system_message() -> None:
+    folder = tiny_copy()
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}"
+        "{% endif %}{{ m.content }}{% endfor %}"
+    )
+    edit_json(folder / "tokenizer_config.json", chat_template=template)
+    chat = ("task.format.chat=true",)
+    with pytest.raises(ModelError, match=r"chat template of .* refuses .* a system message: System role not") as caught:
+        looked_at(*chat, "task.format.system=Be brief.", model={"name": str(folder)})
+    assert "\n" not in str(caught.value)
+    assert not looked_at(*chat, model={"name": str(folder)}).errors
+
+
+def test_a_model_that_continues_no_text() -> None:
+    from transformers import T5Config
+
+    folder = tiny_copy()
+    T5Config(vocab_size=64, d_model=8).save_pretrained(folder)
+    with pytest.raises(ModelError, match=r"no causal language model \(T5Config\)") as caught:
+        looked_at(model={"name": str(folder)})
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("file", "told"), [("tokenizer.json", "the tokenizer of"), ("config.json", "the configuration of")]
+)
+def test_a_file_of_the_model_that_is_cut_off(file: str, told: str) -> None:
+    folder = tiny_copy()
+    (folder / file).write_text((folder / file).read_text()[:100])
+    with pytest.raises(ModelError, match=f"model.name: {told} .* cannot be") as caught:
+        looked_at(model={"name": str(folder)})
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--someone--adapter"
+    adapter().rename(repository.parent.parent / "kept")
+    shutil.copytree("kept", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for module in ("huggingface_hub.constants", "transformers.utils.hub", "huggingface_hub.file_download"):
+        monkeypatch.setattr(f"{module}.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="someone/adapter on the Hub is an adapter, not a whole model") as caught:
+        looked_at(model={"name": "someone/adapter"})
+    assert "\n" not in str(caught.value)
 
 
 def test_an_adapter_that_is_taken_further_is_sound() -> None:

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
-    {"errors", "types"},
+    {"check_names", "errors", "types"},
     {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"},
     {"tasks", "stage_specs", "trl_arguments"},
     {"lineage"},

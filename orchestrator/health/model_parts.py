@@ -1,0 +1,88 @@
+"""What a check reads of a model without its weights: configuration, tokenizer, template. What ails them is one line.
+
+Files and templates are other people's, and each library that reads them raises errors of its own: they are tried here,
+once, so that no check after it meets them for the first time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from orchestrator.answers.tokens import prompt_ids
+from orchestrator.base_model import BaseModelRef
+from orchestrator.errors import ModelError, OrchError
+from orchestrator.health.weights import config_of
+from orchestrator.model_loading import load_tokenizer
+from orchestrator.plan import Plan
+
+
+def model_parts(plan: Plan) -> tuple[Any, Any]:
+    """The tokenizer and the configuration of a plan's model; the chat template is tried where it is asked for.
+
+    Raises:
+        ModelError: the model's repository holds an adapter, its files cannot be read, it is no causal language model,
+            or its chat template refuses the messages of the recipe.
+    """
+    base, task = plan.base, plan.recipe.task
+    config = _config(base)
+    with _told(f"{base.name} is no model that texts can be continued with"), torch.device("meta"):
+        _causal(base, config)
+    with _told(f"the tokenizer of {base.name} cannot be loaded"):
+        tokenizer = load_tokenizer(base)
+    if task.format.chat and tokenizer.chat_template:
+        asked = " and a system message" if task.format.system is not None else ""
+        with _told(f"the chat template of {base.name} refuses a question{asked}", "task.format"):
+            prompt_ids(tokenizer, task.format, task.examples(plan.recipe.evaluate.on)[0].question)
+    return tokenizer, config
+
+
+def _config(base: BaseModelRef) -> Any:
+    try:
+        return config_of(base)
+    except OSError as error:
+        if find_adapter_config_file(base.location, revision=base.revision) is None:
+            raise ModelError(_line("model.name", f"the configuration of {base.name} cannot be read", error)) from error
+        raise ModelError(
+            f"model.name: {base.name} on the Hub is an adapter, not a whole model; download it and name its folder: "
+            f"hf download {base.name} --local-dir adapter"
+        ) from error
+    except Exception as error:
+        raise ModelError(_line("model.name", f"the configuration of {base.name} cannot be read", error)) from error
+
+
+def _causal(base: BaseModelRef, config: Any) -> None:
+    """Build the model's shape; without the list of all 150 classes where its own is not among them."""
+    try:
+        AutoModelForCausalLM.from_config(config, trust_remote_code=base.trust_remote_code)
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        kind = type(config).__name__
+        raise ModelError(
+            f"model.name: {base.name} is no causal language model ({kind}): take one that continues text, such as "
+            "Qwen/Qwen2.5-0.5B-Instruct"
+        ) from error
+
+
+@contextmanager
+def _told(what: str, where: str = "model.name") -> Iterator[None]:
+    try:
+        yield
+    except OrchError as error:
+        raise ModelError(*(p if p.startswith(where) else f"{where}: {p}" for p in error.problems)) from error
+    except Exception as error:
+        raise ModelError(_line(where, what, error)) from error
+
+
+def _line(where: str, what: str, error: Exception) -> str:
+    text = str(error).strip()
+    first = text.splitlines()[0][:300] if text else type(error).__name__
+    if "trust_remote_code" in text:
+        first = "it comes with code of its own; read that code, then set model.trust_remote_code: true"
+    elif where == "task.format":
+        first += "; leave task.format.system out, or set chat: false and write the messages into task.format.prompt"
+    return f"{where}: {what}: {first}"
