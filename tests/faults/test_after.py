@@ -6,6 +6,7 @@ One healthy run of tests/small.yaml is copied for each fault; models are loaded 
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,39 @@ def test_a_base_that_has_overflowed(past: PastRun) -> None:
     assert first(looked("base")) == "base-not-finite"
 
 
+@pytest.mark.parametrize("model", ["base", "sft"])
+def test_a_base_that_is_cut_off(past: PastRun, model: str) -> None:
+    base = tiny_copy("cut_off")
+    whole = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    start_from(past, base)
+    diagnosis = looked(model)
+    assert first(diagnosis) == "base-damaged" and diagnosis.findings[0].severity == "error"
+    assert [m.model for m in diagnosis.models] == [model], "its figures are shown none the less"
+
+
+def test_a_whole_model_that_one_asks_about_is_called_sick(past: PastRun) -> None:
+    """The embedded model knows no answer format: as the base of a run that is as it must be, as one's own it is not."""
+    diagnosis = diagnose_folder(tiny_copy("mine"), load_recipe(SMALL), questions=24)
+    assert diagnosis.sick and {f.check for f in diagnosis.findings} >= {"answer-rate-zero"}
+    assert not {"not-the-model", "base-damaged"} & {f.check for f in diagnosis.findings}
+
+
+def test_a_whole_model_that_does_well_is_left_alone(past: PastRun) -> None:
+    folder = tiny_copy("merged")
+    load_for_generation(past.model("sft")).save_pretrained(folder)
+    diagnosis = diagnose_folder(folder, load_recipe(SMALL), questions=24)
+    assert [f.check for f in diagnosis.findings if f.severity == "error"] == []
+    assert diagnosis.models[0].accuracy > 0.3
+
+
 # --- answers that are not the model's
 
 
-def rewrite(past: PastRun, model: str, texts: list[str], verdicts: list[tuple[str, str | None]]) -> None:
-    """Replace what an evaluation has stored."""
+def rewrite(
+    past: PastRun, model: str, texts: list[str], verdicts: list[tuple[str, str | None]], ends: list[str] | None = None
+) -> None:
+    """Replace what an evaluation has stored; all texts come to an end where `ends` does not say otherwise."""
     path = past.stages[model].results
     assert path is not None
     table = pq.read_table(path)
@@ -167,7 +196,7 @@ def rewrite(past: PastRun, model: str, texts: list[str], verdicts: list[tuple[st
         ("text", texts),
         ("status", [status for status, _ in verdicts]),
         ("value", [value for _, value in verdicts]),
-        ("finish_reason", ["stop"] * len(texts)),
+        ("finish_reason", ends or ["stop"] * len(texts)),
     ):
         table = table.set_column(table.schema.get_field_index(name), name, pa.array(column, pa.string()))
     pq.write_table(table, path)
@@ -198,6 +227,30 @@ def test_a_table_that_answers_in_the_models_place(past: PastRun) -> None:
     diagnosis = looked()
     assert first(diagnosis) == "not-the-model"
     assert "stored 24 of 24" in diagnosis.findings[0].evidence and "shuffled" in diagnosis.findings[0].evidence
+
+
+def test_a_table_of_worked_solutions(past: PastRun) -> None:
+    """What the model would write in other words, or with other figures."""
+    path = past.stages["sft"].results
+    assert path is not None
+    worked = {e.id: e.demonstration for e in past.recipe.task.examples("test")}
+    table = pq.read_table(path)
+    texts = [str(worked[name]) for name in table["example_id"].to_pylist()]
+    rewrite(past, "sft", texts, [("correct", gold) for gold in table["gold"].to_pylist()])
+    assert first(looked()) == "not-the-model"
+
+
+def test_answers_written_in_half_precision(past: PastRun) -> None:
+    """An evaluation on a GPU, looked at without one."""
+    from orchestrator.health.probe import asked
+
+    ref = past.model("sft")
+    engine = TransformersEngine(replace(ref, base=replace(ref.base, dtype="bfloat16")))
+    written = asked(engine, past.recipe.task, past.recipe.task.examples("test"), 64)
+    verdicts = [(row.status, row.value) for row in written]
+    rewrite(past, "sft", [row.text for row in written], verdicts, [row.finish_reason for row in written])
+    assert engine.model.dtype is torch.bfloat16
+    assert not [f.check for f in looked().findings if f.severity == "error"]
 
 
 def sft_folder(past: PastRun) -> Path:
