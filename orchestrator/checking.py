@@ -12,7 +12,8 @@ def check(recipe: Recipe) -> CheckReport:
         InputError: something the recipe names cannot be used at all.
         FormatChange: the model was trained under another answer format.
     """
+    from orchestrator.cluster import is_joined
     from orchestrator.health.check import check_plan
     from orchestrator.tracking import store_folder
 
-    return check_plan(plan(recipe), recipe.storage or store_folder() / "work")
+    return check_plan(plan(recipe), recipe.storage or store_folder() / "work", is_joined())

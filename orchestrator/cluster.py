@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from orchestrator.errors import InputError
 
 _OBJECT_STORE = 200 * 1024 * 1024
 """Bytes for objects on one machine: what travels are rows of text, never weights."""
+
+
+Call = tuple[Callable[[Any], Any], Any]
+"""A module-level function, and its one argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +29,16 @@ class Done:
     ended: float
 
 
-def _timed(function: Any, argument: Any) -> Done:
+def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
     began = time.time()
     return Done(function(argument), began, time.time())
+
+
+class _Worker:
+    """A process of Ray's that takes one call after another."""
+
+    def call(self, function: Any, argument: Any) -> Done:
+        return _timed(function, argument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +49,69 @@ class Cluster:
     """Of the largest machine."""
     total_cores: int
     gpus: float
+    joined: bool
+    """Whether RAY_ADDRESS named it: its workers may stand on other machines than this process."""
 
-    def submit(self, function: Any, argument: Any, cpus: int, gpus: float, retries: int) -> Any:
-        """Have a worker call `function(argument)`: Ray's reference of a `Done`.
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> "Crew":
+        """Have workers make these calls, each on so many cores and GPUs.
 
         A worker that dies is replaced so many times.
         """
+        return Crew(calls, cpus, gpus, retries, at_once=int(self.gpus // gpus) if gpus else 0)
+
+
+class Crew:
+    """Workers, and the calls they have been given.
+
+    Calls without a GPU go to whatever worker is free, and find it warm. With a GPU there are workers for these calls
+    alone: each takes its share, one after another, keeping what it has loaded, and ends with the last one. So a GPU's
+    memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it.
+    """
+
+    def __init__(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int) -> None:
         import ray
 
-        task = ray.remote(_timed).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
-        return task.remote(function, argument)
+        self._own: list[Any] = []
+        if gpus:
+            worker = ray.remote(_Worker).options(
+                num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
+            )
+            self._own = [worker.remote() for _ in range(min(len(calls), max(1, at_once)))]
+            made = [self._own[place % len(self._own)].call.remote(*call) for place, call in enumerate(calls)]
+        else:
+            task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
+            made = [task.remote(*call) for call in calls]
+        self.pending = {reference: place for place, reference in enumerate(made)}
+        """Ray's reference of each call that is not done, and the call's place among all of them."""
+
+    def take(self, reference: Any) -> tuple[int, Done]:
+        """The place of a call that has ended, and what came of it; raises what Ray does where it failed."""
+        import ray
+
+        place = self.pending.pop(reference)
+        try:
+            return place, ray.get(reference)
+        finally:
+            if self._own:
+                share = place % len(self._own)
+                if all(other % len(self._own) != share for other in self.pending.values()):
+                    ray.kill(self._own[share])
+
+    def stop(self) -> None:
+        """End all calls that are not done."""
+        import ray
+
+        for worker in self._own:
+            ray.kill(worker)
+        if not self._own:
+            for reference in self.pending:
+                ray.cancel(reference, force=True)
+        self.pending = {}
+
+
+def is_joined() -> bool:
+    """Whether a run would join a cluster, whose machines may be other ones than this."""
+    return bool(os.environ.get("RAY_ADDRESS"))
 
 
 def connect() -> Cluster:
@@ -59,9 +124,9 @@ def connect() -> Cluster:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    address = os.environ.get("RAY_ADDRESS")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address:
+    if is_joined():
+        address = os.environ["RAY_ADDRESS"]
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -78,7 +143,7 @@ def connect() -> Cluster:
         )
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     cores = [int(n.get("CPU", 0)) for n in nodes]
-    return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes))
+    return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes), is_joined())
 
 
 def carry(cls: type) -> None:

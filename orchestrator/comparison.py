@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from orchestrator.plan import Plan
 from orchestrator.recipe import BASE
 from orchestrator.results import Difference
-from orchestrator.stages.evaluate import RESULTS
 from orchestrator.stats import mcnemar, paired_difference
 
 
@@ -18,16 +17,16 @@ def baseline(plan: Plan) -> str:
     return next((s.name for s in plan.stages if s.verb == "sft" and s.name in evaluated), BASE)
 
 
-def differences(folders: Mapping[str, Path], against: str) -> tuple[Difference, ...]:
-    """Each model against the baseline; `folders` holds the artifacts of each model's run."""
-    right = {model: _correct(folder) for model, folder in folders.items()}
+def differences(results: Mapping[str, Path], against: str) -> tuple[Difference, ...]:
+    """Each model against the baseline; `results` holds the file of each model's evaluation."""
+    right = {model: _correct(file) for model, file in results.items()}
     if against not in right:
         return ()
     return tuple(_difference(m, against, right[m], right[against]) for m in right if m != against)
 
 
-def _correct(folder: Path) -> dict[str, bool]:
-    table = pq.read_table(folder / RESULTS, columns=["example_id", "status"])
+def _correct(file: Path) -> dict[str, bool]:
+    table = pq.read_table(file, columns=["example_id", "status"])
     return {row["example_id"]: row["status"] == "correct" for row in table.to_pylist()}
 
 

@@ -12,15 +12,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from orchestrator.cluster import Cluster, Done, carry, connect, disconnect
+from orchestrator.cluster import Cluster, Crew, Done, carry, connect, disconnect
 from orchestrator.errors import Interrupted, OrchError, StageError
-from orchestrator.health.report import CheckReport, errors_of, told_only
+from orchestrator.health.report import told_only
 from orchestrator.health.watch import stops
 from orchestrator.journal import NAME as JOURNAL
 from orchestrator.journal import Tail
+from orchestrator.outputs import OUTPUTS
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import Recipe
 from orchestrator.record import Record, one_line, result
+from orchestrator.remote_check import checked
 from orchestrator.results import RunResult, StageState
 from orchestrator.stages import STAGES
 from orchestrator.stages.base import Context
@@ -66,32 +68,10 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult:
             cluster = connect()
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
-            noticed = _checked(plan, work, cluster)
+            noticed = checked(plan, work.root, cluster)
             return _Walk(plan, store or opening.result(), work, cluster, listener, noticed).go()  # type: ignore[union-attr]
         finally:
             disconnect()
-
-
-def _checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ...]:
-    """What `orch check` says, from a worker that has the libraries loaded for the training that comes next."""
-    import ray
-
-    try:
-        report = ray.get(cluster.submit(_check, (plan, work.root), 1, 0, _RETRIES)).result
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, OrchError):
-            raise error.cause from None
-        raise
-    if report.errors:
-        raise errors_of(report)
-    ignored = plan.recipe.limits.ignore
-    return tuple(f for f in report.findings if f.severity == "warning" or f.check in ignored)
-
-
-def _check(argument: tuple[Plan, Path]) -> CheckReport:
-    from orchestrator.health.check import check_plan
-
-    return check_plan(*argument)
 
 
 def _work(recipe: Recipe) -> WorkFolder:
@@ -123,8 +103,7 @@ class _Running:
     state: StageState
     context: Context
     lock: FileLock
-    pending: dict[Any, int]
-    """Ray's reference of each job that is not done, and the job's place."""
+    crew: Crew
     done: list[Done | None]
     """What came of each job, in the jobs' order."""
     tail: Tail
@@ -154,6 +133,7 @@ class _Walk:
         self.record = Record(self.store, self.plan)
         try:
             self._walk()
+            return self.record.ended(list(self.states.values()), self.noticed)
         except (KeyboardInterrupt, SystemExit):
             self._stop()
             raise Interrupted(
@@ -166,7 +146,7 @@ class _Walk:
         finally:
             if lock is not None:
                 self.work.release(lock)
-        return self.record.ended(list(self.states.values()), self.noticed)
+                self.work.forget_inputs(_PLAN)
 
     def _walk(self) -> None:
         while any(s.state in ("waiting", "running") for s in self.states.values()):
@@ -222,24 +202,30 @@ class _Walk:
                 f"stage {stage.name!r} asks for {cpus} CPUs and {gpus:g} GPUs, but no machine here has more than "
                 f"{cluster.cores} CPUs and there are {cluster.gpus:g} GPUs; lower stages.{stage.name}.resources"
             )
-        inputs = {name: self.store.artifacts(self.record.origins[name]) for name in stage.inputs}
+        inputs = {name: self._input(name) for name in stage.inputs}
         context = Context(stage, self.plan, self.work.folder(stage.key), inputs, cpus, gpus)
         self.record.started(state)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = verb.jobs(context)
-        pending = {
-            cluster.submit(job.function, job.argument, cpus, gpus, _RETRIES): place for place, job in enumerate(jobs)
-        }
+        crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
         state.total = len(jobs)
         self.running[stage.name] = _Running(
-            state, context, lock, pending, [None] * len(jobs), Tail(context.work / JOURNAL)
+            state, context, lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
         )
+
+    def _input(self, name: str) -> Path:
+        """What a finished stage has made, where those can read it who will."""
+        stage, origin = self.plan.stage(name), self.record.origins[name]
+        made = self.store.artifact(origin, OUTPUTS[stage.verb])
+        # the driver reads tables itself; models are loaded by workers, on whatever machine they are
+        shared = self.plan.recipe.storage is not None and stage.spec.MAKES_MODEL
+        return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
 
     def _look(self) -> None:
         """Take in what the workers have done since the last look."""
         import ray
 
-        refs = {ref: name for name, r in self.running.items() for ref in r.pending}
+        refs = {ref: name for name, r in self.running.items() for ref in r.crew.pending}
         if refs:
             ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=_TICK)
             for ref in ready:
@@ -248,19 +234,18 @@ class _Walk:
                     self._collect(running, ref)
         for running in list(self.running.values()):
             self._read_journal(running)
-            if not running.pending:
+            if not running.crew.pending:
                 self._finish(running)
 
     def _collect(self, running: _Running, ref: Any) -> None:
         import ray
 
         try:
-            running.done[running.pending.pop(ref)] = ray.get(ref)
+            place, running.done[place] = running.crew.take(ref)
             if len(running.done) > 1:
                 running.state.done += 1
         except ray.exceptions.RayError as error:
-            for other in running.pending:
-                ray.cancel(other, force=True)
+            running.crew.stop()
             self._fail(running.state, error)
             self._leave(running)
 

@@ -1,20 +1,20 @@
 """A run as the store has it: its recipe, its models, what they wrote. For every verb that looks back."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.health.report import FINDING_TAG, read_back
 from orchestrator.model_ref import ModelRef, find_model
+from orchestrator.outputs import MODEL, RESULTS
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.start_model import StartModel, resolve_start
 from orchestrator.tracking import Store, store_exists, tracking_uri
 from orchestrator.types import Finding
 
 RECIPE_FILE = "recipe.yaml"
-RESULTS_FILE = "eval/results.parquet"
 _CURVES = ("loss", "grad_norm", "learning_rate", "reward", "frac_reward_zero_std", "completions/clipped_ratio")
 
 
@@ -28,14 +28,19 @@ class PastStage:
     status: str
     """MLflow's: FINISHED, FAILED, KILLED or RUNNING."""
     error: str | None
-    artifacts: Path
-    """Where what it made lies: with the run that made it first, if it was reused."""
+    store: Store = field(repr=False)
+    origin: str
+    """The run that has what it made: the one that made it first, if it was reused."""
     results: Path | None
     """Its evaluation, one row per question; None where it was not evaluated."""
     curves: Mapping[str, list[tuple[int, float]]]
     """Points (step, value) of each training curve."""
     noticed: tuple[Finding, ...]
     """What was found while it ran."""
+
+    def model(self) -> Path:
+        """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost."""
+        return self.store.artifact(self.origin, MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,13 @@ class PastRun:
     def _made(self, name: str) -> bool:
         """Whether a stage came to a model: one that failed may have left none, and one that is lost was made."""
         stage = self.stages.get(name)
-        return stage is not None and (stage.status == "FINISHED" or (stage.artifacts / "model").is_dir())
+        return stage is not None and (stage.status == "FINISHED" or stage.model().is_dir())
 
     def model(self, name: str) -> ModelRef:
         """What a model is loaded from. Raises InputError where the run has no such model, or it is not whole."""
         if name not in self.models():
             raise InputError(f"run {self.run_id} has no model {name!r}; its models: {', '.join(self.models())}")
-        return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].artifacts / "model")
+        return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].model())
 
 
 def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
@@ -81,7 +86,7 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
     named = run.data.tags.get("orch.model") if parent != run.info.run_id else None
     if parent != run.info.run_id:
         run = store.find(parent)
-    file = store.artifacts(parent) / RECIPE_FILE
+    file = store.artifact(parent, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
     recipe = load_recipe(file)
@@ -104,7 +109,7 @@ def _stages(store: Store, parent: str) -> Iterator[PastStage]:
         tags: dict[str, Any] = run.data.tags
         run_id = run.info.run_id
         origin = tags.get("orch.cached_from", run_id)
-        results = store.artifacts(tags.get("orch.eval_cached_from", run_id)) / RESULTS_FILE
+        results = store.artifact(tags.get("orch.eval_cached_from", run_id), RESULTS)
         curves = {c: store.history(origin, c) for c in _CURVES if c in run.data.metrics or origin != run_id}
         yield PastStage(
             name,
@@ -112,7 +117,8 @@ def _stages(store: Store, parent: str) -> Iterator[PastStage]:
             run_id,
             str(run.info.status),
             tags.get("orch.error"),
-            store.artifacts(origin),
+            store,
+            origin,
             results if results.is_file() else None,
             {c: points for c, points in curves.items() if points},
             tuple(

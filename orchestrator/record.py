@@ -11,6 +11,7 @@ import yaml
 from orchestrator.comparison import baseline, differences
 from orchestrator.errors import OrchError
 from orchestrator.health.report import FINDING_TAG, format_changed, written_down
+from orchestrator.outputs import RESULTS
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.results import ModelResult, RunResult, StageState
@@ -18,6 +19,8 @@ from orchestrator.stages.base import Context, Output
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
 
+_DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
+"""What Ray raises where a worker was lost."""
 _EVALUATED = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n", "tokens_per_completion")
 
 
@@ -150,7 +153,7 @@ def result(
     noticed: tuple[Finding, ...] = (),
 ) -> RunResult:
     """Read the models' figures back from the store: what is shown is what is kept."""
-    models, folders = [], {}
+    models, results = [], {}
     for state in states:
         stage = state.stage
         if stage.verb == "evaluate" and stage.name in origins:
@@ -166,13 +169,13 @@ def result(
                     n=int(metrics["n"]),
                 )
             )
-            folders[stage.model] = store.artifacts(origins[stage.name])
+            results[stage.model] = store.artifact(origins[stage.name], RESULTS)
     return RunResult(
         parent,
         store.experiment_of(parent),
         tuple(models),
         tuple(state.row() for state in states),
-        differences(folders, baseline(plan)),
+        differences(results, baseline(plan)),
         tuple(state.error for state in states if state.error),
         (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings)),
     )
@@ -200,7 +203,7 @@ def describe(found: RunResult) -> str:
 def one_line(error: BaseException) -> str:
     """What went wrong, for a person: the worker's own error, not Ray's wrapping."""
     cause = getattr(error, "cause", None) or error
-    if type(cause).__name__ in ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError"):
+    if type(cause).__name__ in _DIED:
         return "its worker process died: out of memory, or killed; lower batch_size, or give it more memory"
     if isinstance(cause, OrchError):
         return str(cause)

@@ -13,19 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
+from orchestrator.artifacts import Artifacts
 from orchestrator.errors import TrackingError
+from orchestrator.outputs import OUTPUTS, is_whole
 from orchestrator.plan import Plan, Stage
 from orchestrator.results import DataUsed
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -70,6 +72,7 @@ class Store:
         try:
             with _alone(self.uri):
                 self.client = MlflowClient(tracking_uri=self.uri)
+                self._artifacts = Artifacts(self.client, store_folder() / "downloads")
                 self._experiments()
         except TrackingError:
             raise
@@ -82,12 +85,15 @@ class Store:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def finished(self, stages: Iterable[Stage]) -> dict[str, str]:
-        """For each key that is done: the run whose artifacts hold the output."""
+        """For each key that is done: the run whose artifacts hold the output. What was deleted since is not done."""
         found: dict[str, str] = {}
+        experiments = self._experiments()
         for stage in stages:
-            for run in self._search(f"tags.`{key_tag(stage.verb)}` = '{stage.key}' and attributes.status = 'FINISHED'"):
+            done = f"tags.`{key_tag(stage.verb)}` = '{stage.key}' and attributes.status = 'FINISHED'"
+            for run in self._search(done, experiments):
                 origin = run.data.tags.get(_origin_tag(stage.verb), run.info.run_id)
-                if origin == run.info.run_id or self._is_there(origin):
+                maker = run if origin == run.info.run_id else self._active(origin)
+                if maker is not None and is_whole(stage.verb, self._artifacts.sizes(maker, OUTPUTS[stage.verb])):
                     found[stage.key] = origin
                     break
         return found
@@ -116,7 +122,8 @@ class Store:
         try:
             return self.client.get_run(wanted)
         except MlflowException:
-            fitting = [run for run in self._search("") if run.info.run_id.startswith(wanted)]
+            # ids are letters and digits; anything else would be a pattern
+            fitting = self._search(f"attributes.run_id LIKE '{wanted}%'") if wanted.isalnum() else []
         if len(fitting) == 1:
             return fitting[0]
         if not fitting:
@@ -135,20 +142,9 @@ class Store:
         """The name of the experiment a run stands in."""
         return str(self.client.get_experiment(self.client.get_run(run_id).info.experiment_id).name)
 
-    def artifacts(self, run_id: str) -> Path:
-        """A folder with a run's artifacts: the store's own where it is local, else a copy."""
-        uri = self.client.get_run(run_id).info.artifact_uri
-        parsed = urlparse(uri)
-        if parsed.scheme in ("", "file"):
-            return Path(unquote(parsed.path))
-        copy = store_folder() / "downloads" / run_id
-        if not copy.exists():
-            temporary = copy.with_name(f"{run_id}.tmp{os.getpid()}")
-            temporary.mkdir(parents=True)
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(temporary), tracking_uri=self.uri)
-            inner = [p for p in temporary.iterdir() if p.name == "artifacts"]
-            (inner[0] if inner else temporary).rename(copy)
-        return copy.resolve()
+    def artifact(self, run_id: str, name: str) -> Path:
+        """Where one of a run's artifacts lies; a copy where the store is elsewhere, nothing where there is none."""
+        return self._artifacts.path(run_id, name)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -239,17 +235,20 @@ class Store:
         """All experiments there are now: another process may have added one since the last look."""
         return [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
 
-    def _search(self, query: str) -> list[Any]:
-        experiments = self._experiments()
+    def _search(self, query: str, experiments: list[str] | None = None) -> list[Any]:
+        """The newest runs that fit, 1,000 at most; in all experiments, unless some are given."""
+        experiments = self._experiments() if experiments is None else experiments
         if not experiments:
             return []
         return list(self.client.search_runs(experiments, query, order_by=["attributes.start_time DESC"]))
 
-    def _is_there(self, run_id: str) -> bool:
+    def _active(self, run_id: str) -> Any | None:
+        """A run, unless it was deleted."""
         try:
-            return str(self.client.get_run(run_id).info.lifecycle_stage) == "active"
+            run = self.client.get_run(run_id)
         except MlflowException:
-            return False
+            return None
+        return run if run.info.lifecycle_stage == "active" else None
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 making the same thing twice; the operating system lets go of it when its holder dies, however it dies.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from orchestrator.errors import InputError
 
+_INPUTS = "inputs"
 MIN_FREE = 256 * 1024 * 1024
 """Bytes that must be free before a run starts: a run that fills the disk loses what it was writing."""
 
@@ -46,6 +48,28 @@ class WorkFolder:
     def remove(self, key: str) -> None:
         """Forget a finished stage's work."""
         shutil.rmtree(self.root / key, ignore_errors=True)
+
+    def share(self, folder: Path, name: str) -> Path:
+        """A copy of a folder where all machines see it, under `inputs/<name>`; made once, whole or not at all."""
+        shared = self.root / _INPUTS / name
+        if not shared.exists():
+            shared.parent.mkdir(exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=shared.parent))
+            try:
+                shutil.copytree(folder, temporary / folder.name).rename(shared)
+            except OSError:
+                if not shared.exists():  # otherwise another run was faster
+                    raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return shared
+
+    def forget_inputs(self, prefix: str) -> None:
+        """Remove what was shared, unless a run is at work here: one that holds a lock with this prefix."""
+        inputs = self.root / _INPUTS
+        if inputs.exists() and not any((self.root / "locks").glob(f"{prefix}*")):
+            gone = inputs.rename(inputs.with_name(f"{_INPUTS}-{os.getpid()}"))  # at once: the next run may begin now
+            shutil.rmtree(gone, ignore_errors=True)
 
     def lock(self, key: str) -> FileLock | None:
         """The lock of a stage or of a plan, held; None while another process holds it."""

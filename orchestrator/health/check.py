@@ -19,8 +19,10 @@ from orchestrator.plan import Plan
 from orchestrator.types import Finding
 
 
-def check_plan(plan: Plan, work: Path) -> CheckReport:
+def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
     """Look at a compiled recipe; `work` is the folder for work in progress.
+
+    `elsewhere`: what it plans may be done on other machines than this one.
 
     Raises:
         DataError: a split that cannot be read.
@@ -33,11 +35,13 @@ def check_plan(plan: Plan, work: Path) -> CheckReport:
     found = told_only([*found, *_stops(plan)], recipe.limits.ignore)
     views: tuple[TokenView, ...] = ()
     if not any(f.check == "gold-round-trip" and f.severity == "error" for f in found):
-        found, views = _with_tokens(plan, work, found)
+        found, views = _with_tokens(plan, work, elsewhere, found)
     return CheckReport(ranked(told_only(found, recipe.limits.ignore)), views)
 
 
-def _with_tokens(plan: Plan, work: Path, found: list[Finding]) -> tuple[list[Finding], tuple[TokenView, ...]]:
+def _with_tokens(
+    plan: Plan, work: Path, elsewhere: bool, found: list[Finding]
+) -> tuple[list[Finding], tuple[TokenView, ...]]:
     """What needs the tokenizer and the model's configuration."""
     stages = [stage for stage in plan.stages if stage.cached is None] or list(plan.stages)
     tokenizer, config = model_parts(plan)
@@ -52,7 +56,7 @@ def _with_tokens(plan: Plan, work: Path, found: list[Finding]) -> tuple[list[Fin
             found += more
             views += some
     found += length_findings(plan, stages, tokenizer, context_of(config))
-    found += weight_findings(plan, [s for s in stages if s.spec.MAKES_MODEL], config, work)
+    found += weight_findings(plan, [s for s in stages if s.spec.MAKES_MODEL], config, work, elsewhere)
     return found, tuple(views[:2])
 
 

@@ -39,8 +39,13 @@ def context_of(config: Any) -> int | None:
     return int(found) if found else None
 
 
-def weight_findings(plan: Plan, trainings: list[Stage], config: Any, work: Path) -> Iterator[Finding]:
-    """Findings on the adapter of each training that makes a new one, and on memory and disk."""
+def weight_findings(
+    plan: Plan, trainings: list[Stage], config: Any, work: Path, elsewhere: bool = False
+) -> Iterator[Finding]:
+    """Findings on the adapter of each training that makes a new one, and on memory and disk.
+
+    `elsewhere`: it may be trained on another machine than this one.
+    """
     largest = 0
     for lora, names in _adapters(plan, trainings).items():
         with torch.device("meta"):
@@ -58,7 +63,7 @@ def weight_findings(plan: Plan, trainings: list[Stage], config: Any, work: Path)
     parameters = sum(p.numel() for p in whole.parameters())
     full = sum(isinstance(s.spec, TrainingSpec) and s.spec.lora is None for s in trainings)
     trained = [parameters] * full + [largest] * (len(trainings) - full)
-    yield _needs(parameters, dtype(plan.base.dtype), trained, work)
+    yield _needs(parameters, dtype(plan.base.dtype), trained, work, elsewhere)
 
 
 def _adapters(plan: Plan, trainings: list[Stage]) -> dict[Lora, list[str]]:
@@ -98,12 +103,14 @@ def _adapter_size(names: list[str], lora: Lora, parameters: int, limits: Limits)
         )
 
 
-def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work: Path) -> Finding:
+def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work: Path, elsewhere: bool) -> Finding:
     """Memory and disk for trainings of so many trained parameters each; all of them: the whole model in float32."""
     if torch.cuda.is_available():
         memory, where = torch.cuda.get_device_properties(0).total_memory, "the GPU"
     else:
         memory, where = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine"
+    if elsewhere:
+        where = f"{where} of the machine that was looked at" if torch.cuda.is_available() else "the machine looked at"
     trained = max(trainings, default=0)
     full = trained == parameters
     weights = 0 if full else parameters * computed_in.itemsize
@@ -119,7 +126,8 @@ def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work
     if least > _FULL * memory:
         return Finding(
             "memory-too-small",
-            "error",
+            # the first GPU that is seen here need not be the one that trains
+            "warning" if elsewhere or torch.cuda.is_available() else "error",
             f"training needs at least {_gb(least)}, and {where} has {_gb(memory)}",
             facts,
             f"{parameters / 1e9:.2f} billion parameters, {_ADAM_BYTES} bytes for each that is trained, and "

@@ -33,7 +33,7 @@ class Context:
     work: Path
     """This stage's folder for work in progress."""
     inputs: Mapping[str, Path]
-    """For each stage this one reads from: the folder with that stage's artifacts."""
+    """For each stage this one reads from: what it made, a file or the folder of a model."""
     cpus: int
     gpus: float
 
@@ -49,7 +49,7 @@ class Context:
 
     def model(self, name: str) -> ModelRef:
         """The model of that name: the base, or one that a stage made."""
-        return find_model(self.plan.recipe, self.plan.start, name, lambda stage: self.inputs[stage] / "model")
+        return find_model(self.plan.recipe, self.plan.start, name, lambda stage: self.inputs[stage])
 
 
 @dataclass(frozen=True, slots=True)

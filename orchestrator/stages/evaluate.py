@@ -4,12 +4,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.answers.judges.base import as_kept
+from orchestrator.outputs import RESULTS
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import EvaluateSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
-
-RESULTS = "eval/results.parquet"
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:

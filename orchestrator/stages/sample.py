@@ -2,12 +2,11 @@
 
 import pyarrow.parquet as pq
 
+from orchestrator.outputs import COMPLETIONS
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
-
-COMPLETIONS = "completions.parquet"
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:

@@ -7,13 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.errors import StageError
+from orchestrator.outputs import CHOSEN
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec, SelectSpec
 from orchestrator.stages.base import Context, Job, Output
 from orchestrator.stages.drawing import digest
-from orchestrator.stages.sample import COMPLETIONS
 
-CHOSEN = "chosen.parquet"
 SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.string(), "question": pa.string()})
 
 
@@ -31,7 +30,7 @@ def finish(context: Context) -> Output:
     """chosen.parquet: example_id, draw, text, question."""
     spec = context.stage.spec
     assert isinstance(spec, SelectSpec)
-    drawn = pq.read_table(context.inputs[spec.source] / COMPLETIONS).to_pylist()
+    drawn = pq.read_table(context.inputs[spec.source]).to_pylist()
     sampled = context.plan.stage(spec.source).spec
     assert isinstance(sampled, SampleSpec)
     questions = {e.id: e.question for e in context.task.examples(sampled.prompts)}

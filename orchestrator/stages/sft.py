@@ -9,7 +9,6 @@ from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SftSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import digest
-from orchestrator.stages.select import CHOSEN
 from orchestrator.stages.training import trained, validation_of
 
 
@@ -43,7 +42,7 @@ def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
         if source == "demonstrations":
             pairs += [(e.question, context.task.target(e)) for e in context.task.examples("demonstrations")]
         else:
-            table = pq.read_table(context.inputs[source] / CHOSEN)
+            table = pq.read_table(context.inputs[source])
             pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
     if not pairs:
         raise StageError(
@@ -64,7 +63,7 @@ def finish(context: Context) -> Output:
             number = len(context.task.examples("demonstrations"))
             used.append(DataUsed(source, "training", fingerprint, context.task.type, number))
         else:
-            path = context.inputs[source] / CHOSEN
+            path = context.inputs[source]
             used.append(DataUsed(source, "training", digest(path), path.as_uri(), pq.read_metadata(path).num_rows))
     return trained(context, "loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
 

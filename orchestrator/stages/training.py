@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from orchestrator.journal import NAME, read
+from orchestrator.outputs import MODEL
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import TrainingSpec
 from orchestrator.stages.base import Context, Output
@@ -14,7 +15,7 @@ from orchestrator.training.job import CHOSEN_FILE, ValidationJob
 def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
     """Copy the model into the stage's output and sum up the training."""
     context.output.mkdir(exist_ok=True)
-    folder = context.output / "model"
+    folder = context.output / MODEL
     if folder.exists():
         shutil.rmtree(folder)
     shutil.copytree(context.work / "model", folder)

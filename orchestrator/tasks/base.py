@@ -6,6 +6,7 @@ It knows no model, no tokenizer and no tracker.
 
 import hashlib
 import random
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -71,6 +72,14 @@ class Task(BaseModel):
     def examples(self, split: Split) -> list[Example]:
         """The examples of a split, in order."""
         return self._splits[split]
+
+    def read_already(self) -> dict[Split, list[Example]]:
+        """The splits that were read or generated so far: they are not sent along with the task itself."""
+        return dict(self._splits)
+
+    def use(self, examples: Mapping[Split, list[Example]]) -> None:
+        """Take the examples of these splits as they were read elsewhere."""
+        self._splits.update(examples)
 
     def fingerprint(self, split: Split) -> dict[str, Any]:
         """What decides a split's content: settings for generated questions, a digest of the rows for files."""

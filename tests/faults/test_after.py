@@ -35,12 +35,12 @@ WEIGHTS = "adapter_model.safetensors"
 def past(small_copy: Path) -> PastRun:
     """A healthy run, free to be broken: its artifacts stand in this test's own folder."""
     found, _ = past_run()
-    assert all(stage.artifacts.is_relative_to(small_copy) for stage in found.stages.values())
+    assert all(stage.model().is_relative_to(small_copy) for stage in found.stages.values())
     return found
 
 
 def folder_of(past: PastRun, model: str = "sft") -> Path:
-    return past.stages[model].artifacts / "model"
+    return past.stages[model].model()
 
 
 def looked(model: str = "sft") -> Diagnosis:
@@ -54,7 +54,7 @@ def first(diagnosis: Diagnosis) -> str:
 
 def start_from(past: PastRun, base: Path) -> None:
     """Have the run's recipe name another base model."""
-    file = past.stages["sft"].artifacts.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
+    file = folder_of(past).parent.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
     data = yaml.safe_load(file.read_text())
     data["model"]["name"] = str(base)
     file.write_text(yaml.safe_dump(data, sort_keys=False))
@@ -327,7 +327,7 @@ def trained_model(work: Path, kind: str, base: str, merged: bool) -> Path:
 
 
 def test_a_recipe_whose_data_is_gone(past: PastRun) -> None:
-    file = past.stages["sft"].artifacts.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
+    file = folder_of(past).parent.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
     data = yaml.safe_load(file.read_text())
     data["task"]["train"] = {"file": "gone.jsonl"}
     file.write_text(yaml.safe_dump(data, sort_keys=False))

@@ -102,7 +102,7 @@ def test_an_interruption_leaves_no_run_running(execute: Any) -> None:
     made = walk(execute, store)
     for name in ("evaluate.sft", "evaluate.base"):
         lock = made.work.lock(name)
-        made.running[name] = execute._Running(made.states[name], None, lock, {}, [], None)
+        made.running[name] = execute._Running(made.states[name], None, lock, None, [], None)
     made._stop()
     assert store.status == {"run of sft": "FINISHED", "run of base": "KILLED", "parent": "KILLED"}
     assert list(Path("work/locks").iterdir()) == []
@@ -115,6 +115,23 @@ def test_a_walk_that_breaks_leaves_no_run_running(execute: Any) -> None:
     made.record.broke([made.states["evaluate.sft"], made.states["evaluate.base"]], ValueError("why"))
     assert store.status == {"run of sft": "FINISHED", "run of base": "FAILED", "parent": "FAILED"}
     assert store.tags["parent"]["orch.error"] == "ValueError: why"
+
+
+def test_a_run_whose_figures_cannot_be_read_back_is_not_left_running(
+    execute: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise FileNotFoundError("eval/results.parquet")
+
+    store = Store()
+    made = execute._Walk(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+    monkeypatch.setattr(made, "_walk", lambda: None)
+    monkeypatch.setattr(execute.Record, "ended", breaks)
+    with pytest.raises(FileNotFoundError):
+        made.go()
+    assert store.status == {"parent": "FAILED"}
+    assert store.tags["parent"]["orch.error"] == "FileNotFoundError: eval/results.parquet"
+    assert list(Path("work/locks").iterdir()) == []
 
 
 def test_what_depends_on_a_failed_stage_is_skipped(execute: Any) -> None:
@@ -136,5 +153,6 @@ def test_errors_of_workers_in_one_line(execute: Any) -> None:
     assert execute.one_line(Cause(ValueError("first\n\nlast"))) == "ValueError: last"
     assert execute.one_line(ValueError()) == "ValueError: "
     assert len(execute.one_line(ValueError("x" * 5000))) == 1000
-    died = type("WorkerCrashedError", (Exception,), {})
-    assert "out of memory, or killed" in execute.one_line(died())
+    for name in ("WorkerCrashedError", "OutOfMemoryError", "ActorDiedError"):
+        died = type(name, (Exception,), {})
+        assert "out of memory, or killed" in execute.one_line(died())

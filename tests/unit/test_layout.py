@@ -14,7 +14,8 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
     {"check_names", "errors", "types"},
-    {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"},
+    {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"}
+    | {"artifacts", "outputs"},
     {"tasks", "stage_specs", "trl_arguments"},
     {"lineage"},
     {"recipe", "judging_file"},
@@ -26,7 +27,7 @@ LEVELS = (
     {"stages"},
     {"comparison", "tracking"},
     {"record", "past_run", "report"},
-    {"asking", "diagnosing", "execute", "planning", "ui"},
+    {"asking", "diagnosing", "execute", "planning", "remote_check", "ui"},
     {"checking", "finding_screen"},
     {"screen"},
     {"cli"},
@@ -140,7 +141,7 @@ def test_the_rebuilt_model_is_no_ones_dependency() -> None:
 def test_each_large_library_has_one_home() -> None:
     assert {part(module) for module in importers("trl")} == {"training"}
     assert importers("mlflow") == {"orchestrator.tracking"}
-    assert {part(module) for module in importers("ray")} == {"cluster", "execute"}
+    assert {part(module) for module in importers("ray")} == {"cluster", "execute", "remote_check"}
     with_torch = {part(module) for module in importers("torch")}
     assert with_torch <= {"health", "model_loading", "sampling", "training", "tiny"}
     assert {part(module) for module in importers("peft")} <= {"health", "model_loading", "training"}

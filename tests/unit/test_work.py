@@ -110,3 +110,41 @@ def test_a_folder_that_is_there_and_cannot_be_written(monkeypatch: pytest.Monkey
     monkeypatch.setattr(work_module.tempfile, "TemporaryFile", refuse)
     with pytest.raises(InputError, match=r"^storage: \S*work cannot be written: Read-only file system; name another"):
         WorkFolder(Path("work"))
+
+
+def folder_of(name: str, content: str) -> Path:
+    folder = Path(name)
+    folder.mkdir()
+    (folder / "weights").write_text(content)
+    return folder
+
+
+def test_what_is_shared_is_copied_once() -> None:
+    work = WorkFolder(Path("work"))
+    shared = work.share(folder_of("model", "a"), "run")
+    assert shared.is_relative_to(work.root) and (shared / "weights").read_text() == "a"
+    assert work.share(folder_of("other", "b"), "run") == shared
+    assert (shared / "weights").read_text() == "a"
+    assert [p.name for p in shared.parent.iterdir()] == ["run"], "nothing half-copied stays"
+
+
+def test_a_copy_that_breaks_off_is_no_copy() -> None:
+    work = WorkFolder(Path("work"))
+    with pytest.raises(OSError, match="missing"):
+        work.share(Path("missing"), "run")
+    assert list((work.root / "inputs").iterdir()) == []
+    assert (work.share(folder_of("model", "a"), "run") / "weights").exists()
+
+
+def test_what_is_shared_goes_with_the_last_run_at_work() -> None:
+    work = WorkFolder(Path("work"))
+    work.forget_inputs("plan-")
+    shared = work.share(folder_of("model", "a"), "run")
+    lock, stage = work.lock("plan-other"), work.lock("stage")
+    assert lock is not None and stage is not None
+    work.forget_inputs("plan-")
+    assert shared.exists(), "another run is at work"
+    work.release(lock)
+    work.forget_inputs("plan-")
+    assert [p.name for p in work.root.iterdir()] == ["locks"]
+    work.release(stage)

@@ -1,0 +1,60 @@
+"""Where the artifacts of a run lie, and copies of those that lie behind a server or in an object store.
+
+Knows MLflow only through the client it is given.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+
+class Artifacts:
+    """The artifacts of all runs of one store; copies go to a folder."""
+
+    def __init__(self, client: Any, copies: Path) -> None:
+        self.client, self.copies = client, copies.absolute()
+
+    def path(self, run_id: str, name: str) -> Path:
+        """Where an artifact lies, a file or a folder; nothing lies there where the run has no such artifact.
+
+        What is asked for is copied once: a run may be written to again, but never one of its artifacts.
+        """
+        copy = self.copies / run_id / name
+        if copy.exists():
+            return copy
+        run = self.client.get_run(run_id)
+        local = _local(run)
+        if local is not None:
+            return local / name
+        if self.sizes(run, name):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            temporary = tempfile.mkdtemp(prefix=f"{run_id}-", dir=self.copies)
+            try:
+                Path(self.client.download_artifacts(run_id, name, temporary)).rename(copy)
+            except OSError:
+                if not copy.exists():  # otherwise another process was faster
+                    raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return copy
+
+    def sizes(self, run: Any, name: str) -> dict[str, int]:
+        """Bytes of each file right in a folder, or of one file, which has a suffix; empty where there is none."""
+        local = _local(run)
+        if local is not None:
+            found = local / name
+            here = [p for p in (found.iterdir() if found.is_dir() else [found]) if p.is_file()]
+            return {file.name: file.stat().st_size for file in here}
+        wanted = PurePosixPath(name)
+        folder = str(wanted.parent) if wanted.suffix else name
+        listed = self.client.list_artifacts(run.info.run_id, None if folder == "." else folder)
+        there = [e for e in listed if not e.is_dir and (e.path == name or not wanted.suffix)]
+        return {PurePosixPath(e.path).name: e.file_size or 0 for e in there}
+
+
+def _local(run: Any) -> Path | None:
+    """The folder of a run's artifacts; None where it is not on this machine."""
+    parsed = urlparse(run.info.artifact_uri)
+    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None

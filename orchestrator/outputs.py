@@ -1,0 +1,24 @@
+"""What each verb leaves among its run's artifacts, and whether that is there whole.
+
+Knows names and sizes; where artifacts lie and how they are fetched is for others to know.
+"""
+
+from collections.abc import Mapping
+
+MODEL = "model"
+"""A folder: an adapter, or a whole model."""
+COMPLETIONS = "completions.parquet"
+CHOSEN = "chosen.parquet"
+RESULTS = "eval/results.parquet"
+OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
+"""The artifact without which a verb's stage is not done."""
+_CONFIGS = ("adapter_config.json", "config.json")
+_WEIGHTS = (".safetensors", ".bin")
+
+
+def is_whole(verb: str, sizes: Mapping[str, int]) -> bool:
+    """Whether an output is there: `sizes` holds the bytes of its file, or of each file right in its folder."""
+    if OUTPUTS[verb] != MODEL:
+        return any(sizes.values())
+    weights = [size for name, size in sizes.items() if name.endswith(_WEIGHTS)]
+    return bool(weights) and all(weights) and any(sizes.get(name) for name in _CONFIGS)

@@ -1,0 +1,47 @@
+"""What `orch check` says of a plan, from one of Ray's workers: it has the libraries loaded for what follows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.cluster import Cluster
+from orchestrator.errors import OrchError, StageError
+from orchestrator.health.report import CheckReport, errors_of
+from orchestrator.plan import Plan
+from orchestrator.record import one_line
+from orchestrator.tasks.base import Split
+from orchestrator.types import Example, Finding
+
+_RETRIES = 2
+
+
+def checked(plan: Plan, work: Path, cluster: Cluster) -> tuple[Finding, ...]:
+    """The warnings of the check before a run, and what it found and the recipe ignores.
+
+    Raises:
+        CheckError: the set-up would make the numbers wrong.
+        StageError: the check itself could not be made.
+    """
+    import ray
+
+    argument = (plan, plan.recipe.task.read_already(), work, cluster.joined)
+    crew = cluster.submit([(_check, argument)], 1, 0, _RETRIES)
+    try:
+        _, done = crew.take(next(iter(crew.pending)))
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, OrchError):
+            raise cause from None
+        raise StageError(f"the check of the set-up could not be made: {one_line(error)}") from error
+    report: CheckReport = done.result
+    if report.errors:
+        raise errors_of(report)
+    ignored = plan.recipe.limits.ignore
+    return tuple(f for f in report.findings if f.severity == "warning" or f.check in ignored)
+
+
+def _check(argument: tuple[Plan, Mapping[Split, list[Example]], Path, bool]) -> CheckReport:
+    from orchestrator.health.check import check_plan
+
+    plan, examples, work, elsewhere = argument
+    plan.recipe.task.use(examples)  # a worker may see neither the user's files nor the Hub
+    return check_plan(plan, work, elsewhere)
