@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.checking import check
     from orchestrator.execute import run
+    from orchestrator.exporting import export
     from orchestrator.planning import plan
     from orchestrator.recipe import Recipe, load_recipe
     from orchestrator.tasks import Task
@@ -13,11 +14,12 @@ _HOME = {
     "Recipe": "orchestrator.recipe",
     "Task": "orchestrator.tasks",
     "check": "orchestrator.checking",
+    "export": "orchestrator.exporting",
     "load_recipe": "orchestrator.recipe",
     "plan": "orchestrator.planning",
     "run": "orchestrator.execute",
 }
-__all__ = ["Recipe", "Task", "check", "load_recipe", "plan", "run"]
+__all__ = ["Recipe", "Task", "check", "export", "load_recipe", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

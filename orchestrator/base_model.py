@@ -11,6 +11,8 @@ from orchestrator.recipe import ModelSpec
 
 TINY = Path(__file__).parent / "tiny" / "model"
 """The embedded base model."""
+MANIFEST = "manifest.json"
+"""Digests of the files around it, in a model that came as one bundle."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -79,8 +81,9 @@ def _folder_digest(folder: Path) -> str:
         raise ModelError(f"model.name: {folder} has no tokenizer (tokenizer.json)")
     digest = hashlib.sha256()
     for path in files:
-        if path.suffix in (".md", ".txt") and path.name not in ("merges.txt", "vocab.txt"):
-            continue  # prose does not change the weights
+        prose = path.suffix in (".md", ".txt") and path.name not in ("merges.txt", "vocab.txt")
+        if prose or path.name == MANIFEST:  # neither changes the weights
+            continue
         digest.update(path.name.encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.errors import InputError, OrchError
+from orchestrator.exporting import Dtype
 from orchestrator.terminal_text import plain
 
 app = typer.Typer(
@@ -34,6 +35,13 @@ Overrides = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; progress goes to stderr.")]
+
+RunArgument = Annotated[
+    str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)
+]
+ModelOption = Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")]
+Merged = Annotated[bool, typer.Option("--merged", help="Whole weights, the adapter merged into its base.")]
+StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto: what is computed in here.")]
 
 
 @app.command()
@@ -215,6 +223,64 @@ def ask(
     show_asked(console, asked)
     if as_json:
         print(json.dumps(asked.as_json()))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    folder: Annotated[Path, typer.Argument(help="Where to write it: new, or empty.", show_default=False)],
+    model: ModelOption = None,
+    merged: Merged = False,
+    dtype: StoredAs = "auto",
+    bundle: Annotated[bool, typer.Option("--bundle", help="Also one zip beside it, FOLDER.zip.")] = False,
+    bundle_mb: Annotated[
+        float | None, typer.Option(min=0, help="Its size limit; default: the recipe's limits.bundle_mb.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model of a run as a folder that plain transformers and peft load, with a card that says how.
+
+    Adapter or merged weights, tokenizer, answer format, figures. Such a folder can be another recipe's model.name.
+    """
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.exporting import export as write
+    from orchestrator.model_screen import show_exported
+
+    console = Console(stderr=as_json)
+    with console.status("exporting") if console.is_terminal else nullcontext():
+        made = write(run, folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb)
+    show_exported(console, made)
+    if as_json:
+        print(json.dumps(made.as_json()))
+
+
+@app.command()
+def push(
+    run: Annotated[
+        str, typer.Argument(help="A run's id, its beginning, `last`, or an exported folder.", show_default=False)
+    ],
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the Hugging Face Hub.", show_default=False)],
+    model: ModelOption = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    merged: Merged = False,
+    dtype: StoredAs = "auto",
+    as_json: Json = False,
+) -> None:
+    """Upload a model of a run, or an exported folder, to the Hugging Face Hub. Needs a token (hf auth login)."""
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.model_screen import show_pushed
+    from orchestrator.pushing import push as upload
+
+    console = Console(stderr=as_json)
+    with console.status("uploading") if console.is_terminal else nullcontext():
+        done = upload(run, repo, model, private=private, merged=merged, dtype=dtype)
+    show_pushed(console, done)
+    if as_json:
+        print(json.dumps(done.as_json()))
 
 
 @app.command()

@@ -65,6 +65,8 @@ class Limits(Spec):
 
     adapter_mb: PositiveFloat = 20
     """Megabytes of an adapter on disk."""
+    bundle_mb: PositiveFloat = 100
+    """Megabytes of an exported bundle (`orch export --bundle`)."""
     difference: Fraction = 0.1
     """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
     stop_on: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ class TransformersEngine:
     def __init__(self, ref: ModelRef) -> None:
         self.tokenizer = load_tokenizer(ref.base)
         self.model = load_for_generation(ref)
-        self.stops = stop_ids(self.tokenizer, self.model)
+        self.stops = stop_ids(self.tokenizer, self.model.generation_config)
         # what a model ships (repetition_penalty, top_k, ...) would fill in every setting that a call leaves out
         self.model.generation_config = GenerationConfig(
             eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id
@@ -69,9 +69,9 @@ class TransformersEngine:
         return Generated(kept, "length")
 
 
-def stop_ids(tokenizer: Any, model: Any) -> list[int]:
+def stop_ids(tokenizer: Any, shipped: GenerationConfig) -> list[int]:
     """The tokens that end a completion: the tokenizer's end of text and those the model's own settings name."""
-    more = model.generation_config.eos_token_id
+    more = shipped.eos_token_id
     named = more if isinstance(more, list) else [] if more is None else [more]
     return sorted({tokenizer.eos_token_id, *named})
 
