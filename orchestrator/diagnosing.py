@@ -16,7 +16,10 @@ from orchestrator.health.adapter import adapter_findings
 from orchestrator.health.base_weights import Weights, base_findings, read_weights
 from orchestrator.health.causes import likeliest_first
 from orchestrator.health.check import check_plan
+from orchestrator.health.curve_reading import StageCurves
+from orchestrator.health.curves import read_curves
 from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
+from orchestrator.health.model_parts import try_prompt
 from orchestrator.health.probe import asked, load_engine, origin_findings
 from orchestrator.health.report import CheckReport, format_changed, told_only
 from orchestrator.health.watch import Watch
@@ -107,6 +110,7 @@ class _Look:
         self.measured: list[Measured] = []
         self.generations: list[Generation] = []
         self.answers: dict[str, list[Written]] = {}
+        self.curves: list[StageCurves] = []
 
     def set_up(self) -> None:
         """What `orch check` says of the recipe, seen from now."""
@@ -126,11 +130,24 @@ class _Look:
     def stages(self, stages: Sequence[PastStage]) -> None:
         """What stages left: their errors and their curves."""
         for stage in stages:
-            self.found += stage.noticed
-            known = {finding.check for finding in stage.noticed}
-            self.found += [finding for finding in self._curves(stage) if finding.check not in known]
+            read = self._read(stage)
+            told = {finding.check for finding in read}  # they know the whole curve, and the stage's settings
+            self.found += [finding for finding in stage.noticed if finding.check not in told]
+            told |= {finding.check for finding in stage.noticed}
+            self.found += [finding for finding in self._curves(stage) if finding.check not in told]
+            self.found += read
             if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
+
+    def _read(self, stage: PastStage) -> list[Finding]:
+        """What the shapes of its curves say."""
+        if not stage.curves:
+            return []
+        spec = self.recipe.stages.get(stage.name)
+        settings = spec.model_dump(mode="json") if spec is not None else {}
+        readings = read_curves(stage.verb, stage.curves, settings)
+        self.curves.append(StageCurves(stage.name, stage.verb, stage.curves, readings))
+        return [replace(r.finding, what=f"stage {stage.name}: {r.finding.what}") for r in readings]
 
     def _curves(self, stage: PastStage) -> Iterator[Finding]:
         """The watch over a training, held again over its stored curves."""
@@ -177,6 +194,7 @@ class _Look:
     def _answers(self, name: str, ref: ModelRef, rows: list[Written]) -> None:
         engine = self._engine(name, ref)
         if engine is None:
+            self._take(name, rows, "evaluation")
             return
         if rows:
             self._take(name, rows, "evaluation")
@@ -190,10 +208,14 @@ class _Look:
 
     def _engine(self, name: str, ref: ModelRef) -> TransformersEngine | None:
         engine = load_engine(name, ref)
-        if isinstance(engine, Finding):
-            self.found.append(engine)
-            return None
-        return engine
+        if not isinstance(engine, Finding):
+            try:
+                try_prompt(engine.tokenizer, self.recipe.task.format, ref.base.name)
+                return engine
+            except ModelError as error:
+                engine = _refused(error)
+        self.found += [engine] if engine not in self.found else []
+        return None
 
     def diagnosis(self, subject: str) -> Diagnosis:
         """All of it, in order."""
@@ -207,6 +229,7 @@ class _Look:
             tuple(self.generations),
             self.report.rows,
             decoding | {"stop": list(self.recipe.task.format.stop)},
+            tuple(self.curves),
         )
 
     def _ask(self, name: str, engine: TransformersEngine) -> list[Written]:

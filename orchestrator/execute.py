@@ -18,7 +18,7 @@ from orchestrator.health.report import told_only
 from orchestrator.health.watch import stops
 from orchestrator.journal import NAME as JOURNAL
 from orchestrator.journal import Tail
-from orchestrator.outputs import OUTPUTS
+from orchestrator.outputs import output_of
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import Recipe
 from orchestrator.record import Record, one_line, result
@@ -216,7 +216,7 @@ class _Walk:
     def _input(self, name: str) -> Path:
         """What a finished stage has made, where those can read it who will."""
         stage, origin = self.plan.stage(name), self.record.origins[name]
-        made = self.store.artifact(origin, OUTPUTS[stage.verb])
+        made = self.store.artifact(origin, output_of(stage.verb, stage.also))
         # the driver reads tables itself; models are loaded by workers, on whatever machine they are
         shared = self.plan.recipe.storage is not None and stage.spec.MAKES_MODEL
         return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made

@@ -12,6 +12,13 @@ CHOSEN = "chosen.parquet"
 RESULTS = "eval/results.parquet"
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
+
+
+def output_of(verb: str, also: str | None = None) -> str:
+    """The artifact that a stage leaves; `also` is the further split that an evaluation asked."""
+    return OUTPUTS[verb] if also is None else f"eval/{also}/results.parquet"
+
+
 _CONFIGS = ("adapter_config.json", "config.json")
 _WEIGHTS = (".safetensors", ".bin")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
+from orchestrator.health.curves import NAMES
 from orchestrator.health.report import FINDING_TAG, read_back
 from orchestrator.model_ref import ModelRef, find_model
 from orchestrator.outputs import MODEL, RESULTS
@@ -15,7 +16,8 @@ from orchestrator.tracking import Store, store_exists, tracking_uri
 from orchestrator.types import Finding
 
 RECIPE_FILE = "recipe.yaml"
-_CURVES = ("loss", "grad_norm", "learning_rate", "reward", "frac_reward_zero_std", "completions/clipped_ratio")
+_CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio")))
+"""The curves that are read, and those that are only watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
     if not store_exists():
         raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
     store = Store()
-    run = store.find(wanted)
+    run = store.find(None if wanted == "last" else wanted)
     parent = run.data.tags.get("mlflow.parentRunId", run.info.run_id)
     named = run.data.tags.get("orch.model") if parent != run.info.run_id else None
     if parent != run.info.run_id:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from orchestrator.answers.format_change import first_difference
@@ -17,7 +18,7 @@ from orchestrator.recipe import BASE, Recipe, references, verb_of
 from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.start_model import StartModel, check_adapter, resolve_start
 
-VERSIONS = {"sft": 1, "sample": 1, "select": 1, "grpo": 1, "evaluate": 1}
+VERSIONS = {"sft": 1, "sample": 2, "select": 1, "grpo": 1, "evaluate": 2}
 """Raise a verb's number when the same settings make another output: stages made before are then made anew."""
 
 
@@ -36,6 +37,8 @@ class Stage:
     """The model that the stage makes, or evaluates, or samples from."""
     cached: str | None = None
     """The MLflow run that holds this stage's output already."""
+    also: str | None = None
+    """The further split that an evaluation asks; None: the one that models are compared on."""
 
     @property
     def run_name(self) -> str:
@@ -96,12 +99,15 @@ def compile_plan(recipe: Recipe) -> Plan:
         inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
         model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
         stages.append(Stage(name, verb, spec, keys[name], inputs, model))
-    for model in recipe.models():
-        spec = recipe.evaluate
+    for also, model in product((None, *recipe.evaluate.also), recipe.models()):
+        spec = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
         read = _inputs(recipe, spec, keys, model)
         payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
+        if also is not None:
+            payload["also"] = also  # its figures and files are named after it
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
-        stages.append(Stage(f"evaluate.{model}", "evaluate", spec, _digest(payload), inputs, model))
+        name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
+        stages.append(Stage(name, "evaluate", spec, _digest(payload), inputs, model, also=also))
     return Plan(recipe, start, tuple(stages), change)
 
 

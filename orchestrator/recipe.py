@@ -29,6 +29,7 @@ from orchestrator.stage_specs import (
     TrainingSpec,
 )
 from orchestrator.tasks import TASKS, Task
+from orchestrator.tasks.base import SPLITS
 from orchestrator.yaml_source import parse, parse_value
 
 BASE = "base"
@@ -228,6 +229,7 @@ def _build(
     evaluate = validate(EvaluateSpec, {} if block is None else block, ("evaluate",), problems)
     head = validate(Head, {key: data[key] for key in Head.model_fields if key in data}, (), problems)
     _check_references(stages, evaluate or EvaluateSpec(), problems)
+    _check_splits(data.get("task"), evaluate or EvaluateSpec(), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
     if problems:
         raise RecipeError(*(_line(source, lines, overridden, loc, text) for loc, text in problems))
@@ -353,6 +355,19 @@ def _check_references(stages: dict[str, StageSpec], evaluate: EvaluateSpec, prob
         if model != BASE and (model not in stages or not (stages[model].MAKES_MODEL or stages[model] is _BROKEN)):
             choices = [BASE, *(n for n, s in stages.items() if s.MAKES_MODEL)]
             problems.append((("evaluate", "models", position), unknown("model", model, choices)))
+
+
+def _check_splits(task: Any, evaluate: EvaluateSpec, problems: list[tuple[Loc, str]]) -> None:
+    further = task.get("further") if isinstance(task, dict) else None  # as it is written: it may be wrong itself
+    choices = [*SPLITS, *(str(name) for name in further)] if isinstance(further, dict) else list(SPLITS)
+    if evaluate.on not in choices:
+        problems.append((("evaluate", "on"), unknown("split", evaluate.on, choices)))
+    for position, name in enumerate(evaluate.also):
+        path: Loc = ("evaluate", "also", position)
+        if name not in choices:
+            problems.append((path, unknown("split", name, choices)))
+        elif name in (evaluate.on, *evaluate.also[:position]):
+            problems.append((path, f"{name!r} is evaluated on already; leave it out"))
 
 
 def references(spec: StageSpec) -> list[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ An evaluation is written into the run of the model it judges. That run is closed
 evaluation of a model that no stage of the recipe makes (the base) has a run of its own.
 """
 
+import re
 import traceback
 
 import yaml
@@ -11,17 +12,21 @@ import yaml
 from orchestrator.comparison import baseline, differences
 from orchestrator.errors import OrchError
 from orchestrator.health.report import FINDING_TAG, format_changed, written_down
-from orchestrator.outputs import RESULTS
+from orchestrator.outputs import output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
-from orchestrator.results import ModelResult, RunResult, StageState
+from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
 from orchestrator.stages.base import Context, Output
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
 
 _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
 """What Ray raises where a worker was lost."""
-_EVALUATED = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n", "tokens_per_completion")
+_EVALUATED = re.compile(
+    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|tokens_per_completion|status/.+)"
+    r"|([a-z][^/]*)/seconds"
+)
+"""An evaluation's metrics in the run of its model, after the name of a further split; `eval/seconds` has none."""
 
 
 class Record:
@@ -46,27 +51,27 @@ class Record:
         stage = state.stage
         self.origins[stage.name] = origin
         metrics = self.store.metrics(origin)
-        if stage.verb == "evaluate":
-            metrics = {k: v for k, v in metrics.items() if _is_evaluation(k)}
-        elif stage.spec.MAKES_MODEL:
-            metrics = {k: v for k, v in metrics.items() if not _is_evaluation(k)}
+        if stage.verb == "evaluate" or stage.spec.MAKES_MODEL:  # a model's run holds its evaluations' figures too
+            wanted = (stage.also or "eval") if stage.verb == "evaluate" else None
+            metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
         tags = origin_tags(stage, origin)
         state.run_id = self._run_of(stage, tags)
-        self.store.log(state.run_id, metrics, {key_tag(stage.verb): stage.key} | tags)
+        self.store.log(state.run_id, metrics, {key_tag(stage): stage.key} | tags)
         if self._closes_its_run(stage):
             self.store.end(state.run_id, "FINISHED")
 
     def finished(self, state: StageState, context: Context, output: Output) -> None:
         """A stage is made: its artifacts first, then the key that says that they are there."""
         stage, run_id = state.stage, str(state.run_id)
-        evaluation = stage.verb == "evaluate"
+        folder = "".join(output_of(stage.verb, stage.also).rpartition("/")[:2])
         if output.samples:
-            self.store.log_samples(run_id, output.samples, "eval/samples.json" if evaluation else "samples.json")
+            self.store.log_samples(run_id, output.samples, f"{folder}samples.json")
         for used in output.data:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output)
-        self.store.log(run_id, dict(output.metrics) | {"eval/seconds" if evaluation else "seconds": state.seconds})
-        self.store.log(run_id, {}, dict(output.tags) | {key_tag(stage.verb): stage.key})
+        seconds = f"{stage.also or 'eval'}/seconds" if stage.verb == "evaluate" else "seconds"
+        self.store.log(run_id, dict(output.metrics) | {seconds: state.seconds})
+        self.store.log(run_id, {}, dict(output.tags) | {key_tag(stage): stage.key})
         if self._closes_its_run(stage):
             self.store.end(run_id, "FINISHED")
         self.origins[stage.name] = run_id
@@ -122,7 +127,7 @@ class Record:
         return run_id
 
     def _closes_its_run(self, stage: Stage) -> bool:
-        return stage.verb != "evaluate" or stage.run_name not in self._stages
+        return stage.verb != "evaluate" or (stage.run_name not in self._stages and stage.also is None)
 
     def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
         """The stage's run under this parent, started if need be."""
@@ -153,32 +158,42 @@ def result(
     noticed: tuple[Finding, ...] = (),
 ) -> RunResult:
     """Read the models' figures back from the store: what is shown is what is kept."""
-    models, results = [], {}
-    for state in states:
-        stage = state.stage
-        if stage.verb == "evaluate" and stage.name in origins:
-            assert stage.model is not None
-            metrics = store.metrics(origins[stage.name])
-            models.append(
-                ModelResult(
-                    model=stage.model,
-                    accuracy=metrics["accuracy"],
-                    accuracy_low=metrics["accuracy_low"],
-                    accuracy_high=metrics["accuracy_high"],
-                    answer_rate=metrics["answer_rate"],
-                    n=int(metrics["n"]),
-                )
-            )
-            results[stage.model] = store.artifact(origins[stage.name], RESULTS)
+    evaluate = plan.recipe.evaluate
+    models, against = _side_by_side(store, plan, origins, None)
+    further = [Evaluation(also, *_side_by_side(store, plan, origins, also)) for also in evaluate.also]
     return RunResult(
         parent,
         store.experiment_of(parent),
-        tuple(models),
+        models,
         tuple(state.row() for state in states),
-        differences(results, baseline(plan)),
+        against,
         tuple(state.error for state in states if state.error),
         (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings)),
+        tuple(evaluation for evaluation in further if evaluation.models),
     )
+
+
+def _side_by_side(
+    store: Store, plan: Plan, origins: dict[str, str], also: str | None
+) -> tuple[tuple[ModelResult, ...], tuple[Difference, ...]]:
+    """The models that were asked the same split, each against the baseline."""
+    models, results = [], {}
+    for stage in plan.stages:
+        if stage.verb == "evaluate" and stage.also == also and stage.name in origins:
+            assert stage.model is not None
+            metrics, name = store.metrics(origins[stage.name]), "" if also is None else f"{also}/"
+            models.append(
+                ModelResult(
+                    model=stage.model,
+                    accuracy=metrics[f"{name}accuracy"],
+                    accuracy_low=metrics[f"{name}accuracy_low"],
+                    accuracy_high=metrics[f"{name}accuracy_high"],
+                    answer_rate=metrics[f"{name}answer_rate"],
+                    n=int(metrics[f"{name}n"]),
+                )
+            )
+            results[stage.model] = store.artifact(origins[stage.name], output_of(stage.verb, also))
+    return tuple(models), differences(results, baseline(plan))
 
 
 def _changed(plan: Plan) -> tuple[Finding, ...]:
@@ -187,17 +202,25 @@ def _changed(plan: Plan) -> tuple[Finding, ...]:
 
 def describe(found: RunResult) -> str:
     """The comparison as Markdown, for the parent run's description."""
-    against = {d.model: d for d in found.differences}
+    lines = _described(found.models, found.differences)
+    for evaluation in found.also:
+        lines += ["", f"On `{evaluation.on}`:", "", *_described(evaluation.models, evaluation.differences)]
+    noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
+    return "\n".join([*lines, "", *found.errors, *noticed])
+
+
+def _described(models: tuple[ModelResult, ...], differences: tuple[Difference, ...]) -> list[str]:
+    """The lines of one table."""
+    against = {d.model: d for d in differences}
     lines = ["| model | accuracy | 95% interval | answer rate | difference | n |", "|---|---|---|---|---|---|"]
-    for m in found.models:
+    for m in models:
         d = against.get(m.model)
         gap = f"{d.difference:+.3f} to {d.baseline} (p = {d.p:.2g})" if d else ""
         lines.append(
             f"| {m.model} | {m.accuracy:.3f} | {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {m.answer_rate:.3f} "
             f"| {gap} | {m.n} |"
         )
-    noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
-    return "\n".join([*lines, "", *found.errors, *noticed])
+    return lines
 
 
 def one_line(error: BaseException) -> str:
@@ -211,5 +234,7 @@ def one_line(error: BaseException) -> str:
     return f"{type(cause).__name__}: {lines[-1] if lines else ''}"[:1000]
 
 
-def _is_evaluation(metric: str) -> bool:
-    return metric in _EVALUATED or metric.startswith(("status/", "eval/"))
+def _evaluation_of(metric: str) -> str | None:
+    """The further split that a metric was measured on, `eval` for the one that models are compared on, else None."""
+    found = _EVALUATED.fullmatch(metric)
+    return None if found is None else found[1] or found[2] or "eval"

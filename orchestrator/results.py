@@ -79,6 +79,15 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The models on a further split, beside the one that they are compared on."""
+
+    on: str
+    models: tuple[ModelResult, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """What `orch run` ends with."""
 
@@ -90,6 +99,8 @@ class RunResult:
     errors: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What was noticed before and while it ran."""
+    also: tuple[Evaluation, ...] = ()
+    """What `evaluate.also` asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

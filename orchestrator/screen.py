@@ -4,7 +4,7 @@ Names and errors come from the user and from models: they are shown as they are,
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orchestrator.finding_screen import headline
 from orchestrator.plan import Plan
-from orchestrator.results import RunResult, StageState
+from orchestrator.results import Difference, ModelResult, RunResult, StageState
 from orchestrator.terminal_text import plain
 
 _LOOK = {
@@ -117,9 +117,15 @@ def _clock(seconds: float) -> str:
 
 def show_result(console: Console, result: RunResult, seconds: float) -> None:
     """The comparison, and where to look next."""
+    took = {s["name"]: s["seconds"] for s in result.stages}
     if result.models:
         console.print()
-        console.print(_comparison(result))
+        both = {m.model: took.get(m.model, 0.0) + took.get(f"evaluate.{m.model}", 0.0) for m in result.models}
+        console.print(_comparison(result.models, result.differences, both))
+    for also in result.also:
+        console.print()
+        took_here = {m.model: took.get(f"evaluate.{m.model}.{also.on}", 0.0) for m in also.models}
+        console.print(_comparison(also.models, also.differences, took_here, f" of {also.on}"))
     for finding in result.findings:
         console.print(headline(finding), soft_wrap=True)
     for error in result.errors:
@@ -134,19 +140,19 @@ def show_result(console: Console, result: RunResult, seconds: float) -> None:
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
 
 
-def _comparison(result: RunResult) -> Group:
-    against = {d.model: d for d in result.differences}
-    name = result.differences[0].baseline if result.differences else ""
+def _comparison(
+    models: Sequence[ModelResult], differences: Sequence[Difference], seconds: Mapping[str, float], of: str = ""
+) -> Group:
+    against = {d.model: d for d in differences}
+    name = differences[0].baseline if differences else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("model", overflow="fold")  # where there is no room, a name is folded; no figure is ever cut
     shown = name if len(name) <= 20 else f"{name[:19]}…"
     for title in ("accuracy", "answer\nrate", f"against\n{shown}", "p", "seconds"):
         table.add_column(Text(title), justify="right", no_wrap=True)
-    seconds = {s["name"]: s["seconds"] for s in result.stages}
-    best = max(m.accuracy for m in result.models)
-    for m in result.models:
+    best = max(m.accuracy for m in models)
+    for m in models:
         d = against.get(m.model)
-        took = seconds.get(m.model, 0.0) + seconds.get(f"evaluate.{m.model}", 0.0)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
         table.add_row(
             Text(m.model),
@@ -154,10 +160,10 @@ def _comparison(result: RunResult) -> Group:
             f"{m.answer_rate:.3f}",
             Text(f"{d.difference:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""),
             (f"{d.p:.3f}" if d.p >= 0.001 else "< 0.001") if d else "",
-            f"{took:.1f}" if took else "reused",
+            f"{seconds[m.model]:.1f}" if seconds[m.model] else "reused",
         )
-    n = result.models[0].n
-    note = f"{n:,} questions, the same for every model; [95% intervals]; p: exact McNemar test"
+    n = models[0].n
+    note = f"{n:,} questions{of}, the same for every model; [95% intervals]; p: exact McNemar test"
     return Group(table, Text(note, style="dim"))
 
 

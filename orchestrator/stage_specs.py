@@ -280,12 +280,15 @@ class EvaluateSpec(StageSpec):
 
     models: Names | None = None
     """Default: the base model and every model that a stage makes."""
-    on: Literal["test", "train", "demonstrations"] = "test"
+    on: str = "test"
+    """The split that models are compared on."""
+    also: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Further splits that every model is asked, each with figures of its own: `longer/accuracy`."""
     max_tokens: Positive = 512
     batch_size: Positive = 256
     engine: Literal["transformers", "vllm"] = "transformers"
 
-    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"models", "on"}
+    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"models", "on", "also"}
 
 
 STAGE_SPECS: dict[str, type[StageSpec]] = {

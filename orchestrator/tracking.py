@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from orchestrator.artifacts import Artifacts
 from orchestrator.errors import TrackingError
-from orchestrator.outputs import OUTPUTS, is_whole
+from orchestrator.outputs import is_whole, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.results import DataUsed
 
@@ -59,9 +59,20 @@ def store_exists() -> bool:
     return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
 
-def key_tag(verb: str) -> str:
+def key_tag(stage: Stage) -> str:
     """The tag that holds a stage's key; an evaluation's stands beside that of the stage that made the model."""
-    return "orch.eval_key" if verb == "evaluate" else "orch.key"
+    return _tag(stage, "key")
+
+
+def origin_tags(stage: Stage, run_id: str) -> dict[str, str]:
+    """What says that a stage's output was made before, by another run."""
+    return {_tag(stage, "cached_from"): run_id}
+
+
+def _tag(stage: Stage, what: str) -> str:
+    if stage.verb != "evaluate":
+        return f"orch.{what}"
+    return f"orch.eval_{what}" if stage.also is None else f"orch.eval_{what}.{stage.also}"
 
 
 class Store:
@@ -89,11 +100,12 @@ class Store:
         found: dict[str, str] = {}
         experiments = self._experiments()
         for stage in stages:
-            done = f"tags.`{key_tag(stage.verb)}` = '{stage.key}' and attributes.status = 'FINISHED'"
+            done = f"tags.`{key_tag(stage)}` = '{stage.key}' and attributes.status = 'FINISHED'"
             for run in self._search(done, experiments):
-                origin = run.data.tags.get(_origin_tag(stage.verb), run.info.run_id)
+                origin = run.data.tags.get(_tag(stage, "cached_from"), run.info.run_id)
                 maker = run if origin == run.info.run_id else self._active(origin)
-                if maker is not None and is_whole(stage.verb, self._artifacts.sizes(maker, OUTPUTS[stage.verb])):
+                name = output_of(stage.verb, stage.also)
+                if maker is not None and is_whole(stage.verb, self._artifacts.sizes(maker, name)):
                     found[stage.key] = origin
                     break
         return found
@@ -204,7 +216,7 @@ class Store:
     def log_data(self, run_id: str, data: DataUsed) -> None:
         """A data set the run made or read, with its source and digest; a bare file name is one of its artifacts."""
         source = data.source
-        if source.endswith(".parquet") and "/" not in source.removeprefix("eval/"):
+        if source.endswith(".parquet") and (source.startswith("eval/") or "/" not in source):
             source = f"{self.client.get_run(run_id).info.artifact_uri}/{source}"
         entity = Dataset(
             name=data.name,
@@ -268,15 +280,6 @@ def _alone(uri: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def origin_tags(stage: Stage, run_id: str) -> dict[str, str]:
-    """What says that a stage's output was made before, by another run."""
-    return {_origin_tag(stage.verb): run_id}
-
-
-def _origin_tag(verb: str) -> str:
-    return "orch.eval_cached_from" if verb == "evaluate" else "orch.cached_from"
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -88,8 +88,8 @@ def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
     yield Finding(
         "gold-round-trip",
         "error",
-        f"task.{split}: {bad:,} of {len(examples):,} gold answers, written as a model should write them, are not "
-        "judged correct",
+        f"{task.where(split)}: {bad:,} of {len(examples):,} gold answers, written as a model should write them, are "
+        "not judged correct",
         "\n".join(lines[:_SHOWN]),
         "a worked solution ends in another answer than its row's, or in none that the answer format finds"
         if worked

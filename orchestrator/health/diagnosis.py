@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.health.curve_reading import StageCurves
 from orchestrator.health.token_view import TokenView
 from orchestrator.types import Finding
 
@@ -48,6 +49,8 @@ class Diagnosis:
     """Training rows, token by token."""
     decoding: dict[str, Any]
     """The settings of evaluation."""
+    curves: tuple[StageCurves, ...] = ()
+    """Of each training that logged any, with what was read from them."""
 
     @property
     def sick(self) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from orchestrator.answers.judges.base import as_text
 from orchestrator.answers.judges.exact import ExactJudge
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import SPLITS
 from orchestrator.tasks.file import FileTask
 from orchestrator.tasks.judging import verdicts
 from orchestrator.types import Example, Finding
@@ -20,9 +19,7 @@ _TRIED = 20
 
 def leaks(task: Task) -> Iterator[Finding]:
     """A finding for each split whose questions hold the answer where it is looked for, or the whole solution."""
-    for split in SPLITS:
-        if getattr(task, split) is None:
-            continue
+    for split in task.splits():
         examples = task.examples(split)
         read = _read(task, examples)
         told = [e for e, right in zip(examples, read, strict=True) if right or _solved(e)]
@@ -30,7 +27,7 @@ def leaks(task: Task) -> Iterator[Finding]:
             yield Finding(
                 "answer-in-prompt",
                 "error" if len(told) >= _MANY * len(examples) else "warning",
-                f"task.{split}: {len(told):,} of {len(examples):,} questions hold their own answer",
+                f"{task.where(split)}: {len(told):,} of {len(examples):,} questions hold their own answer",
                 "\n".join(f"{e.question[-160:]!r} (gold {e.answer!r})" for e in told[:3]),
                 "the column of the question holds the solution too, so the model learns to copy it and knows nothing "
                 "without it",

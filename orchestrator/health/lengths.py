@@ -30,7 +30,7 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
     for stage in stages:
         if (room := _room(stage.spec)) is not None:
             rooms.setdefault(room, stage.name)
-    lengths = _target_lengths(plan, tokenizer)
+    taught = _target_lengths(plan, tokenizer, _taught(plan))
     prompts: dict[Split, list[tuple[int, Example]]] = {}
     for room, name in rooms.items():
         if room.split not in prompts:
@@ -38,6 +38,8 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
                 (len(prompt_ids(tokenizer, plan.recipe.task.format, e.question)), e)
                 for e in plan.recipe.task.examples(room.split)
             ]
+        further = room.split in plan.recipe.task.further  # its questions may be harder than those that are taught
+        lengths = _target_lengths(plan, tokenizer, room.split) if further else taught
         long = [pair for pair in lengths if pair[0] > room.tokens]
         if long:
             share = len(long) / len(lengths)
@@ -74,8 +76,10 @@ def _room(spec: StageSpec) -> _Room | None:
     return None
 
 
-def _target_lengths(plan: Plan, tokenizer: Any) -> list[tuple[int, str]]:
-    """Tokens of what a model is taught to write: worked solutions where there are any, else bare answers."""
-    task = plan.recipe.task
-    split: Split = "demonstrations" if task.demonstrations is not None else "test"
-    return [(len(target_ids(tokenizer, target)), target) for _, target in targets(task, split)[0]]
+def _taught(plan: Plan) -> Split:
+    return "demonstrations" if plan.recipe.task.demonstrations is not None else "test"
+
+
+def _target_lengths(plan: Plan, tokenizer: Any, split: Split) -> list[tuple[int, str]]:
+    """Tokens of what a model should write: worked solutions where there are any, else bare answers."""
+    return [(len(target_ids(tokenizer, target)), target) for _, target in targets(plan.recipe.task, split)[0]]

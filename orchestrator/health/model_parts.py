@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from orchestrator.answers.format import AnswerFormat
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError, OrchError
@@ -33,11 +34,17 @@ def model_parts(plan: Plan) -> tuple[Any, Any]:
         _causal(base, config)
     with _told(f"the tokenizer of {base.name} cannot be loaded"):
         tokenizer = load_tokenizer(base)
-    if task.format.chat and tokenizer.chat_template:
-        asked = " and a system message" if task.format.system is not None else ""
-        with _told(f"the chat template of {base.name} refuses a question{asked}", "task.format"):
-            prompt_ids(tokenizer, task.format, task.examples(plan.recipe.evaluate.on)[0].question)
+    if tokenizer.chat_template:  # where there is none, a finding says so
+        try_prompt(tokenizer, task.format, base.name)
     return tokenizer, config
+
+
+def try_prompt(tokenizer: Any, answer_format: AnswerFormat, name: str) -> None:
+    """Ask a question as a recipe asks; ModelError where model `name` cannot be asked like that."""
+    if answer_format.chat:
+        asked = " and a system message" if answer_format.system is not None else ""
+        with _told(f"the chat template of {name} refuses a question{asked}", "task.format"):
+            prompt_ids(tokenizer, answer_format, "How much is 6 times 7?")
 
 
 def _config(base: BaseModelRef) -> Any:

@@ -29,13 +29,18 @@ TRAINING: tuple[Split, ...] = ("demonstrations", "train")
 
 
 def overlap(task: Task) -> Iterator[Finding]:
-    """Findings on what the test split shares with the others."""
-    test = task.examples("test")
+    """Findings on what the test, and each further split, shares with what is trained on."""
+    for split in ("test", *task.further):
+        yield from _overlap(task, split)
+
+
+def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
+    test, kind = task.examples(asked), f"{asked} questions"
     trained = {split: task.examples(split) for split in TRAINING if getattr(task, split) is not None}
     copied = {split: copies(test, [e.question for e in rows]) for split, rows in trained.items()}
     for split, found in copied.items():
         if found:
-            yield in_training(found, len(test), f"task.{split}")
+            yield in_training(found, len(test), f"task.{split}", kind)
     known = {e.id for found in copied.values() for e in found}
     grams = {gram for rows in trained.values() for e in rows for gram in _grams(e.question)}
     near = [e for e in test if e.id not in known and any(g in grams for g in _grams(e.question))]
@@ -43,13 +48,18 @@ def overlap(task: Task) -> Iterator[Finding]:
         share = len(near) / len(test)
         yield Finding(
             "near-duplicates",
-            "warning" if share >= _MANY and task.test.generate is None else "info",
-            f"{len(near):,} of {len(test):,} test questions ({share:.1%}) share {_N} words in a row with a training "
-            "question",
+            "warning" if share >= _MANY and _written(task, asked) else "info",
+            f"{len(near):,} of {len(test):,} {kind} ({share:.1%}) share {_N} words in a row with a training question",
             "\n".join(repr(e.question[:160]) for e in near[:3]),
             "questions made from the same templates, or passages that stand in both",
             "read the examples: the same question in other words does not belong into the training split",
         )
+
+
+def _written(task: Task, split: Split) -> bool:
+    """Whether people wrote a split's questions: generated ones share their templates, and that says nothing."""
+    source = task.test if split == "test" else task.further[split]
+    return source.generate is None
 
 
 def copies(test: Sequence[Example], questions: Iterable[str]) -> list[Example]:
@@ -58,12 +68,12 @@ def copies(test: Sequence[Example], questions: Iterable[str]) -> list[Example]:
     return [e for e in test if _bare(e.question) in seen]
 
 
-def in_training(found: Sequence[Example], n: int, where: str) -> Finding:
-    """The finding for test questions that were trained on."""
+def in_training(found: Sequence[Example], n: int, where: str, kind: str = "test questions") -> Finding:
+    """The finding for questions to evaluate on that were trained on."""
     return Finding(
         "test-in-training",
         "error",
-        f"{len(found):,} of {n:,} test questions stand in {where}",
+        f"{len(found):,} of {n:,} {kind} stand in {where}",
         "\n".join(repr(e.question[:160]) for e in found[:3]),
         "the test was not held out: a model that has seen these questions is measured on its memory",
         "take them out of the training split, or hold questions out with task.test={hold_out: N}",

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from orchestrator.health.diagnosis import Diagnosis
+from orchestrator.report.curve_figure import curve_figure
 
 
 def diagnosis_page(diagnosis: Diagnosis) -> str:
@@ -15,4 +17,5 @@ def diagnosis_page(diagnosis: Diagnosis) -> str:
     template = environment.get_template("diagnosis.html.j2")
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     likely = next((f for f in diagnosis.findings if f.severity == "error"), None)
-    return template.render(d=diagnosis, made=made, likely=likely)
+    figures = [(curves, Markup(figure)) for curves in diagnosis.curves if (figure := curve_figure(curves))]
+    return template.render(d=diagnosis, made=made, likely=likely, figures=figures)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.answers.judges.base import as_kept
-from orchestrator.outputs import RESULTS
+from orchestrator.outputs import output_of
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import EvaluateSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
@@ -24,7 +24,7 @@ def jobs(context: Context) -> list[Job]:
 
 
 def finish(context: Context) -> Output:
-    """eval/results.parquet, and the metrics that make models comparable."""
+    """The table of results, and the metrics that make models comparable; a further split's carry its name."""
     spec = context.stage.spec
     assert isinstance(spec, EvaluateSpec)
     examples = context.task.examples(spec.on)
@@ -43,10 +43,14 @@ def finish(context: Context) -> Output:
             "finish_reason": table["finish_reason"],
         }
     )
-    path = context.output / RESULTS
+    name = output_of("evaluate", context.stage.also)
+    path = context.output / name
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(results_table, path)
     metrics = count(table)
-    used = DataUsed(spec.on, "evaluation", digest(path), RESULTS, table.num_rows)
+    used = DataUsed(spec.on, "evaluation", digest(path), name, table.num_rows)
     shown = readable(table, examples, rows=20)
-    return Output(f"accuracy {metrics['accuracy']:.3f}", metrics, (used,), shown, silent(context, table))
+    figure = f"accuracy {metrics['accuracy']:.3f}"
+    if context.stage.also is not None:
+        metrics = {f"{context.stage.also}/{metric}": value for metric, value in metrics.items()}
+    return Output(figure, metrics, (used,), shown, silent(context, table))

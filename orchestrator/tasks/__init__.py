@@ -1,6 +1,7 @@
 """Where questions come from and how answers are judged; one file per task, one line per task here."""
 
 from orchestrator.tasks.base import Task
+from orchestrator.tasks.dyck import DyckTask
 from orchestrator.tasks.file import FileTask
 from orchestrator.tasks.gsm8k import Gsm8kTask
 from orchestrator.tasks.units import UnitsTask
@@ -11,4 +12,5 @@ TASKS: dict[str, type[Task]] = {
     "units": UnitsTask,
     "file": FileTask,
     "gsm8k": Gsm8kTask,
+    "dyck": DyckTask,
 }

@@ -8,9 +8,9 @@ import hashlib
 import random
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orchestrator.answers.format import Format, TagsFormat
 from orchestrator.answers.judge import Judge
@@ -21,7 +21,9 @@ from orchestrator.tasks.source import Source
 from orchestrator.tasks.table import Row, distinct_questions, rows_error
 from orchestrator.types import Example, FinishReason, Verdict
 
-Split = Literal["demonstrations", "train", "test", "validation"]
+SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Split = str
+"""One of SPLITS, or a further one that the recipe has named."""
 SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test", "validation")
 
 
@@ -42,13 +44,22 @@ class Task(BaseModel):
     test: Source
     validation: Source | None = None
     """What trainings are looked at with while they run, and which of their checkpoints is best is told by."""
+    further: dict[SplitName, Source] = {}
+    """Further splits to evaluate on, such as harder questions, each under a name of its own."""
     format: Format = TagsFormat()
     judge: Judge
     judge_limits: JudgeLimits = JudgeLimits()
 
+    @field_validator("further")
+    @classmethod
+    def _new_names(cls, value: dict[str, Source]) -> dict[str, Source]:
+        if taken := [name for name in value if name in (*SPLITS, "eval", "status")]:
+            raise ValueError(f"{taken[0]!r} means something else: choose another name")
+        return value
+
     def generate(self, split: Split, n: int) -> list[Example]:
         """Make n distinct examples of a split; the same ones each time."""
-        raise DataError(f"task.{split}: task {self.type!r} has no generator; name a file: {{file: my.jsonl}}")
+        raise DataError(f"{self.where(split)}: task {self.type!r} has no generator; name a file: {{file: my.jsonl}}")
 
     def read_row(self, row: Row) -> Row:
         """What the task makes of a row that was read: its gold answer, its worked solution. ValueError: no use."""
@@ -69,6 +80,14 @@ class Task(BaseModel):
             return self.format.completion_of(example.demonstration)
         return self.format.target_text(example.answer)
 
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the recipe says something of, the further ones last."""
+        return (*(split for split in SPLITS if getattr(self, split) is not None), *self.further)
+
+    def where(self, split: Split) -> str:
+        """Where a recipe speaks of a split."""
+        return f"task.{split}" if split in SPLITS else f"task.further.{split}"
+
     def examples(self, split: Split) -> list[Example]:
         """The examples of a split, in order."""
         return self._splits[split]
@@ -84,21 +103,18 @@ class Task(BaseModel):
     def fingerprint(self, split: Split) -> dict[str, Any]:
         """What decides a split's content: settings for generated questions, a digest of the rows for files."""
         source = self._source(split)
-        others = (self.demonstrations, self.test, self.validation)
-        whole = split != "train" or not any(given and given.hold_out for given in others)
+        whole = split != "train" or not any(self._source(s).hold_out for s in self.splits() if s != "train")
         if source.generate is not None and whole:
-            return self._identity() | {"split": split, "n": source.generate} | self.generator()
+            return self._identity() | {"split": split, "n": source.generate} | self.generator(split)
         digest = hashlib.sha256()
         for example in self.examples(split):
             row = (example.id, example.question, example.answer, example.demonstration)
             digest.update(repr(row).encode("utf-8", "surrogatepass"))
         return {"rows": digest.hexdigest()}
 
-    def generator(self) -> dict[str, Any]:
-        """What decides the generator's questions, beside their number."""
-        return self.model_dump(
-            mode="json", exclude={"type", *SPLITS, "judge", "judge_limits"}
-        )
+    def generator(self, split: Split) -> dict[str, Any]:
+        """What decides the generator's questions of a split, beside their number."""
+        return self.model_dump(mode="json", exclude={"type", *SPLITS, "further", "judge", "judge_limits"})
 
     def judging(self) -> dict[str, Any]:
         """What decides a verdict."""
@@ -118,17 +134,15 @@ class Task(BaseModel):
         """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""
         problems: list[str] = []
         seen: dict[str, str] = {}
-        for split in SPLITS:
-            if getattr(self, split) is None:
-                continue
+        for split in self.splits():
             try:
                 examples = self.examples(split)
             except DataError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
                 continue
             bad = [(e, why) for e in examples if (why := self.judge.check_gold(e.answer))]
-            source = getattr(self, split)
-            where = f"task.{split}: {read}" if (read := source.file or source.hub) else f"task.{split}"
+            source = self._source(split)
+            where = self.where(split) + (f": {read}" if (read := source.file or source.hub) else "")
             problems += [f"{where}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
             if len(bad) > 3:
                 problems.append(f"{where}: ... and {len(bad) - 3} more gold answers that cannot be judged")
@@ -139,17 +153,18 @@ class Task(BaseModel):
                     shared.setdefault(other, []).append(example.question)
             for other, questions in shared.items():
                 problems.append(
-                    f"task.{split}: {len(questions)} questions stand in task.{other} too, such as {questions[0]!r}: "
-                    "splits must not share questions; cut them apart with rows, or use {hold_out: N}"
+                    f"{self.where(split)}: {len(questions)} questions stand in {self.where(other)} too, such as "
+                    f"{questions[0]!r}: splits must not share questions; cut them apart with rows, or use "
+                    "{hold_out: N}"
                 )
         if problems:
             raise DataError(*problems)
 
     def _source(self, split: Split) -> Source:
-        source: Source | None = getattr(self, split)
+        source: Source | None = getattr(self, split) if split in SPLITS else self.further.get(split)
         if source is None:
             raise DataError(
-                f"task.{split}: the recipe uses this split but says nothing of it; add {{generate: N}} or "
+                f"{self.where(split)}: the recipe uses this split but says nothing of it; add {{generate: N}} or "
                 "{file: my.jsonl}"
             )
         if source.hold_out is not None and split == "train":
@@ -191,7 +206,7 @@ class _Splits(dict[Split, list[Example]]):
 
     def _held_out(self) -> dict[str, Split]:
         """Which of train's questions go to another split: a seeded choice that does not depend on their order."""
-        wanted = [(s, self.task._source(s).hold_out) for s in SPLITS if getattr(self.task, s) is not None]
+        wanted = [(s, self.task._source(s).hold_out) for s in self.task.splits()]
         if not any(n for _, n in wanted):
             return {}
         pool: dict[str, list[str]] = {}

@@ -26,7 +26,7 @@ class UnitsTask(Task):
         try:
             return unit_questions.generate(split, n, self.seed, self.questions, self.format)
         except ValueError as error:
-            raise DataError(f"task.{split}: {error}") from None
+            raise DataError(f"{self.where(split)}: {error}") from None
 
-    def generator(self) -> dict[str, Any]:
+    def generator(self, split: Split) -> dict[str, Any]:
         return {"seed": self.seed, "questions": self.questions.model_dump(mode="json")}

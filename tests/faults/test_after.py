@@ -182,6 +182,14 @@ def test_a_whole_model_that_does_well_is_left_alone(past: PastRun) -> None:
     assert diagnosis.models[0].accuracy > 0.3
 
 
+def test_a_model_that_cannot_be_asked_as_the_recipe_asks(past: PastRun) -> None:
+    """The recipe asks through a chat template, and the model has none."""
+    recipe = load_recipe(SMALL, ["task.format.chat=true"])
+    diagnosis = diagnose_folder(tiny_copy("mine"), recipe, questions=24)
+    checks = [f.check for f in diagnosis.findings if f.severity == "error"]
+    assert "chat-template-missing" in checks and "not-the-model" not in checks and diagnosis.models == ()
+
+
 # --- answers that are not the model's
 
 

@@ -47,11 +47,16 @@ def test_a_reward_of_zero_says_so(sick: tuple[Path, Called]) -> None:
     assert "no completion is ever correct" in found["cause"] and "mean reward 0.000" in found["evidence"]
 
 
+LIMITS = ("limits.stop_on=[learning-rate-zero, groups-alike]", "limits.ignore=groups-alike")
+
+
 def test_a_recipe_may_have_it_stopped(tmp_path: Path) -> None:
-    called = call(tmp_path, "run", str(SICK), "limits.stop_on=learning-rate-zero", "evaluate.models=[still]", "--json")
+    called = call(tmp_path, "run", str(SICK), *LIMITS, "evaluate.models=[still]", "--json")
     states = {s["name"]: s["state"] for s in called.json["stages"]}
     assert called.code == 1 and states["still"] == "failed" and states["blind"] == "done"
     assert "stopped by limits.stop_on: learning-rate-zero" in called.err
+    [ignored] = [f for f in called.json["findings"] if f["check"] == "groups-alike"]
+    assert ignored["severity"] == "info" and ignored["what"].endswith("(ignored by limits.ignore)")
 
 
 def test_what_check_refuses_is_not_run(tmp_path: Path) -> None:

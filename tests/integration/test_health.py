@@ -294,9 +294,9 @@ def test_the_context_is_the_models_own() -> None:
 # --- weights: where LoRA goes, what it takes
 
 
-def weights(made: Plan, work: Path | None = None) -> list[Finding]:
+def weights(made: Plan, work: Path | None = None, elsewhere: bool = False) -> list[Finding]:
     stages: list[Stage] = [s for s in made.stages if s.spec.MAKES_MODEL]
-    return list(weight_findings(made, stages, config_of(BASE), work or Path.cwd()))
+    return list(weight_findings(made, stages, config_of(BASE), work or Path.cwd(), elsewhere))
 
 
 def lora_size(r: int, *names: str) -> int:
@@ -363,6 +363,9 @@ def test_memory_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks(weights(plan())) == [("resources", "info")]
     memory["SC_PAGE_SIZE"] = int(least / 0.9) - 1
     assert checks(weights(plan())) == [("memory-too-small", "error")]
+    found = only(weights(plan(), elsewhere=True))
+    assert (found.check, found.severity) == ("memory-too-small", "warning"), "it may be trained on another machine"
+    assert "this machine" not in found.what and "the machine looked at has" in found.what
 
 
 def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:

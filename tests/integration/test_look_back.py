@@ -96,7 +96,7 @@ def test_diagnose_of_a_healthy_run(small_copy: Path, small_run: Run) -> None:
     assert found["rows"] and "no errors" in called.err and "most likely" not in called.err
     page = (small_copy / "page.html").read_text()
     assert page == artifact(client(small_copy).get_run(run_id(small_run)), "diagnosis.html").read_text()
-    assert "Nothing was found that would explain wrong numbers" in page and "Training rows" in page
+    assert "Nothing was found that would make the numbers wrong" in page and "Training rows" in page
 
 
 def test_diagnose_of_one_model_of_a_run_by_the_beginning_of_its_id(

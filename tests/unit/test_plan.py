@@ -138,6 +138,21 @@ def test_stages_added_change_no_key_of_the_others() -> None:
     assert made("stages.more={type: sft, learning_rate: 1}").key != made().key
 
 
+def test_a_further_split_adds_evaluations_and_changes_no_key_of_the_others() -> None:
+    asked = ["task.validation.generate=5", "evaluate.also=validation"]
+    plan, before = made(*asked), made()
+    assert [s.key for s in plan.stages[: len(ALL)]] == [s.key for s in before.stages]
+    more = plan.stages[len(ALL) :]
+    assert [s.name for s in more] == [f"evaluate.{m}.validation" for m in ("base", "sft", "rft", "grpo")]
+    assert [(s.also, s.spec.on, s.run_name, s.inputs) for s in more[:2]] == [
+        ("validation", "validation", "base", ()),
+        ("validation", "validation", "sft", ("sft",)),
+    ]
+    assert len({s.key for s in plan.stages}) == len(plan.stages) and plan.key != before.key
+    compared_on_it = made("task.validation.generate=5", "evaluate.on=validation")
+    assert {s.key for s in more}.isdisjoint(s.key for s in compared_on_it.stages), "their files have other names"
+
+
 # --- what changes keys, and which
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from orchestrator.errors import RecipeError
 from orchestrator.plan import Stage, compile_plan
 from orchestrator.recipe import load_recipe
-from orchestrator.results import Difference, ModelResult, RunResult, StageState
+from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
 from orchestrator.screen import RunScreen, show_plan, show_result
 from orchestrator.stage_specs import SftSpec
 
@@ -145,6 +145,23 @@ def test_every_figure_is_shown_at_80_columns(long: str, baseline: str) -> None:
         assert name in column
     assert "500 questions, the same for every model" in text(shown)
     assert "1:00:00 in all" in text(shown) and "f" * 32 in text(shown)
+
+
+def test_a_further_split_has_a_table_of_its_own_where_it_was_asked_for() -> None:
+    models = tuple(ModelResult(name, 0.04, 0.02, 0.06, 0.9, 321) for name in ("sft", "rft"))
+    took = {"name": "evaluate.rft.longer", "state": "done", "cached": False, "seconds": 77.7}
+    given = result()
+    also = (Evaluation("longer", models, (Difference("rft", "sft", 0.002, -0.01, 0.02, 0.5, 1, 2),)),)
+    shown, plain = console(), console()
+    show_result(shown, result(stages=(*given.stages, took), also=also), 1.0)
+    show_result(plain, result(stages=(*given.stages, took)), 1.0)
+    first, _, second = text(shown).partition("500 questions, the same for every model")
+    assert first == text(plain).partition("500 questions")[0], "the comparison is as it was"
+    lines = second.splitlines()
+    assert sum("0.040 [0.020, 0.060]" in line and "0.900" in line for line in lines) == 2
+    assert any("+0.002 [-0.010, +0.020]" in line and "0.500" in line and "77.7" in line for line in lines)
+    assert "321 questions of longer, the same for every model" in second
+    assert all(len(line) <= 80 for line in lines) and "longer" not in text(plain)
 
 
 def test_what_was_reused_is_said() -> None:

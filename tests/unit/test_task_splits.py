@@ -282,3 +282,38 @@ def test_a_task_travels_without_its_examples() -> None:
     travelled = pickle.loads(pickle.dumps(made))
     assert len(pickle.dumps(made)) < 5_000
     assert travelled == made and travelled.examples("test") == made.examples("test")
+
+
+# --- further splits
+
+
+def test_a_further_split_is_read_checked_and_kept_apart() -> None:
+    rows = [{"question": f"{n} km in m?", "answer": 1000 * n} for n in range(9)]
+    harder = {"harder": write("harder.jsonl", rows)}
+    made, plain = task("units", test={"generate": 5}, further=harder), task("units", test={"generate": 5})
+    made.check()
+    assert made.splits() == ("test", "harder") and len(questions(made, "harder")) == 9
+    assert made.fingerprint("test") == plain.fingerprint("test")
+    assert "rows" in made.fingerprint("harder")
+    shared = task("file", test=harder["harder"], further={"again": harder["harder"]})
+    with pytest.raises(DataError, match=r"task\.further\.again: 9 questions stand in task\.test too"):
+        shared.check()
+
+
+def test_a_further_split_that_is_not_there_or_cannot_be_made_says_where() -> None:
+    with pytest.raises(DataError, match=r"task\.further\.longer: the recipe uses this split but says nothing of it"):
+        task("units", test={"generate": 5}).examples("longer")
+    with pytest.raises(DataError, match=r"task\.further\.longer: unknown split 'longer'"):
+        task("units", test={"generate": 5}, further={"longer": {"generate": 3}}).check()
+    with pytest.raises(DataError, match=r"task\.further\.longer: task 'file' has no generator"):
+        task(test=write("a.jsonl", pairs(0, 3)), further={"longer": {"generate": 3}}).check()
+
+
+def test_a_further_split_may_be_held_out() -> None:
+    rows = [{"question": f"{n}?", "answer": n} for n in range(20)]
+    made = task(train=write("all.jsonl", rows), test={"hold_out": 4}, further={"last": {"hold_out": 3}})
+    made.check()
+    assert [len(questions(made, split)) for split in ("train", "test", "last")] == [13, 4, 3]
+    before = task(train=write("all.jsonl", rows), test={"hold_out": 4})
+    assert questions(made, "test") == questions(before, "test")
+    assert made.fingerprint("train") != before.fingerprint("train")

@@ -1,0 +1,85 @@
+"""A logged curve as numbers, and what robust statistics say of it: its level, its noise, its trend.
+
+Knows no shape, no setting and no finding. Values that are not finite are left out: the watch tells of them.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau, theilslopes
+
+Point = tuple[int, float]
+
+NORMAL = 1.4826
+"""Median absolute deviation of normal noise x this = its standard deviation (Rousseeuw and Croux, 1993)."""
+_SECOND = math.sqrt(6)
+"""Standard deviation of a second difference a - 2b + c of independent noise of deviation 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """A curve in the order of its steps, one point a step; `steps` and `values` are arrays of the same length."""
+
+    steps: Any
+    values: Any
+
+    @classmethod
+    def of(cls, points: Iterable[Point]) -> "Series":
+        """The finite points, in order; of two at one step the later one counts."""
+        kept = sorted({int(step): float(value) for step, value in points if math.isfinite(value)}.items())
+        return cls(np.array([step for step, _ in kept], int), np.array([value for _, value in kept], float))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def part(self, begin: int, end: int | None = None) -> "Series":
+        """The points from index `begin` to before `end`."""
+        return Series(self.steps[begin:end], self.values[begin:end])
+
+    def since(self, step: int) -> "Series":
+        """The points at a step or after it."""
+        return self.part(int(np.searchsorted(self.steps, step)))
+
+    def until(self, step: int) -> "Series":
+        """The points at a step or before it."""
+        return self.part(0, int(np.searchsorted(self.steps, step, side="right")))
+
+    def smooth(self, width: int) -> Any:
+        """Running median over `width` points, fewer at the ends. One odd point does not show in it."""
+        half = width // 2
+        return np.array([np.median(self.values[max(0, i - half) : i + half + 1]) for i in range(len(self))])
+
+    def level(self, points: int) -> float:
+        """The median of the last so many points."""
+        return float(np.median(self.values[-points:]))
+
+    def noise(self) -> float:
+        """Standard deviation of the noise, from second differences: a trend, straight or bent, is not noise in it.
+
+        0 with fewer than four points.
+        """
+        if len(self) < 4:
+            return 0.0
+        return NORMAL * float(np.median(np.abs(np.diff(self.values, 2)))) / _SECOND
+
+    def rising(self) -> float:
+        """One-sided p of the Mann-Kendall test that the curve does not rise; 1 where nothing can be said."""
+        return self._trend("greater")
+
+    def falling(self) -> float:
+        """One-sided p of the Mann-Kendall test that the curve does not fall; 1 where nothing can be said."""
+        return self._trend("less")
+
+    def change(self) -> float:
+        """How far the curve goes from its first step to its last along its Theil-Sen line; 0 for a single point."""
+        if len(self) < 2:
+            return 0.0
+        return float(theilslopes(self.values, self.steps).slope) * float(self.steps[-1] - self.steps[0])
+
+    def _trend(self, direction: str) -> float:
+        if len(self) < 3 or np.ptp(self.values) == 0:
+            return 1.0
+        return float(kendalltau(self.steps, self.values, alternative=direction).pvalue)

@@ -1,0 +1,53 @@
+"""Reading the curves of a finished training: shapes that a person would see on the chart, said with what to change.
+
+Where several shapes fit, the first cause is told: a training that diverged is not also too short. Knows no store and
+no figure: curves and settings go in, findings with their steps come out.
+"""
+
+from orchestrator.health import curve_evaluation, curve_loss
+from orchestrator.health.curve_advice import Settings
+from orchestrator.health.curve_reading import Curves, Reading, Training
+
+NAMES = (
+    "loss",
+    "eval_loss",
+    "eval_accuracy",
+    "grad_norm",
+    "learning_rate",
+    "reward",
+    "epoch",
+)
+"""The curves that are read, by the names they are logged under."""
+
+
+def read_curves(verb: str, curves: Curves, settings: Settings) -> tuple[Reading, ...]:
+    """What the curves of one training say; `verb` is `sft` or `grpo`, `settings` are the stage's own.
+
+    A healthy training, or one with too few points, gives nothing.
+    """
+    training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings)
+    return tuple(_sft(training) if verb == "sft" else _grpo(training))
+
+
+def _sft(training: Training) -> list[Reading]:
+    left = curve_loss.diverged(training) or curve_loss.unstable(training)
+    if left is not None:
+        return [left]
+    found = [curve_loss.spikes(training), curve_evaluation.alone(training)]
+    main = (
+        curve_loss.still,
+        curve_loss.thrown,
+        curve_evaluation.overfitting,
+        curve_loss.too_short,
+        curve_evaluation.answers_not_learned,
+    )
+    found.append(next((reading for reader in main if (reading := reader(training)) is not None), None))
+    return [reading for reading in found if reading is not None]
+
+
+def _grpo(training: Training) -> list[Reading]:
+    found = [
+        curve_evaluation.reward_collapsed(training) or curve_evaluation.reward_not_accuracy(training),
+        curve_evaluation.alone(training),
+    ]
+    return [reading for reading in found if reading is not None]

@@ -1,0 +1,195 @@
+"""Bracket sequences (Dyck words): a seeded generator of open ones with worked solutions, and the proof of an answer.
+
+Knows nothing of models, files or training. A sequence belongs to one split for good: the split is read off a hash of
+its brackets, so no split changes when another grows.
+"""
+
+import hashlib
+import random
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from orchestrator.answers.format import AnswerFormat, MarkerFormat
+from orchestrator.types import Example
+
+Kind = Literal["()", "[]", "{}", "<>"]
+KINDS: tuple[Kind, ...] = ("()", "[]", "{}", "<>")
+CLOSING: dict[str, str] = {kind[0]: kind[1] for kind in KINDS}
+OPENING: dict[str, str] = {closing: opening for opening, closing in CLOSING.items()}
+
+VERSION = 1
+"""Raise it whenever the same arguments would give other examples."""
+LONGER = "longer"
+"""The split whose sequences are longer than those of all others."""
+SPLIT_SHARES: dict[str, range] = {
+    "demonstrations": range(0, 2),
+    "train": range(2, 5),
+    "test": range(5, 7),
+    "validation": range(7, 8),
+    LONGER: range(0, 8),
+}
+"""Split -> the eighths of the hash that are its own; `longer` shares no length with the others, so it takes all."""
+ASKED = "Close the brackets: "
+MOST_MISSES = 20_000
+"""Draws in a row that bring no new sequence before the generator gives up."""
+MOST_BRACKETS = 1000
+_MARKER = MarkerFormat()
+
+Count = Annotated[int, Field(ge=1, le=MOST_BRACKETS)]
+
+
+class DyckSettings(BaseModel):
+    """How hard the sequences are. A length is that of the open sequence, as it stands in the question."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kinds: tuple[Kind, ...] = Field(KINDS, min_length=1)
+    """Which pairs of brackets there are."""
+    lengths: tuple[Count, Count] = (3, 8)
+    """The fewest and the most brackets, every number of them about as often."""
+    longer: tuple[Count, Count] = (9, 12)
+    """The same for the split `longer`: lengths that no training meets."""
+    depth: Count = 4
+    """The most brackets that are open at once, in every split."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DyckSettings":
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kinds names a pair twice: {', '.join(self.kinds)}")
+        for name, (fewest, most) in (("lengths", self.lengths), (LONGER, self.longer)):
+            if fewest > most:
+                raise ValueError(f"{name} is [fewest, most]: [{most}, {fewest}], not [{fewest}, {most}]")
+            if self.depth == 1 and fewest == most and most % 2 == 0:
+                raise ValueError(f"at depth 1 nothing is open after {most} brackets: add an odd number to {name}")
+        if self.longer[0] <= self.lengths[1]:
+            raise ValueError(
+                f"longer begins at {self.longer[0]} brackets, where lengths goes up to {self.lengths[1]}: begin it at "
+                f"{self.lengths[1] + 1} or above"
+            )
+        return self
+
+
+def spaced(sequence: str) -> str:
+    """Brackets as questions, solutions and answers write them: `( [ {`."""
+    return " ".join(sequence)
+
+
+def sequence_in(question: str) -> str:
+    """The brackets that a question ends in, without the white space between them; empty if there are none."""
+    start = len(question)
+    while start and (question[start - 1].isspace() or question[start - 1] in CLOSING | OPENING):
+        start -= 1
+    return "".join(question[start:].split())
+
+
+def left_open(sequence: str) -> list[int]:
+    """The places, from 0, of the brackets that a sequence leaves open. Linear; ValueError: one that fits nothing."""
+    stack: list[int] = []
+    for place, bracket in enumerate(sequence):
+        if bracket in CLOSING:
+            stack.append(place)
+        elif bracket not in OPENING:
+            raise ValueError(f"{bracket!r} is none of the brackets {' '.join(KINDS)}")
+        elif not stack or sequence[stack[-1]] != OPENING[bracket]:
+            last = f"the last one open is {sequence[stack[-1]]!r}" if stack else "none is open"
+            raise ValueError(f"bracket {place + 1} is {bracket!r}, but {last}")
+        else:
+            stack.pop()
+    return stack
+
+
+def flaw(sequence: str, answer: str) -> str | None:
+    """Why `answer` is not the one shortest end that balances `sequence`, None if it is. Linear in both.
+
+    Every bracket left open needs one that closes it, so an end that balances and is as long as they are many is the
+    shortest, and there is no other of that length: each place is settled by what is open there.
+    """
+    try:
+        still = left_open(sequence)
+    except ValueError as error:
+        return f"the question's sequence cannot be closed: {error}"
+    if not still:
+        return "the question's sequence leaves nothing open"
+    if answer.startswith(sequence):
+        return f"the answer repeats the question's sequence: give its end alone, {spaced(answer[len(sequence) :])!r}"
+    try:
+        after = left_open(sequence + answer)
+    except ValueError as error:
+        return f"the sequence does not go on as the answer does: {error}"
+    if after:
+        return f"the answer leaves {spaced(''.join((sequence + answer)[place] for place in after))!r} open"
+    if len(answer) != len(still):
+        return f"the answer has {len(answer)} brackets, where {len(still)} are enough"
+    return None
+
+
+def worked(sequence: str) -> tuple[str, str]:
+    """The solution of an open sequence, step by step, and the brackets that close it.
+
+    Brackets are numbered as they are read, and the stack holds them under their numbers: two of a kind stay apart.
+    """
+    read = [f"{place}{bracket}" for place, bracket in enumerate(sequence, 1)]
+    stack: list[str] = []
+    lines = [f"# Thought 1: read {' '.join(read)}", "# Thought 2: stack"]
+    for numbered, bracket in zip(read, sequence, strict=True):
+        if bracket in CLOSING:
+            stack.append(numbered)
+        else:
+            stack.pop()
+        lines.append(f"{numbered} {''.join(stack)}".rstrip())
+    last_first = stack[::-1]
+    closing = "".join(CLOSING[numbered[-1]] for numbered in last_first)
+    order = " ".join(f"{place}{bracket}" for place, bracket in enumerate(closing, 1))
+    lines.append(f"# Thought 3: close {''.join(last_first)} with {order}")
+    lines += [f"# Step {place}: add '{bracket}'" for place, bracket in enumerate(closing, 1)]
+    return "\n".join(lines), closing
+
+
+def generate(
+    split: str, n: int, seed: int, settings: DyckSettings, answer_format: AnswerFormat = _MARKER
+) -> list[Example]:
+    """`n` distinct questions of a split, each with its answer and a worked solution. ValueError: too few exist."""
+    if split not in SPLIT_SHARES:
+        raise ValueError(f"unknown split {split!r}: sequences are shared out among {', '.join(SPLIT_SHARES)}")
+    rng = random.Random(f"dyck {split} {seed}")
+    examples: list[Example] = []
+    seen: set[str] = set()
+    misses = 0
+    while len(examples) < n:
+        sequence = _draw(rng, settings, settings.longer if split == LONGER else settings.lengths)
+        if sequence in seen or _eighth(sequence) not in SPLIT_SHARES[split]:
+            misses += 1
+            if misses > MOST_MISSES:
+                raise ValueError(
+                    f"only {len(examples)} of the {n} sequences asked for could be made for split {split!r}: ask for "
+                    "fewer, or widen sequences (lengths, kinds, depth)"
+                )
+            continue
+        misses = 0
+        seen.add(sequence)
+        reasoning, closing = worked(sequence)
+        answer = spaced(closing)
+        solution = answer_format.target_text(answer, reasoning)
+        examples.append(Example(f"dyck-{split}-{len(examples)}", ASKED + spaced(sequence), answer, solution))
+    return examples
+
+
+def _draw(rng: random.Random, settings: DyckSettings, lengths: tuple[int, int]) -> str:
+    """A sequence that leaves something open: each place opens or closes as a coin falls, within the depth."""
+    while True:
+        stack: list[str] = []
+        sequence = ""
+        for _ in range(rng.randint(*lengths)):
+            if not stack or (len(stack) < settings.depth and rng.random() < 0.5):
+                stack.append(rng.choice(settings.kinds)[0])
+                sequence += stack[-1]
+            else:
+                sequence += CLOSING[stack.pop()]
+        if stack:
+            return sequence
+
+
+def _eighth(sequence: str) -> int:
+    """Which eighth of all sequences this one falls in."""
+    return hashlib.sha256(sequence.encode()).digest()[0] % 8
