@@ -53,7 +53,7 @@ def gentler(settings: Settings, grad_norm: Series, divisor: float, known: float 
     if settings.get("warmup_steps") == 0:
         parts.append(change(settings, "warmup_steps", _WARMUP))
     clip = clipping(settings, grad_norm)
-    return f"set {joined(parts + [clip] if clip else parts)}"
+    return f"set {joined([*parts, clip] if clip else parts)}"
 
 
 def clipping(settings: Settings, grad_norm: Series) -> str | None:
@@ -74,9 +74,8 @@ def steadier(settings: Settings, grad_norm: Series) -> str:
     if settings.get("adam_beta2", 0.0) > _BETA2:
         parts.append(change(settings, "adam_beta2", _BETA2))
     if not parts:
-        parts.append(
-            change(settings, "gradient_accumulation_steps", 2 * settings.get("gradient_accumulation_steps", 1))
-        )
+        now = settings.get("gradient_accumulation_steps", 1)
+        parts.append(change(settings, "gradient_accumulation_steps", 2 * now))
     return f"set {joined(parts)}; and look at the rows of those steps"
 
 
@@ -95,15 +94,26 @@ def longer(settings: Settings, epochs: Series, factor: float) -> str:
     if settings.get("max_steps"):
         return change(settings, "max_steps", factor * settings["max_steps"])
     now = settings.get("num_train_epochs") or (math.ceil(epochs.values[-1]) if len(epochs) else None)
-    return (
-        f"num_train_epochs from {short(now)} to {short(factor * now)}" if now else f"the training {factor:g} x as long"
-    )
+    if now is None:
+        return f"the training {factor:g} times as long"
+    return f"num_train_epochs from {short(now)} to {short(factor * now)}"
 
 
 def faster(settings: Settings) -> str:
     """A learning rate that moves something: the default, or ten times one that is above it."""
     now, usual = settings.get("learning_rate") or 0.0, SftSpec.model_fields["learning_rate"].default
     return change(settings, "learning_rate", usual if now < usual else 10 * now)
+
+
+def denser(settings: Settings) -> str:
+    """More evaluations, of more questions."""
+    validation = settings.get("validation")
+    if not validation:
+        return "evaluate again, on more questions"
+    return (
+        f"set validation.{change(validation, 'questions', 4 * validation['questions'])} and "
+        f"validation.{change(validation, 'every', max(1, validation['every'] // 2))}"
+    )
 
 
 def anchored(settings: Settings) -> str | None:
@@ -113,12 +123,7 @@ def anchored(settings: Settings) -> str | None:
 
 def answer_first(settings: Settings) -> str:
     """The answer made to weigh more against the reasoning before it."""
-    weight = settings.get("answer_weight", 1.0)
-    return (
-        change(settings, "answer_weight", _ANSWER * weight)
-        if "answer_weight" in settings
-        else ("demonstrations whose working is shorter")
-    )
+    return change(settings, "answer_weight", _ANSWER * settings.get("answer_weight", 1.0))
 
 
 def _upwards(number: float) -> float:

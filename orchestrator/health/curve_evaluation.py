@@ -6,7 +6,7 @@ Each reader returns None where it sees nothing, or too few points to see anythin
 import numpy as np
 from scipy.stats import theilslopes
 
-from orchestrator.health.curve_advice import anchored, answer_first, change, joined, until
+from orchestrator.health.curve_advice import anchored, answer_first, change, denser, joined, until
 from orchestrator.health.curve_loss import FAR, HIGH, LEAST, NOISE
 from orchestrator.health.curve_reading import Reading, Training
 from orchestrator.health.curve_series import Series
@@ -38,6 +38,8 @@ _STAYS = 0.03
 _ALONE = 0.2
 """A last evaluation loss stands alone if it is off by this share of the level before it; an accuracy, by ..."""
 _ALONE_POINTS = 0.15
+_CHANCE = 4.0
+"""... and by so many standard deviations of what the draw of the questions does to an accuracy."""
 _BEFORE = 5
 """Evaluations before the last one that say where it should lie."""
 _REWARD = 0.05
@@ -50,10 +52,11 @@ _COLLAPSE_LEAST = 0.15
 def overfitting(training: Training) -> Reading | None:
     """The evaluation turns for the worse while the training loss goes on falling."""
     loss, evaluated, accuracy = training["loss"], training["eval_loss"], training["eval_accuracy"]
-    by_heart = len(loss) >= LEAST and loss.level(3) < _MEMORISED * _lowest(evaluated)
-    at = turn(
-        evaluated, _WORSE_THEN * _lowest(evaluated) if by_heart else max(_WORSE_NATS, _WORSE * _lowest(evaluated))
-    )
+    if len(evaluated) < LEAST_EVALUATIONS:
+        return None
+    low = float(np.min(evaluated.values))
+    by_heart = len(loss) >= LEAST and loss.level(3) < _MEMORISED * low
+    at = turn(evaluated, _WORSE_THEN * low if by_heart else max(_WORSE_NATS, _WORSE * low))
     if at is None:
         return None
     step = int(evaluated.steps[at])
@@ -65,18 +68,22 @@ def overfitting(training: Training) -> Reading | None:
     seen += f"training loss {course[0]:.3f} and {course[1]:.3f}"
     if len(accuracy):
         seen += f"; held-out accuracy at most {np.max(accuracy.values):.3f}, {accuracy.values[-1]:.3f} at the end"
-    shorter = until(training.settings, training["epoch"], step)
+    cause = "the training rows are learned by heart: there are too few of them for so many steps"
+    remedy = f"set {until(training.settings, training['epoch'], step)}, or train on more rows"
+    if training.hands_on_best:
+        cause += "; the model that was handed on is that of the best step"
+    elif harmless:
+        cause += "; answers are as good as before, but the model grows surer of its mistakes"
+    elif "validation" in training.settings:
+        remedy += ", or set validation.select to best_accuracy"
     return Reading(
         Finding(
             "overfitting",
-            "info" if harmless else "warning",
+            "info" if harmless or training.hands_on_best else "warning",
             f"after step {step} the evaluation loss rises while the training loss goes on falling",
             seen,
-            "the training rows are learned by heart; the model grows surer of its mistakes, though its answers are "
-            "as good as before"
-            if harmless
-            else "the training rows are learned by heart: there are too few of them for so many steps",
-            f"set {shorter} if probabilities matter to you" if harmless else f"set {shorter}, or train on more rows",
+            cause,
+            remedy,
         ),
         "eval_loss",
         (step,),
@@ -93,11 +100,13 @@ def alone(training: Training) -> Reading | None:
         low, high = expected
         last, before = float(evaluated.values[-1]), evaluated.part(0, -1)
         off = max(low - last, last - high)
-        least = least or max(_ALONE * abs(before.level(3)), _WORSE_NATS)
+        if name == "eval_accuracy":
+            least = max(least, _CHANCE * training.chance(before.level(3)))
+        else:
+            least = max(_ALONE * abs(before.level(3)), _WORSE_NATS)
         if off < max(least, 2 * NOISE * before.part(-_BEFORE).noise()) or _moved(training["loss"], evaluated):
             continue
         step = int(evaluated.steps[-1])
-        every = training.settings.get("eval_steps")
         return Reading(
             Finding(
                 "last-evaluation-alone",
@@ -107,8 +116,7 @@ def alone(training: Training) -> Reading | None:
                 f"move with it (step {step})",
                 "a single evaluation is an accident of its questions or of one step, or the last one was made "
                 "differently",
-                "do not choose a model by it: evaluate again, on more questions"
-                + (f", and set {change(training.settings, 'eval_steps', max(1, every // 2))}" if every else ""),
+                f"do not choose a model by it; {denser(training.settings)}",
             ),
             name,
             (step,),
@@ -150,7 +158,8 @@ def reward_not_accuracy(training: Training) -> Reading | None:
     reward, accuracy = training["reward"], training["eval_accuracy"]
     if len(reward) < LEAST or reward.rising() > _FIRM or reward.change() < max(_REWARD, reward.noise()):
         return None
-    at = turn(Series(accuracy.steps, -accuracy.values), _POINTS)
+    error = training.chance(float(np.max(accuracy.values, initial=0.0)))
+    at = turn(Series(accuracy.steps, -accuracy.values), max(_POINTS, _CHANCE * error))
     if at is None:
         return None
     step = int(accuracy.steps[at])
@@ -168,7 +177,7 @@ def reward_not_accuracy(training: Training) -> Reading | None:
             f"{reward.values[:3].mean():.3f} at the start, {reward.level(3):.3f} at the end",
             "the policy learns what pays on its training questions, not how to solve others: too few questions, or "
             "it has gone too far from the model it began with",
-            f"set {joined(steps + [held] if held else steps)}, or give it more questions",
+            f"set {joined([*steps, held] if held else steps)}, or give it more questions",
         ),
         "eval_accuracy",
         (step,),
@@ -192,11 +201,11 @@ def reward_collapsed(training: Training) -> Reading | None:
     return Reading(
         Finding(
             "reward-collapsed",
-            "error",
+            "warning" if training.hands_on_best else "error",
             f"the reward fell from {best:.2f} at step {step} to {end:.2f} at the end",
             f"{len(reward)} points, noise {reward.noise():.3f}",
             "steps that are too large have taken the policy out of the region where it could answer",
-            f"set {joined(parts + [held] if held else parts)}",
+            f"set {joined([*parts, held] if held else parts)}",
         ),
         "reward",
         (step,),
@@ -244,10 +253,6 @@ def _moved(loss: Series, evaluated: Series) -> bool:
         return False
     off = abs(float(np.median(now.values)) - before.level(3))
     return off > max(_ALONE * abs(before.level(3)), NOISE * loss.noise())
-
-
-def _lowest(series: Series) -> float:
-    return float(np.min(series.values)) if len(series) else 0.0
 
 
 def _plain(name: str) -> str:

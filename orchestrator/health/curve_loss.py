@@ -4,13 +4,12 @@ Each reader returns None where it sees nothing, or too few points to see anythin
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from orchestrator.health.curve_advice import faster, gentler, longer, short, steadier
+from orchestrator.health.curve_advice import faster, gentler, longer, short
 from orchestrator.health.curve_reading import Reading, Training
-from orchestrator.health.curve_series import NORMAL, Series
+from orchestrator.health.curve_series import Series
 from orchestrator.types import Finding
 
 LEAST = 8
@@ -32,22 +31,6 @@ _UNDONE_NATS = 0.5
 _STAYS = 0.8
 """Share of the points after it that must lie high for a rise to be no accident."""
 
-_SPIKE_NOISE = 10.0
-"""A spike stands out by so many deviations of the noise around it: single batches vary with heavier tails than normal."""
-_SPIKE_SHARE = 0.5
-"""... and by this share of the level around it."""
-_SPIKE_DIPS = 2.0
-"""... and by so many times what the deepest dip goes below its neighbours: noise goes both ways, a spike only up."""
-_SPIKE_NATS = 0.15
-"""... and by at least so much."""
-_LONE = 1.5
-"""A single spike in a whole training is told if it is above its level by so many times that level; batches that are
-small draw one of less now and then."""
-_SPIKE_POINTS = 2
-"""Points in a row that still are a spike; more are a region."""
-_AROUND = 10
-"""Points on each side that a spike is held against."""
-
 _STILL = 0.05
 """A loss that came down by less than this share has not moved."""
 HIGH = 1.0
@@ -55,8 +38,6 @@ HIGH = 1.0
 it may be flat because the model knew the rows before."""
 _THROWN = 0.2
 """A loss that rose by this share in the first third was thrown up: noise of batches aside, no step should add to it."""
-_THROWN_UNSEEN = 0.5
-"""... or by this one where no accuracy says that nothing came of it."""
 _IN_A_ROW = 3
 """Evaluations that make a state out of an accident."""
 _THROWN_END = 0.5
@@ -126,9 +107,9 @@ def diverged(training: Training) -> Reading | None:
     return Reading(
         Finding(
             "loss-too-high",
-            "error",
+            "warning" if training.hands_on_best else "error",
             f"the loss diverged after step {step}: it ends at {c.end:.2f}, it began with {c.start:.2f}",
-            f"lowest {c.best:.2f} at step {loss.steps[c.at]}{_at(training, step)}",
+            f"lowest {c.best:.2f} at step {loss.steps[c.at]}{logged_at(training, step)}",
             "the steps are so large that each undoes what the one before had learned",
             gentler(training.settings, grad, divisor=10, known=_rate(training, c)),
         ),
@@ -146,7 +127,7 @@ def unstable(training: Training) -> Reading | None:
     if c.lost < max(min(_RISE * c.gained, c.best), _RISE_NATS, NOISE * c.noise):
         return None
     step = int(loss.steps[c.left])
-    seen = f"training loss {c.best:.2f} at step {loss.steps[c.at]}, {c.end:.2f} at the end"
+    seen, which = f"training loss {c.best:.2f} at step {loss.steps[c.at]}, {c.end:.2f} at the end", "training loss"
     if len(evaluated) >= _IN_A_ROW:
         low = int(np.argmin(evaluated.values))
         rise = evaluated.level(2) - float(evaluated.values[low])
@@ -154,13 +135,13 @@ def unstable(training: Training) -> Reading | None:
             return None  # what is harder to fit is not worse to evaluate: the batches changed, not the model
         seen += f"\nevaluation loss {evaluated.values[low]:.2f} at step {evaluated.steps[low]}, "
         seen += f"{evaluated.level(2):.2f} at the end"
+        which = "training and the evaluation loss"
     return Reading(
         Finding(
             "training-unstable",
             "warning",
-            f"after step {step} the training{' and the evaluation' if len(evaluated) >= _IN_A_ROW else ''} loss rose again "
-            "and stayed up",
-            seen + _at(training, step),
+            f"after step {step} the {which} rose again and stayed up",
+            seen + logged_at(training, step),
             "the optimiser left the region it had found: the learning rate is too high for it, and nothing held a "
             "large gradient back",
             gentler(training.settings, grad, divisor=3, known=_rate(training, c)),
@@ -170,42 +151,14 @@ def unstable(training: Training) -> Reading | None:
     )
 
 
-def spikes(training: Training) -> Reading | None:
-    """Single points far above their neighbours, from which the loss recovered."""
-    loss, grad = training["loss"], training["grad_norm"]
-    if len(loss) < LEAST:
-        return None
-    median = loss.smooth(2 * _SPIKE_POINTS + 3)
-    over = loss.values - median
-    dip = _SPIKE_DIPS * float(np.max(-over / median))
-    high = [_stands_out(over, median, dip, i) for i in range(len(loss))]
-    found = [i for i in range(_SPIKE_POINTS + 1, len(loss) - _SPIKE_POINTS) if high[i] and _recovered(high, i)]
-    if not found or (len(found) == 1 and over[found[0]] < _LONE * median[found[0]]):
-        return None
-    steps = tuple(int(loss.steps[i]) for i in found)
-    worst = max(found, key=lambda i: float(over[i]))
-    times = "once" if len(found) == 1 else f"{len(found)} times"
-    return Reading(
-        Finding(
-            "loss-spikes",
-            "info" if len(found) == 1 else "warning",
-            f"the loss jumped {times} and came back, at step{'s' if len(found) > 1 else ''} {_listed(steps)}",
-            f"highest {loss.values[worst]:.2f} at step {loss.steps[worst]}, around it {median[worst]:.2f}"
-            + _at(training, int(loss.steps[worst])),
-            "single batches with large gradients: rows unlike the others, or steps that are a little too large",
-            steadier(training.settings, grad),
-        ),
-        "loss",
-        steps,
-    )
-
-
 def still(training: Training) -> Reading | None:
     """The loss never moved, and the rows are far from learned."""
-    loss, grad = training["loss"], training["grad_norm"]
+    loss, accuracy, grad = training["loss"], training["eval_accuracy"], training["grad_norm"]
     c = course(loss)
     if c is None or c.end < HIGH or abs(c.start - c.end) > _STILL * c.start or c.gained > 2 * _STILL * c.start:
         return None
+    if c.noise > _STILL * c.start or float(np.max(accuracy.values, initial=0.0)) > _NONE:
+        return None  # it may have moved beneath its noise, or knew how to answer before
     faded = len(grad) >= LEAST and grad.level(len(grad)) < _FADED
     return Reading(
         Finding(
@@ -213,7 +166,7 @@ def still(training: Training) -> Reading | None:
             "error",
             f"the loss stayed at {c.end:.2f} from the first step to the last",
             f"{c.start:.3f} at the start, {c.end:.3f} at the end, {len(loss)} points"
-            + _at(training, int(loss.steps[0])),
+            + logged_at(training, int(loss.steps[0])),
             "the gradient hardly reaches the adapter" if faded else "the steps are too small to move the weights",
             "check lora.target_modules and the adapter that training starts from"
             if faded
@@ -228,12 +181,11 @@ def thrown(training: Training) -> Reading | None:
     """The first steps threw the model out of what it knew, and it never came back to a low loss."""
     loss, accuracy = training["loss"], training["eval_accuracy"]
     c = course(loss)
-    if c is None or c.end < HIGH or float(np.max(accuracy.values, initial=0.0)) > _NONE:
+    if c is None or c.end < HIGH or len(accuracy) < _IN_A_ROW or float(np.max(accuracy.values)) > _NONE:
         return None
     peak = int(np.argmax(loss.values[: max(2, len(loss) // 3)]))
     first, rise = float(loss.values[0]), float(loss.values[peak] - loss.values[0])
-    share = _THROWN if len(accuracy) >= _IN_A_ROW else _THROWN_UNSEEN
-    if rise < max(share * first, NOISE * c.noise) or c.end < _THROWN_END * first:
+    if rise < max(_THROWN * first, NOISE * c.noise) or c.end < _THROWN_END * first:
         return None
     step = int(loss.steps[peak])
     return Reading(
@@ -241,7 +193,7 @@ def thrown(training: Training) -> Reading | None:
             "nothing-learned",
             "error",
             f"the loss rose at once, to {loss.values[peak]:.2f} at step {step}, and is still {c.end:.2f} at the end",
-            f"{first:.2f} at step {loss.steps[0]}, {len(loss)} points" + _at(training, step),
+            f"{first:.2f} at step {loss.steps[0]}, {len(loss)} points" + logged_at(training, step),
             "the first steps were so large that they undid what the base model knew",
             gentler(training.settings, training["grad_norm"], divisor=10),
         ),
@@ -292,23 +244,7 @@ def _stays_up(loss: Series, c: Course) -> bool:
     return len(after) >= _width(loss) and float(np.mean(after > c.best + _RISE * c.lost)) >= _STAYS
 
 
-def _stands_out(over: Any, median: Any, dip: float, i: int) -> bool:
-    around = np.delete(over[max(0, i - _AROUND) : i + _AROUND + 1], min(i, _AROUND))
-    noise = NORMAL * float(np.median(np.abs(around)))
-    return bool(over[i] > max(_SPIKE_NOISE * noise, max(_SPIKE_SHARE, dip) * median[i], _SPIKE_NATS))
-
-
-def _recovered(high: list[bool], i: int) -> bool:
-    """Is the point part of a short run of high ones, with low ones after it?"""
-    begin = end = i
-    while high[begin - 1]:
-        begin -= 1
-    while end < len(high) and high[end]:
-        end += 1
-    return end - begin <= _SPIKE_POINTS and end + 1 < len(high) and not high[end + 1]
-
-
-def _at(training: Training, step: int) -> str:
+def logged_at(training: Training, step: int) -> str:
     """Learning rate and gradient norm as logged up to a step."""
     said = ""
     for name in ("learning_rate", "grad_norm"):
@@ -322,8 +258,3 @@ def _rate(training: Training, c: Course) -> float | None:
     """The learning rate at which the loss was best, where it was logged: so much was not too much."""
     known = training["learning_rate"].until(int(training["loss"].steps[c.at]))
     return float(known.values[-1]) if len(known) else None
-
-
-def _listed(steps: tuple[int, ...], most: int = 6) -> str:
-    shown = ", ".join(str(step) for step in steps[:most])
-    return shown if len(steps) <= most else f"{shown} and {len(steps) - most} more"

@@ -47,7 +47,7 @@ class Training:
     @property
     def hands_on_best(self) -> bool:
         """Whether the model is that of the best validated step, not that of the last."""
-        return (self.settings.get("validation") or {}).get("select", "last") != "last"
+        return bool((self.settings.get("validation") or {}).get("select", "last") != "last")
 
     def chance(self, accuracy: float) -> float:
         """Standard deviation of a measured accuracy by the draw of the questions; 0 where their number is not known."""

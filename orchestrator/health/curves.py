@@ -7,6 +7,7 @@ no figure: curves and settings go in, findings with their steps come out.
 from orchestrator.health import curve_evaluation, curve_loss
 from orchestrator.health.curve_advice import Settings
 from orchestrator.health.curve_reading import Curves, Reading, Training
+from orchestrator.health.curve_spikes import spikes
 
 NAMES = (
     "loss",
@@ -33,7 +34,7 @@ def _sft(training: Training) -> list[Reading]:
     left = curve_loss.diverged(training) or curve_loss.unstable(training)
     if left is not None:
         return [left]
-    found = [curve_loss.spikes(training), curve_evaluation.alone(training)]
+    found = [spikes(training), curve_evaluation.alone(training)]
     main = (
         curve_loss.still,
         curve_loss.thrown,

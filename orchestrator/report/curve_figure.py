@@ -1,4 +1,4 @@
-"""A training's curves as a figure: an SVG for inside a page, in the page's own colours, with the findings' steps marked.
+"""A training's curves as a figure: SVG for inside a page, in the page's own colours, with the findings' steps marked.
 
 Draws with matplotlib, without pyplot and its global state. Knows neither a store nor what makes a curve a bad one.
 """
@@ -30,7 +30,7 @@ _COLOURS = {
     _HELD_OUT: "var(--held-out, #bc4c00)",
     _MARK: "var(--error, #b42318)",
 }
-"""What is drawn in a stand-in takes the page's colour, light or dark; the one after the comma where there is no page."""
+"""What is drawn in a stand-in takes the page's colour, light or dark; without a page, the one given."""
 _LEAST = 2
 """Points that make a line."""
 _WIDTH, _HEIGHT = 7.2, 2.3
@@ -56,7 +56,7 @@ def curve_figure(curves: StageCurves) -> str | None:
     with rc_context(settings):
         figure = Figure(figsize=(_WIDTH, _HEIGHT * len(panels)), layout="constrained")
         figure.patch.set_visible(False)
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        axes: Any = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axis, (label, names) in zip(axes, panels, strict=True):
             _panel(axis, label, {name: series[name] for name in names}, curves.readings)
         axes[-1].set_xlabel("step", color=_INK)
@@ -76,9 +76,8 @@ def _panel(axis: Axes, label: str, series: dict[str, Series], readings: Sequence
         if name in ("loss", "reward"):
             axis.plot(curve.steps, curve.values, color=_TRAIN, linewidth=1.4, label=_LABELS[name])
         else:  # told apart by more than a colour
-            axis.plot(
-                curve.steps, curve.values, "o--", color=_HELD_OUT, linewidth=1.4, markersize=3.5, label=_LABELS[name]
-            )
+            look: Any = {"color": _HELD_OUT, "linewidth": 1.4, "markersize": 3.5}
+            axis.plot(curve.steps, curve.values, "o--", label=_LABELS[name], **look)
     values = [float(value) for curve in series.values() for value in curve.values]
     if "loss" in series and min(values) > 0 and max(values) > _LOGARITHMIC * min(values):
         axis.set_yscale("log")
@@ -109,9 +108,8 @@ def title(curves: StageCurves) -> str:
         points: Any = curves.curves.get(name, ())
         if len(points) >= _LEAST and (name, curves.verb) != ("loss", "grpo"):
             what = f"{label} loss" if "loss" in name else label
-            words.append(
-                f"{what} from {points[0][1]:.3g} at step {points[0][0]} to {points[-1][1]:.3g} at {points[-1][0]}"
-            )
+            (first, begin), (last, end) = points[0], points[-1]
+            words.append(f"{what} from {begin:.3g} at step {first} to {end:.3g} at {last}")
     words += [f"{number}, {reading.finding.what}" for number, reading in enumerate(curves.readings, 1)]
     return "; ".join(words)
 
