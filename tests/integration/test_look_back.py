@@ -82,7 +82,7 @@ def test_diagnose_of_a_healthy_run(small_copy: Path, small_run: Run) -> None:
     called = call(small_copy, "diagnose", "--json", "--html", "page.html")
     assert called.code == 0, called.err
     found = called.json
-    assert set(found) == {"subject", "findings", "models", "generations", "rows", "decoding"}
+    assert set(found) == {"subject", "findings", "models", "generations", "rows", "decoding", "curves"}
     assert run_id(small_run) in found["subject"] and "small, FINISHED" in found["subject"]
     assert "error" not in {f["severity"] for f in found["findings"]}, found["findings"]
     said = {m["model"]: m for m in small_run[1].json["models"]}
