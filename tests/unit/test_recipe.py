@@ -420,7 +420,8 @@ def test_a_task_of_ones_own_that_cannot_be(name: str, text: str, problem: str) -
 def test_an_override_of_a_shared_block_changes_its_own_stage_alone() -> None:
     text = Path("r.yaml")
     text.write_text(
-        "name: x\ntask: {type: units, demonstrations: {generate: 4}, test: {generate: 4}}\nmodel: {name: tiny}\nstages:\n"
+        "name: x\ntask: {type: units, demonstrations: {generate: 4}, test: {generate: 4}}\n"
+        "model: {name: tiny}\nstages:\n"
         "  one: {type: sft, lora: &lora {r: 8}}\n  two: {type: sft, lora: *lora}\n"
     )
     stages = load_recipe(text, ["stages.one.lora.r=4"]).stages
