@@ -138,7 +138,7 @@ def test_extraction_is_linear() -> None:
     started = time.perf_counter()
     for text in ("<answer>" * 200_000, "</answer>" * 200_000, "<answer></answer>" * 100_000):
         assert TagsFormat().extract(text) is None
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 15
 
 
 def test_the_fingerprint_changes_with_every_setting() -> None:
@@ -403,7 +403,7 @@ def test_no_text_is_slow_or_fatal(answer_format: AnswerFormat) -> None:
     for text in texts:
         started = time.process_time()
         answer_format.extract(text)
-        assert time.process_time() - started < 0.5, text[:20]
+        assert time.process_time() - started < 5, text[:20]  # linear reading takes half a second, quadratic hours
 
 
 # --- two formats beside each other
