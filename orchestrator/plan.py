@@ -75,8 +75,44 @@ class Plan:
         return replace(self, stages=tuple(replace(s, cached=runs.get(s.key)) for s in self.stages))
 
 
+@dataclass(frozen=True, slots=True)
+class SeedsPlan:
+    """A recipe with several seeds: for each the plan that `orch run RECIPE seed=S` would have."""
+
+    recipe: Recipe
+    plans: tuple[Plan, ...]
+    """In the recipe's order of seeds."""
+
+    @property
+    def key(self) -> str:
+        """Identifies all of it, in whatever order the seeds stand."""
+        return _digest({"seeds": {str(plan.recipe.seed): plan.key for plan in self.plans}})
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage once: what does not depend on the seed is shared."""
+        found: dict[str, Stage] = {}
+        for plan in self.plans:
+            for stage in plan.stages:
+                found.setdefault(stage.key, stage)
+        return tuple(found.values())
+
+    def with_cached(self, runs: Mapping[str, str]) -> "SeedsPlan":
+        """The same plans, knowing which keys are made already."""
+        return replace(self, plans=tuple(plan.with_cached(runs) for plan in self.plans))
+
+
+def compile_recipe(recipe: Recipe) -> Plan | SeedsPlan:
+    """The plan of a recipe, or its plans where it has several seeds; raises as `compile_plan` does."""
+    if recipe.seeds is None:
+        return compile_plan(recipe)
+    first, *others = (recipe.with_seed(seed) for seed in recipe.seeds)
+    plan = compile_plan(first)
+    return SeedsPlan(recipe, (plan, *(replace(plan, recipe=r, stages=_stages(r, plan.start)) for r in others)))
+
+
 def compile_plan(recipe: Recipe) -> Plan:
-    """Check the recipe's data and model, and give each stage its key.
+    """Check the recipe's data and model, and give each stage its key; of several seeds the first is planned.
 
     Raises:
         DataError: a split that cannot be read or used.
@@ -84,11 +120,18 @@ def compile_plan(recipe: Recipe) -> Plan:
         RecipeError: a new adapter on a model that is one already.
         FormatChange: a model that was trained under another answer format, unless the recipe allows it.
     """
+    if recipe.seeds is not None:
+        recipe = recipe.with_seed(recipe.seeds[0])
     start = resolve_start(recipe.model)
     check_adapter(start)
     change = _format_change(recipe, start)
     recipe.task.check()
     _check_adapters(recipe, start)
+    return Plan(recipe, start, _stages(recipe, start), change)
+
+
+def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
+    """The stages in order, each with its key."""
     computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
     keys: dict[str, str] = {BASE: _digest({"base": start.digest} | computed)}
     stages = []
@@ -108,7 +151,7 @@ def compile_plan(recipe: Recipe) -> Plan:
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
         stages.append(Stage(name, "evaluate", spec, _digest(payload), inputs, model, also=also))
-    return Plan(recipe, start, tuple(stages), change)
+    return tuple(stages)
 
 
 def _format_change(recipe: Recipe, start: StartModel) -> str | None:
@@ -148,7 +191,7 @@ def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | 
     """What a stage reads, as keys and fingerprints."""
     task = recipe.task
     if isinstance(spec, SelectSpec):
-        return {"from": keys[spec.source]}
+        return {"from": keys[spec.source]} | ({"seed": recipe.seed} if spec.keep == "random" else {})
     used = model if isinstance(spec, EvaluateSpec) else getattr(spec, "model", None)
     assert used is not None
     found: dict[str, Any] = {"model": keys[used], "format": task.format.fingerprint()}

@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -103,18 +103,39 @@ class Limits(Spec):
         return value
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As far as NumPy's go."""
+
+
 class Head(Spec):
     """What a recipe says of itself."""
 
     name: str = Field(min_length=1, max_length=200)
     """The MLflow experiment."""
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    """Seed of training and sampling, as far as NumPy's go; the questions have their own, `task.seed`."""
+    seed: Seed = 0
+    """Seed of training and sampling; the questions have their own, `task.seed`."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+    """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
     storage: Path | None = None
     """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
     allow_format_change: bool = False
     """Use a model under another answer format than it was trained with; every report then says so."""
     limits: Limits = Limits()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if value is not None and not isinstance(value, list | tuple):
+            raise ValueError(f"must be a list of seeds, such as [0, 1, 2], not {value!r}")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        twice = [seed for place, seed in enumerate(value or ()) if seed in (value or ())[:place]]
+        if twice:
+            raise ValueError(f"{twice[0]} stands twice: the same seed makes the same models; keep one")
+        return value
 
 
 class Recipe(Head):
@@ -133,9 +154,14 @@ class Recipe(Head):
             return list(dict.fromkeys(self.evaluate.models))
         return [BASE, *(name for name, spec in self.stages.items() if spec.MAKES_MODEL)]
 
+    def with_seed(self, seed: int) -> "Recipe":
+        """The same experiment with one seed, as `orch run RECIPE seed=S` would run it; the task is shared."""
+        return self.model_copy(update={"seed": seed, "seeds": None})
+
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain data; loads as a recipe again."""
-        data = self.model_dump(mode="json", by_alias=True, exclude_none=True, serialize_as_any=True)
+        idle = None if self.seeds is None else {"seed"}
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=idle, serialize_as_any=True)
         data["evaluate"]["models"] = self.models()
         return data
 
@@ -168,6 +194,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             overridden.append(_override(data, item))
         except RecipeError as error:
             problems += error.problems
+    for ours, theirs in (("seed", "seeds"), ("seeds", "seed")):
+        if (ours,) in overridden and (theirs,) not in overridden:
+            data.pop(theirs, None)  # an override of one takes the place of the file's other
     try:
         recipe = _build(data, source, lines, overridden)
     except RecipeError as error:
@@ -228,6 +257,8 @@ def _build(
     block = data.get("evaluate")
     evaluate = validate(EvaluateSpec, {} if block is None else block, ("evaluate",), problems)
     head = validate(Head, {key: data[key] for key in Head.model_fields if key in data}, (), problems)
+    if data.get("seed") is not None and data.get("seeds") is not None:
+        problems.append((("seeds",), "seed and seeds both say which seeds to run: keep one of them"))
     _check_references(stages, evaluate or EvaluateSpec(), problems)
     _check_splits(data.get("task"), evaluate or EvaluateSpec(), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]

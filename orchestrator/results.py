@@ -25,6 +25,13 @@ class StageState:
     run_id: str | None = None
     error: str | None = None
     findings: list[Finding] = field(default_factory=list)
+    seed: int | None = None
+    """Of a recipe with several seeds: whose stage it is."""
+
+    @property
+    def title(self) -> str:
+        """The stage, told from those of other seeds."""
+        return self.stage.name if self.seed is None else f"seed {self.seed}  {self.stage.name}"
 
     def row(self) -> dict[str, Any]:
         """This stage in `--json`."""
@@ -101,6 +108,85 @@ class RunResult:
     """What was noticed before and while it ran."""
     also: tuple[Evaluation, ...] = ()
     """What `evaluate.also` asked for."""
+    seed: int | None = None
+    """The seed it was run with."""
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for `--json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOverSeeds:
+    """One model's figures over the seeds it was made with."""
+
+    model: str
+    seeds: tuple[int, ...]
+    """Those that came to an evaluation; as many as there are accuracies."""
+    accuracies: tuple[float, ...]
+    accuracy_mean: float
+    accuracy_sd: float | None
+    """Standard deviation over seeds (n - 1); None for fewer than two, and where the seed decides nothing."""
+    accuracy_low: float | None
+    accuracy_high: float | None
+    """95% interval of the mean; None for a single seed."""
+    answer_rate_mean: float
+    n: int
+    """Questions, the same for every seed."""
+    shared: bool
+    """The seed decides nothing of this model, it was evaluated once: its interval is that one evaluation's."""
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceOverSeeds:
+    """A model against a baseline: their difference for each seed, and its mean."""
+
+    model: str
+    baseline: str
+    seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    difference_mean: float
+    difference_sd: float | None
+    difference_low: float | None
+    difference_high: float | None
+    """95% interval of the mean; None for a single seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOverSeeds:
+    """The models over seeds on a further split."""
+
+    on: str
+    models: tuple[ModelOverSeeds, ...]
+    differences: tuple[DifferenceOverSeeds, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsResult:
+    """What `orch run` ends with where the recipe has several seeds."""
+
+    run_id: str
+    """The run above those of the seeds."""
+    experiment: str
+    seeds: tuple[int, ...]
+    models: tuple[ModelOverSeeds, ...]
+    differences: tuple[DifferenceOverSeeds, ...]
+    runs: tuple[RunResult, ...]
+    """For each seed what a run with this seed alone ends with."""
+    also: tuple[EvaluationOverSeeds, ...] = ()
+    errors: tuple[str, ...] = ()
+    """Each after the seed it came with."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def stages(self) -> tuple[dict[str, Any], ...]:
+        """Every stage once, as the first seed that has it tells; what does not depend on the seed is shared."""
+        found: dict[str, dict[str, Any]] = {}
+        for run in self.runs:
+            for row in run.stages:
+                if row["state"] == "done" or row["key"] not in found:
+                    found[row["key"]] = row
+        return tuple(found.values())
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

@@ -233,7 +233,8 @@ class SelectSpec(StageSpec):
 
     type: Literal["select"]
     source: str = Field(alias="from")
-    keep: Literal["correct"] = "correct"
+    keep: Literal["correct", "random"] = "correct"
+    """random: as many rows of each question as `correct` keeps, by lot from its draws, right or wrong: the control."""
     distinct: bool = True
     """Drop completions of a question that differ in white space only."""
     max_per_example: Positive | None = None

@@ -1,6 +1,8 @@
 """`select`: keep the completions worth training on. They were judged when they were drawn, and are not judged again."""
 
+import hashlib
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -34,7 +36,7 @@ def finish(context: Context) -> Output:
     sampled = context.plan.stage(spec.source).spec
     assert isinstance(sampled, SampleSpec)
     questions = {e.id: e.question for e in context.task.examples(sampled.prompts)}
-    rows = keep(drawn, spec)
+    rows = keep(drawn, spec, context.plan.recipe.seed)
     if not rows and not spec.allow_empty:
         raise StageError(
             f"none of the {len(drawn):,} draws is correct, so there is nothing to train on; look at the completions of "
@@ -47,28 +49,56 @@ def finish(context: Context) -> Output:
     pq.write_table(table, path)
     per_example = Counter(r["example_id"] for r in rows)
     metrics: dict[str, float] = {"rows": len(rows), "questions": len(per_example)}
+    figure = f"{len(rows):,} rows of {len(per_example):,} questions" if rows else "0 rows: no draw was correct"
     if rows:
         metrics["rows_per_question"] = len(rows) / len(per_example)
+    if rows and spec.keep == "random":
+        metrics["correct_share"] = sum(r["status"] == "correct" for r in rows) / len(rows)
+        figure += f", {metrics['correct_share']:.0%} correct"
     used = DataUsed(context.stage.name, "training", digest(path), CHOSEN, len(rows))
     samples = [{"question": questions[r["example_id"]], "completion": r["text"]} for r in rows[:40]]
-    figure = f"{len(rows):,} rows of {len(per_example):,} questions" if rows else "0 rows: no draw was correct"
     return Output(figure, metrics, (used,), samples)
 
 
-def keep(drawn: list[dict[str, Any]], spec: SelectSpec) -> list[dict[str, Any]]:
-    """The correct draws; of those that differ in white space only the first; at most so many per question."""
+def keep(drawn: list[dict[str, Any]], spec: SelectSpec, seed: int) -> list[dict[str, Any]]:
+    """The rows that are trained on, in the order they were drawn.
+
+    `correct`: the correct draws; of those that differ in white space only the first; at most so many per question.
+    `random`: as many rows of each question as `correct` would keep, by lot from its draws, right or wrong, under the
+    same rules. A draw that was cut off before its answer has no end to learn and takes no part; one that was cut off
+    after it does, here as there. So every correct draw has a lot, and no row is ever short.
+    """
+    chosen = _first((row for row in drawn if row["status"] == "correct"), spec.distinct, lambda _: spec.max_per_example)
+    if spec.keep == "correct":
+        return chosen
+    wanted = Counter(row["example_id"] for row in chosen)
+    lots = sorted((row for row in drawn if _ends(row)), key=lambda row: _lot(seed, row))
+    kept = {(row["example_id"], row["draw"]) for row in _first(lots, spec.distinct, wanted.__getitem__)}
+    return [row for row in drawn if (row["example_id"], row["draw"]) in kept]
+
+
+def _first(rows: Iterable[dict[str, Any]], distinct: bool, most: Callable[[str], int | None]) -> list[dict[str, Any]]:
+    """The first rows of each question, `most(question)` of them; None: all."""
     kept: list[dict[str, Any]] = []
     seen: set[tuple[str, str]] = set()
     per_example: Counter[str] = Counter()
-    for row in drawn:
-        if row["status"] != "correct":
-            continue
+    for row in rows:
         text = (row["example_id"], " ".join(row["text"].split()))
-        if spec.distinct and text in seen:
+        if distinct and text in seen:
             continue
-        if spec.max_per_example is not None and per_example[row["example_id"]] >= spec.max_per_example:
+        limit = most(row["example_id"])
+        if limit is not None and per_example[row["example_id"]] >= limit:
             continue
         seen.add(text)
         per_example[row["example_id"]] += 1
         kept.append(row)
     return kept
+
+
+def _ends(row: dict[str, Any]) -> bool:
+    return row["finish_reason"] == "stop" or row["status"] in ("correct", "wrong")
+
+
+def _lot(seed: int, row: dict[str, Any]) -> bytes:
+    """Where a draw comes in the order by lot; it depends on the recipe's seed and on which draw it is alone."""
+    return hashlib.sha256(f"select\0{seed}\0{row['draw']}\0{row['example_id']}".encode()).digest()

@@ -26,7 +26,7 @@ LEVELS = (
     {"sampling", "training", "health"},
     {"model_saving"},
     {"stages"},
-    {"comparison", "tracking"},
+    {"comparison", "over_seeds", "tracking"},
     {"record", "past_run", "report"},
     {"model_folder"},
     {"asking", "diagnosing", "execute", "exporting", "planning", "remote_check", "ui"},

@@ -62,3 +62,12 @@ def test_the_gsm8k_recipe_compiles_with_the_published_rows() -> None:
     recipe = load_recipe(REPOSITORY / "recipes" / "gsm8k.yaml", [*overrides, "model.name=tiny"])
     compile_plan(recipe)
     assert [len(recipe.task.examples(split)) for split in SPLITS[:3]] == [1000, 6473, 1319]
+
+
+def test_the_control_shares_every_stage_with_the_recipe_that_it_is_the_control_of() -> None:
+    plain, control = (compile_plan(load_recipe(REPOSITORY / "recipes" / f"{n}.yaml")) for n in ("rft", "rft_control"))
+    assert {stage.key for stage in plain.stages} < {stage.key for stage in control.stages}
+    more = {stage.name for stage in control.stages} - {stage.name for stage in plain.stages}
+    assert more == {"random", "rft_random", "evaluate.rft_random"}
+    ours, theirs = (control.recipe.stages[name].model_dump(exclude={"data"}) for name in ("rft_random", "rft"))
+    assert ours == theirs
