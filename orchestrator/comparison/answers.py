@@ -1,0 +1,90 @@
+"""What models answered, question by question: read from their evaluations, put in one order, refused if not alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from orchestrator.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A model, or those that one recipe makes with several seeds, and where their evaluations lie."""
+
+    label: str
+    model: str
+    seeds: tuple[int, ...]
+    """Empty where no seed changes it, as the base model: then there is one file."""
+    run_ids: tuple[str, ...]
+    files: tuple[Path, ...]
+    """The results of each seed, one row a question."""
+    seconds: float | None = None
+    gpu_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Of one label: seeds x questions, the questions in the same order for every label."""
+
+    correct: NDArray[np.bool_]
+    parsed: NDArray[np.bool_]
+    tokens: NDArray[np.int64] | None
+
+
+def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
+    """The answers of each label.
+
+    Raises:
+        InputError: an evaluation that cannot be read, or one of other questions than the first.
+    """
+    first: pa.Table | None = None
+    found = []
+    for one in evaluated:
+        tables = []
+        for file in one.files:
+            table = _read(one.label, file)
+            if first is None:
+                first, first_label = table, one.label
+            elif (parts := _other_questions(first, table)) is not None:
+                raise InputError(f"{first_label} and {one.label} were not asked the same questions: {parts}")
+            tables.append(table)
+        statuses = np.array([table["status"].to_pylist() for table in tables], dtype=object)
+        tokens = None
+        if all("n_tokens" in table.column_names for table in tables):
+            tokens = np.array([table["n_tokens"].to_numpy() for table in tables], dtype=np.int64)
+        correct = statuses == "correct"
+        found.append(Answers(correct, correct | (statuses == "wrong"), tokens))
+    return found
+
+
+_COLUMNS = ("example_id", "question", "gold", "status", "n_tokens")
+
+
+def _read(label: str, file: Path) -> pa.Table:
+    try:
+        names = [name for name in pq.read_schema(file).names if name in _COLUMNS]
+        return pq.read_table(file, columns=names).sort_by("example_id")
+    except (OSError, pa.ArrowInvalid) as error:
+        why = str(error).splitlines()[0][:200]
+        raise InputError(f"the evaluation of {label} cannot be read ({file}): {why}; run its recipe again") from None
+
+
+def _other_questions(ours: pa.Table, theirs: pa.Table) -> str | None:
+    """Where two evaluations part in what was asked; None where they do not."""
+    names = [name for name in ("example_id", "question", "gold") if name in ours.column_names]
+    if ours.num_rows == theirs.num_rows and ours.select(names).equals(theirs.select(names)):
+        return None
+    a, b = (set(zip(*(t[name].to_pylist() for name in names), strict=True)) for t in (ours, theirs))
+    if len(a) != len(b) or not a & b:
+        return f"{len(a):,} and {len(b):,} questions, of which {len(a & b):,} are the same"
+    here, there = min(a - b, key=str), min(b - a, key=str)
+    return f"{len(a - b):,} of {len(a):,} differ, such as {_shown(here)} and {_shown(there)}"
+
+
+def _shown(row: tuple[object, ...]) -> str:
+    return f"{str(row[0])[:40]!r} ({', '.join(repr(str(part)[:60]) for part in row[1:])})"

@@ -1,0 +1,105 @@
+"""Evaluations -> the comparison: figures of each model, differences to their baselines."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.comparison.answers import Answers, Evaluated, read_answers
+from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
+from orchestrator.stats import (
+    detectable_beside,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    paired_difference,
+    rate_parts,
+    seed_difference,
+    seed_mean,
+    wilson,
+)
+
+
+def compare_evaluated(
+    on: str, evaluated: Sequence[Evaluated], baselines: Mapping[str, str], seeds_alone: Collection[str] = ()
+) -> Comparison:
+    """Put models side by side.
+
+    `baselines` names for each label the one it is compared with; a label without one is only shown. `seeds_alone` are
+    the labels that differ from their baseline in nothing but their seed.
+
+    Raises:
+        InputError: an evaluation that cannot be read, or models that were asked different questions.
+    """
+    answers = dict(zip((one.label for one in evaluated), read_answers(evaluated), strict=True))
+    models = {one.label: _model(one, answers[one.label]) for one in evaluated}
+    pairs = [(models[label], models[baseline]) for label, baseline in baselines.items() if label != baseline]
+    differences = [_difference(a, answers[a.label], b, answers[b.label]) for a, b in pairs]
+    corrected = holm([d.p for d in differences])
+    return Comparison(
+        on,
+        tuple(models.values()),
+        tuple(
+            replace(d, p_corrected=p, seeds_alone=d.label in seeds_alone)
+            for d, p in zip(differences, corrected, strict=True)
+        ),
+    )
+
+
+def _model(one: Evaluated, answers: Answers) -> ComparedModel:
+    by_seed, n = answers.correct.mean(axis=1), answers.correct.shape[1]
+    if len(by_seed) > 1:
+        mean = seed_mean(answers.correct)
+        accuracy, low, high, sd = mean.mean, mean.low, mean.high, mean.sd
+    else:
+        accuracy, sd = float(by_seed[0]), None
+        low, high = wilson(int(answers.correct.sum()), n)
+    return ComparedModel(
+        label=one.label,
+        model=one.model,
+        seeds=one.seeds,
+        run_ids=one.run_ids,
+        accuracy=accuracy,
+        accuracy_low=low,
+        accuracy_high=high,
+        answer_rate=float(answers.parsed.mean()),
+        n=n,
+        by_seed=tuple(float(a) for a in by_seed),
+        seed_sd=sd,
+        tokens_per_answer=None if answers.tokens is None else float(answers.tokens.mean()),
+        seconds=one.seconds,
+        gpu_hours=one.gpu_hours,
+    )
+
+
+def _difference(a: ComparedModel, ours: Answers, b: ComparedModel, theirs: Answers) -> ModelDifference:
+    """`a` against `b`; p is corrected by whoever knows how many there are."""
+    mine, yours, n = ours.correct.mean(axis=0), theirs.correct.mean(axis=0), a.n
+    wins, losses = int((mine > yours).sum()), int((mine < yours).sum())
+    detectable: float | None
+    if len(ours.correct) == len(theirs.correct) == 1:
+        difference, low, high = paired_difference(wins, losses, n)
+        p = mcnemar(wins, losses)
+        detectable = detectable_beside(n, wins + losses)
+    else:
+        fixed = any(not m.seeds for m in (a, b))
+        found = seed_difference(ours.correct, theirs.correct, fixed)
+        difference, low, high, p = found.difference, found.low, found.high, found.p
+        detectable = found.detectable
+    bootstrap = paired_bootstrap(mine, yours)
+    parts = rate_parts(a.answer_rate, a.accuracy, b.answer_rate, b.accuracy)
+    return ModelDifference(
+        label=a.label,
+        baseline=b.label,
+        difference=difference,
+        low=low,
+        high=high,
+        p=p,
+        p_corrected=p,
+        wins=wins,
+        losses=losses,
+        n=n,
+        detectable=detectable,
+        bootstrap_low=bootstrap.low,
+        bootstrap_high=bootstrap.high,
+        by_answering=None if parts is None else parts[0],
+        by_being_right=None if parts is None else parts[1],
+    )

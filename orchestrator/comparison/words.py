@@ -1,0 +1,99 @@
+"""A comparison in plain sentences. The terminal, the run's description and the report say these very words."""
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
+
+_SPOKEN = re.compile(r"(?:sft|rft|grpo)\d*(?= |$)")
+"""Labels that people write in capitals."""
+
+
+def conclusions(comparison: Comparison) -> tuple[str, ...]:
+    """What the comparison says, the most important first.
+
+    Plain text: labels stand as the recipe has them, and whoever shows the sentences escapes them.
+    """
+    return tuple(_sentences(comparison))
+
+
+def name(label: str) -> str:
+    """A label as people say it: SFT, RFT and GRPO in capitals, any other as it is."""
+    return _SPOKEN.sub(lambda found: found[0].upper(), label, count=1) if _SPOKEN.match(label) else label
+
+
+def p_value(p: float) -> str:
+    """`p = 0.034`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.3f}"
+
+
+def points(share: float, sign: bool = False) -> str:
+    """A difference of shares in percentage points, without the word: `9.4`, `+9.4`."""
+    rounded = round(100 * share, 1) + 0.0  # no -0.0
+    return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
+
+
+def _sentences(comparison: Comparison) -> Iterator[str]:
+    models = {m.label: m for m in comparison.models}
+    ours = sorted(comparison.differences, key=lambda d: models[d.label].seeds == ())  # the base model's come last
+    yield from (_verdict(d, models) for d in ours)
+    yield from (text for d in ours if d.shown for text in _parts(d))
+    yield from _seeds(comparison)
+    if len(comparison.differences) > 1:
+        yield f"p-values are corrected for {len(comparison.differences)} comparisons (Holm)."
+    yield from (f"Contaminated: {text}" for text in comparison.contaminated)
+    yield from (f"Left out: {text}" for text in comparison.left_out)
+
+
+def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
+    ours, theirs = name(d.label), name(d.baseline)
+    asked = f"n = {d.n:,}"
+    seeds = [len(models[label].seeds) for label in (d.label, d.baseline)]
+    if max(seeds) > 1:
+        asked += (
+            f", seeds {seeds[0] or 'none'} and {seeds[1] or 'none'}"
+            if seeds[0] != seeds[1]
+            else f", {seeds[0]} seeds each"
+        )
+    figures = f"{points(d.difference, sign=True)} points (95% interval {points(d.low)} to {points(d.high)}, "
+    figures += f"{p_value(d.p_corrected)}, {asked})"
+    if d.shown:
+        verdict = f"{ours} is {'better' if d.difference > 0 else 'worse'} than {theirs}: {figures}"
+        if d.seeds_alone:
+            verdict += "; they differ in their seed alone, so these two models differ, not two recipes"
+        return f"{verdict}."
+    detectable = "no difference" if d.detectable is None else f"{points(d.detectable)} points"
+    what = f"{d.n:,} questions" if max(seeds) <= 1 else f"{d.n:,} questions and so many seeds"
+    text = f"No difference between {ours} and {theirs} could be shown: {figures}; {what} can show {detectable}"
+    return f"{text}; they differ in their seed alone." if d.seeds_alone else f"{text}."
+
+
+def _parts(d: ModelDifference) -> Iterator[str]:
+    """What a difference that was shown is made of."""
+    ours, theirs = name(d.label), name(d.baseline)
+    if d.by_answering is None or d.by_being_right is None:
+        yield f"{ours} or {theirs} gave no answer that could be read: answer rate and right answers are one there."
+        return
+    noun, share = "gain" if d.difference > 0 else "loss", d.answering_share
+    of = f"Of {ours}'s {noun} against {theirs}, "
+    if share is not None:
+        yield f"{of}{share:.0%} is answer rate and {1 - share:.0%} right answers among those that could be read."
+    else:
+        yield (
+            f"{of}{points(d.by_answering, sign=True)} points are answer rate and "
+            f"{points(d.by_being_right, sign=True)} right answers among those that could be read."
+        )
+
+
+def _seeds(comparison: Comparison) -> Iterator[str]:
+    """How far the seeds carry what was said."""
+    several = [m for m in comparison.trained if m.seed_sd is not None]
+    known = [(m.label, m.seed_sd, len(m.seeds)) for m in several if m.seed_sd is not None]
+    known += list(comparison.seed_sd_elsewhere)
+    if known:
+        told = "; ".join(f"{name(label)} {points(sd)} points over {n}" for label, sd, n in known)
+        yield f"With the seed alone, accuracy varies by (standard deviation): {told} seeds."
+    if len(several) < len(comparison.trained) and comparison.differences:
+        rest = "these very models: another seed makes others"
+        more = "" if known else ", and one seed cannot tell how much (seeds: [0, 1, 2] in the recipe can)"
+        yield f"{'Where a model has one seed' if several else 'One seed each'}, this is about {rest}{more}."

@@ -1,0 +1,38 @@
+"""Several draws for each question: how often one of k is right, and how often most of k are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pass_at_k(correct: Sequence[int] | NDArray[np.integer], n: int, k: int) -> float:
+    """pass@k: the chance that of k draws one is right, the mean over questions.
+
+    Unbiased from n draws a question, of which `correct` (one number a question) are right: 1 - C(n - c, k) / C(n, k),
+    as a product, so that no large number arises (Chen et al. 2021, arXiv:2107.03374).
+
+    Raises:
+        ValueError: k is larger than n, or less than 1.
+    """
+    if not 1 <= k <= n:
+        raise ValueError(f"pass@k needs 1 <= k <= n, not k = {k} of n = {n} draws")
+    counts = np.arange(n + 1)
+    factors = 1 - k / np.maximum(np.arange(1, n + 1), k)  # of 1 - k / i, i from n - c + 1 to n
+    missed = np.array([np.prod(factors[n - c :]) if n - c >= k else 0.0 for c in counts])
+    return float(np.mean(1 - missed[np.asarray(correct)]))
+
+
+def majority_at_k(values: NDArray[np.integer], right: NDArray[np.bool_]) -> float:
+    """maj@k: the share of questions whose most frequent answer among k draws is right (Wang et al. 2023, ICLR).
+
+    `values` is questions x k: equal numbers are equal answers, -1 is a draw without one; `right` says of each draw
+    whether it is right. Answers that are equally frequent share the vote; where no draw has an answer, it is wrong.
+    """
+    votes = (values[:, :, None] == values[:, None, :]).sum(axis=2) * (values >= 0)
+    most = votes.max(axis=1, keepdims=True)
+    leading = (votes == most) & (most > 0)
+    # each draw of a leading answer counts 1 / (size of its group), each group the same
+    weights = np.where(leading, 1 / np.maximum(votes, 1), 0.0)
+    total = weights.sum(axis=1)
+    return float(np.mean(np.where(total > 0, (weights * right).sum(axis=1) / np.maximum(total, 1e-12), 0.0)))

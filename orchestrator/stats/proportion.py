@@ -1,0 +1,23 @@
+"""One proportion and its interval."""
+
+import math
+
+from scipy.stats import binomtest
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson 1927, JASA 22:209), as (low, high) in [0, 1]."""
+    interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def wilson_of(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Wilson's formula for a share of n independent answers, where n need not be whole.
+
+    So it serves an effective number of answers (Korn and Graubard 1998, Survey Methodology 24:193): n is
+    share x (1 - share) over the variance that the share has in truth. `quantile`: of the normal or t distribution.
+    """
+    z2 = quantile**2 / n
+    centre = (share + z2 / 2) / (1 + z2)
+    half = quantile / (1 + z2) * math.sqrt(share * (1 - share) / n + z2 / (4 * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,143 @@
+"""Models of several seeds on the same questions: what varies with the seed, what with the question.
+
+A model of one recipe is another one with each seed, and all are asked the same questions. So an accuracy has two
+sources of chance, crossed with each other like the readers and the cases of a diagnostic study, whose analysis this is
+(Obuchowski and Rockette 1995, Communications in Statistics - Simulation 24:285; degrees of freedom after Hillis 2007,
+Statistics in Medicine 26:596). With y the right answers, seeds x questions, of one side:
+
+    seed part      variance of the seeds' accuracies / seeds. It holds what seeds do to all questions alike and what
+                   they do to single ones; never less than the latter alone, which is known from all questions.
+    question part  variance of the questions' mean differences / questions, less what of it comes from the seeds.
+
+Their sum is the variance of the mean, with the degrees of freedom that the seed parts leave it (Welch and
+Satterthwaite): between the smaller number of seeds less one and, where seeds hardly matter, infinity.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from orchestrator.stats.proportion import wilson_of
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMean:
+    """Mean accuracy over seeds."""
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    """Standard deviation of the seeds' accuracies; nan for one seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedDifference:
+    """Difference of two mean accuracies over seeds, on the same questions."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    df: float
+    """Degrees of freedom; infinite where no seed part is left."""
+    detectable: float
+    """The true difference that seeds and questions like these show at 80% power (Bloom 1995, Evaluation Review 19)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """One side: what its seeds alone do to its mean."""
+
+    seed: float
+    """Variance of its mean over seeds that comes from the seeds."""
+    within: float
+    """That part of it which is an interaction with questions: it is also in the questions' variance."""
+    df: float
+
+
+def seed_mean(right: NDArray[np.bool_], confidence: float = 0.95) -> SeedMean:
+    """Mean accuracy over seeds, its interval for further seeds and further questions, and how much seeds vary.
+
+    `right` is seeds x questions, two seeds at least. Wilson's formula with an effective number of answers and the t
+    quantile, so that it stays in [0, 1] and has a width also where every answer is right.
+    """
+    y = np.asarray(right, dtype=float)
+    n = y.shape[1]
+    parts = _parts(y)
+    mean = float(y.mean())
+    of_questions = max(float(y.mean(axis=0).var(ddof=1)) / n - parts.within, 0.0) if n > 1 else 0.0
+    variance = parts.seed + of_questions
+    quantile = _quantile(0.5 + confidence / 2, _freedom(variance, [parts]))
+    effective = mean * (1 - mean) / variance if variance > 0 and 0 < mean < 1 else float(n)
+    low, high = wilson_of(mean, effective, quantile)
+    return SeedMean(mean, low, high, float(y.mean(axis=1).std(ddof=1)))
+
+
+def seed_difference(
+    ours: NDArray[np.bool_],
+    theirs: NDArray[np.bool_],
+    fixed: bool = False,
+    confidence: float = 0.95,
+    power: float = 0.8,
+) -> SeedDifference:
+    """Difference of mean accuracies for further seeds and further questions, by a t-test of Welch's kind.
+
+    `ours` and `theirs` are seeds x questions, the same questions in the same order. The seeds of the two sides are
+    taken to be independent; where a seed makes both sides better alike, the interval is wider than it need be. A side
+    of one row shows no seed part of its own. It takes on the other's, seed for seed (Crawford and Howell 1998, The
+    Clinical Neuropsychologist 12:482), or has none where it is `fixed`: a model that no seed changes, such as the base.
+    The variance of questions is never less than half an event in each cell makes it (Agresti and Min 2005).
+
+    Raises:
+        ValueError: other questions, or one row on both sides.
+    """
+    a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"the two sides were asked {a.shape[1]} and {b.shape[1]} questions")
+    if len(a) < 2 and len(b) < 2:
+        raise ValueError("one seed on both sides says nothing of seeds: use mcnemar and paired_difference")
+    n = a.shape[1]
+    sides = [_parts(side, None if fixed else other) for side, other in ((a, b), (b, a))]
+    apart = a.mean(axis=0) - b.mean(axis=0)
+    difference = float(apart.mean())
+    spread = float(apart.var(ddof=1)) / n if n > 1 else 0.0
+    of_questions = max(spread - sum(side.within for side in sides), 1 / (n + 2) ** 2)
+    variance = sum(side.seed for side in sides) + of_questions
+    df, error = _freedom(variance, sides), math.sqrt(variance)
+    quantile = _quantile(0.5 + confidence / 2, df)
+    p = 2 * float(norm.sf(abs(difference) / error) if math.isinf(df) else t.sf(abs(difference) / error, df))
+    return SeedDifference(
+        difference,
+        max(-1.0, difference - quantile * error),
+        min(1.0, difference + quantile * error),
+        min(1.0, p),
+        df,
+        (quantile + _quantile(power, df)) * error,
+    )
+
+
+def _parts(y: NDArray[np.float64], like: NDArray[np.float64] | None = None) -> _Parts:
+    """The seed part of one side; a single row takes that of `like`, or has none."""
+    if len(y) == 1 and like is None:
+        return _Parts(0.0, 0.0, math.inf)
+    known = y if len(y) > 1 or like is None else like
+    k, n = known.shape
+    by_seed = known.mean(axis=1)
+    left = known - by_seed[:, None] - known.mean(axis=0)[None, :] + known.mean()
+    interaction = float((left**2).sum()) / max((k - 1) * (n - 1), 1)
+    between = max(float(by_seed.var(ddof=1)), interaction / n)
+    return _Parts(between / len(y), interaction / (n * len(y)), k - 1)
+
+
+def _freedom(variance: float, sides: list[_Parts]) -> float:
+    """Satterthwaite's degrees of freedom; questions are so many that theirs count as infinite (Hillis 2007)."""
+    uncertain = sum(side.seed**2 / side.df for side in sides)
+    return variance**2 / uncertain if uncertain > 0 else math.inf
+
+
+def _quantile(probability: float, df: float) -> float:
+    return float(norm.ppf(probability) if math.isinf(df) else t.ppf(probability, df))
