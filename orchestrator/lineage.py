@@ -1,11 +1,32 @@
-"""What a model of a recipe stands on: the recipe's own model, or one that a stage has trained whole.
+"""What the stages of a recipe use, and what a model stands on: the recipe's own, or one that a stage has trained whole.
 
 Knows the stages' settings alone; where anything lies is for others to say.
 """
 
 from collections.abc import Mapping
 
-from orchestrator.stage_specs import StageSpec, TrainingSpec
+from orchestrator.stage_specs import SelectSpec, SftSpec, StageSpec, TrainingSpec
+
+BASE = "base"
+"""The name of the model that a recipe starts from."""
+
+
+def references(spec: StageSpec) -> list[tuple[str, str, str]]:
+    """The stages that a stage uses: (field, stage, what it must be)."""
+    found = []
+    model = getattr(spec, "model", BASE)
+    if model != BASE:
+        found.append(("model", model, "one that makes a model"))
+    if isinstance(spec, SftSpec):
+        found += [("data", name, "a select stage") for name in spec.data if name != "demonstrations"]
+    if isinstance(spec, SelectSpec):
+        found.append(("from", spec.source, "a sample stage"))
+    return found
+
+
+def verb_of(spec: StageSpec) -> str:
+    """The verb that a stage of a recipe names as its type."""
+    return str(getattr(spec, "type", "?"))
 
 
 def whole_stage(stages: Mapping[str, StageSpec], model: str) -> str | None:

@@ -17,7 +17,7 @@ LEVELS = (
     {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"}
     | {"artifacts", "outputs"},
     {"tasks", "stage_specs", "trl_arguments"},
-    {"lineage"},
+    {"lineage", "recipe_head", "stages_block", "task_block"},
     {"recipe", "judging_file"},
     {"base_model"},
     {"bundling", "merge_agreement", "start_model", "model_ref"},
@@ -161,7 +161,7 @@ def test_ray_is_started_in_one_place() -> None:
 
 def test_the_schemas_import_pydantic_yaml_and_the_standard_library() -> None:
     known = set(sys.stdlib_module_names) | {"orchestrator", "pydantic", "yaml"}
-    for name in ("errors", "types", "yaml_source", "schema_errors", "stage_specs", "recipe", "plan"):
+    for name in ("errors", "types", "yaml_source", "schema_errors", "stage_specs", "recipe_head", "recipe", "plan"):
         found = {source.split(".")[0] for source, _ in imports(modules()[f"orchestrator.{name}"])}
         assert found <= known, name
     for name in ("errors", "types"):

@@ -1,0 +1,112 @@
+"""What a recipe says beside its task and its stages: its name, seeds, model and limits. Schemas only."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from orchestrator.check_names import CHECKS
+from orchestrator.schema_errors import unknown
+from orchestrator.stage_specs import Fraction, PositiveFloat, Spec
+
+WATCHED = (
+    "loss-not-finite",
+    "gradient-not-finite",
+    "learning-rate-zero",
+    "loss-too-low",
+    "loss-too-high",
+    "groups-alike",
+    "completions-clipped",
+    "answer-rate-zero",
+)
+"""What is watched for while a recipe runs (health/watch.py)."""
+
+
+class ModelSpec(Spec):
+    """The model that training starts from."""
+
+    name: str = Field(min_length=1)
+    """`tiny` (ships with orch), a folder, or a Hub id such as Qwen/Qwen2.5-0.5B-Instruct."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Only for models whose code you have read."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """What is computed in; auto: bfloat16 where the GPU has it, float16 on older ones, float32 on the CPU."""
+
+
+class Limits(Spec):
+    """What a recipe must stay within, and what ends it early. None of it changes what is made."""
+
+    adapter_mb: PositiveFloat = 20
+    """Megabytes of an adapter on disk."""
+    bundle_mb: PositiveFloat = 100
+    """Megabytes of an exported bundle (`orch export --bundle`)."""
+    difference: Fraction = 0.1
+    """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
+    stop_on: tuple[str, ...] = ()
+    """Warnings that end a stage that is running, such as `loss-not-finite`; `all` for every one of them."""
+    ignore: tuple[str, ...] = ()
+    """Checks whose findings are only told, such as `test-in-training`: they refuse nothing and end nothing."""
+
+    @property
+    def ends_on(self) -> tuple[str, ...]:
+        """What ends a stage that is running: `stop_on` without what is ignored."""
+        named = WATCHED if "all" in self.stop_on else self.stop_on
+        return tuple(name for name in named if name not in self.ignore)
+
+    @field_validator("stop_on", "ignore", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("stop_on")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in (*WATCHED, "all"):
+                raise ValueError(f"unknown warning {name!r} (choices: all, {', '.join(WATCHED)})")
+        return value
+
+    @field_validator("ignore")
+    @classmethod
+    def _checks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in CHECKS:
+                raise ValueError(unknown("check", name, CHECKS))
+        return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As far as NumPy's go."""
+
+
+class Head(Spec):
+    """What a recipe says of itself."""
+
+    name: str = Field(min_length=1, max_length=200)
+    """The MLflow experiment."""
+    seed: Seed = 0
+    """Seed of training and sampling; the questions have their own, `task.seed`."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+    """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
+    storage: Path | None = None
+    """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
+    allow_format_change: bool = False
+    """Use a model under another answer format than it was trained with; every report then says so."""
+    limits: Limits = Limits()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if value is not None and not isinstance(value, list | tuple):
+            raise ValueError(f"must be a list of seeds, such as [0, 1, 2], not {value!r}")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        twice = [seed for place, seed in enumerate(value or ()) if seed in (value or ())[:place]]
+        if twice:
+            raise ValueError(f"{twice[0]} stands twice: the same seed makes the same models; keep one")
+        return value
