@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("()", "[]", "{}", "<>")
 CLOSING: dict[str, str] = {kind[0]: kind[1] for kind in KINDS}
 OPENING: dict[str, str] = {closing: opening for opening, closing in CLOSING.items()}
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever the same arguments would give other examples."""
 LONGER = "longer"
 """The split whose sequences are longer than those of all others."""
@@ -30,7 +30,8 @@ SPLIT_SHARES: dict[str, range] = {
     LONGER: range(0, 8),
 }
 """Split -> the eighths of the hash that are its own; `longer` shares no length with the others, so it takes all."""
-ASKED = "Close the brackets: "
+ASKED = "Close the brackets.\n"
+"""The sequence follows without spaces: tokenizers cut brackets that stand alone or close together alike."""
 MOST_MISSES = 20_000
 """Draws in a row that bring no new sequence before the generator gives up."""
 MOST_BRACKETS = 1000
@@ -71,7 +72,7 @@ class DyckSettings(BaseModel):
 
 
 def spaced(sequence: str) -> str:
-    """Brackets as questions, solutions and answers write them: `( [ {`."""
+    """Brackets as answers write them: `( [ {`."""
     return " ".join(sequence)
 
 
@@ -127,21 +128,22 @@ def flaw(sequence: str, answer: str) -> str | None:
 def worked(sequence: str) -> tuple[str, str]:
     """The solution of an open sequence, step by step, and the brackets that close it.
 
-    Brackets are numbered as they are read, and the stack holds them under their numbers: two of a kind stay apart.
+    Brackets are numbered as they are read, and the stack holds them under their numbers: two of a kind stay apart. It
+    is written from its top, so what stands behind a bracket is the same in every line, and the last line of the stack
+    already is the order in which to close.
     """
     read = [f"{place}{bracket}" for place, bracket in enumerate(sequence, 1)]
     stack: list[str] = []
-    lines = [f"# Thought 1: read {' '.join(read)}", "# Thought 2: stack"]
+    lines = [f"# Thought 1: read {' '.join(read)}", "# Thought 2: stack, top first"]
     for numbered, bracket in zip(read, sequence, strict=True):
         if bracket in CLOSING:
             stack.append(numbered)
         else:
             stack.pop()
-        lines.append(f"{numbered} {''.join(stack)}".rstrip())
-    last_first = stack[::-1]
-    closing = "".join(CLOSING[numbered[-1]] for numbered in last_first)
-    order = " ".join(f"{place}{bracket}" for place, bracket in enumerate(closing, 1))
-    lines.append(f"# Thought 3: close {''.join(last_first)} with {order}")
+        lines.append(f"{numbered} {''.join(reversed(stack))}".rstrip())
+    closing = "".join(CLOSING[numbered[-1]] for numbered in reversed(stack))
+    pairs = " ".join(numbered + CLOSING[numbered[-1]] for numbered in reversed(stack))
+    lines.append(f"# Thought 3: closing order {pairs}")
     lines += [f"# Step {place}: add '{bracket}'" for place, bracket in enumerate(closing, 1)]
     return "\n".join(lines), closing
 
@@ -171,7 +173,7 @@ def generate(
         reasoning, closing = worked(sequence)
         answer = spaced(closing)
         solution = answer_format.target_text(answer, reasoning)
-        examples.append(Example(f"dyck-{split}-{len(examples)}", ASKED + spaced(sequence), answer, solution))
+        examples.append(Example(f"dyck-{split}-{len(examples)}", ASKED + sequence, answer, solution))
     return examples
 
 

@@ -133,16 +133,14 @@ def test_a_solution_shows_stack_order_steps_and_answer(many: list[Example]) -> N
         read, head, *stacks = lines[: 2 + len(sequence)]
         close, *steps, final = lines[2 + len(sequence) :]
         numbered = [f"{place}{bracket}" for place, bracket in enumerate(sequence, 1)]
-        assert read == f"# Thought 1: read {' '.join(numbered)}" and head == "# Thought 2: stack"
+        assert read == f"# Thought 1: read {' '.join(numbered)}" and head == "# Thought 2: stack, top first"
         for place, line in enumerate(stacks, 1):
             shown = "".join(re.findall(r"\D", line.partition(" ")[2]))
             assert line.partition(" ")[0] == numbered[place - 1]
-            assert balanced(sequence[:place] + "".join(CLOSING[b] for b in reversed(shown))), example
-        order = re.fullmatch(r"# Thought 3: close (\S+) with (.+)", close)
-        assert order is not None
-        assert (
-            [CLOSING[b] for b in re.findall(r"\D", order[1])] == re.findall(r"\D", order[2].replace(" ", "")) == answer
-        )
+            assert balanced(sequence[:place] + "".join(CLOSING[b] for b in shown)), example
+        pairs = re.findall(r" (\d+)(.)(.)", close.removeprefix("# Thought 3: closing order"))
+        assert [closing for _, _, closing in pairs] == [CLOSING[opening] for _, opening, _ in pairs] == answer
+        assert [f"{place}{opening}" for place, opening, _ in pairs] == re.findall(r"\d+.", stacks[-1].partition(" ")[2])
         assert steps == [f"# Step {k}: add '{bracket}'" for k, bracket in enumerate(answer, 1)]
         assert final == f"FINAL ANSWER: {' '.join(answer)}"
 
