@@ -1,6 +1,7 @@
 """`check` as a function: everything that can be known of a recipe before anything is spent."""
 
 from orchestrator.health.report import CheckReport
+from orchestrator.plan import SeedsPlan
 from orchestrator.planning import plan
 from orchestrator.recipe import Recipe
 
@@ -16,4 +17,6 @@ def check(recipe: Recipe) -> CheckReport:
     from orchestrator.health.check import check_plan
     from orchestrator.tracking import store_folder
 
-    return check_plan(plan(recipe), recipe.storage or store_folder() / "work", is_joined())
+    made = plan(recipe)
+    one = made.plans[0] if isinstance(made, SeedsPlan) else made  # the seed decides nothing of what is looked at
+    return check_plan(one, recipe.storage or store_folder() / "work", is_joined())

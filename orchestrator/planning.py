@@ -1,12 +1,12 @@
 """`plan` as a function: the compiled recipe, knowing what the store holds already."""
 
-from orchestrator.plan import Plan, Stage, compile_plan
+from orchestrator.plan import Plan, SeedsPlan, Stage, compile_recipe
 from orchestrator.recipe import Recipe
 
 
-def plan(recipe: Recipe) -> Plan:
+def plan(recipe: Recipe) -> Plan | SeedsPlan:
     """Compile a recipe and look up which of its stages are made. Writes nothing, starts nothing."""
-    compiled = compile_plan(recipe)
+    compiled = compile_recipe(recipe)
     from orchestrator.tracking import Store, store_exists
 
     return compiled.with_cached(Store().finished(compiled.stages)) if store_exists() else compiled

@@ -15,6 +15,7 @@ from orchestrator.health.report import FINDING_TAG, format_changed, written_down
 from orchestrator.outputs import output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
+from orchestrator.recipe import Recipe
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
 from orchestrator.stages.base import Context, Output
 from orchestrator.tracking import Store, key_tag, origin_tags
@@ -30,9 +31,9 @@ _EVALUATED = re.compile(
 
 
 class Record:
-    """Writes a run as it happens. `parent` is its id."""
+    """Writes a run as it happens. `parent` is its id; `above` is the run that it is one seed of."""
 
-    def __init__(self, store: Store, plan: Plan) -> None:
+    def __init__(self, store: Store, plan: Plan, above: str | None = None) -> None:
         self.store, self.plan = store, plan
         self.origins: dict[str, str] = {}
         """For each stage that is made: the run that holds its artifacts."""
@@ -40,7 +41,12 @@ class Record:
         """For each run name under the parent: its id."""
         self._stages = {stage.name for stage in plan.stages}
         self._experiment = store.experiment(plan.recipe.name)
-        self.parent = self._start_parent()
+        tags = {"orch.plan": plan.key, "orch.seed": str(plan.recipe.seed), "orch.verb": "run"}
+        name = plan.recipe.name
+        if above is not None:
+            tags |= {"orch.verb": "seed", "mlflow.parentRunId": above}
+            name = f"seed {plan.recipe.seed}"
+        self.parent = start_run(store, plan.recipe, name, tags)
 
     def started(self, state: StageState) -> None:
         """A stage begins to run."""
@@ -113,19 +119,6 @@ class Record:
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
 
-    def _start_parent(self) -> str:
-        recipe = self.plan.recipe
-        tags = {"orch.plan": self.plan.key, "orch.verb": "run", "orch.recipe": recipe.source}
-        commit = git_commit()
-        if commit is not None:
-            tags["mlflow.source.git.commit"] = commit
-        tags |= {f"version.{name}": number for name, number in versions().items()}
-        resolved = recipe.resolved()
-        shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
-        run_id = self.store.start(self._experiment, recipe.name, tags, shown)
-        self.store.log_text(run_id, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), "recipe.yaml")
-        return run_id
-
     def _closes_its_run(self, stage: Stage) -> bool:
         return stage.verb != "evaluate" or (stage.run_name not in self._stages and stage.also is None)
 
@@ -140,6 +133,7 @@ class Record:
                 "orch.stage": stage.run_name,
                 "orch.verb": stage.verb,
                 "orch.key": stage.key,
+                "orch.seed": str(self.plan.recipe.seed),
             } | tags
             if stage.model is not None and (stage.spec.MAKES_MODEL or stage.verb == "evaluate"):
                 all_tags["orch.model"] = stage.model
@@ -147,6 +141,30 @@ class Record:
                 self._experiment, stage.run_name, all_tags, params | {"seed": self.plan.recipe.seed}
             )
         return self._runs[stage.run_name]
+
+
+def start_run(store: Store, recipe: Recipe, name: str, tags: dict[str, str]) -> str:
+    """Start the run above a recipe's stages, or above its seeds: its settings, its versions, the recipe itself."""
+    all_tags = tags | {"orch.recipe": recipe.source}
+    commit = git_commit()
+    if commit is not None:
+        all_tags["mlflow.source.git.commit"] = commit
+    all_tags |= {f"version.{package}": number for package, number in versions().items()}
+    resolved = recipe.resolved()
+    shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
+    run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
+    store.log_text(run_id, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), "recipe.yaml")
+    return run_id
+
+
+def read_again(store: Store, plan: Plan, parent: str | None = None) -> RunResult | None:
+    """What a finished run of this very plan came to, all of whose stages are made; None where there was none."""
+    parent = parent or store.whole(plan)
+    if parent is None:
+        return None
+    origins = {stage.name: str(stage.cached) for stage in plan.stages}
+    states = [StageState(stage, "cached", run_id=stage.cached) for stage in plan.stages]
+    return result(store, plan, parent, states, origins)
 
 
 def result(
@@ -170,6 +188,7 @@ def result(
         tuple(state.error for state in states if state.error),
         (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings)),
         tuple(evaluation for evaluation in further if evaluation.models),
+        plan.recipe.seed,
     )
 
 

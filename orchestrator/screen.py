@@ -14,20 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.finding_screen import headline
-from orchestrator.plan import Plan
-from orchestrator.results import Difference, ModelResult, RunResult, StageState
+from orchestrator.plan import Plan, SeedsPlan
+from orchestrator.planning import needs
+from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult, StageState
+from orchestrator.screen_parts import LOOK, clock
+from orchestrator.seeds_screen import seeds_comparison, seeds_table
 from orchestrator.terminal_text import plain
-
-_LOOK = {
-    "waiting": ("·", "dim"),
-    "running": ("▶", "bold cyan"),
-    "done": ("✓", "green"),
-    "cached": ("=", "blue"),
-    "failed": ("✗", "bold red"),
-    "skipped": ("-", "yellow"),
-    "stopped": ("-", "yellow"),
-}
-"""Mark and style of each state."""
 
 
 class RunScreen:
@@ -39,6 +31,7 @@ class RunScreen:
         self._states: list[StageState] = []
         self._told: dict[str, str] = {}
         self._noticed: dict[str, int] = {}
+        """For each stage, by its title: what was told of it last, and how many of its findings."""
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -54,27 +47,29 @@ class RunScreen:
         """Take in what has changed."""
         self._states = states
         for state in states:
-            for finding in state.findings[self._noticed.get(state.stage.name, 0) :]:
+            for finding in state.findings[self._noticed.get(state.title, 0) :]:
                 self.console.print(headline(finding), soft_wrap=True)
-            self._noticed[state.stage.name] = len(state.findings)
+            self._noticed[state.title] = len(state.findings)
         if self._live is None:
             for state in states:
                 self._tell(state)
 
     def _tell(self, state: StageState) -> None:
         """One line when a stage changes state, and one for every further quarter of a long one."""
-        name = state.stage.name
+        name = state.title
         quarter = 4 * state.done // state.total if state.state == "running" and state.total > 1 else 0
         mark = f"{state.state} {quarter}"
         if state.state == "waiting" or self._told.get(name) == mark or (state.state == "running" and quarter == 4):
             return
         self._told[name] = mark
         progress = f" {100 * state.done // state.total}%" if quarter else ""
-        took = f" in {_clock(state.seconds)}" if state.state == "done" else ""
+        took = f" in {clock(state.seconds)}" if state.state == "done" else ""
         figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
         self.console.print(Text(plain(f"{name:<18} {state.state}{progress}{took}{figure}")), soft_wrap=True)
 
     def _table(self) -> Table:
+        if any(state.seed is not None for state in self._states):
+            return seeds_table(self._states, self.console.width)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("stage", no_wrap=True)
         table.add_column("state", no_wrap=True, min_width=9)
@@ -82,7 +77,7 @@ class RunScreen:
         table.add_column("time", justify="right", no_wrap=True, min_width=6)
         table.add_column("", overflow="ellipsis", no_wrap=True)
         for state in self._states:
-            mark, style = _LOOK[state.state]
+            mark, style = LOOK[state.state]
             table.add_row(
                 Text(state.stage.name),
                 Text(f"{mark} {state.state}", style=style),
@@ -103,29 +98,15 @@ def _progress(state: StageState) -> ProgressBar | Text:
 
 def _time(state: StageState) -> Text:
     if state.state == "running" and state.started is not None:
-        return Text(_clock(time.monotonic() - state.started))
-    return Text(_clock(state.seconds) if state.seconds else "", style="dim")
+        return Text(clock(time.monotonic() - state.started))
+    return Text(clock(state.seconds) if state.seconds else "", style="dim")
 
 
-def _clock(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def show_result(console: Console, result: RunResult, seconds: float) -> None:
+def show_result(console: Console, result: RunResult | SeedsResult, seconds: float) -> None:
     """The comparison, and where to look next."""
-    took = {s["name"]: s["seconds"] for s in result.stages}
-    if result.models:
+    for table in seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result):
         console.print()
-        both = {m.model: took.get(m.model, 0.0) + took.get(f"evaluate.{m.model}", 0.0) for m in result.models}
-        console.print(_comparison(result.models, result.differences, both))
-    for also in result.also:
-        console.print()
-        took_here = {m.model: took.get(f"evaluate.{m.model}.{also.on}", 0.0) for m in also.models}
-        console.print(_comparison(also.models, also.differences, took_here, f" of {also.on}"))
+        console.print(table)
     for finding in result.findings:
         console.print(headline(finding), soft_wrap=True)
     for error in result.errors:
@@ -135,9 +116,20 @@ def show_result(console: Console, result: RunResult, seconds: float) -> None:
     console.print()
     reused = f"{cached} of {len(result.stages)} stages reused, " if cached else ""
     console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
-    console.print(f": {reused}{done} run, {_clock(seconds)} in all")
+    console.print(f": {reused}{done} run, {clock(seconds)} in all")
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
+
+
+def _comparisons(result: RunResult) -> Iterator[Group]:
+    """The models side by side, on each split they were asked."""
+    took = {s["name"]: s["seconds"] for s in result.stages}
+    if result.models:
+        both = {m.model: took.get(m.model, 0.0) + took.get(f"evaluate.{m.model}", 0.0) for m in result.models}
+        yield _comparison(result.models, result.differences, both)
+    for also in result.also:
+        took_here = {m.model: took.get(f"evaluate.{m.model}.{also.on}", 0.0) for m in also.models}
+        yield _comparison(also.models, also.differences, took_here, f" of {also.on}")
 
 
 def _comparison(
@@ -167,15 +159,27 @@ def _comparison(
     return Group(table, Text(note, style="dim"))
 
 
-def show_plan(console: Console, plan: Plan, resources: dict[str, str]) -> None:
-    """The stages of a plan: what each reads, needs, and whether it is made already."""
+def show_plan(console: Console, plan: Plan | SeedsPlan) -> None:
+    """The stages of a plan: what each reads, needs, and whether it is made already; what seeds share stands once."""
+    seeds = _seeds_of(plan) if isinstance(plan, SeedsPlan) else {}
+    base = plan.plans[0].base if isinstance(plan, SeedsPlan) else plan.base
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("stage", "verb", "reads", "needs", "key", "state"):
+    for title in (*(["seed"] if seeds else []), "stage", "verb", "reads", "needs", "key", "state"):
         table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text("to run")
-        reads = Text(", ".join(stage.inputs) or plan.base.name)
-        table.add_row(Text(stage.name), stage.verb, reads, resources[stage.name], stage.key[:8], state)
+        reads = Text(", ".join(stage.inputs) or base.name)
+        seed = [seeds[stage.key]] if seeds else []
+        table.add_row(*seed, Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state)
     console.print(table)
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")
+
+
+def _seeds_of(plan: SeedsPlan) -> dict[str, str]:
+    """For each key the seed it belongs to, or `all`."""
+    found: dict[str, list[str]] = {}
+    for one in plan.plans:
+        for stage in one.stages:
+            found.setdefault(stage.key, []).append(str(one.recipe.seed))
+    return {key: seeds[0] if len(seeds) == 1 else "all" for key, seeds in found.items()}

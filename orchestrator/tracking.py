@@ -19,7 +19,7 @@ from filelock import FileLock
 from orchestrator.artifacts import Artifacts
 from orchestrator.errors import TrackingError
 from orchestrator.outputs import is_whole, output_of
-from orchestrator.plan import Plan, Stage
+from orchestrator.plan import Plan, SeedsPlan, Stage
 from orchestrator.results import DataUsed
 
 # read by mlflow when it is imported
@@ -110,7 +110,7 @@ class Store:
                     break
         return found
 
-    def whole(self, plan: Plan) -> str | None:
+    def whole(self, plan: Plan | SeedsPlan) -> str | None:
         """The finished parent run of this very plan, if there is one."""
         runs = self._search(f"tags.`orch.plan` = '{plan.key}' and attributes.status = 'FINISHED'")
         return runs[0].info.run_id if runs else None
@@ -237,11 +237,15 @@ class Store:
     def close_abandoned(self, plan_key: str) -> None:
         """Mark what a process that is gone left RUNNING. The caller has made sure that it is gone."""
         for parent in self._search(f"tags.`orch.plan` = '{plan_key}' and attributes.status = 'RUNNING'"):
-            left = self._search(f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'")
-            for run in [*left, parent]:
-                self.end(run.info.run_id, "KILLED", "the process was killed")
+            self._close_all(parent.info.run_id)
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _close_all(self, run_id: str) -> None:
+        """A run that was left, after all below it."""
+        for run in self._search(f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"):
+            self._close_all(run.info.run_id)
+        self.end(run_id, "KILLED", "the process was killed")
 
     def _experiments(self) -> list[str]:
         """All experiments there are now: another process may have added one since the last look."""

@@ -1,4 +1,7 @@
-"""How a run's failures and interruptions are told to the store; the walk itself is tested on the real stack."""
+"""How a run's failures and interruptions are told to the store, and which plan goes first.
+
+The walk itself is tested on the real stack.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -48,19 +51,22 @@ class Store:
         self.log(run_id, {}, {"orch.error": error} if error else {})
 
 
+MODULES = ("execute", "record", "branch", "walk", "seeds_record")
+
+
 @pytest.fixture
 def execute(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The modules `execute` and `record`, without MLflow and Ray."""
+    """The module `execute` and those under it, without MLflow and Ray."""
     tracking = ModuleType("orchestrator.tracking")
     vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags", "store_exists", "store_folder"), Store))
     monkeypatch.setitem(sys.modules, "orchestrator.tracking", tracking)
-    for name in ("execute", "record"):
+    for name in MODULES:
         monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
     import orchestrator.execute as module
 
-    monkeypatch.setattr(module, "disconnect", lambda: None)
+    monkeypatch.setattr(sys.modules["orchestrator.walk"], "disconnect", lambda: None)
     yield module
-    for name in ("execute", "record"):
+    for name in MODULES:
         sys.modules.pop(f"orchestrator.{name}", None)
 
 
@@ -69,50 +75,59 @@ def plan() -> Plan:
     return compile_plan(load_recipe("r.yaml"))
 
 
-def walk(execute: Any, store: Store) -> Any:
-    """A run of the small recipe in which training is done and both evaluations are at work."""
-    made = execute._Walk(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
-    made.record = execute.Record(store, made.plan)
+def walk(execute: Any, store: Store) -> tuple[Any, Any]:
+    """A run of the small recipe in which training is done and both evaluations are at work; its only branch."""
+    made = plan()
+    branch = execute.Branch(made, execute.Record(store, made))
     for name, run_id in {"sft": "run of sft", "evaluate.sft": "run of sft", "evaluate.base": "run of base"}.items():
-        made.states[name].state, made.states[name].run_id, made.states[name].started = "running", run_id, 0.0
-    made.states["sft"].state = "done"
+        branch.states[name].state, branch.states[name].run_id, branch.states[name].started = "running", run_id, 0.0
+    branch.states["sft"].state = "done"
     store.status = {"run of sft": "FINISHED", "run of base": "RUNNING", "parent": "RUNNING"}
-    return made
+    return execute.Walk([branch], store, WorkFolder(Path("work")), None, lambda states: None), branch
+
+
+def at_work(walk: Any, branch: Any, name: str) -> None:
+    """Say that a stage is at work."""
+    from orchestrator.walk import _Running
+
+    lock = walk.work.lock(name)
+    walk.running[branch.states[name].stage.key] = _Running(branch, branch.states[name], None, lock, None, [], None)  # type: ignore[arg-type]
 
 
 def test_an_evaluation_that_fails_does_not_undo_the_training(execute: Any) -> None:
     store = Store()
-    made = walk(execute, store)
+    _, branch = walk(execute, store)
     for name in ("evaluate.sft", "evaluate.base"):
-        made._fail(made.states[name], StageError("why"))
+        branch.fail(branch.states[name], StageError("why"))
     assert store.status == {"run of sft": "FINISHED", "run of base": "FAILED", "parent": "RUNNING"}
     assert store.tags["run of sft"]["orch.error"] == store.tags["run of base"]["orch.error"] == "why"
-    assert made.states["evaluate.sft"].error == "stage 'evaluate.sft' failed: why"
+    assert branch.states["evaluate.sft"].error == "stage 'evaluate.sft' failed: why"
 
 
 def test_a_stage_that_fails_ends_its_run(execute: Any) -> None:
     store = Store()
-    made = walk(execute, store)
-    made._fail(made.states["sft"], StageError("why"))
+    _, branch = walk(execute, store)
+    branch.fail(branch.states["sft"], StageError("why"))
     assert store.status["run of sft"] == "FAILED"
 
 
 def test_an_interruption_leaves_no_run_running(execute: Any) -> None:
     store = Store()
-    made = walk(execute, store)
+    made, branch = walk(execute, store)
     for name in ("evaluate.sft", "evaluate.base"):
-        lock = made.work.lock(name)
-        made.running[name] = execute._Running(made.states[name], None, lock, None, [], None)
-    made._stop()
+        at_work(made, branch, name)
+    made.stop()
     assert store.status == {"run of sft": "FINISHED", "run of base": "KILLED", "parent": "KILLED"}
     assert list(Path("work/locks").iterdir()) == []
-    assert [made.states[name].state for name in ("evaluate.sft", "evaluate.base")] == ["stopped"] * 2
+    assert [branch.states[name].state for name in ("evaluate.sft", "evaluate.base")] == ["stopped"] * 2
 
 
 def test_a_walk_that_breaks_leaves_no_run_running(execute: Any) -> None:
     store = Store()
-    made = walk(execute, store)
-    made.record.broke([made.states["evaluate.sft"], made.states["evaluate.base"]], ValueError("why"))
+    made, branch = walk(execute, store)
+    for name in ("evaluate.sft", "evaluate.base"):
+        at_work(made, branch, name)
+    made.broke(ValueError("why"))
     assert store.status == {"run of sft": "FINISHED", "run of base": "FAILED", "parent": "FAILED"}
     assert store.tags["parent"]["orch.error"] == "ValueError: why"
 
@@ -123,22 +138,25 @@ def test_a_run_whose_figures_cannot_be_read_back_is_not_left_running(
     def breaks(*_: object) -> None:
         raise FileNotFoundError("eval/results.parquet")
 
+    def walks(walk: Any) -> None:
+        walk.branches[0].close()
+
     store = Store()
-    made = execute._Walk(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
-    monkeypatch.setattr(made, "_walk", lambda: None)
+    monkeypatch.setattr(execute.Walk, "go", walks)
     monkeypatch.setattr(execute.Record, "ended", breaks)
     with pytest.raises(FileNotFoundError):
-        made.go()
+        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
     assert store.status == {"parent": "FAILED"}
     assert store.tags["parent"]["orch.error"] == "FileNotFoundError: eval/results.parquet"
     assert list(Path("work/locks").iterdir()) == []
 
 
 def test_what_depends_on_a_failed_stage_is_skipped(execute: Any) -> None:
-    made = walk(execute, Store())
-    made.states["sft"].state, made.states["evaluate.sft"].state = "failed", "waiting"
-    made._consider(made.states["evaluate.sft"])
-    assert (made.states["evaluate.sft"].state, made.states["evaluate.sft"].figure) == ("skipped", "needs sft")
+    _, branch = walk(execute, Store())
+    branch.states["sft"].state, branch.states["evaluate.sft"].state = "failed", "waiting"
+    assert not branch.ready(branch.states["evaluate.sft"])
+    state = branch.states["evaluate.sft"]
+    assert (state.state, state.figure) == ("skipped", "needs sft")
 
 
 class Cause(Exception):
@@ -149,10 +167,12 @@ class Cause(Exception):
 
 
 def test_errors_of_workers_in_one_line(execute: Any) -> None:
-    assert execute.one_line(Cause(StageError("its own words"))) == "its own words"
-    assert execute.one_line(Cause(ValueError("first\n\nlast"))) == "ValueError: last"
-    assert execute.one_line(ValueError()) == "ValueError: "
-    assert len(execute.one_line(ValueError("x" * 5000))) == 1000
+    from orchestrator.record import one_line
+
+    assert one_line(Cause(StageError("its own words"))) == "its own words"
+    assert one_line(Cause(ValueError("first\n\nlast"))) == "ValueError: last"
+    assert one_line(ValueError()) == "ValueError: "
+    assert len(one_line(ValueError("x" * 5000))) == 1000
     for name in ("WorkerCrashedError", "OutOfMemoryError", "ActorDiedError"):
         died = type(name, (Exception,), {})
-        assert "out of memory, or killed" in execute.one_line(died())
+        assert "out of memory, or killed" in one_line(died())

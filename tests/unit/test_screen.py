@@ -9,6 +9,7 @@ from rich.console import Console
 
 from orchestrator.errors import RecipeError
 from orchestrator.plan import Stage, compile_plan
+from orchestrator.planning import needs
 from orchestrator.recipe import load_recipe
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
 from orchestrator.screen import RunScreen, show_plan, show_result
@@ -218,17 +219,17 @@ def test_a_plan_fits_and_shows_names_as_they_are() -> None:
     plan = compile_plan(load_recipe("r.yaml"))
     plan = plan.with_cached({plan.stage("sft").key: "run-1"})
     shown = console()
-    show_plan(shown, plan, {stage.name: "1-2 CPU, 0-1 GPU" for stage in plan.stages})
+    show_plan(shown, plan)
     lines = text(shown).splitlines()
     assert all(len(line) <= 80 for line in lines)
     for stage in plan.stages:
         [line] = [line for line in lines if stage.key[:8] in line]
-        assert "1-2 CPU, 0-1 GPU" in line and ("cached" if stage.name == "sft" else "to run") in line
+        assert needs(stage) in line and ("cached" if stage.name == "sft" else "to run") in line
     assert "6 of 7 stages to run" in text(shown)
     wide = console(width=300)
-    show_plan(wide, plan, {stage.name: "-" for stage in plan.stages})
+    show_plan(wide, plan)
     assert str(folder) in text(wide)
-    show_plan(wide, plan.with_cached({stage.key: "r" for stage in plan.stages}), {s.name: "-" for s in plan.stages})
+    show_plan(wide, plan.with_cached({stage.key: "r" for stage in plan.stages}))
     assert "Nothing to run: all is there" in text(wide)
 
 

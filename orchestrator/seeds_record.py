@@ -1,0 +1,80 @@
+"""A run of several seeds as MLflow sees it: one run above those of the seeds, with what they come to together."""
+
+from orchestrator.over_seeds import metrics_of, over_seeds
+from orchestrator.plan import SeedsPlan
+from orchestrator.record import one_line, read_again, start_run
+from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
+from orchestrator.tracking import Store
+
+SEEDS_TAG = "orch.seeds"
+
+
+class SeedsRecord:
+    """Writes the run above those of the seeds. `parent` is its id."""
+
+    def __init__(self, store: Store, plan: SeedsPlan) -> None:
+        self.store, self.plan = store, plan
+        recipe = plan.recipe
+        self.seeds = tuple(each.recipe.seed for each in plan.plans)
+        tags = {"orch.verb": "run", "orch.plan": plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
+        self.parent = start_run(store, recipe, recipe.name, tags)
+
+    def ended(self, runs: list[RunResult]) -> SeedsResult:
+        """Every seed has ended: what they come to together, as metrics and as the description."""
+        found = over_seeds(self.parent, self.store.experiment_of(self.parent), self.seeds, runs)
+        self.store.log(self.parent, metrics_of(found), {"mlflow.note.content": describe_seeds(found)})
+        self.end("FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
+        return found
+
+    def broke(self, error: BaseException) -> None:
+        """The walk itself has failed."""
+        self.end("FAILED", one_line(error))
+
+    def end(self, status: str, why: str | None) -> None:
+        """Close the run."""
+        self.store.end(self.parent, status, why)
+
+
+def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
+    """What a run of these very seeds came to, all of whose stages are made; None where there was none."""
+    parent = store.whole(plan)
+    if parent is None:
+        return None
+    below = {run.data.tags.get("orch.seed"): run.info.run_id for run in store.children(parent).values()}
+    runs = [read_again(store, each, below.get(str(each.recipe.seed))) for each in plan.plans]
+    found = [run for run in runs if run is not None]
+    seeds = [each.recipe.seed for each in plan.plans]
+    return over_seeds(parent, store.experiment_of(parent), seeds, found) if len(found) == len(seeds) else None
+
+
+def describe_seeds(found: SeedsResult) -> str:
+    """The comparison over seeds as Markdown, for the run's description."""
+    lines = _table(found.models, found.differences)
+    for evaluation in found.also:
+        lines += ["", f"On `{evaluation.on}`:", "", *_table(evaluation.models, evaluation.differences)]
+    lines += ["", f"Means over the seeds {', '.join(map(str, found.seeds))}; 95% intervals of the mean (Student t)."]
+    noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
+    return "\n".join([*lines, "", *found.errors, *noticed])
+
+
+def _table(models: tuple[ModelOverSeeds, ...], differences: tuple[DifferenceOverSeeds, ...]) -> list[str]:
+    against = {d.model: d for d in differences}
+    lines = [
+        "| model | accuracy | 95% interval | sd | by seed | answer rate | difference | 95% interval | n |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for m in models:
+        d = against.get(m.model)
+        by_seed = "the same for all" if m.shared else ", ".join(f"{a:.3f}" for a in m.accuracies)
+        sd = "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}"
+        gap = "" if d is None else f"{d.difference_mean:+.3f} to {d.baseline}"
+        gap_interval = "" if d is None else _interval(d.difference_low, d.difference_high, "+.3f")
+        lines.append(
+            f"| {m.model} | {m.accuracy_mean:.3f} | {_interval(m.accuracy_low, m.accuracy_high, '.3f')} | {sd} "
+            f"| {by_seed} | {m.answer_rate_mean:.3f} | {gap} | {gap_interval} | {m.n} |"
+        )
+    return lines
+
+
+def _interval(low: float | None, high: float | None, spec: str) -> str:
+    return "" if low is None or high is None else f"{low:{spec}} to {high:{spec}}"

@@ -1,0 +1,85 @@
+"""Several seeds as a person sees them: a column for each while they run, means and intervals at the end."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResult, StageState
+from orchestrator.screen_parts import LOOK, clock
+from orchestrator.terminal_text import plain
+
+_WIDE = 20
+"""Characters that a column needs to show more than a mark and how far a stage is."""
+
+
+def seeds_table(states: Sequence[StageState], width: int) -> Table:
+    """A row for each stage, a column for each seed."""
+    seeds = list(dict.fromkeys(state.seed for state in states))
+    by_place = {(state.stage.name, state.seed): state for state in states}
+    names = dict.fromkeys(state.stage.name for state in states)
+    room = (width - max(map(len, names), default=0) - 2) // max(len(seeds), 1) - 2
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    for seed in seeds:
+        table.add_column(f"seed {seed}", no_wrap=True, overflow="ellipsis", min_width=min(max(room, 4), _WIDE))
+    for name in names:
+        table.add_row(Text(name), *(_cell(by_place[name, seed], room >= _WIDE) for seed in seeds))
+    return table
+
+
+def _cell(state: StageState, wide: bool) -> Text:
+    mark, style = LOOK[state.state]
+    told = ""
+    if state.state == "running":
+        far = f"{100 * state.done // state.total}%" if state.total > 1 and state.done else ""
+        spent = clock(time.monotonic() - state.started) if state.started is not None and wide else ""
+        told = " ".join(part for part in (far, spent) if part)
+    elif wide:
+        told = state.figure
+    return Text(f"{mark} {plain(told)}", style=style if state.state != "done" else "")
+
+
+def seeds_comparison(result: SeedsResult) -> Iterator[Group]:
+    """The models side by side, on each split they were asked."""
+    if result.models:
+        yield _comparison(result, result.models, result.differences)
+    for also in result.also:
+        yield _comparison(result, also.models, also.differences, f" of {also.on}")
+
+
+def _comparison(
+    result: SeedsResult,
+    models: Sequence[ModelOverSeeds],
+    differences: Sequence[DifferenceOverSeeds],
+    of: str = "",
+) -> Group:
+    against = {d.model: d for d in differences}
+    name = differences[0].baseline if differences else ""
+    shown = name if len(name) <= 20 else f"{name[:19]}…"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("model", overflow="fold")
+    for title in ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "seeds"):
+        table.add_column(Text(title), justify="right", no_wrap=True)
+    best = max(m.accuracy_mean for m in models)
+    for m in models:
+        d = against.get(m.model)
+        accuracy = Text(f"{m.accuracy_mean:.3f}", style="bold green" if m.accuracy_mean == best else "")
+        table.add_row(
+            Text(m.model),
+            accuracy.append(_interval(m.accuracy_low, m.accuracy_high, ".3f"), style="not bold default"),
+            "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}",
+            f"{m.answer_rate_mean:.3f}",
+            "" if d is None else f"{d.difference_mean:+.3f}{_interval(d.difference_low, d.difference_high, '+.3f')}",
+            "-" if m.shared else ", ".join(map(str, m.seeds)),
+        )
+    notes = [f"{models[0].n:,} questions{of}, the same for every model; [95% intervals of the mean over seeds]"]
+    if any(m.shared for m in models):
+        notes.append("a model without seeds is the same with each: its interval is that of its one evaluation")
+    return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def _interval(low: float | None, high: float | None, spec: str) -> str:
+    return "" if low is None or high is None else f" [{low:{spec}}, {high:{spec}}]"

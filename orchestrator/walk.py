@@ -1,0 +1,259 @@
+"""Carry out plans on Ray: what is made already is reused, what can run at once does, what plans share is made once."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from orchestrator.branch import Branch
+from orchestrator.cluster import Cluster, Crew, Done, disconnect
+from orchestrator.errors import OrchError, StageError
+from orchestrator.health.watch import stops
+from orchestrator.journal import NAME as JOURNAL
+from orchestrator.journal import Tail
+from orchestrator.outputs import output_of
+from orchestrator.plan import Stage
+from orchestrator.results import StageState
+from orchestrator.stages import STAGES
+from orchestrator.stages.base import Context
+from orchestrator.tracking import Store
+from orchestrator.types import Finding
+from orchestrator.work import WorkFolder
+
+Listener = Callable[[list[StageState]], None]
+_TICK = 0.25
+"""Seconds between two looks at the workers."""
+_RETRIES = 2
+"""How often a job whose worker died is started again; it goes on from its own work folder."""
+
+
+@dataclass
+class _Running:
+    """A stage at work."""
+
+    branch: Branch
+    state: StageState
+    context: Context
+    lock: FileLock
+    crew: Crew
+    done: list[Done | None]
+    """What came of each job, in the jobs' order."""
+    tail: Tail
+
+
+class Walk:
+    """One walk over plans. Earlier plans go first; later ones take what is left of the machine."""
+
+    def __init__(
+        self, branches: list[Branch], store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener
+    ) -> None:
+        self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
+        self.running: dict[str, _Running] = {}
+        """By key: no two plans make the same at once."""
+        self._ended: dict[str, tuple[Branch, str | BaseException]] = {}
+        """For each key that this walk has come to the end of: who made it, and the run that holds it or the error."""
+
+    def go(self) -> None:
+        """Walk until every stage of every plan has come to an end."""
+        while not all(branch.settled for branch in self.branches):
+            for branch in self.branches:
+                for state in branch.states.values():
+                    if state.state == "waiting" and branch.ready(state):
+                        self._consider(branch, state)
+            self._tell()
+            if self.running:
+                self._look()
+            elif not all(branch.settled for branch in self.branches):
+                time.sleep(_TICK)  # another process makes what the rest waits for
+        self._tell()
+
+    def stop(self) -> None:
+        """After Ctrl-C: nothing may interrupt the marking of what was interrupted."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            disconnect()
+            for running in self.running.values():
+                running.state.state = "stopped"
+                self.work.release(running.lock)
+            for branch in self._open():
+                branch.record.stopped(self._at_work(branch))
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def broke(self, error: BaseException) -> None:
+        """The walk itself has failed: no run may be left running."""
+        for branch in self._open():
+            branch.record.broke(self._at_work(branch), error)
+
+    def _open(self) -> list[Branch]:
+        return [branch for branch in self.branches if branch.result is None]
+
+    def _at_work(self, branch: Branch) -> list[StageState]:
+        return [running.state for running in self.running.values() if running.branch is branch]
+
+    def _tell(self) -> None:
+        for branch in self._open():
+            if branch.settled:
+                branch.close()
+        self.listener([state for branch in self.branches for state in branch.states.values()])
+
+    def _consider(self, branch: Branch, state: StageState) -> None:
+        """Start a stage if it can be started now."""
+        stage = state.stage
+        if stage.key in self._ended:
+            other, end = self._ended[stage.key]
+            if isinstance(end, str):
+                branch.reuse(state, end, "reused" if other is branch else f"made with {other.title}")
+            else:
+                branch.fail(state, end)
+            return
+        if stage.cached is not None:
+            branch.reuse(state, stage.cached)
+            return
+        if stage.key in self.running:
+            other = self.running[stage.key].branch
+            state.figure = "being made" if other is branch else f"being made with {other.title}"
+            return
+        cpus, gpus = self._share(stage)
+        if not self._room(branch, cpus, gpus):
+            return
+        lock = self.work.lock(stage.key)
+        if lock is None:
+            state.figure = "another orch run is making this"
+            return
+        made = self.store.finished([stage]).get(stage.key)
+        if made is not None:
+            self.work.release(lock)
+            branch.reuse(state, made)
+            return
+        try:
+            self._start(branch, state, lock, cpus, gpus)
+        except (OrchError, OSError) as error:
+            self._fail(branch, state, error)
+            self.work.release(lock)
+
+    def _share(self, stage: Stage) -> tuple[int, float]:
+        """CPU cores and GPUs for one job of a stage."""
+        assert self.cluster is not None
+        return STAGES[stage.verb].resources(stage.spec.resources, self.cluster.cores, self.cluster.gpus)
+
+    def _room(self, branch: Branch, cpus: int, gpus: float) -> bool:
+        """Whether a plan may ask for a job's share now; a cluster that was joined may grow with what is asked."""
+        assert self.cluster is not None
+        first = next(b for b in self.branches if not b.settled)
+        if branch is first or self.cluster.joined or not self.running or not (cpus or gpus):
+            return True
+        at_work = [(len(r.crew.pending), r.context) for r in self.running.values()]
+        free_cpus = self.cluster.total_cores - sum(jobs * context.cpus for jobs, context in at_work)
+        free_gpus = self.cluster.gpus - sum(jobs * context.gpus for jobs, context in at_work)
+        return cpus <= free_cpus and gpus <= free_gpus
+
+    def _start(self, branch: Branch, state: StageState, lock: FileLock, cpus: int, gpus: float) -> None:
+        assert self.cluster is not None
+        stage, cluster = state.stage, self.cluster
+        if cpus > cluster.cores or gpus > cluster.gpus:
+            raise OrchError(
+                f"stage {stage.name!r} asks for {cpus} CPUs and {gpus:g} GPUs, but no machine here has more than "
+                f"{cluster.cores} CPUs and there are {cluster.gpus:g} GPUs; lower stages.{stage.name}.resources"
+            )
+        inputs = {name: self._input(branch, name) for name in stage.inputs}
+        context = Context(stage, branch.plan, self.work.folder(stage.key), inputs, cpus, gpus)
+        branch.record.started(state)
+        state.state, state.started, state.figure = "running", time.monotonic(), ""
+        jobs = STAGES[stage.verb].jobs(context)
+        crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
+        state.total = len(jobs)
+        self.running[stage.key] = _Running(
+            branch, state, context, lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
+        )
+
+    def _input(self, branch: Branch, name: str) -> Path:
+        """What a finished stage has made, where those can read it who will."""
+        stage, origin = branch.plan.stage(name), branch.record.origins[name]
+        made = self.store.artifact(origin, output_of(stage.verb, stage.also))
+        # the driver reads tables itself; models are loaded by workers, on whatever machine they are
+        shared = branch.plan.recipe.storage is not None and stage.spec.MAKES_MODEL
+        return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
+
+    def _look(self) -> None:
+        """Take in what the workers have done since the last look."""
+        import ray
+
+        refs = {ref: key for key, r in self.running.items() for ref in r.crew.pending}
+        if refs:
+            ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=_TICK)
+            for ref in ready:
+                running = self.running.get(refs[ref])
+                if running is not None:
+                    self._collect(running, ref)
+        for running in list(self.running.values()):
+            self._read_journal(running)
+            if not running.crew.pending:
+                self._finish(running)
+
+    def _collect(self, running: _Running, ref: Any) -> None:
+        import ray
+
+        try:
+            place, running.done[place] = running.crew.take(ref)
+            if len(running.done) > 1:
+                running.state.done += 1
+        except ray.exceptions.RayError as error:
+            running.crew.stop()
+            self._fail(running.branch, running.state, error)
+            self._leave(running)
+
+    def _read_journal(self, running: _Running) -> None:
+        points = []
+        for record in running.tail.new():
+            if "finding" in record:
+                running.branch.notice(running.state, Finding(**record["finding"]))
+            elif "total" in record:
+                running.state.done, running.state.total = record["step"], record["total"]
+            else:
+                points.append(record)
+                running.state.figure = _headline(record["metrics"]) or running.state.figure
+        if points and running.state.run_id:
+            self.store.log_points(running.state.run_id, points)
+
+    def _finish(self, running: _Running) -> None:
+        branch, state, stage = running.branch, running.state, running.state.stage
+        if self.running.get(stage.key) is not running:
+            return  # it failed while its results were read
+        made = [done for done in running.done if done is not None]
+        try:
+            collected = time.monotonic()
+            output = STAGES[stage.verb].finish(running.context)
+            worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
+            state.seconds = worked + time.monotonic() - collected
+            for finding in output.findings:
+                branch.notice(state, finding)
+            if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
+                raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
+            branch.record.finished(state, running.context, output)
+        except (OrchError, OSError) as error:
+            self._fail(branch, state, error)
+        else:
+            state.state, state.figure = "done", output.figure
+            self._ended[stage.key] = (branch, branch.record.origins[stage.name])
+            self.work.remove(stage.key)
+        self._leave(running)
+
+    def _fail(self, branch: Branch, state: StageState, error: BaseException) -> None:
+        self._ended[state.stage.key] = (branch, error)
+        branch.fail(state, error)
+
+    def _leave(self, running: _Running) -> None:
+        self.running.pop(running.state.stage.key, None)
+        self.work.release(running.lock)
+
+
+def _headline(metrics: dict[str, float]) -> str:
+    for name in ("reward", "loss"):
+        if name in metrics:
+            return f"{name} {metrics[name]:.3f}"
+    return ""

@@ -1,0 +1,179 @@
+"""The order in which plans of several seeds are walked, and what they share; workers and the store are stood in for."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.cluster import Cluster, Done
+from orchestrator.errors import StageError
+from orchestrator.plan import SeedsPlan, compile_recipe
+from orchestrator.recipe import load_recipe
+from orchestrator.results import StageState
+from orchestrator.work import WorkFolder
+
+RECIPE = """\
+name: test
+seeds: [0, 1]
+task: {type: units, demonstrations: {generate: 3}, test: {generate: 2}}
+model: {name: tiny}
+stages:
+  sft: {type: sft}
+"""
+STAGES = ("sft", "evaluate.base", "evaluate.sft")
+
+
+class Record:
+    """Stands for a run in the store."""
+
+    def __init__(self, told: list[str], seed: int) -> None:
+        self.told, self.seed = told, seed
+        self.origins: dict[str, str] = {}
+
+    def started(self, state: StageState) -> None:
+        state.run_id = f"{state.stage.name} of {self.seed}"
+
+    def finished(self, state: StageState, context: object, output: object) -> None:
+        self.origins[state.stage.name] = str(state.run_id)
+
+    def reused(self, state: StageState, origin: str) -> None:
+        self.origins[state.stage.name] = origin
+
+    def failed(self, state: StageState, error: BaseException) -> None: ...
+
+    def ended(self, states: list[StageState], noticed: object) -> str:
+        self.told.append(f"closed {self.seed}")
+        return "result"
+
+
+class Crew:
+    """One call, done when it is looked at."""
+
+    def __init__(self) -> None:
+        self.pending = {object(): 0}
+
+    def take(self, reference: object) -> tuple[int, Done]:
+        del self.pending[reference]
+        return 0, Done(None, 0.0, 1.0)
+
+
+@pytest.fixture
+def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Makes a walk over both seeds on a machine with so many cores; `told` is what happened, in order."""
+    tracking = ModuleType("orchestrator.tracking")
+    vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags"), object))
+    monkeypatch.setitem(sys.modules, "orchestrator.tracking", tracking)
+    loaded = ("record", "branch", "walk")
+    for name in loaded:
+        monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
+    import orchestrator.branch as branch
+    import orchestrator.walk as module
+
+    def make(
+        cores: int = 2, gpus: float = 0, joined: bool = False, failing: Sequence[str] = (), cached: Sequence[str] = ()
+    ) -> Any:
+        Path("r.yaml").write_text(RECIPE)
+        plan = compile_recipe(load_recipe("r.yaml"))
+        assert isinstance(plan, SeedsPlan)
+        plan = plan.with_cached({plan.plans[1].stage(name).key: f"old {name}" for name in cached})
+        told: list[str] = []
+
+        class Verb:
+            def __init__(self, verb: str) -> None:
+                self.cpus = 2 if verb == "sft" else 1
+
+            def resources(self, asked: object, cores: int, gpus: float) -> tuple[int, float]:
+                return self.cpus, float(min(1, gpus))
+
+            def jobs(self, context: Any) -> list[Any]:
+                told.append(f"{context.stage.name} of {context.plan.recipe.seed}")
+                return [SimpleNamespace(function=None, argument=None)]
+
+            def finish(self, context: Any) -> Any:
+                name = f"{context.stage.name} of {context.plan.recipe.seed}"
+                told.append(f"done {name}")
+                if name in failing:
+                    raise StageError("why")
+                return SimpleNamespace(findings=(), figure="")
+
+        monkeypatch.setattr(module, "STAGES", {verb: Verb(verb) for verb in ("sft", "evaluate")})
+        cluster = Cluster(cores, cores, gpus, joined)
+        monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
+        store = SimpleNamespace(finished=lambda stages: {}, artifact=lambda origin, name: Path(origin, name))
+        branches = [branch.Branch(p, Record(told, p.recipe.seed), (), p.recipe.seed) for p in plan.plans]  # type: ignore[arg-type]
+        made = module.Walk(branches, store, WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
+        monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))
+        made.told = told  # type: ignore[attr-defined]
+        return made
+
+    yield make
+    for name in loaded:
+        sys.modules.pop(f"orchestrator.{name}", None)
+
+
+def states(walk: Any) -> list[list[str]]:
+    return [[state.state for state in branch.states.values()] for branch in walk.branches]
+
+
+def test_on_a_small_machine_the_first_seed_goes_first(walk: Callable[..., Any]) -> None:
+    made = walk(cores=2)
+    made.go()
+    assert made.told.index("closed 0") < made.told.index("done sft of 1")
+    assert made.told[:2] == ["sft of 0", "evaluate.base of 0"], "all that one plan can start is asked for at once"
+    assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
+    assert not made.running and list(Path("work/locks").iterdir()) == []
+
+
+def test_where_there_is_room_seeds_run_beside_each_other(walk: Callable[..., Any]) -> None:
+    made = walk(cores=8)
+    made.go()
+    assert made.told[:3] == ["sft of 0", "evaluate.base of 0", "sft of 1"]
+
+
+def test_room_is_counted_in_gpus_too(walk: Callable[..., Any]) -> None:
+    for gpus, others in ((2, []), (3, ["sft of 1"])):
+        made = walk(cores=16, gpus=gpus)
+        made.go()
+        begun = made.told[: next(i for i, text in enumerate(made.told) if text.startswith("done"))]
+        assert begun == ["sft of 0", "evaluate.base of 0", *others]
+
+
+def test_a_cluster_that_may_grow_is_asked_for_everything(walk: Callable[..., Any]) -> None:
+    made = walk(cores=2, joined=True)
+    made.go()
+    assert made.told[:3] == ["sft of 0", "evaluate.base of 0", "sft of 1"]
+
+
+def test_what_no_seed_changes_is_made_once(walk: Callable[..., Any]) -> None:
+    made = walk(cores=8)
+    made.go()
+    assert made.told.count("done evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
+    other = made.branches[1].states["evaluate.base"]
+    assert (other.state, other.figure) == ("cached", "made with seed 0")
+    assert made.branches[1].record.origins["evaluate.base"] == "evaluate.base of 0"
+
+
+def test_what_is_made_for_one_seed_is_reused_for_it_alone(walk: Callable[..., Any]) -> None:
+    made = walk(cached=["sft", "evaluate.base"])
+    made.go()
+    assert states(made) == [["done", "cached", "done"], ["cached", "cached", "done"]]
+    assert made.branches[1].record.origins["sft"] == "old sft"
+
+
+def test_a_seed_that_fails_stops_no_other(walk: Callable[..., Any]) -> None:
+    made = walk(failing=["sft of 0"])
+    made.go()
+    assert states(made) == [["failed", "done", "skipped"], ["done", "cached", "done"]]
+    assert made.branches[0].states["sft"].error == "stage 'sft' failed: why"
+    assert "closed 0" in made.told and "closed 1" in made.told
+
+
+@pytest.mark.parametrize("cores", [2, 8])
+def test_what_all_seeds_share_fails_for_all_and_is_tried_once(walk: Callable[..., Any], cores: int) -> None:
+    made = walk(cores=cores, failing=["evaluate.base of 0"])
+    made.go()
+    assert states(made) == [["done", "failed", "done"]] * 2
+    assert made.told.count("evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
