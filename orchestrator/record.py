@@ -12,11 +12,13 @@ import yaml
 from orchestrator.comparison import baseline, differences
 from orchestrator.errors import OrchError
 from orchestrator.health.report import FINDING_TAG, format_changed, written_down
-from orchestrator.outputs import output_of
+from orchestrator.mlflow_ui import UNFOLDED
+from orchestrator.outputs import CHOSEN_TAG, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
+from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.stages.base import Context, Output
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
@@ -61,6 +63,8 @@ class Record:
             wanted = (stage.also or "eval") if stage.verb == "evaluate" else None
             metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
         tags = origin_tags(stage, origin)
+        if stage.spec.MAKES_MODEL:
+            tags |= {k: v for k, v in self.store.tags(origin).items() if k == CHOSEN_TAG}
         state.run_id = self._run_of(stage, tags)
         self.store.log(state.run_id, metrics, {key_tag(stage): stage.key} | tags)
         if self._closes_its_run(stage):
@@ -76,7 +80,13 @@ class Record:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output)
         seconds = f"{stage.also or 'eval'}/seconds" if stage.verb == "evaluate" else "seconds"
-        self.store.log(run_id, dict(output.metrics) | {seconds: state.seconds})
+        metrics = dict(output.metrics) | {seconds: state.seconds}
+        if stage.verb == "evaluate":
+            assert stage.model is not None
+            tags = {"orch.seed": str(self.plan.recipe.seed), "orch.run": self.parent}
+            self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], tags)
+        else:
+            self.store.log(run_id, metrics)
         self.store.log(run_id, {}, dict(output.tags) | {key_tag(stage): stage.key})
         if self._closes_its_run(stage):
             self.store.end(run_id, "FINISHED")
@@ -115,7 +125,8 @@ class Record:
     def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
-        self.store.log(self.parent, {}, {"mlflow.note.content": describe(found)})
+        self.store.log(self.parent, {}, {NOTE_TAG: describe(found)})
+        show_models(self.store, self._experiment, [found])
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
 
@@ -136,7 +147,7 @@ class Record:
                 "orch.seed": str(self.plan.recipe.seed),
             } | tags
             if stage.model is not None and (stage.spec.MAKES_MODEL or stage.verb == "evaluate"):
-                all_tags["orch.model"] = stage.model
+                all_tags |= {"orch.model": stage.model} | UNFOLDED
             self._runs[stage.run_name] = self.store.start(
                 self._experiment, stage.run_name, all_tags, params | {"seed": self.plan.recipe.seed}
             )

@@ -21,6 +21,7 @@ from orchestrator.errors import TrackingError
 from orchestrator.outputs import is_whole, output_of
 from orchestrator.plan import Plan, SeedsPlan, Stage
 from orchestrator.results import DataUsed
+from orchestrator.store_client import StoreClient, first_line, unreachable
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -29,7 +30,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
@@ -82,16 +83,13 @@ class Store:
         self.uri = tracking_uri()
         try:
             with _alone(self.uri):
-                self.client = MlflowClient(tracking_uri=self.uri)
+                self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
                 self._artifacts = Artifacts(self.client, store_folder() / "downloads")
                 self._experiments()
         except TrackingError:
             raise
         except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
-            raise TrackingError(
-                f"the MLflow store at {self.uri} cannot be reached: {_first_line(error)}; start it, or unset "
-                "MLFLOW_TRACKING_URI to use ./mlruns"
-            ) from None
+            raise TrackingError(unreachable(self.uri, error)) from None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -150,6 +148,10 @@ class Store:
         """The last value of each metric of a run."""
         return dict(self.client.get_run(run_id).data.metrics)
 
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The tags of a run."""
+        return dict(self.client.get_run(run_id).data.tags)
+
     def experiment_of(self, run_id: str) -> str:
         """The name of the experiment a run stands in."""
         return str(self.client.get_experiment(self.client.get_run(run_id).info.experiment_id).name)
@@ -176,7 +178,7 @@ class Store:
         except MlflowException as error:
             if (found := self.client.get_experiment_by_name(name)) is not None:
                 return str(found.experiment_id)  # another orch was faster
-            raise TrackingError(f"the MLflow experiment {name!r} cannot be made: {_first_line(error)}") from None
+            raise TrackingError(f"the MLflow experiment {name!r} cannot be made: {first_line(error)}") from None
         return made
 
     def start(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
@@ -193,6 +195,35 @@ class Store:
         now = int(time.time() * 1000)
         entries = [Metric(k, float(v), now, 0) for k, v in metrics.items()]
         self.client.log_batch(run_id, metrics=entries, tags=[RunTag(k, v[:_MAX_TAG]) for k, v in (tags or {}).items()])
+
+    def log_evaluation(
+        self, run_id: str, model: str, metrics: Mapping[str, float], data: DataUsed, tags: Mapping[str, str]
+    ) -> None:
+        """An evaluation's figures, in the run of its model and in MLflow's list of models, where one is made for it."""
+        experiment = self.client.get_run(run_id).info.experiment_id
+        known = self.client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        if known:
+            logged = known[0]
+        else:
+            logged = self.client.create_logged_model(experiment, model, source_run_id=run_id, tags=dict(tags))
+            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+        now = int(time.time() * 1000)
+        entries = [
+            Metric(k, float(v), now, 0, logged.model_id, data.name, data.digest, run_id) for k, v in metrics.items()
+        ]
+        self.client.log_batch(run_id, metrics=entries)
+        self.client.finalize_logged_model(logged.model_id, "READY")
+
+    def save_view(self, experiment: str, name: str, view: str) -> None:
+        """A saved view of an experiment's page, under the tag that MLflow reads it from."""
+        self.client.set_experiment_tag(experiment, name, view)
+
+    def newest_with_view(self, name: str) -> str | None:
+        """The id of the experiment with the newest run, of those that have such a saved view."""
+        found = self.client.search_experiments(ViewType.ACTIVE_ONLY)
+        shown = [e.experiment_id for e in found if name in e.tags]
+        runs = self._search("tags.`orch.verb` = 'run'", shown)
+        return str(runs[0].info.experiment_id) if runs else None
 
     def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Points of training curves, as the journal holds them."""
@@ -295,8 +326,3 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

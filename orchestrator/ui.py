@@ -5,7 +5,8 @@ import socket
 import sys
 
 from orchestrator.errors import InputError
-from orchestrator.tracking import store_exists, store_folder, tracking_uri
+from orchestrator.mlflow_ui import VIEW_TAG, view_link
+from orchestrator.tracking import Store, store_exists, store_folder, tracking_uri
 
 
 def serve(host: str, port: int) -> None:
@@ -24,7 +25,11 @@ def serve(host: str, port: int) -> None:
     # without its job queue MLflow starts two processes instead of nine
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     artifacts = (store_folder() / "artifacts").resolve().as_uri()
-    print(f"MLflow UI: http://{host}:{port}  (store: {uri}; takes some 15 s to start; Ctrl-C ends it)", flush=True)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"MLflow UI: {address}  (store: {uri}; takes some 15 s to start; Ctrl-C ends it)", flush=True)
+    experiment = Store().newest_with_view(VIEW_TAG)
+    if experiment is not None:
+        print(f"The newest run's models side by side: {address}/{view_link(experiment)}", flush=True)
     command = [
         sys.executable,
         "-m",

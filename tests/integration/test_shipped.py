@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, call, cores
+from tests.conftest import REPOSITORY, Called, call
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_shipped_recipe_keeps_its_promises(tmp_path: Path) -> None:
-    if (worth := cores()) < 1.2:
-        pytest.skip(f"the recipe needs two cores, this machine gives the work of {worth:.1f} at present")
-    called = call(tmp_path, "run", str(REPOSITORY / "recipes" / "rft.yaml"), "--json", timeout=1700)
-    assert called.code == 0, called.err
+def test_the_shipped_recipe_keeps_its_promises(shipped_run: tuple[Path, Called]) -> None:
+    folder, called = shipped_run
     models = {m["model"]: m for m in called.json["models"]}
     assert list(models) == ["base", "sft", "rft", "grpo"]
     assert all(m["n"] >= 500 for m in models.values())
@@ -25,7 +22,7 @@ def test_the_shipped_recipe_keeps_its_promises(tmp_path: Path) -> None:
     against = {d["model"]: d for d in called.json["differences"]}
     assert against["rft"]["baseline"] == "sft" and against["rft"]["p"] < 0.01
     assert models["grpo"]["accuracy"] - models["rft"]["accuracy"] >= 0.02
-    looked = call(tmp_path, "diagnose", "--json")
+    looked = call(folder, "diagnose", "--json")
     assert looked.code == 0, [f for f in looked.json["findings"] if f["severity"] == "error"]
 
 

@@ -1,0 +1,25 @@
+"""Sets up MLflow's pages for a run that has ended: the saved view of its models, and a line in each model's run."""
+
+import time
+from collections.abc import Sequence
+
+from orchestrator.mlflow_ui import VIEW_TAG, model_note, view, view_link
+from orchestrator.results import RunResult
+from orchestrator.tracking import Store
+
+NOTE_TAG = "mlflow.note.content"
+"""A run's description, in Markdown."""
+
+
+def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) -> None:
+    """The experiment's saved view shows the evaluated models of these results, one for each seed; nothing for none."""
+    runs = []
+    for result in results:
+        made = {row["name"]: row["run_id"] for row in result.stages}
+        for model in result.models:
+            run_id = made.get(f"evaluate.{model.model}")
+            if run_id is not None:
+                store.log(run_id, {}, {NOTE_TAG: model_note(model, view_link(experiment_id))})
+                runs.append(run_id)
+    if runs:
+        store.save_view(experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), int(time.time() * 1000)))
