@@ -174,8 +174,14 @@ def _card(
 
 def _figures(name: str, results: Path) -> ModelResult:
     found = count(pq.read_table(results))
-    shown = {key: found[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "answer_rate")}
-    return ModelResult(model=name, n=int(found["n"]), **shown)
+    return ModelResult(
+        model=name,
+        accuracy=found["accuracy"],
+        accuracy_low=found["accuracy_low"],
+        accuracy_high=found["accuracy_high"],
+        answer_rate=found["answer_rate"],
+        n=int(found["n"]),
+    )
 
 
 def _findings(past: PastRun, name: str) -> Sequence[Finding]:

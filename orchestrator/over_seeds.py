@@ -1,14 +1,12 @@
 """Several seeds of one recipe as one result: each model's mean accuracy, how much seeds vary, differences.
 
-Knows the figures of each seed's run; nothing of where they are kept or how they are shown.
+Intervals are those of `orch compare`: for further seeds and further questions (stats/seeds.py).
 """
 
-import math
-from collections.abc import Sequence
-from statistics import fmean, stdev
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from scipy.stats import t
-
+from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated, conclusions
 from orchestrator.results import (
     Difference,
     DifferenceOverSeeds,
@@ -20,36 +18,31 @@ from orchestrator.results import (
 )
 from orchestrator.types import Finding
 
-CONFIDENCE = 0.95
+Results = Callable[[str, str | None], Path]
+"""Where the answers lie that a run in the store holds, of a further split or (None) of the one that is compared on."""
 
 
-def over_seeds(run_id: str, experiment: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
+def over_seeds(
+    run_id: str, experiment: str, seeds: Sequence[int], runs: Sequence[RunResult], results: Results
+) -> SeedsResult:
     """Put the runs of single seeds together; `runs` stand in the order of `seeds`.
 
     A model that fails with some seeds is averaged over the others, which are named.
     """
     on = dict.fromkeys(evaluation.on for run in runs for evaluation in run.also)
+    compared = _together(runs, None, results)
     return SeedsResult(
         run_id,
         experiment,
         tuple(seeds),
-        _models(runs, None),
-        _differences(runs, None),
+        compared.models,
+        compared.differences,
         tuple(runs),
-        tuple(EvaluationOverSeeds(name, _models(runs, name), _differences(runs, name)) for name in on),
+        tuple(_together(runs, name, results) for name in on),
         tuple(f"seed {run.seed}: {error}" for run in runs for error in run.errors),
         _findings(runs),
+        compared.conclusions,
     )
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float | None, float | None]:
-    """Mean, standard deviation (n - 1), and the 95% interval of the mean with Student's t; None for a single value."""
-    mean = fmean(values)
-    if len(values) < 2:
-        return mean, None, None, None
-    sd = stdev(values)
-    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * sd / math.sqrt(len(values))
-    return mean, sd, mean - half, mean + half
 
 
 def metrics_of(found: SeedsResult) -> dict[str, float]:
@@ -58,66 +51,89 @@ def metrics_of(found: SeedsResult) -> dict[str, float]:
     splits = [("", found.models, found.differences), *((f"{a.on}/", a.models, a.differences) for a in found.also)]
     for prefix, models, differences in splits:
         for m in models:
-            figures = {
-                "accuracy_mean": m.accuracy_mean,
-                "accuracy_sd": m.accuracy_sd,
-                "accuracy_low": m.accuracy_low,
-                "accuracy_high": m.accuracy_high,
-                "answer_rate_mean": m.answer_rate_mean,
-                "n": m.n,
-                "seeds": len(m.seeds),
-            }
-            metrics |= {f"{prefix}{m.model}/{name}": value for name, value in figures.items() if value is not None}
+            name = f"{prefix}{m.model}"
+            metrics |= {
+                f"{name}/accuracy_mean": m.accuracy_mean,
+                f"{name}/accuracy_low": m.accuracy_low,
+                f"{name}/accuracy_high": m.accuracy_high,
+                f"{name}/answer_rate_mean": m.answer_rate_mean,
+                f"{name}/n": m.n,
+                f"{name}/seeds": len(m.seeds),
+            } | ({} if m.accuracy_sd is None else {f"{name}/accuracy_sd": m.accuracy_sd})
         for d in differences:
-            figures = {
-                "difference_mean": d.difference_mean,
-                "difference_sd": d.difference_sd,
-                "difference_low": d.difference_low,
-                "difference_high": d.difference_high,
+            metrics |= {
+                f"{prefix}{d.model}/difference_mean": d.difference_mean,
+                f"{prefix}{d.model}/difference_low": d.difference_low,
+                f"{prefix}{d.model}/difference_high": d.difference_high,
             }
-            metrics |= {f"{prefix}{d.model}/{name}": value for name, value in figures.items() if value is not None}
     return metrics
 
 
-def _models(runs: Sequence[RunResult], on: str | None) -> tuple[ModelOverSeeds, ...]:
-    """Every model that some seed has evaluated, in the recipe's order."""
+def _together(runs: Sequence[RunResult], on: str | None, results: Results) -> EvaluationOverSeeds:
+    """All models that some seed has evaluated on one split, in the recipe's order."""
+    named = on or ""
     names = dict.fromkeys(m.model for run in runs for m in _evaluated(run, on)[0])
-    return tuple(_model(name, runs, on) for name in names)
-
-
-def _model(name: str, runs: Sequence[RunResult], on: str | None) -> ModelOverSeeds:
-    found = {run.seed: m for run in runs for m in _evaluated(run, on)[0] if m.model == name}
-    accuracies = tuple(m.accuracy for m in found.values())
-    first = next(iter(found.values()))
-    stage = f"evaluate.{name}" if on is None else f"evaluate.{name}.{on}"
-    keys = {row["key"] for run in runs if run.seed in found for row in run.stages if row["name"] == stage}
-    shared = len(keys) == 1
-    mean, sd, low, high = mean_interval(accuracies)
-    if shared:
-        sd, low, high = None, first.accuracy_low, first.accuracy_high
-    return ModelOverSeeds(
-        model=name,
-        seeds=tuple(seed for seed in found if seed is not None),
-        accuracies=accuracies,
-        accuracy_mean=mean,
-        accuracy_sd=sd,
-        accuracy_low=None if low is None else max(0.0, low),
-        accuracy_high=None if high is None else min(1.0, high),
-        answer_rate_mean=fmean(m.answer_rate for m in found.values()),
-        n=first.n,
-        shared=shared,
+    if not names:
+        return EvaluationOverSeeds(named, (), (), ())
+    found = {name: _of(name, runs, on) for name in names}
+    evaluated = [_files(name, seeds, on, results, runs) for name, seeds in found.items()]
+    pairs = {d.model: d.baseline for run in runs for d in _evaluated(run, on)[1] if {d.model, d.baseline} <= set(names)}
+    comparison = compare_evaluated(named, evaluated, pairs)
+    by_label = {one.label: one for one in evaluated}
+    return EvaluationOverSeeds(
+        named,
+        tuple(_model(m, found[m.label], bool(by_label[m.label].seeds)) for m in comparison.models),
+        tuple(_difference(d, found[d.label], found[d.baseline]) for d in comparison.differences),
+        conclusions(comparison),
     )
 
 
-def _differences(runs: Sequence[RunResult], on: str | None) -> tuple[DifferenceOverSeeds, ...]:
-    names = dict.fromkeys((d.model, d.baseline) for run in runs for d in _evaluated(run, on)[1])
-    return tuple(_difference(model, baseline, runs, on) for model, baseline in names)
+def _of(name: str, runs: Sequence[RunResult], on: str | None) -> dict[int, ModelResult]:
+    """One model's figures by seed."""
+    return {run.seed or 0: m for run in runs for m in _evaluated(run, on)[0] if m.model == name}
 
 
-def _difference(model: str, baseline: str, runs: Sequence[RunResult], on: str | None) -> DifferenceOverSeeds:
-    found = {run.seed: d.difference for run in runs for d in _evaluated(run, on)[1] if d.model == model}
-    seeds = tuple(seed for seed in found if seed is not None)
-    return DifferenceOverSeeds(model, baseline, seeds, tuple(found.values()), *mean_interval(tuple(found.values())))
+def _files(
+    name: str, found: Mapping[int, ModelResult], on: str | None, results: Results, runs: Sequence[RunResult]
+) -> Evaluated:
+    """Where a model's answers lie: one file for each seed, or one in all where the seed decides nothing."""
+    stage = f"evaluate.{name}" if on is None else f"evaluate.{name}.{on}"
+    keys = [row["key"] for run in runs for row in run.stages if row["name"] == stage]
+    shared = len(keys) > 1 and len(set(keys)) == 1
+    kept = [str(m.run_id) for m in found.values()][: 1 if shared else None]
+    files = tuple(results(run_id, on) for run_id in kept)
+    return Evaluated(name, name, () if shared else tuple(found), tuple(kept), files)
+
+
+def _model(m: ComparedModel, found: Mapping[int, ModelResult], several: bool) -> ModelOverSeeds:
+    return ModelOverSeeds(
+        model=m.model,
+        seeds=tuple(found),
+        accuracies=tuple(one.accuracy for one in found.values()),
+        accuracy_mean=m.accuracy,
+        accuracy_sd=m.seed_sd,
+        accuracy_low=m.accuracy_low,
+        accuracy_high=m.accuracy_high,
+        answer_rate_mean=m.answer_rate,
+        n=m.n,
+        shared=not several,
+    )
+
+
+def _difference(
+    d: ModelDifference, ours: Mapping[int, ModelResult], theirs: Mapping[int, ModelResult]
+) -> DifferenceOverSeeds:
+    both = [seed for seed in ours if seed in theirs]
+    return DifferenceOverSeeds(
+        model=d.label,
+        baseline=d.baseline,
+        seeds=tuple(both),
+        differences=tuple(ours[seed].accuracy - theirs[seed].accuracy for seed in both),
+        difference_mean=d.difference,
+        difference_low=d.low,
+        difference_high=d.high,
+        p=d.p_corrected,
+    )
 
 
 def _evaluated(run: RunResult, on: str | None) -> tuple[tuple[ModelResult, ...], tuple[Difference, ...]]:

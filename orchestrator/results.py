@@ -68,6 +68,8 @@ class ModelResult:
     accuracy_high: float
     answer_rate: float
     n: int
+    run_id: str | None = None
+    """The run in MLflow that holds its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class RunResult:
     """What `evaluate.also` asked for."""
     seed: int | None = None
     """The seed it was run with."""
+    report: str | None = None
+    """Where its page lies, `report.html`."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
@@ -127,9 +131,9 @@ class ModelOverSeeds:
     accuracy_mean: float
     accuracy_sd: float | None
     """Standard deviation over seeds (n - 1); None for fewer than two, and where the seed decides nothing."""
-    accuracy_low: float | None
-    accuracy_high: float | None
-    """95% interval of the mean; None for a single seed."""
+    accuracy_low: float
+    accuracy_high: float
+    """95% interval of the mean for further seeds and questions (stats/seeds.py); Wilson's for one evaluation."""
     answer_rate_mean: float
     n: int
     """Questions, the same for every seed."""
@@ -145,11 +149,14 @@ class DifferenceOverSeeds:
     baseline: str
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
+    """For each of these seeds."""
     difference_mean: float
-    difference_sd: float | None
-    difference_low: float | None
-    difference_high: float | None
-    """95% interval of the mean; None for a single seed."""
+    """Of the mean accuracies."""
+    difference_low: float
+    difference_high: float
+    """95% interval for further seeds and questions (stats/seeds.py); of single models as for one seed."""
+    p: float
+    """Corrected for the number of models that are compared (Holm)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,8 @@ class EvaluationOverSeeds:
     on: str
     models: tuple[ModelOverSeeds, ...]
     differences: tuple[DifferenceOverSeeds, ...]
+    conclusions: tuple[str, ...]
+    """What the figures say, in plain sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,10 @@ class SeedsResult:
     errors: tuple[str, ...] = ()
     """Each after the seed it came with."""
     findings: tuple[Finding, ...] = ()
+    conclusions: tuple[str, ...] = ()
+    """What the figures say, in plain sentences."""
+    report: str | None = None
+    """Where its page lies, `report.html`."""
 
     @property
     def stages(self) -> tuple[dict[str, Any], ...]:

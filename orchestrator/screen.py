@@ -107,6 +107,9 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
     for table in seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result):
         console.print()
         console.print(table)
+    if isinstance(result, SeedsResult):
+        console.print()
+        console.print(Text(plain("\n".join(result.conclusions))), soft_wrap=True)
     for finding in result.findings:
         console.print(headline(finding), soft_wrap=True)
     for error in result.errors:
@@ -118,6 +121,8 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
     console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
     console.print(f": {reused}{done} run, {clock(seconds)} in all")
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
+    if result.report is not None:
+        console.print(Text.assemble("One page to pass around:  ", (plain(result.report), "bold")), soft_wrap=True)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
 
 

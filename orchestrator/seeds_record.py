@@ -1,5 +1,9 @@
 """A run of several seeds as MLflow sees it: one run above those of the seeds, with what they come to together."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.outputs import output_of
 from orchestrator.over_seeds import metrics_of, over_seeds
 from orchestrator.plan import SeedsPlan
 from orchestrator.record import one_line, read_again, start_run
@@ -21,7 +25,7 @@ class SeedsRecord:
 
     def ended(self, runs: list[RunResult]) -> SeedsResult:
         """Every seed has ended: what they come to together, as metrics and as the description."""
-        found = over_seeds(self.parent, self.store.experiment_of(self.parent), self.seeds, runs)
+        found = _together(self.store, self.parent, self.seeds, runs)
         self.store.log(self.parent, metrics_of(found), {"mlflow.note.content": describe_seeds(found)})
         self.end("FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
@@ -44,15 +48,25 @@ def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
     runs = [read_again(store, each, below.get(str(each.recipe.seed))) for each in plan.plans]
     found = [run for run in runs if run is not None]
     seeds = [each.recipe.seed for each in plan.plans]
-    return over_seeds(parent, store.experiment_of(parent), seeds, found) if len(found) == len(seeds) else None
+    return _together(store, parent, seeds, found) if len(found) == len(seeds) else None
+
+
+def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
+    def results(run_id: str, also: str | None) -> Path:
+        return store.artifact(run_id, output_of("evaluate", also))
+
+    return over_seeds(parent, store.experiment_of(parent), seeds, runs, results)
 
 
 def describe_seeds(found: SeedsResult) -> str:
     """The comparison over seeds as Markdown, for the run's description."""
-    lines = _table(found.models, found.differences)
+    lines = [*found.conclusions, "", *_table(found.models, found.differences)]
     for evaluation in found.also:
         lines += ["", f"On `{evaluation.on}`:", "", *_table(evaluation.models, evaluation.differences)]
-    lines += ["", f"Means over the seeds {', '.join(map(str, found.seeds))}; 95% intervals of the mean (Student t)."]
+    lines += [
+        "",
+        f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions.",
+    ]
     noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
     return "\n".join([*lines, "", *found.errors, *noticed])
 
@@ -68,13 +82,9 @@ def _table(models: tuple[ModelOverSeeds, ...], differences: tuple[DifferenceOver
         by_seed = "the same for all" if m.shared else ", ".join(f"{a:.3f}" for a in m.accuracies)
         sd = "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}"
         gap = "" if d is None else f"{d.difference_mean:+.3f} to {d.baseline}"
-        gap_interval = "" if d is None else _interval(d.difference_low, d.difference_high, "+.3f")
+        gap_interval = "" if d is None else f"{d.difference_low:+.3f} to {d.difference_high:+.3f}"
         lines.append(
-            f"| {m.model} | {m.accuracy_mean:.3f} | {_interval(m.accuracy_low, m.accuracy_high, '.3f')} | {sd} "
+            f"| {m.model} | {m.accuracy_mean:.3f} | {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {sd} "
             f"| {by_seed} | {m.answer_rate_mean:.3f} | {gap} | {gap_interval} | {m.n} |"
         )
     return lines
-
-
-def _interval(low: float | None, high: float | None, spec: str) -> str:
-    return "" if low is None or high is None else f"{low:{spec}} to {high:{spec}}"

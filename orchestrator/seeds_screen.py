@@ -61,7 +61,7 @@ def _comparison(
     shown = name if len(name) <= 20 else f"{name[:19]}…"
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("model", overflow="fold")
-    for title in ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "seeds"):
+    for title in ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "p"):
         table.add_column(Text(title), justify="right", no_wrap=True)
     best = max(m.accuracy_mean for m in models)
     for m in models:
@@ -69,17 +69,20 @@ def _comparison(
         accuracy = Text(f"{m.accuracy_mean:.3f}", style="bold green" if m.accuracy_mean == best else "")
         table.add_row(
             Text(m.model),
-            accuracy.append(_interval(m.accuracy_low, m.accuracy_high, ".3f"), style="not bold default"),
+            accuracy.append(f" [{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]", style="not bold default"),
             "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}",
             f"{m.answer_rate_mean:.3f}",
-            "" if d is None else f"{d.difference_mean:+.3f}{_interval(d.difference_low, d.difference_high, '+.3f')}",
-            "-" if m.shared else ", ".join(map(str, m.seeds)),
+            Text(f"{d.difference_mean:+.3f} [{d.difference_low:+.3f}, {d.difference_high:+.3f}]" if d else ""),
+            (f"{d.p:.3f}" if d.p >= 0.001 else "< 0.001") if d else "",
         )
-    notes = [f"{models[0].n:,} questions{of}, the same for every model; [95% intervals of the mean over seeds]"]
-    if any(m.shared for m in models):
-        notes.append("a model without seeds is the same with each: its interval is that of its one evaluation")
-    return Group(table, Text("\n".join(notes), style="dim"))
+    notes = [
+        f"{_listed(result.seeds)}; {models[0].n:,} questions{of}, the same for every model",
+        "[95% intervals for further seeds and questions]; sd: of the seeds; p: t-test, corrected (Holm)",
+    ]
+    notes += [f"{m.model}: the same with every seed" for m in models if m.shared]
+    notes += [f"{m.model}: {_listed(m.seeds)} only" for m in models if set(m.seeds) != set(result.seeds)]
+    return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def _interval(low: float | None, high: float | None, spec: str) -> str:
-    return "" if low is None or high is None else f" [{low:{spec}}, {high:{spec}}]"
+def _listed(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"

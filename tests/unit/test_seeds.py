@@ -1,16 +1,23 @@
 """Several seeds in one recipe: the schema, the plans and what they share, the aggregate."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from scipy.stats import ttest_1samp
+from numpy.typing import NDArray
 
 from orchestrator.errors import RecipeError
-from orchestrator.over_seeds import mean_interval, metrics_of, over_seeds
+from orchestrator.over_seeds import metrics_of, over_seeds
 from orchestrator.plan import SeedsPlan, compile_plan, compile_recipe
 from orchestrator.recipe import Recipe, load_recipe
-from orchestrator.results import Difference, Evaluation, ModelResult, RunResult
+from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, SeedsResult
+from orchestrator.seeds_record import describe_seeds
+from orchestrator.stats import seed_difference, seed_mean, wilson
 from orchestrator.types import Finding
 
 RECIPE = """\
@@ -115,96 +122,117 @@ def test_what_is_made_is_known_in_every_plan() -> None:
 
 # --- the aggregate
 
+N = 200
 
-def run(seed: int, sft: float, rft: float | None, on: str = "") -> RunResult:
+
+def results(run_id: str, also: str | None) -> Path:
+    """Where the answers of a run of `run` lie."""
+    return Path(f"{run_id} {also}.parquet")
+
+
+def answered(seed: int, name: str, accuracy: float, also: str | None) -> ModelResult:
+    """A model that is right on this share of N questions, another share with each name and seed, and reads 90%."""
+    run_id = f"{name} {seed}"
+    order = Random(run_id).sample(range(N), N)
+    right, read = set(order[: round(accuracy * N)]), set(order[: round(0.9 * N)])
+    status = ["correct" if i in right else "wrong" if i in read else "unparsed" for i in range(N)]
+    ids = [f"q{i}" for i in range(N)]
+    table = {"example_id": ids, "question": ids, "gold": ids, "status": status, "n_tokens": [7] * N}
+    pq.write_table(pa.table(table), results(run_id, also))
+    low, high = wilson(len(right), N)
+    return ModelResult(name, len(right) / N, low, high, 0.9, N, run_id)
+
+
+def run(seed: int, sft: float, rft: float | None, also: str | None = None) -> RunResult:
     """What a run with one seed ends with: a base that no seed changes, SFT, and RFT unless it failed."""
-
-    def model(name: str, accuracy: float, rate: float) -> ModelResult:
-        return ModelResult(name, accuracy, accuracy - 0.05, accuracy + 0.05, rate, 200)
-
-    models = [model("base", 0.1, 0.2), model("sft", sft, 0.9)]
-    differences = [Difference("base", "sft", 0.1 - sft, -1, 0, 0.01, 0, 9)]
-    if rft is not None:
-        models.append(model("rft", rft, 0.9 + seed / 100))
-        differences.append(Difference("rft", "sft", rft - sft, 0, 1, 0.01, 9, 0))
-    rows = tuple(
-        {
-            "name": f"evaluate.{m.model}{on}",
-            "key": m.model if m.model == "base" else f"{m.model} {seed}",
-            "state": "done",
-        }
-        for m in models
+    models = [answered(0, "base", 0.1, also), answered(seed, "sft", sft, also)]
+    models += [answered(seed, "rft", rft, also)] if rft is not None else []
+    differences = tuple(
+        Difference(m.model, "sft", m.accuracy - sft, -1, 1, 0.5, 0, 0) for m in models if m.model != "sft"
     )
+    name = "" if also is None else f".{also}"
+    rows = tuple({"name": f"evaluate.{m.model}{name}", "key": m.run_id, "state": "done"} for m in models)
     errors = () if rft is not None else ("stage 'rft' failed: why",)
-    return RunResult(f"run {seed}", "test", tuple(models), rows, tuple(differences), errors, seed=seed)
+    return RunResult(f"run {seed}", "test", tuple(models), rows, differences, errors, seed=seed)
 
 
-RUNS = (run(0, 0.60, 0.80), run(1, 0.64, 0.81), run(2, 0.62, 0.85))
+def three() -> list[RunResult]:
+    return [run(0, 0.60, 0.80), run(1, 0.64, 0.81), run(2, 0.62, 0.85)]
 
 
-def test_mean_and_interval_are_those_of_students_t() -> None:
-    values = (0.80, 0.81, 0.85)
-    mean, sd, low, high = mean_interval(values)
-    assert mean == pytest.approx(0.82) and sd == pytest.approx(0.0264575131)
-    expected = ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert mean_interval([0.5]) == (0.5, None, None, None)
+def together(*runs: RunResult) -> SeedsResult:
+    return over_seeds("top", "test", [run.seed or 0 for run in runs], runs, results)
+
+
+def right(name: str, seeds: Sequence[int]) -> NDArray[np.bool_]:
+    """seeds x questions, as the files have it."""
+    tables = [pq.read_table(results(f"{name} {seed}", None)).sort_by("example_id") for seed in seeds]
+    return np.array([table["status"].to_pylist() for table in tables]) == "correct"
 
 
 def test_models_are_averaged_over_seeds() -> None:
-    found = over_seeds("top", "test", (0, 1, 2), RUNS)
-    base, sft, rft = found.models
-    assert (rft.model, rft.seeds, rft.accuracies, rft.n) == ("rft", (0, 1, 2), (0.80, 0.81, 0.85), 200)
-    assert (rft.accuracy_mean, rft.accuracy_sd, rft.accuracy_low, rft.accuracy_high) == mean_interval(rft.accuracies)
-    assert rft.answer_rate_mean == pytest.approx(0.91) and sft.answer_rate_mean == pytest.approx(0.9)
-    assert not rft.shared and base.shared
+    found = together(*three())
+    base, _, rft = found.models
+    assert (rft.model, rft.seeds, rft.accuracies, rft.n) == ("rft", (0, 1, 2), (0.80, 0.81, 0.85), N)
+    assert rft.accuracy_mean == pytest.approx(0.82) and rft.accuracy_sd == pytest.approx(0.0264575131)
+    expected = seed_mean(right("rft", (0, 1, 2)))
+    assert (rft.accuracy_low, rft.accuracy_high) == pytest.approx((expected.low, expected.high))
+    assert rft.answer_rate_mean == pytest.approx(0.9) and not rft.shared and base.shared
     of_base, of_rft = found.differences
     assert of_rft.differences == pytest.approx((0.20, 0.17, 0.23)) and of_rft.difference_mean == pytest.approx(0.20)
-    assert (of_base.model, of_base.baseline) == ("base", "sft")
+    gap = seed_difference(right("rft", (0, 1, 2)), right("sft", (0, 1, 2)))
+    assert (of_rft.difference_low, of_rft.difference_high) == pytest.approx((gap.low, gap.high))
+    assert (of_base.model, of_base.baseline, of_base.seeds) == ("base", "sft", (0, 1, 2))
+    assert any(text.startswith("RFT is better than SFT: +20.0 points") for text in found.conclusions)
 
 
 def test_a_model_that_no_seed_changes_has_the_interval_of_its_one_evaluation() -> None:
-    base = over_seeds("top", "test", (0, 1, 2), RUNS).models[0]
+    base = together(*three()).models[0]
     assert (base.accuracy_mean, base.accuracy_sd) == (pytest.approx(0.1), None)
-    assert (base.accuracy_low, base.accuracy_high) == pytest.approx((0.05, 0.15))
+    assert (base.accuracy_low, base.accuracy_high) == pytest.approx(wilson(20, N))
 
 
-def test_a_mean_over_two_seeds_stays_a_share() -> None:
-    [_, _, rft] = over_seeds("top", "test", (0, 1), (run(0, 0.6, 0.9), run(1, 0.6, 1.0))).models
-    assert rft.accuracy_low is not None and 0 <= rft.accuracy_low < 0.9 and rft.accuracy_high == 1.0
-
-
-def test_a_single_seed_has_a_mean_and_no_interval() -> None:
-    found = over_seeds("top", "test", (3,), (run(3, 0.6, 0.9),))
-    assert (found.models[1].accuracy_mean, found.models[1].accuracy_sd) == (0.6, None)
-    assert found.differences[1].difference_low is None
-    assert metrics_of(found)["rft/accuracy_mean"] == 0.9 and "rft/accuracy_sd" not in metrics_of(found)
+def test_a_single_seed_has_the_interval_of_its_one_evaluation() -> None:
+    found = together(run(3, 0.6, 0.9))
+    assert (found.models[2].accuracy_mean, found.models[2].accuracy_sd) == (0.9, None)
+    assert (found.models[2].accuracy_low, found.models[2].accuracy_high) == pytest.approx(wilson(180, N))
+    assert not any(m.shared for m in found.models) and "rft/accuracy_sd" not in metrics_of(found)
 
 
 def test_a_seed_that_failed_is_named_and_the_others_are_averaged() -> None:
-    found = over_seeds("top", "test", (0, 1, 2), (RUNS[0], run(1, 0.64, None), RUNS[2]))
+    first, _, last = three()
+    found = together(first, run(1, 0.64, None), last)
     rft = found.models[2]
     assert (rft.seeds, rft.accuracy_mean) == ((0, 2), pytest.approx(0.825))
-    assert found.models[1].seeds == (0, 1, 2)
+    assert found.models[1].seeds == (0, 1, 2) and found.differences[1].seeds == (0, 2)
     assert found.errors == ("seed 1: stage 'rft' failed: why",)
 
 
+def test_seeds_that_all_failed_leave_no_figures() -> None:
+    failed = [RunResult(f"run {seed}", "test", (), (), (), ("why",), seed=seed) for seed in (0, 1)]
+    found = together(*failed)
+    assert (found.models, found.differences, found.errors) == ((), (), ("seed 0: why", "seed 1: why"))
+    assert metrics_of(found) == {}
+
+
 def test_the_metrics_of_the_run_above_the_seeds() -> None:
-    metrics = metrics_of(over_seeds("top", "test", (0, 1, 2), RUNS))
-    assert metrics["rft/accuracy_mean"] == pytest.approx(0.82) and metrics["rft/n"] == 200
+    found = together(*three())
+    metrics = metrics_of(found)
+    assert metrics["rft/accuracy_mean"] == pytest.approx(0.82) and metrics["rft/n"] == N
     assert metrics["rft/seeds"] == 3 and metrics["rft/difference_mean"] == pytest.approx(0.20)
-    assert metrics["base/accuracy_low"] == pytest.approx(0.05)
+    assert metrics["base/accuracy_low"] == found.models[0].accuracy_low
     assert "accuracy" not in metrics and "rft/accuracy" not in metrics, "a plain accuracy is that of one model"
 
 
 def test_further_splits_are_averaged_by_themselves() -> None:
-    further = [run(seed, 0.3, 0.4 + seed / 10, ".longer") for seed in (0, 1, 2)]
+    alone = together(*three())
+    further = [run(seed, 0.3, 0.4 + seed / 10, "longer") for seed in (0, 1, 2)]
     runs = [
         replace(one, also=(Evaluation("longer", f.models, f.differences),), stages=(*one.stages, *f.stages))
-        for one, f in zip(RUNS, further, strict=True)
+        for one, f in zip(three(), further, strict=True)
     ]
-    found = over_seeds("top", "test", (0, 1, 2), runs)
-    assert found.models == over_seeds("top", "test", (0, 1, 2), RUNS).models
+    found = together(*runs)
+    assert found.models == alone.models
     [longer] = found.also
     assert longer.on == "longer" and longer.models[2].accuracy_mean == pytest.approx(0.5) and longer.models[0].shared
     assert metrics_of(found)["longer/rft/accuracy_mean"] == pytest.approx(0.5)
@@ -212,17 +240,22 @@ def test_further_splits_are_averaged_by_themselves() -> None:
 
 def test_what_every_seed_noticed_is_told_once() -> None:
     finding = Finding("test-too-small", "warning", "what", "evidence", "cause", "remedy")
-    runs = [replace(one, findings=(finding,)) for one in RUNS]
-    assert over_seeds("top", "test", (0, 1, 2), runs).findings == (finding,)
+    assert together(*(replace(one, findings=(finding,)) for one in three())).findings == (finding,)
 
 
 def test_stages_stand_once_as_the_seed_tells_that_made_them() -> None:
-    cached = replace(RUNS[0], stages=tuple(row | {"state": "cached"} for row in RUNS[0].stages))
-    stages = over_seeds("top", "test", (0, 1), (cached, RUNS[1])).stages
-    assert [(row["name"], row["state"]) for row in stages] == [
+    first, second, _ = three()
+    cached = replace(first, stages=tuple(row | {"state": "cached"} for row in first.stages))
+    assert [(row["name"], row["state"]) for row in together(cached, second).stages] == [
         ("evaluate.base", "done"),
         ("evaluate.sft", "cached"),
         ("evaluate.rft", "cached"),
         ("evaluate.sft", "done"),
         ("evaluate.rft", "done"),
     ]
+
+
+def test_the_description_says_it_in_words_and_in_a_table() -> None:
+    text = describe_seeds(together(*three()))
+    assert text.startswith("RFT is better than SFT: +20.0 points")
+    assert "| rft | 0.820 |" in text and "| 0.800, 0.810, 0.850 |" in text and "| the same for all |" in text
