@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.checking import check
+    from orchestrator.comparing import compare
     from orchestrator.execute import run
     from orchestrator.exporting import export
     from orchestrator.planning import plan
@@ -14,12 +15,13 @@ _HOME = {
     "Recipe": "orchestrator.recipe",
     "Task": "orchestrator.tasks",
     "check": "orchestrator.checking",
+    "compare": "orchestrator.comparing",
     "export": "orchestrator.exporting",
     "load_recipe": "orchestrator.recipe",
     "plan": "orchestrator.planning",
     "run": "orchestrator.execute",
 }
-__all__ = ["Recipe", "Task", "check", "export", "load_recipe", "plan", "run"]
+__all__ = ["Recipe", "Task", "check", "compare", "export", "load_recipe", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,15 +16,16 @@ class Artifacts:
     def __init__(self, client: Any, copies: Path) -> None:
         self.client, self.copies = client, copies.absolute()
 
-    def path(self, run_id: str, name: str) -> Path:
+    def path(self, run_id: str, name: str, run: Any | None = None) -> Path:
         """Where an artifact lies, a file or a folder; nothing lies there where the run has no such artifact.
 
-        What is asked for is copied once: a run may be written to again, but never one of its artifacts.
+        What is asked for is copied once: a run may be written to again, but never one of its artifacts. `run` is what
+        MLflow holds of the run, where that is known already.
         """
         copy = self.copies / run_id / name
         if copy.exists():
             return copy
-        run = self.client.get_run(run_id)
+        run = run or self.client.get_run(run_id)
         local = _local(run)
         if local is not None:
             return local / name

@@ -167,6 +167,43 @@ def diagnose(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Run ids or their beginnings, `last` (the default), or recipe files."),
+    ] = None,
+    experiment: Annotated[str | None, typer.Option(help="Compare the models of all runs of this experiment.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="What the others are compared with; default: SFT.")] = None,
+    on: Annotated[str | None, typer.Option(help="A further split (evaluate.also) instead of the test.")] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row a model on stdout; the table goes to stderr.")] = False,
+) -> None:
+    """Compare models: did it help? Intervals, paired tests, wins and losses, cost, and the answer in plain words.
+
+    The models of a run, of several runs or of an experiment; runs that differ in their seed alone are put together.
+    Ends with 2 where models were not asked the same questions, or not judged alike.
+    """
+    if as_json and as_csv:
+        raise InputError("--json and --csv both say what goes to stdout: keep one of them")
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.comparing import compare as look
+    from orchestrator.comparison import conclusions
+    from orchestrator.comparison_screen import as_csv as rows_of
+    from orchestrator.comparison_screen import show_comparison
+
+    console = Console(stderr=as_json or as_csv)
+    with console.status("reading the store") if console.is_terminal else nullcontext():
+        found = look(*(runs or ()), experiment=experiment, baseline=baseline, on=on)
+    show_comparison(console, found)
+    if as_json:
+        print(json.dumps(found.as_json() | {"conclusions": conclusions(found)}))
+    if as_csv:
+        print(rows_of(found), end="")
+
+
+@app.command()
 def judge(
     file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, parquet: a completion a row.", show_default=False)],
     overrides: Overrides = None,

@@ -156,9 +156,25 @@ class Store:
         """The name of the experiment a run stands in."""
         return str(self.client.get_experiment(self.client.get_run(run_id).info.experiment_id).name)
 
-    def artifact(self, run_id: str, name: str) -> Path:
+    def artifact(self, run_id: str, name: str, run: Any | None = None) -> Path:
         """Where one of a run's artifacts lies; a copy where the store is elsewhere, nothing where there is none."""
-        return self._artifacts.path(run_id, name)
+        return self._artifacts.path(run_id, name, run)
+
+    def experiments(self) -> list[str]:
+        """The names of all experiments there are, the newest first."""
+        return [e.name for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+
+    def runs_of(self, experiment: str, verb: str | None = None) -> list[Any]:
+        """Every run of an experiment, however many, the newest first; those of one verb, where it is named."""
+        found = self.client.get_experiment_by_name(experiment)
+        query, runs, token = "" if verb is None else f"tags.`orch.verb` = '{verb}'", [], None
+        while found is not None and (token is None or token):
+            page = self.client.search_runs(
+                [found.experiment_id], query, order_by=["attributes.start_time DESC"], page_token=token
+            )
+            runs += page
+            token = page.token or ""
+        return runs
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ build.py     figures and tests
 words.py     the sentences that the terminal, the run's description and the report share
 """
 
-from orchestrator.comparison.answers import Evaluated
+from orchestrator.comparison.answers import Evaluated, questions_of
 from orchestrator.comparison.build import compare_evaluated
 from orchestrator.comparison.pairs import baseline, differences
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
@@ -20,4 +20,5 @@ __all__ = [
     "compare_evaluated",
     "conclusions",
     "differences",
+    "questions_of",
 ]

@@ -1,5 +1,6 @@
 """What models answered, question by question: read from their evaluations, put in one order, refused if not alike."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
     return found
 
 
-_COLUMNS = ("example_id", "question", "gold", "status", "n_tokens")
+_ASKED = ("example_id", "question", "gold")
+_COLUMNS = (*_ASKED, "status", "n_tokens")
 
 
 def _read(label: str, file: Path) -> pa.Table:
@@ -74,9 +76,20 @@ def _read(label: str, file: Path) -> pa.Table:
         raise InputError(f"the evaluation of {label} cannot be read ({file}): {why}; run its recipe again") from None
 
 
+def questions_of(file: Path) -> str:
+    """A digest of what an evaluation asked: questions and gold answers, in whatever order.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    table = _read("a model", file)
+    rows = zip(*(table[name].to_pylist() for name in _ASKED if name in table.column_names), strict=True)
+    return hashlib.sha256("\0".join(map(repr, rows)).encode()).hexdigest()
+
+
 def _other_questions(ours: pa.Table, theirs: pa.Table) -> str | None:
     """Where two evaluations part in what was asked; None where they do not."""
-    names = [name for name in ("example_id", "question", "gold") if name in ours.column_names]
+    names = [name for name in _ASKED if name in ours.column_names]
     if ours.num_rows == theirs.num_rows and ours.select(names).equals(theirs.select(names)):
         return None
     a, b = (set(zip(*(t[name].to_pylist() for name in names), strict=True)) for t in (ours, theirs))

@@ -37,10 +37,10 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     models = {m.label: m for m in comparison.models}
     ours = sorted(comparison.differences, key=lambda d: models[d.label].seeds == ())  # the base model's come last
     yield from (_verdict(d, models) for d in ours)
-    yield from (text for d in ours if d.shown for text in _parts(d))
+    yield from (text for d in ours if d.shown for text in _parts(d, models))
     yield from _seeds(comparison)
     if len(comparison.differences) > 1:
-        yield f"p-values are corrected for {len(comparison.differences)} comparisons (Holm)."
+        yield f"p-values are corrected for {len(comparison.differences)} comparisons (Holm), intervals are not."
     yield from (f"Contaminated: {text}" for text in comparison.contaminated)
     yield from (f"Left out: {text}" for text in comparison.left_out)
 
@@ -68,11 +68,12 @@ def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
     return f"{text}; they differ in their seed alone." if d.seeds_alone else f"{text}."
 
 
-def _parts(d: ModelDifference) -> Iterator[str]:
+def _parts(d: ModelDifference, models: dict[str, ComparedModel]) -> Iterator[str]:
     """What a difference that was shown is made of."""
     ours, theirs = name(d.label), name(d.baseline)
     if d.by_answering is None or d.by_being_right is None:
-        yield f"{ours} or {theirs} gave no answer that could be read: answer rate and right answers are one there."
+        mute = ours if not models[d.label].answer_rate else theirs
+        yield f"{mute} gave no answer that could be read, so how often it would have been right is not known."
         return
     noun, share = "gain" if d.difference > 0 else "loss", d.answering_share
     of = f"Of {ours}'s {noun} against {theirs}, "
@@ -94,6 +95,9 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
         told = "; ".join(f"{name(label)} {points(sd)} points over {n}" for label, sd, n in known)
         yield f"With the seed alone, accuracy varies by (standard deviation): {told} seeds."
     if len(several) < len(comparison.trained) and comparison.differences:
-        rest = "these very models: another seed makes others"
-        more = "" if known else ", and one seed cannot tell how much (seeds: [0, 1, 2] in the recipe can)"
-        yield f"{'Where a model has one seed' if several else 'One seed each'}, this is about {rest}{more}."
+        where = "Where a model has one seed" if several else "One seed each"
+        yield f"{where}: this is about these very models" + (
+            "; another seed makes others."
+            if known
+            else ", and how much another seed would change them is not known (seeds: [0, 1, 2] in the recipe tells)."
+        )

@@ -1,0 +1,61 @@
+"""Were models asked and judged in the same way? Only then do their figures tell anything of each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.comparing.made_from import block, flat
+from orchestrator.comparing.past_models import PastModel, split_of
+from orchestrator.comparison import questions_of
+from orchestrator.errors import InputError
+
+_OF_THE_TASK = ("type", "format", "judge", "judge_limits")
+_OF_THE_EVALUATION = ("max_tokens",)
+_SHOWN = 3
+
+
+def refuse_unlike(per_run: Sequence[Sequence[PastModel]]) -> None:
+    """Raise InputError where runs are not all asked and judged as the first; their questions are compared later."""
+    first = per_run[0][0]
+    parting = [(models[0].above[:8], why) for models in per_run[1:] if (why := _parting(first, models[0])) is not None]
+    if parting:
+        what = "was not asked and judged alike, so its figures cannot be compared"
+        raise InputError(*(f"run {run} {what}: {why}" for run, why in parting))
+
+
+def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[PastModel]], list[str]]:
+    """The runs that were asked and judged as the first of them, and what is said of the others."""
+    first = per_run[0][0]
+    asked = questions_of(first.results)
+    kept: list[Sequence[PastModel]] = []
+    out: dict[str, list[str]] = {}
+    for models in per_run:
+        why = _parting(first, models[0])
+        if why is None and models[0].key != first.key and questions_of(models[0].results) != asked:
+            why = f"not the questions of run {first.above[:8]}"
+        if why is None:
+            kept.append(models)
+        else:
+            out.setdefault(why, []).append(models[0].above[:8])
+    return kept, [f"{'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}: {why}." for why, runs in out.items()]
+
+
+def judged_by(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """How a recipe asks and judges: dotted names, their values. The questions themselves are compared as they are."""
+    task, evaluate = block(recipe, "task"), block(recipe, "evaluate")
+    how = {"task": {name: task.get(name) for name in _OF_THE_TASK}, "evaluate": {"on": split_of(recipe)}}
+    return flat(how) | flat({"evaluate": {name: evaluate.get(name) for name in _OF_THE_EVALUATION}})
+
+
+def _parting(ours: PastModel, theirs: PastModel) -> str | None:
+    """Where two runs part in how they ask and judge, in words; None where they do not."""
+    a, b = judged_by(ours.recipe), judged_by(theirs.recipe)
+    parts = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+    if not parts:
+        return None
+    told = [f"{n} is {_value(b.get(n))}, in run {ours.above[:8]} {_value(a.get(n))}" for n in parts[:_SHOWN]]
+    return "; ".join(told) + (f"; and {len(parts) - _SHOWN} more settings" if len(parts) > _SHOWN else "")
+
+
+def _value(value: object) -> str:
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,137 @@
+"""Which models of which runs are compared, and with what."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.comparing.alike import left_out, refuse_unlike
+from orchestrator.comparing.other_seeds import seed_sds
+from orchestrator.comparing.past_models import PastModel, past_models, split_of
+from orchestrator.comparing.past_runs import PastRuns, open_store
+from orchestrator.comparing.variants import Variant, labelled, variants
+from orchestrator.comparison import Comparison, compare_evaluated
+from orchestrator.errors import InputError
+from orchestrator.recipe import BASE, load_recipe
+from orchestrator.schema_errors import unknown
+from orchestrator.tracking import Store
+
+_RECIPES = (".yaml", ".yml")
+
+
+def compare(
+    *runs: str, experiment: str | None = None, baseline: str | None = None, on: str | None = None
+) -> Comparison:
+    """Compare the models of a run (the newest without one), of several runs, or of an experiment.
+
+    A run is an id or its beginning, `last`, or a recipe file, which stands for the newest run of its experiment.
+    Models of one recipe that differ in their seed alone are put together, unless two runs are named that differ in
+    nothing else. `baseline` is the label or the name of the model that all others are compared with; without it that is
+    the first SFT model, and where several runs are named, the model of that name in the first of them. `on` is a split
+    other than the one that the recipe compares on.
+
+    Raises:
+        InputError: no such run, experiment, model or split; models that were not asked and judged alike.
+    """
+    if runs and experiment is not None:
+        raise InputError("name runs, or an experiment with --experiment, not both")
+    past = PastRuns(open_store())
+    if experiment is not None:
+        all_runs = [models for run in past.experiment(experiment) if (models := past_models(past, run, on))]
+        if not all_runs:
+            raise InputError(f"no run of the experiment {experiment!r} has evaluated a model{_on(on)}")
+        per_run, out = left_out(all_runs)
+        return _side_by_side(past, per_run, baseline, on, out=out)
+    found = list({run.info.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
+    wanted = [_evaluated(past, run, on) for run in found]
+    refuse_unlike(wanted)
+    return _side_by_side(past, wanted, baseline, on, named=len(found) > 1)
+
+
+def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison | None:
+    """The models of one run, which may still be going on; None where none is evaluated yet."""
+    past = PastRuns(store)
+    models = past_models(past, past.find(run_id), on)
+    return _side_by_side(past, [models], None, on) if models else None
+
+
+def _named(past: PastRuns, name: str) -> Any:
+    if name.endswith(_RECIPES) or Path(name).is_file():
+        return past.experiment(load_recipe(name).name)[0]
+    return past.find(name)
+
+
+def _evaluated(past: PastRuns, run: Any, on: str | None) -> list[PastModel]:
+    models = past_models(past, run, on)
+    if not models:
+        why = run.data.tags.get("orch.error")
+        raise InputError(
+            f"run {run.info.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")
+        )
+    return models
+
+
+def _on(on: str | None) -> str:
+    return "" if on is None else f" on the split {on!r}"
+
+
+def _side_by_side(
+    past: PastRuns,
+    per_run: Sequence[Sequence[PastModel]],
+    baseline: str | None,
+    on: str | None,
+    out: Iterable[str] = (),
+    named: bool = False,
+) -> Comparison:
+    """`per_run` holds the models of each run, the first being those that others are measured by."""
+    models = [model for one in per_run for model in one]
+    apart = named and len(per_run) == 2 and _differ_in_seed(*per_run)
+    labels = labelled(variants(models, apart))
+    against = _baselines(labels, per_run[0], baseline, named)
+    alone = [a for a, b in against.items() if a != b and labels[a].name != BASE and _same_recipe(labels[a], labels[b])]
+    evaluated = [variant.evaluated(label) for label, variant in labels.items()]
+    made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, alone)
+    found = [finding.what for model in models for finding in model.findings if finding.check in _TOO_GOOD]
+    return replace(
+        made,
+        contaminated=tuple(dict.fromkeys(found)),
+        left_out=tuple(out),
+        seed_sd_elsewhere=seed_sds(past, labels, on),
+    )
+
+
+_TOO_GOOD = ("test-in-training", "not-the-model")
+"""Findings after which an accuracy is no measure of what a model can do."""
+
+
+def _same_recipe(a: Variant, b: Variant) -> bool:
+    return a.name == b.name and a.models[0].made_from == b.models[0].made_from
+
+
+def _differ_in_seed(ours: Sequence[PastModel], theirs: Sequence[PastModel]) -> bool:
+    """Whether two runs are of one recipe with one seed each, and not the same."""
+    a, b = ({m.model: m.made_from for m in models} for models in (ours, theirs))
+    seeds = [{m.seed for m in models if m.seed is not None} for models in (ours, theirs)]
+    return a == b and seeds[0] != seeds[1] and all(len(one) == 1 for one in seeds)
+
+
+def _baselines(
+    labels: Mapping[str, Variant], first: Sequence[PastModel], baseline: str | None, named: bool
+) -> dict[str, str]:
+    """For each label the one it is compared with."""
+    by_name: dict[str, str] = {}
+    keys = {model.key for model in first}
+    for label, variant in labels.items():  # those of the first run go before others of their name
+        if variant.name not in by_name or any(m.key in keys for m in variant.models):
+            by_name.setdefault(variant.name, label)
+    if baseline is not None:
+        chosen = baseline if baseline in labels else by_name.get(baseline)
+        if chosen is None:
+            raise InputError(f"--baseline: {unknown('model', baseline, list(labels))}")
+        return {label: chosen for label in labels if label != chosen}
+    stages = first[0].recipe.get("stages") or {}
+    sft = [m.model for m in first if m.model in stages and stages[m.model].get("type") == "sft"]
+    default = by_name.get(sft[0] if sft else BASE) or next(iter(labels))
+    like = {label: by_name[variant.name] if named else default for label, variant in labels.items()}
+    chosen_for = {label: other if other != label else default for label, other in like.items()}
+    return {label: other for label, other in chosen_for.items() if other != label}

@@ -1,0 +1,37 @@
+"""How much the seed alone moves a model's accuracy, as far as other runs of its recipe tell."""
+
+from collections.abc import Mapping
+from statistics import stdev
+
+from orchestrator.comparing.past_models import PastModel, past_models
+from orchestrator.comparing.past_runs import PastRuns
+from orchestrator.comparing.variants import Variant
+from orchestrator.errors import InputError
+
+_ENOUGH = 3
+"""Seeds from which on a standard deviation is told."""
+_LOOKED_AT = 50
+"""Of the newest runs of the experiment."""
+
+
+def seed_sds(
+    past: PastRuns, labels: Mapping[str, Variant], on: str | None = None
+) -> tuple[tuple[str, float, int], ...]:
+    """For each label of one seed whose recipe was also run with others: (label, standard deviation, seeds)."""
+    single = {label: variant.models[0] for label, variant in labels.items() if len(variant.seeds) == 1}
+    if not single:
+        return ()
+    accuracies: dict[str, dict[int | None, float]] = {label: {} for label in single}
+    for run in past.beside(next(iter(single.values())).above)[:_LOOKED_AT]:
+        try:
+            others = past_models(past, run, on)
+        except InputError:  # a run that something else has made there
+            continue
+        for label, model in single.items():
+            accuracies[label] |= {o.seed: o.accuracy for o in others if _same(o, model) and o.accuracy is not None}
+    known = ((label, list(found.values())) for label, found in accuracies.items())
+    return tuple((label, stdev(found), len(found)) for label, found in known if len(found) >= _ENOUGH)
+
+
+def _same(a: PastModel, b: PastModel) -> bool:
+    return a.model == b.model and a.made_from == b.made_from

@@ -1,0 +1,120 @@
+"""The evaluated models of a run, as the store has them: what they answered, what they cost, what made them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.comparing.made_from import behind, block, made_from
+from orchestrator.comparing.past_runs import PastRuns
+from orchestrator.errors import InputError
+from orchestrator.health.report import FINDING_TAG, read_back
+from orchestrator.outputs import output_of
+from orchestrator.recipe import BASE
+from orchestrator.types import Finding
+
+RECIPE_FILE = "recipe.yaml"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class PastModel:
+    """One model of one run of one seed, as it was evaluated on one split."""
+
+    model: str
+    seed: int | None
+    """None where no seed changes it: the base."""
+    run_id: str
+    """Its run in MLflow."""
+    above: str
+    """The run of `orch run` that it stands in."""
+    recipe: Mapping[str, Any]
+    """Of that run: plain data, as it was written down."""
+    key: str
+    """Of the evaluation: equal keys are the same model and the same questions."""
+    made_from: str
+    """Equal for models that differ in their seed alone."""
+    results: Path
+    accuracy: float | None
+    """As its run has it."""
+    seconds: float | None
+    gpu_hours: float | None
+    findings: tuple[Finding, ...]
+    """Of the run and of the stages behind the model."""
+
+
+def past_models(runs: PastRuns, run: Any, on: str | None = None) -> list[PastModel]:
+    """What a run of one seed or of several has evaluated: on the split `on`, else on the one its recipe compares on.
+
+    Raises:
+        InputError: it was not made by `orch run`.
+    """
+    return list(_models(runs, run, run.info.run_id, on))
+
+
+def split_of(recipe: Mapping[str, Any]) -> str:
+    """The split that a recipe compares its models on."""
+    return str(block(recipe, "evaluate").get("on", "test"))
+
+
+def recipe_of(runs: PastRuns, run: Any) -> Mapping[str, Any]:
+    """The recipe that a run wrote down.
+
+    Raises:
+        InputError: it has none that can be read.
+    """
+    try:
+        text = runs.artifact(run.info.run_id, RECIPE_FILE).read_text(encoding="utf-8")
+        data = yaml.load(text, _LOADER)  # a safe loader: plain data and nothing else
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        data = None
+    if not isinstance(data, dict):
+        raise InputError(f"run {run.info.run_id} was not made by `orch run`: it has no {RECIPE_FILE} that can be read")
+    return data
+
+
+def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[PastModel]:
+    children = runs.children(run.info.run_id)
+    seeds = [child for child in children.values() if child.data.tags.get("orch.verb") == "seed"]
+    if seeds:
+        for child in seeds:
+            yield from _models(runs, child, above, on)
+        return
+    recipe = recipe_of(runs, run)
+    stages, seed = block(recipe, "stages"), int(recipe.get("seed", 0))
+    also = None if on in (None, split_of(recipe)) else on
+    suffix = "" if also is None else f".{also}"
+    for model in (BASE, *stages):
+        child = children.get(model)
+        if child is None or (key := child.data.tags.get(f"orch.eval_key{suffix}")) is None:
+            continue
+        origin = child.data.tags.get(f"orch.eval_cached_from{suffix}", child.info.run_id)
+        made_by = [children[name] for name in behind(stages, model) if name in children]
+        yield PastModel(
+            model=model,
+            seed=None if model == BASE else seed,
+            run_id=child.info.run_id,
+            above=above,
+            recipe=recipe,
+            key=key,
+            made_from=made_from(recipe, model),
+            results=runs.artifact(origin, output_of("evaluate", also)),
+            accuracy=child.data.metrics.get("accuracy" if also is None else f"{also}/accuracy"),
+            seconds=_sum(made_by, "seconds"),
+            gpu_hours=_sum(made_by, "gpu_hours"),
+            findings=tuple(finding for one in (run, *made_by) for finding in _findings(one)),
+        )
+
+
+def _sum(made_by: Sequence[Any], metric: str) -> float | None:
+    """Of all that made a model; None where not all of it is known, or nothing made it."""
+    known = [one.data.metrics.get(metric) for one in made_by]
+    return sum(known) if known and None not in known else None
+
+
+def _findings(run: Any) -> Iterator[Finding]:
+    for tag, text in run.data.tags.items():
+        if tag.startswith(FINDING_TAG):
+            yield read_back(tag.removeprefix(FINDING_TAG), text)
