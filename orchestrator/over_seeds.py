@@ -19,7 +19,7 @@ from orchestrator.results import (
 from orchestrator.types import Finding
 
 Results = Callable[[str, str | None], Path]
-"""Where the answers lie that a run in the store holds, of a further split or (None) of the one that is compared on."""
+"""Where the answers lie that a model's run shows, of a further split or (None) of the one that is compared on."""
 
 
 def over_seeds(
@@ -98,11 +98,10 @@ def _files(
 ) -> Evaluated:
     """Where a model's answers lie: one file for each seed, or one in all where the seed decides nothing."""
     stage = f"evaluate.{name}" if on is None else f"evaluate.{name}.{on}"
-    keys = [row["key"] for run in runs for row in run.stages if row["name"] == stage]
-    shared = len(keys) > 1 and len(set(keys)) == 1
-    kept = [str(m.run_id) for m in found.values()][: 1 if shared else None]
-    files = tuple(results(run_id, on) for run_id in kept)
-    return Evaluated(name, name, () if shared else tuple(found), tuple(kept), files)
+    rows = {run.seed: row for run in runs for row in run.stages if row["name"] == stage}
+    shared = len(found) > 1 and len({rows[seed]["key"] for seed in found}) == 1
+    kept = tuple(str(rows[seed]["run_id"]) for seed in found)[: 1 if shared else None]
+    return Evaluated(name, name, () if shared else tuple(found), kept, tuple(results(run, on) for run in kept))
 
 
 def _model(m: ComparedModel, found: Mapping[int, ModelResult], several: bool) -> ModelOverSeeds:

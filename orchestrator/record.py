@@ -220,7 +220,6 @@ def _side_by_side(
                     accuracy_high=metrics[f"{name}accuracy_high"],
                     answer_rate=metrics[f"{name}answer_rate"],
                     n=int(metrics[f"{name}n"]),
-                    run_id=origins[stage.name],
                 )
             )
             results[stage.model] = store.artifact(origins[stage.name], output_of(stage.verb, also))

@@ -68,8 +68,6 @@ class ModelResult:
     accuracy_high: float
     answer_rate: float
     n: int
-    run_id: str | None = None
-    """The run in MLflow that holds its answers."""
 
 
 @dataclass(frozen=True, slots=True)

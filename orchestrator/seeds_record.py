@@ -53,7 +53,8 @@ def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
 
 def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
     def results(run_id: str, also: str | None) -> Path:
-        return store.artifact(run_id, output_of("evaluate", also))
+        reused = "orch.eval_cached_from" if also is None else f"orch.eval_cached_from.{also}"
+        return store.artifact(store.tags(run_id).get(reused, run_id), output_of("evaluate", also))
 
     return over_seeds(parent, store.experiment_of(parent), seeds, runs, results)
 

@@ -140,7 +140,7 @@ def answered(seed: int, name: str, accuracy: float, also: str | None) -> ModelRe
     table = {"example_id": ids, "question": ids, "gold": ids, "status": status, "n_tokens": [7] * N}
     pq.write_table(pa.table(table), results(run_id, also))
     low, high = wilson(len(right), N)
-    return ModelResult(name, len(right) / N, low, high, 0.9, N, run_id)
+    return ModelResult(name, len(right) / N, low, high, 0.9, N)
 
 
 def run(seed: int, sft: float, rft: float | None, also: str | None = None) -> RunResult:
@@ -151,7 +151,10 @@ def run(seed: int, sft: float, rft: float | None, also: str | None = None) -> Ru
         Difference(m.model, "sft", m.accuracy - sft, -1, 1, 0.5, 0, 0) for m in models if m.model != "sft"
     )
     name = "" if also is None else f".{also}"
-    rows = tuple({"name": f"evaluate.{m.model}{name}", "key": m.run_id, "state": "done"} for m in models)
+    ids = {m.model: f"{m.model} {0 if m.model == 'base' else seed}" for m in models}
+    rows = tuple(
+        {"name": f"evaluate.{m}{name}", "key": run_id, "run_id": run_id, "state": "done"} for m, run_id in ids.items()
+    )
     errors = () if rft is not None else ("stage 'rft' failed: why",)
     return RunResult(f"run {seed}", "test", tuple(models), rows, differences, errors, seed=seed)
 
