@@ -4,11 +4,14 @@ import json
 import os
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 from orchestrator.errors import InputError, OrchError
 from orchestrator.exporting import Dtype
@@ -38,6 +41,9 @@ Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on 
 
 RunArgument = Annotated[
     str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Of a run of several seeds: which one; default: its first.")
 ]
 ModelOption = Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")]
 Merged = Annotated[bool, typer.Option("--merged", help="Whole weights, the adapter merged into its base.")]
@@ -93,6 +99,7 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
                 "needs": needs(s),
                 "cached": s.cached is not None,
                 "run_id": s.cached,
+                "seeds": made.seeds_of(s),
             }
             for s in made.stages
         ]
@@ -136,6 +143,7 @@ def diagnose(
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
+    seed: SeedOption = None,
     questions: Annotated[int, typer.Option(min=1, help="Test questions for a model that was not evaluated.")] = 100,
     html: Annotated[Path | None, typer.Option(help="Write the page here too.")] = None,
     as_json: Json = False,
@@ -153,7 +161,7 @@ def diagnose(
 
     console = Console(stderr=as_json)
     with console.status("looking") if console.is_terminal else nullcontext():
-        found, page = look(run, recipe, model, questions)
+        found, page = look(_one_seed(console, run or "last", seed), recipe, model, questions)
     if html is not None:
         try:
             html.write_text(page, encoding="utf-8")
@@ -244,6 +252,7 @@ def ask(
     run: Annotated[str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)],
     question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")] = None,
+    seed: SeedOption = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Default: as in the recipe's evaluation.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -256,7 +265,7 @@ def ask(
 
     console = Console(stderr=as_json)
     with console.status("asking") if console.is_terminal else nullcontext():
-        asked = put(run, question, model, max_tokens)
+        asked = put(_one_seed(console, run, seed), question, model, max_tokens)
     show_asked(console, asked)
     if as_json:
         print(json.dumps(asked.as_json()))
@@ -267,6 +276,7 @@ def export(
     run: RunArgument,
     folder: Annotated[Path, typer.Argument(help="Where to write it: new, or empty.", show_default=False)],
     model: ModelOption = None,
+    seed: SeedOption = None,
     merged: Merged = False,
     dtype: StoredAs = "auto",
     bundle: Annotated[bool, typer.Option("--bundle", help="Also one zip beside it, FOLDER.zip.")] = False,
@@ -287,7 +297,7 @@ def export(
 
     console = Console(stderr=as_json)
     with console.status("exporting") if console.is_terminal else nullcontext():
-        made = write(run, folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb)
+        made = write(_one_seed(console, run, seed), folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb)
     show_exported(console, made)
     if as_json:
         print(json.dumps(made.as_json()))
@@ -300,6 +310,7 @@ def push(
     ],
     repo: Annotated[str, typer.Argument(help="OWNER/NAME on the Hugging Face Hub.", show_default=False)],
     model: ModelOption = None,
+    seed: SeedOption = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     merged: Merged = False,
     dtype: StoredAs = "auto",
@@ -314,7 +325,7 @@ def push(
 
     console = Console(stderr=as_json)
     with console.status("uploading") if console.is_terminal else nullcontext():
-        done = upload(run, repo, model, private=private, merged=merged, dtype=dtype)
+        done = upload(_one_seed(console, run, seed), repo, model, private=private, merged=merged, dtype=dtype)
     show_pushed(console, done)
     if as_json:
         print(json.dumps(done.as_json()))
@@ -342,6 +353,20 @@ def main() -> None:
     except KeyboardInterrupt:
         print("orch: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _one_seed(console: "Console", run: str, seed: int | None) -> str:
+    """The run of one seed, where a run of several is named; which one is told unless it was asked for."""
+    with suppress(OSError, RuntimeError):  # too long for a path, or no such user's home: no folder
+        if Path(run).expanduser().is_dir():
+            return run
+    from orchestrator.past_run import seed_of
+
+    run_id, found, seeds = seed_of(run, seed)
+    if seeds and seed is None:
+        listed = ", ".join(map(str, seeds))
+        console.print(f"a run of the seeds {listed}: this is seed {found}, --seed names another", style="dim")
+    return run_id
 
 
 def _quiet() -> None:

@@ -16,6 +16,10 @@ from orchestrator.tracking import Store, store_exists, tracking_uri
 from orchestrator.types import Finding
 
 RECIPE_FILE = "recipe.yaml"
+SEEDS_TAG = "orch.seeds"
+"""On the run above those of several seeds: which seeds."""
+_OF_A_RECIPE = ("run", "seed")
+"""Verbs of the runs that stand above stages, or above such."""
 _CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio")))
 """The curves that are read, and those that are only watched."""
 
@@ -76,18 +80,20 @@ class PastRun:
 def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
     """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
 
+    Of a run of several seeds it is that of the first; `seed_of` finds another.
+
     Raises:
         TrackingError: no such run.
         InputError: its recipe is not there, or cannot be used any more.
     """
-    if not store_exists():
-        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
-    store = Store()
+    store = _store()
     run = store.find(None if wanted == "last" else wanted)
-    parent = run.data.tags.get("mlflow.parentRunId", run.info.run_id)
-    named = run.data.tags.get("orch.model") if parent != run.info.run_id else None
-    if parent != run.info.run_id:
-        run = store.find(parent)
+    named = None
+    if run.data.tags.get("orch.verb") not in _OF_A_RECIPE and "mlflow.parentRunId" in run.data.tags:  # a stage's
+        named = run.data.tags.get("orch.model")
+        run = store.find(run.data.tags["mlflow.parentRunId"])
+    run = _one_seed(store, run, None)
+    parent = run.info.run_id
     file = store.artifact(parent, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
@@ -104,6 +110,42 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
         stages,
     )
     return found, named
+
+
+def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tuple[int, ...]]:
+    """Of a run of several seeds the run of one: its id, its seed (without `seed` the first), and all there are.
+
+    A run with one seed is that one itself.
+
+    Raises:
+        TrackingError: no such run.
+        InputError: it has no such seed.
+    """
+    store = _store()
+    run = store.find(None if wanted == "last" else wanted)
+    one = _one_seed(store, run, seed)
+    seeds = tuple(int(text) for text in run.data.tags.get(SEEDS_TAG, "").split(",") if text)
+    return one.info.run_id, int(one.data.tags.get("orch.seed", 0)), seeds
+
+
+def _one_seed(store: Store, run: Any, seed: int | None) -> Any:
+    tags = run.data.tags
+    seeds = tags[SEEDS_TAG].split(",") if SEEDS_TAG in tags else [tags.get("orch.seed", str(seed))]
+    wanted = seeds[0] if seed is None else str(seed)
+    if wanted not in seeds:
+        raise InputError(f"run {run.info.run_id} has no seed {wanted}; it has {', '.join(seeds)}")
+    if SEEDS_TAG not in tags:
+        return run
+    one = store.children(run.info.run_id).get(f"seed {wanted}")
+    if one is None:
+        raise InputError(f"the run of seed {wanted} under {run.info.run_id} was deleted in MLflow")
+    return one
+
+
+def _store() -> Store:
+    if not store_exists():
+        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
+    return Store()
 
 
 def _stages(store: Store, parent: str) -> Iterator[PastStage]:

@@ -66,6 +66,10 @@ class Plan:
         """Identifies the whole plan: every stage's key under its name."""
         return _digest({stage.name: stage.key for stage in self.stages})
 
+    def seeds_of(self, stage: Stage) -> tuple[int, ...]:
+        """The seeds whose stage it is."""
+        return (self.recipe.seed,)
+
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
@@ -96,6 +100,10 @@ class SeedsPlan:
             for stage in plan.stages:
                 found.setdefault(stage.key, stage)
         return tuple(found.values())
+
+    def seeds_of(self, stage: Stage) -> tuple[int, ...]:
+        """The seeds whose stage it is; all of them where it does not depend on the seed."""
+        return tuple(plan.recipe.seed for plan in self.plans if any(s.key == stage.key for s in plan.stages))
 
     def with_cached(self, runs: Mapping[str, str]) -> "SeedsPlan":
         """The same plans, knowing which keys are made already."""

@@ -166,25 +166,19 @@ def _comparison(
 
 def show_plan(console: Console, plan: Plan | SeedsPlan) -> None:
     """The stages of a plan: what each reads, needs, and whether it is made already; what seeds share stands once."""
-    seeds = _seeds_of(plan) if isinstance(plan, SeedsPlan) else {}
+    several = isinstance(plan, SeedsPlan)
     base = plan.plans[0].base if isinstance(plan, SeedsPlan) else plan.base
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in (*(["seed"] if seeds else []), "stage", "verb", "reads", "needs", "key", "state"):
+    for title in (*(["seed"] if several else []), "stage", "verb", "reads", "needs", "key", "state"):
         table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text("to run")
         reads = Text(", ".join(stage.inputs) or base.name)
-        seed = [seeds[stage.key]] if seeds else []
-        table.add_row(*seed, Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state)
+        seeds = plan.seeds_of(stage)
+        seed = str(seeds[0]) if len(seeds) == 1 else "all"
+        table.add_row(
+            *([seed] if several else []), Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state
+        )
     console.print(table)
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")
-
-
-def _seeds_of(plan: SeedsPlan) -> dict[str, str]:
-    """For each key the seed it belongs to, or `all`."""
-    found: dict[str, list[str]] = {}
-    for one in plan.plans:
-        for stage in one.stages:
-            found.setdefault(stage.key, []).append(str(one.recipe.seed))
-    return {key: seeds[0] if len(seeds) == 1 else "all" for key, seeds in found.items()}

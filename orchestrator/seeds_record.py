@@ -5,12 +5,11 @@ from pathlib import Path
 
 from orchestrator.outputs import output_of
 from orchestrator.over_seeds import metrics_of, over_seeds
+from orchestrator.past_run import SEEDS_TAG
 from orchestrator.plan import SeedsPlan
 from orchestrator.record import one_line, read_again, start_run
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.tracking import Store
-
-SEEDS_TAG = "orch.seeds"
 
 
 class SeedsRecord:
