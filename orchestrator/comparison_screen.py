@@ -6,13 +6,13 @@ Labels and findings come from recipes and stores: they are shown as they are, ne
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.comparison import Comparison, ModelDifference, conclusions
+from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions
 from orchestrator.terminal_text import plain
 
 
@@ -41,16 +41,14 @@ def as_csv(comparison: Comparison) -> str:
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     for model in comparison.models:
-        row = {name: value for name, value in asdict(model).items() if name in _MODEL}
+        row = asdict(model)
         row |= {name: " ".join(map(str, row[name])) for name in ("seeds", "run_ids", "by_seed")}
         writer.writerow(row | {name: against.get(model.label, {}).get(name) for name in _DIFFERENCE})
     return out.getvalue()
 
 
-_MODEL: tuple[str, ...] = ("label", "model", "seeds", "accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n", "by_seed")
-_MODEL += ("seed_sd", "tokens_per_answer", "seconds", "gpu_hours", "run_ids")
-_DIFFERENCE: tuple[str, ...] = ("baseline", "difference", "low", "high", "p", "p_corrected", "wins", "losses", "detectable")
-_DIFFERENCE += ("bootstrap_low", "bootstrap_high", "by_answering", "by_being_right")
+_MODEL = tuple(field.name for field in fields(ComparedModel))
+_DIFFERENCE = tuple(field.name for field in fields(ModelDifference) if field.name not in ("label", "n"))
 
 
 def _figures(comparison: Comparison) -> Table:

@@ -17,7 +17,7 @@ from orchestrator.answers.format import AnswerFormat
 from orchestrator.answers.format_change import first_difference
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.base_model import BaseModelRef
-from orchestrator.comparison import differences
+from orchestrator.comparison import compare_one_run, differences
 from orchestrator.health.adapter import adapter_findings
 from orchestrator.health.base_weights import base_findings, read_weights
 from orchestrator.health.report import CheckReport, errors_of, format_changed
@@ -160,7 +160,11 @@ def _card(
         recipe_text=store.artifact(past.run_id, RECIPE_FILE).read_text(encoding="utf-8"),
         figures=tuple(_figures(name, evaluated[name]) for name in past.models() if name in evaluated),
         differences=tuple(
-            found for other in others for found in differences({n: evaluated[n] for n in (ref.name, other)}, other)
+            found
+            for other in others
+            for found in differences(
+                compare_one_run(recipe.evaluate.on, {n: evaluated[n] for n in (ref.name, other)}, other)
+            )
         ),
         findings=tuple(_findings(past, ref.name)),
         agreement=agreement,

@@ -6,17 +6,19 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 
 import re
 import traceback
+from collections.abc import Sequence
 
 import yaml
 
-from orchestrator.comparison import baseline, differences
+from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
 from orchestrator.errors import OrchError
-from orchestrator.health.report import FINDING_TAG, format_changed, written_down
+from orchestrator.health.report import FINDING_TAG, findings_of, format_changed, written_down
 from orchestrator.mlflow_ui import UNFOLDED
 from orchestrator.outputs import CHOSEN_TAG, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
+from orchestrator.report.markdown import inline
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
 from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.stages.base import Context, Output
@@ -124,6 +126,7 @@ class Record:
 
     def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
+        self.store.log(self.parent, {}, {FINDING_TAG + f.check: written_down(f) for f in noticed})
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
         self.store.log(self.parent, {}, {NOTE_TAG: describe(found)})
         show_models(self.store, self._experiment, [found])
@@ -187,25 +190,27 @@ def result(
     noticed: tuple[Finding, ...] = (),
 ) -> RunResult:
     """Read the models' figures back from the store: what is shown is what is kept."""
-    evaluate = plan.recipe.evaluate
-    models, against = _side_by_side(store, plan, origins, None)
-    further = [Evaluation(also, *_side_by_side(store, plan, origins, also)) for also in evaluate.also]
+    findings = (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings))
+    known = [*findings, *findings_of(store.tags(parent))]  # also of the run that made what is only shown again
+    models, comparison = _side_by_side(store, plan, origins, None, known)
+    further = [(also, *_side_by_side(store, plan, origins, also, known)) for also in plan.recipe.evaluate.also]
     return RunResult(
         parent,
         store.experiment_of(parent),
         models,
         tuple(state.row() for state in states),
-        against,
+        differences(comparison),
         tuple(state.error for state in states if state.error),
-        (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings)),
-        tuple(evaluation for evaluation in further if evaluation.models),
+        findings,
+        tuple(Evaluation(also, m, differences(c), conclusions(c)) for also, m, c in further if m),
         plan.recipe.seed,
+        conclusions=conclusions(comparison),
     )
 
 
 def _side_by_side(
-    store: Store, plan: Plan, origins: dict[str, str], also: str | None
-) -> tuple[tuple[ModelResult, ...], tuple[Difference, ...]]:
+    store: Store, plan: Plan, origins: dict[str, str], also: str | None, findings: Sequence[Finding]
+) -> tuple[tuple[ModelResult, ...], Comparison]:
     """The models that were asked the same split, each against the baseline."""
     models, results = [], {}
     for stage in plan.stages:
@@ -223,7 +228,8 @@ def _side_by_side(
                 )
             )
             results[stage.model] = store.artifact(origins[stage.name], output_of(stage.verb, also))
-    return tuple(models), differences(results, baseline(plan))
+    on = also or plan.recipe.evaluate.on
+    return tuple(models), compare_one_run(on, results, baseline(plan), plan.recipe.seed, findings)
 
 
 def _changed(plan: Plan) -> tuple[Finding, ...]:
@@ -232,11 +238,17 @@ def _changed(plan: Plan) -> tuple[Finding, ...]:
 
 def describe(found: RunResult) -> str:
     """The comparison as Markdown, for the parent run's description."""
-    lines = _described(found.models, found.differences)
+    lines = [*paragraphs(found.conclusions), *_described(found.models, found.differences)]
     for evaluation in found.also:
-        lines += ["", f"On `{evaluation.on}`:", "", *_described(evaluation.models, evaluation.differences)]
+        lines += ["", f"On `{evaluation.on}`:", "", *paragraphs(evaluation.conclusions)]
+        lines += _described(evaluation.models, evaluation.differences)
     noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
     return "\n".join([*lines, "", *found.errors, *noticed])
+
+
+def paragraphs(sentences: Sequence[str]) -> list[str]:
+    """Plain sentences as lines of Markdown; none of their characters means anything there."""
+    return [line for sentence in sentences for line in (inline(sentence), "")]
 
 
 def _described(models: tuple[ModelResult, ...], differences: tuple[Difference, ...]) -> list[str]:

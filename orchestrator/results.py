@@ -80,7 +80,7 @@ class Difference:
     low: float
     high: float
     p: float
-    """Exact McNemar."""
+    """Exact McNemar; corrected (Holm) where it is one of several."""
     wins: int
     losses: int
 
@@ -92,6 +92,8 @@ class Evaluation:
     on: str
     models: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
+    conclusions: tuple[str, ...] = ()
+    """What they say, in plain sentences, the most important first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class RunResult:
     """The seed it was run with."""
     report: str | None = None
     """Where its page lies, `report.html`."""
+    conclusions: tuple[str, ...] = ()
+    """What the models' figures say, in plain sentences, the most important first."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

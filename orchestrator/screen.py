@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.comparison_screen import show_conclusions
 from orchestrator.finding_screen import headline
 from orchestrator.plan import Plan, SeedsPlan
 from orchestrator.planning import needs
@@ -104,8 +105,12 @@ def _time(state: StageState) -> Text:
 
 def show_result(console: Console, result: RunResult | SeedsResult, seconds: float) -> None:
     """The comparison, and where to look next."""
-    for table in seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result):
-        console.print()
+    console.print()
+    show_conclusions(console, result.conclusions)
+    tables = seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result)
+    for place, table in enumerate(tables):
+        if place:
+            console.print()
         console.print(table)
     if isinstance(result, SeedsResult):
         console.print()
@@ -160,7 +165,7 @@ def _comparison(
             f"{seconds[m.model]:.1f}" if seconds[m.model] else "reused",
         )
     n = models[0].n
-    note = f"{n:,} questions{of}, the same for every model; [95% intervals]; p: exact McNemar test"
+    note = f"{n:,} questions{of}, the same for every model; [95% intervals]\np: exact McNemar test, corrected (Holm)"
     return Group(table, Text(note, style="dim"))
 
 

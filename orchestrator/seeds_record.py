@@ -7,7 +7,7 @@ from orchestrator.outputs import output_of
 from orchestrator.over_seeds import metrics_of, over_seeds
 from orchestrator.past_run import SEEDS_TAG
 from orchestrator.plan import SeedsPlan
-from orchestrator.record import one_line, read_again, start_run
+from orchestrator.record import one_line, paragraphs, read_again, start_run
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.tracking import Store
 
@@ -60,7 +60,7 @@ def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[Ru
 
 def describe_seeds(found: SeedsResult) -> str:
     """The comparison over seeds as Markdown, for the run's description."""
-    lines = [*found.conclusions, "", *_table(found.models, found.differences)]
+    lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences)]
     for evaluation in found.also:
         lines += ["", f"On `{evaluation.on}`:", "", *_table(evaluation.models, evaluation.differences)]
     lines += [

@@ -10,7 +10,7 @@ from orchestrator.comparing.other_seeds import seed_sds
 from orchestrator.comparing.past_models import PastModel, past_models, split_of
 from orchestrator.comparing.past_runs import PastRuns, open_store
 from orchestrator.comparing.variants import Variant, labelled, variants
-from orchestrator.comparison import Comparison, compare_evaluated
+from orchestrator.comparison import Comparison, compare_evaluated, contaminated
 from orchestrator.errors import InputError
 from orchestrator.recipe import BASE, load_recipe
 from orchestrator.schema_errors import unknown
@@ -91,17 +91,12 @@ def _side_by_side(
     alone = [a for a, b in against.items() if a != b and labels[a].name != BASE and _same_recipe(labels[a], labels[b])]
     evaluated = [variant.evaluated(label) for label, variant in labels.items()]
     made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, alone)
-    found = [finding.what for model in models for finding in model.findings if finding.check in _TOO_GOOD]
     return replace(
         made,
-        contaminated=tuple(dict.fromkeys(found)),
+        contaminated=contaminated(finding for model in models for finding in model.findings),
         left_out=tuple(out),
         seed_sd_elsewhere=seed_sds(past, labels, on),
     )
-
-
-_TOO_GOOD = ("test-in-training", "not-the-model")
-"""Findings after which an accuracy is no measure of what a model can do."""
 
 
 def _same_recipe(a: Variant, b: Variant) -> bool:

@@ -10,7 +10,7 @@ import yaml
 from orchestrator.comparing.made_from import behind, block, made_from
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.errors import InputError
-from orchestrator.health.report import FINDING_TAG, read_back
+from orchestrator.health.report import findings_of
 from orchestrator.outputs import output_of
 from orchestrator.recipe import BASE
 from orchestrator.types import Finding
@@ -104,7 +104,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             accuracy=child.data.metrics.get("accuracy" if also is None else f"{also}/accuracy"),
             seconds=_sum(made_by, "seconds"),
             gpu_hours=_sum(made_by, "gpu_hours"),
-            findings=tuple(finding for one in (run, *made_by) for finding in _findings(one)),
+            findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.data.tags)),
         )
 
 
@@ -112,9 +112,3 @@ def _sum(made_by: Sequence[Any], metric: str) -> float | None:
     """Of all that made a model; None where not all of it is known, or nothing made it."""
     known = [one.data.metrics.get(metric) for one in made_by]
     return sum(known) if known and None not in known else None
-
-
-def _findings(run: Any) -> Iterator[Finding]:
-    for tag, text in run.data.tags.items():
-        if tag.startswith(FINDING_TAG):
-            yield read_back(tag.removeprefix(FINDING_TAG), text)

@@ -7,9 +7,9 @@ words.py     the sentences that the terminal, the run's description and the repo
 
 from orchestrator.comparison.answers import Evaluated, questions_of
 from orchestrator.comparison.build import compare_evaluated
-from orchestrator.comparison.pairs import baseline, differences
+from orchestrator.comparison.pairs import baseline, compare_one_run, differences
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
-from orchestrator.comparison.words import conclusions
+from orchestrator.comparison.words import conclusions, contaminated
 
 __all__ = [
     "ComparedModel",
@@ -18,7 +18,9 @@ __all__ = [
     "ModelDifference",
     "baseline",
     "compare_evaluated",
+    "compare_one_run",
     "conclusions",
+    "contaminated",
     "differences",
     "questions_of",
 ]

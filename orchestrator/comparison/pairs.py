@@ -1,14 +1,17 @@
-"""Models side by side, paired by question."""
+"""The models of one run of one seed, each against its baseline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from orchestrator.comparison.answers import Evaluated
+from orchestrator.comparison.build import compare_evaluated
+from orchestrator.comparison.types import Comparison
+from orchestrator.comparison.words import contaminated
 from orchestrator.plan import Plan
 from orchestrator.recipe import BASE
 from orchestrator.results import Difference
-from orchestrator.stats import mcnemar, paired_difference
+from orchestrator.types import Finding
 
 
 def baseline(plan: Plan) -> str:
@@ -17,22 +20,22 @@ def baseline(plan: Plan) -> str:
     return next((s.name for s in plan.stages if s.verb == "sft" and s.name in evaluated), BASE)
 
 
-def differences(results: Mapping[str, Path], against: str) -> tuple[Difference, ...]:
-    """Each model against the baseline; `results` holds the file of each model's evaluation."""
-    right = {model: _correct(file) for model, file in results.items()}
-    if against not in right:
-        return ()
-    return tuple(_difference(m, against, right[m], right[against]) for m in right if m != against)
+def compare_one_run(
+    on: str, results: Mapping[str, Path], against: str, seed: int = 0, findings: Iterable[Finding] = ()
+) -> Comparison:
+    """Models of one seed side by side; `results` holds the file of each model's evaluation.
+
+    Raises:
+        InputError: one that cannot be read.
+    """
+    evaluated = [Evaluated(m, m, () if m == BASE else (seed,), (), (file,)) for m, file in results.items()]
+    pairs = {model: against for model in results if model != against} if against in results else {}
+    return replace(compare_evaluated(on, evaluated, pairs), contaminated=contaminated(findings))
 
 
-def _correct(file: Path) -> dict[str, bool]:
-    table = pq.read_table(file, columns=["example_id", "status"])
-    return {row["example_id"]: row["status"] == "correct" for row in table.to_pylist()}
-
-
-def _difference(model: str, against: str, ours: Mapping[str, bool], theirs: Mapping[str, bool]) -> Difference:
-    ids: Sequence[str] = [i for i in ours if i in theirs]
-    wins = sum(ours[i] and not theirs[i] for i in ids)
-    losses = sum(theirs[i] and not ours[i] for i in ids)
-    difference, low, high = paired_difference(wins, losses, len(ids))
-    return Difference(model, against, difference, low, high, mcnemar(wins, losses), wins, losses)
+def differences(comparison: Comparison) -> tuple[Difference, ...]:
+    """The same differences as a run's result holds them."""
+    return tuple(
+        Difference(d.label, d.baseline, d.difference, d.low, d.high, d.p_corrected, d.wins, d.losses)
+        for d in comparison.differences
+    )

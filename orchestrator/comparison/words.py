@@ -1,10 +1,13 @@
 """A comparison in plain sentences. The terminal, the run's description and the report say these very words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
+from orchestrator.types import Finding
 
+_TOO_GOOD = ("test-in-training", "not-the-model")
+"""Findings after which an accuracy is no measure of what a model can do."""
 _SPOKEN = re.compile(r"(?:sft|rft|grpo)\d*(?= |$)")
 """Labels that people write in capitals."""
 
@@ -15,6 +18,11 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
     Plain text: labels stand as the recipe has them, and whoever shows the sentences escapes them.
     """
     return tuple(_sentences(comparison))
+
+
+def contaminated(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """What was found that makes accuracies too good to be true, one sentence each; ignored findings count too."""
+    return tuple(dict.fromkeys(finding.what for finding in findings if finding.check in _TOO_GOOD))
 
 
 def name(label: str) -> str:

@@ -1,6 +1,6 @@
 """What a check reports: findings, the worst first. Light: the driver of a run reads it too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -63,6 +63,13 @@ def written_down(finding: Finding) -> str:
     """A finding as the text of a tag: readable, and read back by `read_back`."""
     seen, cause, do = _PARTS
     return f"{finding.severity}: {finding.what}{seen}{finding.evidence}{cause}{finding.cause}{do}{finding.remedy}"
+
+
+def findings_of(tags: Mapping[str, str]) -> Iterator[Finding]:
+    """The findings that a run's tags hold."""
+    for tag, text in tags.items():
+        if tag.startswith(FINDING_TAG):
+            yield read_back(tag.removeprefix(FINDING_TAG), text)
 
 
 def read_back(check: str, text: str) -> Finding:
