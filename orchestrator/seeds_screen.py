@@ -1,6 +1,7 @@
 """Several seeds as a person sees them: a column for each while they run, means and intervals at the end."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group
@@ -11,20 +12,28 @@ from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResul
 from orchestrator.screen_parts import LOOK, clock
 from orchestrator.terminal_text import plain
 
-_WIDE = 20
+_WIDE = 14
 """Characters that a column needs to show more than a mark and how far a stage is."""
+_NARROW = 5
+"""Characters that it needs for these; where there is less room, seeds are counted."""
 
 
 def seeds_table(states: Sequence[StageState], width: int) -> Table:
-    """A row for each stage, a column for each seed."""
+    """A row for each stage, a column for each seed; where there are too many of them, how many stand where."""
     seeds = list(dict.fromkeys(state.seed for state in states))
+    names = list(dict.fromkeys(state.stage.name for state in states))
     by_place = {(state.stage.name, state.seed): state for state in states}
-    names = dict.fromkeys(state.stage.name for state in states)
-    room = (width - max(map(len, names), default=0) - 2) // max(len(seeds), 1) - 2
+    room = (width - max(map(len, names)) - 2) // len(seeds) - 2
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("stage", no_wrap=True)
+    table.add_column("stage" if room >= _WIDE or room < _NARROW else "stage / seed", no_wrap=True)
+    if room < _NARROW:
+        table.add_column(f"{len(seeds)} seeds", no_wrap=True, overflow="ellipsis")
+        for name in names:
+            table.add_row(Text(name), _counted([by_place[name, seed] for seed in seeds]))
+        return table
     for seed in seeds:
-        table.add_column(f"seed {seed}", no_wrap=True, overflow="ellipsis", min_width=min(max(room, 4), _WIDE))
+        title = f"seed {seed}" if room >= _WIDE else str(seed)
+        table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min(room, _WIDE), max_width=room)
     for name in names:
         table.add_row(Text(name), *(_cell(by_place[name, seed], room >= _WIDE) for seed in seeds))
     return table
@@ -40,6 +49,13 @@ def _cell(state: StageState, wide: bool) -> Text:
     elif wide:
         told = state.figure
     return Text(f"{mark} {plain(told)}", style=style if state.state != "done" else "")
+
+
+def _counted(states: Sequence[StageState]) -> Text:
+    """`3 done, 1 running, 16 waiting`."""
+    counts = Counter(state.state for state in states)
+    parts = [(f"{counts[name]} {name}", style) for name, (_, style) in LOOK.items() if counts[name]]
+    return Text(", ").join(Text(text, style=style) for text, style in parts)
 
 
 def seeds_comparison(result: SeedsResult) -> Iterator[Group]:

@@ -107,7 +107,7 @@ class Walk:
         if stage.key in self._ended:
             other, end = self._ended[stage.key]
             if isinstance(end, str):
-                branch.reuse(state, end, "reused" if other is branch else f"made with {other.title}")
+                branch.reuse(state, end, "reused" if other is branch else f"as {other.title}")
             else:
                 branch.fail(state, end)
             return
@@ -116,7 +116,7 @@ class Walk:
             return
         if stage.key in self.running:
             other = self.running[stage.key].branch
-            state.figure = "being made" if other is branch else f"being made with {other.title}"
+            state.figure = "being made" if other is branch else f"waits for {other.title}"
             return
         cpus, gpus = self._share(stage)
         if not self._room(branch, cpus, gpus):

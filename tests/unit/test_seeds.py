@@ -100,6 +100,8 @@ def test_what_no_seed_changes_stands_once() -> None:
     names = [stage.name for stage in made.stages]
     assert names.count("evaluate.base") == 1 and names.count("sft") == names.count("evaluate.sft") == 3
     assert len({stage.key for stage in made.stages}) == len(names) == 7
+    assert [made.seeds_of(s) for s in made.stages if s.name == "sft"] == [(0,), (1,), (2,)]
+    assert [made.seeds_of(s) for s in made.stages if s.name == "evaluate.base"] == [(0, 1, 2)]
 
 
 def test_the_key_follows_from_the_seeds_and_not_from_their_order() -> None:

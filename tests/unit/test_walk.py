@@ -152,7 +152,7 @@ def test_what_no_seed_changes_is_made_once(walk: Callable[..., Any]) -> None:
     made.go()
     assert made.told.count("done evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
     other = made.branches[1].states["evaluate.base"]
-    assert (other.state, other.figure) == ("cached", "made with seed 0")
+    assert (other.state, other.figure) == ("cached", "as seed 0")
     assert made.branches[1].record.origins["evaluate.base"] == "evaluate.base of 0"
 
 
