@@ -109,9 +109,7 @@ class TrainingSpec(StageSpec):
     """`base`, or the stage whose model is trained on."""
     lora: Lora | None = Lora()
     """The adapter that is trained; null: no adapter, all weights are trained and the model is saved whole.
-
-    Where `model` is an adapter already, that one is trained on, and `lora` is left out or null.
-    """
+    Where `model` is an adapter already, that one is trained on, and `lora` is left out or null."""
     learning_rate: PositiveFloat
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup_steps: NonNegative = 0
