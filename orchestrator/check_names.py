@@ -71,5 +71,6 @@ CHECKS = (
     "accuracy-zero",
     "accuracy-fell",
     "judge-fails",
+    "report-not-made",
 )
 """Each finding has one of these."""

@@ -333,6 +333,37 @@ def push(
 
 @app.command()
 def ui(
+@app.command()
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id or its beginning; `last` (the default) for the newest.")
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the page here too: one file, to be passed around.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Make it again, also where it is there already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
+
+    `orch run` makes it at its end; here it is shown, and made where it is missing. It needs no network. Its figures are
+    there as PNG and SVG too. Both are artifacts of the run in MLflow: report.html, figures/.
+    """
+    _quiet()
+    from rich.console import Console
+
+    from orchestrator.report_screen import open_page, show_report
+    from orchestrator.reporting import report as make
+
+    console = Console(stderr=as_json)
+    with console.status("making the page") if console.is_terminal else nullcontext():
+        made = make(run, out, anew=anew)
+    show_report(console, made)
+    if as_json:
+        print(json.dumps(made.as_json()))
+    if open_it:
+        open_page(made.page)
+
+
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.branch import Branch
@@ -14,6 +15,7 @@ from orchestrator.plan import Plan, SeedsPlan, compile_recipe
 from orchestrator.recipe import Recipe
 from orchestrator.record import Record, read_again
 from orchestrator.remote_check import checked
+from orchestrator.reporting import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult, StageState
 from orchestrator.seeds_record import SeedsRecord, read_seeds_again
 from orchestrator.tasks import TASKS
@@ -41,7 +43,9 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
         plan = plan.with_cached(store.finished(plan.stages))
         if all(stage.cached for stage in plan.stages):
             found = read_seeds_again(store, plan) if isinstance(plan, SeedsPlan) else read_again(store, plan)
-            return found or _carry_out(plan, store, _work(recipe), None, listener)
+            if found is not None:
+                return replace(found, report=report_of(store, found.run_id))
+            return with_report(_carry_out(plan, store, _work(recipe), None, listener), recipe.task)
     work, plans = _work(recipe), _plans(plan)
     with _interruptible(), ThreadPoolExecutor(1) as beside:
         opening = beside.submit(Store) if store is None else None  # making a database takes as long as starting Ray
@@ -51,9 +55,10 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
             noticed = checked(plans[0], work.root, cluster)  # the seed decides nothing of what is looked at
-            return _carry_out(plan, store or opening.result(), work, cluster, listener, noticed)  # type: ignore[union-attr]
+            done = _carry_out(plan, store or opening.result(), work, cluster, listener, noticed)  # type: ignore[union-attr]
         finally:
             disconnect()
+    return with_report(done, recipe.task)
 
 
 def _plans(plan: Plan | SeedsPlan) -> tuple[Plan, ...]:

@@ -9,7 +9,7 @@ from orchestrator.errors import InputError
 from orchestrator.health.curves import NAMES
 from orchestrator.health.report import FINDING_TAG, read_back
 from orchestrator.model_ref import ModelRef, find_model
-from orchestrator.outputs import MODEL, RESULTS
+from orchestrator.outputs import MODEL, RESULTS, output_of
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.start_model import StartModel, resolve_start
 from orchestrator.tracking import Store, store_exists, tracking_uri
@@ -20,6 +20,7 @@ SEEDS_TAG = "orch.seeds"
 """On the run above those of several seeds: which seeds."""
 _OF_A_RECIPE = ("run", "seed")
 """Verbs of the runs that stand above stages, or above such."""
+_FURTHER_KEY = "orch.eval_key."
 _CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio")))
 """The curves that are read, and those that are only watched."""
 
@@ -43,6 +44,11 @@ class PastStage:
     """Points (step, value) of each training curve."""
     noticed: tuple[Finding, ...]
     """What was found while it ran."""
+    metrics: Mapping[str, float]
+    """The last value of each, also of a training that was reused."""
+    tags: Mapping[str, str]
+    further: Mapping[str, Path]
+    """Its evaluations on further splits, by the split's name."""
 
     def model(self) -> Path:
         """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost."""
@@ -99,7 +105,7 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
         raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
     recipe = load_recipe(file)
     tags = run.data.tags
-    stages = {stage.name: stage for stage in _stages(store, parent)}
+    stages = {stage.name: stage for stage in past_stages(store, parent)}
     found = PastRun(
         parent,
         store.experiment_of(parent),
@@ -148,12 +154,17 @@ def _store() -> Store:
     return Store()
 
 
-def _stages(store: Store, parent: str) -> Iterator[PastStage]:
+def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
+    """The stages of a run, and its base model where that was evaluated."""
     for name, run in store.children(parent).items():
         tags: dict[str, Any] = run.data.tags
         run_id = run.info.run_id
         origin = tags.get("orch.cached_from", run_id)
         results = store.artifact(tags.get("orch.eval_cached_from", run_id), RESULTS)
+        further = {
+            also: store.artifact(tags.get(f"orch.eval_cached_from.{also}", run_id), output_of("evaluate", also))
+            for also in (tag.removeprefix(_FURTHER_KEY) for tag in tags if tag.startswith(_FURTHER_KEY))
+        }
         curves = {c: store.history(origin, c) for c in _CURVES if c in run.data.metrics or origin != run_id}
         yield PastStage(
             name,
@@ -170,4 +181,7 @@ def _stages(store: Store, parent: str) -> Iterator[PastStage]:
                 for tag, text in tags.items()
                 if tag.startswith(FINDING_TAG)
             ),
+            (store.metrics(origin) if origin != run_id else {}) | run.data.metrics,
+            tags,
+            {also: file for also, file in further.items() if file.is_file()},
         )

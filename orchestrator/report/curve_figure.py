@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.health.curve_reading import Reading, StageCurves
+from orchestrator.report.page import shown
 from orchestrator.health.curve_series import Series
 
 _PANELS = {
@@ -126,4 +127,4 @@ def _inline(document: str, curves: StageCurves) -> str:
     head, _, rest = svg.partition(">")
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     named = f' role="img" aria-labelledby="{own}title"'
-    return f'{head}{named}><title id="{own}title">{escape(title(curves))}</title>{rest}'
+    return f'{head}{named}><title id="{own}title">{escape(shown(title(curves)))}</title>{rest}'

@@ -2,19 +2,16 @@
 
 from datetime import UTC, datetime
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from orchestrator.health.diagnosis import Diagnosis
 from orchestrator.report.curve_figure import curve_figure
+from orchestrator.report.page import environment
 
 
 def diagnosis_page(diagnosis: Diagnosis) -> str:
     """The page, whole: styles inside, nothing to fetch."""
-    environment = Environment(
-        loader=PackageLoader("orchestrator.report", "."), autoescape=True, undefined=StrictUndefined
-    )
-    template = environment.get_template("diagnosis.html.j2")
+    template = environment().get_template("diagnosis.html.j2")
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     likely = next((f for f in diagnosis.findings if f.severity == "error"), None)
     figures = [(curves, Markup(figure)) for curves in diagnosis.curves if (figure := curve_figure(curves))]

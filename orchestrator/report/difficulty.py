@@ -1,0 +1,122 @@
+"""How hard a test question is, from what is known of it without the model that is looked at.
+
+Two measures. What training questions like it were worth in the sampling: known before any model meets the test. And how
+many of the run's other models solve it. Knows no store and no page.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from orchestrator.report.run_facts import Asked
+from orchestrator.stats import wilson
+
+NEIGHBOURS = 10
+"""So many training questions stand for a test question."""
+GROUPS = 4
+_WORD = re.compile(r"\d[\d.,/]*|[^\W\d_]+|[^\w\s]")
+_DIGIT = re.compile(r"\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A model on one group of questions."""
+
+    right: int
+    n: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share that is right."""
+        return self.right / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95%, Wilson."""
+        return wilson(self.right, self.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Questions of like difficulty: for each model how it did on them; None: the group is empty for that model."""
+
+    label: str
+    cells: Mapping[str, Cell | None]
+
+
+def expected(pass_rates: Mapping[str, float], train: Mapping[str, str], test: Mapping[str, str]) -> dict[str, float]:
+    """For each test question the mean pass rate of the `NEIGHBOURS` training questions most like it, in [0, 1].
+
+    `train` and `test` hold questions by id, `pass_rates` the share of correct draws of training questions. Alike are
+    questions with the same words, every digit read as 0, a rare word counting more: the cosine of tf-idf vectors
+    (Salton and Buckley 1988, Information Processing and Management 24:513). Empty where fewer training questions were
+    sampled.
+    """
+    ids = [i for i in pass_rates if i in train]
+    if len(ids) < NEIGHBOURS or not test:
+        return {}
+    words = [Counter(_words(text)) for text in (*(train[i] for i in ids), *test.values())]
+    seen = Counter(word for bag in words[: len(ids)] for word in bag)
+    place = {word: number for number, word in enumerate(seen)}
+    vectors = _vectors(words, place, [log(len(ids) / count) + 1 for count in seen.values()])
+    rates = np.array([pass_rates[i] for i in ids])
+    alike = (vectors[len(ids) :] @ vectors[: len(ids)].T).toarray()
+    nearest = np.argpartition(-alike, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
+    return dict(zip(test, map(float, rates[nearest].mean(axis=1)), strict=True))
+
+
+def by_expectation(asked: Sequence[Asked], labels: Sequence[str], hard: Mapping[str, float]) -> list[Group]:
+    """The questions in `GROUPS` groups of the same size by what was expected of them, the hardest first.
+
+    Questions of the same expectation stand in the same group; so there may be fewer groups.
+    """
+    known = sorted((one for one in asked if one.example_id in hard), key=lambda one: hard[one.example_id])
+    groups: dict[int, list[Asked]] = {}
+    group_of: dict[float, int] = {}
+    for place, one in enumerate(known):
+        number = group_of.setdefault(hard[one.example_id], GROUPS * place // len(known))
+        groups.setdefault(number, []).append(one)
+    made = []
+    for group in groups.values():
+        low, high = (hard[group[i].example_id] for i in (0, -1))
+        label = f"{low:.0%} to {high:.0%}" if f"{low:.0%}" != f"{high:.0%}" else f"{low:.0%}"
+        made.append(Group(label, {m: _cell(group, m) for m in labels}))
+    return made
+
+
+def by_others(asked: Sequence[Asked], labels: Sequence[str]) -> list[Group]:
+    """For each model, the questions by how many of the other models solve them, the hardest first."""
+    others = len(labels) - 1
+    solved = {one.example_id: sum(one.right(m) for m in labels) for one in asked}
+    return [
+        Group(
+            f"{count} of {others}",
+            {m: _cell([one for one in asked if solved[one.example_id] - one.right(m) == count], m) for m in labels},
+        )
+        for count in range(others + 1)
+    ]
+
+
+def _cell(group: Sequence[Asked], model: str) -> Cell | None:
+    return Cell(sum(one.right(model) for one in group), len(group)) if group else None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_DIGIT.sub("0", text.casefold()))
+
+
+def _vectors(bags: Sequence[Mapping[str, int]], place: Mapping[str, int], weights: Sequence[float]) -> csr_matrix:
+    """One row of length 1 for each bag of words; words that no training question has are left out."""
+    rows, columns, values = [], [], []
+    for row, bag in enumerate(bags):
+        found = {place[word]: count * weights[place[word]] for word, count in bag.items() if word in place}
+        length = float(np.linalg.norm(list(found.values()))) or 1.0
+        rows += [row] * len(found)
+        columns += list(found)
+        values += [value / length for value in found.values()]
+    return csr_matrix((values, (rows, columns)), shape=(len(bags), len(place)))

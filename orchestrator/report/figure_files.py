@@ -1,0 +1,128 @@
+"""Figures of a run as files for a paper or a slide: PNG at 300 dots an inch, and SVG. For white paper.
+
+Draws with matplotlib, without pyplot and its global state. The same run gives the same files.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as Outline
+
+from orchestrator.comparison import ComparedModel
+from orchestrator.report.flow import Flow, first_pair, flow
+from orchestrator.report.flow_shape import Ribbon, bars, ribbons
+from orchestrator.report.palette import BROKEN, FIXED, GREY, model_colours
+from orchestrator.report.run_facts import RunFacts
+
+_STYLE = {
+    "font.size": 9.0,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "orch",
+    "savefig.dpi": 300,
+    "text.parse_math": False,
+}
+_INK, _LINE = "#1b1f24", "#d1d9e0"
+_WIDTH = 4.8
+"""Inches: a column and a half of a paper."""
+_FILLS = {
+    "fixed": (FIXED.light, 0.85),
+    "broken": (BROKEN.light, 0.85),
+    "kept": (GREY.light, 0.4),
+    "missed": (GREY.light, 0.2),
+}
+_WORDS = {"fixed": "fixed", "broken": "broken", "kept": "both right", "missed": "both wrong"}
+_THIN = 0.07
+"""A ribbon of less than this share of the height is too thin to be written on."""
+
+
+def write_figures(facts: RunFacts, folder: Path) -> None:
+    """Write `accuracy`, `flow`, `sampling` and `curves`, each as .png and .svg, as far as the run has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pair = first_pair(facts.recipe, facts.labels)
+    colours = {label: shade.light for label, shade in model_colours(facts.labels).items()}
+    drawn: dict[str, Callable[[], Figure]] = {"accuracy": lambda: accuracy_figure(facts.comparison.models, colours)}
+    if pair is not None:
+        drawn["flow"] = lambda: flow_figure(flow(facts.asked, *pair), colours)
+    with rc_context(_STYLE):
+        for name, draw in drawn.items():
+            _save(draw(), folder / name)
+
+
+def accuracy_figure(models: tuple[ComparedModel, ...], colours: dict[str, str]) -> Figure:
+    """A bar for each model with its 95% interval, and a point for each seed where there are several."""
+    figure = Figure(figsize=(_WIDTH, 0.7 + 0.42 * len(models)), layout="constrained")
+    axis = figure.subplots()
+    places = range(len(models))
+    values = [100 * m.accuracy for m in models]
+    ends = [
+        [100 * (m.accuracy - m.accuracy_low) for m in models],
+        [100 * (m.accuracy_high - m.accuracy) for m in models],
+    ]
+    axis.barh(places, values, height=0.62, color=[colours[m.label] for m in models])
+    axis.errorbar(values, places, xerr=ends, fmt="none", ecolor=_INK, elinewidth=1.2, capsize=3)
+    for place, m in enumerate(models):
+        if len(m.by_seed) > 1:
+            look: Any = {"ms": 4, "mfc": "white", "mec": _INK, "mew": 0.9}
+            axis.plot([100 * a for a in m.by_seed], [place] * len(m.by_seed), "o", **look)
+        axis.text(101.5, place, f"{100 * m.accuracy:.1f}", va="center")
+    axis.set_yticks(places, [m.label for m in models])
+    axis.invert_yaxis()
+    axis.set_xlim(0, 100)
+    axis.set_xlabel(f"accuracy, % of {models[0].n:,} questions (95% intervals)")
+    axis.grid(axis="x", color=_LINE, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.tick_params(axis="y", length=0)
+    return figure
+
+
+def flow_figure(flow: Flow, colours: dict[str, str]) -> Figure:
+    """What became of each question from one model to another."""
+    figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
+    axis = figure.subplots()
+    axis.set(xlim=(-0.42, 1.42), ylim=(1.02, -0.1))
+    axis.axis("off")
+    codes = [Outline.MOVETO, *[Outline.CURVE4] * 3, Outline.LINETO, *[Outline.CURVE4] * 3]
+    for ribbon in ribbons(flow):
+        colour, alpha = _FILLS[ribbon.kind]
+        axis.add_patch(PathPatch(Outline(ribbon.curve, codes), facecolor=colour, alpha=alpha, linewidth=0))
+        _note(axis, ribbon, flow)
+    for bar in bars(flow):
+        label = flow.after if bar.after else flow.before
+        corner = (1.0 if bar.after else -0.05, bar.top)
+        alpha = 1.0 if bar.right else 0.35
+        axis.add_patch(Rectangle(corner, 0.05, bar.bottom - bar.top, color=colours[label], alpha=alpha, linewidth=0))
+        text = f"{bar.count:,} {'right' if bar.right else 'wrong'}"
+        where = (1.08 if bar.after else -0.08, (bar.top + bar.bottom) / 2)
+        axis.text(*where, text, ha="left" if bar.after else "right", va="center")
+    axis.text(-0.05, -0.05, flow.before, ha="left", va="center", fontweight="bold")
+    axis.text(1.05, -0.05, flow.after, ha="right", va="center", fontweight="bold")
+    return figure
+
+
+def _note(axis: Axes, ribbon: Ribbon, flow: Flow) -> None:
+    """The number of a ribbon: where fixed ones leave and broken ones arrive, for in the middle these two cross."""
+    text = f"{flow.count(ribbon.kind):,} {_WORDS[ribbon.kind]}"
+    look: dict[str, Any] = {"ha": "center", "va": "center"}
+    if ribbon.kind in ("kept", "missed"):
+        axis.text(0.5, (sum(ribbon.left) + sum(ribbon.right)) / 4, text, color=_INK, **look)
+        return
+    x, ends = (0.2, ribbon.left) if ribbon.kind == "fixed" else (0.8, ribbon.right)
+    thin = ends[1] - ends[0] < _THIN
+    if thin:
+        look |= {
+            "color": _FILLS[ribbon.kind][0],
+            "bbox": {"facecolor": "white", "linewidth": 0, "pad": 0.8, "alpha": 0.8},
+        }
+    axis.text(x, sum(ends) / 2, text, **{"color": "white"} | look)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path.with_suffix(".png"))
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})

@@ -1,0 +1,89 @@
+"""Question by question: what becomes of each question from one model to another. Knows no page and no figure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from orchestrator.report.run_facts import Asked
+
+KINDS = ("fixed", "broken", "kept", "missed")
+WORDS = {
+    "fixed": "fixed: wrong before, right after",
+    "broken": "broken: right before, wrong after",
+    "kept": "both right",
+    "missed": "both wrong",
+}
+
+
+def kind(before: bool, after: bool) -> str:
+    """What became of a question that the first model had right or not, and the second."""
+    return ("kept" if after else "broken") if before else ("fixed" if after else "missed")
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """From one model to another: how many questions were fixed, broken, kept and missed."""
+
+    before: str
+    after: str
+    fixed: int
+    broken: int
+    kept: int
+    missed: int
+
+    @property
+    def n(self) -> int:
+        """All questions."""
+        return self.fixed + self.broken + self.kept + self.missed
+
+    def count(self, name: str) -> int:
+        """The number of one of KINDS."""
+        return int(getattr(self, name))
+
+
+def flow(asked: Sequence[Asked], before: str, after: str) -> Flow:
+    """Count the questions of each kind."""
+    counts = dict.fromkeys(KINDS, 0)
+    for one in asked:
+        counts[kind(one.right(before), one.right(after))] += 1
+    return Flow(before, after, **counts)
+
+
+def flows(asked: Sequence[Asked], labels: Sequence[str]) -> list[Flow]:
+    """Each pair of models, the earlier one of the recipe first."""
+    return [flow(asked, before, after) for before, after in combinations(labels, 2)]
+
+
+def first_pair(recipe: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, str] | None:
+    """The pair to begin with: the first SFT model and the first that was trained on selected completions.
+
+    Where the recipe has no such pair: the first two models that were trained, else the first two. None: there is
+    one model alone.
+    """
+    stages = recipe["stages"]
+    tuned = [label for label in labels if stages.get(label, {}).get("type") == "sft"]
+    selected = [label for label in tuned if any(d in stages for d in _listed(stages[label].get("data", ())))]
+    plain = [label for label in tuned if label not in selected]
+    if plain and selected:
+        return plain[0], selected[0]
+    trained = [label for label in labels if label in stages]
+    pair = (trained if len(trained) > 1 else list(labels))[:2]
+    return (pair[0], pair[1]) if len(pair) == 2 else None
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def in_turns(asked: Sequence[Asked], pair: tuple[str, str] | None) -> list[Asked]:
+    """The questions so that those of each kind take turns: whoever reads only the first sees some of each."""
+    if pair is None:
+        return list(asked)
+    groups: dict[str, list[Asked]] = {name: [] for name in KINDS}
+    for one in asked:
+        groups[kind(one.right(pair[0]), one.right(pair[1]))].append(one)
+    ordered = []
+    for turn in range(max(map(len, groups.values()), default=0)):
+        ordered += [group[turn] for group in groups.values() if turn < len(group)]
+    return ordered

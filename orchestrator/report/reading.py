@@ -1,0 +1,199 @@
+"""From the store to the facts of a page. The recipe is read as plain data: a model or a task file that is gone since
+does not matter to what a run has found.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from orchestrator.comparison import Comparison, Evaluated, compare_evaluated
+from orchestrator.errors import InputError
+from orchestrator.health.curve_reading import StageCurves
+from orchestrator.health.curves import read_curves
+from orchestrator.health.report import FINDING_TAG, ranked, read_back
+from orchestrator.outputs import COMPLETIONS
+from orchestrator.past_run import RECIPE_FILE, PastStage, past_stages
+from orchestrator.recipe import BASE
+from orchestrator.report.difficulty import expected
+from orchestrator.report.run_facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
+from orchestrator.tracking import Store
+from orchestrator.types import Finding
+
+Questions = Callable[[str], Mapping[str, str]]
+"""The questions of a split by id; empty where they cannot be had any more."""
+_VERSION = "version."
+
+
+def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
+    """All that the page of one `orch run` tells.
+
+    Raises:
+        InputError: the run was not made by `orch run`, or none of its models was evaluated.
+    """
+    run = store.find(run_id)
+    file = store.artifact(run_id, RECIPE_FILE)
+    if not file.is_file():
+        raise InputError(f"run {run_id} was not made by `orch run`: it has no {RECIPE_FILE}")
+    text = file.read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text)
+    stages = {stage.name: stage for stage in past_stages(store, run_id)}
+    evaluated = [stages[name] for name in recipe["evaluate"]["models"] if name in stages]
+    results = {stage.name: stage.results for stage in evaluated if stage.results is not None}
+    if not results:
+        raise InputError(f"run {run_id} has no evaluation to report on; run its recipe again: what is finished is kept")
+    asked = _asked(results)
+    samplings = tuple(_samplings(recipe, stages))
+    trainings = tuple(_trainings(recipe, stages))
+    tags = run.data.tags
+    return RunFacts(
+        run_id=run_id,
+        experiment=store.experiment_of(run_id),
+        status=str(run.info.status),
+        error=tags.get("orch.error"),
+        started=run.info.start_time / 1000,
+        recipe=recipe,
+        recipe_text=text,
+        versions={tag.removeprefix(_VERSION): tags[tag] for tag in tags if tag.startswith(_VERSION)},
+        commit=tags.get("mlflow.source.git.commit"),
+        comparison=_compare(recipe, stages, recipe["evaluate"]["on"], results),
+        also=tuple(_further(recipe, stages)),
+        statuses={model: Counter(one.answers[model].status for one in asked) for model in results},
+        asked=asked,
+        trainings=trainings,
+        samplings=samplings,
+        expected=_expected(recipe, samplings, asked, questions),
+        stages=tuple(_stage(stages[name]) for name in _in_order(recipe, stages)),
+        findings=ranked(_findings(tags, stages.values(), trainings)),
+    )
+
+
+def _compare(
+    recipe: Mapping[str, Any], stages: Mapping[str, PastStage], on: str, results: Mapping[str, Path]
+) -> Comparison:
+    seed = recipe.get("seed", 0)
+    evaluated = [
+        Evaluated(model, model, () if model == BASE else (seed,), (stages[model].run_id,), (file,))
+        for model, file in results.items()
+    ]
+    against = next((m for m in results if recipe["stages"].get(m, {}).get("type") == "sft"), next(iter(results)))
+    return compare_evaluated(on, evaluated, {model: against for model in results if model != against})
+
+
+def _further(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> Iterator[Comparison]:
+    for split in recipe["evaluate"].get("also", ()):
+        names = [name for name in recipe["evaluate"]["models"] if name in stages and split in stages[name].further]
+        if names:
+            yield _compare(recipe, stages, split, {name: stages[name].further[split] for name in names})
+
+
+def _asked(results: Mapping[str, Path]) -> list[Asked]:
+    """The questions with every model's answer; all models were asked the same ones, or a comparison is refused."""
+    columns = ["example_id", "question", "gold", "text", "value", "status"]
+    tables = {model: pq.read_table(file, columns=columns).to_pylist() for model, file in results.items()}
+    answers = {
+        model: {row["example_id"]: Answered(row["text"], row["value"], row["status"]) for row in rows}
+        for model, rows in tables.items()
+    }
+    return [
+        Asked(
+            row["example_id"],
+            row["question"],
+            str(row["gold"]),
+            {model: answers[model][row["example_id"]] for model in results},
+        )
+        for row in next(iter(tables.values()))
+        if all(row["example_id"] in found for found in answers.values())
+    ]
+
+
+def _trainings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> Iterator[Training]:
+    for name in recipe["stages"]:
+        stage = stages.get(name)
+        if stage is None or not stage.curves:
+            continue
+        settings = recipe["stages"][name]
+        curves = StageCurves(name, stage.verb, stage.curves, read_curves(stage.verb, stage.curves, settings))
+        step = stage.metrics.get("chosen_step")
+        why = stage.tags.get("orch.chosen", "")
+        yield Training(curves, None if step is None else int(step), why, tuple(_worth_a_line(settings, stage.metrics)))
+
+
+def _worth_a_line(settings: Mapping[str, Any], metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    for name in ("model", "data", "prompts", "learning_rate", "max_steps", "num_train_epochs"):
+        if (value := settings.get(name)) is not None:
+            yield name, ", ".join(value) if isinstance(value, list) else str(value)
+    if "rows" in metrics:
+        yield "rows", f"{metrics['rows']:,.0f}"
+    if "seconds" in metrics:
+        yield "seconds", f"{metrics['seconds']:,.1f}"
+
+
+def _samplings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> Iterator[Sampling]:
+    for name, settings in recipe["stages"].items():
+        stage = stages.get(name)
+        file = stage.store.artifact(stage.origin, COMPLETIONS) if stage and settings["type"] == "sample" else None
+        if file is None or not file.is_file():
+            continue
+        table = pq.read_table(file, columns=["example_id", "status"])
+        ids, statuses = table["example_id"].to_pylist(), table["status"].to_pylist()
+        right = dict.fromkeys(ids, 0)
+        for example_id, status in zip(ids, statuses, strict=True):
+            right[example_id] += status == "correct"
+        kept = [
+            Selected(other, int(stages[other].metrics["rows"]), int(stages[other].metrics["questions"]))
+            for other, s in recipe["stages"].items()
+            if s["type"] == "select" and s["from"] == name and "rows" in getattr(stages.get(other), "metrics", {})
+        ]
+        yield Sampling(
+            name, settings["model"], settings["n"], settings["temperature"], right, Counter(statuses), tuple(kept)
+        )
+
+
+def _expected(
+    recipe: Mapping[str, Any], samplings: Sequence[Sampling], asked: Sequence[Asked], questions: Questions
+) -> dict[str, float]:
+    """What the first sampling says of how hard each question is."""
+    if not samplings:
+        return {}
+    first = samplings[0]
+    rates = {example_id: right / first.draws for example_id, right in first.right.items()}
+    train = questions(recipe["stages"][first.stage]["prompts"])
+    return expected(rates, train, {one.example_id: one.question for one in asked})
+
+
+def _in_order(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> list[str]:
+    """The recipe's order; what it has no stage for, as its base model, first."""
+    return [name for name in (*(n for n in stages if n not in recipe["stages"]), *recipe["stages"]) if name in stages]
+
+
+def _stage(stage: PastStage) -> StageFacts:
+    reused = stage.origin != stage.run_id or "orch.eval_cached_from" in stage.tags
+    seconds = stage.metrics.get("seconds", stage.metrics.get("eval/seconds") if stage.verb == "evaluate" else None)
+    key = stage.tags.get("orch.key", "")
+    return StageFacts(stage.name, stage.verb, stage.status, reused, seconds, key, stage.run_id)
+
+
+def _findings(
+    tags: Mapping[str, str], stages: Sequence[PastStage] | Any, trainings: Sequence[Training]
+) -> Iterator[Finding]:
+    """Of the run, of its stages, of their curves: each thing once."""
+    yield from (read_back(tag.removeprefix(FINDING_TAG), tags[tag]) for tag in tags if tag.startswith(FINDING_TAG))
+    read = {training.curves.stage: training.curves.readings for training in trainings}
+    for stage in stages:
+        shapes = [r.finding for r in read.get(stage.name, ())]
+        yield from (f for f in stage.noticed if f.check not in {shape.check for shape in shapes})
+        yield from (replace(shape, what=f"stage {stage.name}: {shape.what}") for shape in shapes)
+        if stage.error is not None and stage.status == "FAILED":
+            yield Finding(
+                "stage-failed",
+                "error",
+                f"stage {stage.name} failed: {stage.error.splitlines()[0]}",
+                stage.error,
+                "see what it says",
+                "mend that and run the recipe again: what is finished is kept",
+            )

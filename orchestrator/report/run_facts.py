@@ -1,0 +1,121 @@
+"""What the page of a run tells, as plain data. Knows no store, no file, no HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.comparison import Comparison
+from orchestrator.health.curve_reading import StageCurves
+from orchestrator.types import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one model made of a question."""
+
+    text: str
+    value: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question and what each model answered, by label."""
+
+    example_id: str
+    question: str
+    gold: str
+    answers: Mapping[str, Answered]
+
+    def right(self, model: str) -> bool:
+        """Whether that model's answer is correct."""
+        return self.answers[model].status == "correct"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training: its curves, what was read from them, and which of its checkpoints was handed on."""
+
+    curves: StageCurves
+    chosen_step: int | None
+    """None where the last step was handed on as it was."""
+    chosen_why: str
+    facts: tuple[tuple[str, str], ...]
+    """What else is worth a line: (name, value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a select stage kept of a sampling."""
+
+    stage: str
+    rows: int
+    questions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """One sampling: how many of each question's draws were correct."""
+
+    stage: str
+    model: str
+    draws: int
+    """For each question."""
+    temperature: float
+    right: Mapping[str, int]
+    """For each question's id: its correct draws."""
+    statuses: Mapping[str, int]
+    selected: tuple[Selected, ...]
+
+    @property
+    def covered(self) -> int:
+        """How many questions have a correct draw."""
+        return sum(n > 0 for n in self.right.values())
+
+
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """One stage in the list of all."""
+
+    name: str
+    verb: str
+    status: str
+    reused: bool
+    seconds: float | None
+    key: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """All that a page of one run tells."""
+
+    run_id: str
+    experiment: str
+    status: str
+    error: str | None
+    started: float
+    """Seconds since 1970."""
+    recipe: Mapping[str, Any]
+    """As it was resolved, every default written out."""
+    recipe_text: str
+    versions: Mapping[str, str]
+    commit: str | None
+    comparison: Comparison
+    also: tuple[Comparison, ...]
+    """On further splits."""
+    statuses: Mapping[str, Mapping[str, int]]
+    """For each model: how many of its answers have each status."""
+    asked: Sequence[Asked]
+    """The questions that models are compared on, in the order of their split."""
+    trainings: tuple[Training, ...]
+    samplings: tuple[Sampling, ...]
+    expected: Mapping[str, float]
+    """For each question's id how hard it should be: see `difficulty`; empty where nothing is known."""
+    stages: tuple[StageFacts, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The models, in the recipe's order."""
+        return tuple(m.label for m in self.comparison.models)

@@ -1,0 +1,140 @@
+"""A run as one HTML page: what it found, and the questions, curves and draws behind each figure.
+
+One file: styles and a small script inside, nothing fetched. Without the script all of it is there to read.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from orchestrator.comparison import ModelDifference, conclusions
+from orchestrator.comparison.words import name as spoken
+from orchestrator.report.clipping import Clip, clip
+from orchestrator.report.curve_figure import curve_figure
+from orchestrator.report.difficulty import by_expectation, by_others
+from orchestrator.report.flow import KINDS, WORDS, Flow, first_pair, flows, in_turns
+from orchestrator.report.flow_shape import Bar, Ribbon, bars, ribbons
+from orchestrator.report.page import environment, shown
+from orchestrator.report.palette import BROKEN, FIXED, model_colours
+from orchestrator.report.run_facts import Asked, RunFacts, Sampling
+from orchestrator.stats import wilson
+
+AT_ONCE = 20
+"""Questions that the page shows before it is asked for more."""
+_ROOM = 1_000_000
+"""Characters of completions that a page holds; what is over that stays in the store."""
+_BINS = 10
+"""Of a histogram over more draws than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two models, and their questions' flow as a figure."""
+
+    flow: Flow
+    name: str
+    """Places of the two among the models: `0-2`."""
+    ribbons: list[Ribbon]
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """One question with what each model wrote, as the page shows it."""
+
+    asked: Asked
+    question: Clip
+    texts: dict[str, Clip]
+
+
+def run_page(facts: RunFacts) -> str:
+    """The page, whole."""
+    made = environment()
+    pair = first_pair(facts.recipe, facts.labels)
+    script = made.get_template("run.js.j2").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    cards, left_out = _cards(facts, pair)
+    return made.get_template("run.html.j2").render(
+        f=facts,
+        sentences=conclusions(facts.comparison),
+        spoken=spoken,
+        colours=model_colours(facts.labels),
+        fixed=FIXED,
+        broken=BROKEN,
+        against={d.label: d for d in facts.comparison.differences},
+        p=_p,
+        pairs=[_Pair(f, _pair_name(facts, f.before, f.after), ribbons(f), bars(f)) for f in _flows(facts)],
+        first=_pair_name(facts, *pair) if pair else "",
+        kinds=KINDS,
+        words=WORDS,
+        expectation=by_expectation(facts.asked, facts.labels, facts.expected),
+        others=by_others(facts.asked, facts.labels) if len(facts.labels) > 1 else [],
+        trainings=[(t, Markup(svg) if (svg := curve_figure(t.curves)) else None) for t in facts.trainings],
+        samplings=[(s, wilson(s.covered, len(s.right)), _histogram(s)) for s in facts.samplings],
+        status_names=_every_status(facts),
+        further=[(c, conclusions(c), {d.label: d for d in c.differences}) for c in facts.also],
+        cards=cards,
+        left_out=left_out,
+        at_once=AT_ONCE,
+        started=_when(datetime.fromtimestamp(facts.started, UTC)),
+        made=_when(datetime.now(UTC)),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
+        shown=shown,
+    )
+
+
+def _flows(facts: RunFacts) -> list[Flow]:
+    return flows(facts.asked, facts.labels)
+
+
+def _pair_name(facts: RunFacts, before: str, after: str) -> str:
+    return f"{facts.labels.index(before)}-{facts.labels.index(after)}"
+
+
+def _p(difference: ModelDifference) -> str:
+    p = difference.p_corrected
+    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+
+
+def _every_status(facts: RunFacts) -> list[str]:
+    """The statuses that occur, correct and wrong first."""
+    known = ("correct", "wrong", "unparsed", "truncated", "timeout", "error")
+    return [status for status in known if any(counts.get(status) for counts in facts.statuses.values())]
+
+
+def _histogram(sampling: Sampling) -> list[tuple[str, int]]:
+    """How many questions have so many correct draws; in `_BINS` steps where there are more draws."""
+    counts, n = Counter(sampling.right.values()), sampling.draws
+    if n <= _BINS:
+        return [(f"{right} of {n}", counts[right]) for right in range(n + 1)]
+    found = [("none", counts[0])]
+    edges = [round(n * step / _BINS) for step in range(_BINS + 1)]
+    for low, high in pairwise(edges):
+        label = f"{low + 1} to {high} of {n}" if high > low + 1 else f"{high} of {n}"
+        found.append((label, sum(counts[right] for right in range(low + 1, high + 1))))
+    return found
+
+
+def _cards(facts: RunFacts, pair: tuple[str, str] | None) -> tuple[list[_Card], int]:
+    """The questions that there is room for, in turns of what became of them, and how many are left out."""
+    ordered: Sequence[Asked] = in_turns(facts.asked, pair)
+    cards: list[_Card] = []
+    room = _ROOM
+    for asked in ordered:
+        card = _Card(asked, clip(asked.question), {m: clip(a.text) for m, a in asked.answers.items()})
+        room -= card.question.size + sum(text.size for text in card.texts.values())
+        if room < 0 and len(cards) >= AT_ONCE:
+            break
+        cards.append(card)
+    return cards, len(ordered) - len(cards)
+
+
+def _when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,149 @@
+"""`report` as a function: a run on one page, and its figures as files. Both are artifacts of the run."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError, OrchError
+from orchestrator.past_run import RECIPE_FILE
+from orchestrator.recipe import load_recipe
+from orchestrator.results import RunResult, SeedsResult
+from orchestrator.tasks import Task
+from orchestrator.tracking import Store, store_exists, tracking_uri
+from orchestrator.types import Finding
+
+if TYPE_CHECKING:
+    from orchestrator.report.reading import Questions
+
+PAGE = "report.html"
+FIGURES = "figures"
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Where a run's report lies."""
+
+    run_id: str
+    page: Path
+    figures: tuple[Path, ...]
+    made: bool
+    """False: it was there already."""
+
+    def as_json(self) -> dict[str, object]:
+        """One object for `--json`."""
+        return {
+            "run_id": self.run_id,
+            "page": str(self.page),
+            "figures": [str(file) for file in self.figures],
+            "made": self.made,
+        }
+
+
+def report(run: str | None = None, out: str | Path | None = None, *, anew: bool = False) -> Reported:
+    """The report of a run (its id, its beginning, or the newest), made where it is missing or with `anew`.
+
+    With `out` the page is written there too.
+
+    Raises:
+        InputError: no such run, a run of which no model was evaluated, a file that cannot be written.
+    """
+    target = None if out is None else _writable(Path(out).expanduser().absolute())
+    if not store_exists():
+        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
+    store = Store()
+    run_id = _run_of(store, run)
+    made = anew or not store.artifact(run_id, PAGE).is_file()
+    if made:
+        write_report(store, run_id, _questions_of_past(store, run_id))
+    page, figures = store.artifact(run_id, PAGE), store.artifact(run_id, FIGURES)
+    if target is not None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(page, target)
+        except OSError as error:
+            raise InputError(f"--out {target}: cannot be written: {error.strerror}") from None
+    return Reported(run_id, target or page, tuple(sorted(figures.iterdir())) if figures.is_dir() else (), made)
+
+
+def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | SeedsResult:
+    """A run that has just ended, with its report made. A report that cannot be made is a finding: the run is done."""
+    if not result.models:
+        return result
+    try:
+        store = Store()
+        write_report(store, result.run_id, questions_of(task))
+        return replace(result, report=str(store.artifact(result.run_id, PAGE)))
+    except Exception as error:  # whatever it is: what was trained and evaluated stands
+        return replace(result, findings=(*result.findings, _not_made(result.run_id, error)))
+
+
+def report_of(store: Store, run_id: str) -> str | None:
+    """Where a run's page lies, if it was made."""
+    page = store.artifact(run_id, PAGE)
+    return str(page) if page.is_file() else None
+
+
+def _not_made(run_id: str, error: Exception) -> Finding:
+    what = f"the report could not be made: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return Finding(
+        "report-not-made",
+        "warning",
+        what,
+        "",
+        "the store's disk is full or cannot be written, or the page meets what it was not made for",
+        f"the figures stand as they are; `orch report {run_id}` makes the page again",
+    )
+
+
+def write_report(store: Store, run_id: str, questions: "Questions") -> None:
+    """Make a run's page and figures, and keep them with the run.
+
+    Raises:
+        InputError: no model of the run was evaluated.
+    """
+    # matplotlib takes its time to load: only where a page is made
+    from orchestrator.report.figure_files import write_figures
+    from orchestrator.report.reading import read_run
+    from orchestrator.report.run_page import run_page
+
+    facts = read_run(store, run_id, questions)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / PAGE).write_text(run_page(facts), encoding="utf-8")
+        write_figures(facts, Path(folder) / FIGURES)
+        store.log_folder(run_id, Path(folder))
+
+
+def questions_of(task: Task) -> "Questions":
+    """The questions of a task's splits, by id; none where a split cannot be read any more."""
+
+    def read(split: str) -> Mapping[str, str]:
+        try:
+            return {example.id: example.question for example in task.examples(split)}
+        except OrchError:
+            return {}
+
+    return read
+
+
+def _questions_of_past(store: Store, run_id: str) -> "Questions":
+    try:
+        return questions_of(load_recipe(store.artifact(run_id, RECIPE_FILE)).task)
+    except OrchError:  # a task file that is gone, a recipe of an older orch: the page does without
+        return lambda split: {}
+
+
+def _run_of(store: Store, wanted: str | None) -> str:
+    """The id of the `orch run` that is meant, also where one of its stages is named."""
+    run = store.find(None if wanted in (None, "last") else wanted)
+    above = run.data.tags.get("mlflow.parentRunId")
+    of_a_stage = above is not None and run.data.tags.get("orch.verb") not in ("run", "seed")
+    return str(above if of_a_stage else run.info.run_id)
+
+
+def _writable(target: Path) -> Path:
+    if target.is_dir():
+        raise InputError(f"--out {target}: is a folder; name a file, such as {target / PAGE}")
+    return target
