@@ -46,15 +46,15 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
             if found is not None:
                 return replace(found, report=report_of(store, found.run_id))
             return with_report(_carry_out(plan, store, _work(recipe), None, listener), recipe.task)
-    work, plans = _work(recipe), _plans(plan)
+    work = _work(recipe)
     with _interruptible(), ThreadPoolExecutor(1) as beside:
         opening = beside.submit(Store) if store is None else None  # making a database takes as long as starting Ray
         try:
-            listener(_not_begun(plans))
+            listener(_not_begun(plan))
             cluster = connect()
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
-            noticed = checked(plans[0], work.root, cluster)  # the seed decides nothing of what is looked at
+            noticed = checked(_plans(plan)[0], work.root, cluster)  # the seed decides nothing of what is looked at
             done = _carry_out(plan, store or opening.result(), work, cluster, listener, noticed)  # type: ignore[union-attr]
         finally:
             disconnect()
@@ -65,9 +65,9 @@ def _plans(plan: Plan | SeedsPlan) -> tuple[Plan, ...]:
     return plan.plans if isinstance(plan, SeedsPlan) else (plan,)
 
 
-def _not_begun(plans: tuple[Plan, ...]) -> list[StageState]:
-    several = len(plans) > 1
-    states = [StageState(s, seed=p.recipe.seed if several else None) for p in plans for s in p.stages]
+def _not_begun(plan: Plan | SeedsPlan) -> list[StageState]:
+    several = isinstance(plan, SeedsPlan)
+    states = [StageState(s, seed=p.recipe.seed if several else None) for p in _plans(plan) for s in p.stages]
     states[0].figure = "checking the set-up"
     return states
 
