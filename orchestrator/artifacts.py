@@ -3,11 +3,17 @@
 Knows MLflow only through the client it is given.
 """
 
+import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
+
+KEPT = 30 * 24 * 3600.0
+"""Seconds after its last use that a run's copies are kept."""
 
 
 class Artifacts:
@@ -24,12 +30,14 @@ class Artifacts:
         """
         copy = self.copies / run_id / name
         if copy.exists():
+            os.utime(self.copies / run_id)  # it was used
             return copy
         run = run or self.client.get_run(run_id)
         local = _local(run)
         if local is not None:
             return local / name
         if self.sizes(run, name):
+            self._forget()
             copy.parent.mkdir(parents=True, exist_ok=True)
             temporary = tempfile.mkdtemp(prefix=f"{run_id}-", dir=self.copies)
             try:
@@ -40,6 +48,14 @@ class Artifacts:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         return copy
+
+    def _forget(self) -> None:
+        """Remove copies that nobody has used for long, and what was left of a copying that was killed."""
+        old = time.time() - KEPT
+        for folder in self.copies.iterdir() if self.copies.is_dir() else ():
+            with suppress(FileNotFoundError):  # another process was faster
+                if folder.stat().st_mtime < old:
+                    shutil.rmtree(folder)
 
     def sizes(self, run: Any, name: str) -> dict[str, int]:
         """Bytes of each file right in a folder, or of one file, which has a suffix; empty where there is none."""

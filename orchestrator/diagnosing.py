@@ -3,7 +3,7 @@
 Puts together what the checks before a run, the curves, the files, the stored completions and the models themselves say.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,14 +17,13 @@ from orchestrator.health.base_weights import Weights, base_findings, read_weight
 from orchestrator.health.causes import likeliest_first
 from orchestrator.health.check import check_plan
 from orchestrator.health.curve_reading import StageCurves
-from orchestrator.health.curves import read_curves
 from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
 from orchestrator.health.model_parts import try_prompt
 from orchestrator.health.probe import asked, load_engine, origin_findings
 from orchestrator.health.report import CheckReport, format_changed, told_only
-from orchestrator.health.watch import Watch
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.model_ref import ModelRef
+from orchestrator.past_curves import findings_of, stage_curves
 from orchestrator.past_run import PastRun, PastStage, past_run
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, Recipe, load_recipe
@@ -130,40 +129,11 @@ class _Look:
     def stages(self, stages: Sequence[PastStage]) -> None:
         """What stages left: their errors and their curves."""
         for stage in stages:
-            read = self._read(stage)
-            told = {finding.check for finding in read}  # they know the whole curve, and the stage's settings
-            self.found += [finding for finding in stage.noticed if finding.check not in told]
-            told |= {finding.check for finding in stage.noticed}
-            self.found += [finding for finding in self._curves(stage) if finding.check not in told]
-            self.found += read
+            curves = stage_curves(self.past, stage)
+            self.curves += [curves] if curves is not None else []
+            self.found += findings_of(self.past, stage, curves)
             if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
-
-    def _read(self, stage: PastStage) -> list[Finding]:
-        """What the shapes of its curves say."""
-        if not stage.curves:
-            return []
-        spec = self.recipe.stages.get(stage.name)
-        settings = spec.model_dump(mode="json") if spec is not None else {}
-        readings = read_curves(stage.verb, stage.curves, settings)
-        self.curves.append(StageCurves(stage.name, stage.verb, stage.curves, readings))
-        return [replace(r.finding, what=f"stage {stage.name}: {r.finding.what}") for r in readings]
-
-    def _curves(self, stage: PastStage) -> Iterator[Finding]:
-        """The watch over a training, held again over its stored curves."""
-        points: dict[int, dict[str, float]] = {}
-        for name, curve in stage.curves.items():
-            for step, value in curve:
-                points.setdefault(step, {})[name] = value
-        if not points:
-            return
-        from_base = (
-            getattr(self.recipe.stages.get(stage.name), "model", BASE) == BASE and self.past.start.adapter is None
-        )
-        watch = Watch(stage.verb, max(points), from_base)
-        for step in sorted(points):
-            for finding in watch.look(step, points[step]):
-                yield replace(finding, what=f"stage {stage.name}: {finding.what}")
 
     def models(self, names: Sequence[str]) -> None:
         """What models' files say, then what their completions and logits say."""

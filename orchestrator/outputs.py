@@ -10,6 +10,9 @@ MODEL = "model"
 COMPLETIONS = "completions.parquet"
 CHOSEN = "chosen.parquet"
 RESULTS = "eval/results.parquet"
+CHOSEN_TAG = "orch.chosen"
+"""The tag of a training's run that says which checkpoint it handed on and why; beside it, the metric of the step."""
+CHOSEN_STEP = "chosen_step"
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
 

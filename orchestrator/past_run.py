@@ -9,7 +9,7 @@ from orchestrator.errors import InputError
 from orchestrator.health.curves import NAMES
 from orchestrator.health.report import FINDING_TAG, read_back
 from orchestrator.model_ref import ModelRef, find_model
-from orchestrator.outputs import MODEL, RESULTS, output_of
+from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS, output_of
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.start_model import StartModel, resolve_start
 from orchestrator.tracking import Store, store_exists, tracking_uri
@@ -42,6 +42,8 @@ class PastStage:
     """Its evaluation, one row per question; None where it was not evaluated."""
     curves: Mapping[str, list[tuple[int, float]]]
     """Points (step, value) of each training curve."""
+    chosen: int | None
+    """The step whose model it handed on, where that was a choice."""
     noticed: tuple[Finding, ...]
     """What was found while it ran."""
     metrics: Mapping[str, float]
@@ -176,9 +178,10 @@ def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
             origin,
             results if results.is_file() else None,
             {c: points for c, points in curves.items() if points},
+            int(run.data.metrics[CHOSEN_STEP]) if CHOSEN_STEP in run.data.metrics else None,
             tuple(
                 read_back(tag.removeprefix(FINDING_TAG), text)
-                for tag, text in tags.items()
+                for tag, text in sorted(tags.items())  # the store promises no order
                 if tag.startswith(FINDING_TAG)
             ),
             (store.metrics(origin) if origin != run_id else {}) | run.data.metrics,

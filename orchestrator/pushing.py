@@ -115,10 +115,12 @@ def _told(repo: str) -> Iterator[None]:
         raise OrchError(f"{repo}: the Hugging Face Hub refused: {_first_line(error)}") from None
     except OSError as error:
         raise OrchError(f"{repo}: the Hugging Face Hub cannot be reached: {_first_line(error)}") from None
-    except Exception as error:  # httpx's own errors do not derive from OSError
-        if not type(error).__module__.startswith(("httpx", "httpcore")):
-            raise
-        raise OrchError(f"{repo}: the Hugging Face Hub cannot be reached: {_first_line(error)}") from None
+    except OrchError:
+        raise
+    except Exception as error:  # httpx, hf_xet and the Hub's client each raise their own kinds
+        away = type(error).__module__.startswith(("httpx", "httpcore"))
+        what = "the Hugging Face Hub cannot be reached" if away else "the upload to the Hugging Face Hub failed"
+        raise OrchError(f"{repo}: {what}: {_first_line(error)}") from None
 
 
 def _first_line(error: BaseException) -> str:

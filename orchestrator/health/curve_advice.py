@@ -5,13 +5,11 @@ Knows the names of settings and what was logged; which curve is bad is told by o
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.health.curve_series import Series
 from orchestrator.stage_specs import SftSpec
-
-Settings = Mapping[str, Any]
-"""A training stage's settings as the recipe spells them, defaults filled in."""
 
 _WARMUP = 0.1
 """A tenth of the steps: the warm-up that most fine-tuning recipes use."""
@@ -21,14 +19,36 @@ _BETA = 0.04
 """TRL's former default, and the value of the DeepSeekMath paper that introduced GRPO (arXiv 2402.03300)."""
 _BETA2 = 0.95
 """Forgets a large gradient after 20 steps instead of 1,000; usual for large models since GPT-3."""
+_SLOWER = 3.0
+"""What a learning rate is divided by that was too high, but not wildly."""
 _ANSWER = 5.0
 """The answer is about a fifth of a worked solution's tokens: this makes it count as much as all the rest."""
 
 
-def change(settings: Settings, name: str, to: float) -> str:
-    """`learning_rate from 0.01 to 0.003`, or only the new value where the old one is not known."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A training stage's settings as the recipe spells them, defaults filled in, and where in it they stand."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
+    """What comes before their names: `stages.rft.`."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A setting; the default where it is not known."""
+        return self.values.get(name, default)
+
+    def below(self, name: str) -> "Settings":
+        """The settings within one; none where it is not set."""
+        return Settings(self.values.get(name) or {}, f"{self.place}{name}.")
+
+
+def change(settings: Settings, name: str, to: float | str) -> str:
+    """`stages.rft.learning_rate from 0.01 to 0.003`, or only the new value where the old one is not known."""
     now = settings.get(name)
-    return f"{name} to {short(to)}" if now is None else f"{name} from {float(now):g} to {short(to)}"
+    new, full = to if isinstance(to, str) else short(to), settings.place + name
+    if now is None:
+        return f"{full} to {new}"
+    return f"{full} from {now if isinstance(now, str) else f'{float(now):g}'} to {new}"
 
 
 def short(number: float) -> str:
@@ -46,14 +66,19 @@ def gentler(settings: Settings, grad_norm: Series, divisor: float, known: float 
 
     `known` is a learning rate at which all was still well: the new one is not above it.
     """
-    parts = []
-    rate = settings.get("learning_rate")
-    lower = min(rate / divisor, known or math.inf) if rate else None
-    parts.append(change(settings, "learning_rate", lower) if lower else "learning_rate lower")
+    parts = [slower(settings, divisor, known)]
     if settings.get("warmup_steps") == 0:
         parts.append(change(settings, "warmup_steps", _WARMUP))
     clip = clipping(settings, grad_norm)
     return f"set {joined([*parts, clip] if clip else parts)}"
+
+
+def slower(settings: Settings, divisor: float, known: float | None = None) -> str:
+    """A lower learning rate, `known` at most."""
+    rate = settings.get("learning_rate")
+    if not rate:
+        return f"{settings.place}learning_rate lower"
+    return change(settings, "learning_rate", min(rate / divisor, known or math.inf))
 
 
 def clipping(settings: Settings, grad_norm: Series) -> str | None:
@@ -80,23 +105,25 @@ def steadier(settings: Settings, grad_norm: Series) -> str:
 
 
 def until(settings: Settings, epochs: Series, step: int) -> str:
-    """The training ended at a step, in the setting that the recipe uses for its length."""
+    """The training ended at a step, in the setting that the recipe uses for its length; at step 0, a gentler one."""
+    if step == 0:
+        return slower(settings, _SLOWER)
     if settings.get("max_steps"):
         return change(settings, "max_steps", step)
     there = epochs.until(step)
     if len(there):
         return change(settings, "num_train_epochs", float(there.values[-1]))
-    return f"max_steps to {step}"
+    return f"{settings.place}max_steps to {step}"
 
 
 def longer(settings: Settings, epochs: Series, factor: float) -> str:
     """The training made longer, in the setting that the recipe uses for its length."""
     if settings.get("max_steps"):
-        return change(settings, "max_steps", factor * settings["max_steps"])
+        return change(settings, "max_steps", factor * settings.get("max_steps"))
     now = settings.get("num_train_epochs") or (math.ceil(epochs.values[-1]) if len(epochs) else None)
     if now is None:
-        return f"the training {factor:g} times as long"
-    return f"num_train_epochs from {short(now)} to {short(factor * now)}"
+        return f"{settings.place}max_steps to {factor:g} times as many"
+    return f"{settings.place}num_train_epochs from {short(now)} to {short(factor * now)}"
 
 
 def faster(settings: Settings) -> str:
@@ -107,13 +134,13 @@ def faster(settings: Settings) -> str:
 
 def denser(settings: Settings) -> str:
     """More evaluations, of more questions."""
-    validation = settings.get("validation")
-    if not validation:
+    validation = settings.below("validation")
+    if not validation.values:
         return "evaluate again, on more questions"
-    return (
-        f"set validation.{change(validation, 'questions', 4 * validation['questions'])} and "
-        f"validation.{change(validation, 'every', max(1, validation['every'] // 2))}"
-    )
+    asked, every = validation.get("questions"), validation.get("every")
+    changes = [change(validation, "questions", 4 * asked)] if asked else []
+    changes += [change(validation, "every", max(1, every // 2))] if every else []
+    return f"set {joined(changes)}"
 
 
 def anchored(settings: Settings) -> str | None:

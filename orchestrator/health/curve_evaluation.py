@@ -6,7 +6,7 @@ Each reader returns None where it sees nothing, or too few points to see anythin
 import numpy as np
 from scipy.stats import theilslopes
 
-from orchestrator.health.curve_advice import anchored, answer_first, change, denser, joined, until
+from orchestrator.health.curve_advice import anchored, answer_first, change, denser, joined, slower, until
 from orchestrator.health.curve_loss import FAR, HIGH, LEAST, NOISE
 from orchestrator.health.curve_reading import Reading, Training
 from orchestrator.health.curve_series import Series
@@ -74,8 +74,8 @@ def overfitting(training: Training) -> Reading | None:
         cause += "; the model that was handed on is that of the best step"
     elif harmless:
         cause += "; answers are as good as before, but the model grows surer of its mistakes"
-    elif "validation" in training.settings:
-        remedy += ", or set validation.select to best_accuracy"
+    elif training.settings.get("validation"):
+        remedy += f", or set {change(training.settings.below('validation'), 'select', 'best_accuracy')}"
     return Reading(
         Finding(
             "overfitting",
@@ -194,8 +194,7 @@ def reward_collapsed(training: Training) -> Reading | None:
     best, end = float(smooth[at]), reward.level(max(3, len(reward) // 10))
     if best - end < max(_COLLAPSE * best, _COLLAPSE_LEAST, NOISE * reward.noise()):
         return None
-    rate = training.settings.get("learning_rate")
-    parts = [change(training.settings, "learning_rate", rate / 3)] if rate else ["learning_rate lower"]
+    parts = [slower(training.settings, 3)]
     held = anchored(training.settings)
     step = int(reward.steps[at])
     return Reading(

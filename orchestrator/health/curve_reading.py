@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.health.curve_advice import Settings
 from orchestrator.health.curve_series import Point, Series
@@ -30,6 +31,8 @@ class StageCurves:
     verb: str
     curves: Curves
     readings: tuple[Reading, ...]
+    chosen: int | None = None
+    """The step whose model was handed on, where that was a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,18 @@ class Training:
     settings: Settings
 
     @classmethod
-    def of(cls, curves: Curves, settings: Settings) -> "Training":
-        """From curves as they were logged."""
-        return cls({name: Series.of(points) for name, points in curves.items()}, settings)
+    def of(cls, curves: Curves, settings: Mapping[str, Any], place: str = "") -> "Training":
+        """From curves as they were logged, and settings that stand at a place of the recipe, like `stages.rft.`."""
+        return cls({name: Series.of(points) for name, points in curves.items()}, Settings(settings, place))
 
     @property
     def hands_on_best(self) -> bool:
         """Whether the model is that of the best validated step, not that of the last."""
-        return bool((self.settings.get("validation") or {}).get("select", "last") != "last")
+        return bool(self.settings.below("validation").get("select", "last") != "last")
 
     def chance(self, accuracy: float) -> float:
         """Standard deviation of a measured accuracy by the draw of the questions; 0 where their number is not known."""
-        asked = (self.settings.get("validation") or {}).get("questions")
+        asked = self.settings.below("validation").get("questions")
         return math.sqrt(max(accuracy * (1 - accuracy), 0.0) / asked) if asked else 0.0
 
     def __getitem__(self, name: str) -> Series:

@@ -4,8 +4,10 @@ Where several shapes fit, the first cause is told: a training that diverged is n
 no figure: curves and settings go in, findings with their steps come out.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from orchestrator.health import curve_evaluation, curve_loss
-from orchestrator.health.curve_advice import Settings
 from orchestrator.health.curve_reading import Curves, Reading, Training
 from orchestrator.health.curve_spikes import spikes
 
@@ -21,12 +23,13 @@ NAMES = (
 """The curves that are read, by the names they are logged under."""
 
 
-def read_curves(verb: str, curves: Curves, settings: Settings) -> tuple[Reading, ...]:
+def read_curves(verb: str, curves: Curves, settings: Mapping[str, Any], place: str = "") -> tuple[Reading, ...]:
     """What the curves of one training say; `verb` is `sft` or `grpo`, `settings` are the stage's own.
 
-    A healthy training, or one with too few points, gives nothing.
+    Advice names settings with their `place` in the recipe before them, like `stages.rft.`. A healthy training, or one
+    with too few points, gives nothing.
     """
-    training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings)
+    training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings, place)
     return tuple(_sft(training) if verb == "sft" else _grpo(training))
 
 

@@ -5,7 +5,6 @@ Draws with matplotlib, without pyplot and its global state. Knows neither a stor
 
 import io
 import re
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -13,9 +12,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestrator.health.curve_reading import Reading, StageCurves
-from orchestrator.report.page import shown
+from orchestrator.health.curve_reading import StageCurves
 from orchestrator.health.curve_series import Series
+from orchestrator.report.page import shown
 
 _PANELS = {
     "sft": (("loss, nats per token", ("loss", "eval_loss")), ("held-out accuracy", ("eval_accuracy",))),
@@ -59,14 +58,14 @@ def curve_figure(curves: StageCurves) -> str | None:
         figure.patch.set_visible(False)
         axes: Any = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axis, (label, names) in zip(axes, panels, strict=True):
-            _panel(axis, label, {name: series[name] for name in names}, curves.readings)
+            _panel(axis, label, {name: series[name] for name in names}, curves)
         axes[-1].set_xlabel("step", color=_INK)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _inline(file.getvalue(), curves)
 
 
-def _panel(axis: Axes, label: str, series: dict[str, Series], readings: Sequence[Reading]) -> None:
+def _panel(axis: Axes, label: str, series: dict[str, Series], curves: StageCurves) -> None:
     axis.patch.set_visible(False)
     axis.set_ylabel(label, color=_INK)
     axis.tick_params(colors=_INK)
@@ -79,11 +78,15 @@ def _panel(axis: Axes, label: str, series: dict[str, Series], readings: Sequence
         else:  # told apart by more than a colour
             look: Any = {"color": _HELD_OUT, "linewidth": 1.4, "markersize": 3.5}
             axis.plot(curve.steps, curve.values, "o--", label=_LABELS[name], **look)
+            here = curve.steps == curves.chosen
+            ring: Any = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": _INK, "linestyle": "none"}
+            if here.any():
+                axis.plot(curve.steps[here], curve.values[here], "o", label=f"chosen: step {curves.chosen}", **ring)
     values = [float(value) for curve in series.values() for value in curve.values]
     if "loss" in series and min(values) > 0 and max(values) > _LOGARITHMIC * min(values):
         axis.set_yscale("log")
     marks: dict[int, list[str]] = {}
-    for number, reading in enumerate(readings, 1):
+    for number, reading in enumerate(curves.readings, 1):
         if reading.curve in series:
             for step in reading.steps:
                 marks.setdefault(step, []).append(str(number))
@@ -111,6 +114,8 @@ def title(curves: StageCurves) -> str:
             what = f"{label} loss" if "loss" in name else label
             (first, begin), (last, end) = points[0], points[-1]
             words.append(f"{what} from {begin:.3g} at step {first} to {end:.3g} at {last}")
+    if curves.chosen is not None:
+        words.append(f"chosen was the model of step {curves.chosen}")
     words += [f"{number}, {reading.finding.what}" for number, reading in enumerate(curves.readings, 1)]
     return "; ".join(words)
 

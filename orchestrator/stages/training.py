@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from orchestrator.journal import NAME, read
-from orchestrator.outputs import MODEL
+from orchestrator.outputs import CHOSEN_STEP, CHOSEN_TAG, MODEL
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import TrainingSpec
 from orchestrator.stages.base import Context, Output
@@ -25,8 +25,8 @@ def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: 
     chosen, tags = context.work / CHOSEN_FILE, {}
     if chosen.exists():
         choice = json.loads(chosen.read_text())
-        metrics["chosen_step"] = choice["step"]
-        tags["orch.chosen"] = choice["why"]
+        metrics[CHOSEN_STEP] = choice["step"]
+        tags[CHOSEN_TAG] = choice["why"]
     curve = [r["metrics"][headline] for r in read(context.work / NAME) if headline in r.get("metrics", {})]
     return Output(f"{headline} {curve[-1]:.3f}" if curve else "trained", metrics, data, tags=tags)
 

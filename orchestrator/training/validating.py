@@ -30,7 +30,7 @@ _FOLDER = "validated"
 
 
 class Validator(TrainerCallback):  # type: ignore[misc]
-    """Measures at every so many steps and at the last; keeps the models that may be chosen."""
+    """Measures before the first step, at every so many and at the last; keeps the models that may be chosen."""
 
     def __init__(self, model: Any, tokenizer: Any, job: TrainingJob, journal: Journal) -> None:
         assert job.validation is not None and job.spec.validation is not None
@@ -38,16 +38,18 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         self.asked, self.wanted = job.validation, job.spec.validation
         self.folder = job.work / _FOLDER
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Measure what training begins with, once: the curves start there, but it is not chosen."""
+        if state.global_step == 0 and 0 not in self._measured():
+            self.journal.metrics(0, self._look())
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Measure where it is time to, and have the step saved, so that a killed training goes on from here."""
         if state.global_step % self.wanted.every and state.global_step < state.max_steps:
             return
-        training = self.model.training
-        self.model.eval()
-        measured = self._measure()
+        measured = self._look()
         if self.wanted.select != "last":
             self._keep(state.global_step)
-        self.model.train(training)
         self.journal.metrics(state.global_step, measured)
         control.should_save = True
 
@@ -62,15 +64,17 @@ class Validator(TrainerCallback):  # type: ignore[misc]
                 shutil.rmtree(path)
 
     def points(self) -> list[Point]:
-        """What was measured so far, also before the training was killed."""
-        found = {}
-        for record in read(self.journal.path):
-            values = record.get("metrics", {})
-            if "eval_accuracy" in values:
-                found[record["step"]] = Point(
-                    record["step"], values.get("eval_loss", math.nan), values["eval_accuracy"]
-                )
-        return list(found.values())
+        """What was measured of models that may be chosen, also before the training was killed."""
+        return [
+            Point(step, values.get("eval_loss", math.nan), values["eval_accuracy"])
+            for step, values in self._measured().items()
+            if step
+        ]
+
+    def _measured(self) -> dict[int, dict[str, float]]:
+        """What the journal holds, by step."""
+        records = (r for r in read(self.journal.path) if "eval_accuracy" in r.get("metrics", {}))
+        return {record["step"]: record["metrics"] for record in records}
 
     def hand_on(self, folder: Path) -> Choice:
         """Put the chosen model into `folder`, and the choice beside it."""
@@ -82,6 +86,15 @@ class Validator(TrainerCallback):  # type: ignore[misc]
             shutil.copytree(self.folder / str(choice.step), folder)
         (self.job.work / CHOSEN_FILE).write_text(json.dumps({"step": choice.step, "why": choice.why}) + "\n")
         return choice
+
+    def _look(self) -> dict[str, float]:
+        """Measure the model as it is evaluated, and leave it as it was."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            return self._measure()
+        finally:
+            self.model.train(training)
 
     def _measure(self) -> dict[str, float]:
         task, examples = self.asked.task, self.asked.examples

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from tests.conftest import SMALL, Called, call, environment
-from tests.integration.store import artifact, children
+from tests.integration.store import artifact, children, rows, runs
 
 Run = tuple[Path, Called]
 PLAIN = """
@@ -178,6 +179,12 @@ def test_the_bundle_is_the_folder_with_a_manifest(made: Path, tmp_path: Path) ->
         assert (tmp_path / "m" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_the_same_model_makes_the_same_bundle(small_run: Run, made: Path, tmp_path: Path) -> None:
+    done = export(small_run[0], "last", str(tmp_path / "m"), "--merged", "--bundle")
+    assert Path(done["bundle"]).read_bytes() == (made / "merged.zip").read_bytes()
+    assert done["bundle_size"] == (made / "merged.zip").stat().st_size
+
+
 # --- as the model of another recipe
 
 
@@ -215,6 +222,69 @@ def test_what_was_exported_can_be_checked_and_is_found_sound(made: Path) -> None
     for kind in ("adapter", "merged"):
         called = call(Path.cwd(), "check", str(SMALL), f"model.name={made / kind}", "--json")
         assert called.code == 0, called.err
+
+
+# --- models that were trained whole
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose `sft` is a whole model, and whose `more` is an adapter on it."""
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = {
+        "name": "whole",
+        "task": {"type": "units", "demonstrations": {"generate": 40}, "test": {"generate": 10}},
+        "model": {"name": "tiny"},
+        "stages": {
+            "sft": {"type": "sft", "lora": None, "learning_rate": 1e-3, "max_steps": 12},
+            "more": {"type": "sft", "model": "sft", "learning_rate": 1e-3, "max_steps": 3},
+        },
+        "evaluate": {"max_tokens": 96},
+    }
+    (folder / "r.yaml").write_text(json.dumps(recipe))
+    called = call(folder, "run", "r.yaml")
+    assert called.code == 0, called.err
+    return folder
+
+
+def texts(folder: Path, model: str) -> tuple[list[str], list[str]]:
+    """Questions, and what a model of the run wrote."""
+    run = runs(folder, f"tags.`orch.model` = '{model}'")[-1]
+    found = rows(run, "eval/results.parquet")
+    return [r["question"] for r in found], [r["text"] for r in found]
+
+
+def same(folder: Path, export_of: Path, model: str) -> bool:
+    questions, written = texts(folder, model)
+    found: Sequence[str] = json.loads(fresh(PLAIN, folder, str(export_of), "96", given=json.dumps(questions)))
+    return list(found) == written
+
+
+def test_a_whole_model_is_copied_and_writes_the_same(whole_run: Path, tmp_path: Path) -> None:
+    done = export(whole_run, "last", str(tmp_path / "m"), "--model", "sft", "--merged")
+    assert done["kind"] == "whole" and done["agreement"] is None
+    assert done["notes"] == ["sft was trained whole: there is no adapter to merge"]
+    assert same(whole_run, tmp_path / "m", "sft")
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "`tiny` with all its weights trained" in card
+    assert fresh(block(card, "## Load it"), tmp_path / "m") == block(card, "In its run it wrote") + "\n"
+    assert call(tmp_path, "plan", str(SMALL), "model.name=m").code == 0
+
+
+def test_a_whole_model_may_be_stored_in_another_dtype(whole_run: Path, tmp_path: Path) -> None:
+    done = export(whole_run, "last", str(tmp_path / "m"), "--model", "sft", "--dtype", "bfloat16")
+    assert done["kind"] == "whole" and done["agreement"]["lost"] is None
+    assert 0 < done["agreement"]["off"] < 0.05 and done["size"] < 3.6e6
+
+
+def test_an_adapter_on_a_whole_model_stands_on_the_run_or_is_merged(whole_run: Path, tmp_path: Path) -> None:
+    done = export(whole_run, "last", str(tmp_path / "a"))
+    assert done["kind"] == "adapter" and "of this machine as its base" in done["notes"][0]
+    assert same(whole_run, tmp_path / "a", "more")
+    assert call(tmp_path, "plan", str(SMALL), "model.name=a").code == 0
+    export(whole_run, "last", str(tmp_path / "m"), "--merged")
+    assert same(whole_run, tmp_path / "m", "more")
+    assert "`tiny` → sft (sft) → more (sft)" in (tmp_path / "m" / "README.md").read_text()
 
 
 # --- what is refused

@@ -5,9 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ from orchestrator.asking import ask
 from orchestrator.diagnosing import diagnose
 from orchestrator.planning import plan
 from orchestrator.recipe import load_recipe
-from tests.conftest import Called, call, environment
+from orchestrator.tracking import Store
+from tests.conftest import Called, call, command, environment
 
 RECIPE = """\
 name: served
@@ -137,3 +140,73 @@ def test_what_was_deleted_on_the_server_is_not_done(
     for name, lost in (("rft", "model"), ("chosen", "chosen.parquet")):
         client._tracking_client._get_artifact_repo(stages[name]).delete_artifacts(lost)
     assert {s.name for s in plan(recipe).stages if s.cached is None} == {"rft", "chosen"}
+
+
+class Gate:
+    """A way to a server that can be shut in the midst of things."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.removeprefix("http://").split(":")
+        self._to, self._open = (host, int(port)), [socket.create_server(("127.0.0.1", 0))]
+        self.address = f"http://127.0.0.1:{self._open[0].getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        for opened in self._open:
+            with suppress(OSError):  # its other end may be gone
+                opened.shutdown(socket.SHUT_RDWR)
+            opened.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was shut
+            while True:
+                near, far = self._open[0].accept()[0], socket.create_connection(self._to)
+                self._open += [near, far]
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+def test_a_store_that_is_lost_in_the_midst_of_a_run_is_one_line(served: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    gate = Gate(served)
+    with (tmp_path / "stderr").open("wb") as errors:
+        running = subprocess.Popen(
+            command("run", "r.yaml", "name=lost", "seed=1"),
+            cwd=tmp_path,
+            env=environment() | {"MLFLOW_TRACKING_URI": gate.address},
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+    while not list((tmp_path / "mlruns" / "work").glob("*/journal.jsonl")):
+        assert running.poll() is None, (tmp_path / "stderr").read_text()
+        time.sleep(0.05)
+    gate.shut()
+    assert running.wait(timeout=300) == 2
+    said = (tmp_path / "stderr").read_text()
+    assert "Traceback" not in said
+    assert said.count("\n") - said[: said.index("orch: ")].count("\n") == 1, said
+    assert f"orch: the MLflow store at {gate.address} cannot be reached or written" in said
+    again = call(tmp_path, "run", "r.yaml", "name=lost", "seed=1", "--json", MLFLOW_TRACKING_URI=served)
+    assert again.code == 0, again.err
+    assert {s["state"] for s in again.json["stages"]} <= {"done", "cached"}
+
+
+def test_copies_that_nobody_uses_are_not_kept_for_ever(
+    served: str, first: tuple[Path, Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served)
+    stages = {s["name"]: s["run_id"] for s in first[1].json["stages"]}
+    copies, store, long_ago = tmp_path / "mlruns" / "downloads", Store(), time.time() - 31 * 24 * 3600
+    for name, output in (("sft", "model"), ("samples", "completions.parquet")):
+        assert store.artifact(stages[name], output).exists()
+        os.utime(copies / stages[name], (long_ago, long_ago))
+    store.artifact(stages["sft"], "model")
+    store.artifact(stages["evaluate.base"], "eval/results.parquet")
+    assert {p.name for p in copies.iterdir()} == {stages["sft"], stages["evaluate.base"]}

@@ -77,7 +77,7 @@ def test_looking_does_not_change_what_is_learned(finished: Path, tmp_path: Path)
 
 def test_the_chosen_model_is_the_one_that_was_measured(finished: Path) -> None:
     accuracy, loss = curve(finished, "eval_accuracy"), curve(finished, "eval_loss")
-    assert list(accuracy) == list(loss) == [5, 10, 15, 20]
+    assert list(accuracy) == list(loss) == [0, 5, 10, 15, 20] and accuracy.pop(0) == 0
     best = max(accuracy.values())
     assert chosen(finished) == min(step for step, value in accuracy.items() if value == best)
     made = task()
@@ -145,7 +145,7 @@ def test_whole_models_and_grpo_are_looked_at_too(finished: Path, tmp_path: Path)
     asked = ValidationJob(made, tuple(made.examples("validation")), 64, 16)
     examples = tuple(made.examples("train"))
     run_grpo(GrpoJob(work, model, made.format, spec, 0, 1, made, examples, validation=asked))
-    assert list(curve(work, "eval_accuracy")) == [2, 3]
+    assert list(curve(work, "eval_accuracy")) == [0, 2, 3]
     assert chosen(work) in (2, 3) and (work / "model" / ADAPTER_FILE).is_file()
     assert curve(work, "eval_loss")[2] == pytest.approx(curve(finished, "eval_loss")[chosen(finished)], abs=0.1)
 
@@ -159,7 +159,13 @@ def test_a_run_tells_what_was_chosen_and_why(tmp_path: Path) -> None:
     assert run.data.tags["orch.chosen"].startswith("accuracy ")
     assert run.data.params["validation.select"] == "best_accuracy"
     points = {p.step: p.value for p in client(tmp_path).get_metric_history(run.info.run_id, "eval_accuracy")}
-    assert list(points) == [10, 20]
+    assert list(points) == [0, 10, 20]
     assert points[run.data.metrics["chosen_step"]] == max(points.values())
+    again = call(tmp_path, "run", str(SMALL), *EASY, stages, "evaluate.models=[base, sft]", "--json")
+    assert again.code == 0, again.err
+    reused = children(tmp_path, again.json["run_id"])["sft"]
+    assert reused.data.tags["orch.cached_from"] == run.info.run_id
+    assert reused.data.tags["orch.chosen"] == run.data.tags["orch.chosen"]
+    assert reused.data.metrics["chosen_step"] == run.data.metrics["chosen_step"]
     missing = call(tmp_path, "plan", str(SMALL), stages)
     assert missing.code == 2 and "task.validation: the recipe uses this split" in missing.err

@@ -2,19 +2,21 @@
 
 import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from orchestrator.health.causes import CAUSES
-from orchestrator.health.curve_advice import change, clipping, gentler, joined, longer, until
+from orchestrator.health.curve_advice import Settings, change, clipping, gentler, joined, longer, until
 from orchestrator.health.curve_reading import Curves, Reading, StageCurves, Training
 from orchestrator.health.curve_series import Series
-from orchestrator.health.curves import read_curves
+from orchestrator.health.curves import NAMES, read_curves
 from orchestrator.health.diagnosis import Diagnosis
 from orchestrator.report.curve_figure import curve_figure, title
 from orchestrator.report.diagnosis_page import diagnosis_page
+from tests.conftest import REPOSITORY
 from tests.invented_curves import GRPO, LINEAR, SICK, healthy_grpo, healthy_sft
 
 SEEDS = range(6)
@@ -116,7 +118,7 @@ def test_a_model_that_was_chosen_before_it_went_wrong_is_no_error() -> None:
     for name, check in (("overfitted", "info"), ("diverged", "warning"), ("collapsed reward", "warning")):
         assert [r.finding.severity for r in read(name, validation=validation)] == [check]
     (reading,) = read("overfitted", validation=validation | {"select": "last"})
-    assert "validation.select to best_accuracy" in reading.finding.remedy
+    assert "validation.select from last to best_accuracy" in reading.finding.remedy
 
 
 def test_what_few_questions_can_show() -> None:
@@ -125,24 +127,37 @@ def test_what_few_questions_can_show() -> None:
     assert read("hacked reward") and not read("hacked reward", **few)
 
 
+def test_each_curve_that_is_read_is_fetched_from_the_store() -> None:
+    sources = "".join(path.read_text() for path in (REPOSITORY / "orchestrator" / "health").glob("curve*.py"))
+    used = set(re.findall(r'training\["(\w+)"\]', sources)) | {"eval_loss", "eval_accuracy"}
+    assert used == set(NAMES) and len(used) >= 7
+
+
 # --- advice
 
 
 def test_advice_is_in_the_stage_s_own_settings() -> None:
     none, norms = Series.of(()), Series.of([(n, 0.37) for n in range(9)])
-    assert change({"beta": 0.0}, "beta", 0.04) == "beta from 0 to 0.04" and change({}, "beta", 1) == "beta to 1"
+    assert (
+        change(Settings({"beta": 0.0}), "beta", 0.04) == "beta from 0 to 0.04"
+        and change(Settings(), "beta", 1) == "beta to 1"
+    )
     assert joined(["a"]) == "a" and joined(["a", "b"]) == "a and b" and joined(["a", "b", "c"]) == "a, b and c"
-    assert clipping({"max_grad_norm": 0.0}, norms) == "max_grad_norm from 0 to 0.4"
-    assert clipping({"max_grad_norm": 1000.0}, norms) == "max_grad_norm from 1000 to 0.4"
-    assert clipping({"max_grad_norm": 0.5}, norms) is None and clipping({}, norms) is None
-    told = gentler({"learning_rate": 0.06, "warmup_steps": 0.1, "max_grad_norm": 1.0}, none, divisor=3, known=0.01)
+    assert clipping(Settings({"max_grad_norm": 0.0}), norms) == "max_grad_norm from 0 to 0.4"
+    assert clipping(Settings({"max_grad_norm": 1000.0}), norms) == "max_grad_norm from 1000 to 0.4"
+    assert clipping(Settings({"max_grad_norm": 0.5}), norms) is None and clipping(Settings(), norms) is None
+    told = gentler(
+        Settings({"learning_rate": 0.06, "warmup_steps": 0.1, "max_grad_norm": 1.0}), none, divisor=3, known=0.01
+    )
     assert told == "set learning_rate from 0.06 to 0.01", "what was still well is not exceeded"
     epochs = Series.of([(10, 1.0), (20, 2.0), (30, 3.0)])
-    assert until({"max_steps": 30}, epochs, 20) == "max_steps from 30 to 20"
-    assert until({"max_steps": None, "num_train_epochs": 3.0}, epochs, 20) == "num_train_epochs from 3 to 2"
-    assert until({}, none, 20) == "max_steps to 20"
-    assert longer({"max_steps": 60}, none, 2) == "max_steps from 60 to 120"
-    assert longer({}, epochs, 2) == "num_train_epochs from 3 to 6" and "2 times as long" in longer({}, none, 2)
+    assert until(Settings({"max_steps": 30}), epochs, 20) == "max_steps from 30 to 20"
+    assert until(Settings({"max_steps": None, "num_train_epochs": 3.0}), epochs, 20) == "num_train_epochs from 3 to 2"
+    assert until(Settings(), none, 20) == "max_steps to 20"
+    assert longer(Settings({"max_steps": 60}), none, 2) == "max_steps from 60 to 120"
+    assert longer(Settings(), epochs, 2) == "num_train_epochs from 3 to 6" and "2 times as many" in longer(
+        Settings(), none, 2
+    )
 
 
 def test_advice_fits_the_fault() -> None:
@@ -153,6 +168,28 @@ def test_advice_fits_the_fault() -> None:
     assert "beta from 0 to 0.04" in read("hacked reward")[0].finding.remedy
     assert read("flat", learning_rate=1e-7)[0].finding.remedy == "set learning_rate from 1e-07 to 0.0002"
     assert read("flat", learning_rate=1e-3)[0].finding.remedy == "set learning_rate from 0.001 to 0.01"
+
+
+def test_advice_names_the_very_settings_of_a_stage() -> None:
+    """What it says can be typed behind `orch run RECIPE`."""
+    validation = {"every": 10, "questions": 400, "select": "last"}
+    wanted = {
+        "left the minimum": "stages.rft.learning_rate from 0.002 to 0.00067 and stages.rft.warmup_steps from 0 to 0.1",
+        "overfitted": "set stages.rft.validation.select from last to best_accuracy",
+        "last evaluation alone": "set stages.rft.validation.questions from 400 to 1600 and "
+        "stages.rft.validation.every from 10 to 5",
+        "cut short": "set stages.rft.max_steps from 400 to 800",
+        "words only": "set stages.rft.answer_weight to 5",
+        "flat": "set stages.rft.learning_rate from 0.002 to",
+        "diverged": "stages.rft.learning_rate from 0.002 to",
+        "spikes": "set stages.rft.adam_beta2 from 0.999 to 0.95",
+        "hacked reward": "stages.rft.beta from 0 to 0.04",
+    }
+    for name, said in wanted.items():
+        curves = SICK[name][1](np.random.default_rng(0))
+        own = GRPO if verb_of(name) == "grpo" else LINEAR
+        (reading,) = read_curves(verb_of(name), curves, own | {"validation": validation}, "stages.rft.")
+        assert said in reading.finding.remedy, name
 
 
 # --- statistics
@@ -208,6 +245,17 @@ def test_the_figure_is_the_same_each_time_and_none_without_curves() -> None:
     assert curve_figure(staged("spikes")) == curve_figure(staged("spikes"))
     assert curve_figure(StageCurves("sft", "sft", {"loss": [(1, 2.0)]}, ())) is None
     assert curve_figure(StageCurves("grpo", "grpo", {"loss": [(1, 2.0), (2, 2.0)]}, ())) is None
+
+
+def test_the_checkpoint_that_was_chosen_is_marked() -> None:
+    seen = staged("overfitted")
+    step = seen.curves["eval_loss"][2][0]
+    marked, bare = curve_figure(replace(seen, chosen=step)), curve_figure(seen)
+    assert marked is not None and bare is not None
+    assert f"chosen: step {step}" in marked and "chosen" not in bare
+    assert f"; chosen was the model of step {step}" in title(replace(seen, chosen=step))
+    unmeasured = curve_figure(replace(seen, chosen=step + 1))
+    assert unmeasured is not None and "chosen: step" not in unmeasured
 
 
 def test_the_title_says_in_words_what_is_drawn() -> None:

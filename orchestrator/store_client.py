@@ -1,0 +1,50 @@
+"""A client of the MLflow store whose failures to reach or write it are one line to the user, in the midst of a run too.
+
+Knows MLflow only through the client it is given.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from orchestrator.errors import TrackingError
+
+_ANSWERS = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE")
+"""Codes of errors with which the store has answered what it was asked; callers make something of them."""
+
+
+class StoreClient:
+    """The client's methods, each of which raises TrackingError where the store cannot be reached or written."""
+
+    def __init__(self, client: Any, uri: str) -> None:
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        return self._told(found) if callable(found) else found
+
+    def _told(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(*arguments: Any, **named: Any) -> Any:
+            try:
+                return method(*arguments, **named)
+            except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
+                if getattr(error, "error_code", None) in _ANSWERS:
+                    raise
+                raise TrackingError(unreachable(self._uri, error)) from None
+
+        return call
+
+
+def unreachable(uri: str, error: BaseException) -> str:
+    """What a user is told of a store that does not answer."""
+    return (
+        f"the MLflow store at {uri} cannot be reached or written: {first_line(error)}; once that is mended the same "
+        "command goes on from what was finished; or unset MLFLOW_TRACKING_URI to use ./mlruns"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """An error in short."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
