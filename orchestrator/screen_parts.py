@@ -1,6 +1,8 @@
 """What every table of a run is made of: a mark for each state, a time as people read it."""
 
-LOOK = {
+from orchestrator.results import State
+
+LOOK: dict[State, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "running": ("▶", "bold cyan"),
     "done": ("✓", "green"),

@@ -51,14 +51,15 @@ class Store:
         self.log(run_id, {}, {"orch.error": error} if error else {})
 
 
-MODULES = ("execute", "record", "branch", "walk", "seeds_record")
+MODULES = ("execute", "record", "past_run", "branch", "walk", "seeds_record", "reporting")
+TRACKING = ("Store", "key_tag", "origin_tags", "store_exists", "store_folder", "tracking_uri")
 
 
 @pytest.fixture
 def execute(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module `execute` and those under it, without MLflow and Ray."""
     tracking = ModuleType("orchestrator.tracking")
-    vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags", "store_exists", "store_folder"), Store))
+    vars(tracking).update(dict.fromkeys(TRACKING, Store))
     monkeypatch.setitem(sys.modules, "orchestrator.tracking", tracking)
     for name in MODULES:
         monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
