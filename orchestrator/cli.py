@@ -297,7 +297,9 @@ def export(
 
     console = Console(stderr=as_json)
     with console.status("exporting") if console.is_terminal else nullcontext():
-        made = write(_one_seed(console, run, seed), folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb)
+        made = write(
+            _one_seed(console, run, seed), folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb
+        )
     show_exported(console, made)
     if as_json:
         print(json.dumps(made.as_json()))
@@ -332,8 +334,6 @@ def push(
 
 
 @app.command()
-def ui(
-@app.command()
 def report(
     run: Annotated[
         str | None, typer.Argument(help="A run's id or its beginning; `last` (the default) for the newest.")
@@ -364,6 +364,8 @@ def report(
         open_page(made.page)
 
 
+@app.command()
+def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
