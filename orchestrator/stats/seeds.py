@@ -57,6 +57,8 @@ class _Parts:
     within: float
     """That part of it which is an interaction with questions: it is also in the questions' variance."""
     df: float
+    borrowed: bool = False
+    """Whether the variance of its seeds is the other side's."""
 
 
 def seed_mean(right: NDArray[np.bool_], confidence: float = 0.95) -> SeedMean:
@@ -130,12 +132,15 @@ def _parts(y: NDArray[np.float64], like: NDArray[np.float64] | None = None) -> _
     left = known - by_seed[:, None] - known.mean(axis=0)[None, :] + known.mean()
     interaction = float((left**2).sum()) / max((k - 1) * (n - 1), 1)
     between = max(float(by_seed.var(ddof=1)), interaction / n)
-    return _Parts(between / len(y), interaction / (n * len(y)), k - 1)
+    return _Parts(between / len(y), interaction / (n * len(y)), k - 1, known is not y)
 
 
 def _freedom(variance: float, sides: list[_Parts]) -> float:
     """Satterthwaite's degrees of freedom; questions are so many that theirs count as infinite (Hillis 2007)."""
-    uncertain = sum(side.seed**2 / side.df for side in sides)
+    if any(side.borrowed for side in sides):  # one variance stands for both sides: its error is in both
+        uncertain = sum(side.seed for side in sides) ** 2 / sides[0].df
+    else:
+        uncertain = sum(side.seed**2 / side.df for side in sides)
     return variance**2 / uncertain if uncertain > 0 else math.inf
 
 

@@ -3,9 +3,24 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
+from scipy.stats import bootstrap as scipy_bootstrap
+from statsmodels.stats.contingency_tables import mcnemar as other_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.stats import mcnemar, paired_difference, wilson
+from orchestrator.stats import (
+    detectable_beside,
+    detectable_difference,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    paired_difference,
+    rate_parts,
+    wilson,
+)
+from orchestrator.stats.proportion import wilson_of
 
 Z = 1.959963984540054
 
@@ -68,3 +83,98 @@ def test_paired_difference_is_antisymmetric_and_stays_in_bounds() -> None:
     low = 1 / 3 - Z * math.sqrt(2 - 1 / 3) / 3
     assert paired_difference(1, 0, 1) == pytest.approx((1.0, low, 1.0))
     assert paired_difference(9, 2, 50, confidence=0.5)[1] > paired_difference(9, 2, 50)[1]
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 7), (3, 7), (250, 500), (1319, 1319)])
+def test_wilson_as_statsmodels_has_it(successes: int, n: int) -> None:
+    assert wilson(successes, n) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-12)
+    assert wilson_of(successes / n, n, Z) == pytest.approx(wilson(successes, n), abs=1e-12)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (3, 1), (106, 19), (20, 21)])
+def test_mcnemar_as_statsmodels_has_it(wins: int, losses: int) -> None:
+    assert mcnemar(wins, losses) == pytest.approx(other_mcnemar([[300, wins], [losses, 40]], exact=True).pvalue)
+
+
+def test_a_paired_difference_as_published() -> None:
+    # approval of a prime minister, asked twice of 1,600 people: Agresti 2002, Categorical Data Analysis, table 10.1
+    difference, low, high = paired_difference(86, 150, 1600)
+    assert difference == pytest.approx(-0.04)
+    assert (round(low, 2), round(high, 2)) == (-0.06, -0.02)
+
+
+# --- several tests
+
+
+def test_holm_by_hand_and_as_statsmodels_has_it() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
+    assert holm([0.7, 0.9]) == (1.0, 1.0)
+    assert holm([]) == ()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = rng.random(rng.integers(1, 9)) ** 4
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+# --- the bootstrap
+
+
+def pairs(rng: np.random.Generator, n: int, shift: float, kinds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pass rates of two models on n questions, each one of so many values."""
+    ours, theirs = rng.random(n), rng.random(n)
+    return np.round((0.5 * ours + 0.5 * theirs + shift) * kinds) / kinds, np.round(theirs * kinds) / kinds
+
+
+@pytest.mark.parametrize("kinds", [1, 8, 100_000])
+def test_the_bootstrap_as_scipy_has_it(kinds: int) -> None:
+    ours, theirs = pairs(np.random.default_rng(1), 200, 0.05, kinds)
+    found = paired_bootstrap(ours, theirs)
+    other = scipy_bootstrap((ours - theirs,), np.mean, n_resamples=10_000, method="percentile", rng=2)
+    assert found.difference == pytest.approx(float(np.mean(ours - theirs)))
+    step = float(np.std(ours - theirs)) / math.sqrt(200)
+    assert found.low == pytest.approx(other.confidence_interval.low, abs=0.1 * step)
+    assert found.high == pytest.approx(other.confidence_interval.high, abs=0.1 * step)
+
+
+def test_a_bootstrap_that_counts_is_the_one_that_draws() -> None:
+    ours, theirs = pairs(np.random.default_rng(3), 300, 0.02, 4)
+    few = paired_bootstrap(ours, theirs, seed=1)
+    many = paired_bootstrap(ours + np.linspace(0, 1e-9, 300), theirs, seed=2)
+    assert len(np.unique(ours - theirs)) < 128 < len(np.unique(ours + np.linspace(0, 1e-9, 300) - theirs))
+    assert (few.low, few.high) == pytest.approx((many.low, many.high), abs=0.003)
+    assert few.p == pytest.approx(many.p, abs=0.03)
+
+
+def test_the_bootstrap_tells_chance_from_difference() -> None:
+    rng = np.random.default_rng(4)
+    theirs = rng.random(400) < 0.5
+    assert paired_bootstrap(theirs, theirs).p == 1.0
+    assert paired_bootstrap(theirs | (rng.random(400) < 0.1), theirs).p < 0.001
+    with pytest.raises(ValueError, match="the same questions"):
+        paired_bootstrap([], [])
+
+
+# --- what can be shown
+
+
+def test_what_can_be_shown_beside_what_was_seen() -> None:
+    assert detectable_beside(500, 125) == detectable_difference(500, 0.25)
+    few = detectable_beside(500, 1)
+    assert few is not None and detectable_difference(500, 1 / 500) is None
+    # if all differing questions go one way: (1.96 sqrt d + 0.84 sqrt(d - d^2))^2 = 500 d^2
+    assert (1.959964 * math.sqrt(few) + 0.841621 * math.sqrt(few - few**2)) ** 2 == pytest.approx(
+        500 * few**2, rel=1e-5
+    )
+    assert detectable_beside(3, 0) is None
+
+
+# --- what a difference is made of
+
+
+def test_parts_of_a_difference_add_up_and_do_not_favour_a_side() -> None:
+    parts = rate_parts(0.9, 0.72, 0.5, 0.3)  # 0.8 and 0.6 right where answered
+    assert parts == pytest.approx((0.4 * 0.7, 0.2 * 0.7))
+    assert sum(parts or ()) == pytest.approx(0.42)
+    assert rate_parts(0.5, 0.3, 0.9, 0.72) == pytest.approx((-0.28, -0.14))
+    assert rate_parts(0.9, 0.5, 0.9, 0.4) == pytest.approx((0.0, 0.1)), "answered alike: none of it is answering"
+    assert rate_parts(0.9, 0.5, 0.0, 0.0) is None
