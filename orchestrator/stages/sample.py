@@ -1,5 +1,7 @@
 """`sample`: draw n completions for every question; all of them are kept, each with its verdict."""
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.outputs import COMPLETIONS
@@ -7,6 +9,7 @@ from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
+from orchestrator.stats import majority_at_k, pass_at_k
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -41,6 +44,23 @@ def finish(context: Context) -> Output:
         "coverage": len(solved) / len(examples),
         "tokens_per_completion": counted["tokens_per_completion"],
     } | {k: v for k, v in counted.items() if k.startswith("status/")}
+    metrics |= of_k(table, spec.n)
     used = DataUsed(context.stage.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
     figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
     return Output(figure, metrics, (used,), readable(table, examples, rows=40), silent(context, table))
+
+
+def of_k(table: pa.Table, n: int) -> dict[str, float]:
+    """pass@k for k = 1, 2, 4, ... and n, and maj@n, of n judged draws for each question.
+
+    Answers are equal as they were parsed. MLflow's names of metrics have no @: `pass_at_4`, `maj_at_4`.
+    """
+    _, question = np.unique(np.array(table["example_id"].to_pylist(), dtype=object).astype(str), return_inverse=True)
+    order = np.argsort(question, kind="stable")
+    right = (np.array(table["status"].to_pylist(), dtype=object) == "correct")[order].reshape(-1, n)
+    values = ["" if value is None else f"={value}" for value in table["value"].to_pylist()]
+    numbers = np.unique(values, return_inverse=True)[1]
+    numbers = np.where(np.array(values) == "", -1, numbers)[order].reshape(-1, n)
+    ks = sorted({n, *(2**i for i in range(n.bit_length()) if 2**i < n)})
+    found = {f"pass_at_{k}": pass_at_k(right.sum(axis=1), n, k) for k in ks}
+    return found | ({f"maj_at_{n}": majority_at_k(numbers, right)} if n > 1 else {})

@@ -29,10 +29,20 @@ def majority_at_k(values: NDArray[np.integer], right: NDArray[np.bool_]) -> floa
     `values` is questions x k: equal numbers are equal answers, -1 is a draw without one; `right` says of each draw
     whether it is right. Answers that are equally frequent share the vote; where no draw has an answer, it is wrong.
     """
+    rows = max(1, _AT_ONCE // values.shape[1] ** 2)
+    parts = [_majority(values[i : i + rows], right[i : i + rows]) for i in range(0, len(values), rows)]
+    return float(np.concatenate(parts).mean())
+
+
+_AT_ONCE = 10_000_000
+"""Pairs of draws that are compared in one go: as many bytes."""
+
+
+def _majority(values: NDArray[np.integer], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """For each question the share of its leading answers that is right."""
     votes = (values[:, :, None] == values[:, None, :]).sum(axis=2) * (values >= 0)
     most = votes.max(axis=1, keepdims=True)
-    leading = (votes == most) & (most > 0)
-    # each draw of a leading answer counts 1 / (size of its group), each group the same
-    weights = np.where(leading, 1 / np.maximum(votes, 1), 0.0)
-    total = weights.sum(axis=1)
-    return float(np.mean(np.where(total > 0, (weights * right).sum(axis=1) / np.maximum(total, 1e-12), 0.0)))
+    # each draw of a leading answer counts 1 / (size of its group), so each group counts the same
+    weights = np.where((votes == most) & (most > 0), 1 / np.maximum(votes, 1), 0.0)
+    groups = np.maximum(weights.sum(axis=1), 1e-12)
+    return np.asarray((weights * right).sum(axis=1) / groups, dtype=float)

@@ -3,8 +3,10 @@
 from itertools import combinations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from orchestrator.stages.sample import of_k
 from orchestrator.stats import majority_at_k, pass_at_k
 
 
@@ -41,3 +43,21 @@ def test_maj_at_k_by_hand() -> None:
     for row, expected in enumerate((1.0, 0.0, 0.5, 0.0, 1.0)):
         assert majority_at_k(values[row : row + 1], right[row : row + 1]) == expected
     assert majority_at_k(values, right) == pytest.approx(2.5 / 5)
+    many = 200_000  # more than is looked at in one go
+    assert majority_at_k(np.tile(values, (many, 1)), np.tile(right, (many, 1))) == pytest.approx(2.5 / 5)
+
+
+def test_the_metrics_of_a_sampling() -> None:
+    drawn = {  # question -> (status, parsed value) of each draw
+        "b": [("correct", "5"), ("wrong", "4"), ("correct", "5"), ("unparsed", None), ("wrong", "4")],
+        "a": [("wrong", "1"), ("wrong", "2"), ("wrong", "1"), ("correct", "3"), ("unparsed", None)],
+    }
+    rows = [(q, *draws[i]) for i in range(5) for q, draws in drawn.items()]  # in whatever order the shards come
+    ids, status, value = zip(*rows, strict=True)
+    found = of_k(pa.table({"example_id": ids, "status": status, "value": value}), 5)
+    assert found == pytest.approx(
+        {"pass_at_1": 0.3, "pass_at_2": (1 - 3 / 10 + 4 / 10) / 2, "pass_at_4": (1 + 4 / 5) / 2, "pass_at_5": 1.0}
+        | {"maj_at_5": 0.25}
+    )
+    one = of_k(pa.table({"example_id": ["a"], "status": ["wrong"], "value": ["1"]}), 1)
+    assert one == {"pass_at_1": 0.0}

@@ -1,0 +1,97 @@
+"""Does a comparison over seeds call a difference where there is none, and find one where there is?
+
+    python benchmarks/null_experiment.py FOLDER [--seeds 12] [--repetitions 20]
+
+Trains one small SFT model for each seed, once (into FOLDER/mlruns; some 40 seconds each on two cores), and evaluates
+each on the same 500 questions. Then, so many times: three seeds a side, drawn afresh without overlap, are compared as
+two recipes would be. Both sides are the same recipe, so "no difference" is right. The same again with a planted gain:
+wrong answers of one side are made right at random, so that its true accuracy is 10 points higher.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator import load_recipe, run
+from orchestrator.comparing.past_models import PastModel, past_models
+from orchestrator.comparing.past_runs import PastRuns, open_store
+from orchestrator.comparison import Comparison, Evaluated, compare_evaluated, conclusions
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "rft.yaml"
+NAME = "null-experiment"
+SETTINGS = (
+    f"name={NAME}",
+    "stages={sft: {type: sft, data: demonstrations, learning_rate: 2.5e-3, max_steps: 90, "
+    "per_device_train_batch_size: 16}}",
+    "evaluate.models=[sft]",
+)
+A_SIDE, GAIN = 3, 0.10
+
+
+def pool(seeds: int) -> list[PastModel]:
+    """One trained and evaluated model a seed; what an earlier call has made is reused."""
+    for seed in range(seeds):
+        run(load_recipe(RECIPE, [*SETTINGS, f"seed={seed}"]))
+    past = PastRuns(open_store())
+    found = {m.seed: m for top in past.experiment(NAME) for m in past_models(past, top)}
+    return [found[seed] for seed in range(seeds)]
+
+
+def side(label: str, models: list[PastModel], files: list[Path]) -> Evaluated:
+    """Three models as what one recipe made."""
+    return Evaluated(label, "sft", tuple(m.seed or 0 for m in models), (), tuple(files))
+
+
+def better(model: PastModel, flip: float, rng: np.random.Generator, folder: Path) -> Path:
+    """A model's answers with each wrong one made right with this chance."""
+    table = pq.read_table(model.results)
+    status = np.array(table["status"].to_pylist(), dtype=object)
+    status[(status != "correct") & (rng.random(len(status)) < flip)] = "correct"
+    path = folder / f"{model.run_id}-{rng.integers(10**9)}.parquet"
+    pq.write_table(table.set_column(table.column_names.index("status"), "status", pa.array(list(status))), path)
+    return path
+
+
+def main() -> None:
+    """Print what became of each repetition, and the two counts."""
+    parser = argparse.ArgumentParser(description="A recipe against itself, and against itself with a planted gain.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--repetitions", type=int, default=20)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(asked.folder)
+    models = pool(asked.seeds)
+    accuracies = np.array([m.accuracy for m in models])
+    mean, sd = accuracies.mean(), accuracies.std(ddof=1)
+    print(f"{len(models)} seeds: mean {mean:.3f}, sd {sd:.3f}, from {accuracies.min():.3f} to {accuracies.max():.3f}")
+    rng = np.random.default_rng(0)
+    kept, found = 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(asked.repetitions):
+            drawn = [models[i] for i in rng.permutation(len(models))[: 2 * A_SIDE]]
+            ours, theirs = drawn[:A_SIDE], drawn[A_SIDE:]
+            old = side("theirs", theirs, [m.results for m in theirs])
+            null = compared(side("ours", ours, [m.results for m in ours]), old)
+            raised = [better(m, GAIN / (1 - mean), rng, Path(folder)) for m in ours]
+            gained = compared(side("ours", ours, raised), old)
+            kept += not null.differences[0].shown
+            found += gained.differences[0].shown and gained.differences[0].difference > 0
+            print(f"same     {conclusions(null)[0]}")
+            print(f"planted  {conclusions(gained)[0]}")
+    print(f"no difference said of one recipe: {kept} of {asked.repetitions}")
+    print(f"planted gain of {GAIN:.0%} found: {found} of {asked.repetitions}")
+
+
+def compared(ours: Evaluated, theirs: Evaluated) -> Comparison:
+    """As `orch compare` compares them."""
+    return compare_evaluated("test", [theirs, ours], {ours.label: theirs.label})
+
+
+if __name__ == "__main__":
+    main()
