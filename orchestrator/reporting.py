@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,20 +100,32 @@ def _not_made(run_id: str, error: Exception) -> Finding:
 
 
 def write_report(store: Store, run_id: str, questions: "Questions") -> None:
-    """Make a run's page and figures, and keep them with the run.
+    """Make a run's page and figures, of several seeds also theirs, and keep them with the runs.
 
     Raises:
         InputError: no model of the run was evaluated.
     """
     # matplotlib takes its time to load: only where a page is made
-    from orchestrator.report.figure_files import write_figures
+    from orchestrator.report.figure_files import write_figures, write_seeds_figures
     from orchestrator.report.reading import read_run
     from orchestrator.report.run_page import run_page
+    from orchestrator.report.seeds_page import seeds_page
+    from orchestrator.report.seeds_reading import read_seeds, seed_runs
 
-    facts = read_run(store, run_id, questions)
+    seeds = seed_runs(store, run_id)
+    for seed in seeds:
+        with suppress(InputError):  # a seed of which nothing was evaluated
+            write_report(store, seed.info.run_id, questions)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / PAGE).write_text(run_page(facts), encoding="utf-8")
-        write_figures(facts, Path(folder) / FIGURES)
+        if seeds:
+            of_seeds = read_seeds(store, run_id, PAGE)
+            page = seeds_page(of_seeds)
+            write_seeds_figures(of_seeds, Path(folder) / FIGURES)
+        else:
+            facts = read_run(store, run_id, questions)
+            page = run_page(facts)
+            write_figures(facts, Path(folder) / FIGURES)
+        (Path(folder) / PAGE).write_text(page, encoding="utf-8")
         store.log_folder(run_id, Path(folder))
 
 

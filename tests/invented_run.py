@@ -57,7 +57,7 @@ def invented(folder: Path, answers: Mapping[str, str] | None = None, text: str =
         "asked": asked,
         "trainings": (
             Training(
-                StageCurves("sft", "sft", points, (Reading(finding, "loss", (15,)),)), 10, text, (("rows", text),)
+                StageCurves("sft", "sft", points, (Reading(finding, "loss", (15,)),), 10), text, (("rows", text),)
             ),
         ),
         "samplings": (

@@ -5,12 +5,15 @@ Draws with matplotlib, without pyplot and its global state. Knows neither a stor
 
 import io
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from orchestrator.health.curve_reading import StageCurves
 from orchestrator.health.curve_series import Series
@@ -22,19 +25,34 @@ _PANELS = {
 }
 """What is drawn for each verb: a panel's axis and its curves. The loss of GRPO says nothing."""
 _LABELS = {"loss": "training", "eval_loss": "evaluation", "reward": "reward", "eval_accuracy": "held-out accuracy"}
-_INK, _SOFT, _TRAIN, _HELD_OUT, _MARK = "#010101", "#020202", "#030303", "#040404", "#050505"
+
+
+@dataclass(frozen=True, slots=True)
+class Inks:
+    """What is drawn in which colour."""
+
+    ink: str
+    soft: str
+    train: str
+    held_out: str
+    mark: str
+
+
+PRINT = Inks("#1b1f24", "#d1d9e0", "#0969da", "#bc4c00", "#b42318")
+"""On white paper."""
+_STAND_INS = Inks("#010101", "#020202", "#030303", "#040404", "#050505")
 _COLOURS = {
-    _INK: "var(--ink, #1b1f24)",
-    _SOFT: "var(--line, #d1d9e0)",
-    _TRAIN: "var(--train, #0969da)",
-    _HELD_OUT: "var(--held-out, #bc4c00)",
-    _MARK: "var(--error, #b42318)",
+    _STAND_INS.ink: f"var(--ink, {PRINT.ink})",
+    _STAND_INS.soft: f"var(--line, {PRINT.soft})",
+    _STAND_INS.train: f"var(--train, {PRINT.train})",
+    _STAND_INS.held_out: f"var(--held-out, {PRINT.held_out})",
+    _STAND_INS.mark: f"var(--error, {PRINT.mark})",
 }
 """What is drawn in a stand-in takes the page's colour, light or dark; without a page, the one given."""
 _LEAST = 2
 """Points that make a line."""
-_WIDTH, _HEIGHT = 7.2, 2.3
-"""Inches; each panel is so high."""
+_WIDTH, _HEIGHT = 4.6, 2.3
+"""Inches; each panel is so high. So wide that it can be read on a telephone."""
 _LOGARITHMIC = 30.0
 """A loss that spans more than this factor is drawn on a logarithmic axis: the end would lie on the floor."""
 
@@ -44,12 +62,7 @@ def curve_figure(curves: StageCurves) -> str | None:
 
     Each mark's number is that of its finding in `curves.readings`, counted from 1.
     """
-    series = {name: Series.of(points) for name, points in curves.curves.items()}
-    panels = [
-        (label, [name for name in names if name in series and len(series[name]) >= _LEAST])
-        for label, names in _PANELS.get(curves.verb, ())
-    ]
-    panels = [(label, names) for label, names in panels if names]
+    panels = panels_of(curves)
     if not panels:
         return None
     settings = {"svg.fonttype": "none", "svg.hashsalt": curves.stage, "font.size": 9.0, "font.family": "sans-serif"}
@@ -57,41 +70,52 @@ def curve_figure(curves: StageCurves) -> str | None:
         figure = Figure(figsize=(_WIDTH, _HEIGHT * len(panels)), layout="constrained")
         figure.patch.set_visible(False)
         axes: Any = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axis, (label, names) in zip(axes, panels, strict=True):
-            _panel(axis, label, {name: series[name] for name in names}, curves)
-        axes[-1].set_xlabel("step", color=_INK)
+        for axis, (label, series) in zip(axes, panels, strict=True):
+            draw_panel(axis, label, series, curves, _STAND_INS)
+        axes[-1].set_xlabel("step", color=_STAND_INS.ink)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _inline(file.getvalue(), curves)
 
 
-def _panel(axis: Axes, label: str, series: dict[str, Series], curves: StageCurves) -> None:
+def panels_of(curves: StageCurves) -> list[tuple[str, dict[str, Series]]]:
+    """What is drawn of a stage: for each panel its axis and its curves; none where no curve has two points."""
+    series = {name: Series.of(points) for name, points in curves.curves.items()}
+    drawn = {name: one for name, one in series.items() if len(one) >= _LEAST}
+    panels = [(label, {n: drawn[n] for n in names if n in drawn}) for label, names in _PANELS.get(curves.verb, ())]
+    return [(label, found) for label, found in panels if found]
+
+
+def draw_panel(axis: Axes, label: str, series: Mapping[str, Series], curves: StageCurves, inks: Inks) -> None:
+    """Draw one panel: its curves, the findings' steps, and the checkpoint that was handed on."""
     axis.patch.set_visible(False)
-    axis.set_ylabel(label, color=_INK)
-    axis.tick_params(colors=_INK)
-    axis.grid(color=_SOFT, linewidth=0.6)
+    axis.set_ylabel(label, color=inks.ink)
+    axis.tick_params(colors=inks.ink)
+    axis.grid(color=inks.soft, linewidth=0.6)
     for side in axis.spines.values():
-        side.set_color(_SOFT)
+        side.set_color(inks.soft)
     for name, curve in series.items():
         if name in ("loss", "reward"):
-            axis.plot(curve.steps, curve.values, color=_TRAIN, linewidth=1.4, label=_LABELS[name])
+            axis.plot(curve.steps, curve.values, color=inks.train, linewidth=1.4, label=_LABELS[name])
         else:  # told apart by more than a colour
-            look: Any = {"color": _HELD_OUT, "linewidth": 1.4, "markersize": 3.5}
+            look: Any = {"color": inks.held_out, "linewidth": 1.4, "markersize": 3.5}
             axis.plot(curve.steps, curve.values, "o--", label=_LABELS[name], **look)
             here = curve.steps == curves.chosen
-            ring: Any = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": _INK, "linestyle": "none"}
+            ring: Any = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": inks.ink, "linestyle": "none"}
             if here.any():
                 axis.plot(curve.steps[here], curve.values[here], "o", label=f"chosen: step {curves.chosen}", **ring)
     values = [float(value) for curve in series.values() for value in curve.values]
     if "loss" in series and min(values) > 0 and max(values) > _LOGARITHMIC * min(values):
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     marks: dict[int, list[str]] = {}
     for number, reading in enumerate(curves.readings, 1):
         if reading.curve in series:
             for step in reading.steps:
                 marks.setdefault(step, []).append(str(number))
     for step, numbers in marks.items():
-        axis.axvline(step, color=_MARK, linestyle=":", linewidth=1.4)
+        axis.axvline(step, color=inks.mark, linestyle=":", linewidth=1.4)
         axis.annotate(
             ", ".join(numbers),
             (step, 1.0),
@@ -99,10 +123,10 @@ def _panel(axis: Axes, label: str, series: dict[str, Series], curves: StageCurve
             xytext=(0, 2),
             textcoords="offset points",
             ha="center",
-            color=_MARK,
+            color=inks.mark,
             fontweight="bold",
         )
-    axis.legend(frameon=False, labelcolor=_INK, loc="best")
+    axis.legend(frameon=False, labelcolor=inks.ink, loc="best")
 
 
 def title(curves: StageCurves) -> str:

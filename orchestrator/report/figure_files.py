@@ -3,7 +3,8 @@
 Draws with matplotlib, without pyplot and its global state. The same run gives the same files.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
+from matplotlib.ticker import MaxNLocator
 
 from orchestrator.comparison import ComparedModel
+from orchestrator.health.curve_reading import StageCurves
+from orchestrator.report.curve_figure import PRINT, draw_panel, panels_of
 from orchestrator.report.flow import Flow, first_pair, flow
 from orchestrator.report.flow_shape import Ribbon, bars, ribbons
 from orchestrator.report.palette import BROKEN, FIXED, GREY, model_colours
-from orchestrator.report.run_facts import RunFacts
+from orchestrator.report.run_facts import About, RunFacts, Sampling, SeedsFacts
 
 _STYLE = {
     "font.size": 9.0,
@@ -43,16 +47,35 @@ _THIN = 0.07
 
 
 def write_figures(facts: RunFacts, folder: Path) -> None:
-    """Write `accuracy`, `flow`, `sampling` and `curves`, each as .png and .svg, as far as the run has them."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `accuracy`, `flow`, `curves` and `sampling`, each as .png and .svg, as far as the run has them."""
     pair = first_pair(facts.recipe, facts.labels)
-    colours = {label: shade.light for label, shade in model_colours(facts.labels).items()}
+    colours = _colours(facts)
     drawn: dict[str, Callable[[], Figure]] = {"accuracy": lambda: accuracy_figure(facts.comparison.models, colours)}
     if pair is not None:
         drawn["flow"] = lambda: flow_figure(flow(facts.asked, *pair), colours)
+    if any(panels_of(training.curves) for training in facts.trainings):
+        drawn["curves"] = lambda: curves_figure([training.curves for training in facts.trainings])
+    if facts.samplings:
+        drawn["sampling"] = lambda: sampling_figure(facts.samplings[0])
+    _write(drawn, folder)
+
+
+def write_seeds_figures(facts: SeedsFacts, folder: Path) -> None:
+    """Write `accuracy` of several seeds, as .png and .svg."""
+    _write({"accuracy": lambda: accuracy_figure(facts.comparison.models, _colours(facts))}, folder)
+
+
+def _colours(facts: About) -> dict[str, str]:
+    return {label: shade.light for label, shade in model_colours(facts.labels).items()}
+
+
+def _write(drawn: Mapping[str, Callable[[], Figure]], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     with rc_context(_STYLE):
         for name, draw in drawn.items():
-            _save(draw(), folder / name)
+            figure = draw()
+            figure.savefig(folder / f"{name}.png")
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
 
 
 def accuracy_figure(models: tuple[ComparedModel, ...], colours: dict[str, str]) -> Figure:
@@ -106,6 +129,36 @@ def flow_figure(flow: Flow, colours: dict[str, str]) -> Figure:
     return figure
 
 
+def curves_figure(stages: Sequence[StageCurves]) -> Figure:
+    """The curves of each training, two panels in a row."""
+    panels = [(curves, label, series) for curves in stages for label, series in panels_of(curves)]
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(_WIDTH if columns == 1 else 1.5 * _WIDTH, 2.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (curves, label, series) in zip(axes, panels, strict=False):
+        draw_panel(axis, label, series, curves, PRINT)
+        axis.set_title(curves.stage, loc="left", fontsize=9, fontweight="bold", pad=10)
+        axis.set_xlabel("step")
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def sampling_figure(sampling: Sampling) -> Figure:
+    """How many training questions have how many correct draws."""
+    figure = Figure(figsize=(_WIDTH, 2.3), layout="constrained")
+    axis = figure.subplots()
+    counts = Counter(sampling.right.values())
+    axis.bar(range(sampling.draws + 1), [counts[n] for n in range(sampling.draws + 1)], color=GREY.light, width=0.8)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel(f"correct draws of {sampling.draws} ({sampling.model}, temperature {sampling.temperature:g})")
+    axis.set_ylabel("training questions")
+    axis.grid(axis="y", color=_LINE, linewidth=0.6)
+    axis.set_axisbelow(True)
+    return figure
+
+
 def _note(axis: Axes, ribbon: Ribbon, flow: Flow) -> None:
     """The number of a ribbon: where fixed ones leave and broken ones arrive, for in the middle these two cross."""
     text = f"{flow.count(ribbon.kind):,} {_WORDS[ribbon.kind]}"
@@ -121,8 +174,3 @@ def _note(axis: Axes, ribbon: Ribbon, flow: Flow) -> None:
             "bbox": {"facecolor": "white", "linewidth": 0, "pad": 0.8, "alpha": 0.8},
         }
     axis.text(x, sum(ends) / 2, text, **{"color": "white"} | look)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path.with_suffix(".png"))
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})

@@ -3,7 +3,7 @@ does not matter to what a run has found.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from orchestrator.comparison import Comparison, Evaluated, compare_evaluated
+from orchestrator.comparing import compare_run
 from orchestrator.errors import InputError
 from orchestrator.health.curve_reading import StageCurves
 from orchestrator.health.curves import read_curves
-from orchestrator.health.report import FINDING_TAG, ranked, read_back
-from orchestrator.outputs import COMPLETIONS
+from orchestrator.health.report import findings_of, ranked
+from orchestrator.outputs import CHOSEN_TAG, COMPLETIONS
 from orchestrator.past_run import RECIPE_FILE, PastStage, past_stages
-from orchestrator.recipe import BASE
 from orchestrator.report.difficulty import expected
 from orchestrator.report.run_facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
 from orchestrator.tracking import Store
@@ -30,7 +29,33 @@ _VERSION = "version."
 
 
 def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
-    """All that the page of one `orch run` tells.
+    """All that the page of a run of one seed tells.
+
+    Raises:
+        InputError: the run was not made by `orch run`, or none of its models was evaluated.
+    """
+    about = read_about(store, run_id)
+    recipe, models = about["recipe"], about["comparison"].models
+    stages = {stage.name: stage for stage in past_stages(store, run_id)}
+    asked = _asked({m.label: file for m in models if (file := stages[m.model].results) is not None})
+    samplings = tuple(_samplings(recipe, stages))
+    trainings = tuple(_trainings(recipe, stages))
+    shapes = {training.curves.stage: [r.finding for r in training.curves.readings] for training in trainings}
+    found = [*about.pop("findings"), *_findings(stages.values(), shapes)]
+    return RunFacts(
+        **about,
+        findings=ranked(found),
+        statuses={m.label: Counter(one.answers[m.label].status for one in asked) for m in models},
+        asked=asked,
+        trainings=trainings,
+        samplings=samplings,
+        expected=_expected(recipe, samplings, asked, questions),
+        stages=tuple(_stage(stages[name]) for name in _in_order(recipe, stages)),
+    )
+
+
+def read_about(store: Store, run_id: str) -> dict[str, Any]:
+    """What every report tells, by the names of `About`.
 
     Raises:
         InputError: the run was not made by `orch run`, or none of its models was evaluated.
@@ -39,56 +64,26 @@ def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
     file = store.artifact(run_id, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {run_id} was not made by `orch run`: it has no {RECIPE_FILE}")
-    text = file.read_text(encoding="utf-8")
+    text, tags = file.read_text(encoding="utf-8"), run.data.tags
     recipe = yaml.safe_load(text)
-    stages = {stage.name: stage for stage in past_stages(store, run_id)}
-    evaluated = [stages[name] for name in recipe["evaluate"]["models"] if name in stages]
-    results = {stage.name: stage.results for stage in evaluated if stage.results is not None}
-    if not results:
+    comparison = compare_run(store, run_id)
+    if comparison is None:
         raise InputError(f"run {run_id} has no evaluation to report on; run its recipe again: what is finished is kept")
-    asked = _asked(results)
-    samplings = tuple(_samplings(recipe, stages))
-    trainings = tuple(_trainings(recipe, stages))
-    tags = run.data.tags
-    return RunFacts(
-        run_id=run_id,
-        experiment=store.experiment_of(run_id),
-        status=str(run.info.status),
-        error=tags.get("orch.error"),
-        started=run.info.start_time / 1000,
-        recipe=recipe,
-        recipe_text=text,
-        versions={tag.removeprefix(_VERSION): tags[tag] for tag in tags if tag.startswith(_VERSION)},
-        commit=tags.get("mlflow.source.git.commit"),
-        comparison=_compare(recipe, stages, recipe["evaluate"]["on"], results),
-        also=tuple(_further(recipe, stages)),
-        statuses={model: Counter(one.answers[model].status for one in asked) for model in results},
-        asked=asked,
-        trainings=trainings,
-        samplings=samplings,
-        expected=_expected(recipe, samplings, asked, questions),
-        stages=tuple(_stage(stages[name]) for name in _in_order(recipe, stages)),
-        findings=ranked(_findings(tags, stages.values(), trainings)),
-    )
-
-
-def _compare(
-    recipe: Mapping[str, Any], stages: Mapping[str, PastStage], on: str, results: Mapping[str, Path]
-) -> Comparison:
-    seed = recipe.get("seed", 0)
-    evaluated = [
-        Evaluated(model, model, () if model == BASE else (seed,), (stages[model].run_id,), (file,))
-        for model, file in results.items()
-    ]
-    against = next((m for m in results if recipe["stages"].get(m, {}).get("type") == "sft"), next(iter(results)))
-    return compare_evaluated(on, evaluated, {model: against for model in results if model != against})
-
-
-def _further(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> Iterator[Comparison]:
-    for split in recipe["evaluate"].get("also", ()):
-        names = [name for name in recipe["evaluate"]["models"] if name in stages and split in stages[name].further]
-        if names:
-            yield _compare(recipe, stages, split, {name: stages[name].further[split] for name in names})
+    also = (compare_run(store, run_id, split) for split in recipe["evaluate"].get("also", ()))
+    return {
+        "run_id": run_id,
+        "experiment": store.experiment_of(run_id),
+        "status": str(run.info.status),
+        "error": tags.get("orch.error"),
+        "started": run.info.start_time / 1000,
+        "recipe": recipe,
+        "recipe_text": text,
+        "versions": {tag.removeprefix(_VERSION): tags[tag] for tag in tags if tag.startswith(_VERSION)},
+        "commit": tags.get("mlflow.source.git.commit"),
+        "comparison": comparison,
+        "also": tuple(compared for compared in also if compared is not None),
+        "findings": tuple(findings_of(tags)),
+    }
 
 
 def _asked(results: Mapping[str, Path]) -> list[Asked]:
@@ -117,10 +112,10 @@ def _trainings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> It
         if stage is None or not stage.curves:
             continue
         settings = recipe["stages"][name]
-        curves = StageCurves(name, stage.verb, stage.curves, read_curves(stage.verb, stage.curves, settings))
-        step = stage.metrics.get("chosen_step")
-        why = stage.tags.get("orch.chosen", "")
-        yield Training(curves, None if step is None else int(step), why, tuple(_worth_a_line(settings, stage.metrics)))
+        read = read_curves(stage.verb, stage.curves, settings)
+        curves = StageCurves(name, stage.verb, stage.curves, read, stage.chosen)
+        why = stage.tags.get(CHOSEN_TAG, "")
+        yield Training(curves, why, tuple(_worth_a_line(settings, stage.metrics)))
 
 
 def _worth_a_line(settings: Mapping[str, Any], metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -178,16 +173,12 @@ def _stage(stage: PastStage) -> StageFacts:
     return StageFacts(stage.name, stage.verb, stage.status, reused, seconds, key, stage.run_id)
 
 
-def _findings(
-    tags: Mapping[str, str], stages: Sequence[PastStage] | Any, trainings: Sequence[Training]
-) -> Iterator[Finding]:
-    """Of the run, of its stages, of their curves: each thing once."""
-    yield from (read_back(tag.removeprefix(FINDING_TAG), tags[tag]) for tag in tags if tag.startswith(FINDING_TAG))
-    read = {training.curves.stage: training.curves.readings for training in trainings}
+def _findings(stages: Iterable[PastStage], shapes: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:
+    """Of the stages and of their curves: each thing once."""
     for stage in stages:
-        shapes = [r.finding for r in read.get(stage.name, ())]
-        yield from (f for f in stage.noticed if f.check not in {shape.check for shape in shapes})
-        yield from (replace(shape, what=f"stage {stage.name}: {shape.what}") for shape in shapes)
+        read = shapes.get(stage.name, ())
+        yield from (f for f in stage.noticed if f.check not in {shape.check for shape in read})
+        yield from (replace(shape, what=f"stage {stage.name}: {shape.what}") for shape in read)
         if stage.error is not None and stage.status == "FAILED":
             yield Finding(
                 "stage-failed",

@@ -34,12 +34,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training: its curves, what was read from them, and which of its checkpoints was handed on."""
+    """One training: its curves, and what was read from them."""
 
     curves: StageCurves
-    chosen_step: int | None
-    """None where the last step was handed on as it was."""
     chosen_why: str
+    """Why the checkpoint was handed on that `curves.chosen` names."""
     facts: tuple[tuple[str, str], ...]
     """What else is worth a line: (name, value)."""
 
@@ -87,8 +86,8 @@ class StageFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
-    """All that a page of one run tells."""
+class About:
+    """What every report tells of its run."""
 
     run_id: str
     experiment: str
@@ -104,6 +103,18 @@ class RunFacts:
     comparison: Comparison
     also: tuple[Comparison, ...]
     """On further splits."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The models, in the recipe's order."""
+        return tuple(m.label for m in self.comparison.models)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts(About):
+    """All that the page of a run of one seed tells."""
+
     statuses: Mapping[str, Mapping[str, int]]
     """For each model: how many of its answers have each status."""
     asked: Sequence[Asked]
@@ -113,9 +124,24 @@ class RunFacts:
     expected: Mapping[str, float]
     """For each question's id how hard it should be: see `difficulty`; empty where nothing is known."""
     stages: tuple[StageFacts, ...]
-    findings: tuple[Finding, ...]
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The models, in the recipe's order."""
-        return tuple(m.label for m in self.comparison.models)
+
+@dataclass(frozen=True, slots=True)
+class SeedFacts:
+    """One of several seeds."""
+
+    seed: int
+    run_id: str
+    status: str
+    accuracies: Mapping[str, float]
+    page: str | None
+    """Where its own report lies, as seen from the report of all seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsFacts(About):
+    """All that the page of a run of several seeds tells."""
+
+    seeds: tuple[SeedFacts, ...]
+    steady: Mapping[str, Sequence[int]]
+    """For each model of several seeds: how many questions none of its seeds solves, one, two, ... all."""

@@ -8,20 +8,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from markupsafe import Markup
 
-from orchestrator.comparison import ModelDifference, conclusions
-from orchestrator.comparison.words import name as spoken
+from orchestrator.report.about import about
 from orchestrator.report.clipping import Clip, clip
 from orchestrator.report.curve_figure import curve_figure
 from orchestrator.report.difficulty import by_expectation, by_others
 from orchestrator.report.flow import KINDS, WORDS, Flow, first_pair, flows, in_turns
 from orchestrator.report.flow_shape import Bar, Ribbon, bars, ribbons
-from orchestrator.report.page import environment, shown
-from orchestrator.report.palette import BROKEN, FIXED, model_colours
+from orchestrator.report.page import environment
 from orchestrator.report.run_facts import Asked, RunFacts, Sampling
 from orchestrator.stats import wilson
 
@@ -54,21 +51,14 @@ class _Card:
 
 
 def run_page(facts: RunFacts) -> str:
-    """The page, whole."""
+    """The page of a run of one seed, whole."""
     made = environment()
     pair = first_pair(facts.recipe, facts.labels)
     script = made.get_template("run.js.j2").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     cards, left_out = _cards(facts, pair)
     return made.get_template("run.html.j2").render(
-        f=facts,
-        sentences=conclusions(facts.comparison),
-        spoken=spoken,
-        colours=model_colours(facts.labels),
-        fixed=FIXED,
-        broken=BROKEN,
-        against={d.label: d for d in facts.comparison.differences},
-        p=_p,
+        about(facts, f"'sha256-{digest}'"),
         pairs=[_Pair(f, _pair_name(facts, f.before, f.after), ribbons(f), bars(f)) for f in _flows(facts)],
         first=_pair_name(facts, *pair) if pair else "",
         kinds=KINDS,
@@ -78,15 +68,10 @@ def run_page(facts: RunFacts) -> str:
         trainings=[(t, Markup(svg) if (svg := curve_figure(t.curves)) else None) for t in facts.trainings],
         samplings=[(s, wilson(s.covered, len(s.right)), _histogram(s)) for s in facts.samplings],
         status_names=_every_status(facts),
-        further=[(c, conclusions(c), {d.label: d for d in c.differences}) for c in facts.also],
         cards=cards,
         left_out=left_out,
         at_once=AT_ONCE,
-        started=_when(datetime.fromtimestamp(facts.started, UTC)),
-        made=_when(datetime.now(UTC)),
         script=Markup(script),
-        policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
-        shown=shown,
     )
 
 
@@ -96,11 +81,6 @@ def _flows(facts: RunFacts) -> list[Flow]:
 
 def _pair_name(facts: RunFacts, before: str, after: str) -> str:
     return f"{facts.labels.index(before)}-{facts.labels.index(after)}"
-
-
-def _p(difference: ModelDifference) -> str:
-    p = difference.p_corrected
-    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
 
 
 def _every_status(facts: RunFacts) -> list[str]:
@@ -134,7 +114,3 @@ def _cards(facts: RunFacts, pair: tuple[str, str] | None) -> tuple[list[_Card], 
             break
         cards.append(card)
     return cards, len(ordered) - len(cards)
-
-
-def _when(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M UTC")

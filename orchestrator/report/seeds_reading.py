@@ -1,0 +1,61 @@
+"""From the store to the facts of a page on several seeds of one recipe."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from orchestrator.comparison import ComparedModel
+from orchestrator.health.report import findings_of, ranked
+from orchestrator.outputs import RESULTS
+from orchestrator.report.reading import read_about
+from orchestrator.report.run_facts import SeedFacts, SeedsFacts
+from orchestrator.tracking import Store
+from orchestrator.types import Finding
+
+
+def seed_runs(store: Store, run_id: str) -> list[Any]:
+    """The runs of single seeds under a run, in the order of their seeds; none where it has one seed."""
+    found = [run for run in store.children(run_id).values() if run.data.tags.get("orch.verb") == "seed"]
+    return sorted(found, key=lambda run: int(run.data.tags["orch.seed"]))
+
+
+def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
+    """All that the page of a run of several seeds tells; `page` is the name of the seeds' own pages.
+
+    Raises:
+        InputError: the run was not made by `orch run`, or none of its models was evaluated.
+    """
+    about = read_about(store, run_id)
+    runs = seed_runs(store, run_id)
+    here = store.artifact(run_id, page).parent
+    seeds, found = [], list(about.pop("findings"))
+    for run in runs:
+        own, seed = store.artifact(run.info.run_id, page), int(run.data.tags["orch.seed"])
+        accuracies = {m.label: m.by_seed[m.seeds.index(seed)] for m in about["comparison"].models if seed in m.seeds}
+        path = os.path.relpath(own, here) if own.is_file() else None
+        seeds.append(SeedFacts(seed, run.info.run_id, str(run.info.status), accuracies, path))
+        below = [run, *store.children(run.info.run_id).values()]
+        found += _named(seed, [f for one in below for f in findings_of(one.data.tags)], found)
+    steady = {m.label: _steady(store, m) for m in about["comparison"].models if len(m.seeds) > 1}
+    return SeedsFacts(**about, findings=ranked(found), seeds=tuple(seeds), steady=steady)
+
+
+def _named(seed: int, findings: Sequence[Finding], known: Sequence[Finding]) -> list[Finding]:
+    """Findings after their seed, but for those that are the run's own."""
+    common = {(f.check, f.what) for f in known}
+    return [replace(f, what=f"seed {seed}: {f.what}") for f in findings if (f.check, f.what) not in common]
+
+
+def _steady(store: Store, model: ComparedModel) -> list[int]:
+    right: Counter[str] = Counter()
+    for run_id in model.run_ids:
+        origin = store.tags(run_id).get("orch.eval_cached_from", run_id)
+        table = pq.read_table(store.artifact(origin, RESULTS), columns=["example_id", "status"])
+        for example_id, status in zip(table["example_id"].to_pylist(), table["status"].to_pylist(), strict=True):
+            right[example_id] += status == "correct"
+    counts = Counter(right.values())
+    return [counts[n] for n in range(len(model.seeds) + 1)]
