@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
+from orchestrator.memory_peak import gpu_peak_mb, peak_mb, start_measuring
 
 _OBJECT_STORE = 200 * 1024 * 1024
 """Bytes for objects on one machine: what travels are rows of text, never weights."""
@@ -27,11 +28,17 @@ class Done:
     result: Any
     began: float
     ended: float
+    peak_mb: float | None = None
+    """Main memory that the worker held at the most."""
+    gpu_peak_mb: float | None = None
+    """Memory that torch held on the worker's GPU at the most."""
 
 
 def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
+    start_measuring()
     began = time.time()
-    return Done(function(argument), began, time.time())
+    result = function(argument)
+    return Done(result, began, time.time(), peak_mb(), gpu_peak_mb())
 
 
 class _Worker:

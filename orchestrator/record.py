@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import yaml
 
 from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
+from orchestrator.cost import COST_METRICS, Cost
 from orchestrator.errors import OrchError
 from orchestrator.health.report import FINDING_TAG, findings_of, format_changed, written_down
 from orchestrator.mlflow_ui import UNFOLDED
@@ -29,9 +30,9 @@ _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedEr
 """What Ray raises where a worker was lost."""
 _EVALUATED = re.compile(
     r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|tokens_per_completion|status/.+)"
-    r"|([a-z][^/]*)/seconds"
+    rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
 )
-"""An evaluation's metrics in the run of its model, after the name of a further split; `eval/seconds` has none."""
+"""An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""
 
 
 class Record:
@@ -72,7 +73,7 @@ class Record:
         if self._closes_its_run(stage):
             self.store.end(state.run_id, "FINISHED")
 
-    def finished(self, state: StageState, context: Context, output: Output) -> None:
+    def finished(self, state: StageState, context: Context, output: Output, cost: Cost) -> None:
         """A stage is made: its artifacts first, then the key that says that they are there."""
         stage, run_id = state.stage, str(state.run_id)
         folder = "".join(output_of(stage.verb, stage.also).rpartition("/")[:2])
@@ -81,8 +82,8 @@ class Record:
         for used in output.data:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output)
-        seconds = f"{stage.also or 'eval'}/seconds" if stage.verb == "evaluate" else "seconds"
-        metrics = dict(output.metrics) | {seconds: state.seconds}
+        of = f"{stage.also or 'eval'}/" if stage.verb == "evaluate" else ""
+        metrics = dict(output.metrics) | {f"{of}{name}": value for name, value in cost.metrics().items()}
         if stage.verb == "evaluate":
             assert stage.model is not None
             tags = {"orch.seed": str(self.plan.recipe.seed), "orch.run": self.parent}

@@ -112,9 +112,6 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
         if place:
             console.print()
         console.print(table)
-    if isinstance(result, SeedsResult):
-        console.print()
-        console.print(Text(plain("\n".join(result.conclusions))), soft_wrap=True)
     for finding in result.findings:
         console.print(headline(finding), soft_wrap=True)
     for error in result.errors:

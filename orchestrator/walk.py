@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from orchestrator.branch import Branch
 from orchestrator.cluster import Cluster, Crew, Done, disconnect
+from orchestrator.cost import cost_of
 from orchestrator.errors import OrchError, StageError
 from orchestrator.health.watch import stops
 from orchestrator.journal import NAME as JOURNAL
@@ -234,7 +235,8 @@ class Walk:
                 branch.notice(state, finding)
             if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
                 raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
-            branch.record.finished(state, running.context, output)
+            cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
+            branch.record.finished(state, running.context, output, cost)
         except (OrchError, OSError) as error:
             self._fail(branch, state, error)
         else:

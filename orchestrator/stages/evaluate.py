@@ -53,4 +53,5 @@ def finish(context: Context) -> Output:
     figure = f"accuracy {metrics['accuracy']:.3f}"
     if context.stage.also is not None:
         metrics = {f"{context.stage.also}/{metric}": value for metric, value in metrics.items()}
-    return Output(figure, metrics, (used,), shown, silent(context, table))
+    tokens = sum(table["n_tokens"].to_pylist())
+    return Output(figure, metrics, (used,), shown, silent(context, table), tokens=tokens)

@@ -47,7 +47,8 @@ def finish(context: Context) -> Output:
     metrics |= of_k(table, spec.n)
     used = DataUsed(context.stage.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
     figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
-    return Output(figure, metrics, (used,), readable(table, examples, rows=40), silent(context, table))
+    shown, tokens = readable(table, examples, rows=40), sum(table["n_tokens"].to_pylist())
+    return Output(figure, metrics, (used,), shown, silent(context, table), tokens=tokens)
 
 
 def of_k(table: pa.Table, n: int) -> dict[str, float]:

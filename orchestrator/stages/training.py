@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.journal import NAME, read
@@ -27,8 +28,19 @@ def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: 
         choice = json.loads(chosen.read_text())
         metrics[CHOSEN_STEP] = choice["step"]
         tags[CHOSEN_TAG] = choice["why"]
-    curve = [r["metrics"][headline] for r in read(context.work / NAME) if headline in r.get("metrics", {})]
-    return Output(f"{headline} {curve[-1]:.3f}" if curve else "trained", metrics, data, tags=tags)
+    points = [r.get("metrics", {}) for r in read(context.work / NAME)]
+    curve = [point[headline] for point in points if headline in point]
+    figure = f"{headline} {curve[-1]:.3f}" if curve else "trained"
+    return Output(
+        figure, metrics, data, tags=tags, tokens=_tokens([p["num_tokens"] for p in points if "num_tokens" in p])
+    )
+
+
+def _tokens(counts: list[float]) -> int | None:
+    """All that was seen: TRL's count begins anew where a training that was killed goes on."""
+    if not counts:
+        return None
+    return round(sum(now for now, then in pairwise([*counts, 0.0]) if then < now))
 
 
 def validation_of(context: Context) -> ValidationJob | None:

@@ -15,14 +15,14 @@ PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
     {"check_names", "errors", "types"},
     {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"}
-    | {"artifacts", "outputs", "store_client"},
+    | {"artifacts", "memory_peak", "outputs", "store_client"},
     {"tasks", "stage_specs", "trl_arguments"},
     {"lineage", "recipe_head", "stages_block", "task_block"},
     {"recipe", "judging_file"},
     {"base_model"},
     {"bundling", "merge_agreement", "start_model", "model_ref"},
     {"plan"},
-    {"model_loading", "results"},
+    {"cost", "model_loading", "results"},
     {"sampling", "training", "health"},
     {"model_saving"},
     {"stages"},

@@ -36,7 +36,7 @@ class Record:
     def started(self, state: StageState) -> None:
         state.run_id = f"{state.stage.name} of {self.seed}"
 
-    def finished(self, state: StageState, context: object, output: object) -> None:
+    def finished(self, state: StageState, context: object, output: object, cost: object) -> None:
         self.origins[state.stage.name] = str(state.run_id)
 
     def reused(self, state: StageState, origin: str) -> None:
@@ -97,7 +97,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
                 told.append(f"done {name}")
                 if name in failing:
                     raise StageError("why")
-                return SimpleNamespace(findings=(), figure="")
+                return SimpleNamespace(findings=(), figure="", tokens=None)
 
         monkeypatch.setattr(module, "STAGES", {verb: Verb(verb) for verb in ("sft", "evaluate")})
         cluster = Cluster(cores, cores, gpus, joined)
