@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import plan as plan_module
 from orchestrator.base_model import TINY, resolve_model
 from orchestrator.errors import DataError, ModelError
-from orchestrator.plan import Plan, compile_plan
+from orchestrator.plan import VERSIONS, Plan, _digest, compile_plan
 from orchestrator.planning import needs
 from orchestrator.recipe import ModelSpec, load_recipe
 
@@ -221,7 +220,7 @@ def test_a_setting_changes_its_stage_and_what_depends_on_it(override: str, expec
 @pytest.mark.parametrize("verb", ["sft", "sample", "select", "grpo", "evaluate"])
 def test_a_verbs_version_is_part_of_its_keys(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys()
-    monkeypatch.setitem(plan_module.VERSIONS, verb, 99)
+    monkeypatch.setitem(VERSIONS, verb, 99)
     first = {
         "sft": AFTER_SFT,
         "sample": AFTER_SAMPLES,
@@ -379,6 +378,6 @@ def test_a_hub_model_that_is_not_there(hub: Path) -> None:
 def test_nothing_that_cannot_be_hashed_is_guessed() -> None:
     for payload in (object(), {"x": {1, 2}}, {"x": Path("a")}):
         with pytest.raises(TypeError):
-            plan_module._digest(payload)
+            _digest(payload)
     with pytest.raises(ValueError):
-        plan_module._digest({"x": float("nan")})
+        _digest({"x": float("nan")})
