@@ -52,6 +52,7 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
         try:
             listener(_not_begun(plan))
             cluster = connect()
+            _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
             noticed = checked(_plans(plan)[0], work.root, cluster)  # the seed decides nothing of what is looked at
@@ -79,19 +80,27 @@ def _work(recipe: Recipe) -> WorkFolder:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does; either is told as one error."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if in_main else None
+    before = signal.getsignal(signal.SIGTERM)
+    _heed_sigterm()
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted("interrupted before anything was started") from None
     finally:
-        if in_main:
+        if _in_main():
             signal.signal(signal.SIGTERM, before)
+
+
+def _heed_sigterm() -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if _in_main():  # elsewhere no handler can be set, and none is called
+        signal.signal(signal.SIGTERM, stop)
+
+
+def _in_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _carry_out(
