@@ -28,8 +28,8 @@ MODELS = (
     Shade("#2801a5", "#d04849"),
 )
 """For trained models, in turn: a contrast of 3:1 to the paper, and apart for every kind of colour-blindness."""
-FIXED = Shade("#0f766e", "#5eead4")
-BROKEN = Shade("#be185d", "#f472b6")
+FIXED = Shade("#04504a", "#5eead4")
+BROKEN = Shade("#dc2626", "#ff4d6d")
 """For questions that were fixed, and that were broken; what stayed as it was is grey."""
 
 
