@@ -12,15 +12,17 @@ import yaml
 
 from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
 from orchestrator.cost import COST_METRICS, Cost
+from orchestrator.description import describe
 from orchestrator.errors import OrchError
+from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
 from orchestrator.health.report import FINDING_TAG, findings_of, format_changed, written_down
+from orchestrator.machine import kind_of_machine
 from orchestrator.mlflow_ui import UNFOLDED
 from orchestrator.outputs import CHOSEN_TAG, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
-from orchestrator.report.markdown import inline
-from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, StageState
+from orchestrator.results import Evaluation, ModelResult, RunResult, StageState
 from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.stages.base import Context, Output
 from orchestrator.tracking import Store, key_tag, origin_tags
@@ -45,6 +47,8 @@ class Record:
         self._runs: dict[str, str] = {}
         """For each run name under the parent: its id."""
         self._stages = {stage.name for stage in plan.stages}
+        self._machine = kind_of_machine()
+        self._forecasts = forecast(plan, past_costs(store, self._machine))
         self._experiment = store.experiment(plan.recipe.name)
         tags = {"orch.plan": plan.key, "orch.seed": str(plan.recipe.seed), "orch.verb": "run"}
         name = plan.recipe.name
@@ -83,7 +87,10 @@ class Record:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output)
         of = f"{stage.also or 'eval'}/" if stage.verb == "evaluate" else ""
-        metrics = dict(output.metrics) | {f"{of}{name}": value for name, value in cost.metrics().items()}
+        costs = cost.metrics()
+        if (expected := self._forecasts.get(stage.name)) is not None:
+            costs |= expected.metrics()
+        metrics = dict(output.metrics) | {f"{of}{name}": value for name, value in costs.items()}
         if stage.verb == "evaluate":
             assert stage.model is not None
             tags = {"orch.seed": str(self.plan.recipe.seed), "orch.run": self.parent}
@@ -129,7 +136,7 @@ class Record:
         """Close the parent with the comparison as its description."""
         self.store.log(self.parent, {}, {FINDING_TAG + f.check: written_down(f) for f in noticed})
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
-        self.store.log(self.parent, {}, {NOTE_TAG: describe(found)})
+        self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)})
         show_models(self.store, self._experiment, [found])
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
@@ -149,6 +156,8 @@ class Record:
                 "orch.verb": stage.verb,
                 "orch.key": stage.key,
                 "orch.seed": str(self.plan.recipe.seed),
+                MACHINE_TAG: self._machine,
+                BASE_TAG: self.plan.base.name,
             } | tags
             if stage.model is not None and (stage.spec.MAKES_MODEL or stage.verb == "evaluate"):
                 all_tags |= {"orch.model": stage.model} | UNFOLDED
@@ -235,35 +244,6 @@ def _side_by_side(
 
 def _changed(plan: Plan) -> tuple[Finding, ...]:
     return () if plan.format_change is None else (format_changed(plan.format_change),)
-
-
-def describe(found: RunResult) -> str:
-    """The comparison as Markdown, for the parent run's description."""
-    lines = [*paragraphs(found.conclusions), *_described(found.models, found.differences)]
-    for evaluation in found.also:
-        lines += ["", f"On `{evaluation.on}`:", "", *paragraphs(evaluation.conclusions)]
-        lines += _described(evaluation.models, evaluation.differences)
-    noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
-    return "\n".join([*lines, "", *found.errors, *noticed])
-
-
-def paragraphs(sentences: Sequence[str]) -> list[str]:
-    """Plain sentences as lines of Markdown; none of their characters means anything there."""
-    return [line for sentence in sentences for line in (inline(sentence), "")]
-
-
-def _described(models: tuple[ModelResult, ...], differences: tuple[Difference, ...]) -> list[str]:
-    """The lines of one table."""
-    against = {d.model: d for d in differences}
-    lines = ["| model | accuracy | 95% interval | answer rate | difference | n |", "|---|---|---|---|---|---|"]
-    for m in models:
-        d = against.get(m.model)
-        gap = f"{d.difference:+.3f} to {d.baseline} (p = {d.p:.2g})" if d else ""
-        lines.append(
-            f"| {m.model} | {m.accuracy:.3f} | {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {m.answer_rate:.3f} "
-            f"| {gap} | {m.n} |"
-        )
-    return lines
 
 
 def one_line(error: BaseException) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.description import paragraphs, ways_on
 from orchestrator.outputs import output_of
 from orchestrator.over_seeds import metrics_of, over_seeds
 from orchestrator.past_run import SEEDS_TAG
 from orchestrator.plan import SeedsPlan
-from orchestrator.record import one_line, paragraphs, read_again, start_run
+from orchestrator.record import one_line, read_again, start_run
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
+from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.tracking import Store
 
 
@@ -25,7 +27,10 @@ class SeedsRecord:
     def ended(self, runs: list[RunResult]) -> SeedsResult:
         """Every seed has ended: what they come to together, as metrics and as the description."""
         found = _together(self.store, self.parent, self.seeds, runs)
-        self.store.log(self.parent, metrics_of(found), {"mlflow.note.content": describe_seeds(found)})
+        experiment = self.store.experiment(self.plan.recipe.name)
+        note = "\n\n".join([describe_seeds(found), ways_on(experiment, self.parent)])
+        self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note})
+        show_models(self.store, experiment, runs)
         self.end("FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
 

@@ -13,6 +13,7 @@ from orchestrator.health.watch import answer_rate_zero
 from orchestrator.recipe import BASE
 from orchestrator.stages.base import Context, Job
 from orchestrator.stats import wilson
+from orchestrator.tasks.base import Split, Task
 from orchestrator.types import Example, Finding
 
 
@@ -87,6 +88,11 @@ def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[di
         }
         for row in table.slice(0, rows).to_pylist()
     ]
+
+
+def split_digest(task: Task, split: Split) -> str:
+    """16 hex digits that tell a task's split by the questions it holds: the same for every model that is asked it."""
+    return hashlib.sha256(str(task.fingerprint(split)).encode()).hexdigest()[:16]
 
 
 def digest(path: Path) -> str:

@@ -8,7 +8,7 @@ from orchestrator.outputs import output_of
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import EvaluateSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
-from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
+from orchestrator.stages.drawing import count, gather, readable, shard_jobs, silent, split_digest
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -48,7 +48,7 @@ def finish(context: Context) -> Output:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(results_table, path)
     metrics = count(table)
-    used = DataUsed(spec.on, "evaluation", digest(path), name, table.num_rows)
+    used = DataUsed(spec.on, "evaluation", split_digest(context.task, spec.on), name, table.num_rows)
     shown = readable(table, examples, rows=20)
     figure = f"accuracy {metrics['accuracy']:.3f}"
     if context.stage.also is not None:

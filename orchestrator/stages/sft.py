@@ -8,7 +8,7 @@ from orchestrator.errors import StageError
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SftSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
-from orchestrator.stages.drawing import digest
+from orchestrator.stages.drawing import digest, split_digest
 from orchestrator.stages.training import trained, validation_of
 
 
@@ -59,16 +59,9 @@ def finish(context: Context) -> Output:
     used = []
     for source in spec.data:
         if source == "demonstrations":
-            fingerprint = _short(str(context.task.fingerprint("demonstrations")))
-            number = len(context.task.examples("demonstrations"))
-            used.append(DataUsed(source, "training", fingerprint, context.task.type, number))
+            number, known = len(context.task.examples(source)), split_digest(context.task, source)
+            used.append(DataUsed(source, "training", known, context.task.type, number))
         else:
             path = context.inputs[source]
             used.append(DataUsed(source, "training", digest(path), path.as_uri(), pq.read_metadata(path).num_rows))
     return trained(context, "loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
-
-
-def _short(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

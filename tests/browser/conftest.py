@@ -33,6 +33,8 @@ class Served:
     parent: Any
     """The run above the stages."""
     models: dict[str, dict[str, Any]]
+    conclusion: str
+    """The first sentence of the comparison."""
 
     def page(self, *parts: str) -> str:
         """The address of a page of the experiment."""
@@ -68,7 +70,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Watched]]:
     def opened(address: str, width: int = 1400, **more: Any) -> Watched:
         context = chromium.new_context(viewport={"width": width, "height": 1000}, **more)
         contexts.append(context)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(30_000)
         watched = Watched(context.new_page())
         watched.page.on("console", lambda m: m.type in ("error", "warning") and watched.wrong.append(m.text))
         watched.page.on("pageerror", lambda error: watched.wrong.append(str(error)))
@@ -118,4 +120,5 @@ def served(chromium: Any, shipped_run: tuple[Path, Called]) -> Iterator[Served]:
     [parent] = [run for run in runs(folder, "tags.`orch.verb` = 'run'") if run.info.run_id == called.json["run_id"]]
     assert client(folder).get_run(parent.info.run_id).info.status == "FINISHED"
     with ui(folder) as (address, link):
-        yield Served(address, link, folder, parent, {m["model"]: m for m in called.json["models"]})
+        models = {m["model"]: m for m in called.json["models"]}
+        yield Served(address, link, folder, parent, models, called.json["conclusions"][0])

@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
     {"check_names", "errors", "types"},
     {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"}
-    | {"artifacts", "memory_peak", "outputs", "store_client"},
+    | {"artifacts", "dotted", "machine", "memory_peak", "outputs", "store_client"},
     {"tasks", "stage_specs", "trl_arguments"},
     {"lineage", "recipe_head", "stages_block", "task_block"},
     {"recipe", "judging_file"},
@@ -27,8 +27,8 @@ LEVELS = (
     {"model_saving"},
     {"stages"},
     {"comparison", "mlflow_ui", "over_seeds", "tracking"},
-    {"comparing", "showing"},
-    {"record", "past_run", "report"},
+    {"comparing", "forecast", "showing"},
+    {"description", "record", "past_run", "report"},
     {"branch", "seeds_record"},
     {"model_folder", "past_curves"},
     {"asking", "diagnosing", "exporting", "planning", "remote_check", "reporting", "walk", "ui"},
