@@ -73,8 +73,8 @@ class Walk:
         self._tell()
 
     def stop(self) -> None:
-        """After Ctrl-C: nothing may interrupt the marking of what was interrupted."""
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        """After Ctrl-C or SIGTERM: nothing may interrupt the marking of what was interrupted."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             disconnect()
             for running in self.running.values():
@@ -83,7 +83,8 @@ class Walk:
             for branch in self._open():
                 branch.record.stopped(self._at_work(branch))
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def broke(self, error: BaseException) -> None:
         """The walk itself has failed: no run may be left running."""
