@@ -79,16 +79,19 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
 
 @app.command()
 def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Show the stages of a recipe, what each needs, and which are made already. Runs nothing."""
+    """Show the stages of a recipe, what each needs, which are made already, how long the others take. Runs nothing."""
     _quiet()
+    from dataclasses import asdict
+
     from rich.console import Console
 
-    from orchestrator.planning import needs
+    from orchestrator.planning import forecasts, needs
     from orchestrator.planning import plan as make_plan
     from orchestrator.recipe import load_recipe
     from orchestrator.screen import show_plan
 
     made = make_plan(load_recipe(recipe, overrides or ()))
+    expected = forecasts(made)
     if as_json:
         stages = [
             {
@@ -100,12 +103,13 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
                 "cached": s.cached is not None,
                 "run_id": s.cached,
                 "seeds": made.seeds_of(s),
+                "forecast": asdict(expected[s.key]) if s.key in expected else None,
             }
             for s in made.stages
         ]
         print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages}))
     else:
-        show_plan(Console(), made)
+        show_plan(Console(), made, expected)
 
 
 @app.command()

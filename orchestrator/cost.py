@@ -35,7 +35,16 @@ class Cost:
         return {name: float(value) for name, value in found.items() if value is not None}
 
 
-COST_METRICS = ("seconds", "gpu_hours", "tokens", "tokens_per_second", "peak_memory_mb", "gpu_peak_memory_mb")
+COST_METRICS: tuple[str, ...] = (
+    "seconds",
+    "gpu_hours",
+    "tokens",
+    "tokens_per_second",
+    "peak_memory_mb",
+    "gpu_peak_memory_mb",
+)
+COST_METRICS += ("predicted_seconds", "predicted_memory_mb")
+"""All that is logged of a stage's cost, with what was predicted of it (forecast/)."""
 
 
 def cost_of(made: Sequence[Done], seconds: float, gpus: float, tokens: int | None) -> Cost:

@@ -1,5 +1,7 @@
 """`plan` as a function: the compiled recipe, knowing what the store holds already."""
 
+from orchestrator.forecast import Forecast, forecast, past_costs
+from orchestrator.machine import kind_of_machine
 from orchestrator.plan import Plan, SeedsPlan, Stage, compile_recipe
 from orchestrator.recipe import Recipe
 
@@ -10,6 +12,18 @@ def plan(recipe: Recipe) -> Plan | SeedsPlan:
     from orchestrator.tracking import Store, store_exists
 
     return compiled.with_cached(Store().finished(compiled.stages)) if store_exists() else compiled
+
+
+def forecasts(made: Plan | SeedsPlan) -> dict[str, Forecast]:
+    """What is known, by key, of how long the stages to be run will take on this machine, and of their memory."""
+    from orchestrator.tracking import Store, store_exists
+
+    if not store_exists() or all(stage.cached for stage in made.stages):
+        return {}
+    past = past_costs(Store(), kind_of_machine())
+    plans = made.plans if isinstance(made, SeedsPlan) else (made,)
+    found = [(plan, forecast(plan, past)) for plan in plans]
+    return {stage.key: known[stage.name] for plan, known in found for stage in plan.stages if stage.name in known}
 
 
 def needs(stage: Stage) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from orchestrator.comparison_screen import show_conclusions
 from orchestrator.finding_screen import headline
+from orchestrator.forecast import Forecast
 from orchestrator.plan import Plan, SeedsPlan
 from orchestrator.planning import needs
 from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult, StageState
@@ -166,15 +167,19 @@ def _comparison(
     return Group(table, Text(note, style="dim"))
 
 
-def show_plan(console: Console, plan: Plan | SeedsPlan) -> None:
-    """The stages of a plan: what each reads, needs, and whether it is made already; what seeds share stands once."""
+def show_plan(console: Console, plan: Plan | SeedsPlan, forecasts: Mapping[str, Forecast] | None = None) -> None:
+    """The stages of a plan: what each reads, needs, and whether it is made already; what seeds share stands once.
+
+    `forecasts`: by key, what is known of how long those to be run will take.
+    """
+    known = forecasts or {}
     several = isinstance(plan, SeedsPlan)
     base = plan.plans[0].base if isinstance(plan, SeedsPlan) else plan.base
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in (*(["seed"] if several else []), "stage", "verb", "reads", "needs", "key", "state"):
         table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
     for stage in plan.stages:
-        state = Text("cached", style="blue") if stage.cached else Text("to run")
+        state = Text("cached", style="blue") if stage.cached else Text(f"to run {_expected(known.get(stage.key))}")
         reads = Text(", ".join(stage.inputs) or base.name)
         seeds = plan.seeds_of(stage)
         seed = str(seeds[0]) if len(seeds) == 1 else "all"
@@ -184,3 +189,25 @@ def show_plan(console: Console, plan: Plan | SeedsPlan) -> None:
     console.print(table)
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")
+    if to_run:
+        console.print(Text(_forecast_note(to_run, list(known.values())), style="dim"))
+
+
+def _expected(forecast: Forecast | None) -> str:
+    if forecast is None:
+        return "?"
+    return clock(forecast.seconds) if forecast.how == "same" else f"~{clock(forecast.seconds)}"
+
+
+def _forecast_note(to_run: int, known: Sequence[Forecast]) -> str:
+    """How long it takes in all, how much memory, and how sure that is."""
+    if not known:
+        return "How long it takes is not known: no such stage was run on this kind of machine"
+    memory = max((f.memory_mb for f in known if f.memory_mb is not None), default=None)
+    largest = "" if memory is None else f", {memory / 1000:.1f} GB in the largest worker"
+    lines = [f"About {clock(sum(f.seconds for f in known))}, one stage after another{largest}; from past runs here"]
+    if any(f.how != "same" for f in known):
+        lines.append("~ a guess: from stages of that kind with other settings")
+    if len(known) < to_run:
+        lines.append("? not known: no such stage was run on this kind of machine; it is not in the sum")
+    return "\n".join(lines)

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from orchestrator.artifacts import Artifacts
+from orchestrator.dotted import flatten
 from orchestrator.errors import TrackingError
 from orchestrator.outputs import is_whole, output_of
 from orchestrator.plan import Plan, SeedsPlan, Stage
@@ -163,6 +164,12 @@ class Store:
     def experiments(self) -> list[str]:
         """The names of all experiments there are, the newest first."""
         return [e.name for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
+
+    def tagged(self, tag: str, value: str, most: int) -> list[Any]:
+        """The newest finished runs with this value of a tag, which holds no quotation mark, in all experiments."""
+        query = f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'"
+        order = ["attributes.start_time DESC"]
+        return list(self.client.search_runs(self._experiments(), query, order_by=order, max_results=most))
 
     def runs_of(self, experiment: str, verb: str | None = None) -> list[Any]:
         """Every run of an experiment, however many, the newest first; those of one verb, where it is named."""
@@ -331,14 +338,3 @@ def _alone(uri: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.comparing.made_from import block, flat
+from orchestrator.comparing.made_from import block
 from orchestrator.comparing.past_models import PastModel, split_of
 from orchestrator.comparison import questions_of
+from orchestrator.dotted import flatten
 from orchestrator.errors import InputError
 
 _OF_THE_TASK = ("type", "format", "judge", "judge_limits")
@@ -43,7 +44,7 @@ def judged_by(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """How a recipe asks and judges: dotted names, their values. The questions themselves are compared as they are."""
     task, evaluate = block(recipe, "task"), block(recipe, "evaluate")
     how = {"task": {name: task.get(name) for name in _OF_THE_TASK}, "evaluate": {"on": split_of(recipe)}}
-    return flat(how) | flat({"evaluate": {name: evaluate.get(name) for name in _OF_THE_EVALUATION}})
+    return flatten(how) | flatten({"evaluate": {name: evaluate.get(name) for name in _OF_THE_EVALUATION}})
 
 
 def _parting(ours: PastModel, theirs: PastModel) -> str | None:

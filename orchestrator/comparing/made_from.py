@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.dotted import flatten
 from orchestrator.recipe import BASE
 
 _IDLE = frozenset({"resources", "logging_steps", "save_steps"})
@@ -19,14 +20,6 @@ def block(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A block of a recipe; empty where it has none."""
     found = data.get(name)
     return found if isinstance(found, Mapping) else {}
-
-
-def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def behind(stages: Mapping[str, Any], model: str) -> list[str]:
@@ -59,7 +52,7 @@ def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
     made = {name: _deciding(stages[name]) for name in behind(stages, model)}
     asked = {k: v for k, v in evaluate.items() if k not in _IDLE | {"models", "on", "also", "type"}}
     parts = {"task": recipe.get("task"), "model": recipe.get("model"), "stages": made, "evaluate": asked}
-    return flat(parts)
+    return flatten(parts)
 
 
 def _deciding(spec: Any) -> Any:

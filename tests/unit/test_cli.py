@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,9 +167,14 @@ def test_a_plan_shows_what_the_store_holds(monkeypatch: pytest.MonkeyPatch, caps
         def finished(self, stages: Any) -> dict[str, str]:
             return {next(iter(stages)).key: "run-1"}
 
+        def tagged(self, tag: str, value: str, most: int) -> list[Any]:
+            tags = {"orch.verb": "evaluate", "orch.base": "tiny", "orch.model": "base"}
+            return [SimpleNamespace(data=SimpleNamespace(tags=tags, params={}, metrics={"n": 4, "eval/seconds": 9}))]
+
     replace(monkeypatch, "orchestrator.tracking", Store=Store, store_exists=lambda: True)
     assert orch("plan", "r.yaml", "--json") == 0
     stages = json.loads(capsys.readouterr().out)["stages"]
+    assert stages[0]["forecast"] is None and stages[1]["forecast"]["how"] == "scaled"
     assert [(stage["cached"], stage["run_id"]) for stage in stages] == [(True, "run-1"), (False, None), (False, None)]
 
 

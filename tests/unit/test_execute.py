@@ -41,6 +41,9 @@ class Store:
     def experiment(self, name: str) -> str:
         return name
 
+    def tagged(self, tag: str, value: str, most: int) -> list[Any]:
+        return []
+
     def start(self, experiment: str, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
         assert tags["orch.verb"] == "run"
         self.status["parent"] = "RUNNING"

@@ -1,0 +1,70 @@
+"""What stages took in past runs on this kind of machine, read from the runs that did the work themselves."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.tracking import Store
+
+MACHINE_TAG = "orch.machine"
+BASE_TAG = "orch.base"
+NEWEST = 200
+"""Runs that are looked at."""
+IDLE = frozenset({"seed", "logging_steps", "save_steps"})
+"""Parameters of a stage's run that do not decide how long it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastCost:
+    """What one stage took."""
+
+    verb: str
+    base: str
+    """The whole model under every adapter."""
+    settings: Mapping[str, str]
+    """As MLflow keeps them, without the seed; of an evaluation: whose."""
+    amount: float | None
+    """How much there was to do, in the verb's own units (predict.py)."""
+    seconds: float
+    memory_mb: float | None
+
+
+def past_costs(store: "Store", machine: str) -> list[PastCost]:
+    """The newest first."""
+    return [cost for run in store.tagged(MACHINE_TAG, machine, NEWEST) for cost in _costs(run)]
+
+
+def _costs(run: Any) -> Iterator[PastCost]:
+    tags, metrics, base = run.data.tags, run.data.metrics, run.data.tags.get(BASE_TAG, "")
+    verb = tags.get("orch.verb", "")
+    if "seconds" in metrics and "orch.cached_from" not in tags:
+        settings = {name: value for name, value in run.data.params.items() if name not in IDLE}
+        memory = metrics.get("peak_memory_mb")
+        yield PastCost(verb, base, settings, amount(verb, settings, metrics), metrics["seconds"], memory)
+    if "eval/seconds" in metrics and "orch.eval_cached_from" not in tags:
+        of = {"model": tags.get("orch.model", "")}
+        memory = metrics.get("eval/peak_memory_mb")
+        yield PastCost("evaluate", base, of, metrics.get("n"), metrics["eval/seconds"], memory)
+
+
+def amount(verb: str, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
+    """How much a stage has to do, None where that is not known: `known` holds `rows`, `draws`, `n`, `prompts`.
+
+    Rows that a training goes through, each as often as it does; completions of GRPO; draws of a sampling; questions of
+    an evaluation.
+    """
+    if verb == "sample":
+        return known.get("draws")
+    if verb == "evaluate":
+        return known.get("n")
+    if verb not in ("sft", "grpo"):
+        return None
+    in_a_step = float(settings["per_device_train_batch_size"]) * float(settings.get("gradient_accumulation_steps", 1))
+    if "max_steps" in settings:
+        return float(settings["max_steps"]) * in_a_step
+    rows = known.get("rows") if verb == "sft" else known.get("prompts")
+    epochs = float(settings.get("num_train_epochs", 3 if verb == "sft" else 1))
+    if rows is None:
+        return None
+    return rows * epochs * (1 if verb == "sft" else float(settings["num_generations"]))

@@ -1,0 +1,29 @@
+"""Which kind of machine this is, in words: what was measured on one says something of another of its kind."""
+
+import os
+import platform
+from collections import Counter
+from pathlib import Path
+
+_CPUS = Path("/proc/cpuinfo")
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def kind_of_machine() -> str:
+    """`2 cores of Intel(R) Xeon(R) Processor`, with its GPUs; with RAY_ADDRESS set it is the cluster that counts."""
+    if os.environ.get("RAY_ADDRESS"):
+        return f"the cluster at {os.environ['RAY_ADDRESS']}".replace("'", "")
+    gpus = Counter(_value(file, "Model") for file in sorted(_GPUS.glob("*/information")))
+    parts = [f"{os.cpu_count()} cores of {_value(_CPUS, 'model name') or platform.machine()}"]
+    parts += [f"{number} {name}" for name, number in gpus.items()]
+    return ", ".join(parts).replace("'", "")  # MLflow's queries know no quotation mark inside a text
+
+
+def _value(file: Path, name: str) -> str:
+    """What stands behind the first `name:` of a file; empty where there is none."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in found if key.strip() == name), "")
