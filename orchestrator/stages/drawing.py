@@ -14,7 +14,11 @@ from orchestrator.recipe import BASE
 from orchestrator.stages.base import Context, Job
 from orchestrator.stats import wilson
 from orchestrator.tasks.base import Split, Task
+from orchestrator.terminal_text import plain
 from orchestrator.types import Example, Finding
+
+_SHOWN = 4_000
+"""Characters of a text that a table of samples shows."""
 
 
 def shard_jobs(
@@ -80,14 +84,20 @@ def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[di
     by_id = {e.id: e for e in examples}
     return [
         {
-            "question": by_id[row["example_id"]].question,
-            "expected": str(by_id[row["example_id"]].answer),
-            "completion": row["text"],
-            "parsed": row["value"],
+            "question": _cell(by_id[row["example_id"]].question),
+            "expected": _cell(by_id[row["example_id"]].answer),
+            "completion": _cell(row["text"]),
+            "parsed": _cell("" if row["value"] is None else row["value"]),
             "status": row["status"],
         }
         for row in table.slice(0, rows).to_pylist()
     ]
+
+
+def _cell(value: object) -> str:
+    """What stands in a table that people look at: no control characters, and a length that a page can show."""
+    text = plain(str(value)[:_SHOWN])
+    return text if len(str(value)) <= _SHOWN else f"{text} … ({len(str(value)):,} characters; the parquet has all)"
 
 
 def split_digest(task: Task, split: Split) -> str:
