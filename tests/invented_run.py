@@ -68,6 +68,7 @@ def invented(folder: Path, answers: Mapping[str, str] | None = None, text: str =
                 0.8,
                 {f"t{i}": i % 5 for i in range(20)},
                 {"correct": 40, "wrong": 40},
+                0.55,
                 (Selected("chosen", 12, 9),),
             ),
         ),

@@ -144,9 +144,10 @@ def _samplings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> It
             for other, s in recipe["stages"].items()
             if s["type"] == "select" and s["from"] == name and "rows" in getattr(stages.get(other), "metrics", {})
         ]
-        yield Sampling(
-            name, settings["model"], settings["n"], settings["temperature"], right, Counter(statuses), tuple(kept)
-        )
+        n = settings["n"]
+        majority = stage.metrics.get(f"maj_at_{n}") if stage is not None else None
+        model, temperature = settings["model"], settings["temperature"]
+        yield Sampling(name, model, n, temperature, right, Counter(statuses), majority, tuple(kept))
 
 
 def _expected(

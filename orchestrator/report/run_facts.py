@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.comparison import Comparison
 from orchestrator.health.curve_reading import StageCurves
+from orchestrator.stats import pass_at_k
 from orchestrator.types import Finding
 
 
@@ -64,12 +65,20 @@ class Sampling:
     right: Mapping[str, int]
     """For each question's id: its correct draws."""
     statuses: Mapping[str, int]
+    majority: float | None
+    """Share of questions whose most frequent answer is right, where that was measured."""
     selected: tuple[Selected, ...]
 
     @property
     def covered(self) -> int:
         """How many questions have a correct draw."""
         return sum(n > 0 for n in self.right.values())
+
+    @property
+    def pass_at(self) -> dict[int, float]:
+        """pass@k for k = 1, 2, 4, ... and all draws."""
+        ks = sorted({self.draws, *(2**i for i in range(self.draws.bit_length()) if 2**i < self.draws)})
+        return {k: pass_at_k(list(self.right.values()), self.draws, k) for k in ks}
 
 
 @dataclass(frozen=True, slots=True)
