@@ -26,7 +26,8 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "rft.yaml"
 NAME = "null-experiment"
 SETTINGS = (
     f"name={NAME}",
-    "stages={sft: {type: sft, data: demonstrations, learning_rate: 2.5e-3, max_steps: 90, "
+    "task.demonstrations.generate=700",
+    "stages={sft: {type: sft, data: demonstrations, learning_rate: 3e-3, num_train_epochs: 2, "
     "per_device_train_batch_size: 16}}",
     "evaluate.models=[sft]",
 )

@@ -56,13 +56,10 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
 def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
     ours, theirs = name(d.label), name(d.baseline)
     asked = f"n = {d.n:,}"
-    seeds = [len(models[label].seeds) for label in (d.label, d.baseline)]
+    sides = (models[d.label], models[d.baseline])
+    seeds = [len(m.seeds) for m in sides]
     if max(seeds) > 1:
-        asked += (
-            f", seeds {seeds[0] or 'none'} and {seeds[1] or 'none'}"
-            if seeds[0] != seeds[1]
-            else f", {seeds[0]} seeds each"
-        )
+        asked += f", {seeds[0]} seeds each" if seeds[0] == seeds[1] else f", {' against '.join(map(_made, sides))}"
     figures = f"{points(d.difference, sign=True)} points (95% interval {points(d.low)} to {points(d.high)}, "
     figures += f"{p_value(d.p_corrected)}, {asked})"
     if d.shown:
@@ -74,6 +71,13 @@ def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
     what = f"{d.n:,} questions" if max(seeds) <= 1 else f"{d.n:,} questions and so many seeds"
     text = f"No difference between {ours} and {theirs} could be shown: {figures}; {what} can show {detectable}"
     return f"{text}; they differ in their seed alone." if d.seeds_alone else f"{text}."
+
+
+def _made(model: ComparedModel) -> str:
+    """How many models stand for a label."""
+    if not model.seeds:
+        return "one model"
+    return f"{len(model.seeds)} seed{'s' if len(model.seeds) > 1 else ''}"
 
 
 def _parts(d: ModelDifference, models: dict[str, ComparedModel]) -> Iterator[str]:
