@@ -25,8 +25,8 @@ class Artifacts:
     def path(self, run_id: str, name: str, run: Any | None = None) -> Path:
         """Where an artifact lies, a file or a folder; nothing lies there where the run has no such artifact.
 
-        What is asked for is copied once: a run may be written to again, but never one of its artifacts. `run` is what
-        MLflow holds of the run, where that is known already.
+        What is asked for is copied once: a run may be written to again, but none of its artifacts, unless one says
+        `forget`. `run` is what MLflow holds of the run, where that is known already.
         """
         copy = self.copies / run_id / name
         if copy.exists():
@@ -48,6 +48,22 @@ class Artifacts:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         return copy
+
+    def address(self, run_id: str, name: str) -> str | None:
+        """Where a file among a run's artifacts is, without copying it: a path, or a URI; None where there is none."""
+        run = self.client.get_run(run_id)
+        local = _local(run)
+        if not self.sizes(run, name):
+            return None
+        return f"{run.info.artifact_uri}/{name}" if local is None else str(local / name)
+
+    def forget(self, run_id: str, name: str) -> None:
+        """Drop the copy of an artifact that may have been written again since."""
+        copy = self.copies / run_id / name
+        if copy.is_dir():
+            shutil.rmtree(copy)
+        else:
+            copy.unlink(missing_ok=True)
 
     def _forget(self) -> None:
         """Remove copies that nobody has used for long, and what was left of a copying that was killed."""

@@ -56,9 +56,11 @@ def report(run: str | None = None, out: str | Path | None = None, *, anew: bool 
         raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
     store = Store()
     run_id = _run_of(store, run)
+    _forget_copies(store, run_id)
     made = anew or not store.artifact(run_id, PAGE).is_file()
     if made:
         write_report(store, run_id, _questions_of_past(store, run_id))
+        _forget_copies(store, run_id)
     page, figures = store.artifact(run_id, PAGE), store.artifact(run_id, FIGURES)
     if target is not None:
         try:
@@ -76,15 +78,14 @@ def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | Seed
     try:
         store = Store()
         write_report(store, result.run_id, questions_of(task))
-        return replace(result, report=str(store.artifact(result.run_id, PAGE)))
+        return replace(result, report=report_of(store, result.run_id))
     except Exception as error:  # whatever it is: what was trained and evaluated stands
         return replace(result, findings=(*result.findings, _not_made(result.run_id, error)))
 
 
 def report_of(store: Store, run_id: str) -> str | None:
-    """Where a run's page lies, if it was made."""
-    page = store.artifact(run_id, PAGE)
-    return str(page) if page.is_file() else None
+    """Where a run's page lies, if it was made: a path, or a URI where the store is elsewhere."""
+    return store.address(run_id, PAGE)
 
 
 def _not_made(run_id: str, error: Exception) -> Finding:
@@ -127,6 +128,11 @@ def write_report(store: Store, run_id: str, questions: "Questions") -> None:
             write_figures(facts, Path(folder) / FIGURES)
         (Path(folder) / PAGE).write_text(page, encoding="utf-8")
         store.log_folder(run_id, Path(folder))
+
+
+def _forget_copies(store: Store, run_id: str) -> None:
+    for name in (PAGE, FIGURES):
+        store.forget(run_id, name)
 
 
 def questions_of(task: Task) -> "Questions":

@@ -113,7 +113,7 @@ class RunResult:
     seed: int | None = None
     """The seed it was run with."""
     report: str | None = None
-    """Where its page lies, `report.html`."""
+    """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
     conclusions: tuple[str, ...] = ()
     """What the models' figures say, in plain sentences, the most important first."""
 
@@ -191,7 +191,7 @@ class SeedsResult:
     conclusions: tuple[str, ...] = ()
     """What the figures say, in plain sentences."""
     report: str | None = None
-    """Where its page lies, `report.html`."""
+    """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
 
     @property
     def stages(self) -> tuple[dict[str, Any], ...]:

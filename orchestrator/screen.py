@@ -6,6 +6,7 @@ Names and errors come from the user and from models: they are shown as they are,
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -125,7 +126,8 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
     console.print(f": {reused}{done} run, {clock(seconds)} in all")
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     if result.report is not None:
-        console.print(Text.assemble("One page to pass around:  ", (plain(result.report), "bold")), soft_wrap=True)
+        here = result.report if Path(result.report).is_file() else f"orch report {result.run_id} --open"
+        console.print(Text.assemble("One page to pass around:  ", (plain(here), "bold")), soft_wrap=True)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
 
 

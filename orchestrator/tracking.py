@@ -183,6 +183,14 @@ class Store:
             token = page.token or ""
         return runs
 
+    def address(self, run_id: str, name: str) -> str | None:
+        """Where one of a run's files is: a path, or a URI where the store is elsewhere; None where there is none."""
+        return self._artifacts.address(run_id, name)
+
+    def forget(self, run_id: str, name: str) -> None:
+        """Ask the store itself the next time: the artifact may have been written again."""
+        self._artifacts.forget(run_id, name)
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def experiment(self, name: str) -> str:

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from orchestrator import report
 from orchestrator.asking import ask
 from orchestrator.diagnosing import diagnose
 from orchestrator.planning import plan
 from orchestrator.recipe import load_recipe
 from orchestrator.tracking import Store
 from tests.conftest import Called, call, command, environment
+from tests.unit.test_run_page import Page
 
 RECIPE = """\
 name: served
@@ -127,6 +129,21 @@ def test_a_run_can_be_asked_and_diagnosed(
     assert not {"model-missing", "adapter-missing"} & {f.check for f in found.findings}
     listed = MlflowClient(tracking_uri=served).list_artifacts(run_id)
     assert "diagnosis.html" in {entry.path for entry in listed}
+
+
+def test_the_report_lies_on_the_server_and_a_copy_is_never_an_old_one(
+    served: str, first: tuple[Path, Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served)
+    said, client = first[1].json, MlflowClient(tracking_uri=served)
+    assert said["report"].startswith("mlflow-artifacts:") and said["report"].endswith("/report.html")
+    assert f"orch report {said['run_id']} --open" in first[1].err
+    shown = report(said["run_id"])
+    assert not shown.made and shown.page.is_file() and "accuracy.svg" in {file.name for file in shown.figures}
+    client.log_text(said["run_id"], "made elsewhere", "report.html")
+    assert report(said["run_id"]).page.read_text() == "made elsewhere"
+    anew = report(said["run_id"], anew=True)
+    assert anew.made and said["conclusions"][0] in Page(anew.page.read_text(encoding="utf-8")).text
 
 
 def test_what_was_deleted_on_the_server_is_not_done(

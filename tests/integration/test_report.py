@@ -1,0 +1,183 @@
+"""The report of a run, on one finished small run: kept with it, shown again, made anew, never in the way."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator import cli, report
+from orchestrator.errors import InputError
+from orchestrator.recipe import load_recipe
+from orchestrator.reporting import with_report
+from orchestrator.results import ModelResult, RunResult
+from tests.conftest import SMALL, Called, call
+from tests.integration.store import artifact, children, client
+from tests.unit.test_cli import orch
+from tests.unit.test_run_page import Page
+
+Run = tuple[Path, Called]
+FIGURES = [f"{name}.{kind}" for name in ("accuracy", "curves", "flow", "sampling") for kind in ("png", "svg")]
+
+
+def kept(folder: Path, small_run: Run) -> Path:
+    """Where the run's report lies in a folder's store."""
+    return artifact(client(folder).get_run(small_run[1].json["run_id"]), "report.html")
+
+
+def test_a_run_ends_with_its_report(small_run: Run) -> None:
+    folder, called = small_run
+    page = kept(folder, small_run)
+    assert called.json["report"] == str(page) and str(page) in called.err
+    assert sorted(p.name for p in (page.parent / "figures").iterdir()) == FIGURES
+    assert "report-not-made" not in {f["check"] for f in called.json["findings"]}
+    assert page.stat().st_size < 2_000_000
+
+
+def test_the_page_says_what_the_run_has_said(small_run: Run) -> None:
+    folder, called = small_run
+    page = Page(kept(folder, small_run).read_text(encoding="utf-8"))
+    for sentence in called.json["conclusions"]:
+        assert sentence in page.text
+    for model in called.json["models"]:
+        low, high = (f"{100 * model[name]:.1f}" for name in ("accuracy_low", "accuracy_high"))
+        assert f"{100 * model['accuracy']:.1f}% [{low}, {high}]" in page.text
+    for finding in called.json["findings"]:
+        assert finding["check"] in page.text and " ".join(finding["what"].split()) in page.text
+    assert f"run {called.json['run_id']}" in page.text and "num_generations: 4" in page.text
+    assert len([a for a in page.all("article") if "data-s" in a]) == 60
+    samples = children(folder, called.json["run_id"])["samples"].data.metrics
+    assert f"a coverage of {100 * samples['coverage']:.1f}%" in page.text
+    assert len(page.all("figure")) == 3 and "expected pass rate" in page.text
+
+
+def test_a_run_that_is_there_makes_no_report_again(small_copy: Path, small_run: Run) -> None:
+    page = kept(small_copy, small_run)
+    before = page.stat().st_mtime_ns
+    again = call(small_copy, "run", str(SMALL), "--json")
+    assert again.code == 0 and again.json["report"] == str(page) and page.stat().st_mtime_ns == before
+    page.unlink()
+    assert call(small_copy, "run", str(SMALL), "--json").json["report"] is None and not page.exists()
+
+
+def test_report_shows_what_is_there_and_makes_what_is_missing(
+    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_copy)
+    page, run_id = kept(small_copy, small_run), small_run[1].json["run_id"]
+    shown = report()
+    assert (shown.run_id, shown.page, shown.made) == (run_id, page, False)
+    assert [file.name for file in shown.figures] == FIGURES
+    text = page.read_text(encoding="utf-8")
+    page.unlink()
+    by_stage = report(children(small_copy, run_id)["rft"].info.run_id[:10], "sub/out.html")
+    assert (by_stage.run_id, by_stage.page, by_stage.made) == (run_id, small_copy / "sub" / "out.html", True)
+
+    def timeless(one: str) -> list[str]:
+        return [line for line in one.splitlines() if "Made by orch on" not in line]
+
+    assert timeless(page.read_text(encoding="utf-8")) == timeless(text) == timeless(by_stage.page.read_text("utf-8"))
+    page.write_text("spoilt")
+    assert not report().made and report(anew=True).made and page.read_text(encoding="utf-8") != "spoilt"
+
+
+def test_report_on_the_command_line(small_run: Run) -> None:
+    called = call(small_run[0], "report", "last", "--json")
+    assert called.code == 0 and called.out.count("\n") == 1
+    page = kept(*small_run[:1], small_run)
+    figures = [str(page.parent / "figures" / name) for name in FIGURES]
+    assert called.json == {"run_id": small_run[1].json["run_id"], "page": str(page), "figures": figures, "made": False}
+    assert str(page) in called.err and "accuracy.png" in called.err
+
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e مرحبا 🙂 {{ 7 * 191 }}"
+
+
+def test_what_models_write_is_text_on_the_page(
+    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_copy)
+    for name in ("sft", "rft"):
+        file = artifact(children(small_copy, small_run[1].json["run_id"])[name], "eval/results.parquet")
+        rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+        rows[0]["text"], rows[1]["text"] = HOSTILE, "x" * 1_000_000
+        rows[2]["value"] = HOSTILE
+        pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(file)), file)
+    page = report(anew=True).page
+    made = page.read_text(encoding="utf-8")
+    assert made.count("<script") == 1 and "\x1b" not in made and "\u202e" not in made and "1337" not in made
+    said = Page(made).text
+    assert said.count(r"<script>alert(1)</script>\x1b[31m\u202e مرحبا 🙂 {{ 7 * 191 }}") == 4
+    assert said.count("(1,000,000 characters)") == 2 and len(made) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nosuchrun"], "no run 'nosuchrun' in the MLflow store"),
+        (["last", "--out", "."], "is a folder; name a file"),
+        (["last", "--out", "/dev/null/x.html"], "cannot be written"),
+    ],
+)
+def test_report_of_nothing_is_one_line(
+    small_run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(cli, "_quiet", lambda: None)
+    monkeypatch.chdir(small_run[0])
+    assert orch("report", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("orch: ") and err.count("\n") == 1 and said in err
+
+
+def test_a_run_without_evaluations_is_refused(
+    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_copy)
+    store = client(small_copy)
+    for run in children(small_copy, small_run[1].json["run_id"]).values():
+        if "orch.eval_key" in run.data.tags:
+            store.delete_tag(run.info.run_id, "orch.eval_key")
+    with pytest.raises(InputError, match="has no evaluation to report on"):
+        report(anew=True)
+
+
+def test_without_a_store_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no MLflow store"):
+        report()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_that_cannot_be_made_is_a_finding_and_no_more(
+    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_copy)
+    page, said = kept(small_copy, small_run), small_run[1].json
+    page.unlink()
+    page.mkdir()  # so that no file can be written there
+    models = tuple(ModelResult(**model) for model in said["models"])
+    ended = with_report(RunResult(said["run_id"], "small", models, ()), load_recipe(SMALL).task)
+    assert [f.check for f in ended.findings] == ["report-not-made"] and ended.report is None
+    assert ended.findings[0].severity == "warning" and "\n" not in ended.findings[0].what
+    assert f"orch report {said['run_id']}" in ended.findings[0].remedy
+    shutil.rmtree(page)
+    assert with_report(RunResult(said["run_id"], "small", models, ()), load_recipe(SMALL).task).report == str(page)
+    assert with_report(RunResult(said["run_id"], "small", (), ()), load_recipe(SMALL).task).report is None
+
+
+def test_the_page_needs_neither_the_model_nor_the_task_file(
+    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run has found can be told though what it was made from is gone."""
+    monkeypatch.chdir(small_copy)
+    recipe = artifact(client(small_copy).get_run(small_run[1].json["run_id"]), "recipe.yaml")
+    text = recipe.read_text().replace("type: units", "type: gone.py:Gone", 1).replace("name: tiny", "name: /gone", 1)
+    recipe.write_text(text)
+    made = report(anew=True).page.read_text(encoding="utf-8")
+    assert "gone.py:Gone" in made and "expected pass rate" not in made and "solved by others" in made
+    assert small_run[1].json["conclusions"][0] in Page(made).text
