@@ -4,11 +4,13 @@ import time
 from collections.abc import Sequence
 
 from orchestrator.mlflow_ui import VIEW_TAG, model_note, view, view_link
+from orchestrator.report.palette import model_colours
 from orchestrator.results import RunResult
 from orchestrator.tracking import Store
 
 NOTE_TAG = "mlflow.note.content"
 """A run's description, in Markdown."""
+_COLOUR_TAG = "mlflow.runColor"
 
 
 def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) -> None:
@@ -16,10 +18,12 @@ def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) 
     runs = []
     for result in results:
         made = {row["name"]: row["run_id"] for row in result.stages}
+        colours = model_colours([model.model for model in result.models])  # those of the report
         for model in result.models:
             run_id = made.get(f"evaluate.{model.model}")
             if run_id is not None:
-                store.log(run_id, {}, {NOTE_TAG: model_note(model, view_link(experiment_id))})
+                note = model_note(model, view_link(experiment_id))
+                store.log(run_id, {}, {NOTE_TAG: note, _COLOUR_TAG: colours[model.model].light})
                 runs.append(run_id)
     if runs:
         store.save_view(experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), int(time.time() * 1000)))

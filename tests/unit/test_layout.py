@@ -28,7 +28,7 @@ LEVELS = (
     {"stages"},
     {"comparison", "mlflow_ui", "over_seeds", "tracking"},
     {"comparing", "forecast", "showing"},
-    {"description", "record", "past_run", "report"},
+    {"description", "record", "showing", "past_run", "report"},
     {"branch", "seeds_record"},
     {"model_folder", "past_curves"},
     {"asking", "diagnosing", "exporting", "planning", "remote_check", "reporting", "walk", "ui"},
