@@ -5,7 +5,6 @@ Labels and findings come from recipes and stores: they are shown as they are, ne
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from rich.console import Console, Group
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions
+from orchestrator.screen_parts import show_conclusions
 from orchestrator.terminal_text import plain
 
 
@@ -23,14 +23,6 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print()
     console.print(_counts(comparison))
     console.print(Text(_notes(comparison), style="dim"))
-
-
-def show_conclusions(console: Console, sentences: Sequence[str]) -> None:
-    """The sentences, one a paragraph; the first in bold."""
-    for place, sentence in enumerate(sentences):
-        console.print(Text(plain(sentence), style="bold" if place == 0 else ""))
-    if sentences:
-        console.print()
 
 
 def as_csv(comparison: Comparison) -> str:

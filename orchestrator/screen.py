@@ -14,13 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.comparison_screen import show_conclusions
 from orchestrator.finding_screen import headline
 from orchestrator.forecast import Forecast
 from orchestrator.plan import Plan, SeedsPlan
 from orchestrator.planning import needs
 from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult, StageState
-from orchestrator.screen_parts import LOOK, clock
+from orchestrator.screen_parts import LOOK, clock, show_conclusions
 from orchestrator.seeds_screen import seeds_comparison, seeds_table
 from orchestrator.terminal_text import plain
 

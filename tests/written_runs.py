@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from orchestrator.forecast import BASE_TAG, MACHINE_TAG
+from orchestrator.machine import kind_of_machine
 from orchestrator.stages.drawing import count
 from orchestrator.tracking import Store
 
@@ -29,11 +31,17 @@ def recipe(name: str = "written", **changes: Any) -> dict[str, Any]:
         },
         "model": {"name": "tiny"},
         "stages": {
-            "sft": {"type": "sft", "data": ["demonstrations"], "learning_rate": 0.002},
+            "sft": {
+                "type": "sft",
+                "data": ["demonstrations"],
+                "learning_rate": 0.002,
+                "per_device_train_batch_size": 16,
+            },
             "samples": {"type": "sample", "model": "sft", "n": 4},
             "chosen": {"type": "select", "from": "samples", "keep": "correct"},
-            "rft": {"type": "sft", "data": ["demonstrations", "chosen"], "learning_rate": 0.004},
-            "grpo": {"type": "grpo", "model": "rft", "max_steps": 50},
+            "rft": {"type": "sft", "data": ["demonstrations", "chosen"], "per_device_train_batch_size": 32}
+            | {"learning_rate": 0.004},
+            "grpo": {"type": "grpo", "model": "rft", "max_steps": 50, "per_device_train_batch_size": 128},
         },
         "evaluate": {"on": "test", "max_tokens": 80, "models": ["base", "sft", "rft", "grpo"]},
     }
@@ -84,7 +92,8 @@ def write_run(
         own = {"orch.verb": spec["type"], "orch.stage": name, "orch.seed": str(written["seed"])} | _below(parent)
         if name in evaluations:
             own |= {"orch.eval_key": f"{parent}-{name}", "orch.model": name}
-        run_id = store.start(experiment, name, own, {})
+        own |= {MACHINE_TAG: kind_of_machine(), BASE_TAG: written["model"]["name"]}
+        run_id = store.start(experiment, name, own, spec)
         store.log(run_id, {"seconds": 30.0, "gpu_hours": 0.5} if name != "base" else {})
         if name in evaluations:
             _write(store, run_id, evaluations[name])

@@ -1,0 +1,60 @@
+"""How long `orch plan` and `orch compare` take where the store holds many runs.
+
+    python -m benchmarks.many_runs FOLDER [--runs 1000]
+
+Writes the runs into FOLDER/mlruns, once: each has a parent, six stages and four evaluations of 100 questions.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from orchestrator.tracking import Store
+from tests.written_runs import answers, recipe, write_run
+
+REPOSITORY = Path(__file__).parent.parent
+OF_ONE = 7
+"""Runs of MLflow's that one run of a recipe is."""
+
+
+def main() -> None:
+    """Print how many runs there are, and the seconds of each command, each a process of its own."""
+    parser = argparse.ArgumentParser(description="Commands on a store of many runs.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--runs", type=int, default=1000)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(asked.folder)
+    store = Store()
+    names = [f"study-{i}" for i in range(4)]
+    there = sum(len(store.runs_of(name)) for name in names if name in store.experiments())
+    for number in range(there // OF_ONE, -(-asked.runs // OF_ONE)):
+        models = {"base": answers(0.0, answered=0.0)}
+        models |= {
+            m: answers(a, seed=10 * number + i) for i, (m, a) in enumerate((("sft", 0.5), ("rft", 0.7), ("grpo", 0.75)))
+        }
+        rate = 0.001 * (1 + number % 12)
+        write_run(store, recipe(names[number % 4], seed=number // 48, stages__rft__learning_rate=rate), models)
+    print(f"{sum(len(store.runs_of(name)) for name in names):,} runs in {len(names)} experiments")
+    shipped = str(REPOSITORY / "recipes" / "rft.yaml")
+    for command in (("plan", shipped), ("compare",), ("compare", "--experiment", names[0])):
+        began, worked = time.perf_counter(), cpu_of_children()
+        done = subprocess.run([sys.executable, "-m", "orchestrator.cli", *command], capture_output=True, text=True)
+        took, worked = time.perf_counter() - began, cpu_of_children() - worked
+        told = "" if done.returncode == 0 else f"  exit {done.returncode}: {done.stderr.strip()[-200:]}"
+        name = f"orch {' '.join(command).replace(shipped, 'recipes/rft.yaml')}"
+        print(f"{name:<40} {took:5.1f} s, {worked:5.1f} s of a core{told}", flush=True)
+
+
+def cpu_of_children() -> float:
+    """Seconds of a core that the processes started so far have used: on a shared machine the fairer figure."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()
