@@ -24,8 +24,10 @@ from orchestrator.stats import wilson
 
 AT_ONCE = 20
 """Questions that the page shows before it is asked for more."""
-_ROOM = 1_000_000
-"""Characters of completions that a page holds; what is over that stays in the store."""
+_ROOM = 1_500_000
+"""Characters of questions and completions that a page holds; what is over that stays in the store."""
+_AROUND = 450
+"""Characters of HTML around each of them."""
 _BINS = 10
 """Of a histogram over more draws than that."""
 
@@ -109,7 +111,7 @@ def _cards(facts: RunFacts, pair: tuple[str, str] | None) -> tuple[list[_Card], 
     room = _ROOM
     for asked in ordered:
         card = _Card(asked, clip(asked.question), {m: clip(a.text) for m, a in asked.answers.items()})
-        room -= card.question.size + sum(text.size for text in card.texts.values())
+        room -= sum(text.size + _AROUND for text in (card.question, *card.texts.values()))
         if room < 0 and len(cards) >= AT_ONCE:
             break
         cards.append(card)

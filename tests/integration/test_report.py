@@ -92,6 +92,16 @@ def test_report_on_the_command_line(small_run: Run) -> None:
     assert str(page) in called.err and "accuracy.png" in called.err
 
 
+def test_the_page_is_shown_in_the_users_browser(small_run: Run, tmp_path: Path) -> None:
+    browser, asked = tmp_path / "browser", tmp_path / "asked"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {asked}\n')
+    browser.chmod(0o755)
+    assert call(small_run[0], "report", "--open", BROWSER=f"{browser} %s").code == 0
+    assert asked.read_text().strip() == kept(small_run[0], small_run).as_uri()
+    refused = call(small_run[0], "report", "--open", BROWSER="/bin/false %s", PATH="")
+    assert refused.code == 2 and "no browser could be opened here; open " in refused.err
+
+
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e مرحبا 🙂 {{ 7 * 191 }}"
 
 

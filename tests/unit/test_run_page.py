@@ -158,6 +158,14 @@ def test_texts_of_a_megabyte_are_folded_and_leave_the_page_small(tmp_path: Path)
     assert "(1,000,000 characters)" in made and "986,000 characters are left out here" in made
 
 
+def test_what_a_page_has_no_room_for_is_counted(tmp_path: Path) -> None:
+    many = {model: letters * 50 for model, letters in ANSWERS.items()}
+    made = run_page(invented(tmp_path, many, text="y " * 700))
+    shown = made.count('class="card"')
+    assert AT_ONCE < shown < 400 and f"{400 - shown} more questions are not on this page" in Page(made).text
+    assert len(made) < 2_500_000
+
+
 def _with_text(folder: Path, text: str) -> object:
     from dataclasses import replace
 
