@@ -49,10 +49,13 @@ def compare(
 
 
 def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison | None:
-    """The models of one run, which may still be going on; None where none is evaluated yet."""
+    """The models of one run, which may still be going on, by themselves: what other runs tell is left out.
+
+    So it says of the run what the run itself said at its end. None where no model is evaluated yet.
+    """
     past = PastRuns(store)
     models = past_models(past, past.find(run_id), on)
-    return _side_by_side(past, [models], None, on) if models else None
+    return _side_by_side(past, [models], None, on, alone=True) if models else None
 
 
 def _named(past: PastRuns, name: str) -> Any:
@@ -82,20 +85,23 @@ def _side_by_side(
     on: str | None,
     out: Iterable[str] = (),
     named: bool = False,
+    alone: bool = False,
 ) -> Comparison:
     """`per_run` holds the models of each run, the first being those that others are measured by."""
     models = [model for one in per_run for model in one]
     apart = named and len(per_run) == 2 and _differ_in_seed(*per_run)
     labels = labelled(variants(models, apart))
     against = _baselines(labels, per_run[0], baseline, named)
-    alone = [a for a, b in against.items() if a != b and labels[a].name != BASE and _same_recipe(labels[a], labels[b])]
+    of_seeds = [
+        a for a, b in against.items() if a != b and labels[a].name != BASE and _same_recipe(labels[a], labels[b])
+    ]
     evaluated = [variant.evaluated(label) for label, variant in labels.items()]
-    made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, alone)
+    made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, of_seeds)
     return replace(
         made,
         contaminated=contaminated(finding for model in models for finding in model.findings),
         left_out=tuple(out),
-        seed_sd_elsewhere=seed_sds(past, labels, on),
+        seed_sd_elsewhere=() if alone else seed_sds(past, labels, on),
     )
 
 
@@ -115,10 +121,8 @@ def _baselines(
 ) -> dict[str, str]:
     """For each label the one it is compared with."""
     by_name: dict[str, str] = {}
-    keys = {model.key for model in first}
-    for label, variant in labels.items():  # those of the first run go before others of their name
-        if variant.name not in by_name or any(m.key in keys for m in variant.models):
-            by_name.setdefault(variant.name, label)
+    for label, variant in labels.items():  # in the order of the runs: of several of one name the first run's counts
+        by_name.setdefault(variant.name, label)
     if baseline is not None:
         chosen = baseline if baseline in labels else by_name.get(baseline)
         if chosen is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import compare
+from orchestrator.comparing import compare_run
 from orchestrator.comparison import Comparison, conclusions
 from orchestrator.comparison_screen import as_csv
 from orchestrator.errors import InputError
@@ -16,6 +17,7 @@ from orchestrator.health.report import FINDING_TAG, written_down
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 from tests.conftest import SMALL, Called, call
+from tests.integration.store import children, rows
 from tests.written_runs import answers, recipe, write_run, write_seeds
 
 FOUR = {
@@ -244,7 +246,8 @@ def test_the_command_prints_sentences_tables_json_and_csv(ids: dict[str, str], f
 def test_a_real_run_says_the_same_everywhere(small_run: tuple[Path, Called], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, called = small_run
     monkeypatch.chdir(folder)
-    found = compare(called.json["run_id"])
+    found = compare_run(Store(), called.json["run_id"])
+    assert found is not None
     assert list(conclusions(found)) == called.json["conclusions"]
     assert {m.label: m.accuracy for m in found.models} == {m["model"]: m["accuracy"] for m in called.json["models"]}
     by = {d["model"]: d for d in called.json["differences"]}
@@ -253,3 +256,35 @@ def test_a_real_run_says_the_same_everywhere(small_run: tuple[Path, Called], mon
     note = Store().tags(called.json["run_id"])["mlflow.note.content"]
     assert note.startswith(called.json["conclusions"][0].replace("<", "\\<").replace("[", "\\["))
     assert all(m.seconds for m in found.models if m.label != "base")
+
+
+def test_what_stages_cost_is_logged_and_foretells_the_next(small_run: tuple[Path, Called]) -> None:
+    folder, called = small_run
+    made = children(folder, called.json["run_id"])
+    for name in ("sft", "rft", "grpo", "samples"):
+        metrics = made[name].data.metrics
+        assert metrics["tokens_per_second"] == pytest.approx(metrics["tokens"] / metrics["seconds"]), name
+        assert metrics["gpu_hours"] == 0 and 100 < metrics["peak_memory_mb"] < 10_000, name
+    for name in ("base", "sft", "rft", "grpo"):
+        metrics = made[name].data.metrics
+        assert metrics["eval/tokens"] == pytest.approx(60 * metrics["tokens_per_completion"]), name
+        assert metrics["eval/tokens_per_second"] > 0 and metrics["eval/peak_memory_mb"] > 100, name
+    drawn = rows(made["samples"], "completions.parquet")
+    assert made["samples"].data.metrics["tokens"] == sum(row["n_tokens"] for row in drawn)
+    assert 40 * 16 * 20 < made["sft"].data.metrics["tokens"] < 40 * 16 * 120, "tokens of 640 rows"
+    told = {s["name"]: s for s in call(folder, "plan", str(SMALL), "seed=1", "--json").json["stages"]}
+    assert told["evaluate.base"]["cached"] and told["evaluate.base"]["forecast"] is None
+    for name in ("sft", "samples", "chosen", "rft", "grpo", "evaluate.grpo"):
+        forecast = told[name]["forecast"]
+        assert (forecast["how"], forecast["runs"]) == ("same", 1), name
+        metric = "eval/seconds" if name.startswith("evaluate.") else "seconds"
+        assert forecast["seconds"] == made[name.removeprefix("evaluate.")].data.metrics[metric], name
+
+
+def test_a_sampling_tells_pass_at_k(small_run: tuple[Path, Called]) -> None:
+    folder, called = small_run
+    metrics = children(folder, called.json["run_id"])["samples"].data.metrics
+    assert metrics["pass_at_1"] == pytest.approx(metrics["pass_rate"])
+    assert metrics["pass_at_4"] == pytest.approx(metrics["coverage"])
+    assert metrics["pass_at_1"] <= metrics["pass_at_2"] <= metrics["pass_at_4"]
+    assert 0 < metrics["maj_at_4"] <= metrics["pass_at_4"]
