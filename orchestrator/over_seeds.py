@@ -4,9 +4,17 @@ Intervals are those of `orch compare`: for further seeds and further questions (
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated, conclusions
+from orchestrator.comparison import (
+    ComparedModel,
+    Evaluated,
+    ModelDifference,
+    compare_evaluated,
+    conclusions,
+    contaminated,
+)
 from orchestrator.results import (
     Difference,
     DifferenceOverSeeds,
@@ -78,7 +86,9 @@ def _together(runs: Sequence[RunResult], on: str | None, results: Results) -> Ev
     found = {name: _of(name, runs, on) for name in names}
     evaluated = [_files(name, seeds, on, results, runs) for name, seeds in found.items()]
     pairs = {d.model: d.baseline for run in runs for d in _evaluated(run, on)[1] if {d.model, d.baseline} <= set(names)}
-    comparison = compare_evaluated(named, evaluated, pairs)
+    comparison = replace(
+        compare_evaluated(named, evaluated, pairs), contaminated=contaminated(f for run in runs for f in run.findings)
+    )
     by_label = {one.label: one for one in evaluated}
     return EvaluationOverSeeds(
         named,

@@ -6,8 +6,12 @@ from collections.abc import Iterable, Iterator
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
 from orchestrator.types import Finding
 
-_TOO_GOOD = ("test-in-training", "not-the-model")
-"""Findings after which an accuracy is no measure of what a model can do."""
+_TOO_GOOD = {
+    "test-in-training": ("error", "warning", "info"),  # a mere information where the recipe has ignored it
+    "not-the-model": ("error", "warning", "info"),
+    "near-duplicates": ("error", "warning"),
+}
+"""Findings after which an accuracy is no measure of what a model can do, and with which severity."""
 _SPOKEN = re.compile(r"(?:sft|rft|grpo)\d*(?= |$)")
 """Labels that people write in capitals."""
 
@@ -22,7 +26,9 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
 
 def contaminated(findings: Iterable[Finding]) -> tuple[str, ...]:
     """What was found that makes accuracies too good to be true, one sentence each; ignored findings count too."""
-    return tuple(dict.fromkeys(finding.what for finding in findings if finding.check in _TOO_GOOD))
+    return tuple(
+        dict.fromkeys(finding.what for finding in findings if finding.severity in _TOO_GOOD.get(finding.check, ()))
+    )
 
 
 def name(label: str) -> str:

@@ -142,8 +142,9 @@ def test_numbers_as_people_write_them() -> None:
 
 
 def test_only_what_makes_accuracy_too_good_is_contamination() -> None:
-    found = [Finding(check, "info", f"{check}.", "", "", "") for check in ("test-size", "test-in-training")]
-    assert contaminated(found) == ("test-in-training.",)
+    found = [Finding(c, "info", f"{c}.", "", "", "") for c in ("test-size", "test-in-training", "near-duplicates")]
+    assert contaminated([*found, *found]) == ("test-in-training.",)
+    assert contaminated([replace(found[2], severity="warning")]) == ("near-duplicates.",)
 
 
 # --- refusals

@@ -14,6 +14,8 @@ import pytest
 from orchestrator.errors import StageError
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import load_recipe
+from orchestrator.results import RunResult
+from orchestrator.types import Finding
 from orchestrator.work import WorkFolder
 
 RECIPE = """\
@@ -113,6 +115,17 @@ def test_a_stage_that_fails_ends_its_run(execute: Any) -> None:
     _, branch = walk(execute, store)
     branch.fail(branch.states["sft"], StageError("why"))
     assert store.status["run of sft"] == "FAILED"
+
+
+def test_what_was_found_before_a_run_stays_with_it(execute: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    _, branch = walk(execute, store)
+    found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
+    record = sys.modules["orchestrator.record"]
+    monkeypatch.setattr(record, "result", lambda *_: RunResult("parent", "test", (), ()))
+    monkeypatch.setattr(record, "show_models", lambda *_: None)
+    branch.record.ended([], (found,))
+    assert store.tags["parent"]["orch.finding.test-in-training"].startswith("info: 7 of 100 test questions")
 
 
 def test_an_interruption_leaves_no_run_running(execute: Any) -> None:

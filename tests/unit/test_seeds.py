@@ -260,6 +260,14 @@ def test_stages_stand_once_as_the_seed_tells_that_made_them() -> None:
     ]
 
 
+def test_contamination_of_any_seed_is_said() -> None:
+    first, *others = three()
+    found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
+    said = together(replace(first, findings=(found,)), *others).conclusions
+    assert said[-1] == "Contaminated: 7 of 100 test questions stand in task.train"
+    assert not any("Contaminated" in sentence for sentence in together(*three()).conclusions)
+
+
 def test_the_description_says_it_in_words_and_in_a_table() -> None:
     text = describe_seeds(together(*three()))
     assert text.startswith("RFT is better than SFT: +20.0 points")
