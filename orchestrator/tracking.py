@@ -100,7 +100,7 @@ class Store:
         experiments = self._experiments()
         for stage in stages:
             done = f"tags.`{key_tag(stage)}` = '{stage.key}' and attributes.status = 'FINISHED'"
-            for run in self._search(done, experiments):
+            for run in self._one_by_one(done, experiments):
                 origin = run.data.tags.get(_tag(stage, "cached_from"), run.info.run_id)
                 maker = run if origin == run.info.run_id else self._active(origin)
                 name = output_of(stage.verb, stage.also)
@@ -111,7 +111,7 @@ class Store:
 
     def whole(self, plan: Plan | SeedsPlan) -> str | None:
         """The finished parent run of this very plan, if there is one."""
-        runs = self._search(f"tags.`orch.plan` = '{plan.key}' and attributes.status = 'FINISHED'")
+        runs = self._search(f"tags.`orch.plan` = '{plan.key}' and attributes.status = 'FINISHED'", newest=1)
         return runs[0].info.run_id if runs else None
 
     def children(self, parent: str) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Store:
             TrackingError: there is none, or the beginning fits several.
         """
         if wanted is None:
-            runs = self._search("tags.`orch.verb` = 'run'")
+            runs = self._search("tags.`orch.verb` = 'run'", newest=1)
             if not runs:
                 raise TrackingError(f"the MLflow store at {self.uri} holds no run; make one with `orch run RECIPE`")
             return runs[0]
@@ -253,7 +253,7 @@ class Store:
         """The id of the experiment with the newest run, of those that have such a saved view."""
         found = self.client.search_experiments(ViewType.ACTIVE_ONLY)
         shown = [e.experiment_id for e in found if name in e.tags]
-        runs = self._search("tags.`orch.verb` = 'run'", shown)
+        runs = self._search("tags.`orch.verb` = 'run'", shown, newest=1)
         return str(runs[0].info.experiment_id) if runs else None
 
     def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
@@ -313,12 +313,19 @@ class Store:
         """All experiments there are now: another process may have added one since the last look."""
         return [e.experiment_id for e in self.client.search_experiments(ViewType.ACTIVE_ONLY)]
 
-    def _search(self, query: str, experiments: list[str] | None = None) -> list[Any]:
-        """The newest runs that fit, 1,000 at most; in all experiments, unless some are given."""
+    def _one_by_one(self, query: str, experiments: list[str]) -> Iterator[Any]:
+        """The runs that fit, the newest first: the first alone, as it mostly is the one; then the rest."""
+        yield from (first := self._search(query, experiments, newest=1))
+        if first:
+            yield from self._search(query, experiments)[1:]
+
+    def _search(self, query: str, experiments: list[str] | None = None, newest: int = 1000) -> list[Any]:
+        """The newest runs that fit, so many at most; in all experiments, unless some are given."""
         experiments = self._experiments() if experiments is None else experiments
         if not experiments:
             return []
-        return list(self.client.search_runs(experiments, query, order_by=["attributes.start_time DESC"]))
+        order = ["attributes.start_time DESC"]
+        return list(self.client.search_runs(experiments, query, max_results=newest, order_by=order))
 
     def _active(self, run_id: str) -> Any | None:
         """A run, unless it was deleted."""
