@@ -85,10 +85,14 @@ def shipped_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]
 
 @pytest.fixture
 def small_copy(small_run: tuple[Path, Called], tmp_path: Path) -> Path:
-    """A folder with a copy of that run's store, free to be changed: what it points to stands in the copy too."""
-    folder, _ = small_run
-    shutil.copytree(folder / "mlruns", tmp_path / "mlruns")
-    with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as database, database:
+    """A folder with a copy of that run's store, free to be changed."""
+    return copied(small_run[0], tmp_path)
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """A copy of a folder's store in another folder: what it points to stands in the copy too."""
+    shutil.copytree(folder / "mlruns", to / "mlruns")
+    with closing(sqlite3.connect(to / "mlruns" / "mlflow.db")) as database, database:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(folder), str(tmp_path)))
-    return tmp_path
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(folder), str(to)))
+    return to
