@@ -97,7 +97,8 @@ class Record:
             self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], tags)
         else:
             self.store.log(run_id, metrics)
-        self.store.log(run_id, {}, dict(output.tags) | {key_tag(stage): stage.key})
+        where = {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name}
+        self.store.log(run_id, {}, dict(output.tags) | where | {key_tag(stage): stage.key})
         if self._closes_its_run(stage):
             self.store.end(run_id, "FINISHED")
         self.origins[stage.name] = run_id
@@ -156,8 +157,6 @@ class Record:
                 "orch.verb": stage.verb,
                 "orch.key": stage.key,
                 "orch.seed": str(self.plan.recipe.seed),
-                MACHINE_TAG: self._machine,
-                BASE_TAG: self.plan.base.name,
             } | tags
             if stage.model is not None and (stage.spec.MAKES_MODEL or stage.verb == "evaluate"):
                 all_tags |= {"orch.model": stage.model} | UNFOLDED

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from statistics import stdev
+from typing import Any
 
-from orchestrator.comparing.past_models import PastModel, past_models
+from orchestrator.comparing.made_from import made_from
+from orchestrator.comparing.past_models import PastModel, past_models, recipe_of
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.comparing.variants import Variant
 from orchestrator.errors import InputError
@@ -24,6 +26,8 @@ def seed_sds(
     accuracies: dict[str, dict[int | None, float]] = {label: {} for label in single}
     for run in past.beside(next(iter(single.values())).above)[:_LOOKED_AT]:
         try:
+            if not _tells(past, run, single, accuracies):
+                continue
             others = past_models(past, run, on)
         except InputError:  # a run that something else has made there
             continue
@@ -35,3 +39,15 @@ def seed_sds(
 
 def _same(a: PastModel, b: PastModel) -> bool:
     return a.model == b.model and a.made_from == b.made_from
+
+
+def _tells(
+    past: PastRuns, run: Any, single: Mapping[str, PastModel], known: Mapping[str, Mapping[int | None, float]]
+) -> bool:
+    """Whether a run may have one of these models with a seed that is not known yet: its recipe alone tells."""
+    recipe = recipe_of(past, run)
+    seeds = recipe.get("seeds") or [recipe.get("seed", 0)]
+    return any(
+        set(seeds) - known[label].keys() and made_from(recipe, model.model) == model.made_from
+        for label, model in single.items()
+    )
