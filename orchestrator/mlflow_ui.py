@@ -80,9 +80,10 @@ def _packed(state: Mapping[str, Any]) -> str:
     return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
 
 
-def model_note(model: ModelResult, page: str) -> str:
-    """One model's run in a line of Markdown, with the way to the comparison."""
+def model_note(model: ModelResult, chart: str, report: str) -> str:
+    """One model's run in a line of Markdown, with the ways to the comparison."""
     return (
         f"**{model.model}**: accuracy {model.accuracy:.3f} (95% interval {model.accuracy_low:.3f} to "
-        f"{model.accuracy_high:.3f}), answer rate {model.answer_rate:.3f}, n = {model.n}. [Beside the others]({page})"
+        f"{model.accuracy_high:.3f}), answer rate {model.answer_rate:.3f}, n = {model.n}. "
+        f"[Beside the others]({chart}) · [Report]({report})"
     )

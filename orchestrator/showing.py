@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from orchestrator.mlflow_ui import VIEW_TAG, model_note, view, view_link
+from orchestrator.mlflow_ui import VIEW_TAG, model_note, run_link, view, view_link
 from orchestrator.report.palette import model_colours
 from orchestrator.results import RunResult
 from orchestrator.tracking import Store
@@ -18,11 +18,12 @@ def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) 
     runs = []
     for result in results:
         made = {row["name"]: row["run_id"] for row in result.stages}
+        report = run_link(experiment_id, result.run_id, "report.html")
         colours = model_colours([model.model for model in result.models])  # those of the report
         for model in result.models:
             run_id = made.get(f"evaluate.{model.model}")
             if run_id is not None:
-                note = model_note(model, view_link(experiment_id))
+                note = model_note(model, view_link(experiment_id), report)
                 store.log(run_id, {}, {NOTE_TAG: note, _COLOUR_TAG: colours[model.model].light})
                 runs.append(run_id)
     if runs:
