@@ -1,6 +1,5 @@
 """The report of a run, on one finished small run: kept with it, shown again, made anew, never in the way."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,6 @@ import pytest
 
 from orchestrator import cli, report
 from orchestrator.errors import InputError
-from orchestrator.recipe import load_recipe
-from orchestrator.reporting import with_report
-from orchestrator.results import ModelResult, RunResult
 from tests.conftest import SMALL, Called, call
 from tests.integration.store import artifact, children, client
 from tests.unit.test_cli import orch
@@ -62,6 +58,18 @@ def test_a_run_that_is_there_makes_no_report_again(small_copy: Path, small_run: 
     assert call(small_copy, "run", str(SMALL), "--json").json["report"] is None and not page.exists()
 
 
+def made_anew(folder: Path) -> str:
+    """The page, made again. In a process of its own: mlflow keeps one folder open for each run id, also of a copy."""
+    called = call(folder, "report", "--anew", "--json")
+    assert called.code == 0, called.err
+    return Path(called.json["page"]).read_text(encoding="utf-8")
+
+
+def timeless(page: Path) -> list[str]:
+    """Without the line that says when it was made."""
+    return [line for line in page.read_text(encoding="utf-8").splitlines() if "Made by orch on" not in line]
+
+
 def test_report_shows_what_is_there_and_makes_what_is_missing(
     small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,17 +78,15 @@ def test_report_shows_what_is_there_and_makes_what_is_missing(
     shown = report()
     assert (shown.run_id, shown.page, shown.made) == (run_id, page, False)
     assert [file.name for file in shown.figures] == FIGURES
-    text = page.read_text(encoding="utf-8")
+    before = timeless(page)
     page.unlink()
-    by_stage = report(children(small_copy, run_id)["rft"].info.run_id[:10], "sub/out.html")
-    assert (by_stage.run_id, by_stage.page, by_stage.made) == (run_id, small_copy / "sub" / "out.html", True)
-
-    def timeless(one: str) -> list[str]:
-        return [line for line in one.splitlines() if "Made by orch on" not in line]
-
-    assert timeless(page.read_text(encoding="utf-8")) == timeless(text) == timeless(by_stage.page.read_text("utf-8"))
+    stage = children(small_copy, run_id)["rft"].info.run_id[:10]
+    by_stage = call(small_copy, "report", stage, "--out", "sub/out.html", "--json").json
+    assert by_stage["run_id"] == run_id and by_stage["made"]
+    assert Path(by_stage["page"]) == small_copy / "sub" / "out.html"
+    assert timeless(page) == before == timeless(Path(by_stage["page"]))
     page.write_text("spoilt")
-    assert not report().made and report(anew=True).made and page.read_text(encoding="utf-8") != "spoilt"
+    assert not report().made and made_anew(small_copy) == page.read_text(encoding="utf-8") != "spoilt"
 
 
 def test_report_on_the_command_line(small_run: Run) -> None:
@@ -105,18 +111,14 @@ def test_the_page_is_shown_in_the_users_browser(small_run: Run, tmp_path: Path) 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e مرحبا 🙂 {{ 7 * 191 }}"
 
 
-def test_what_models_write_is_text_on_the_page(
-    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(small_copy)
+def test_what_models_write_is_text_on_the_page(small_copy: Path, small_run: Run) -> None:
     for name in ("sft", "rft"):
         file = artifact(children(small_copy, small_run[1].json["run_id"])[name], "eval/results.parquet")
         rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
         rows[0]["text"], rows[1]["text"] = HOSTILE, "x" * 1_000_000
         rows[2]["value"] = HOSTILE
         pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(file)), file)
-    page = report(anew=True).page
-    made = page.read_text(encoding="utf-8")
+    made = made_anew(small_copy)
     assert made.count("<script") == 1 and "\x1b" not in made and "\u202e" not in made and "1337" not in made
     said = Page(made).text
     assert said.count(r"<script>alert(1)</script>\x1b[31m\u202e مرحبا 🙂 {{ 7 * 191 }}") == 4
@@ -163,31 +165,27 @@ def test_without_a_store_nothing_is_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_report_that_cannot_be_made_is_a_finding_and_no_more(
-    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(small_copy)
-    page, said = kept(small_copy, small_run), small_run[1].json
-    page.unlink()
-    page.mkdir()  # so that no file can be written there
-    models = tuple(ModelResult(**model) for model in said["models"])
-    ended = with_report(RunResult(said["run_id"], "small", models, ()), load_recipe(SMALL).task)
-    assert [f.check for f in ended.findings] == ["report-not-made"] and ended.report is None
-    assert ended.findings[0].severity == "warning" and "\n" not in ended.findings[0].what
-    assert f"orch report {said['run_id']}" in ended.findings[0].remedy
-    shutil.rmtree(page)
-    assert with_report(RunResult(said["run_id"], "small", models, ()), load_recipe(SMALL).task).report == str(page)
-    assert with_report(RunResult(said["run_id"], "small", (), ()), load_recipe(SMALL).task).report is None
+def test_a_report_that_cannot_be_made_is_a_finding_and_no_more(small_copy: Path, small_run: Run) -> None:
+    before = small_run[1].json["run_id"]
+    client(small_copy).delete_tag(before, "orch.plan")  # all stages are there, and no run that has them all
+    drawn = artifact(children(small_copy, before)["samples"], "completions.parquet")
+    sound = drawn.read_bytes()
+    drawn.write_bytes(b"no parquet file")
+    called = call(small_copy, "run", str(SMALL), "--json")
+    assert called.code == 0 and called.json["run_id"] != before and called.json["report"] is None
+    assert client(small_copy).get_run(called.json["run_id"]).info.status == "FINISHED"
+    [told] = [f for f in called.json["findings"] if f["check"] == "report-not-made"]
+    assert told["severity"] == "warning" and f"orch report {called.json['run_id']}" in told["remedy"]
+    assert "! report-not-made: the report could not be made: Arrow" in called.err and "Traceback" not in called.err
+    drawn.write_bytes(sound)
+    assert call(small_copy, "report", "--json").json["made"]
 
 
-def test_the_page_needs_neither_the_model_nor_the_task_file(
-    small_copy: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_needs_neither_the_model_nor_the_task_file(small_copy: Path, small_run: Run) -> None:
     """What a run has found can be told though what it was made from is gone."""
-    monkeypatch.chdir(small_copy)
     recipe = artifact(client(small_copy).get_run(small_run[1].json["run_id"]), "recipe.yaml")
     text = recipe.read_text().replace("type: units", "type: gone.py:Gone", 1).replace("name: tiny", "name: /gone", 1)
     recipe.write_text(text)
-    made = report(anew=True).page.read_text(encoding="utf-8")
+    made = made_anew(small_copy)
     assert "gone.py:Gone" in made and "expected pass rate" not in made and "solved by others" in made
     assert small_run[1].json["conclusions"][0] in Page(made).text
