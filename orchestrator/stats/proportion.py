@@ -20,4 +20,5 @@ def wilson_of(share: float, n: float, quantile: float) -> tuple[float, float]:
     z2 = quantile**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = quantile / (1 + z2) * math.sqrt(share * (1 - share) / n + z2 / (4 * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # The interval holds the share; rounding alone would put the end beside 0 or 1 a hair inside of it.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

@@ -91,6 +91,11 @@ def test_wilson_as_statsmodels_has_it(successes: int, n: int) -> None:
     assert wilson_of(successes / n, n, Z) == pytest.approx(wilson(successes, n), abs=1e-12)
 
 
+def test_an_interval_holds_its_share_to_the_last_digit() -> None:
+    for n in range(1, 2000):
+        assert wilson_of(0.0, n, Z)[0] == 0.0 and wilson_of(1.0, n, Z)[1] == 1.0
+
+
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (3, 1), (106, 19), (20, 21)])
 def test_mcnemar_as_statsmodels_has_it(wins: int, losses: int) -> None:
     assert mcnemar(wins, losses) == pytest.approx(other_mcnemar([[300, wins], [losses, 40]], exact=True).pvalue)
