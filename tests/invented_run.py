@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,18 @@ import pyarrow.parquet as pq
 
 from orchestrator.comparison import Evaluated, compare_evaluated
 from orchestrator.health.curve_reading import Reading, StageCurves
-from orchestrator.report.run_facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
+from orchestrator.report.run_facts import (
+    About,
+    Answered,
+    Asked,
+    RunFacts,
+    Sampling,
+    SeedFacts,
+    SeedsFacts,
+    Selected,
+    StageFacts,
+    Training,
+)
 from orchestrator.types import Finding
 
 LETTERS = {"c": "correct", "w": "wrong", "u": "unparsed", "t": "truncated"}
@@ -108,3 +120,24 @@ def _evaluated(folder: Path, model: str, asked: Sequence[Asked]) -> Evaluated:
     }
     pq.write_table(pa.table(columns), file)
     return Evaluated(model, model, () if model == "base" else (0,), ("r" * 32,), (file,))
+
+
+def invented_seeds(folder: Path, text: str = "some text") -> SeedsFacts:
+    """A run of the seeds 0 and 1, in which the base model gets nothing right, and sft more than rft."""
+    letters = {"base": ["uuuu"], "sft": ["ccww", "cccc"], "rft": ["cwww", "cccw"]}
+    evaluated = []
+    for model, seeds in letters.items():
+        files = []
+        for seed, one in enumerate(seeds):
+            (folder / str(seed)).mkdir(exist_ok=True)
+            files += _evaluated(folder / str(seed), model, asked_of({model: one})).files
+        several = (0, 1) if len(seeds) > 1 else ()
+        evaluated.append(Evaluated(model, model, several, ("r" * 32,) * len(seeds), tuple(files)))
+    plain = invented(folder, text=text)
+    about = {field.name: getattr(plain, field.name) for field in fields(About)}
+    about |= {"comparison": compare_evaluated("test", evaluated, {"rft": "sft", "base": "sft"})}
+    seeds_of = (
+        SeedFacts(0, "0" * 32, "FINISHED", {"sft": 0.5, "rft": 0.25}, "../s0/report.html"),
+        SeedFacts(1, "1" * 32, "FAILED", {"sft": 1.0, "rft": 0.75}, None),
+    )
+    return SeedsFacts(**about, seeds=seeds_of, steady={"sft": [0, 2, 2], "rft": [1, 2, 1]})

@@ -10,7 +10,8 @@ import pytest
 from orchestrator.report.clipping import clip
 from orchestrator.report.page import shown
 from orchestrator.report.run_page import AT_ONCE, run_page
-from tests.invented_run import ANSWERS, invented
+from orchestrator.report.seeds_page import seeds_page
+from tests.invented_run import ANSWERS, invented, invented_seeds
 
 VOID = {"meta", "link", "br", "input", "path", "rect", "use"}
 
@@ -190,3 +191,31 @@ def test_one_model_alone_has_a_page(tmp_path: Path) -> None:
     assert "nothing to compare it with" in made
     assert "Question by question" not in made and "Sampling" not in made and 'id="pair"' not in made
     Page(made)
+
+
+# --- several seeds
+
+
+@pytest.mark.parametrize("text", ["some text", *HOSTILE])
+def test_the_page_of_several_seeds(tmp_path: Path, text: str) -> None:
+    made = seeds_page(invented_seeds(tmp_path, text))
+    page, plain = Page(made), Page(seeds_page(invented_seeds(tmp_path, "some text")))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags] and not page.all("script")
+    assert " ".join(shown(text).split()) in page.text
+    assert any(str(a.get("content")).endswith("script-src 'none'") for a in page.all("meta"))
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", made) == [
+        "Conclusion",
+        "Accuracy",
+        "Seed by seed",
+        "Findings",
+        "Recipe and versions",
+    ]
+    ids = [str(a["id"]) for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert [a["href"] for a in page.all("a") if not str(a["href"]).startswith("#")] == ["../s0/report.html"]
+    # sft solves 4 and 2 of 4 questions: a point for each seed, their mean between them
+    assert "0 50.0% 25.0% finished" in page.text and "1 100.0% 75.0% failed" in page.text
+    lefts = [a["style"] for a in page.all("u")]
+    assert lefts == ["left:50.00%", "left:100.00%", "left:25.00%", "left:75.00%"]
+    assert "sft 75.0% [" in page.text and "rft 50.0% [" in page.text and "base 0.0% [" in page.text
+    assert "a point is one seed" in page.text and "sft 0 2 2" in page.text
