@@ -134,9 +134,15 @@ def test_what_is_not_sure_says_so() -> None:
     assert _forecast_note(3, []).startswith("How long it takes is not known")
 
 
-def test_a_machine_is_known_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_is_known_by_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert kind_of_machine() == kind_of_machine() and " cores of " in kind_of_machine()
+    for number in range(3):
+        (tmp_path / f"gpu{number}").mkdir()
+        name = "NVIDIA H100" if number else "NVIDIA T4"
+        (tmp_path / f"gpu{number}" / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 36\n")
+    monkeypatch.setattr("orchestrator.machine._GPUS", tmp_path)
+    assert kind_of_machine().endswith(", 1 NVIDIA T4, 2 NVIDIA H100")
     monkeypatch.setenv("RAY_ADDRESS", "auto'; drop")
     assert kind_of_machine() == "the cluster at auto; drop"
 
