@@ -196,6 +196,18 @@ def test_the_first_line_of_times() -> None:
     assert re.findall(r"run, (.*) in all", text(shown)) == ["0.0 s", "59.9 s", "1:00", "1:01", "1:00:00", "2:02:05"]
 
 
+def test_a_report_is_told_by_its_path_or_where_it_is_elsewhere_by_the_command(tmp_path: Path) -> None:
+    here = tmp_path / "report.html"
+    here.touch()
+    for lies, told in ((str(here), str(here)), ("s3://there/report.html", f"orch report {'f' * 32} --open")):
+        shown = console()
+        show_result(shown, result(report=lies), 1.0)
+        assert f"One page to pass around:  {told}\n" in text(shown), "one line, whatever its length"
+    shown = console()
+    show_result(shown, result(), 1.0)
+    assert "pass around" not in text(shown)
+
+
 # --- the plan
 
 RECIPE = """\
