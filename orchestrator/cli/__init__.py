@@ -1,0 +1,56 @@
+"""The command line: verbs only. Arguments are parsed before anything heavy is imported."""
+
+import os
+import sys
+import warnings
+
+import typer
+
+from orchestrator.cli import answers, models, recipes, results
+from orchestrator.errors import OrchError
+from orchestrator.terminal_text import plain
+
+app = typer.Typer(
+    help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "
+    "same way and side by side in MLflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start here: [bold]orch run recipes/rft.yaml[/] (minutes, on any CPU), then [bold]orch ui[/].",
+)
+VERBS = (
+    *(recipes.run, recipes.plan, recipes.check, results.diagnose, results.compare, answers.judge, answers.ask),
+    *(models.export, models.push, results.report, results.ui),
+)
+"""In the order in which `--help` lists them."""
+for _verb in VERBS:
+    app.command()(_verb)
+
+
+def main() -> None:
+    """Entry point of `orch`: errors meant for the user become one line each and an exit code."""
+    _quiet()
+    try:
+        app(standalone_mode=True)
+    except OrchError as error:
+        for problem in error.problems:
+            print(f"orch: {plain(problem)}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("orch: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _quiet() -> None:
+    """Keep libraries' own messages off the user's screen; what matters is said by orch."""
+    warnings.filterwarnings("ignore")
+    for name, value in {
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONWARNINGS": "ignore",
+    }.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,65 @@
+"""Verbs on single answers: judge, ask."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Json, Overrides, SeedOption, busy, one_seed
+
+
+def judge(
+    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, parquet: a completion a row.", show_default=False)],
+    overrides: Overrides = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Judge as this recipe does; without one: format.* and judge.* settings.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Column of the completions.")] = "text",
+    answer: Annotated[str, typer.Option(help="Column of the gold answers.")] = "answer",
+    question: Annotated[str, typer.Option(help="Column of the questions, if there is one.")] = "question",
+    out: Annotated[Path | None, typer.Option(help="Write verdicts here, parquet, one row per row in order.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge completions made anywhere: accuracy with its interval, answer rate, and a count for each status.
+
+    Without a recipe: orch judge FILE format.type=boxed judge.type=math
+    """
+    from rich.console import Console
+
+    from orchestrator.finding_screen import show_metrics
+    from orchestrator.judging_file import CompletionColumns, judge_file, judged_by
+    from orchestrator.recipe import load_recipe, load_task
+
+    task = load_recipe(recipe, overrides or ()).task if recipe is not None else load_task(overrides or ())
+    columns = CompletionColumns(text=text, answer=answer, question=question)
+    console = Console(stderr=as_json)
+    with busy(console, "judging"):
+        judged = judge_file(file, task, columns)
+    if out is not None:
+        judged.write(out)
+    show_metrics(console, judged.metrics(), judged_by(task))
+    if as_json:
+        print(json.dumps(judged.metrics()))
+
+
+def ask(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")] = None,
+    seed: SeedOption = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Default: as in the recipe's evaluation.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model of a run one question: the exact prompt, the raw text, the parsed answer."""
+    from rich.console import Console
+
+    from orchestrator.asking import ask as put
+    from orchestrator.finding_screen import show_asked
+
+    console = Console(stderr=as_json)
+    with busy(console, "asking"):
+        asked = put(one_seed(console, run, seed), question, model, max_tokens)
+    show_asked(console, asked)
+    if as_json:
+        print(json.dumps(asked.as_json()))

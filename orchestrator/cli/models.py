@@ -1,0 +1,67 @@
+"""Verbs that take a model away: export, push."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Json, Merged, ModelOption, RunArgument, SeedOption, StoredAs, busy, one_seed
+
+
+def export(
+    run: RunArgument,
+    folder: Annotated[Path, typer.Argument(help="Where to write it: new, or empty.", show_default=False)],
+    model: ModelOption = None,
+    seed: SeedOption = None,
+    merged: Merged = False,
+    dtype: StoredAs = "auto",
+    bundle: Annotated[bool, typer.Option("--bundle", help="Also one zip beside it, FOLDER.zip.")] = False,
+    bundle_mb: Annotated[
+        float | None, typer.Option(min=0, help="Its size limit; default: the recipe's limits.bundle_mb.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model of a run as a folder that plain transformers and peft load, with a card that says how.
+
+    Adapter or merged weights, tokenizer, answer format, figures. Such a folder can be another recipe's model.name.
+    """
+    from rich.console import Console
+
+    from orchestrator.exporting import export as write
+    from orchestrator.model_screen import show_exported
+
+    console = Console(stderr=as_json)
+    with busy(console, "exporting"):
+        made = write(
+            one_seed(console, run, seed), folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb
+        )
+    show_exported(console, made)
+    if as_json:
+        print(json.dumps(made.as_json()))
+
+
+def push(
+    run: Annotated[
+        str, typer.Argument(help="A run's id, its beginning, `last`, or an exported folder.", show_default=False)
+    ],
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the Hugging Face Hub.", show_default=False)],
+    model: ModelOption = None,
+    seed: SeedOption = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    merged: Merged = False,
+    dtype: StoredAs = "auto",
+    as_json: Json = False,
+) -> None:
+    """Upload a model of a run, or an exported folder, to the Hugging Face Hub. Needs a token (hf auth login)."""
+    from rich.console import Console
+
+    from orchestrator.model_screen import show_pushed
+    from orchestrator.pushing import push as upload
+
+    console = Console(stderr=as_json)
+    with busy(console, "uploading"):
+        done = upload(one_seed(console, run, seed), repo, model, private=private, merged=merged, dtype=dtype)
+    show_pushed(console, done)
+    if as_json:
+        print(json.dumps(done.as_json()))

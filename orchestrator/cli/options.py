@@ -1,0 +1,52 @@
+"""What several verbs take. Imports nothing heavy."""
+
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+from orchestrator.exporting import Dtype
+
+RecipeArgument = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings to change, as stages.rft.learning_rate=1e-4 or 'task.train={file: my.json}'.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; progress goes to stderr.")]
+
+RunArgument = Annotated[
+    str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Of a run of several seeds: which one; default: its first.")
+]
+ModelOption = Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")]
+Merged = Annotated[bool, typer.Option("--merged", help="Whole weights, the adapter merged into its base.")]
+StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto: what is computed in here.")]
+
+
+def busy(console: "Console", what: str) -> AbstractContextManager[Any]:
+    """What is going on, for as long as it goes on, where a person looks."""
+    return console.status(what) if console.is_terminal else nullcontext()
+
+
+def one_seed(console: "Console", run: str, seed: int | None) -> str:
+    """The run of one seed, where a run of several is named; which one is told unless it was asked for."""
+    with suppress(OSError, RuntimeError):  # too long for a path, or no such user's home: no folder
+        if Path(run).expanduser().is_dir():
+            return run
+    from orchestrator.past_run import seed_of
+
+    run_id, found, seeds = seed_of(run, seed)
+    if seeds and seed is None:
+        listed = ", ".join(map(str, seeds))
+        console.print(f"a run of the seeds {listed}: this is seed {found}, --seed names another", style="dim")
+    return run_id

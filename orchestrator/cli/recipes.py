@@ -1,0 +1,92 @@
+"""Verbs on a recipe: run, plan, check."""
+
+import json
+import time
+
+import typer
+
+from orchestrator.cli.options import Json, Overrides, RecipeArgument, busy
+
+
+def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Run a recipe: train, sample, select and evaluate whatever is not made already.
+
+    Stages that an earlier run has finished are reused; a run that was killed goes on where it was.
+    """
+    started = time.monotonic()
+    from rich.console import Console
+
+    from orchestrator.recipe import load_recipe
+    from orchestrator.screen import RunScreen, show_result
+
+    loaded = load_recipe(recipe, overrides or ())
+    console = Console(stderr=as_json)
+    with busy(console, "reading the store"):
+        from orchestrator.execute import run as execute
+    screen = RunScreen(console)
+    with screen.showing():
+        result = execute(loaded, screen)
+    show_result(console, result, time.monotonic() - started)
+    if as_json:
+        print(json.dumps(result.as_json()))
+    if result.errors:
+        raise typer.Exit(1)
+
+
+def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Show the stages of a recipe, what each needs, which are made already, how long the others take. Runs nothing."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from orchestrator.planning import forecasts, needs
+    from orchestrator.planning import plan as make_plan
+    from orchestrator.recipe import load_recipe
+    from orchestrator.screen import show_plan
+
+    made = make_plan(load_recipe(recipe, overrides or ()))
+    expected = forecasts(made)
+    if as_json:
+        stages = [
+            {
+                "name": s.name,
+                "verb": s.verb,
+                "key": s.key,
+                "inputs": list(s.inputs),
+                "needs": needs(s),
+                "cached": s.cached is not None,
+                "run_id": s.cached,
+                "seeds": made.seeds_of(s),
+                "forecast": asdict(expected[s.key]) if s.key in expected else None,
+            }
+            for s in made.stages
+        ]
+        print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages}))
+    else:
+        show_plan(Console(), made, expected)
+
+
+def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Look for what would make the numbers wrong, before anything is spent. Trains nothing; seconds, on any CPU.
+
+    Gold answers, prompts, labels, lengths, overlap with the test, LoRA targets, sizes. Ends with 3 on an error.
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from orchestrator.checking import check as look
+    from orchestrator.finding_screen import show_findings, show_rows, show_summary
+    from orchestrator.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    console = Console(stderr=as_json)
+    with busy(console, "looking"):
+        report = look(loaded)
+    show_rows(console, report.rows)
+    show_findings(console, report.findings)
+    show_summary(console, report.findings, str(recipe))
+    if as_json:
+        print(json.dumps({"recipe": str(recipe), "findings": [asdict(f) for f in report.findings]}))
+    if report.errors:
+        raise typer.Exit(3)

@@ -1,0 +1,120 @@
+"""Verbs on what a run came to: diagnose, compare, report, ui."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Json, SeedOption, busy, one_seed
+from orchestrator.errors import InputError
+
+
+def diagnose(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id or its beginning, `last` (the default), or a model folder.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
+    seed: SeedOption = None,
+    questions: Annotated[int, typer.Option(min=1, help="Test questions for a model that was not evaluated.")] = 100,
+    html: Annotated[Path | None, typer.Option(help="Write the page here too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Name what went wrong with a run or a model, the likeliest cause first, with evidence and what to do.
+
+    Looks at files, curves, labels, generations, decoding, and asks the model itself. The page also becomes an artifact
+    of the run. Ends with 3 where something is wrong.
+    """
+    from rich.console import Console
+
+    from orchestrator.diagnosing import diagnose as look
+    from orchestrator.finding_screen import show_diagnosis
+
+    console = Console(stderr=as_json)
+    with busy(console, "looking"):
+        found, page = look(one_seed(console, run or "last", seed), recipe, model, questions)
+    if html is not None:
+        try:
+            html.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--html {html}: cannot be written ({error.strerror})") from None
+    show_diagnosis(console, found)
+    if as_json:
+        print(json.dumps(found.as_json()))
+    if found.sick:
+        raise typer.Exit(3)
+
+
+def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Run ids or their beginnings, `last` (the default), or recipe files."),
+    ] = None,
+    experiment: Annotated[str | None, typer.Option(help="Compare the models of all runs of this experiment.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="What the others are compared with; default: SFT.")] = None,
+    on: Annotated[str | None, typer.Option(help="A further split (evaluate.also) instead of the test.")] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row a model on stdout; the table goes to stderr.")] = False,
+) -> None:
+    """Compare models: did it help? Intervals, paired tests, wins and losses, cost, and the answer in plain words.
+
+    The models of a run, of several runs or of an experiment; runs that differ in their seed alone are put together.
+    Ends with 2 where models were not asked the same questions, or not judged alike.
+    """
+    if as_json and as_csv:
+        raise InputError("--json and --csv both say what goes to stdout: keep one of them")
+    from rich.console import Console
+
+    from orchestrator.comparing import compare as look
+    from orchestrator.comparison import conclusions
+    from orchestrator.comparison_screen import as_csv as rows_of
+    from orchestrator.comparison_screen import show_comparison
+
+    console = Console(stderr=as_json or as_csv)
+    with busy(console, "reading the store"):
+        found = look(*(runs or ()), experiment=experiment, baseline=baseline, on=on)
+    show_comparison(console, found)
+    if as_json:
+        print(json.dumps(found.as_json() | {"conclusions": conclusions(found)}))
+    if as_csv:
+        print(rows_of(found), end="")
+
+
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id or its beginning; `last` (the default) for the newest.")
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the page here too: one file, to be passed around.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Make it again, also where it is there already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
+
+    `orch run` makes it at its end; here it is shown, and made where it is missing. It needs no network. Its figures are
+    there as PNG and SVG too. Both are artifacts of the run in MLflow: report.html, figures/.
+    """
+    from rich.console import Console
+
+    from orchestrator.report_screen import open_page, show_report
+    from orchestrator.reporting import report as make
+
+    console = Console(stderr=as_json)
+    with busy(console, "making the page"):
+        made = make(run, out, anew=anew)
+    show_report(console, made)
+    if as_json:
+        print(json.dumps(made.as_json()))
+    if open_it:
+        open_page(made.page)
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Open the MLflow UI on the store that `orch run` writes to (MLFLOW_TRACKING_URI, else ./mlruns)."""
+    from orchestrator.ui import serve
+
+    serve(host, port)
