@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.health.curves import NAMES
-from orchestrator.health.report import FINDING_TAG, read_back
+from orchestrator.health.report import findings_of
 from orchestrator.model_ref import ModelRef, find_model
 from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS, output_of
 from orchestrator.recipe import BASE, Recipe, load_recipe
@@ -179,11 +179,7 @@ def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
             results if results.is_file() else None,
             {c: points for c, points in curves.items() if points},
             int(run.data.metrics[CHOSEN_STEP]) if CHOSEN_STEP in run.data.metrics else None,
-            tuple(
-                read_back(tag.removeprefix(FINDING_TAG), text)
-                for tag, text in sorted(tags.items())  # the store promises no order
-                if tag.startswith(FINDING_TAG)
-            ),
+            tuple(findings_of(tags)),
             (store.metrics(origin) if origin != run_id else {}) | run.data.metrics,
             tags,
             {also: file for also, file in further.items() if file.is_file()},

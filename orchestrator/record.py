@@ -15,7 +15,7 @@ from orchestrator.cost import COST_METRICS, Cost
 from orchestrator.description import describe
 from orchestrator.errors import OrchError
 from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
-from orchestrator.health.report import FINDING_TAG, findings_of, format_changed, written_down
+from orchestrator.health.report import FINDING_TAG, as_tags, findings_of, format_changed, written_down
 from orchestrator.machine import kind_of_machine
 from orchestrator.mlflow_ui import UNFOLDED
 from orchestrator.outputs import CHOSEN_TAG, output_of
@@ -135,7 +135,7 @@ class Record:
 
     def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
-        self.store.log(self.parent, {}, {FINDING_TAG + f.check: written_down(f) for f in noticed})
+        self.store.log(self.parent, {}, as_tags([*_changed(self.plan), *noticed]))
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
         self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)})
         show_models(self.store, self._experiment, [found])

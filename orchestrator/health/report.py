@@ -1,5 +1,6 @@
 """What a check reports: findings, the worst first. Light: the driver of a run reads it too."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -65,11 +66,22 @@ def written_down(finding: Finding) -> str:
     return f"{finding.severity}: {finding.what}{seen}{finding.evidence}{cause}{finding.cause}{do}{finding.remedy}"
 
 
+def as_tags(findings: Iterable[Finding]) -> dict[str, str]:
+    """The tags that hold findings; the second of one check, and those after it, have a number."""
+    tags: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.check] += 1
+        number = seen[finding.check]
+        tags[FINDING_TAG + finding.check + (f"/{number}" if number > 1 else "")] = written_down(finding)
+    return tags
+
+
 def findings_of(tags: Mapping[str, str]) -> Iterator[Finding]:
     """The findings that a run's tags hold."""
-    for tag, text in tags.items():
+    for tag, text in sorted(tags.items()):  # the store promises no order
         if tag.startswith(FINDING_TAG):
-            yield read_back(tag.removeprefix(FINDING_TAG), text)
+            yield read_back(tag.removeprefix(FINDING_TAG).partition("/")[0], text)
 
 
 def read_back(check: str, text: str) -> Finding:

@@ -1,6 +1,7 @@
 """What is noticed while a run goes on, how it is kept in the store, and what completions and findings come to."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
@@ -8,7 +9,16 @@ import pytest
 
 from orchestrator.errors import CheckError
 from orchestrator.health.causes import CAUSES, likeliest_first
-from orchestrator.health.report import CheckReport, errors_of, format_changed, ranked, read_back, written_down
+from orchestrator.health.report import (
+    CheckReport,
+    as_tags,
+    errors_of,
+    findings_of,
+    format_changed,
+    ranked,
+    read_back,
+    written_down,
+)
 from orchestrator.health.watch import Watch, answer_rate_zero, stops
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.recipe import WATCHED
@@ -158,6 +168,13 @@ def test_no_answer_because_of_the_length_or_because_of_the_format() -> None:
 
 
 # --- findings as they are kept and shown
+
+
+def test_findings_of_one_check_are_all_kept() -> None:
+    found = [Finding("x", "warning", f"{n}", "e", "c", "r") for n in range(3)] + [Finding("y", "error", "", "", "", "")]
+    tags = as_tags(found)
+    assert len(tags) == 4 and list(findings_of(tags | {"orch.verb": "run"})) == found
+    assert all(re.fullmatch(r"[\w./-]+", name) for name in tags), "MLflow takes no others"
 
 
 @pytest.mark.parametrize("severity", get_args(Severity))
