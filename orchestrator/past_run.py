@@ -9,10 +9,11 @@ from orchestrator.errors import InputError
 from orchestrator.health.curves import NAMES
 from orchestrator.health.report import findings_of
 from orchestrator.model_ref import ModelRef, find_model
-from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS, output_of
+from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.start_model import StartModel, resolve_start
-from orchestrator.tracking import Store, store_exists, tracking_uri
+from orchestrator.store_place import store_exists, tracking_uri
+from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
 RECIPE_FILE = "recipe.yaml"
@@ -20,7 +21,6 @@ SEEDS_TAG = "orch.seeds"
 """On the run above those of several seeds: which seeds."""
 _OF_A_RECIPE = ("run", "seed")
 """Verbs of the runs that stand above stages, or above such."""
-_FURTHER_KEY = "orch.eval_key."
 _CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio")))
 """The curves that are read, and those that are only watched."""
 
@@ -49,8 +49,6 @@ class PastStage:
     metrics: Mapping[str, float]
     """The last value of each, also of a training that was reused."""
     tags: Mapping[str, str]
-    further: Mapping[str, Path]
-    """Its evaluations on further splits, by the split's name."""
 
     def model(self) -> Path:
         """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost."""
@@ -163,10 +161,6 @@ def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
         run_id = run.info.run_id
         origin = tags.get("orch.cached_from", run_id)
         results = store.artifact(tags.get("orch.eval_cached_from", run_id), RESULTS)
-        further = {
-            also: store.artifact(tags.get(f"orch.eval_cached_from.{also}", run_id), output_of("evaluate", also))
-            for also in (tag.removeprefix(_FURTHER_KEY) for tag in tags if tag.startswith(_FURTHER_KEY))
-        }
         curves = {c: store.history(origin, c) for c in _CURVES if c in run.data.metrics or origin != run_id}
         yield PastStage(
             name,
@@ -182,5 +176,4 @@ def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
             tuple(findings_of(tags)),
             (store.metrics(origin) if origin != run_id else {}) | run.data.metrics,
             tags,
-            {also: file for also, file in further.items() if file.is_file()},
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.conftest import SMALL, Called, call
 from tests.integration.store import artifact, children, rows, runs
+from tests.unit.test_run_page import Page
 
 MODELS = ["base", "sft", "rft", "grpo"]
 FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
@@ -41,6 +42,9 @@ def test_a_further_split_is_evaluated_beside_the_test(small_copy: Path, small_ru
         .data.tags["mlflow.note.content"]
         .partition("On `short`:")[2]
     )
+    page = Page(Path(called.json["report"]).read_text(encoding="utf-8"))
+    assert "further" in [a.get("id") for a in page.all("h2")] and len(also["conclusions"]) > 0
+    assert all(sentence in page.text.partition("Further splits short")[2] for sentence in also["conclusions"])
 
     again = call(small_copy, "run", str(SMALL), *ASKED, "--json")
     assert again.json["run_id"] == called.json["run_id"] and again.json["also"] == called.json["also"]
