@@ -15,7 +15,7 @@ def check(recipe: Recipe) -> CheckReport:
     """
     from orchestrator.cluster import is_joined
     from orchestrator.health.check import check_plan
-    from orchestrator.tracking import store_folder
+    from orchestrator.store_place import store_folder
 
     made = plan(recipe)
     one = made.plans[0] if isinstance(made, SeedsPlan) else made  # the seed decides nothing of what is looked at

@@ -31,7 +31,8 @@ from orchestrator.report.diagnosis_page import diagnosis_page
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.start_model import resolve_start
 from orchestrator.stats import wilson
-from orchestrator.tracking import Store, store_folder
+from orchestrator.store_place import store_folder
+from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
 QUESTIONS = 100

@@ -18,8 +18,9 @@ from orchestrator.remote_check import checked
 from orchestrator.reporting import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult, StageState
 from orchestrator.seeds_record import SeedsRecord, read_seeds_again
+from orchestrator.store_place import store_exists, store_folder
 from orchestrator.tasks import TASKS
-from orchestrator.tracking import Store, store_exists, store_folder
+from orchestrator.tracking import Store
 from orchestrator.types import Finding
 from orchestrator.walk import Listener, Walk
 from orchestrator.work import WorkFolder

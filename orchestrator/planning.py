@@ -4,22 +4,25 @@ from orchestrator.forecast import Forecast, forecast, past_costs
 from orchestrator.machine import kind_of_machine
 from orchestrator.plan import Plan, SeedsPlan, Stage, compile_recipe
 from orchestrator.recipe import Recipe
+from orchestrator.store_place import store_exists
 
 
 def plan(recipe: Recipe) -> Plan | SeedsPlan:
     """Compile a recipe and look up which of its stages are made. Writes nothing, starts nothing."""
     compiled = compile_recipe(recipe)
-    from orchestrator.tracking import Store, store_exists
+    if not store_exists():
+        return compiled
+    from orchestrator.tracking import Store
 
-    return compiled.with_cached(Store().finished(compiled.stages)) if store_exists() else compiled
+    return compiled.with_cached(Store().finished(compiled.stages))
 
 
 def forecasts(made: Plan | SeedsPlan) -> dict[str, Forecast]:
     """What is known, by key, of how long the stages to be run will take on this machine, and of their memory."""
-    from orchestrator.tracking import Store, store_exists
-
     if not store_exists() or all(stage.cached for stage in made.stages):
         return {}
+    from orchestrator.tracking import Store
+
     past = past_costs(Store(), kind_of_machine())
     plans = made.plans if isinstance(made, SeedsPlan) else (made,)
     found = [(plan, forecast(plan, past)) for plan in plans]

@@ -12,8 +12,9 @@ from orchestrator.errors import InputError, OrchError
 from orchestrator.past_run import RECIPE_FILE
 from orchestrator.recipe import load_recipe
 from orchestrator.results import RunResult, SeedsResult
+from orchestrator.store_place import store_exists, tracking_uri
 from orchestrator.tasks import Task
-from orchestrator.tracking import Store, store_exists, tracking_uri
+from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
 if TYPE_CHECKING:

@@ -10,11 +10,8 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from orchestrator.artifacts import Artifacts
 from orchestrator.dotted import flatten
@@ -23,6 +20,7 @@ from orchestrator.outputs import is_whole, output_of
 from orchestrator.plan import Plan, SeedsPlan, Stage
 from orchestrator.results import DataUsed
 from orchestrator.store_client import StoreClient, first_line, unreachable
+from orchestrator.store_place import alone, store_folder, tracking_uri
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,28 +35,10 @@ from mlflow.exceptions import MlflowException
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-DEFAULT_FOLDER = Path("mlruns")
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _BATCH_METRICS = 1000
 _BATCH_PARAMS = 100
-
-
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns; absolute, as mlflow keeps one store open per URI."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_FOLDER.absolute()}/mlflow.db"
-
-
-def store_folder() -> Path:
-    """The local folder of the store: beside its database, else ./mlruns."""
-    uri = tracking_uri()
-    return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:///") else DEFAULT_FOLDER
-
-
-def store_exists() -> bool:
-    """False where the store is a local database that no run has made yet."""
-    uri = tracking_uri()
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
 
 def key_tag(stage: Stage) -> str:
@@ -83,7 +63,7 @@ class Store:
     def __init__(self) -> None:
         self.uri = tracking_uri()
         try:
-            with _alone(self.uri):
+            with alone(self.uri):
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
                 self._artifacts = Artifacts(self.client, store_folder() / "downloads")
                 self._experiments()
@@ -334,22 +314,3 @@ class Store:
         except MlflowException:
             return None
         return run if run.info.lifecycle_stage == "active" else None
-
-
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Hold a local store for as long as it is opened: two processes that make its tables at once both fail."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    folder = store_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "opening.lock")
-        lock.acquire()
-    except OSError as error:
-        raise TrackingError(f"the MLflow store {folder} cannot be written: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -6,7 +6,8 @@ import sys
 
 from orchestrator.errors import InputError
 from orchestrator.mlflow_ui import VIEW_TAG, view_link
-from orchestrator.tracking import Store, store_exists, store_folder, tracking_uri
+from orchestrator.store_place import store_exists, store_folder, tracking_uri
+from orchestrator.tracking import Store
 
 
 def serve(host: str, port: int) -> None:

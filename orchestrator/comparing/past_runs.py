@@ -5,7 +5,8 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.schema_errors import unknown
-from orchestrator.tracking import Store, store_exists, tracking_uri
+from orchestrator.store_place import store_exists, tracking_uri
+from orchestrator.tracking import Store
 
 _TOP = "run"
 """The verb of what `orch run` makes: of one seed, or of several."""

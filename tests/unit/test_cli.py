@@ -44,9 +44,7 @@ class _Untouched:
 @pytest.fixture
 def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store that nothing may open or make."""
-    content = {"Store": _Untouched, "store_exists": lambda: False, "tracking_uri": lambda: "sqlite:///mlruns/mlflow.db"}
-    others = ("key_tag", "origin_tags", "store_folder")
-    replace(monkeypatch, "orchestrator.tracking", **content, **dict.fromkeys(others, _Untouched))
+    replace(monkeypatch, "orchestrator.tracking", **dict.fromkeys(("Store", "key_tag", "origin_tags"), _Untouched))
     imports_it = ("orchestrator.execute", "orchestrator.ui")
     for name in imports_it:
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -135,7 +133,7 @@ def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.Captur
 @pytest.mark.usefixtures("no_store")
 def test_the_ui_of_a_store_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert orch("ui") == 2
-    assert capsys.readouterr().err.startswith("orch: there is no store at sqlite:///mlruns/mlflow.db yet; run a recipe")
+    assert capsys.readouterr().err.startswith(f"orch: there is no store at sqlite:///{Path.cwd()}/mlruns/mlflow.db yet; run a recipe")
 
 
 def test_a_process_of_its_own_ends_the_same_way(tmp_path: Path) -> None:
@@ -171,7 +169,8 @@ def test_a_plan_shows_what_the_store_holds(monkeypatch: pytest.MonkeyPatch, caps
             tags = {"orch.verb": "evaluate", "orch.base": "tiny", "orch.model": "base"}
             return [SimpleNamespace(data=SimpleNamespace(tags=tags, params={}, metrics={"n": 4, "eval/seconds": 9}))]
 
-    replace(monkeypatch, "orchestrator.tracking", Store=Store, store_exists=lambda: True)
+    replace(monkeypatch, "orchestrator.tracking", Store=Store)
+    monkeypatch.setattr("orchestrator.planning.store_exists", lambda: True)
     assert orch("plan", "r.yaml", "--json") == 0
     stages = json.loads(capsys.readouterr().out)["stages"]
     assert stages[0]["forecast"] is None and stages[1]["forecast"]["how"] == "scaled"

@@ -57,7 +57,7 @@ class Store:
 
 
 MODULES = ("execute", "record", "past_run", "branch", "walk", "seeds_record", "reporting")
-TRACKING = ("Store", "key_tag", "origin_tags", "store_exists", "store_folder", "tracking_uri")
+TRACKING = ("Store", "key_tag", "origin_tags")
 
 
 @pytest.fixture
