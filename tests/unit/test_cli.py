@@ -133,7 +133,8 @@ def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.Captur
 @pytest.mark.usefixtures("no_store")
 def test_the_ui_of_a_store_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert orch("ui") == 2
-    assert capsys.readouterr().err.startswith(f"orch: there is no store at sqlite:///{Path.cwd()}/mlruns/mlflow.db yet; run a recipe")
+    uri = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+    assert capsys.readouterr().err.startswith(f"orch: there is no store at {uri} yet; run a recipe")
 
 
 def test_a_process_of_its_own_ends_the_same_way(tmp_path: Path) -> None:
