@@ -31,6 +31,7 @@ from orchestrator.training.validating import mean_loss
 from tests.conftest import REPOSITORY, SMALL, call
 from tests.integration.store import children, client
 from tests.integration.test_answer_weight import furthest, job
+from tests.unit.test_run_page import Page
 
 BASE = resolve_model(ModelSpec(name="tiny"))
 EASY = ("task.validation.generate=24", "task.questions.largest=20", "task.questions.decimals=0")
@@ -167,5 +168,9 @@ def test_a_run_tells_what_was_chosen_and_why(tmp_path: Path) -> None:
     assert reused.data.tags["orch.cached_from"] == run.info.run_id
     assert reused.data.tags["orch.chosen"] == run.data.tags["orch.chosen"]
     assert reused.data.metrics["chosen_step"] == run.data.metrics["chosen_step"]
+    for one in (called, again):
+        page = Page(Path(one.json["report"]).read_text(encoding="utf-8")).text
+        step = run.data.metrics["chosen_step"]
+        assert f"Handed on: the model of step {step:.0f} ({run.data.tags['orch.chosen']})" in page
     missing = call(tmp_path, "plan", str(SMALL), stages)
     assert missing.code == 2 and "task.validation: the recipe uses this split" in missing.err
