@@ -92,8 +92,8 @@ def _comparison(
             (f"{d.p:.3f}" if d.p >= 0.001 else "< 0.001") if d else "",
         )
     notes = [
-        f"{_listed(result.seeds)}; {models[0].n:,} questions{of}, the same for every model",
-        "[95% intervals for further seeds and questions]; sd: of the seeds; p: t-test, corrected (Holm)",
+        f"{_listed(result.seeds)}; {models[0].n:,} questions{of}, the same for all models; sd: of the seeds",
+        "[95% intervals for further seeds and questions]; p: t-test, corrected (Holm)",
     ]
     notes += [f"{m.model}: the same with every seed" for m in models if m.shared]
     notes += [f"{m.model}: {_listed(m.seeds)} only" for m in models if set(m.seeds) != set(result.seeds)]

@@ -108,7 +108,7 @@ def test_means_with_their_intervals_fit_the_narrowest_terminal() -> None:
     [rft] = [line for line in lines if line.startswith("rft")]
     figures = ["rft", "0.820 [0.771, 0.861]", "0.020", "0.991", "+0.150 [+0.081, +0.219]", "< 0.001"]
     assert re.split(r" {2,}", rft.strip()) == figures
-    assert "seeds 0, 1, 2; 1,500 questions, the same for every model" in text(shown)
+    assert "seeds 0, 1, 2; 1,500 questions, the same for all models" in text(shown)
     assert "base: the same with every seed" in text(shown) and "RFT is better than SFT." in text(shown)
 
 
