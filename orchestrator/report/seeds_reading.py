@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -32,22 +32,27 @@ def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
     about = read_about(store, run_id)
     runs = seed_runs(store, run_id)
     here = store.artifact(run_id, page).parent
-    seeds, found = [], list(about.pop("findings"))
+    found: dict[Finding, set[int]] = {finding: set() for finding in about.pop("findings")}
+    seeds = []
     for run in runs:
         own, seed = store.artifact(run.info.run_id, page), int(run.data.tags["orch.seed"])
         accuracies = {m.label: m.by_seed[m.seeds.index(seed)] for m in about["comparison"].models if seed in m.seeds}
         path = os.path.relpath(own, here) if own.is_file() else None
         seeds.append(SeedFacts(seed, run.info.run_id, str(run.info.status), accuracies, path))
         below = [run, *store.children(run.info.run_id).values()]
-        found += _named(seed, [f for one in below for f in findings_of(one.data.tags)], found)
+        for finding in (finding for one in below for finding in findings_of(one.data.tags)):
+            found.setdefault(finding, set()).add(seed)
     steady = {m.label: _steady(store, m) for m in about["comparison"].models if len(m.seeds) > 1}
-    return SeedsFacts(**about, findings=ranked(found), seeds=tuple(seeds), steady=steady)
+    named = [_named(finding, of, len(runs)) for finding, of in found.items()]
+    return SeedsFacts(**about, findings=ranked(named), seeds=tuple(seeds), steady=steady)
 
 
-def _named(seed: int, findings: Sequence[Finding], known: Sequence[Finding]) -> list[Finding]:
-    """Findings after their seed, but for those that are the run's own."""
-    common = {(f.check, f.what) for f in known}
-    return [replace(f, what=f"seed {seed}: {f.what}") for f in findings if (f.check, f.what) not in common]
+def _named(finding: Finding, seeds: Collection[int], n: int) -> Finding:
+    """A finding after the seeds it was made with, where it was not made with all."""
+    if len(seeds) in (0, n):
+        return finding
+    told = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+    return replace(finding, what=f"{told}: {finding.what}")
 
 
 def _steady(store: Store, model: ComparedModel) -> list[int]:
