@@ -13,6 +13,8 @@ from orchestrator.report.figure_files import write_figures
 from orchestrator.report.flow import KINDS, Flow, first_pair, flow, flows, in_turns, kind
 from orchestrator.report.flow_shape import GAP, bars, ribbons
 from orchestrator.report.palette import BROKEN, FIXED, GREY, MODELS, Shade, model_colours
+from orchestrator.report.seeds_reading import _named
+from orchestrator.types import Finding
 from tests.invented_run import ANSWERS, RECIPE, asked_of, invented
 
 # --- question by question
@@ -192,3 +194,17 @@ def test_a_run_without_trainings_and_draws_has_no_figure_of_them(tmp_path: Path)
     facts = invented(tmp_path, {"sft": "cw"}, trainings=(), samplings=(), expected={})
     write_figures(facts, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["accuracy.png", "accuracy.svg"]
+
+
+# --- several seeds
+
+
+def test_a_finding_names_its_seeds_unless_all_have_it() -> None:
+    finding = Finding("too-short", "warning", "it is short", "", "", "")
+    told = {seeds: _named(finding, seeds, 3).what for seeds in ((), (1,), (2, 0), (0, 1, 2))}
+    assert told == {
+        (): "it is short",
+        (1,): "seed 1: it is short",
+        (2, 0): "seeds 0, 2: it is short",
+        (0, 1, 2): "it is short",
+    }
