@@ -92,8 +92,8 @@ def report(
 ) -> None:
     """Tell a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
 
-    `orch run` makes it at its end; here it is shown, and made where it is missing. It needs no network. Page and figures
-    (PNG and SVG) are artifacts of the run in MLflow, report.html and figures/.
+    `orch run` makes it at its end; here it is shown, and made where it is missing. It needs no network. Page and
+    figures (PNG and SVG) are artifacts of the run in MLflow, report.html and figures/.
 
     To look at it: orch report last --open. To pass it on: orch report last --out run.html
     """
