@@ -5,7 +5,7 @@
 Trains one small SFT model for each seed, once (into FOLDER/mlruns; some 40 seconds each on two cores), and evaluates
 each on the same 500 questions. Then, so many times: three seeds a side, drawn afresh without overlap, are compared as
 two recipes would be. Both sides are the same recipe, so "no difference" is right. The same again with a planted gain:
-wrong answers of one side are made right at random, so that its true accuracy is 10 points higher.
+right answers of one side are made wrong at random, so that the other's true accuracy is 10 points higher.
 """
 
 import argparse
@@ -48,11 +48,11 @@ def side(label: str, models: list[PastModel], files: list[Path]) -> Evaluated:
     return Evaluated(label, "sft", tuple(m.seed or 0 for m in models), (), tuple(files))
 
 
-def better(model: PastModel, flip: float, rng: np.random.Generator, folder: Path) -> Path:
-    """A model's answers with each wrong one made right with this chance."""
+def worse(model: PastModel, flip: float, rng: np.random.Generator, folder: Path) -> Path:
+    """A model's answers with each right one made wrong with this chance."""
     table = pq.read_table(model.results)
     status = np.array(table["status"].to_pylist(), dtype=object)
-    status[(status != "correct") & (rng.random(len(status)) < flip)] = "correct"
+    status[(status == "correct") & (rng.random(len(status)) < flip)] = "wrong"
     path = folder / f"{model.run_id}-{rng.integers(10**9)}.parquet"
     pq.write_table(table.set_column(table.column_names.index("status"), "status", pa.array(list(status))), path)
     return path
@@ -77,10 +77,10 @@ def main() -> None:
         for _ in range(asked.repetitions):
             drawn = [models[i] for i in rng.permutation(len(models))[: 2 * A_SIDE]]
             ours, theirs = drawn[:A_SIDE], drawn[A_SIDE:]
-            old = side("theirs", theirs, [m.results for m in theirs])
-            null = compared(side("ours", ours, [m.results for m in ours]), old)
-            raised = [better(m, GAIN / (1 - mean), rng, Path(folder)) for m in ours]
-            gained = compared(side("ours", ours, raised), old)
+            new = side("ours", ours, [m.results for m in ours])
+            null = compared(new, side("theirs", theirs, [m.results for m in theirs]))
+            lowered = [worse(m, GAIN / mean, rng, Path(folder)) for m in theirs]
+            gained = compared(new, side("theirs", theirs, lowered))
             kept += not null.differences[0].shown
             found += gained.differences[0].shown and gained.differences[0].difference > 0
             print(f"same     {conclusions(null)[0]}")
