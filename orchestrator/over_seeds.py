@@ -15,6 +15,7 @@ from orchestrator.comparison import (
     conclusions,
     contaminated,
 )
+from orchestrator.recipe import BASE
 from orchestrator.results import (
     Difference,
     DifferenceOverSeeds,
@@ -109,7 +110,7 @@ def _files(
     """Where a model's answers lie: one file for each seed, or one in all where the seed decides nothing."""
     stage = f"evaluate.{name}" if on is None else f"evaluate.{name}.{on}"
     rows = {run.seed: row for run in runs for row in run.stages if row["name"] == stage}
-    shared = len(found) > 1 and len({rows[seed]["key"] for seed in found}) == 1
+    shared = name == BASE or (len(found) > 1 and len({rows[seed]["key"] for seed in found}) == 1)
     kept = tuple(str(rows[seed]["run_id"]) for seed in found)[: 1 if shared else None]
     return Evaluated(name, name, () if shared else tuple(found), kept, tuple(results(run, on) for run in kept))
 

@@ -70,6 +70,9 @@ _COLUMNS = (*_ASKED, "status", "n_tokens")
 def _read(label: str, file: Path) -> pa.Table:
     try:
         names = [name for name in pq.read_schema(file).names if name in _COLUMNS]
+        if missing := [name for name in (*_ASKED, "status") if name not in names]:
+            why = f"it has no column {', '.join(missing)}"
+            raise InputError(f"the evaluation of {label} cannot be read ({file}): {why}; run its recipe again")
         return pq.read_table(file, columns=names).sort_by("example_id")
     except (OSError, pa.ArrowInvalid) as error:
         why = str(error).splitlines()[0][:200]
@@ -83,18 +86,19 @@ def questions_of(file: Path) -> str:
         InputError: it cannot be read.
     """
     table = _read("a model", file)
-    rows = zip(*(table[name].to_pylist() for name in _ASKED if name in table.column_names), strict=True)
+    rows = zip(*(table[name].to_pylist() for name in _ASKED), strict=True)
     return hashlib.sha256("\0".join(map(repr, rows)).encode()).hexdigest()
 
 
 def _other_questions(ours: pa.Table, theirs: pa.Table) -> str | None:
     """Where two evaluations part in what was asked; None where they do not."""
-    names = [name for name in _ASKED if name in ours.column_names]
-    if ours.num_rows == theirs.num_rows and ours.select(names).equals(theirs.select(names)):
+    if ours.select(_ASKED).equals(theirs.select(_ASKED)):
         return None
-    a, b = (set(zip(*(t[name].to_pylist() for name in names), strict=True)) for t in (ours, theirs))
+    a, b = (set(zip(*(t[name].to_pylist() for name in _ASKED), strict=True)) for t in (ours, theirs))
     if len(a) != len(b) or not a & b:
         return f"{len(a):,} and {len(b):,} questions, of which {len(a & b):,} are the same"
+    if a == b:
+        return f"the same {len(a):,} questions in {ours.num_rows:,} and {theirs.num_rows:,} rows, or of other types"
     here, there = min(a - b, key=str), min(b - a, key=str)
     return f"{len(a - b):,} of {len(a):,} differ, such as {_shown(here)} and {_shown(there)}"
 

@@ -32,7 +32,8 @@ def compare_evaluated(
     answers = dict(zip((one.label for one in evaluated), read_answers(evaluated), strict=True))
     models = {one.label: _model(one, answers[one.label]) for one in evaluated}
     pairs = [(models[label], models[baseline]) for label, baseline in baselines.items() if label != baseline]
-    differences = [_difference(a, answers[a.label], b, answers[b.label]) for a, b in pairs]
+    tested_at = 1 - 0.05 / max(len(pairs), 1)  # what the smallest p must keep to, after Holm
+    differences = [_difference(a, answers[a.label], b, answers[b.label], tested_at) for a, b in pairs]
     corrected = holm([d.p for d in differences])
     return Comparison(
         on,
@@ -70,18 +71,20 @@ def _model(one: Evaluated, answers: Answers) -> ComparedModel:
     )
 
 
-def _difference(a: ComparedModel, ours: Answers, b: ComparedModel, theirs: Answers) -> ModelDifference:
-    """`a` against `b`; p is corrected by whoever knows how many there are."""
+def _difference(
+    a: ComparedModel, ours: Answers, b: ComparedModel, theirs: Answers, tested_at: float
+) -> ModelDifference:
+    """`a` against `b`; p is corrected by whoever knows how many there are. `tested_at` is for what could be shown."""
     mine, yours, n = ours.correct.mean(axis=0), theirs.correct.mean(axis=0), a.n
     wins, losses = int((mine > yours).sum()), int((mine < yours).sum())
     detectable: float | None
     if len(ours.correct) == len(theirs.correct) == 1:
         difference, low, high = paired_difference(wins, losses, n)
         p = mcnemar(wins, losses)
-        detectable = detectable_beside(n, wins + losses)
+        detectable = detectable_beside(n, wins + losses, confidence=tested_at)
     else:
         fixed = any(not m.seeds for m in (a, b))
-        found = seed_difference(ours.correct, theirs.correct, fixed)
+        found = seed_difference(ours.correct, theirs.correct, fixed, tested_at=tested_at)
         difference, low, high, p = found.difference, found.low, found.high, found.p
         detectable = found.detectable
     bootstrap = paired_bootstrap(mine, yours)

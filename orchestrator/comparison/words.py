@@ -96,7 +96,8 @@ def _parts(d: ModelDifference, models: dict[str, ComparedModel]) -> Iterator[str
     noun, share = "gain" if d.difference > 0 else "loss", d.answering_share
     of = f"Of {ours}'s {noun} against {theirs}, "
     if share is not None:
-        yield f"{of}{share:.0%} is answer rate and {1 - share:.0%} right answers among those that could be read."
+        answering = round(100 * share) + 0  # no -0
+        yield f"{of}{answering}% is answer rate and {100 - answering}% right answers among those that could be read."
     else:
         yield (
             f"{of}{points(d.by_answering, sign=True)} points are answer rate and "

@@ -3,6 +3,7 @@
 Draws with matplotlib, without pyplot and its global state. Knows neither a store nor what makes a curve a bad one.
 """
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping
@@ -150,7 +151,7 @@ def _inline(document: str, curves: StageCurves) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for stand_in, colour in _COLOURS.items():
         svg = svg.replace(stand_in, colour)
-    own = f"curves-{curves.stage}-"
+    own = f"curves-{hashlib.sha256(curves.stage.encode(errors='replace')).hexdigest()[:8]}-"
     svg = re.sub(r'\bid="', f'id="{own}', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{own}", svg)
     head, _, rest = svg.partition(">")

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import log
 
 import numpy as np
@@ -19,6 +20,8 @@ from orchestrator.stats import wilson
 NEIGHBOURS = 10
 """So many training questions stand for a test question."""
 GROUPS = 4
+_CHUNK = 256
+"""Test questions whose likeness to every training question is held in memory at a time."""
 _WORD = re.compile(r"\d[\d.,/]*|[^\W\d_]+|[^\w\s]")
 _DIGIT = re.compile(r"\d")
 
@@ -55,7 +58,7 @@ def expected(pass_rates: Mapping[str, float], train: Mapping[str, str], test: Ma
     `train` and `test` hold questions by id, `pass_rates` the share of correct draws of training questions. Alike are
     questions with the same words, every digit read as 0, a rare word counting more: the cosine of tf-idf vectors
     (Salton and Buckley 1988, Information Processing and Management 24:513). Empty where fewer training questions were
-    sampled.
+    sampled. All that are as like as the tenth count: a question like fewer than ten of them has the mean of all.
     """
     ids = [i for i in pass_rates if i in train]
     if len(ids) < NEIGHBOURS or not test:
@@ -65,9 +68,14 @@ def expected(pass_rates: Mapping[str, float], train: Mapping[str, str], test: Ma
     place = {word: number for number, word in enumerate(seen)}
     vectors = _vectors(words, place, [log(len(ids) / count) + 1 for count in seen.values()])
     rates = np.array([pass_rates[i] for i in ids])
-    alike = (vectors[len(ids) :] @ vectors[: len(ids)].T).toarray()
-    nearest = np.argpartition(-alike, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
-    return dict(zip(test, map(float, rates[nearest].mean(axis=1)), strict=True))
+    found: dict[str, float] = {}
+    for begin in range(0, len(test), _CHUNK):
+        alike = (vectors[len(ids) + begin : len(ids) + begin + _CHUNK] @ vectors[: len(ids)].T).toarray()
+        tenth = np.partition(alike, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS, None]
+        near = alike >= tenth - 1e-12
+        means = near @ rates / near.sum(axis=1)
+        found |= dict(zip(islice(test, begin, begin + _CHUNK), map(float, means), strict=True))
+    return found
 
 
 def by_expectation(asked: Sequence[Asked], labels: Sequence[str], hard: Mapping[str, float]) -> list[Group]:

@@ -44,7 +44,7 @@ class SeedDifference:
     p: float
     df: float
     """Degrees of freedom; infinite where no seed part is left."""
-    detectable: float
+    detectable: float | None
     """The true difference that seeds and questions like these show at 80% power (Bloom 1995, Evaluation Review 19)."""
 
 
@@ -85,6 +85,7 @@ def seed_difference(
     fixed: bool = False,
     confidence: float = 0.95,
     power: float = 0.8,
+    tested_at: float | None = None,
 ) -> SeedDifference:
     """Difference of mean accuracies for further seeds and further questions, by a t-test of Welch's kind.
 
@@ -93,6 +94,7 @@ def seed_difference(
     of one row shows no seed part of its own. It takes on the other's, seed for seed (Crawford and Howell 1998, The
     Clinical Neuropsychologist 12:482), or has none where it is `fixed`: a model that no seed changes, such as the base.
     The variance of questions is never less than half an event in each cell makes it (Agresti and Min 2005).
+    `tested_at` is the confidence at which a difference is tested, for what could be shown; `confidence` if left out.
 
     Raises:
         ValueError: other questions, or one row on both sides.
@@ -112,13 +114,14 @@ def seed_difference(
     df, error = _freedom(variance, sides), math.sqrt(variance)
     quantile = _quantile(0.5 + confidence / 2, df)
     p = 2 * float(norm.sf(abs(difference) / error) if math.isinf(df) else t.sf(abs(difference) / error, df))
+    detectable = (_quantile(0.5 + (tested_at or confidence) / 2, df) + _quantile(power, df)) * error
     return SeedDifference(
         difference,
         max(-1.0, difference - quantile * error),
         min(1.0, difference + quantile * error),
         min(1.0, p),
         df,
-        (quantile + _quantile(power, df)) * error,
+        detectable if detectable < 1 else None,
     )
 
 

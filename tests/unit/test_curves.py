@@ -236,7 +236,7 @@ def test_the_figure_is_one_element_of_a_page(name: str) -> None:
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg) and "<script" not in svg
     assert not re.search(r"#0[1-5]0[1-5]0[1-5]\b", svg), "each stand-in became a colour of the page"
     ids = re.findall(r'\bid="([^"]*)"', svg)
-    assert len(set(ids)) == len(ids) and all(found.startswith("curves-sft-") for found in ids)
+    assert len(set(ids)) == len(ids) and all(re.match("curves-[0-9a-f]{8}-", found) for found in ids)
     assert set(re.findall(r'(?:url\(#|href="#)([^")]*)', svg)) <= set(ids)
     assert "var(--error" in svg, "the finding's step is marked"
 

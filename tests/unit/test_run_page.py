@@ -218,4 +218,4 @@ def test_the_page_of_several_seeds(tmp_path: Path, text: str) -> None:
     lefts = [a["style"] for a in page.all("u")]
     assert lefts == ["left:50.00%", "left:100.00%", "left:25.00%", "left:75.00%"]
     assert "sft 75.0% [" in page.text and "rft 50.0% [" in page.text and "base 0.0% [" in page.text
-    assert "a point is one seed" in page.text and "sft 0 2 2" in page.text
+    assert "a point is one seed" in page.text and "sft, 2 seeds 0 2 2" in page.text

@@ -201,7 +201,10 @@ def test_a_single_seed_has_the_interval_of_its_one_evaluation() -> None:
     found = together(run(3, 0.6, 0.9))
     assert (found.models[2].accuracy_mean, found.models[2].accuracy_sd) == (0.9, None)
     assert (found.models[2].accuracy_low, found.models[2].accuracy_high) == pytest.approx(wilson(180, N))
-    assert not any(m.shared for m in found.models) and "rft/accuracy_sd" not in metrics_of(found)
+    assert [m.shared for m in found.models] == [
+        True,
+        *[False] * (len(found.models) - 1),
+    ] and "rft/accuracy_sd" not in metrics_of(found)
 
 
 def test_a_seed_that_failed_is_named_and_the_others_are_averaged() -> None:
