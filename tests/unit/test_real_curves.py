@@ -11,7 +11,7 @@ from orchestrator.health.curves import read_curves
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "tests" / "data" / "curves"
-HEALTHY = sorted(path.stem for path in FOLDER.glob("recipe_seed*.json"))
+HEALTHY = sorted(p.stem for kind in ("recipe", "validated", "healthy") for p in FOLDER.glob(f"{kind}_*.json"))
 TOLD = {
     "overfitted": ("overfitting", "info", "set max_steps from 200 to 30, or train on more rows"),
     "thrown_out": (
@@ -62,6 +62,7 @@ def test_the_spikes_are_where_the_rows_of_noise_were() -> None:
 
 
 def test_each_file_is_there_for_a_test() -> None:
-    assert len(HEALTHY) >= 5
+    looked_at = [name for name in HEALTHY if {"eval_loss", "eval_accuracy"} <= kept(name)["curves"].keys()]
+    assert len(looked_at) >= 4 and len(HEALTHY) >= 5
     assert {path.stem for path in FOLDER.glob("*.json")} == {*HEALTHY, *TOLD}
     assert all(Path(FOLDER / f"{name}.json").stat().st_size < 20_000 for name in (*HEALTHY, *TOLD))

@@ -3,34 +3,43 @@
     python tests/data/curves/make.py [NAME ...]              the cases below, each in one to four minutes on two cores
     python tests/data/curves/make.py --stored RUN NAME       NAME_STAGE.json of each training of an `orch run`
 
-Each case is one call of run_sft with a seed, without Ray, evaluated every so many steps on held-out questions. The
-files recipe_seedS_STAGE.json are healthy: from runs of recipes/rft.yaml, as it was then, under three seeds. The numbers
-depend on the machine in their last digits, and where a training is unstable wholly: so the files are kept.
+Each case is one call of run_sft or run_grpo with a seed, without Ray, looked at by the stage's own `validation`. The
+files recipe_seedS_STAGE.json and validated_seedS_STAGE.json are healthy: from runs of recipes/rft.yaml, as it was then,
+under several seeds, the latter with
+
+    'task.validation={generate: 100}' 'stages.sft.validation={every: 10, questions: 100}'
+    'stages.rft.validation={every: 10, questions: 100}' 'stages.grpo.validation={every: 5, questions: 100}'
+
+Cases whose settings hold no `validation` were measured by a callback of this script, at the same steps and in the same
+way, before stages could do so. The numbers depend on the machine in their last digits, and where a training is unstable
+wholly: so the files are kept.
 """
 
 import json
 import math
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import TrainerCallback
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from orchestrator.answers.tokens import completion_text, prompt_ids, target_ids
 from orchestrator.health.curves import NAMES
-from orchestrator.journal import NAME, Journal, read
+from orchestrator.journal import NAME, read
 from orchestrator.model_ref import ModelRef
 from orchestrator.past_run import past_run
 from orchestrator.plan import compile_plan
 from orchestrator.recipe import load_recipe, verb_of
-from orchestrator.stage_specs import SftSpec, StageSpec
-from orchestrator.tasks import Task
-from orchestrator.training import sft
+from orchestrator.stage_specs import StageSpec, TrainingSpec
+from orchestrator.training import trainer
+from orchestrator.training.grpo import GrpoJob, run_grpo
+from orchestrator.training.job import MODEL_FOLDER, ValidationJob
+from orchestrator.training.sft import SftJob, run_sft
+from orchestrator.training.validating import Validator
 
 FOLDER = Path(__file__).parent
 RECIPE = FOLDER / "trainings.yaml"
@@ -49,8 +58,8 @@ SETTINGS = (
     "beta",
 )
 """The settings that advice is about."""
-HELD_OUT = 60
-"""Questions of the test split that are answered at each evaluation."""
+MODELS = Path(tempfile.gettempdir()) / "orch-curves"
+"""What was trained stays here, for the cases that go on from it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,12 @@ class Case:
 
     what: str
     settings: tuple[str, ...] = ()
-    every: int = 10
-    """Steps between two evaluations."""
+    stage: str = "sft"
     rows: Callable[[Pairs], Pairs] = lambda pairs: pairs
+    questions: int | None = None
+    """GRPO practises on so many questions only."""
+    shouted: bool = False
+    """At the last step the held-out questions are asked in capitals."""
 
 
 def garbage(pairs: Pairs) -> Pairs:
@@ -119,82 +131,78 @@ CASES = {
             "stages.sft.logging_steps=1",
             "stages.sft.learning_rate=1e-3",
             "stages.sft.max_steps=140",
+            "stages.sft.validation.every=20",
         ),
-        every=20,
         rows=garbage,
     ),
     "words_only": Case("answers that belong to other questions", rows=swapped),
+    "left_the_minimum": Case(
+        "a warm-up that goes too high, ended before all is lost",
+        (
+            "stages.sft.learning_rate=2.2e-2",
+            "stages.sft.warmup_steps=54",
+            "stages.sft.max_steps=54",
+            "stages.sft.max_grad_norm=0",
+            "stages.sft.logging_steps=2",
+            "stages.sft.validation.every=6",
+        ),
+    ),
+    "last_alone": Case("the last evaluation is of questions in capitals", shouted=True),
+    "reward_collapsed": Case("GRPO at a learning rate of 1e-2", ("stages.grpo.learning_rate=1e-2",), "grpo"),
+    "reward_not_accuracy": Case(
+        "GRPO on four questions",
+        ("stages.grpo.learning_rate=2e-3", "stages.grpo.max_steps=60", "stages.grpo.validation.questions=200"),
+        "grpo",
+        questions=4,
+    ),
+    "healthy_sft": Case("a hundred steps on 300 demonstrations"),
+    "healthy_cosine": Case(
+        "another seed and learning rate, a warm-up and a cosine",
+        (
+            "seed=1",
+            "stages.sft.learning_rate=1.5e-3",
+            "stages.sft.lr_scheduler_type=cosine",
+            "stages.sft.warmup_steps=0.1",
+        ),
+    ),
+    "healthy_grpo": Case("forty steps of GRPO", stage="grpo"),
 }
 
 
-class Evaluation(TrainerCallback):  # type: ignore[misc]
-    """Writes eval_loss and eval_accuracy on held-out rows into the journal every so many steps."""
+class Shouted(Validator):
+    """Asks its questions in capitals at the last step: an evaluation unlike those before it."""
 
-    def __init__(self, case: Case, task: Task, tokenizer: Any, work: Path) -> None:
-        self.case, self.task, self.tokenizer, self.journal = case, task, tokenizer, Journal(work)
-        self.examples = task.examples("test")[:HELD_OUT]
-        self.pairs = [(e.question, task.target(e)) for e in self.examples]
-
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Evaluate, with the random numbers of training left as they were."""
-        if state.global_step % self.case.every and state.global_step != state.max_steps:
-            return
-        drawn, training = torch.get_rng_state(), model.training
-        model.eval()
-        with torch.no_grad():
-            loss, accuracy = self._loss(model), self._accuracy(model)
-        model.train(training)
-        torch.set_rng_state(drawn)
-        self.journal.metrics(state.global_step, {"eval_loss": loss, "eval_accuracy": accuracy})
-
-    def _loss(self, model: Any) -> float:
-        """Nats per token of the targets."""
-        rows = [(prompt_ids(self.tokenizer, self.task.format, q), target_ids(self.tokenizer, t)) for q, t in self.pairs]
-        width = max(len(prompt) + len(target) for prompt, target in rows)
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[*p, *t] + [pad] * (width - len(p) - len(t)) for p, t in rows])
-        labels = torch.tensor([[-100] * len(p) + t + [-100] * (width - len(p) - len(t)) for p, t in rows])
-        mask = torch.tensor([[1] * (len(p) + len(t)) + [0] * (width - len(p) - len(t)) for p, t in rows])
-        return float(model(input_ids=ids, attention_mask=mask, labels=labels).loss)
-
-    def _accuracy(self, model: Any) -> float:
-        """Share of greedy completions that are right."""
-        prompts = [prompt_ids(self.tokenizer, self.task.format, question) for question, _ in self.pairs]
-        width, pad = max(map(len, prompts)), self.tokenizer.pad_token_id
-        output = model.generate(
-            input_ids=torch.tensor([[pad] * (width - len(p)) + p for p in prompts]),
-            attention_mask=torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts]),
-            max_new_tokens=80,
-            do_sample=False,
-            pad_token_id=pad,
-        )
-        right = 0
-        for ids, example in zip(output[:, width:].tolist(), self.examples, strict=True):
-            ended = self.tokenizer.eos_token_id in ids
-            text = completion_text(self.tokenizer, ids)
-            right += self.task.verdict(text, example.answer, "stop" if ended else "length").status == "correct"
-        return right / len(self.examples)
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Change them in time."""
+        if state.global_step == state.max_steps:
+            asked = tuple(replace(e, question=e.question.upper()) for e in self.asked.examples)
+            self.asked = replace(self.asked, examples=asked)
+        super().on_step_end(args, state, control)
 
 
-def make(name: str, work: Path) -> None:
-    """Train one case in a folder of its own and write its file."""
+def make(name: str) -> None:
+    """Train one case and write its file; GRPO goes on from `healthy_sft`."""
     case = CASES[name]
     recipe = load_recipe(RECIPE, case.settings)
-    task, spec = recipe.task, recipe.stages["sft"]
-    assert isinstance(spec, SftSpec)
-    train = sft.train
-
-    def evaluated(trainer: Any, job: Any) -> None:
-        trainer.add_callback(Evaluation(case, task, trainer.processing_class, work))
-        train(trainer, job)
-
-    pairs = case.rows([(e.question, task.target(e)) for e in task.examples("demonstrations")])
-    model = ModelRef("base", compile_plan(recipe).base)
-    sft.train = evaluated
-    try:
-        sft.run_sft(sft.SftJob(work, model, task.format, spec, recipe.seed, 2, tuple(pairs)))
-    finally:
-        sft.train = train
+    task, spec, base = recipe.task, recipe.stages[case.stage], compile_plan(recipe).base
+    assert isinstance(spec, TrainingSpec) and spec.validation is not None
+    examples = tuple(task.examples("validation")[: spec.validation.questions])
+    looked = ValidationJob(task, examples, recipe.evaluate.max_tokens, recipe.evaluate.batch_size)
+    work = MODELS / name
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    trainer.Validator = Shouted if case.shouted else Validator
+    if case.stage == "grpo":
+        began = MODELS / "healthy_sft" / MODEL_FOLDER
+        if not began.is_dir():
+            make("healthy_sft")
+        model = ModelRef("sft", base, str(began))
+        asked = tuple(task.examples("train")[: case.questions])
+        run_grpo(GrpoJob(work, model, task.format, spec, recipe.seed, 2, task, asked, validation=looked))
+    else:
+        pairs = case.rows([(e.question, task.target(e)) for e in task.examples("demonstrations")])
+        model = ModelRef("base", base)
+        run_sft(SftJob(work, model, task.format, spec, recipe.seed, 2, tuple(pairs), validation=looked))
     curves: dict[str, list[tuple[int, float]]] = {}
     for record in read(work / NAME):
         for curve, value in record.get("metrics", {}).items():
@@ -228,5 +236,4 @@ if __name__ == "__main__":
         stored(*sys.argv[2:])
         sys.exit()
     for wanted in sys.argv[1:] or CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            make(wanted, Path(folder))
+        make(wanted)
