@@ -13,6 +13,8 @@ RESULTS = "eval/results.parquet"
 CHOSEN_TAG = "orch.chosen"
 """The tag of a training's run that says which checkpoint it handed on and why; beside it, the metric of the step."""
 CHOSEN_STEP = "chosen_step"
+RECIPE_TAG = "orch.eval_recipe_digest"
+"""The tag of an evaluation that is equal for models, asked alike, that differ in their seed alone."""
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
 
@@ -20,6 +22,11 @@ OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN,
 def output_of(verb: str, also: str | None = None) -> str:
     """The artifact that a stage leaves; `also` is the further split that an evaluation asked."""
     return OUTPUTS[verb] if also is None else f"eval/{also}/results.parquet"
+
+
+def evaluation_tag(tag: str, also: str | None = None) -> str:
+    """A tag of an evaluation's; that of a further split stands beside it under the split's name."""
+    return tag if also is None else f"{tag}.{also}"
 
 
 _CONFIGS = ("adapter_config.json", "config.json")

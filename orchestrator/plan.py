@@ -39,6 +39,8 @@ class Stage:
     """The MLflow run that holds this stage's output already."""
     also: str | None = None
     """The further split that an evaluation asks; None: the one that models are compared on."""
+    recipe_digest: str = ""
+    """As the key, but for the seed, of this stage and of all that it stands on: equal for seeds of one recipe."""
 
     @property
     def run_name(self) -> str:
@@ -142,23 +144,26 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
     """The stages in order, each with its key."""
     computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
     keys: dict[str, str] = {BASE: _digest({"base": start.digest} | computed)}
+    seedless = {keys[BASE]: keys[BASE]}
     stages = []
     for name, spec in recipe.stages.items():
         verb = verb_of(spec)
         payload = {"verb": verb, "version": VERSIONS[verb], "settings": spec.settings(), **_inputs(recipe, spec, keys)}
         keys[name] = _digest(payload)
+        seedless[keys[name]] = _digest(_without_seed(payload, seedless))
         inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
         model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
-        stages.append(Stage(name, verb, spec, keys[name], inputs, model))
+        stages.append(Stage(name, verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
     for also, model in product((None, *recipe.evaluate.also), recipe.models()):
         spec = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
         read = _inputs(recipe, spec, keys, model)
         payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
+        alike = _digest(_without_seed(payload, seedless))
         if also is not None:
             payload["also"] = also  # its figures and files are named after it
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
-        stages.append(Stage(name, "evaluate", spec, _digest(payload), inputs, model, also=also))
+        stages.append(Stage(name, "evaluate", spec, _digest(payload), inputs, model, also=also, recipe_digest=alike))
     return tuple(stages)
 
 
@@ -214,6 +219,17 @@ def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | 
     elif isinstance(spec, EvaluateSpec):
         found |= {"questions": task.fingerprint(spec.on), "judging": task.judging()}
     return found
+
+
+def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> dict[str, Any]:
+    """What makes a key, but for the recipe's seed; `seedless` holds for each stage's key what stands for it."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, list):
+            return [told(one) for one in value]
+        return seedless.get(value, value) if isinstance(value, str) else value
+
+    return {name: told(value) for name, value in payload.items() if name != "seed"}
 
 
 def _digest(payload: Any) -> str:

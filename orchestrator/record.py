@@ -18,7 +18,7 @@ from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
 from orchestrator.health.report import FINDING_TAG, as_tags, findings_of, format_changed, written_down
 from orchestrator.machine import kind_of_machine
 from orchestrator.mlflow_ui import UNFOLDED
-from orchestrator.outputs import CHOSEN_TAG, output_of
+from orchestrator.outputs import CHOSEN_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
@@ -73,7 +73,7 @@ class Record:
         if stage.spec.MAKES_MODEL:
             tags |= {k: v for k, v in self.store.tags(origin).items() if k == CHOSEN_TAG}
         state.run_id = self._run_of(stage, tags)
-        self.store.log(state.run_id, metrics, {key_tag(stage): stage.key} | tags)
+        self.store.log(state.run_id, metrics, _standing(stage) | {key_tag(stage): stage.key} | tags)
         if self._closes_its_run(stage):
             self.store.end(state.run_id, "FINISHED")
 
@@ -98,7 +98,7 @@ class Record:
         else:
             self.store.log(run_id, metrics)
         where = {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name}
-        self.store.log(run_id, {}, dict(output.tags) | where | {key_tag(stage): stage.key})
+        self.store.log(run_id, {}, dict(output.tags) | where | _standing(stage) | {key_tag(stage): stage.key})
         if self._closes_its_run(stage):
             self.store.end(run_id, "FINISHED")
         self.origins[stage.name] = run_id
@@ -239,6 +239,11 @@ def _side_by_side(
             results[stage.model] = store.artifact(origins[stage.name], output_of(stage.verb, also))
     on = also or plan.recipe.evaluate.on
     return tuple(models), compare_one_run(on, results, baseline(plan), plan.recipe.seed, findings)
+
+
+def _standing(stage: Stage) -> dict[str, str]:
+    """What other runs are compared by, of an evaluation."""
+    return {evaluation_tag(RECIPE_TAG, stage.also): stage.recipe_digest} if stage.verb == "evaluate" else {}
 
 
 def _changed(plan: Plan) -> tuple[Finding, ...]:

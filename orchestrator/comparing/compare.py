@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.comparing.alike import left_out, refuse_unlike
 from orchestrator.comparing.other_seeds import seed_sds
-from orchestrator.comparing.past_models import PastModel, past_models, split_of
+from orchestrator.comparing.past_models import PastModel, past_models, same_recipe, split_of
 from orchestrator.comparing.past_runs import PastRuns, open_store
 from orchestrator.comparing.variants import Variant, labelled, variants
 from orchestrator.comparison import Comparison, compare_evaluated, contaminated
@@ -93,7 +93,7 @@ def _side_by_side(
     labels = labelled(variants(models, apart))
     against = _baselines(labels, per_run[0], baseline, named)
     of_seeds = [
-        a for a, b in against.items() if a != b and labels[a].name != BASE and _same_recipe(labels[a], labels[b])
+        a for a, b in against.items() if a != b and labels[a].name != BASE and _seed_alone(labels[a], labels[b])
     ]
     evaluated = [variant.evaluated(label) for label, variant in labels.items()]
     made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, of_seeds)
@@ -105,15 +105,17 @@ def _side_by_side(
     )
 
 
-def _same_recipe(a: Variant, b: Variant) -> bool:
-    return a.name == b.name and a.models[0].made_from == b.models[0].made_from
+def _seed_alone(a: Variant, b: Variant) -> bool:
+    """Whether two variants are of one recipe with other seeds; of one seed they would be one model."""
+    return not set(a.seeds) & set(b.seeds) and same_recipe(a.models[0], b.models[0])
 
 
 def _differ_in_seed(ours: Sequence[PastModel], theirs: Sequence[PastModel]) -> bool:
     """Whether two runs are of one recipe with one seed each, and not the same."""
-    a, b = ({m.model: m.made_from for m in models} for models in (ours, theirs))
+    a, b = ({m.model: m for m in models} for models in (ours, theirs))
     seeds = [{m.seed for m in models if m.seed is not None} for models in (ours, theirs)]
-    return a == b and seeds[0] != seeds[1] and all(len(one) == 1 for one in seeds)
+    alike = a.keys() == b.keys() and all(same_recipe(a[name], b[name]) for name in a)
+    return alike and seeds[0] != seeds[1] and all(len(one) == 1 for one in seeds)
 
 
 def _baselines(

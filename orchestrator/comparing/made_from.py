@@ -60,7 +60,7 @@ def _deciding(spec: Any) -> Any:
 
 
 def made_from(recipe: Mapping[str, Any], model: str) -> str:
-    """Equal for models of one recipe that differ in their seed alone."""
+    """Equal for models of one recipe's text that differ in their seed alone; what its files hold it does not tell."""
     text = json.dumps([model if model == BASE else "", settings(recipe, model)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -5,7 +5,7 @@ from statistics import stdev
 from typing import Any
 
 from orchestrator.comparing.made_from import made_from
-from orchestrator.comparing.past_models import PastModel, past_models, recipe_of
+from orchestrator.comparing.past_models import PastModel, past_models, recipe_of, same_recipe
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.comparing.variants import Variant
 from orchestrator.errors import InputError
@@ -32,13 +32,11 @@ def seed_sds(
         except InputError:  # a run that something else has made there
             continue
         for label, model in single.items():
-            accuracies[label] |= {o.seed: o.accuracy for o in others if _same(o, model) and o.accuracy is not None}
+            accuracies[label] |= {
+                o.seed: o.accuracy for o in others if same_recipe(o, model) and o.accuracy is not None
+            }
     known = ((label, list(found.values())) for label, found in accuracies.items())
     return tuple((label, stdev(found), len(found)) for label, found in known if len(found) >= _ENOUGH)
-
-
-def _same(a: PastModel, b: PastModel) -> bool:
-    return a.model == b.model and a.made_from == b.made_from
 
 
 def _tells(

@@ -11,7 +11,7 @@ from orchestrator.comparing.made_from import behind, block, made_from
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.errors import InputError
 from orchestrator.health.report import findings_of
-from orchestrator.outputs import output_of
+from orchestrator.outputs import RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.recipe import BASE
 from orchestrator.types import Finding
 
@@ -35,7 +35,7 @@ class PastModel:
     key: str
     """Of the evaluation: equal keys are the same model and the same questions."""
     made_from: str
-    """Equal for models that differ in their seed alone."""
+    """Of the recipe's text: equal for models of one text that differ in their seed alone."""
     results: Path
     accuracy: float | None
     """As its run has it."""
@@ -43,6 +43,15 @@ class PastModel:
     gpu_hours: float | None
     findings: tuple[Finding, ...]
     """Of the run and of the stages behind the model."""
+    recipe_digest: str | None = None
+    """Equal for models that differ in their seed alone, by the content of all they stand on; None: an older run."""
+
+
+def same_recipe(ours: PastModel, theirs: PastModel) -> bool:
+    """Whether two models were made and asked alike but for their seed, as far as their runs tell."""
+    if None in (ours.recipe_digest, theirs.recipe_digest):
+        return ours.model == theirs.model and ours.made_from == theirs.made_from
+    return ours.model == theirs.model and ours.recipe_digest == theirs.recipe_digest
 
 
 def past_models(runs: PastRuns, run: Any, on: str | None = None) -> list[PastModel]:
@@ -105,6 +114,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             seconds=_sum(made_by, "seconds"),
             gpu_hours=_sum(made_by, "gpu_hours"),
             findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.data.tags)),
+            recipe_digest=child.data.tags.get(evaluation_tag(RECIPE_TAG, also)),
         )
 
 

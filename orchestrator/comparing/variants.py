@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.comparing.made_from import parting
-from orchestrator.comparing.past_models import PastModel
+from orchestrator.comparing.past_models import PastModel, same_recipe
 from orchestrator.comparison import Evaluated
 from orchestrator.recipe import BASE
 
@@ -50,11 +50,17 @@ def variants(models: Sequence[PastModel], apart: bool = False) -> list[Variant]:
     """
     found: dict[object, dict[object, PastModel]] = {}
     keys: set[str] = set()
+    digests: dict[tuple[str, str], set[str]] = {}
+    for model in models:
+        if model.recipe_digest is not None:
+            digests.setdefault((model.model, model.made_from), set()).add(model.recipe_digest)
     for model in models:
         if model.key in keys:
             continue
         keys.add(model.key)
-        group: object = (model.model, model.made_from) if model.model != BASE else (BASE, model.key)
+        told = digests.get((model.model, model.made_from), set())  # an older run joins the one that has its text
+        recipe = model.recipe_digest or (next(iter(told)) if len(told) == 1 else model.made_from)
+        group: object = (model.model, recipe if model.model != BASE else model.key)
         if apart or model.seed in found.get(group, {}):  # the same settings and seed, and yet not the same: other data
             group = model.key
         found.setdefault(group, {})[model.seed] = model
@@ -78,7 +84,7 @@ def _labels(found: Sequence[Variant]) -> list[str]:
         same = [other for other in found if other.name == variant.name]
         if names.count(variant.name) == 1:
             labels.append(variant.name)
-        elif len({other.models[0].made_from for other in same}) == 1 and len({other.seeds for other in same}) > 1:
+        elif _seeds_tell(same):
             labels.append(f"{variant.name} seed={','.join(map(str, variant.seeds))}")
         else:
             differing = parting([other.models[0].recipe for other in same], variant.name)[same.index(variant)]
@@ -86,6 +92,12 @@ def _labels(found: Sequence[Variant]) -> list[str]:
             tells = bool(differing) and len(told) <= _LONG
             labels.append(told if tells else f"{variant.name} ({variant.models[0].above[:8]})")
     return labels
+
+
+def _seeds_tell(same: Sequence[Variant]) -> bool:
+    """Whether variants of one name are of one recipe, and of other seeds each."""
+    one_recipe = all(same_recipe(same[0].models[0], other.models[0]) for other in same)
+    return one_recipe and len({other.seeds for other in same}) > 1
 
 
 def _told(differing: Mapping[str, Any], model: str) -> str:
