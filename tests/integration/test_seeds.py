@@ -220,5 +220,5 @@ def test_the_seeds_have_a_report_together_and_each_its_own(seeds_run: SeedsRun) 
             assert f"{100 * fmean(seeds_run.right(model, seed)):.1f}%" in page.text
     for model in MODELS[1:]:
         both = [a + b for a, b in zip(seeds_run.right(model, 0), seeds_run.right(model, 1), strict=True)]
-        assert f"{model} {both.count(0)} {both.count(1)} {both.count(2)}" in page.text
+        assert f"{model}, 2 seeds {both.count(0)} {both.count(1)} {both.count(2)}" in page.text
     assert (file.parent / "figures" / "accuracy.svg").is_file()
