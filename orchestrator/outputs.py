@@ -15,6 +15,8 @@ CHOSEN_TAG = "orch.chosen"
 CHOSEN_STEP = "chosen_step"
 RECIPE_TAG = "orch.eval_recipe_digest"
 """The tag of an evaluation that is equal for models, asked alike, that differ in their seed alone."""
+JUDGING_TAG = "orch.eval_judging_digest"
+"""The tag of an evaluation that is equal where answers are asked for, read and judged alike."""
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
 

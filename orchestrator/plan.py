@@ -41,6 +41,8 @@ class Stage:
     """The further split that an evaluation asks; None: the one that models are compared on."""
     recipe_digest: str = ""
     """As the key, but for the seed, of this stage and of all that it stands on: equal for seeds of one recipe."""
+    judging_digest: str | None = None
+    """Of an evaluation: equal where answers are asked for, read and judged alike."""
 
     @property
     def run_name(self) -> str:
@@ -154,6 +156,7 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
         inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
         model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
         stages.append(Stage(name, verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
+    judging = _digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
     for also, model in product((None, *recipe.evaluate.also), recipe.models()):
         spec = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
         read = _inputs(recipe, spec, keys, model)
@@ -163,7 +166,9 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
             payload["also"] = also  # its figures and files are named after it
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
-        stages.append(Stage(name, "evaluate", spec, _digest(payload), inputs, model, also=also, recipe_digest=alike))
+        key = _digest(payload)
+        made = Stage(name, "evaluate", spec, key, inputs, model, also=also, recipe_digest=alike, judging_digest=judging)
+        stages.append(made)
     return tuple(stages)
 
 

@@ -18,7 +18,7 @@ from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
 from orchestrator.health.report import FINDING_TAG, as_tags, findings_of, format_changed, written_down
 from orchestrator.machine import kind_of_machine
 from orchestrator.mlflow_ui import UNFOLDED
-from orchestrator.outputs import CHOSEN_TAG, RECIPE_TAG, evaluation_tag, output_of
+from orchestrator.outputs import CHOSEN_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
@@ -243,7 +243,10 @@ def _side_by_side(
 
 def _standing(stage: Stage) -> dict[str, str]:
     """What other runs are compared by, of an evaluation."""
-    return {evaluation_tag(RECIPE_TAG, stage.also): stage.recipe_digest} if stage.verb == "evaluate" else {}
+    if stage.judging_digest is None:
+        return {}
+    told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest}
+    return {evaluation_tag(tag, stage.also): digest for tag, digest in told.items()}
 
 
 def _changed(plan: Plan) -> tuple[Finding, ...]:

@@ -8,8 +8,11 @@ from orchestrator.comparing.past_models import PastModel, split_of
 from orchestrator.comparison import questions_of
 from orchestrator.dotted import flatten
 from orchestrator.errors import InputError
+from orchestrator.tasks.base import SPLITS
 
 _OF_THE_TASK = ("type", "format", "judge", "judge_limits")
+_OF_THE_QUESTIONS = (*SPLITS, "further", "seed")
+"""What a task says of its questions, which are compared as they are."""
 _OF_THE_EVALUATION = ("max_tokens",)
 _SHOWN = 3
 
@@ -41,16 +44,26 @@ def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[Past
 
 
 def judged_by(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """How a recipe asks and judges: dotted names, their values. The questions themselves are compared as they are."""
+    """How a recipe asks and judges: dotted names, their values. The questions themselves are compared as they are.
+
+    Of a task of one's own that is every setting, as its code may read any.
+    """
     task, evaluate = block(recipe, "task"), block(recipe, "evaluate")
-    how = {"task": {name: task.get(name) for name in _OF_THE_TASK}, "evaluate": {"on": split_of(recipe)}}
-    return flatten(how) | flatten({"evaluate": {name: evaluate.get(name) for name in _OF_THE_EVALUATION}})
+    names = [*_OF_THE_TASK, *task] if ".py:" in str(task.get("type")) else _OF_THE_TASK
+    how = {"task": {name: task.get(name) for name in names if name not in _OF_THE_QUESTIONS}}
+    asked = {"on": split_of(recipe)} | {name: evaluate.get(name) for name in _OF_THE_EVALUATION}
+    return flatten(how | {"evaluate": asked})
 
 
 def _parting(ours: PastModel, theirs: PastModel) -> str | None:
     """Where two runs part in how they ask and judge, in words; None where they do not."""
     a, b = judged_by(ours.recipe), judged_by(theirs.recipe)
     parts = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+    if None not in (ours.judging_digest, theirs.judging_digest):  # they tell more than two recipes' texts
+        if ours.judging_digest == theirs.judging_digest:
+            parts = [name for name in parts if not name.startswith("task.")]
+        elif not any(name.startswith("task.") for name in parts):
+            return f"the code of its task or of its judge is not that of run {ours.above[:8]}"
     if not parts:
         return None
     told = [f"{n} is {_value(b.get(n))}, in run {ours.above[:8]} {_value(a.get(n))}" for n in parts[:_SHOWN]]

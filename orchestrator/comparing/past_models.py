@@ -11,7 +11,7 @@ from orchestrator.comparing.made_from import behind, block, made_from
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.errors import InputError
 from orchestrator.health.report import findings_of
-from orchestrator.outputs import RECIPE_TAG, evaluation_tag, output_of
+from orchestrator.outputs import JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.recipe import BASE
 from orchestrator.types import Finding
 
@@ -45,6 +45,8 @@ class PastModel:
     """Of the run and of the stages behind the model."""
     recipe_digest: str | None = None
     """Equal for models that differ in their seed alone, by the content of all they stand on; None: an older run."""
+    judging_digest: str | None = None
+    """Equal where answers are asked for, read and judged alike; None: an older run."""
 
 
 def same_recipe(ours: PastModel, theirs: PastModel) -> bool:
@@ -115,6 +117,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             gpu_hours=_sum(made_by, "gpu_hours"),
             findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.data.tags)),
             recipe_digest=child.data.tags.get(evaluation_tag(RECIPE_TAG, also)),
+            judging_digest=child.data.tags.get(evaluation_tag(JUDGING_TAG, also)),
         )
 
 

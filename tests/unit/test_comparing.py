@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.comparing import alike
 from orchestrator.comparing.made_from import made_from
 from orchestrator.comparing.past_models import PastModel, past_models
 from orchestrator.comparing.past_runs import PastRuns
@@ -90,6 +91,7 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
     for on, stage in ((None, "evaluate.sft"), ("longer", "evaluate.sft.longer")):
         [found] = past_models(runs, run, on)
         assert found.recipe_digest == made.stage(stage).recipe_digest
+        assert found.judging_digest == made.stage(stage).judging_digest is not None
 
 
 # --- seeds of one recipe
@@ -131,3 +133,58 @@ def test_the_seed_alone_is_what_other_seeds_differ_in() -> None:
     [a, b] = variants([known, other], apart=True)
     assert not compare._seed_alone(a, b)
     assert compare._differ_in_seed([ours], [model(1, "b")]) and not compare._differ_in_seed([known], [other])
+
+
+# --- asked and judged alike
+
+OWN_TASK = """\
+from orchestrator import Task
+
+
+class MyTask(Task):
+    tolerance: float = 0.1
+
+    def verdict(self, text, answer, finish_reason):
+        return super().verdict(text, answer, finish_reason)
+"""
+
+
+def judging(*overrides: str, code: str = OWN_TASK) -> str | None:
+    """The digest of a task of one's own."""
+    Path("my_task.py").write_text(code)
+    return plan("task.type=my_task.py:MyTask", "task.judge={type: numeric}", *overrides).stages[-1].judging_digest
+
+
+def test_a_task_of_ones_own_judges_alike_where_its_settings_and_its_code_are_the_same() -> None:
+    first = judging()
+    assert first is not None and first == judging("task.seed=3", "seed=3", "evaluate.max_tokens=9")
+    assert judging("task.tolerance=0.5") != first
+    assert judging("task.format={type: boxed}") != first
+    assert judging(code=OWN_TASK + "# the same, and yet who knows\n") != first
+
+
+def told(ours: Mapping[str, Any], theirs: Mapping[str, Any], *digests: str | None) -> str | None:
+    a, b = (model(key=key, of=of) for key, of in (("a", ours), ("b", theirs)))
+    if digests:
+        a, b = replace(a, judging_digest=digests[0]), replace(b, judging_digest=digests[1])
+    return alike._parting(a, b)
+
+
+def test_other_settings_and_other_code_are_judged_otherwise() -> None:
+    def own(**task: Any) -> dict[str, Any]:
+        return {"task": {"type": "my_task.py:MyTask"} | task, "evaluate": {"max_tokens": 80}}
+
+    loose, strict = own(tolerance=0.5), own(tolerance=0.01)
+    parted = "task.tolerance is 0.01, in run aaaaaaaa 0.5"
+    assert told(loose, strict) == told(loose, strict, "x", "y") == parted
+    assert told(loose, strict, "x", "x") is None, "a setting that its verdicts do not read"
+    assert told(loose, loose, "x", "y") == "the code of its task or of its judge is not that of run aaaaaaaa"
+    assert told(loose, loose, "x", None) is None, "of an older run the recipe's text is all there is"
+    assert told(loose, own(tolerance=0.5, seed=3, train={"file": "x"}, further={"long": {}})) is None
+    longer = loose | {"evaluate": {"max_tokens": 800}}
+    assert told(loose, longer, "x", "x") == "evaluate.max_tokens is 800, in run aaaaaaaa 80"
+
+
+def test_a_task_that_comes_with_orch_may_ask_other_questions_and_judge_alike() -> None:
+    a, b = ({"task": {"type": "dyck", "sequences": {"depth": depth}}} for depth in (2, 4))
+    assert told(a, b) is None
