@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 from orchestrator.branch import Branch
 from orchestrator.cluster import Cluster, carry, connect, disconnect
 from orchestrator.errors import Interrupted
 from orchestrator.plan import Plan, SeedsPlan, compile_recipe
 from orchestrator.recipe import Recipe
-from orchestrator.record import Record, read_again
+from orchestrator.record import Record, one_line, read_again
 from orchestrator.remote_check import checked
 from orchestrator.reporting import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult, StageState
@@ -25,7 +26,7 @@ from orchestrator.types import Finding
 from orchestrator.walk import Listener, Walk
 from orchestrator.work import WorkFolder
 
-_PLAN = "plan-"
+_PROCESS = "run-"
 
 
 def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult | SeedsResult:
@@ -38,17 +39,23 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
         CheckError: the set-up would make the numbers wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; the workers are gone and the run is marked KILLED.
     """
+    with _interruptible():
+        return _run(recipe, listener)
+
+
+def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
     plan = compile_recipe(recipe)
     store = Store() if store_exists() else None
     if store is not None:
         plan = plan.with_cached(store.finished(plan.stages))
         if all(stage.cached for stage in plan.stages):
             found = read_seeds_again(store, plan) if isinstance(plan, SeedsPlan) else read_again(store, plan)
-            if found is not None:
-                return replace(found, report=report_of(store, found.run_id))
-            return with_report(_carry_out(plan, store, _work(recipe), None, listener), recipe.task)
+            if found is None:
+                found = _carry_out(plan, store, _work(recipe), None, listener)
+            made = report_of(store, found.run_id)
+            return with_report(found, recipe.task) if made is None else replace(found, report=made)
     work = _work(recipe)
-    with _interruptible(), ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as beside:
         opening = beside.submit(Store) if store is None else None  # making a database takes as long as starting Ray
         try:
             listener(_not_begun(plan))
@@ -86,7 +93,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted before anything was started") from None
+        raise Interrupted("interrupted; what was finished is kept, the same command goes on from there") from None
     finally:
         if _in_main():
             signal.signal(signal.SIGTERM, before)
@@ -113,13 +120,14 @@ def _carry_out(
     noticed: tuple[Finding, ...] = (),
 ) -> RunResult | SeedsResult:
     """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
-    for key in work.abandoned(_PLAN):
-        store.close_abandoned(key)
-    keys = dict.fromkeys([plan.key, *(each.key for each in _plans(plan))])
-    locks = [lock for key in keys if (lock := work.lock(_PLAN + key)) is not None]
-    above = SeedsRecord(store, plan) if isinstance(plan, SeedsPlan) else None
+    for process in work.abandoned(_PROCESS):
+        store.close_abandoned(process)
+    store.process = uuid4().hex
+    lock = work.lock(_PROCESS + store.process)
     walk = Walk([], store, work, cluster, listener)
+    above = None
     try:
+        above = SeedsRecord(store, plan) if isinstance(plan, SeedsPlan) else None
         for each in _plans(plan):
             seed, parent = (None, None) if above is None else (each.recipe.seed, above.parent)
             walk.branches.append(Branch(each, Record(store, each, parent), noticed, seed))
@@ -127,20 +135,32 @@ def _carry_out(
         results = [branch.result for branch in walk.branches if branch.result is not None]
         return results[0] if above is None else above.ended(results)
     except (KeyboardInterrupt, SystemExit):
-        walk.stop()
-        parent = walk.branches[0].record.parent if above is None else above.parent
-        if above is not None:
-            above.end("KILLED", "interrupted")
-        raise Interrupted(
-            f"interrupted; what was finished is kept, the same command goes on from there (run {parent})"
-        ) from None
+        with _undisturbed():
+            walk.stop()
+            store.end_open("KILLED", "interrupted")
+        parents = [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
+        run = f" (run {parents[0]})" if parents else ""
+        raise Interrupted(f"interrupted; what was finished is kept, the same command goes on from there{run}") from None
     except BaseException as error:
-        walk.broke(error)
-        if above is not None:
-            above.broke(error)
+        with _undisturbed():
+            walk.stop()
+            store.end_open("FAILED", one_line(error))
         raise
     finally:
-        for lock in locks:
+        if lock is not None:
             work.release(lock)
-        if locks:
-            work.forget_inputs(_PLAN)
+            work.forget_inputs(_PROCESS)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nothing interrupts the marking of what was interrupted."""
+    if not _in_main():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -92,7 +92,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         except RecipeError as error:
             problems += error.problems
     for ours, theirs in (("seed", "seeds"), ("seeds", "seed")):
-        if (ours,) in overridden and (theirs,) not in overridden:
+        if (ours,) in overridden and (theirs,) not in overridden and data.get(ours) is not None:
             data.pop(theirs, None)  # an override of one takes the place of the file's other
     try:
         recipe = _build(data, source, lines, overridden)

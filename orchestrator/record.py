@@ -47,6 +47,8 @@ class Record:
         self._runs: dict[str, str] = {}
         """For each run name under the parent: its id."""
         self._stages = {stage.name for stage in plan.stages}
+        self._unsettled = {stage.name for stage in plan.stages if stage.verb == "evaluate"}
+        """Evaluations that have not come to an end."""
         self._machine = kind_of_machine()
         self._forecasts = forecast(plan, past_costs(store, self._machine))
         self._experiment = store.experiment(plan.recipe.name)
@@ -74,8 +76,7 @@ class Record:
             tags |= {k: v for k, v in self.store.tags(origin).items() if k == CHOSEN_TAG}
         state.run_id = self._run_of(stage, tags)
         self.store.log(state.run_id, metrics, _standing(stage) | {key_tag(stage): stage.key} | tags)
-        if self._closes_its_run(stage):
-            self.store.end(state.run_id, "FINISHED")
+        self._close(stage, None)
 
     def finished(self, state: StageState, context: Context, output: Output, cost: Cost) -> None:
         """A stage is made: its artifacts first, then the key that says that they are there."""
@@ -99,9 +100,8 @@ class Record:
             self.store.log(run_id, metrics)
         where = {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name}
         self.store.log(run_id, {}, dict(output.tags) | where | _standing(stage) | {key_tag(stage): stage.key})
-        if self._closes_its_run(stage):
-            self.store.end(run_id, "FINISHED")
         self.origins[stage.name] = run_id
+        self._close(stage, None)
 
     def noticed(self, state: StageState, finding: Finding) -> None:
         """A stage was found to go wrong: its run says so."""
@@ -110,28 +110,17 @@ class Record:
 
     def failed(self, state: StageState, error: BaseException) -> None:
         """A stage has failed, and why."""
-        if state.run_id is None:
-            return
         text = one_line(error)
-        self.store.log_text(state.run_id, "".join(traceback.format_exception(error)), "error.txt")
-        if self._closes_its_run(state.stage):
-            self.store.end(state.run_id, "FAILED", text)
-        else:  # the model itself is made, and stays so
-            self.store.log(state.run_id, {}, {"orch.error": text})
+        if state.run_id is not None:
+            self.store.log_text(state.run_id, "".join(traceback.format_exception(error)), "error.txt")
+        self._close(state.stage, text)
 
-    def stopped(self, states: list[StageState]) -> None:
-        """The user has stopped the run while these stages were at work."""
-        self._end_all(states, "KILLED", "interrupted")
-
-    def broke(self, states: list[StageState], error: BaseException) -> None:
-        """The walk itself has failed while these stages were at work."""
-        self._end_all(states, "FAILED", one_line(error))
-
-    def _end_all(self, states: list[StageState], status: str, why: str) -> None:
-        for state in states:
-            if state.run_id is not None and self._closes_its_run(state.stage):
-                self.store.end(state.run_id, status, why)
-        self.store.end(self.parent, status, why)
+    def keep_made(self) -> None:
+        """The run is given up: of several evaluations in one run, those that are made are kept."""
+        for run_name, run_id in self._runs.items():
+            made = [stage for stage in self._together(run_name) if stage.name in self.origins]
+            if made and self._unsettled & {stage.name for stage in self._together(run_name)}:
+                self.store.end(run_id, "FINISHED", "interrupted")
 
     def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
@@ -142,8 +131,30 @@ class Record:
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
 
-    def _closes_its_run(self, stage: Stage) -> bool:
-        return stage.verb != "evaluate" or (stage.run_name not in self._stages and stage.also is None)
+    def _close(self, stage: Stage, error: str | None) -> None:
+        """A stage has come to its end, and with it its run; one that holds several evaluations with the last of them.
+
+        The run of a model that a stage has made is closed already, and stays FINISHED whatever its evaluation does.
+        """
+        self._unsettled.discard(stage.name)
+        run_id = self._runs.get(stage.run_name)
+        if run_id is None:
+            return
+        together = self._together(stage.run_name)
+        if stage.verb != "evaluate":
+            self.store.end(run_id, "FAILED" if error else "FINISHED", error)
+            return
+        if error is not None:
+            self.store.log(run_id, {}, {"orch.error": error})
+        if together and not self._unsettled & {one.name for one in together}:
+            made = any(one.name in self.origins for one in together)
+            self.store.end(run_id, "FINISHED" if made else "FAILED")
+
+    def _together(self, run_name: str) -> list[Stage]:
+        """The evaluations that share a run which no other stage closes: those of the base model."""
+        if run_name in self._stages:
+            return []
+        return [one for one in self.plan.stages if one.verb == "evaluate" and one.run_name == run_name]
 
     def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
         """The stage's run under this parent, started if need be."""

@@ -8,7 +8,8 @@ from orchestrator.outputs import output_of
 from orchestrator.over_seeds import metrics_of, over_seeds
 from orchestrator.past_run import SEEDS_TAG
 from orchestrator.plan import SeedsPlan
-from orchestrator.record import one_line, read_again, start_run
+from orchestrator.record import read_again, start_run
+from orchestrator.report.markdown import inline
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.tracking import Store
@@ -31,16 +32,8 @@ class SeedsRecord:
         note = "\n\n".join([describe_seeds(found), ways_on(experiment, self.parent)])
         self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note})
         show_models(self.store, experiment, runs)
-        self.end("FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
+        self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
-
-    def broke(self, error: BaseException) -> None:
-        """The walk itself has failed."""
-        self.end("FAILED", one_line(error))
-
-    def end(self, status: str, why: str | None) -> None:
-        """Close the run."""
-        self.store.end(self.parent, status, why)
 
 
 def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
@@ -72,8 +65,8 @@ def describe_seeds(found: SeedsResult) -> str:
         "",
         f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions.",
     ]
-    noticed = [f"- {finding.severity}: {finding.what}" for finding in found.findings]
-    return "\n".join([*lines, "", *found.errors, *noticed])
+    noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
+    return "\n".join([*lines, "", *paragraphs(found.errors), *noticed])
 
 
 def _table(models: tuple[ModelOverSeeds, ...], differences: tuple[DifferenceOverSeeds, ...]) -> list[str]:

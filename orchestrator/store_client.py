@@ -3,14 +3,19 @@
 Knows MLflow only through the client it is given.
 """
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from orchestrator.errors import TrackingError
 
+_ASKED = ("get_run", "create_experiment")
+"""Methods whose refusals callers make something of."""
 _ANSWERS = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE")
-"""Codes of errors with which the store has answered what it was asked; callers make something of them."""
+"""Codes of errors with which the store has answered what it was asked."""
+_STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
+"""Packages whose errors are those of a store; any other is a mistake of orch's, and shows as one."""
 
 
 class StoreClient:
@@ -29,18 +34,25 @@ class StoreClient:
             try:
                 return method(*arguments, **named)
             except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
-                if getattr(error, "error_code", None) in _ANSWERS:
+                answered = method.__name__ in _ASKED and getattr(error, "error_code", None) in _ANSWERS
+                if answered or not is_of_the_store(error):
                     raise
                 raise TrackingError(unreachable(self._uri, error)) from None
 
         return call
 
 
+def is_of_the_store(error: BaseException) -> bool:
+    """Whether an error came from the store, its database, its network or its disk."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _STORES
+
+
 def unreachable(uri: str, error: BaseException) -> str:
     """What a user is told of a store that does not answer."""
+    elsewhere = "; or unset MLFLOW_TRACKING_URI to use ./mlruns" if os.environ.get("MLFLOW_TRACKING_URI") else ""
     return (
         f"the MLflow store at {uri} cannot be reached or written: {first_line(error)}; once that is mended the same "
-        "command goes on from what was finished; or unset MLFLOW_TRACKING_URI to use ./mlruns"
+        f"command goes on from what was finished{elsewhere}"
     )
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from mlflow.exceptions import MlflowException
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
 
+_PROCESS_TAG = "orch.process"
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _BATCH_METRICS = 1000
@@ -62,6 +64,10 @@ class Store:
 
     def __init__(self) -> None:
         self.uri = tracking_uri()
+        self.process: str | None = None
+        """Marks the runs that are started, so that others can tell when the process that writes them is gone."""
+        self._open: list[str] = []
+        """The runs that were started here and are not ended yet, in this order."""
         try:
             with alone(self.uri):
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
@@ -195,7 +201,10 @@ class Store:
     def start(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
         """Start a run; its id."""
         cut = {k: v[:_MAX_TAG] for k, v in tags.items()}
+        if self.process is not None:
+            cut[_PROCESS_TAG] = self.process
         run_id = str(self.client.create_run(experiment, run_name=name, tags=cut).info.run_id)
+        self._open.append(run_id)
         entries = [Param(k[:250], str(v)[:_MAX_PARAM]) for k, v in flatten(params).items()]
         for begin in range(0, len(entries), _BATCH_PARAMS):
             self.client.log_batch(run_id, params=entries[begin : begin + _BATCH_PARAMS])
@@ -275,19 +284,21 @@ class Store:
         if error is not None:
             self.client.set_tag(run_id, "orch.error", error[:_MAX_TAG])
         self.client.set_terminated(run_id, status)
+        if run_id in self._open:
+            self._open.remove(run_id)
 
-    def close_abandoned(self, plan_key: str) -> None:
+    def end_open(self, status: str, error: str) -> None:
+        """Close whatever was started here and is open, what was started last first; one that cannot be, stays."""
+        for run_id in reversed(tuple(self._open)):
+            with suppress(TrackingError, MlflowException):
+                self.end(run_id, status, error)
+
+    def close_abandoned(self, process: str) -> None:
         """Mark what a process that is gone left RUNNING. The caller has made sure that it is gone."""
-        for parent in self._search(f"tags.`orch.plan` = '{plan_key}' and attributes.status = 'RUNNING'"):
-            self._close_all(parent.info.run_id)
+        for run in self._search(f"tags.`{_PROCESS_TAG}` = '{process}' and attributes.status = 'RUNNING'"):
+            self.end(run.info.run_id, "KILLED", "the process was killed")
 
     # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _close_all(self, run_id: str) -> None:
-        """A run that was left, after all below it."""
-        for run in self._search(f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"):
-            self._close_all(run.info.run_id)
-        self.end(run_id, "KILLED", "the process was killed")
 
     def _experiments(self) -> list[str]:
         """All experiments there are now: another process may have added one since the last look."""

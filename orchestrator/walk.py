@@ -1,8 +1,8 @@
 """Carry out plans on Ray: what is made already is reused, what can run at once does, what plans share is made once."""
 
-import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,29 +73,17 @@ class Walk:
         self._tell()
 
     def stop(self) -> None:
-        """After Ctrl-C or SIGTERM: nothing may interrupt the marking of what was interrupted."""
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            disconnect()
-            for running in self.running.values():
-                running.state.state = "stopped"
-                self.work.release(running.lock)
-            for branch in self._open():
-                branch.record.stopped(self._at_work(branch))
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def broke(self, error: BaseException) -> None:
-        """The walk itself has failed: no run may be left running."""
+        """The walk is given up: no worker goes on, no lock is held, what is made is kept."""
+        disconnect()
+        for running in self.running.values():
+            running.state.state = "stopped"
+            self.work.release(running.lock)
         for branch in self._open():
-            branch.record.broke(self._at_work(branch), error)
+            with suppress(OrchError):
+                branch.record.keep_made()
 
     def _open(self) -> list[Branch]:
         return [branch for branch in self.branches if branch.result is None]
-
-    def _at_work(self, branch: Branch) -> list[StageState]:
-        return [running.state for running in self.running.values() if running.branch is branch]
 
     def _tell(self) -> None:
         for branch in self._open():

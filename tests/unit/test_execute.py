@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StageError
+from orchestrator.errors import Interrupted, StageError
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import load_recipe
 from orchestrator.results import RunResult
@@ -33,6 +33,7 @@ class Store:
     def __init__(self) -> None:
         self.status: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = {}
+        self.process: str | None = None
 
     def log(self, run_id: str, metrics: dict[str, float], tags: dict[str, str] | None = None) -> None:
         self.tags.setdefault(run_id, {}).update(tags or {})
@@ -54,6 +55,10 @@ class Store:
     def end(self, run_id: str, status: str, error: str | None = None) -> None:
         self.status[run_id] = status
         self.log(run_id, {}, {"orch.error": error} if error else {})
+
+    def end_open(self, status: str, error: str) -> None:
+        for run_id in [run_id for run_id, now in self.status.items() if now == "RUNNING"]:
+            self.end(run_id, status, error)
 
 
 MODULES = ("execute", "record", "past_run", "branch", "walk", "seeds_record", "reporting")
@@ -88,6 +93,7 @@ def walk(execute: Any, store: Store) -> tuple[Any, Any]:
     for name, run_id in {"sft": "run of sft", "evaluate.sft": "run of sft", "evaluate.base": "run of base"}.items():
         branch.states[name].state, branch.states[name].run_id, branch.states[name].started = "running", run_id, 0.0
     branch.states["sft"].state = "done"
+    branch.record._runs = {"sft": "run of sft", "base": "run of base"}
     store.status = {"run of sft": "FINISHED", "run of base": "RUNNING", "parent": "RUNNING"}
     return execute.Walk([branch], store, WorkFolder(Path("work")), None, lambda states: None), branch
 
@@ -128,25 +134,72 @@ def test_what_was_found_before_a_run_stays_with_it(execute: Any, monkeypatch: py
     assert store.tags["parent"]["orch.finding.test-in-training"].startswith("info: 7 of 100 test questions")
 
 
-def test_an_interruption_leaves_no_run_running(execute: Any) -> None:
+def test_a_walk_that_is_given_up_lets_go_of_its_locks(execute: Any) -> None:
     store = Store()
     made, branch = walk(execute, store)
     for name in ("evaluate.sft", "evaluate.base"):
         at_work(made, branch, name)
     made.stop()
-    assert store.status == {"run of sft": "FINISHED", "run of base": "KILLED", "parent": "KILLED"}
+    assert store.status == {"run of sft": "FINISHED", "run of base": "RUNNING", "parent": "RUNNING"}
     assert list(Path("work/locks").iterdir()) == []
     assert [branch.states[name].state for name in ("evaluate.sft", "evaluate.base")] == ["stopped"] * 2
 
 
-def test_a_walk_that_breaks_leaves_no_run_running(execute: Any) -> None:
+@pytest.mark.parametrize(
+    ("raised", "told", "status", "why"),
+    [
+        (KeyboardInterrupt(), Interrupted, "KILLED", "interrupted"),
+        (ValueError("why"), ValueError, "FAILED", "ValueError: why"),
+    ],
+)
+def test_whatever_ends_a_walk_leaves_no_run_running(
+    execute: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    told: type[BaseException],
+    status: str,
+    why: str,
+) -> None:
+    def go(walk: Any) -> None:
+        raise raised
+
     store = Store()
-    made, branch = walk(execute, store)
-    for name in ("evaluate.sft", "evaluate.base"):
-        at_work(made, branch, name)
-    made.broke(ValueError("why"))
-    assert store.status == {"run of sft": "FINISHED", "run of base": "FAILED", "parent": "FAILED"}
-    assert store.tags["parent"]["orch.error"] == "ValueError: why"
+    monkeypatch.setattr(execute.Walk, "go", go)
+    with pytest.raises(told):
+        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+    assert store.status == {"parent": status} and store.tags["parent"]["orch.error"] == why
+    assert store.process and list(Path("work/locks").iterdir()) == []
+
+
+def test_an_interruption_while_the_run_is_made_closes_it(execute: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupts(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store = Store()
+    monkeypatch.setattr(store, "log_text", interrupts)
+    with pytest.raises(Interrupted):
+        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+    assert store.status == {"parent": "KILLED"}
+
+
+def test_of_several_evaluations_in_one_run_those_that_are_made_are_kept(execute: Any) -> None:
+    Path("more.json").write_text('[["How many cm are 2 m?", 200], ["How many cm are 3 m?", 300]]')
+    Path("r.yaml").write_text(
+        RECIPE.replace("test: {", "further: {more: {file: more.json}}, test: {") + "evaluate: {also: more}\n"
+    )
+    store, made = Store(), compile_plan(load_recipe("r.yaml"))
+    record = execute.Record(store, made)
+    base = {stage.name: stage for stage in made.stages if stage.run_name == "base"}
+    assert list(base) == ["evaluate.base", "evaluate.base.more"]
+    record._runs, record.origins = {"base": "run of base"}, {"evaluate.base.more": "run of base"}
+    store.status["run of base"] = "RUNNING"
+    record._close(base["evaluate.base.more"], None)
+    assert store.status["run of base"] == "RUNNING", "the other is not made yet"
+    record.keep_made()
+    assert store.status["run of base"] == "FINISHED"
+    store.status["run of base"] = "RUNNING"
+    record._close(base["evaluate.base"], "why")
+    assert (store.status["run of base"], store.tags["run of base"]["orch.error"]) == ("FINISHED", "why")
 
 
 def test_a_run_whose_figures_cannot_be_read_back_is_not_left_running(

@@ -138,13 +138,13 @@ def test_a_copy_that_breaks_off_is_no_copy() -> None:
 
 def test_what_is_shared_goes_with_the_last_run_at_work() -> None:
     work = WorkFolder(Path("work"))
-    work.forget_inputs("plan-")
+    work.forget_inputs("run-")
     shared = work.share(folder_of("model", "a"), "run")
-    lock, stage = work.lock("plan-other"), work.lock("stage")
+    lock, stage = work.lock("run-other"), work.lock("stage")
     assert lock is not None and stage is not None
-    work.forget_inputs("plan-")
+    work.forget_inputs("run-")
     assert shared.exists(), "another run is at work"
     work.release(lock)
-    work.forget_inputs("plan-")
+    work.forget_inputs("run-")
     assert [p.name for p in work.root.iterdir()] == ["locks"]
     work.release(stage)
