@@ -78,19 +78,24 @@ def labelled(found: Sequence[Variant]) -> dict[str, Variant]:
 
 
 def _labels(found: Sequence[Variant]) -> list[str]:
-    names = [variant.name for variant in found]
-    labels = []
+    by_name: dict[str, list[Variant]] = {}
     for variant in found:
-        same = [other for other in found if other.name == variant.name]
-        if names.count(variant.name) == 1:
-            labels.append(variant.name)
-        elif _seeds_tell(same):
-            labels.append(f"{variant.name} seed={','.join(map(str, variant.seeds))}")
-        else:
-            differing = parting([other.models[0].recipe for other in same], variant.name)[same.index(variant)]
-            told = f"{variant.name} {_told(differing, variant.name)}"
-            tells = bool(differing) and len(told) <= _LONG
-            labels.append(told if tells else f"{variant.name} ({variant.models[0].above[:8]})")
+        by_name.setdefault(variant.name, []).append(variant)
+    told = {name: iter(_apart(same)) for name, same in by_name.items()}
+    return [next(told[variant.name]) for variant in found]
+
+
+def _apart(same: Sequence[Variant]) -> list[str]:
+    """The labels of all variants of one name."""
+    if len(same) == 1:
+        return [same[0].name]
+    if _seeds_tell(same):
+        return [f"{one.name} seed={','.join(map(str, one.seeds))}" for one in same]
+    labels = []
+    for one, differing in zip(same, parting([one.models[0].recipe for one in same], same[0].name), strict=True):
+        told = f"{one.name} {_told(differing, one.name)}"
+        tells = bool(differing) and len(told) <= _LONG
+        labels.append(told if tells else f"{one.name} ({one.models[0].above[:8]})")
     return labels
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orchestrator.comparing import alike
 from orchestrator.comparing.made_from import made_from
 from orchestrator.comparing.past_models import PastModel, past_models
@@ -133,6 +135,22 @@ def test_the_seed_alone_is_what_other_seeds_differ_in() -> None:
     [a, b] = variants([known, other], apart=True)
     assert not compare._seed_alone(a, b)
     assert compare._differ_in_seed([ours], [model(1, "b")]) and not compare._differ_in_seed([known], [other])
+
+
+def test_what_tells_many_recipes_apart_is_asked_once_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = importlib.import_module("orchestrator.comparing.variants").parting
+
+    def parting(recipes: list[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+        asked.append((name, len(recipes)))
+        return list(real(recipes, name))
+
+    monkeypatch.setattr("orchestrator.comparing.variants.parting", parting)
+    rates = [{"task": {}, "stages": {"sft": {"type": "sft", "learning_rate": rate}}} for rate in (1, 2, 3)]
+    made = [model(key=f"{i}{name}", of=of, model=name) for i, of in enumerate(rates) for name in ("sft", "base")]
+    labels = [label for label, _ in side_by_side(*made)]
+    assert labels[::2] == ["sft learning_rate=1", "sft learning_rate=2", "sft learning_rate=3"]
+    assert sorted(asked) == [("base", 3), ("sft", 3)]
 
 
 # --- asked and judged alike
