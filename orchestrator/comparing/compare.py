@@ -101,7 +101,7 @@ def _side_by_side(
         made,
         contaminated=contaminated(finding for model in models for finding in model.findings),
         left_out=tuple(out),
-        seed_sd_elsewhere=() if alone else seed_sds(past, labels, on),
+        seed_sd_elsewhere=() if alone else seed_sds(past, labels),
     )
 
 

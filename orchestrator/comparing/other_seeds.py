@@ -16,13 +16,15 @@ _LOOKED_AT = 50
 """Of the newest runs of the experiment."""
 
 
-def seed_sds(
-    past: PastRuns, labels: Mapping[str, Variant], on: str | None = None
-) -> tuple[tuple[str, float, int], ...]:
-    """For each label of one seed whose recipe was also run with others: (label, standard deviation, seeds)."""
+def seed_sds(past: PastRuns, labels: Mapping[str, Variant]) -> tuple[tuple[str, float, int], ...]:
+    """For each label of one seed whose recipe was also run with others: (label, standard deviation, seeds).
+
+    All are accuracies on the split that the labels' models were asked, whichever the others' recipes compare on.
+    """
     single = {label: variant.models[0] for label, variant in labels.items() if len(variant.seeds) == 1}
     if not single:
         return ()
+    on = next(iter(single.values())).on
     accuracies: dict[str, dict[int | None, float]] = {label: {} for label in single}
     for run in past.beside(next(iter(single.values())).above)[:_LOOKED_AT]:
         try:

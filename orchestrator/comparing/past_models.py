@@ -47,6 +47,13 @@ class PastModel:
     """Equal for models that differ in their seed alone, by the content of all they stand on; None: an older run."""
     judging_digest: str | None = None
     """Equal where answers are asked for, read and judged alike; None: an older run."""
+    also: str | None = None
+    """The further split of its recipe that it was asked; None: the one that the recipe compares on."""
+
+    @property
+    def on(self) -> str:
+        """The split that it was asked."""
+        return self.also or split_of(self.recipe)
 
 
 def same_recipe(ours: PastModel, theirs: PastModel) -> bool:
@@ -118,6 +125,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.data.tags)),
             recipe_digest=child.data.tags.get(evaluation_tag(RECIPE_TAG, also)),
             judging_digest=child.data.tags.get(evaluation_tag(JUDGING_TAG, also)),
+            also=also,
         )
 
 

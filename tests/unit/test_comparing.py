@@ -5,15 +5,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from orchestrator.comparing import alike
 from orchestrator.comparing.made_from import made_from
+from orchestrator.comparing.other_seeds import seed_sds
 from orchestrator.comparing.past_models import PastModel, past_models
 from orchestrator.comparing.past_runs import PastRuns
-from orchestrator.comparing.variants import labelled, variants
+from orchestrator.comparing.variants import Variant, labelled, variants
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, load_recipe
 from orchestrator.record import Record
@@ -151,6 +154,34 @@ def test_what_tells_many_recipes_apart_is_asked_once_a_name(monkeypatch: pytest.
     labels = [label for label, _ in side_by_side(*made)]
     assert labels[::2] == ["sft learning_rate=1", "sft learning_rate=2", "sft learning_rate=3"]
     assert sorted(asked) == [("base", 3), ("sft", 3)]
+
+
+def test_the_spread_over_seeds_is_that_on_one_split() -> None:
+    def written(seed: int, on: str) -> dict[str, Any]:
+        evaluate = {"on": on, "also": ["longer" if on == "test" else "test"]}
+        return {"seed": seed, "task": {"type": "units"}, "stages": {"sft": {"type": "sft"}}, "evaluate": evaluate}
+
+    def run(name: str, **data: Any) -> Any:
+        return SimpleNamespace(info=SimpleNamespace(run_id=name), data=SimpleNamespace(**data))
+
+    children = {}
+    for seed, on, figures in (
+        (0, "test", {"accuracy": 0.80, "longer/accuracy": 0.1}),
+        (1, "test", {"accuracy": 0.82, "longer/accuracy": 0.2}),
+        (2, "longer", {"accuracy": 0.30, "test/accuracy": 0.84}),
+    ):
+        Path(f"{seed}-recipe.yaml").write_text(yaml.safe_dump(written(seed, on)))
+        also = "longer" if on == "test" else "test"
+        tags = {"orch.eval_key": f"{seed}", f"orch.eval_key.{also}": f"{seed}-also"}
+        children[str(seed)] = {"sft": run(f"sft-{seed}", tags=tags, metrics=figures)}
+    runs = [run(name, tags={}, metrics={}) for name in children]
+    past: Any = SimpleNamespace(
+        beside=lambda _: runs, children=children.__getitem__, artifact=lambda name, file: Path(f"{name}-{file}")
+    )
+    for on, spread in ((None, 0.02), ("longer", 0.1)):
+        [found] = past_models(past, runs[0], on)
+        [(label, sd, seeds)] = seed_sds(past, {"sft": Variant((found,))})
+        assert (label, round(sd, 9), seeds) == ("sft", spread, 3)
 
 
 # --- asked and judged alike
