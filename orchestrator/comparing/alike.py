@@ -43,21 +43,22 @@ def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[Past
     return kept, [f"{'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}: {why}." for why, runs in out.items()]
 
 
-def judged_by(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def judged_by(recipe: Mapping[str, Any], on: str | None = None) -> dict[str, Any]:
     """How a recipe asks and judges: dotted names, their values. The questions themselves are compared as they are.
 
-    Of a task of one's own that is every setting, as its code may read any.
+    Of a task of one's own that is every setting, as its code may read any. `on` is the split that is asked, where that
+    is not the one that the recipe compares on.
     """
     task, evaluate = block(recipe, "task"), block(recipe, "evaluate")
     names = [*_OF_THE_TASK, *task] if ".py:" in str(task.get("type")) else _OF_THE_TASK
     how = {"task": {name: task.get(name) for name in names if name not in _OF_THE_QUESTIONS}}
-    asked = {"on": split_of(recipe)} | {name: evaluate.get(name) for name in _OF_THE_EVALUATION}
+    asked = {"on": on or split_of(recipe)} | {name: evaluate.get(name) for name in _OF_THE_EVALUATION}
     return flatten(how | {"evaluate": asked})
 
 
 def _parting(ours: PastModel, theirs: PastModel) -> str | None:
     """Where two runs part in how they ask and judge, in words; None where they do not."""
-    a, b = judged_by(ours.recipe), judged_by(theirs.recipe)
+    a, b = judged_by(ours.recipe, ours.on), judged_by(theirs.recipe, theirs.on)
     parts = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
     if None not in (ours.judging_digest, theirs.judging_digest):  # they tell more than two recipes' texts
         if ours.judging_digest == theirs.judging_digest:

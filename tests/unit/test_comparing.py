@@ -237,3 +237,11 @@ def test_other_settings_and_other_code_are_judged_otherwise() -> None:
 def test_a_task_that_comes_with_orch_may_ask_other_questions_and_judge_alike() -> None:
     a, b = ({"task": {"type": "dyck", "sequences": {"depth": depth}}} for depth in (2, 4))
     assert told(a, b) is None
+
+
+def test_what_counts_is_the_split_that_was_asked() -> None:
+    main, other = ({"task": {"type": "units"}, "evaluate": {"on": on}} for on in ("test", "longer"))
+    ours, theirs = model(of=main, above="a" * 8), model(of=other, above="b" * 8)
+    assert alike._parting(ours, theirs) == "evaluate.on is 'longer', in run aaaaaaaa 'test'"
+    assert alike._parting(replace(ours, also="longer"), theirs) is None
+    assert alike._parting(ours, replace(theirs, also="test")) is None
