@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import Json, Merged, ModelOption, RunArgument, SeedOption, StoredAs, busy, one_seed
+from orchestrator.errors import InputError
 
 
 def export(
@@ -26,6 +27,8 @@ def export(
 
     Adapter or merged weights, tokenizer, answer format, figures. Such a folder can be another recipe's model.name.
     """
+    if bundle_mb is not None and not bundle:
+        raise InputError("--bundle-mb is the size limit of the zip that --bundle makes: give --bundle too")
     from rich.console import Console
 
     from orchestrator.exporting import export as write

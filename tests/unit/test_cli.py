@@ -232,3 +232,8 @@ def test_a_bug_is_not_dressed_up_as_the_users_mistake(monkeypatch: pytest.Monkey
     ends_with(monkeypatch, raises(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         orch("run", "r.yaml")
+
+
+def test_a_size_limit_of_no_bundle_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert orch("export", "last", "out", "--bundle-mb", "5") == 2
+    assert capsys.readouterr().err.startswith("orch: --bundle-mb is the size limit of the zip that --bundle makes")
