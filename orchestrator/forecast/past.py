@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.outputs import RECIPE_TAG, evaluation_tag
+
 if TYPE_CHECKING:
     from orchestrator.tracking import Store
 
@@ -23,7 +25,7 @@ class PastCost:
     base: str
     """The whole model under every adapter."""
     settings: Mapping[str, str]
-    """As MLflow keeps them, without the seed; of an evaluation: whose."""
+    """As MLflow keeps them, without the seed; of an evaluation: the digest of all that it follows from."""
     amount: float | None
     """How much there was to do, in the verb's own units (predict.py)."""
     seconds: float
@@ -42,10 +44,18 @@ def _costs(run: Any) -> Iterator[PastCost]:
         settings = {name: value for name, value in run.data.params.items() if name not in IDLE}
         memory = metrics.get("peak_memory_mb")
         yield PastCost(verb, base, settings, amount(verb, settings, metrics), metrics["seconds"], memory)
-    if "eval/seconds" in metrics and "orch.eval_cached_from" not in tags:
-        of = {"model": tags.get("orch.model", "")}
-        memory = metrics.get("eval/peak_memory_mb")
-        yield PastCost("evaluate", base, of, metrics.get("n"), metrics["eval/seconds"], memory)
+    further = (tag.removeprefix(f"{RECIPE_TAG}.") for tag in tags if tag.startswith(f"{RECIPE_TAG}."))
+    for also in (None, *further):
+        of, n = ("eval", "n") if also is None else (also, f"{also}/n")
+        if f"{of}/seconds" in metrics and evaluation_tag("orch.eval_cached_from", also) not in tags:
+            settings = evaluation_settings(tags.get(evaluation_tag(RECIPE_TAG, also), ""))
+            memory = metrics.get(f"{of}/peak_memory_mb")
+            yield PastCost("evaluate", base, settings, metrics.get(n), metrics[f"{of}/seconds"], memory)
+
+
+def evaluation_settings(recipe_digest: str) -> dict[str, str]:
+    """What makes two evaluations the same but for the seed: model, questions, tokens, batch, engine; "": not known."""
+    return {"recipe": recipe_digest}
 
 
 def amount(verb: str, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:

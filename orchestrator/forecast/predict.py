@@ -6,7 +6,7 @@ from statistics import median
 from typing import Literal
 
 from orchestrator.dotted import flatten
-from orchestrator.forecast.past import IDLE, PastCost, amount
+from orchestrator.forecast.past import IDLE, PastCost, amount, evaluation_settings
 from orchestrator.plan import Plan, Stage
 from orchestrator.stage_specs import SftSpec
 
@@ -69,7 +69,7 @@ def _median(past: Sequence[PastCost], seconds: Sequence[float], how: How) -> For
 def _settings(stage: Stage) -> dict[str, str]:
     """As a run of this stage keeps them."""
     if stage.verb == "evaluate":
-        return {"model": stage.model or ""}
+        return evaluation_settings(stage.recipe_digest)
     written = stage.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
     return {name: str(value) for name, value in flatten(written).items() if name not in IDLE}
 

@@ -13,6 +13,7 @@ from orchestrator.forecast import Forecast, PastCost, forecast, past_costs
 from orchestrator.forecast.past import amount
 from orchestrator.machine import kind_of_machine
 from orchestrator.memory_peak import peak_mb, start_measuring
+from orchestrator.outputs import RECIPE_TAG, evaluation_tag
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import load_recipe
 from orchestrator.screen import _expected, _forecast_note
@@ -41,6 +42,8 @@ def ran(made: Plan, name: str, metrics: dict[str, float], **tags: str) -> Any:
     written = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
     params = {key: str(value) for key, value in flatten(written).items()} | {"seed": "0"}
     known = {"orch.verb": made.stage(name).verb, "orch.base": "tiny", "orch.model": name} | tags
+    if made.stage(name).verb == "evaluate":
+        known[evaluation_tag(RECIPE_TAG, made.stage(name).also)] = made.stage(name).recipe_digest
     return SimpleNamespace(data=SimpleNamespace(tags=known, params=params, metrics=metrics))
 
 
@@ -81,6 +84,35 @@ def test_an_evaluation_is_told_by_its_model_and_its_questions() -> None:
     assert found["evaluate.base"] == Forecast(8.0, None, "same", 1)
     assert found["evaluate.sft"] == Forecast(8.0, None, "scaled", 1)
     assert told(plan("task.test.generate=100"), base)["evaluate.base"] == Forecast(80.0, None, "scaled", 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *("evaluate.max_tokens=9", "evaluate.batch_size=9", "evaluate.engine=vllm", "evaluate.on=train"),
+        *("stages.sft.learning_rate=1e-3", "task.seed=4", "task.test.generate=100"),
+    ],
+)
+def test_an_evaluation_of_another_kind_is_no_sure_word(other: str) -> None:
+    name = "evaluate.sft"
+    past = ran(plan(), name, {"n": 10, "eval/seconds": 8.0})
+    assert told(plan("seed=7"), past)[name] == Forecast(8.0, None, "same", 1)
+    assert told(plan(other), past)[name].how == "scaled"
+
+
+def test_what_an_older_run_was_asked_is_not_known() -> None:
+    past = ran(plan(), "evaluate.sft", {"n": 10, "eval/seconds": 8.0})
+    del past.data.tags[RECIPE_TAG]
+    assert told(plan(), past)["evaluate.sft"] == Forecast(8.0, None, "scaled", 1)
+
+
+def test_a_further_split_is_told_by_its_own_past() -> None:
+    made = plan("evaluate.also=[train]")
+    past = ran(made, "evaluate.sft.train", {"n": 10, "train/n": 20, "train/seconds": 30.0})
+    assert told(made, past)["evaluate.sft.train"] == Forecast(30.0, None, "same", 1)
+    assert told(made, past)["evaluate.sft"] == Forecast(15.0, None, "scaled", 1)
+    reused = ran(made, "evaluate.sft.train", {"train/seconds": 30.0}, **{"orch.eval_cached_from.train": "x"})
+    assert told(made, reused) == {}
 
 
 def test_what_was_only_reused_tells_nothing_of_this_machine() -> None:
