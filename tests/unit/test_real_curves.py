@@ -20,6 +20,11 @@ TOLD = {
         "set learning_rate from 0.03 to 0.003, warmup_steps from 0 to 0.1 and max_grad_norm from 0 to 0.8",
     ),
     "diverged": ("loss-too-high", "error", "set learning_rate from 0.06 to 0.006 and max_grad_norm from 0 to 0.8"),
+    "left_the_minimum": (
+        "training-unstable",
+        "warning",
+        "set learning_rate from 0.022 to 0.0073 and max_grad_norm from 0 to 1",
+    ),
     "still": ("nothing-learned", "error", "set learning_rate from 1e-07 to 0.0002"),
     "too_short": ("too-short", "warning", "set max_steps from 60 to 120"),
     "spikes": ("loss-spikes", "warning", "set adam_beta2 from 0.999 to 0.95; and look at the rows of those steps"),
@@ -63,6 +68,6 @@ def test_the_spikes_are_where_the_rows_of_noise_were() -> None:
 
 def test_each_file_is_there_for_a_test() -> None:
     looked_at = [name for name in HEALTHY if {"eval_loss", "eval_accuracy"} <= kept(name)["curves"].keys()]
-    assert len(looked_at) >= 4 and len(HEALTHY) >= 5
+    assert len(looked_at) >= 4 and len(HEALTHY) >= 5 and len(TOLD) >= 8
     assert {path.stem for path in FOLDER.glob("*.json")} == {*HEALTHY, *TOLD}
     assert all(Path(FOLDER / f"{name}.json").stat().st_size < 20_000 for name in (*HEALTHY, *TOLD))
