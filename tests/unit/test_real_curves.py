@@ -20,6 +20,11 @@ TOLD = {
         "set learning_rate from 0.03 to 0.003, warmup_steps from 0 to 0.1 and max_grad_norm from 0 to 0.8",
     ),
     "diverged": ("loss-too-high", "error", "set learning_rate from 0.06 to 0.006 and max_grad_norm from 0 to 0.8"),
+    "last_alone": (
+        "last-evaluation-alone",
+        "warning",
+        "do not choose a model by it; set validation.questions from 60 to 240 and validation.every from 10 to 5",
+    ),
     "left_the_minimum": (
         "training-unstable",
         "warning",
