@@ -37,6 +37,11 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
         trainer._load_from_checkpoint(str(last))  # to go on from the last step would be to take one more
     else:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+        if trainer.state.global_step == 0:  # TRL drops a batch that is not full, and says nothing
+            raise StageError(
+                f"no step was taken: the {len(trainer.train_dataset):,} rows fill no batch of "
+                f"{trainer.args.per_device_train_batch_size}; lower per_device_train_batch_size, or give it more rows"
+            )
     folder = job.work / MODEL_FOLDER
     if validator is not None:
         validator.hand_on(folder)

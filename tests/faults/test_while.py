@@ -59,6 +59,19 @@ def test_a_recipe_may_have_it_stopped(tmp_path: Path) -> None:
     assert ignored["severity"] == "info" and ignored["what"].endswith("(ignored by limits.ignore)")
 
 
+def test_a_training_that_takes_no_step_is_an_error(tmp_path: Path) -> None:
+    """TRL drops a batch that is not full: with fewer questions than one holds it would save the model as it was."""
+    stage = "{type: grpo, model: base, prompts: train, max_steps: 2, num_generations: 4"
+    stage += ", per_device_train_batch_size: 16, max_completion_length: 90}"
+    overrides = ["task.train.generate=3", f"stages={{grpo: {stage}}}", "evaluate.models=[base]"]
+    called = call(tmp_path, "run", str(SMALL), *overrides, "--json")
+    assert called.code == 1, called.err
+    assert called.json["errors"] == [
+        "stage 'grpo' failed: no step was taken: the 3 rows fill no batch of 16; lower per_device_train_batch_size, "
+        "or give it more rows"
+    ]
+
+
 def test_what_check_refuses_is_not_run(tmp_path: Path) -> None:
     called = call(tmp_path, "run", str(SMALL), "evaluate.max_tokens=8")
     assert called.code == 3 and "answers-cut-off" in called.err
