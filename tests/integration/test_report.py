@@ -54,8 +54,8 @@ def test_a_run_that_is_there_makes_no_report_again(small_copy: Path, small_run: 
     before = page.stat().st_mtime_ns
     again = call(small_copy, "run", str(SMALL), "--json")
     assert again.code == 0 and again.json["report"] == str(page) and page.stat().st_mtime_ns == before
-    page.unlink()
-    assert call(small_copy, "run", str(SMALL), "--json").json["report"] is None and not page.exists()
+    page.unlink()  # one that is missing is made: the run may have been cut off while it was written
+    assert call(small_copy, "run", str(SMALL), "--json").json["report"] == str(page) and page.exists()
 
 
 def made_anew(folder: Path) -> str:
