@@ -31,6 +31,8 @@ def serve(host: str, port: int) -> None:
     experiment = Store().newest_with_view(VIEW_TAG)
     if experiment is not None:
         print(f"The newest run's models side by side: {address}/{view_link(experiment)}", flush=True)
+    else:
+        print("Once a run is done, `orch ui` also says where its models stand side by side", flush=True)
     command = [
         sys.executable,
         "-m",

@@ -3,6 +3,8 @@
 import os
 import sys
 import warnings
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -20,6 +22,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start here: [bold]orch run recipes/rft.yaml[/] (minutes, on any CPU), then [bold]orch ui[/].",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"orch {metadata.version('orch-rft')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 VERBS = (
     *(recipes.run, recipes.plan, recipes.check, results.diagnose, results.compare, answers.judge, answers.ask),
     *(models.export, models.push, results.report, results.ui),

@@ -60,7 +60,10 @@ def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison 
 
 def _named(past: PastRuns, name: str) -> Any:
     if name.endswith(_RECIPES) or Path(name).is_file():
-        return past.experiment(load_recipe(name).name)[0]
+        recipe = load_recipe(name)
+        if recipe.name not in past.experiments():
+            raise InputError(f"there is no run of {name} here yet: orch run {name}")
+        return past.experiment(recipe.name)[0]
     return past.find(name)
 
 

@@ -33,13 +33,17 @@ class PastRuns:
             run = self._store.find(run.data.tags["mlflow.parentRunId"])
         return run
 
+    def experiments(self) -> list[str]:
+        """The names of all experiments but the empty one that MLflow makes by itself."""
+        return [name for name in self._store.experiments() if name != "Default"]
+
     def experiment(self, name: str) -> list[Any]:
         """The runs of `orch run` in an experiment, the newest first; all that stands below them is known from now on.
 
         Raises:
             InputError: no such experiment, or none of its runs was made by `orch run`.
         """
-        names = self._store.experiments()
+        names = self.experiments()
         if name not in names:
             raise InputError(unknown("experiment", name, names[:20]))
         runs = self._store.runs_of(name)
