@@ -140,7 +140,8 @@ def test_the_parent_says_what_it_was(small_run: Run) -> None:
     resolved = yaml.safe_load(artifact(parent, "recipe.yaml").read_text())
     assert resolved["stages"]["sft"]["learning_rate"] == 0.004
     assert parent.data.tags["version.trl"]
-    assert "| grpo |" in parent.data.tags["mlflow.note.content"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert "| [grpo](#/experiments/" in note and note.startswith(called.json["conclusions"][0][:20])
 
 
 def test_nothing_is_left_in_the_work_folder(small_run: Run) -> None:
