@@ -37,7 +37,7 @@ def test_a_further_split_is_evaluated_beside_the_test(small_copy: Path, small_ru
         [used] = [i.dataset for i in run.inputs.dataset_inputs if i.dataset.name == "short"]
         assert Path(json.loads(used.source)["uri"].removeprefix("file://")).is_file()
     assert (
-        "| sft |"
+        "| [sft]("
         in runs(small_copy, f"attributes.run_id = '{called.json['run_id']}'")[0]
         .data.tags["mlflow.note.content"]
         .partition("On `short`:")[2]
