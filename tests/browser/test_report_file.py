@@ -60,17 +60,19 @@ def test_everything_that_acts_is_reached_by_the_keyboard(report: str, visit: Vis
 
 
 def test_completions_are_searched_and_filtered(report: str, visit: Visit) -> None:
+    from playwright.sync_api import expect
+
     page = visit(report).page
     search = page.get_by_role("searchbox").or_(page.get_by_label("Search in questions and answers")).first
-    shown = "[...document.querySelectorAll('article[data-s]')].filter(e => e.checkVisibility()).length"
-    every = page.evaluate(shown)
-    assert every == 20
+    shown = page.locator("article[data-s]").filter(visible=True)
+    expect(shown).to_have_count(20)
     search.fill("no question of this report holds these words")
-    page.wait_for_function(f"{shown} === 0")
+    expect(shown).to_have_count(0)
     search.fill("")
-    page.wait_for_function(f"{shown} === {every}")
+    expect(shown).to_have_count(20)
     page.locator("select").filter(visible=True).last.select_option("wrong")
-    page.wait_for_function(f"{shown} < {every}")
+    expect(page.locator("article[data-s]:not([data-s$='wrong'])").filter(visible=True)).to_have_count(0)
+    expect(shown).not_to_have_count(0)
 
 
 def test_without_scripts_all_of_it_is_there(report: str, visit: Visit) -> None:
