@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from orchestrator.errors import ModelError
@@ -125,7 +126,8 @@ def _hub_commit(spec: ModelSpec) -> str:
         return reference.read_text().strip()
     if snapshot.is_dir():
         return revision
+    meant = "; did you mean 'tiny'?" if get_close_matches(spec.name, ["tiny"]) else ""
     raise ModelError(
-        f"model.name: {spec.name}: not a folder here, the Hub cannot be reached and the local cache does not have it; "
-        "name a folder, or `tiny`"
+        f"model.name: {spec.name}: not a folder here, the Hub cannot be reached and the local cache does not have it"
+        f"{meant or '; name a folder, or `tiny`'}"
     )

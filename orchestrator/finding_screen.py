@@ -1,6 +1,7 @@
 """Findings and training rows as a person sees them. Text of users and models is shown as it is, never as markup."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.padding import Padding
@@ -83,6 +84,11 @@ def show_asked(console: Console, asked: Asked) -> None:
     value = asked.value if asked.value is not None else "nothing"
     tail = f"model {asked.model}, {asked.n_tokens} tokens, finished by {asked.finish_reason}"
     console.print(Text.assemble("parsed: ", (plain(value), "bold"), (f"  ({tail})", "dim")))
+
+
+def show_written(console: Console, what: str, file: Path) -> None:
+    """Where a file lies that was asked for."""
+    console.print(Text.assemble((f"{what}: ", "dim"), plain(str(file))), soft_wrap=True)
 
 
 def show_summary(console: Console, findings: Sequence[Finding], subject: str) -> None:

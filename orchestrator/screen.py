@@ -104,8 +104,8 @@ def _time(state: StageState) -> Text:
     return Text(clock(state.seconds) if state.seconds else "", style="dim")
 
 
-def show_result(console: Console, result: RunResult | SeedsResult, seconds: float) -> None:
-    """The comparison, and where to look next."""
+def show_result(console: Console, result: RunResult | SeedsResult, seconds: float, name: str | None = None) -> None:
+    """The comparison, and where to look next. `name` is the recipe's: what is shown may be of a run of another."""
     console.print()
     show_conclusions(console, result.conclusions)
     tables = seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result)
@@ -123,6 +123,8 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
     reused = f"{cached} of {len(result.stages)} stages reused, " if cached else ""
     console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
     console.print(f": {reused}{done} run, {clock(seconds)} in all")
+    if name not in (None, result.experiment):
+        console.print(Text(plain(f"Nothing was left to do for {name!r}: it is all made there"), style="dim"))
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     if result.report is not None:
         here = result.report if Path(result.report).is_file() else f"orch report {result.run_id} --open"

@@ -27,7 +27,7 @@ def judge(
     """
     from rich.console import Console
 
-    from orchestrator.finding_screen import show_metrics
+    from orchestrator.finding_screen import show_metrics, show_written
     from orchestrator.judging_file import CompletionColumns, judge_file, judged_by
     from orchestrator.recipe import load_recipe, load_task
 
@@ -39,6 +39,8 @@ def judge(
     if out is not None:
         judged.write(out)
     show_metrics(console, judged.metrics(), judged_by(task))
+    if out is not None:
+        show_written(console, "verdicts", out)
     if as_json:
         print(json.dumps(judged.metrics()))
 

@@ -26,7 +26,7 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
     screen = RunScreen(console)
     with screen.showing():
         result = execute(loaded, screen)
-    show_result(console, result, time.monotonic() - started)
+    show_result(console, result, time.monotonic() - started, loaded.name)
     if as_json:
         print(json.dumps(result.as_json()))
     if result.errors:

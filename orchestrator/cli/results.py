@@ -29,7 +29,7 @@ def diagnose(
     from rich.console import Console
 
     from orchestrator.diagnosing import diagnose as look
-    from orchestrator.finding_screen import show_diagnosis
+    from orchestrator.finding_screen import show_diagnosis, show_written
 
     console = Console(stderr=as_json)
     with busy(console, "looking"):
@@ -40,6 +40,8 @@ def diagnose(
         except OSError as error:
             raise InputError(f"--html {html}: cannot be written ({error.strerror})") from None
     show_diagnosis(console, found)
+    if html is not None:
+        show_written(console, "page", html)
     if as_json:
         print(json.dumps(found.as_json()))
     if found.sick:

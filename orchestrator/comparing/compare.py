@@ -1,13 +1,13 @@
 """Which models of which runs are compared, and with what."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.comparing.alike import left_out, refuse_unlike
 from orchestrator.comparing.other_seeds import seed_sds
-from orchestrator.comparing.past_models import PastModel, past_models, same_recipe, split_of
+from orchestrator.comparing.past_models import PastModel, not_evaluated, past_models, same_recipe, split_of
 from orchestrator.comparing.past_runs import PastRuns, open_store
 from orchestrator.comparing.variants import Variant, labelled, variants
 from orchestrator.comparison import Comparison, compare_evaluated, contaminated
@@ -45,7 +45,7 @@ def compare(
     found = list({run.info.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
     wanted = [_evaluated(past, run, on) for run in found]
     refuse_unlike(wanted)
-    return _side_by_side(past, wanted, baseline, on, named=len(found) > 1)
+    return _side_by_side(past, wanted, baseline, on, out=_missing(past, found, on), named=len(found) > 1)
 
 
 def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison | None:
@@ -75,6 +75,14 @@ def _evaluated(past: PastRuns, run: Any, on: str | None) -> list[PastModel]:
             f"run {run.info.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")
         )
     return models
+
+
+def _missing(past: PastRuns, runs: Iterable[Any], on: str | None) -> Iterator[str]:
+    """What is said of each run that has not evaluated all of its models."""
+    for run in runs:
+        names = not_evaluated(past, run, on)
+        if names:
+            yield f"run {run.info.run_id[:8]} ({run.info.status}) has no evaluation of {', '.join(names)}."
 
 
 def _on(on: str | None) -> str:

@@ -50,6 +50,8 @@ def points(share: float, sign: bool = False) -> str:
 def _sentences(comparison: Comparison) -> Iterator[str]:
     models = {m.label: m for m in comparison.models}
     ours = sorted(comparison.differences, key=lambda d: models[d.label].seeds == ())  # the base model's come last
+    if comparison.trained and not any(m.accuracy for m in comparison.trained):
+        yield "No trained model answered a single question right: `orch diagnose` looks for the cause."
     yield from (_verdict(d, models) for d in ours)
     yield from (text for d in ours if d.shown for text in _parts(d, models))
     yield from _seeds(comparison)

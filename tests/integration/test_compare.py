@@ -205,6 +205,17 @@ def test_an_experiment_says_what_it_leaves_out(ids: dict[str, str], folder: Path
     assert sum(s.startswith("Left out: run ") for s in conclusions(found)) == 2
 
 
+def test_models_that_a_run_has_not_evaluated_are_named(ids: dict[str, str], folder: Path) -> None:
+    store = Store()
+    cut = write_run(store, recipe("cut"), {name: FOUR[name] for name in ("base", "sft")}, status="KILLED")
+    [said] = compare(cut).left_out
+    assert said == f"run {cut[:8]} (KILLED) has no evaluation of rft, grpo."
+    assert compare(ids["first"]).left_out == ()
+    parent = write_seeds(store, recipe("cut"), {0: FOUR, 1: {"sft": FOUR["sft"]}})
+    [said] = compare(parent).left_out
+    assert "base of seed 1, rft of seed 1, grpo of seed 1" in said and "seed 0" not in said
+
+
 def test_what_cannot_be_found_is_one_line(ids: dict[str, str]) -> None:
     for wanted, said in (
         ({"experiment": "writen"}, "did you mean 'written'?"),

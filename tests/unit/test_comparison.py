@@ -52,6 +52,16 @@ def two(wins: int, losses: int, both: int, n: int, silent: tuple[int, int] = (0,
 # --- sentences
 
 
+def test_where_no_answer_is_right_the_next_step_is_named_first() -> None:
+    none, _ = exactly(0, 0, 0, 50)
+    lead = "No trained model answered a single question right: `orch diagnose` looks for the cause."
+    assert (
+        conclusions(compare_evaluated("test", [evaluated("base", none, trained=False), evaluated("sft", none)], {}))[0]
+        == lead
+    )
+    assert lead not in conclusions(two(1, 0, 0, 50))
+
+
 def test_a_difference_that_is_shown() -> None:
     said = conclusions(two(65, 18, 200, 500))
     assert said[0] == SENTENCE

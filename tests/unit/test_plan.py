@@ -373,6 +373,7 @@ def test_a_hub_model_is_known_by_its_commit(hub: Path) -> None:
 def test_a_hub_model_that_is_not_there(hub: Path) -> None:
     assert "the Hub cannot be reached and the local cache does not have it" in refusal("some/other")
     assert "the local cache does not have it" in refusal("some/model", "v2")
+    assert "did you mean 'tiny'?" in refusal("tinny")
 
 
 def test_nothing_that_cannot_be_hashed_is_guessed() -> None:
