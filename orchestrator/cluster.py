@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.errors import InputError
 from orchestrator.memory_peak import gpu_peak_mb, peak_mb, start_measuring
 
 _OBJECT_STORE = 200 * 1024 * 1024
 """Bytes for objects on one machine: what travels are rows of text, never weights."""
+_LONGEST_FOLDER = 103 - 65
+"""Characters: a Unix socket's path may have 103 on macOS (107 on Linux), and Ray appends up to 65 to its folder."""
 
-
+T = TypeVar("T")
 Call = tuple[Callable[[Any], Any], Any]
 """A module-level function, and its one argument."""
 
@@ -65,6 +67,21 @@ class Cluster:
         A worker that dies is replaced so many times.
         """
         return Crew(calls, cpus, gpus, retries, at_once=int(self.gpus // gpus) if gpus else 0)
+
+    def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> dict[str, T]:
+        """What a call comes to on each machine, by the machine's name."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        task = ray.remote(function).options
+        made = {
+            node["NodeManagerHostname"]: task(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(argument)
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+        return {name: ray.get(reference) for name, reference in made.items()}
 
 
 class Crew:
@@ -142,15 +159,32 @@ def connect() -> Cluster:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         # threads that wait by spinning take the core from the one they wait for, where cores are shared or rationed
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        ray.init(
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE,
-            _temp_dir=os.environ.get("RAY_TMPDIR") or str(Path(tempfile.gettempdir()) / "ray"),
-            **quiet,
-        )
+        folder = _ray_folder()
+        try:
+            # `local`: a Ray that somebody else has started on this machine is not taken for one of ours
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                _temp_dir=str(folder),
+                **quiet,
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"Ray cannot be started with its files in {folder}: {error}; set RAY_TMPDIR to a short path on a disk "
+                "with room"
+            ) from None
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     cores = [int(n.get("CPU", 0)) for n in nodes]
     return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes), is_joined())
+
+
+def _ray_folder() -> Path:
+    """Where Ray keeps its sockets and logs: where temporary files go, unless sockets there had names too long."""
+    if (named := os.environ.get("RAY_TMPDIR")) is not None:
+        return Path(named)
+    usual = Path(tempfile.gettempdir()) / "ray"
+    return usual if len(str(usual)) <= _LONGEST_FOLDER else Path("/tmp/ray")
 
 
 def carry(cls: type) -> None:

@@ -3,7 +3,6 @@
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from uuid import uuid4
 
 from orchestrator.branch import Branch
 from orchestrator.cluster import Cluster, carry, connect, disconnect
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, OrchError
 from orchestrator.plan import Plan, SeedsPlan, compile_recipe
 from orchestrator.recipe import Recipe
 from orchestrator.record import Record, one_line, read_again
@@ -55,18 +54,20 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             made = report_of(store, found.run_id)
             return with_report(found, recipe.task) if made is None else replace(found, report=made)
     work = _work(recipe)
-    with ThreadPoolExecutor(1) as beside:
-        opening = beside.submit(Store) if store is None else None  # making a database takes as long as starting Ray
+    try:
+        listener(_not_begun(plan))
+        cluster = connect()
+        _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
+        if type(recipe.task) not in TASKS.values():
+            carry(type(recipe.task))
         try:
-            listener(_not_begun(plan))
-            cluster = connect()
-            _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
-            if type(recipe.task) not in TASKS.values():
-                carry(type(recipe.task))
-            noticed = checked(_plans(plan)[0], work.root, cluster)  # the seed decides nothing of what is looked at
-            done = _carry_out(plan, store or opening.result(), work, cluster, listener, noticed)  # type: ignore[union-attr]
-        finally:
-            disconnect()
+            noticed = checked(_plans(plan)[0], work, cluster)  # the seed decides nothing of what is looked at
+        except OrchError:
+            work.withdraw()
+            raise
+        done = _carry_out(plan, store or Store(), work, cluster, listener, noticed)
+    finally:
+        disconnect()
     return with_report(done, recipe.task)
 
 

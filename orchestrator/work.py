@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,13 +32,22 @@ class WorkFolder:
                 f"storage: {root} has {free / 2**20:.0f} MB free, a run needs {MIN_FREE / 2**20:.0f} MB at least; "
                 "make room, or name another folder with storage=FOLDER"
             )
+        locks = root / "locks"
+        self._made = [p for p in (locks, *locks.parents) if not p.exists()]
+        """The folders that were not there before, the innermost first."""
         try:
-            (root / "locks").mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=root / "locks"):  # a folder that is there may still be read-only
+            locks.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=locks):  # a folder that is there may still be read-only
                 pass
         except OSError as error:
             raise InputError(f"storage: {root} cannot be written: {error.strerror}; name another folder") from None
         self.root = root
+
+    def withdraw(self) -> None:
+        """Leave no empty folder behind, where nothing came of a run."""
+        with suppress(OSError):  # not empty: somebody else works here by now
+            for folder in self._made:
+                folder.rmdir()
 
     def folder(self, key: str) -> Path:
         """A stage's own folder."""

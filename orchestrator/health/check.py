@@ -9,7 +9,7 @@ from orchestrator.health.contract import contract
 from orchestrator.health.leaks import leaks
 from orchestrator.health.lengths import length_findings
 from orchestrator.health.model_parts import model_parts
-from orchestrator.health.overlap import overlap
+from orchestrator.health.overlap import asked_in_training, overlap
 from orchestrator.health.power import power
 from orchestrator.health.report import CheckReport, ranked, told_only
 from orchestrator.health.rows import rows_findings
@@ -30,6 +30,7 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
     """
     recipe = plan.recipe
     found: list[Finding] = [*contract(recipe.task), *leaks(recipe.task), *overlap(recipe.task)]
+    found += asked_in_training(recipe)
     found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
     found += _place(work)
     found = told_only([*found, *_stops(plan)], recipe.limits.ignore)

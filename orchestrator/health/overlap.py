@@ -4,8 +4,10 @@ Eight words in a row: as GPT-3's and later reports on contamination count, with 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from orchestrator.recipe import Recipe
+from orchestrator.stage_specs import GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
 from orchestrator.types import Example, Finding
@@ -42,8 +44,13 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
         if found:
             yield in_training(found, len(test), f"task.{split}", kind)
     known = {e.id for found in copied.values() for e in found}
-    grams = {gram for rows in trained.values() for e in rows for gram in _grams(e.question)}
-    near = [e for e in test if e.id not in known and any(g in grams for g in _grams(e.question))]
+    of_test: dict[tuple[str, ...], list[int]] = {}  # the smaller side is held, the training questions stream past it
+    for place, example in enumerate(test):
+        for gram in _grams(example.question):
+            of_test.setdefault(gram, []).append(place)
+    met = {gram for rows in trained.values() for e in rows for gram in _grams(e.question) if gram in of_test}
+    places = sorted({place for gram in met for place in of_test[gram]})
+    near = [test[place] for place in places if test[place].id not in known]
     if near:
         share = len(near) / len(test)
         yield Finding(
@@ -54,6 +61,53 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
             "questions made from the same templates, or passages that stand in both",
             "read the examples: the same question in other words does not belong into the training split",
         )
+
+
+def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
+    """A finding where models are compared on a split that they are trained on, or that chose their checkpoint."""
+    asked = recipe.evaluate.on
+    learn = [name for name, spec in recipe.stages.items() if asked in _trains_on(spec, recipe.stages)]
+    if learn:
+        yield Finding(
+            "test-in-training",
+            "error",
+            f"models are compared on task.{asked}, and {_listed(learn)} learned from it",
+            "",
+            "a model that is asked what it was trained on is measured on its memory",
+            "compare on questions that are held out: evaluate.on=test",
+        )
+    chosen = [n for n, s in recipe.stages.items() if asked == "validation" and _chooses(s)]
+    if chosen:
+        yield Finding(
+            "test-in-training",
+            "warning",
+            f"models are compared on task.validation, and {_listed(chosen)} chose a checkpoint by it",
+            "",
+            "the best of several checkpoints is in part the luckiest on these very questions",
+            "compare on questions that decide nothing: evaluate.on=test",
+        )
+
+
+def _trains_on(spec: StageSpec, stages: Mapping[str, StageSpec]) -> set[Split]:
+    """The splits whose questions a stage learns from."""
+    if isinstance(spec, GrpoSpec):
+        return {spec.prompts}
+    if not isinstance(spec, SftSpec):
+        return set()
+    found = {"demonstrations"} & set(spec.data)
+    for name in spec.data:
+        chosen = stages.get(name)
+        sampled = stages.get(chosen.source) if isinstance(chosen, SelectSpec) else None
+        found |= {sampled.prompts} if isinstance(sampled, SampleSpec) else set()
+    return found
+
+
+def _chooses(spec: StageSpec) -> bool:
+    return isinstance(spec, TrainingSpec) and spec.validation is not None and spec.validation.select != "last"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _written(task: Task, split: Split) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestrator.errors import StageError
 from orchestrator.health.watch import answer_rate_zero
 from orchestrator.recipe import BASE
 from orchestrator.stages.base import Context, Job
@@ -38,10 +39,22 @@ def shard_jobs(
     jobs = []
     for index, (questions, draws) in enumerate(cut(examples, n, batch_size)):
         path = context.work / f"shard-{index:06d}.parquet"
-        if not path.exists():
+        if not _whole(path):
             job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus)
             jobs.append(Job(_run_shard, job))
     return jobs
+
+
+def _whole(shard: Path) -> bool:
+    """Whether a shard is there. One that cannot be read, as a power failure leaves them, is drawn again."""
+    try:
+        pq.read_metadata(shard)
+    except FileNotFoundError:
+        return False
+    except (pa.ArrowException, OSError):
+        shard.unlink()
+        return False
+    return True
 
 
 def _run_shard(job: Any) -> float:
@@ -52,7 +65,14 @@ def _run_shard(job: Any) -> float:
 
 def gather(work: Path) -> pa.Table:
     """All shards of a stage, in the order of its questions."""
-    return pa.concat_tables(pq.read_table(path) for path in sorted(work.glob("shard-*.parquet")))
+    return pa.concat_tables(_read(path) for path in sorted(work.glob("shard-*.parquet")))
+
+
+def _read(shard: Path) -> pa.Table:
+    try:
+        return pq.read_table(shard)
+    except pa.ArrowException as error:
+        raise StageError(f"{shard} cannot be read ({error}); remove it, then the same command draws it again") from None
 
 
 def count(table: pa.Table) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from orchestrator.outputs import COMPLETIONS
 from orchestrator.results import DataUsed
@@ -56,12 +57,18 @@ def of_k(table: pa.Table, n: int) -> dict[str, float]:
 
     Answers are equal as they were parsed. MLflow's names of metrics have no @: `pass_at_4`, `maj_at_4`.
     """
-    _, question = np.unique(np.array(table["example_id"].to_pylist(), dtype=object).astype(str), return_inverse=True)
-    order = np.argsort(question, kind="stable")
+    order = np.argsort(_numbered(table["example_id"]), kind="stable")
     right = (np.array(table["status"].to_pylist(), dtype=object) == "correct")[order].reshape(-1, n)
-    values = ["" if value is None else f"={value}" for value in table["value"].to_pylist()]
-    numbers = np.unique(values, return_inverse=True)[1]
-    numbers = np.where(np.array(values) == "", -1, numbers)[order].reshape(-1, n)
+    numbers = _numbered(table["value"])[order].reshape(-1, n)
     ks = sorted({n, *(2**i for i in range(n.bit_length()) if 2**i < n)})
     found = {f"pass_at_{k}": pass_at_k(right.sum(axis=1), n, k) for k in ks}
     return found | ({f"maj_at_{n}": majority_at_k(numbers, right)} if n > 1 else {})
+
+
+def _numbered(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A number for each text, the same for equal ones; -1 where there is none.
+
+    Not `np.unique`: an array of texts takes as much memory for each as for the longest.
+    """
+    known: dict[str, int] = {}
+    return np.array([-1 if t is None else known.setdefault(t, len(known)) for t in texts.to_pylist()], dtype=np.int64)

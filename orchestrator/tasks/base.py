@@ -6,6 +6,7 @@ It knows no model, no tokenizer and no tracker.
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -227,7 +228,7 @@ class _Splits(dict[Split, list[Example]]):
 
     def _read(self, split: Split, source: Source) -> list[Example]:
         if source.generate is not None:
-            return self.task.generate(split, source.generate)
+            return _told_apart(split, self.task.generate(split, source.generate))
         read, origin = source.read(split)
         rows, problems = [], []
         for row in read:
@@ -244,6 +245,16 @@ class _Splits(dict[Split, list[Example]]):
                 "{columns: {demonstration: NAME}}"
             )
         return _examples(split, rows, origin)
+
+
+def _told_apart(split: Split, examples: list[Example]) -> list[Example]:
+    """Examples of a task's generator, each with an id of its own: completions are joined with their example by it."""
+    [(most, times)] = Counter(example.id for example in examples).most_common(1) or [("", 0)]
+    if times > 1:
+        raise DataError(
+            f"task.{split}: generate gave {times} examples the id {most!r}: give each of a split an id of its own"
+        )
+    return examples
 
 
 def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:

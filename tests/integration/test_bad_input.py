@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from orchestrator.base_model import TINY
 from tests.conftest import SMALL, Called, call
 
 FILE = "task.train={file: data.json}"
+TAG_IN_PROMPT = 'task.format.prompt="{question}\\n<answer>"'
 
 
 def data(folder: Path, content: object) -> None:
@@ -20,10 +24,10 @@ def data(folder: Path, content: object) -> None:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def refused(folder: Path, *overrides: str, **env: str) -> Called:
+def refused(folder: Path, *overrides: str, code: int = 2, **env: str) -> Called:
     before = sorted(folder.rglob("*"))
     called = call(folder, "run", str(SMALL), *overrides, **env)
-    assert called.code == 2, called.err
+    assert called.code == code, called.err
     assert called.out == ""
     lines = called.err.strip().splitlines()
     assert lines and all(line.startswith("orch: ") for line in lines), called.err
@@ -98,6 +102,29 @@ def test_a_model_folder_that_is_none(tmp_path: Path) -> None:
     assert "is not a model folder: it has no config.json" in refused(tmp_path, "model.name=empty").err
     (tmp_path / "empty" / "config.json").write_text("{}")
     assert "it has no weights" in refused(tmp_path, "model.name=empty").err
+
+
+def test_a_model_that_only_its_library_can_refuse(tmp_path: Path) -> None:
+    shutil.copytree(TINY, tmp_path / "odd")
+    (tmp_path / "odd" / "config.json").write_text("{}")
+    assert "odd" in refused(tmp_path, "model.name=odd").err
+
+
+def test_a_failed_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert "opening-in-prompt" in refused(tmp_path, TAG_IN_PROMPT, code=3).err
+
+
+def test_ray_starts_where_its_usual_folder_will_not_do(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    far = tmp_path / ("far" * 30)  # the names of sockets in it would be too long
+    far.mkdir()
+    assert "opening-in-prompt" in refused(tmp_path / "here", TAG_IN_PROMPT, code=3, TMPDIR=str(far)).err
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # as of a Ray that somebody else has started here
+        (Path(folder) / "ray_current_cluster").write_text("127.0.0.1:9")
+        assert "opening-in-prompt" in refused(tmp_path, TAG_IN_PROMPT, code=3, RAY_TMPDIR=folder).err
+        (Path(folder) / "file").write_text("")
+        said = refused(tmp_path, TAG_IN_PROMPT, RAY_TMPDIR=f"{folder}/file").err
+        assert "Ray cannot be started" in said and "set RAY_TMPDIR" in said
 
 
 def test_an_unreachable_tracking_server(tmp_path: Path) -> None:

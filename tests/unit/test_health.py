@@ -14,9 +14,9 @@ from scipy.stats import binom, norm
 
 from orchestrator.health.contract import contract, opening_text
 from orchestrator.health.leaks import leaks
-from orchestrator.health.overlap import copies, overlap
+from orchestrator.health.overlap import asked_in_training, copies, overlap
 from orchestrator.health.power import DISCORDANT, power
-from orchestrator.recipe import load_task
+from orchestrator.recipe import Recipe, load_recipe, load_task
 from orchestrator.stats import detectable_difference, mcnemar
 from orchestrator.tasks import Task
 from orchestrator.types import Example, Finding
@@ -309,6 +309,38 @@ def test_eight_words_in_a_row_make_a_near_duplicate() -> None:
     assert (found.check, found.severity) == ("near-duplicates", "warning")
     assert found.what.startswith("1 of 2 test questions (50.0%) share 8 words")
     assert "Before" in found.evidence and "b0" not in found.evidence
+
+
+def recipe(*overrides: str) -> Recipe:
+    stages = """
+stages:
+  sft: {type: sft, data: demonstrations, learning_rate: 1e-3, max_steps: 4, per_device_train_batch_size: 4}
+  samples: {type: sample, model: sft, n: 2, max_tokens: 9}
+  chosen: {type: select, from: samples, keep: correct}
+  rft: {type: sft, data: [chosen], learning_rate: 1e-3, max_steps: 4, per_device_train_batch_size: 4}
+"""
+    splits = "demonstrations: {generate: 9}, train: {generate: 9}, test: {generate: 9}, validation: {generate: 9}"
+    Path("r.yaml").write_text(f"name: r\ntask: {{type: units, {splits}}}\nmodel: {{name: tiny}}{stages}")
+    return load_recipe("r.yaml", overrides)
+
+
+def test_models_that_are_compared_on_what_they_learned_from() -> None:
+    assert list(asked_in_training(recipe())) == []
+    for split, learned in (("demonstrations", "sft"), ("train", "rft")):
+        found = only(asked_in_training(recipe(f"evaluate.on={split}")))
+        assert (found.check, found.severity) == ("test-in-training", "error")
+        assert found.what == f"models are compared on task.{split}, and {learned} learned from it"
+    both = only(asked_in_training(recipe("evaluate.on=demonstrations", "stages.rft.data=[demonstrations, chosen]")))
+    assert "sft and rft learned" in both.what
+    assert list(asked_in_training(recipe("evaluate.also=[train]"))) == [], "beside the test it may be told"
+
+
+def test_models_that_are_compared_on_what_chose_their_checkpoint() -> None:
+    asked = "evaluate.on=validation"
+    assert list(asked_in_training(recipe(asked))) == []
+    assert list(asked_in_training(recipe(asked, "stages.rft.validation={every: 2, select: last}"))) == []
+    found = only(asked_in_training(recipe(asked, "stages.rft.validation={every: 2}")))
+    assert (found.severity, found.what.endswith("and rft chose a checkpoint by it")) == ("warning", True)
 
 
 def test_few_near_duplicates_are_only_told() -> None:

@@ -5,15 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.base_model import BaseModelRef
+from orchestrator.errors import StageError
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling import shard
 from orchestrator.sampling.answering import draw_seed
 from orchestrator.sampling.engine import Decoding, Generated, Request
 from orchestrator.sampling.shard import SCHEMA, ShardJob, cut, run_shard, write
+from orchestrator.stages.drawing import _whole, gather
 from orchestrator.tasks import TASKS
 from orchestrator.types import Completion, Example, Verdict
 
@@ -45,6 +48,18 @@ def test_a_questions_draws_stay_together_where_they_fit() -> None:
         (1, range(4, 5)),
     ] * 2
     assert cut([], 3, 7) == []
+
+
+@pytest.mark.parametrize("left", [b"", b"PAR1", b"PAR1 cut off"])
+def test_a_shard_that_cannot_be_read_is_drawn_again(tmp_path: Path, left: bytes) -> None:
+    whole, broken = tmp_path / "shard-000000.parquet", tmp_path / "shard-000001.parquet"
+    pq.write_table(pa.table({"a": [1]}), whole)
+    broken.write_bytes(left)
+    assert _whole(whole) and not _whole(broken) and not _whole(tmp_path / "shard-000002.parquet")
+    assert whole.exists() and not broken.exists()
+    whole.write_bytes(left)
+    with pytest.raises(StageError, match=r"shard-000000\.parquet cannot be read"):
+        gather(tmp_path)
 
 
 def test_seeds_are_distinct_and_of_64_bits() -> None:

@@ -267,6 +267,19 @@ class Strict(Task):
         return Verdict("correct" if len(text) >= self.least else "wrong")
 
 
+class Careless(Task):
+    """Calls its third example as its first."""
+
+    def generate(self, split: Split, n: int) -> list[Example]:
+        return [Example(str(i % 2), f"{i} + {i}?", float(2 * i)) for i in range(n)]
+
+
+def test_a_generator_that_gives_two_examples_one_id_is_refused() -> None:
+    made = Careless.model_validate({"type": "careless", "test": {"generate": 3}, "judge": {}})
+    with pytest.raises(DataError, match=r"task\.test: generate gave 2 examples the id '0'"):
+        made.examples("test")
+
+
 def test_a_task_that_judges_by_itself_has_its_settings_in_the_fingerprint() -> None:
     base = {"type": "strict", "test": {"generate": 1}, "judge": {}}
     one, two = (Strict.model_validate(base | {"least": n}) for n in (1, 2))
