@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from orchestrator.base_model import BaseModelRef
 from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
 from orchestrator.cost import COST_METRICS, Cost
 from orchestrator.description import describe
@@ -57,7 +58,7 @@ class Record:
         if above is not None:
             tags |= {"orch.verb": "seed", "mlflow.parentRunId": above}
             name = f"seed {plan.recipe.seed}"
-        self.parent = start_run(store, plan.recipe, name, tags)
+        self.parent = start_run(store, plan.recipe, plan.base, name, tags)
 
     def started(self, state: StageState) -> None:
         """A stage begins to run."""
@@ -71,9 +72,9 @@ class Record:
         if stage.verb == "evaluate" or stage.spec.MAKES_MODEL:  # a model's run holds its evaluations' figures too
             wanted = (stage.also or "eval") if stage.verb == "evaluate" else None
             metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
-        tags = origin_tags(stage, origin)
-        if stage.spec.MAKES_MODEL:
-            tags |= {k: v for k, v in self.store.tags(origin).items() if k == CHOSEN_TAG}
+        kept = (FINDING_TAG, CHOSEN_TAG) if stage.spec.MAKES_MODEL else (FINDING_TAG,)
+        tags = {tag: text for tag, text in self.store.tags(origin).items() if tag.startswith(kept)}
+        tags |= origin_tags(stage, origin)
         state.run_id = self._run_of(stage, tags)
         self.store.log(state.run_id, metrics, _standing(stage) | {key_tag(stage): stage.key} | tags)
         self._close(stage, None)
@@ -177,14 +178,19 @@ class Record:
         return self._runs[stage.run_name]
 
 
-def start_run(store: Store, recipe: Recipe, name: str, tags: dict[str, str]) -> str:
-    """Start the run above a recipe's stages, or above its seeds: its settings, its versions, the recipe itself."""
+def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags: dict[str, str]) -> str:
+    """Start the run above a recipe's stages, or above its seeds: its settings, its versions, the recipe itself.
+
+    The recipe names the commit of a model on the Hub: whoever looks back finds the weights that were trained on.
+    """
     all_tags = tags | {"orch.recipe": recipe.source}
     commit = git_commit()
     if commit is not None:
         all_tags["mlflow.source.git.commit"] = commit
     all_tags |= {f"version.{package}": number for package, number in versions().items()}
     resolved = recipe.resolved()
+    if base.revision is not None and base.name == recipe.model.name:
+        resolved["model"]["revision"] = base.revision
     shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
     run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
     store.log_text(run_id, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), "recipe.yaml")

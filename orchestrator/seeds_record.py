@@ -23,7 +23,7 @@ class SeedsRecord:
         recipe = plan.recipe
         self.seeds = tuple(each.recipe.seed for each in plan.plans)
         tags = {"orch.verb": "run", "orch.plan": plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
-        self.parent = start_run(store, recipe, recipe.name, tags)
+        self.parent = start_run(store, recipe, plan.plans[0].base, recipe.name, tags)
 
     def ended(self, runs: list[RunResult]) -> SeedsResult:
         """Every seed has ended: what they come to together, as metrics and as the description."""
