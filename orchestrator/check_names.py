@@ -26,6 +26,7 @@ CHECKS = (
     "argument-refused",
     "stop-not-in-grpo",
     "lora-target-missing",
+    "lora-target-tied",
     "adapter-too-large",
     "memory-too-small",
     "disk-too-small",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import StageError
@@ -67,7 +67,13 @@ def load_trainable(ref: ModelRef, lora: Lora | None) -> Any:
     if lora is None:
         model = load_base(ref.base, torch.float32)
         if ref.adapter is not None:
-            model = PeftModel.from_pretrained(model, _adapter_folder(ref)).merge_and_unload()
+            model = PeftModel.from_pretrained(model, _adapter_folder(ref))
+            if tied := tied_targets(model):
+                raise StageError(
+                    f"model {ref.name}: its adapter cannot be merged: {tied[0]} shares its weights with another layer, "
+                    "which would be changed too; train the adapter itself (leave lora out)"
+                )
+            model = model.merge_and_unload()
         return model.requires_grad_(True)  # PEFT had frozen them
     model = load_base(ref.base)
     if ref.adapter is not None:
@@ -79,16 +85,29 @@ def load_for_generation(ref: ModelRef) -> Any:
     """A model that only generates.
 
     In float32 the adapter is folded into the weights, which costs a rounding error of 1e-7 and makes each token
-    cheaper; in half precision the rounding would be felt, so there it stays beside them.
+    cheaper; in half precision the rounding would be felt, so there it stays beside them, as it does where it cannot be
+    folded in.
     """
     model = load_base(ref.base)
     if ref.adapter is not None:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, _adapter_folder(ref))
-        if dtype(ref.base.dtype) is torch.float32:
+        if dtype(ref.base.dtype) is torch.float32 and not tied_targets(model):
             model = model.merge_and_unload()
     return model.eval()
+
+
+def tied_targets(model: Any) -> list[str]:
+    """The layers of a PeftModel's adapter whose weights are those of another layer too: it cannot be merged into them.
+
+    They are the input embeddings and the output head, where the configuration ties them.
+    """
+    if not getattr(model.config, "tie_word_embeddings", False):
+        return []
+    ends = {id(layer) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    tied = {name for name, layer in model.base_model.model.named_modules() if id(layer) in ends}
+    return sorted(tied & set(model.base_model.targeted_module_names))
 
 
 def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
@@ -102,7 +121,12 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
     if isinstance(model, PeftModel):
         save_adapter(model, ref, folder, answer_format)
         return
-    model.save_pretrained(folder)
+    trained_with = model.config.use_cache
+    model.config.use_cache = getattr(_config(ref.base), "use_cache", True)  # the trainer switches it off for itself
+    try:
+        model.save_pretrained(folder)
+    finally:
+        model.config.use_cache = trained_with
     tokenizer.save_pretrained(folder)
     _write_contract(ref, folder, answer_format)
     # AutoTokenizer takes its class from the model's type, and for some types it makes another tokenizer of the files
@@ -113,6 +137,10 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
             "model could not be used; train an adapter (leave lora out), or mend tokenizer_class in its "
             "tokenizer_config.json"
         )
+
+
+def _config(base: BaseModelRef) -> Any:
+    return AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=base.trust_remote_code)
 
 
 def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from orchestrator.health.curves import read_curves
 from orchestrator.health.watch import Watch
 from orchestrator.past_run import PastRun, PastStage
 from orchestrator.recipe import BASE
+from orchestrator.stage_specs import StageSpec, TrainingSpec
+from orchestrator.start_model import is_trained
 from orchestrator.types import Finding
 
 
@@ -20,7 +22,7 @@ def stage_curves(past: PastRun, stage: PastStage) -> StageCurves | None:
         return None
     spec = past.recipe.stages.get(stage.name)
     settings = spec.model_dump(mode="json") if spec is not None else {}
-    readings = read_curves(stage.verb, stage.curves, settings, f"stages.{stage.name}.")
+    readings = read_curves(stage.verb, stage.curves, settings, f"stages.{stage.name}.", _ended(stage))
     return StageCurves(stage.name, stage.verb, stage.curves, readings, stage.chosen)
 
 
@@ -40,13 +42,30 @@ def _watched(past: PastRun, stage: PastStage) -> Iterator[Finding]:
     for name, curve in stage.curves.items():
         for step, value in curve:
             points.setdefault(step, {})[name] = value
-    if not points:
+    spec = past.recipe.stages.get(stage.name)
+    total = max(points, default=None) if _ended(stage) else _planned(spec, stage)
+    if total is None:
         return
-    from_base = getattr(past.recipe.stages.get(stage.name), "model", BASE) == BASE and past.start.adapter is None
-    watch = Watch(stage.verb, max(points), from_base)
+    from_base = getattr(spec, "model", BASE) == BASE and not is_trained(past.start.base, past.start.adapter)
+    watch = Watch(stage.verb, total, from_base)
     for step in sorted(points):
         for finding in watch.look(step, points[step]):
             yield _of(stage, finding)
+
+
+def _ended(stage: PastStage) -> bool:
+    """Whether it was trained to its last step; a model's run stays finished whatever its evaluation does."""
+    return stage.status == "FINISHED"
+
+
+def _planned(spec: StageSpec | None, stage: PastStage) -> int | None:
+    """How many steps a training was to take that was cut off; None where neither its settings nor its curves tell."""
+    if not isinstance(spec, TrainingSpec):
+        return None
+    if spec.max_steps is not None:
+        return spec.max_steps
+    step, epochs = max(stage.curves.get("epoch", ()), default=(0, 0.0))
+    return round(step * (spec.num_train_epochs or spec.DEFAULT_EPOCHS) / epochs) if epochs else None
 
 
 def _of(stage: PastStage, finding: Finding) -> Finding:

@@ -129,7 +129,7 @@ def compile_plan(recipe: Recipe) -> Plan:
     Raises:
         DataError: a split that cannot be read or used.
         ModelError: a base model that cannot be found.
-        RecipeError: a new adapter on a model that is one already.
+        RecipeError: a new adapter on a model that is one already; a choice by a loss that cannot be measured.
         FormatChange: a model that was trained under another answer format, unless the recipe allows it.
     """
     if recipe.seeds is not None:
@@ -139,6 +139,7 @@ def compile_plan(recipe: Recipe) -> Plan:
     change = _format_change(recipe, start)
     recipe.task.check()
     _check_adapters(recipe, start)
+    _check_validation(recipe)
     return Plan(recipe, start, _stages(recipe, start), change)
 
 
@@ -199,6 +200,21 @@ def _check_adapters(recipe: Recipe, start: StartModel) -> None:
         )
 
 
+def _check_validation(recipe: Recipe) -> None:
+    """A validation loss is that of worked solutions, and only the data tell whether there are any."""
+    stages = [(n, s.validation) for n, s in recipe.stages.items() if isinstance(s, TrainingSpec) and s.validation]
+    problems = [
+        f"{recipe.source}: stages.{name}.validation.select: best_loss goes by the loss on worked solutions, and the "
+        f"first {validation.questions} questions of task.validation have none; set it to best_accuracy, or give that "
+        "split demonstrations"
+        for name, validation in stages
+        if validation.select == "best_loss"
+        and all(e.demonstration is None for e in recipe.task.examples("validation")[: validation.questions])
+    ]
+    if problems:
+        raise RecipeError(*problems)
+
+
 def _under(recipe: Recipe, spec: StageSpec, model: str | None = None) -> list[str]:
     """The stage whose whole model lies under the one that a stage loads; empty where that is the recipe's own."""
     whole = whole_stage(recipe.stages, model or getattr(spec, "model", None) or BASE)
@@ -214,7 +230,9 @@ def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | 
     assert used is not None
     found: dict[str, Any] = {"model": keys[used], "format": task.format.fingerprint()}
     if isinstance(spec, TrainingSpec) and spec.validation is not None:
-        asked = {"questions": task.fingerprint("validation"), "judging": task.judging()}
+        asked: dict[str, Any] = {"questions": task.fingerprint("validation"), "judging": task.judging()}
+        if any(e.demonstration is None for e in task.examples("validation")[: spec.validation.questions]):
+            asked["loss"] = "demonstrations"  # it was once that of bare answers too
         found["validation"] = asked | {"max_tokens": recipe.evaluate.max_tokens}
     if isinstance(spec, SftSpec):
         found["data"] = [task.fingerprint("demonstrations") if d == "demonstrations" else keys[d] for d in spec.data]

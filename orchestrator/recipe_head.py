@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from orchestrator.check_names import CHECKS
 from orchestrator.schema_errors import unknown
-from orchestrator.stage_specs import Fraction, PositiveFloat, Spec
+from orchestrator.spec_types import Fraction, PositiveFloat, Spec
 
 WATCHED = (
     "loss-not-finite",

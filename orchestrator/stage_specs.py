@@ -7,39 +7,21 @@ import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     JsonValue,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from orchestrator.schema_errors import unknown
-from orchestrator.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS
+from orchestrator.spec_types import Fraction, Names, NonNegative, Positive, PositiveFloat, Spec, as_tuple
+from orchestrator.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS, Scheduler
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 """What a stage may be called: it becomes a run name, a tag and part of a metric's name."""
-
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-
-
-class Spec(BaseModel):
-    """A frozen block of a recipe that knows no other keys than its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Resources(Spec):
@@ -49,6 +31,20 @@ class Resources(Spec):
     """CPU cores; default: two for training (one on a one-core machine), one for sampling and evaluation."""
     gpus: Annotated[float, Field(ge=0)] | None = None
     """GPUs, 0.5 shares one between two jobs; default: one where the cluster has any, else none."""
+
+
+class TrainingResources(Resources):
+    """What a training needs: on several GPUs its batches would be that much larger, and another model come of them."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _at_most_one(cls, value: float | None) -> float | None:
+        if value is not None and value > 1:
+            raise ValueError(
+                f"one training uses at most one GPU, not {value:g}; leave it out: several GPUs serve sampling, "
+                "evaluation and stages that do not wait for each other"
+            )
+        return value
 
 
 class Lora(Spec):
@@ -105,13 +101,14 @@ _FURTHER = "further arguments"
 class TrainingSpec(StageSpec):
     """What SFT and GRPO share."""
 
+    resources: TrainingResources = TrainingResources()
     model: str = "base"
     """`base`, or the stage whose model is trained on."""
     lora: Lora | None = Lora()
     """The adapter that is trained; null: no adapter, all weights are trained and the model is saved whole.
     Where `model` is an adapter already, that one is trained on, and `lora` is left out or null."""
     learning_rate: PositiveFloat
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    lr_scheduler_type: Scheduler = "linear"
     warmup_steps: NonNegative = 0
     """Steps, or a share of all steps if below 1."""
     weight_decay: NonNegative = 0.0
@@ -133,6 +130,8 @@ class TrainingSpec(StageSpec):
 
     ARGUMENTS: ClassVar[tuple[str, ...]] = ()
     """The names that `further` may hold."""
+    DEFAULT_EPOCHS: ClassVar[float]
+    """How long it trains where neither max_steps nor num_train_epochs is set."""
     MAKES_MODEL = True
     NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "data", "prompts", "logging_steps", "save_steps"}
     LATER = StageSpec.LATER | {"activation_checkpointing", "validation"}
@@ -199,6 +198,7 @@ class SftSpec(TrainingSpec):
     """How much a token of the answer, from what opens it to the end of text, weighs against one of the reasoning."""
 
     ARGUMENTS = SFT_ARGUMENTS
+    DEFAULT_EPOCHS = 3
     LATER = TrainingSpec.LATER | {"answer_weight"}
 
     @model_validator(mode="after")
@@ -262,6 +262,7 @@ class GrpoSpec(TrainingSpec):
     mask_truncated_completions: bool = False
 
     ARGUMENTS = GRPO_ARGUMENTS
+    DEFAULT_EPOCHS = 1
 
     @model_validator(mode="after")
     def _groups_fit(self) -> "GrpoSpec":
@@ -281,7 +282,7 @@ class EvaluateSpec(StageSpec):
     """Default: the base model and every model that a stage makes."""
     on: str = "test"
     """The split that models are compared on."""
-    also: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    also: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Further splits that every model is asked, each with figures of its own: `longer/accuracy`."""
     max_tokens: Positive = 512
     batch_size: Positive = 256

@@ -5,6 +5,7 @@ Names alone, so that a recipe is checked without importing TRL; a test holds the
 """
 
 from types import MappingProxyType
+from typing import Literal
 
 _BOTH = (
     "activation_checkpointing_kwargs",
@@ -224,3 +225,16 @@ _REASONS = {
 }
 SET_BY_ORCH = MappingProxyType({name: why for why, names in _REASONS.items() for name in names})
 """Arguments that a recipe may not set, each with the reason."""
+Scheduler = Literal[
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+    "warmup_stable_decay",
+]
+"""The schedules of transformers that need nothing but TRL's arguments: two others go by an evaluation of TRL's own."""

@@ -28,6 +28,7 @@ CAUSES = (
     "end-not-trained",
     "rows-too-long",
     "lora-target-missing",
+    "lora-target-tied",
     "loss-not-finite",
     "gradient-not-finite",
     "learning-rate-zero",

@@ -101,6 +101,8 @@ def alone(training: Training) -> Reading | None:
         last, before = float(evaluated.values[-1]), evaluated.part(0, -1)
         off = max(low - last, last - high)
         if name == "eval_accuracy":
+            if last > high and before.level(3) <= _LITTLE:
+                continue  # it begins to rise, and a rise out of nothing is steep: nothing before it can lead there
             least = max(least, _CHANCE * training.chance(before.level(3)))
         else:
             least = max(_ALONE * abs(before.level(3)), _WORSE_NATS)
@@ -235,13 +237,18 @@ def _falls_on(loss: Series, step: int, by_heart: bool) -> tuple[float, float] | 
 
 
 def _expected(evaluated: Series) -> tuple[float, float] | None:
-    """Between which values the last point should lie by those before it; None with too few of them."""
+    """Between which values the last point should lie by those before it; None with too few of them.
+
+    They lead on along their line, stay where the last three were, or go on as the last two went: a steep rise is short.
+    """
     if len(evaluated) <= LEAST_EVALUATIONS:
         return None
     before = evaluated.part(-1 - _BEFORE, -1)
     slope, intercept, _, _ = theilslopes(before.values, before.steps)
-    led = float(intercept + slope * evaluated.steps[-1])
-    return min(led, float(np.min(before.values[-3:]))), max(led, float(np.max(before.values[-3:])))
+    steps, values = evaluated.steps[-3:], before.values[-2:]
+    on = values[1] + (values[1] - values[0]) * (steps[2] - steps[1]) / (steps[1] - steps[0])
+    led = (*before.values[-3:], intercept + slope * steps[2], on)
+    return float(min(led)), float(max(led))
 
 
 def _moved(loss: Series, evaluated: Series) -> bool:

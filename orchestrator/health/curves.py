@@ -1,10 +1,10 @@
-"""Reading the curves of a finished training: shapes that a person would see on the chart, said with what to change.
+"""Reading the curves of a training that is over: shapes that a person would see on the chart, said with what to change.
 
 Where several shapes fit, the first cause is told: a training that diverged is not also too short. Knows no store and
 no figure: curves and settings go in, findings with their steps come out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.health import curve_evaluation, curve_loss
@@ -23,35 +23,43 @@ NAMES = (
 """The curves that are read, by the names they are logged under."""
 
 
-def read_curves(verb: str, curves: Curves, settings: Mapping[str, Any], place: str = "") -> tuple[Reading, ...]:
+def read_curves(
+    verb: str, curves: Curves, settings: Mapping[str, Any], place: str = "", ended: bool = True
+) -> tuple[Reading, ...]:
     """What the curves of one training say; `verb` is `sft` or `grpo`, `settings` are the stage's own.
+
+    `ended`: it was trained to its last step. Of one that was cut off only that is told which steps to come could not
+    have mended: what left a good region, jumped, overfitted or collapsed.
 
     Advice names settings with their `place` in the recipe before them, like `stages.rft.`. A healthy training, or one
     with too few points, gives nothing.
     """
     training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings, place)
-    return tuple(_sft(training) if verb == "sft" else _grpo(training))
+    return tuple(_sft(training, ended) if verb == "sft" else _grpo(training, ended))
 
 
-def _sft(training: Training) -> list[Reading]:
+def _sft(training: Training, ended: bool) -> list[Reading]:
     left = curve_loss.diverged(training) or curve_loss.unstable(training)
     if left is not None:
         return [left]
-    found = [spikes(training), curve_evaluation.alone(training)]
-    main = (
-        curve_loss.still,
-        curve_loss.thrown,
-        curve_evaluation.overfitting,
-        curve_loss.too_short,
-        curve_evaluation.answers_not_learned,
-    )
+    found = [spikes(training)]
+    main: tuple[Callable[[Training], Reading | None], ...] = (curve_evaluation.overfitting,)
+    if ended:
+        found.append(curve_evaluation.alone(training))
+        main = (
+            curve_loss.still,
+            curve_loss.thrown,
+            curve_evaluation.overfitting,
+            curve_loss.too_short,
+            curve_evaluation.answers_not_learned,
+        )
     found.append(next((reading for reader in main if (reading := reader(training)) is not None), None))
     return [reading for reading in found if reading is not None]
 
 
-def _grpo(training: Training) -> list[Reading]:
+def _grpo(training: Training, ended: bool) -> list[Reading]:
     found = [
         curve_evaluation.reward_collapsed(training) or curve_evaluation.reward_not_accuracy(training),
-        curve_evaluation.alone(training),
+        curve_evaluation.alone(training) if ended else None,
     ]
     return [reading for reading in found if reading is not None]

@@ -16,17 +16,20 @@ _ZERO = 1e-3
 _ALIKE, _CLIPPED = 0.95, 0.95
 _IN_A_ROW = 3
 """Logged points in a row that make a state out of an accident."""
+_HALVINGS = 16
+"""Steps in a row that may overflow by design: PyTorch's gradient scaler begins at 2**16 and halves at each overflow."""
 
 
 class Watch:
     """Watches one training of `total` steps; `verb` is `sft` or `grpo`.
 
     `from_base`: it begins with a model that was taught nothing yet. One that goes on with a trained model, on that
-    model's own draws even, has a low loss from the first step.
+    model's own draws even, has a low loss from the first step. `scaled`: its gradients are scaled, as float16 needs it,
+    and a step whose gradient overflows is left out.
     """
 
-    def __init__(self, verb: str, total: int, from_base: bool = True) -> None:
-        self.verb, self.total = verb, total
+    def __init__(self, verb: str, total: int, from_base: bool = True, scaled: bool = False) -> None:
+        self.verb, self.total, self.scaled = verb, total, scaled
         self._least = _LOW if from_base else _ZERO
         self._told: set[str] = set()
         self._row: dict[str, int] = {}
@@ -34,6 +37,8 @@ class Watch:
         """The first loss that was logged."""
         self._before: int | None = None
         """The step of the last look."""
+        self._sound = 0
+        """The last step whose gradient was logged as finite."""
 
     def look(self, step: int, values: Mapping[str, float]) -> list[Finding]:
         """What the values logged at a step say that was not said before."""
@@ -48,12 +53,15 @@ class Watch:
         yield from self._loss(step, values) if self.verb == "sft" else self._groups(step, values)
 
     def _finite(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        if math.isfinite(values.get("grad_norm", math.nan)):
+            self._sound = step
+            self._again("overflow", False)
         for check, name, what in (
             ("loss-not-finite", "loss", "the loss"),
             ("gradient-not-finite", "grad_norm", "the gradient"),
         ):
             value = values.get(name, 0.0)
-            if not math.isfinite(value):
+            if not math.isfinite(value) and not (name == "grad_norm" and self._by_design(step)):
                 yield Finding(
                     check,
                     "error",
@@ -63,6 +71,11 @@ class Watch:
                     "model whose weights are damaged",
                     "train in bfloat16 or float32, lower learning_rate, and check the base model's weights",
                 )
+
+    def _by_design(self, step: int) -> bool:
+        """Whether a gradient that is not finite may be the scaler's search for its scale."""
+        row = self._again("overflow", True)
+        return self.scaled and (row < _IN_A_ROW or step - self._sound <= _HALVINGS)
 
     def _rate(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
         rate = values.get("learning_rate")

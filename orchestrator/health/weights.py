@@ -5,17 +5,18 @@ The model is built without its weights, so this takes seconds and no memory, how
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.lineage import is_adapter
-from orchestrator.model_loading import dtype
+from orchestrator.model_loading import dtype, tied_targets
 from orchestrator.plan import Plan, Stage
 from orchestrator.recipe import Limits
 from orchestrator.stage_specs import Lora, TrainingSpec
@@ -51,10 +52,15 @@ def weight_findings(
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
         try:
-            trained = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "Model has `tie_word_embeddings=True`", UserWarning
+                )  # it is told below
+                trained = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
         except ValueError as error:
             yield _no_target(names, lora, model, error)
             continue
+        yield from _tied_target(names, lora, trained)
         size = sum(p.numel() for p in trained.parameters() if p.requires_grad)
         largest = max(largest, size)
         yield from _adapter_size(names, lora, size, plan.recipe.limits)
@@ -86,6 +92,23 @@ def _no_target(names: list[str], lora: Lora, model: Any, error: ValueError) -> F
         "the names are those of another architecture",
         f"set stages.{names[0]}.lora.target_modules to all-linear, or to names from this list",
     )
+
+
+def _tied_target(names: list[str], lora: Lora, model: PeftModel) -> Iterator[Finding]:
+    """An adapter on one of two layers that share their weights: it is trained on that one, and merged into both."""
+    targets = tied_targets(model)
+    if targets:
+        yield Finding(
+            "lora-target-tied",
+            "error",
+            f"stage {', '.join(names)}: lora.target_modules reaches {' and '.join(targets)}, whose weights are tied",
+            "the configuration has tie_word_embeddings: the input embeddings and the output head are one matrix; "
+            f"target_modules = {lora.target_modules!r}",
+            "the adapter is trained on one layer of the two and would be merged into both, so the merged model would "
+            "be another one",
+            f"leave {' and '.join(n.rpartition('.')[2] for n in targets)} out of stages.{names[0]}.lora."
+            "target_modules (all-linear does), or train all weights (lora: null)",
+        )
 
 
 def _adapter_size(names: list[str], lora: Lora, parameters: int, limits: Limits) -> Iterator[Finding]:

@@ -112,7 +112,7 @@ def _trainings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> It
         if stage is None or not stage.curves:
             continue
         settings = recipe["stages"][name]
-        read = read_curves(stage.verb, stage.curves, settings)
+        read = read_curves(stage.verb, stage.curves, settings, ended=stage.status == "FINISHED")
         curves = StageCurves(name, stage.verb, stage.curves, read, stage.chosen)
         why = stage.tags.get(CHOSEN_TAG, "")
         yield Training(curves, why, tuple(_worth_a_line(settings, stage.metrics)))

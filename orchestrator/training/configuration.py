@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from transformers import TrainingArguments
+from transformers import TrainingArguments, get_scheduler
 from trl import GRPOConfig, SFTConfig
 
 from orchestrator.errors import StageError
@@ -22,7 +22,7 @@ def sft_config(job: TrainingJob) -> SFTConfig:
     return _built(
         SFTConfig,
         job,
-        _shared(job, default_epochs=3)
+        _shared(job)
         | {"max_length": job.spec.max_length, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}},
     )
 
@@ -45,17 +45,25 @@ def grpo_config(job: TrainingJob) -> GRPOConfig:
     }
     if spec.lora is None and spec.beta and job.model.base.revision is not None:
         own["model_init_kwargs"] = {"revision": job.model.base.revision}  # that of the reference, which TRL loads
-    return _built(GRPOConfig, job, _shared(job, default_epochs=1) | own)
+    return _built(GRPOConfig, job, _shared(job) | own)
 
 
 def _built(kind: type[TrainingArguments], job: TrainingJob, arguments: dict[str, Any]) -> Any:
     further = _checked(kind, job.spec.further)
     try:
-        return kind(**arguments | further)
+        made = kind(**arguments | further)
+        _try_schedule(made)
+        return made
     except (TypeError, ValueError, ImportError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         given = ", ".join(further) or "these settings"
         raise StageError(f"TRL does not take {given}: {first}") from None
+
+
+def _try_schedule(made: TrainingArguments) -> None:
+    """Make the schedule of the learning rate, which the trainer makes only when it begins to train."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=made.learning_rate)
+    get_scheduler(made.lr_scheduler_type, optimizer, 0, 1, scheduler_specific_kwargs=made.lr_scheduler_kwargs)
 
 
 def _checked(kind: type[TrainingArguments], further: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +85,7 @@ def _checked(kind: type[TrainingArguments], further: dict[str, Any]) -> dict[str
     return found
 
 
-def _shared(job: TrainingJob, default_epochs: float) -> dict[str, Any]:
+def _shared(job: TrainingJob) -> dict[str, Any]:
     """The arguments that SFTConfig and GRPOConfig share."""
     spec = job.spec
     half = dtype(job.model.base.dtype)
@@ -92,7 +100,7 @@ def _shared(job: TrainingJob, default_epochs: float) -> dict[str, Any]:
         "max_grad_norm": spec.max_grad_norm,
         "adam_beta2": spec.adam_beta2,
         "max_steps": spec.max_steps or -1,
-        "num_train_epochs": spec.num_train_epochs or default_epochs,
+        "num_train_epochs": spec.num_train_epochs or spec.DEFAULT_EPOCHS,
         "per_device_train_batch_size": spec.per_device_train_batch_size,
         "gradient_accumulation_steps": spec.gradient_accumulation_steps,
         "logging_steps": spec.logging_steps,

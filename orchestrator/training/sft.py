@@ -35,20 +35,21 @@ def run_sft(job: SftJob) -> None:
     tokenizer = load_tokenizer(job.model.base)
     model = load_trainable(job.model, job.spec.lora)
     weighted = job.spec.answer_weight != 1
+    config = sft_config(job)
     trainer = (WeightedTrainer if weighted else SFTTrainer)(
         model=model,
-        args=sft_config(job),
+        args=config,
         train_dataset=tokenized(job, tokenizer),
-        data_collator=collator(tokenizer, weighted),
+        data_collator=collator(tokenizer, weighted, config.pad_to_multiple_of),
         processing_class=tokenizer,
     )
     train(trainer, job)
 
 
-def collator(tokenizer: Any, weighted: bool = False) -> DataCollatorForLanguageModeling:
-    """What puts rows together into batches; the checks look at labels through it too."""
+def collator(tokenizer: Any, weighted: bool = False, multiple: int | None = None) -> DataCollatorForLanguageModeling:
+    """What puts rows together into batches, padded to a `multiple` of tokens; the checks look at labels through it."""
     kind = WeightedCollator if weighted else DataCollatorForLanguageModeling
-    return kind(pad_token_id=tokenizer.pad_token_id)
+    return kind(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=multiple)
 
 
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:

@@ -13,6 +13,7 @@ from orchestrator.health.watch import Watch, stops
 from orchestrator.journal import Journal
 from orchestrator.model_loading import dtype, save_model
 from orchestrator.recipe import BASE, verb_of
+from orchestrator.start_model import is_trained
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 from orchestrator.training.resuming import last_whole, step_of
 from orchestrator.training.validating import Validator
@@ -79,8 +80,9 @@ class _Report(TrainerCallback):  # type: ignore[misc]
             return
         self.journal.metrics(state.global_step, {k: v for k, v in logged.items() if math.isfinite(v)})
         if self.watch is None:
-            from_base = self.job.spec.model == BASE and self.job.model.adapter is None
-            self.watch = Watch(verb_of(self.job.spec), state.max_steps, from_base)
+            model = self.job.model
+            from_base = self.job.spec.model == BASE and not is_trained(model.base, model.adapter)
+            self.watch = Watch(verb_of(self.job.spec), state.max_steps, from_base, scaled=args.fp16)
         found = self.watch.look(state.global_step, logged)
         for finding in found:
             self.journal.finding(state.global_step, finding)

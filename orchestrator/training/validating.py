@@ -101,8 +101,9 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         rows = [
             (prompt_ids(self.tokenizer, task.format, e.question), target_ids(self.tokenizer, task.target(e)))
             for e in examples
+            if e.demonstration is not None  # a bare answer is not what the model learns to write
         ]
-        loss = mean_loss(self.model, rows, self.tokenizer.pad_token_id)
+        loss = mean_loss(self.model, rows, self.tokenizer.pad_token_id) if rows else math.nan
         engine = _Live(self.model, self.tokenizer)
         decoding = Decoding(0.0, 1.0, self.asked.max_tokens, task.format.stop)
         statuses = []

@@ -316,6 +316,29 @@ def saved_size(folder: Path, **lora: Any) -> int:
 
 
 @pytest.mark.parametrize(
+    ("modules", "reached"),
+    [
+        ("all-linear", ""),
+        (["q_proj", "v_proj"], ""),
+        (["lm_head"], "lm_head"),
+        (["q_proj", "lm_head"], "lm_head"),
+        (r".*\.embed_tokens", "model.embed_tokens"),
+    ],
+)
+def test_an_adapter_on_tied_weights_is_refused(modules: Any, reached: str) -> None:
+    """The embedded model's input embeddings and output head are one matrix."""
+    found = weights(plan(f"stages.sft.lora={json.dumps({'target_modules': modules})}", "stages.rft.model=sft"))
+    tied = [f for f in found if f.check == "lora-target-tied"]
+    assert [f.severity for f in tied] == ["error"] * bool(reached)
+    assert not tied or tied[0].what.startswith(f"stage sft: lora.target_modules reaches {reached}, whose weights are")
+    untied = config_of(BASE)
+    untied.tie_word_embeddings = False
+    made = plan(f"stages.sft.lora={json.dumps({'target_modules': modules})}", "stages.rft.model=sft")
+    free = weight_findings(made, [s for s in made.stages if s.spec.MAKES_MODEL], untied, Path.cwd())
+    assert "lora-target-tied" not in [f.check for f in free]
+
+
+@pytest.mark.parametrize(
     ("lora", "names"),
     [({"r": 16}, ()), ({"r": 3, "target_modules": ["q_proj", "down_proj"]}, ("q_proj", "down_proj"))],
 )

@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from orchestrator.answers.format import TagsFormat
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.base_model import TINY, BaseModelRef, resolve_model
-from orchestrator.errors import CheckError
-from orchestrator.model_loading import load_base, load_tokenizer
+from orchestrator.errors import CheckError, StageError
+from orchestrator.model_loading import load_base, load_for_generation, load_tokenizer, load_trainable, save_model
 from orchestrator.model_ref import ModelRef
 from orchestrator.model_saving import (
     Row,
@@ -27,6 +27,7 @@ from orchestrator.model_saving import (
     save_whole,
 )
 from orchestrator.recipe import ModelSpec
+from orchestrator.stage_specs import Lora
 
 BASE = resolve_model(ModelSpec(name="tiny"))
 QUESTIONS = ("How many meters in 5 kilometers?", "Is 3.5 km  more than 3,400 m?", "été\n\n{}")
@@ -88,6 +89,33 @@ def test_weights_that_do_not_agree_are_caught() -> None:
         CheckError, match=r"model made: weights in float32 were .* logits are \S+ off .* without --merged"
     ):
         save_whole(ref, "float32", rows(), folder())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+def test_an_adapter_on_tied_weights_stays_beside_them() -> None:
+    """One from elsewhere may stand on the output layer: it is generated with as it was trained, and never merged."""
+    ref = adapter(0.5, target_modules=["lm_head"])
+    with torch.inference_mode():
+        used, alone, trained = (
+            model.eval()(input_ids=torch.tensor([rows()[0][0]])).logits
+            for model in (load_for_generation(ref), load_base(BASE), load_trainable(ref, Lora()))
+        )
+    assert torch.allclose(used, trained, atol=1e-5) and not torch.allclose(used, alone, atol=0.1)
+    with pytest.raises(StageError, match="its adapter cannot be merged: lm_head shares its weights"):
+        load_trainable(ref, None)
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_a_trained_model_remembers_as_its_base_does(shipped: bool) -> None:
+    """A trainer switches the cache off in the configuration it trains with."""
+    base = copy_of_base()
+    config = json.loads(Path("base/config.json").read_text())
+    Path("base/config.json").write_text(json.dumps(config | {"use_cache": shipped}))
+    model = load_trainable(ModelRef("base", base), None)
+    model.config.use_cache = False
+    save_model(model, load_tokenizer(base), ModelRef("base", base), folder(), {})
+    assert json.loads(Path("out/config.json").read_text())["use_cache"] is shipped
+    assert model.config.use_cache is False, "it may train on"
 
 
 def test_an_adapter_that_is_lost_in_rounding_is_caught() -> None:

@@ -2,21 +2,25 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import ConfigDict, TypeAdapter
+from transformers.trainer_utils import SchedulerType
 from trl import GRPOConfig, SFTConfig
 
 from orchestrator.errors import StageError
 from orchestrator.health.arguments import argument_findings
+from orchestrator.model_loading import load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.plan import compile_plan
 from orchestrator.recipe import load_recipe
 from orchestrator.stage_specs import GrpoSpec, SftSpec, TrainingSpec
 from orchestrator.training.configuration import grpo_config, sft_config
 from orchestrator.training.job import TrainingJob
-from orchestrator.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS
+from orchestrator.training.sft import collator
+from orchestrator.training.weighted import WEIGHTS
+from orchestrator.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS, Scheduler
 from tests.conftest import SMALL
 
 KINDS = [(SftSpec, SFTConfig, SFT_ARGUMENTS), (GrpoSpec, GRPOConfig, GRPO_ARGUMENTS)]
@@ -56,7 +60,8 @@ def job(**settings: Any) -> TrainingJob:
 
 
 def test_arguments_reach_trl_under_their_own_names() -> None:
-    made = sft_config(job(adam_epsilon=1e-7, label_smoothing_factor=0.1, lr_scheduler_kwargs={"num_cycles": 2}))
+    restarts = {"lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 2}}
+    made = sft_config(job(adam_epsilon=1e-7, label_smoothing_factor=0.1, **restarts))
     assert (made.adam_epsilon, made.label_smoothing_factor) == (1e-7, 0.1)
     assert made.lr_scheduler_kwargs == {"num_cycles": 2}
     assert (made.seed, made.save_total_limit, made.activation_checkpointing) == (7, 2, False)
@@ -70,11 +75,39 @@ def test_arguments_reach_trl_under_their_own_names() -> None:
         ({"adam_epsilon": "small"}, "adam_epsilon: input should be a valid number"),
         ({"lr_scheduler_kwargs": [1]}, "lr_scheduler_kwargs: input should be"),
         ({"optim": "adamm"}, "TRL does not take optim: "),
+        ({"lr_scheduler_type": "warmup_stable_decay"}, r"TRL does not take these settings: .*num_decay_steps"),
+        ({"lr_scheduler_kwargs": {"cycles": 2}}, "TRL does not take lr_scheduler_kwargs: .*'cycles'"),
     ],
 )
 def test_a_value_that_trl_could_not_use_is_named(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(StageError, match=says):
         sft_config(job(**settings))
+
+
+NEEDS = {
+    "cosine_with_min_lr": {"min_lr_rate": 0.1},
+    "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1},
+    "warmup_stable_decay": {"num_decay_steps": 5},
+}
+
+
+def test_every_schedule_of_transformers_is_there_but_those_that_go_by_an_evaluation() -> None:
+    names = {kind.value for kind in SchedulerType} - {"reduce_lr_on_plateau", "greedy"}
+    assert set(get_args(Scheduler)) == names
+    for name in names:
+        made = sft_config(job(lr_scheduler_type=name, lr_scheduler_kwargs=NEEDS.get(name)))
+        assert made.lr_scheduler_type == name
+
+
+def test_rows_are_padded_as_the_recipe_says() -> None:
+    plan = compile_plan(load_recipe(SMALL))
+    tokenizer, rows = load_tokenizer(plan.base), [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}] * 2
+    weights = [row | {WEIGHTS: [0.0, 1.0, 5.0]} for row in rows]
+    multiple = sft_config(job(pad_to_multiple_of=8)).pad_to_multiple_of
+    for weighted in (False, True):
+        batch = collator(tokenizer, weighted, multiple)(weights if weighted else rows)
+        assert {tuple(value.shape) for value in batch.values()} == {(2, 8)}
+        assert batch["labels"][0].tolist() == [-100, 6, 7] + [-100] * 5
 
 
 def test_check_finds_it_before_the_run() -> None:

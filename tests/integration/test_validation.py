@@ -7,27 +7,32 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.base_model import made_model, resolve_model
-from orchestrator.journal import NAME, read
-from orchestrator.model_loading import ADAPTER_FILE, load_for_generation, load_tokenizer
+from orchestrator.journal import NAME, Journal, read
+from orchestrator.model_loading import ADAPTER_FILE, load_base, load_for_generation, load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.recipe import ModelSpec, load_recipe
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stage_specs import GrpoSpec
+from orchestrator.start_model import FORMAT_FILE
 from orchestrator.tasks import Task
 from orchestrator.training.grpo import GrpoJob, run_grpo
 from orchestrator.training.job import CHOSEN_FILE, ValidationJob
 from orchestrator.training.sft import SftJob, run_sft
-from orchestrator.training.validating import mean_loss
+from orchestrator.training.trainer import _Report
+from orchestrator.training.validating import Validator, mean_loss
+from orchestrator.types import Example
 from tests.conftest import REPOSITORY, SMALL, call
 from tests.integration.store import children, client
 from tests.integration.test_answer_weight import furthest, job
@@ -98,6 +103,37 @@ def test_the_chosen_model_is_the_one_that_was_measured(finished: Path) -> None:
             for p, t in rows
         ]
     assert again == pytest.approx(torch.cat(one_by_one).mean().item(), rel=1e-4)
+
+
+def test_the_loss_is_that_of_worked_solutions(tmp_path: Path) -> None:
+    """A bare answer is not what the model learns to write: such questions are asked, and their loss is not taken."""
+    wanted = looked_at(tmp_path / "work")
+    assert wanted.validation is not None
+    model, tokenizer, examples = load_base(BASE), load_tokenizer(BASE), wanted.validation.examples[:6]
+    bare = tuple(replace(example, demonstration=None) for example in examples)
+
+    def measured(*asked: Example) -> dict[str, float]:
+        made = replace(wanted, validation=replace(wanted.validation, examples=asked, max_tokens=4))
+        return Validator(model, tokenizer, made, Journal(made.work))._measure()
+
+    whole = measured(*examples)
+    assert measured(*examples, *bare) == whole
+    assert measured(*bare) == {name: value for name, value in whole.items() if name != "eval_loss"}
+
+
+@pytest.mark.parametrize("made_by_orch", [True, False])
+def test_a_model_that_orch_made_may_begin_with_a_low_loss(tmp_path: Path, made_by_orch: bool) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    if made_by_orch:
+        (base / FORMAT_FILE).write_text("{}")
+    wanted = looked_at(tmp_path / "work")
+    wanted = replace(wanted, model=ModelRef("base", replace(BASE, location=str(base))))
+    report = _Report(Journal(wanted.work), wanted)
+    arguments: Any = SimpleNamespace(fp16=False)
+    report.on_log(arguments, TrainerState(global_step=5, max_steps=20), TrainerControl(), {"loss": 0.05})
+    found = [r["finding"]["check"] for r in read(wanted.work / NAME) if "finding" in r]
+    assert found == ([] if made_by_orch else ["loss-too-low"])
 
 
 TRAIN = """

@@ -70,6 +70,16 @@ def test_healthy_curves_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("name", SICK)
+def test_of_a_training_that_was_cut_off_the_end_is_not_read(name: str) -> None:
+    """What steps to come might have mended is not told; what has happened is."""
+    check, make = SICK[name]
+    verb, curves = verb_of(name), make(np.random.default_rng(0))
+    open_yet = check in ("too-short", "nothing-learned", "answers-not-learned", "last-evaluation-alone")
+    found = read_curves(verb, curves, GRPO if verb == "grpo" else LINEAR, ended=False)
+    assert checks(found) == ([] if open_yet else [check])
+
+
+@pytest.mark.parametrize("name", SICK)
 def test_too_few_points_say_nothing(name: str) -> None:
     curves = SICK[name][1](np.random.default_rng(0))
     few: Curves = {curve: points[:4] for curve, points in curves.items()}

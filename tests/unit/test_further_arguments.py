@@ -51,6 +51,42 @@ def test_what_cannot_be_set_is_refused_when_the_recipe_is_read(override: str, pr
     assert found.startswith(f"override stages.{override.split('=')[0]}: {problem}")
 
 
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "grpo.epsilon_high",
+        "grpo.learning_rate",
+        "grpo.top_p",
+        "sft.adam_beta2",
+        "sft.lora.lora_dropout",
+        "sft.resources.gpus",
+        "samples.resources.gpus",
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused(place: str, value: str) -> None:
+    """JSON, of which keys are made, has none: two of them and null would be one."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(SMALL, [f"stages.{place}={value}"])
+    (found,) = caught.value.problems
+    assert found == f"override stages.{place}: input should be a finite number, got {value.replace('.', '')}"
+
+
+def test_a_number_that_is_not_finite_is_found_inside_an_argument() -> None:
+    with pytest.raises(RecipeError, match=r"lr_scheduler_kwargs\.betas\.1: input should be a finite number, got nan"):
+        load_recipe(SMALL, ["stages.sft.lr_scheduler_kwargs={betas: [0.1, .nan]}"])
+
+
+def test_a_training_has_one_gpu_at_most() -> None:
+    for stage in ("sft", "grpo"):
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(SMALL, [f"stages.{stage}.resources.gpus=2"])
+        (found,) = caught.value.problems
+        assert found.startswith(f"override stages.{stage}.resources.gpus: one training uses at most one GPU, not 2; ")
+    recipe = load_recipe(SMALL, ["stages.sft.resources.gpus=1", "stages.samples.resources.gpus=2"])
+    assert (recipe.stages["sft"].resources.gpus, recipe.stages["samples"].resources.gpus) == (1, 2)
+
+
 def test_two_that_change_the_loss_do_not_go_together() -> None:
     with pytest.raises(RecipeError, match="answer_weight and label_smoothing_factor both change the loss"):
         load_recipe(SMALL, ["stages.sft.answer_weight=5", "stages.sft.label_smoothing_factor=0.1"])

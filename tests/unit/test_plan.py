@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from orchestrator.base_model import TINY, resolve_model
-from orchestrator.errors import DataError, ModelError
+from orchestrator.errors import DataError, ModelError, RecipeError
 from orchestrator.plan import VERSIONS, Plan, _digest, compile_plan
 from orchestrator.planning import needs
 from orchestrator.recipe import ModelSpec, load_recipe
@@ -86,6 +86,33 @@ def test_what_stages_need_in_words() -> None:
     said = {stage.name: needs(stage) for stage in plan.stages}
     assert said["sft"] == "3 CPU, 0.5 GPU" and said["chosen"] == "-"
     assert said["grpo"] == "1-2 CPU, 0-1 GPU" and said["samples"] == "1 CPU, 0-1 GPU"
+
+
+# --- a loss on the validation split is that of worked solutions
+
+
+def with_validation(select: str, *demonstrations: str | None) -> Plan:
+    """A plan whose SFT is looked at with questions of a file, each with that worked solution."""
+    rows = [{"question": f"q{n}", "answer": n} for n in range(len(demonstrations))]
+    told = [row | {"demonstration": d} if d else row for row, d in zip(rows, demonstrations, strict=True)]
+    Path("qa.json").write_text(json.dumps(told))
+    looks = f"stages.sft.validation={{every: 5, questions: 3, select: {select}}}"
+    return made("task.validation={file: qa.json}", looks)
+
+
+@pytest.mark.parametrize("written", [(None, None, None), (None, None, None, "<answer>3</answer>")])
+def test_no_loss_to_choose_by_is_refused(written: tuple[str | None, ...]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        with_validation("best_loss", *written)
+    assert caught.value.problems == (
+        "r.yaml: stages.sft.validation.select: best_loss goes by the loss on worked solutions, and the first 3 "
+        "questions of task.validation have none; set it to best_accuracy, or give that split demonstrations",
+    )
+    assert with_validation("best_accuracy", *written).stage("sft").key
+
+
+def test_some_worked_solutions_make_a_loss() -> None:
+    assert with_validation("best_loss", "<answer>0</answer>", None, None).stage("sft").key
 
 
 # --- what changes no key

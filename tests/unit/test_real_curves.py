@@ -63,6 +63,15 @@ def test_a_healthy_training_is_left_alone(name: str) -> None:
     assert told(name) == ()
 
 
+@pytest.mark.parametrize("name", HEALTHY)
+def test_no_evaluation_of_a_healthy_training_stands_alone_while_it_is_the_last(name: str) -> None:
+    data = kept(name)
+    for step, _ in data["curves"].get("eval_accuracy", ()):
+        begun = {curve: [p for p in points if p[0] <= step] for curve, points in data["curves"].items()}
+        found = [reading.finding.check for reading in read_curves(data["verb"], begun, data["settings"])]
+        assert "last-evaluation-alone" not in found, step
+
+
 def test_the_spikes_are_where_the_rows_of_noise_were() -> None:
     """Three of the four rows came after the first steps: their losses and gradients are many times the usual ones."""
     (reading,) = told("spikes")

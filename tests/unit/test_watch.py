@@ -80,6 +80,22 @@ def test_both_can_be_told_at_one_step() -> None:
     assert found[0].what == "the loss is nan at step 5" and "grad_norm inf" in found[0].evidence
 
 
+def scaled(norms: Iterable[float], every: int = 1) -> list[int]:
+    """At which steps a gradient is told of that is scaled, as float16 needs it."""
+    watch = Watch("sft", 400, scaled=True)
+    return [step for step, values in curve("grad_norm", norms, every) for _ in watch.look(step, values)]
+
+
+def test_a_scaler_may_overflow_until_it_has_found_its_scale() -> None:
+    assert scaled([INF] * 16 + [1.0] * 9 + [INF, 1.0]) == [], "from 2**16 it halves sixteen times at most"
+    assert scaled([INF] * 20) == [17]
+    assert scaled([1.0, *[INF] * 20]) == [18]
+    assert scaled([1.0, INF] * 20) == [], "a step now and then is left out"
+    assert scaled([NAN] * 9, every=10) == [30] and scaled([INF] * 9, every=5) == [20]
+    watch = Watch("sft", 40, scaled=True)
+    assert [f.check for f in watch.look(5, {"loss": NAN, "grad_norm": INF})] == ["loss-not-finite"]
+
+
 def test_a_learning_rate_of_nothing() -> None:
     assert watched(curve("learning_rate", [0.0] * 8)) == [(10, "learning-rate-zero")]
     assert watched(curve("learning_rate", [1e-11, 1e-11, 1e-3])) == [(10, "learning-rate-zero")]
