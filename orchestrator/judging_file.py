@@ -3,15 +3,16 @@
 import difflib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.answers.judges.base import as_kept
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
-from orchestrator.tasks.file_formats import Columns, kind, listed, origin_of, read_table
+from orchestrator.tasks.file_formats import Columns, kind, listed, origin_of, read_table, short
 from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.table import Row
 from orchestrator.types import Answer, FinishReason, Verdict
 
 
@@ -31,8 +32,10 @@ class JudgedFile:
     """The verdict on each row, in the file's order, and what they come to."""
 
     rows: tuple[dict[str, Any], ...]
-    """As they were read: question, answer, text."""
+    """As they were read: question, answer, text; the answer as the task reads it."""
     verdicts: tuple[Verdict, ...]
+    problems: tuple[str, ...] = ()
+    """For each row that cannot be judged, by its gold answer or for what the judge makes of it: its place and why."""
 
     def metrics(self) -> dict[str, float]:
         """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs."""
@@ -80,8 +83,11 @@ class JudgedFile:
 def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None) -> JudgedFile:
     """Judge every row of a JSONL, JSON, CSV or parquet file with a task's answer format and judge.
 
+    Gold answers are read as the task reads those of its own files, or as they stand where only that can be judged.
+
     Raises:
-        DataError: a file that cannot be read, or that lacks the columns of text and gold answer.
+        DataError: a file that cannot be read, that lacks the columns of text and gold answer, or none of whose gold
+            answers can be judged.
     """
     columns = columns or CompletionColumns()
     table = read_table(path, columns)
@@ -100,8 +106,25 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
     if missing:
         raise DataError(*(_missing(path, name, table.names, columns) for name in missing))
     rows = [_row(record, columns) for _, record in table.records]
+    whys = []
+    for (line, _), row in zip(table.records, rows, strict=True):
+        row["answer"], why = _gold_of_task(task, row, line)
+        whys.append(why)
+    places = [origin_of(path).place(line) for line, _ in table.records]
+    if all(whys):
+        raise DataError(
+            f"{path}: no gold answer can be judged (of {len(rows):,}): mend them, or name another column with "
+            "--answer, or the recipe of their task with --recipe",
+            *(f"{place}: {why}" for place, why in zip(places[:3], whys[:3], strict=True)),
+        )
     items = [(row["text"], row["answer"], row["finish_reason"]) for row in rows]
-    return JudgedFile(tuple(rows), tuple(verdicts(task, items)))
+    found = [_kept(verdict, why) for verdict, why in zip(verdicts(task, items), whys, strict=True)]
+    problems = [
+        f"{place}: {why or _failed(task, row)}"
+        for place, why, row, verdict in zip(places, whys, rows, found, strict=True)
+        if why or verdict.status == "error"
+    ]
+    return JudgedFile(tuple(rows), tuple(found), tuple(problems))
 
 
 def judged_by(task: Task) -> str:
@@ -135,6 +158,34 @@ def _gold(answer: Any) -> Answer:
     if isinstance(answer, int) and float(answer) != answer:
         return str(answer)  # as a float it would be another number
     return float(answer)
+
+
+def _gold_of_task(task: Task, row: dict[str, Any], line: int) -> tuple[Answer, str | None]:
+    """A row's gold answer as the task reads it, and why it cannot be judged, None if it can."""
+    answer: Answer = row["answer"]
+    if isinstance(answer, str) and not answer.strip():
+        return answer, "there is no gold answer: write one or leave the row out"
+    unread = None
+    try:
+        read = task.read_row(Row(row["question"] or "", answer, None, None, line)).answer
+    except (ValueError, DataError) as error:  # such as a bare 7, where the task's own files hold worked solutions
+        read, unread = answer, str(error)
+    why = task.judge.check_gold(read)
+    if why is None:
+        return read, None
+    return read, unread or f"gold answer {short(read)}: {why}"
+
+
+def _kept(verdict: Verdict, why: str | None) -> Verdict:
+    """The verdict; none is correct or wrong where the gold answer cannot be judged."""
+    return replace(verdict, status="error") if why and verdict.status in ("correct", "wrong") else verdict
+
+
+def _failed(task: Task, row: dict[str, Any]) -> str:
+    return (
+        f"judge {task.judge.type} cannot read the gold answer {short(row['answer'])}, or the completion made it fail: "
+        "look at both"
+    )
 
 
 def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:

@@ -4,76 +4,97 @@ import math
 import re
 from decimal import Decimal
 
+from orchestrator.answers.tex import plain_tex
+
 _MAX_CHARS = 200
 _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+_SHORT_SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9}
 
 # The letters of units: Latin, Greek, Cyrillic, the micro sign. Not \w, which counts ½ as a letter, and "2½" is not 2.
 _LETTER = "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
 _COUNT = r"(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)"
 _DECIMAL = rf"(?:{_COUNT}(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+\-−]?[0-9]{{1,4}})?"
-_WORD = rf"[{_LETTER}]++(?:\^\{{?[-−]?[1-9]\}}?|[²³]|(?<![xX])[23])?"
+_WORD = rf"[{_LETTER}]++(?:\^\{{?[-−]?[1-9]\}}?|[²³]|(?<![xX])(?:[23]|\*\*[-−]?[1-9]))?"
+_MONEY = r"\\?[$€£¥₹]"
 
 # Most answers are this; it is many times faster to read than all that a number may be.
 _PLAIN = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 
 _TIMES_TEN = r"\s*+ (?:[xX×·⋅*]|\\times) \s*+ 10 \s*+ (?:\^|\*\*) \s*+"
 _SCALE = rf"(?i:{'|'.join(_SCALES)}) s?+ \b"
+_SHORT_SCALE = r"(?:[kKMB]|[bB]n) (?! [\w^] | \*\*[0-9])"
 
 # Quantifiers that could share characters are possessive (`++`), so that no text takes more than linear time. Nothing
 # that stands after the number may hold a digit of its own: "3 hours 20 minutes" and "5 or 6" are no single number.
 _NUMBER = re.compile(
     rf"""
-    [\s*_`]*+ (?: [A-Za-z][A-Za-z_]{{0,19}}+ \s*+ (?=[=≈]) )?+     # the x of x = 5
-    [\s*_`=≈~]*+ (?:\\?[$€£¥₹])?+ \s*+
-    ([+\-−–])?+ \s*+ (?:\\?[$€£¥₹])?+ \s*+
+    [\s*_`]*+ (?: \$*+ \s*+ [A-Za-z][A-Za-z_]{{0,19}}+ \s*+ (?=[=≈]) )?+     # the x of x = 5
+    [\s*_`=≈~]*+ ({_MONEY})?+ \s*+
+    ([+\-−–])?+ \s*+ ({_MONEY})?+ \s*+
     (?: ([0-9]++) \s++ (?= [0-9]++ \s*+ [/⁄] \s*+ [0-9]) )?         # the 2 of 2 1/2
     ({_DECIMAL})
-    (?: \s*+ [/⁄] \s*+ ({_DECIMAL}) )?
+    (?: \s*+ [/⁄] \s*+ ({_DECIMAL})
+      | (?: \s*+\^\s*+ | [ ]\*\*[ ] | \*\*(?![ ]) ) \{{? ([+\-−]?[0-9]{{1,4}}) \}}? )?
     (?: {_TIMES_TEN} \{{? ([+\-−]?[0-9]{{1,4}}) \}}? )?
+    ({_SHORT_SCALE})?
     (?: [*_`]{{1,3}}+ (?=[\s.,;%]|\Z) )?
     ( (?: \s*+ {_SCALE} )*+ )
-    \s*+ [%°$€£¥₹]?+ \s*+
+    \s*+ (?: [%°] | {_MONEY} )?+ \s*+
     (?: /?+ \s*+ {_WORD} (?: [\s/·⋅.*-]++ {_WORD} )*+ )?+           # km, km/h, miles per hour, sq. ft
-    [\s*_`]*+ [.,;]?+ [\s*_`]*+
+    [\s*_`$]*+ [.,;]?+ [\s*_`$]*+
     """,
     re.VERBOSE,
 )
 
 # Not the 2 of H2O, nor the 3 of 1.2.3 or 1/2/3: what stands before belongs to it. A minus between numbers is no sign.
+_COUNT_IN_TEXT = r"(?:[0-9]{1,3}(?:(?:,(?:\\!)?+|\{,\}|\\,)[0-9]{3})++|[0-9]++)"
 _IN_TEXT = re.compile(
     rf"""
-    (?<!\w) (?<![0-9][./⁄])
-    (?: [+\-−]?+ (?:\\?[$€£¥₹])?+ | \\?[$€£¥₹] [+\-−]?+ )
-    (?: [0-9]{{1,15}}+ [ ] (?= [0-9]{{1,15}}+ [/⁄] [0-9] ) )?+
-    (?: {_COUNT} (?:\.[0-9]++)?+ | \.[0-9]++ ) (?: [eE][+\-−]?[0-9]{{1,4}} (?!\w) )?+
-    (?: [/⁄] [0-9]++ (?:\.[0-9]++)?+ )?+
-    (?: {_TIMES_TEN} (?: \{{ [+\-−]?[0-9]{{1,4}} \}} | [+\-−]?[0-9]{{1,4}} ) )?+
-    (?: (?: [ ] {_SCALE} )++ | [ ]? % )?+
+    # the exponent of a unit or a name, passed over: m^2, s^{{-1}}, cm**3
+    \^ \s?+ (?: \{{ [^{{}}\n]{{0,40}}+ \}} | [+\-−]?+ [0-9]++ (?:\.[0-9]++)?+ )
+    | (?<![{_LETTER}_*]) [{_LETTER}]{{1,3}}+ \*\* [-−]?+ [0-9]{{1,2}}+ (?![\w*])
+    | (?<![\w^]) (?<![0-9][./⁄]) (
+        (?: [+\-−]?+ (?:{_MONEY})?+ | {_MONEY} [+\-−]?+ )
+        (?: (?: [0-9]{{1,15}}+ [ ]?+ )?+ \\[cdt]?frac \{{ [+\-−]?+ [0-9][0-9.,]*+ \}} \{{ [0-9][0-9.,]*+ \}}
+          | (?: [0-9]{{1,15}}+ [ ] (?= [0-9]{{1,15}}+ [/⁄] [0-9] ) )?+
+            (?: {_COUNT_IN_TEXT} (?:\.[0-9]++)?+ | \.[0-9]++ ) (?: [eE][+\-−]?[0-9]{{1,4}} (?!\w) )?+
+            (?: [/⁄] [0-9]++ (?:\.[0-9]++)?+
+              | (?: [ ]?+\^[ ]?+ | \*\* )
+                (?: \{{ [+\-−]?[0-9]{{1,4}} \}} | [+\-−]?[0-9]{{1,4}}+ (?! [\w*] | \.[0-9] ) ) )?+
+        )
+        (?: {_TIMES_TEN} (?: \{{ [+\-−]?[0-9]{{1,4}} \}} | [+\-−]?[0-9]{{1,4}} ) )?+
+        (?: (?: [ ] {_SCALE} )++ | [ ]? % )?+
+    )
     """,
     re.VERBOSE,
 )
+_SHORT_SCALE_IN_TEXT = re.compile(rf"({_SHORT_SCALE}) (\s*+\$)?+", re.VERBOSE)
 _DIGIT = re.compile("[0-9]")
 _WINDOW = 4000
 
 
 def parse_number(text: str) -> float | None:
-    """The one number that a text states, None if it states none, several, or one that is not finite. Never raises.
+    r"""The one number that a text states, None if it states none, several, or one that is not finite. Never raises.
 
-    Reads `1,234.50`, `$5`, `-$5`, `1e3`, `1.2 x 10^3`, `3/4`, `2 1/2`, `18.`, `**73**`, `5 million`, `x = 5`, the
-    Unicode minus, and words after the number (`7.5 km`, `90 km/h`), which are not looked at: units are not converted. A
-    percentage is its number: `50%` is 50, not 0.5. Not read: words before the number, decimal commas (`1,5`), over 200
-    characters.
+    Reads `1,234.50`, `$5`, `-$5`, `1e3`, `1.2 x 10^3`, `10^3`, `3/4`, `2 1/2`, `18.`, `**73**`, `5 million`, `5k`,
+    `$1.5M`, `x = 5`, the Unicode minus, and words after the number (`7.5 km`, `90 km/h`, `300 K`), which are not looked
+    at: units are not converted. In TeX: `2\frac{1}{2}`, `1{,}234`, `72\,\text{km}`, `\(72\)`, `72^\circ`. A percentage
+    is its number: `50%` is 50, not 0.5. Not read: words before the number, decimal commas (`1,5`), over 200 characters.
     """
     if _PLAIN.fullmatch(text):
         return float(text)
     if len(text) > _MAX_CHARS:
         return None
+    if "\\" in text or "{,}" in text:
+        text = plain_tex(text)
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
-    sign, whole, numerator, denominator, power, scales = match.groups()
+    first, sign, second, whole, numerator, denominator, exponent, power, short, scales = match.groups()
     number = _plain(numerator)
-    if denominator is not None:
+    if exponent is not None:
+        number = _to_the_power(number, int(exponent.replace("−", "-")))
+    elif denominator is not None:
         divisor = _plain(denominator)
         if divisor == 0:
             return None
@@ -82,6 +103,9 @@ def parse_number(text: str) -> float | None:
         number += float(whole)
     if power is not None:
         number *= _plain(f"1e{power}")
+    if short is not None:
+        closed = text.rstrip(" \t\n*_`.,;").endswith("$")
+        number *= _short_scale(short, (first or "") + (second or ""), closed)
     if scales:
         for scale in scales.lower().split():
             number *= _SCALES[scale.removesuffix("s")]
@@ -108,9 +132,9 @@ def last_number(text: str) -> tuple[int, str] | None:
             for match in _IN_TEXT.finditer(text, max(0, start - _MAX_CHARS), end + _MAX_CHARS):
                 if match.start() >= end:
                     break
-                found = match
+                found = match if match[1] else found
         if found is not None:
-            return found.start(), found[0]
+            return found.start(), found[1] + _short_scale_after(found)
         end = start
     return None
 
@@ -137,3 +161,29 @@ def format_number(x: float) -> str:
 
 def _plain(written: str) -> float:
     return float(written.replace(",", "").replace("−", "-"))
+
+
+def _to_the_power(base: float, exponent: int) -> float:
+    """Infinite where it is too large or a division by zero."""
+    try:
+        return float(base**exponent)
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
+
+
+def _short_scale(letters: str, money: str, closed: bool) -> float:
+    """What the letters after a number mean: `5k`; after a currency sign `$5K`, `$5M`, `$5B`, `$5bn`; else a unit, 1.
+
+    Closed by another `$`, `$5M$` is mathematics and M its unit.
+    """
+    is_scale = letters == "k" or (money != "" and not (closed and set(money) == {"$"}))
+    return _SHORT_SCALES[letters.lower()] if is_scale else 1.0
+
+
+def _short_scale_after(found: re.Match[str]) -> str:
+    """The letters that belong to a number found in a text: the k of `5k`, the M of `$5M`."""
+    after = _SHORT_SCALE_IN_TEXT.match(found.string, found.end())
+    if after is None:
+        return ""
+    money = "".join(re.findall(_MONEY, found[1]))
+    return after[1] if _short_scale(after[1], money, after[2] is not None) != 1.0 else ""

@@ -26,10 +26,12 @@ def judge(
     Without a recipe: orch judge FILE format.type=boxed judge.type=math
     """
     from rich.console import Console
+    from rich.text import Text
 
     from orchestrator.finding_screen import show_metrics, show_written
     from orchestrator.judging_file import CompletionColumns, judge_file, judged_by
     from orchestrator.recipe import load_recipe, load_task
+    from orchestrator.terminal_text import plain
 
     task = load_recipe(recipe, overrides or ()).task if recipe is not None else load_task(overrides or ())
     columns = CompletionColumns(text=text, answer=answer, question=question)
@@ -39,6 +41,10 @@ def judge(
     if out is not None:
         judged.write(out)
     show_metrics(console, judged.metrics(), judged_by(task))
+    if judged.problems:
+        bad, n = len(judged.problems), len(judged.rows)
+        what = f"{bad:,} of {n:,} rows cannot be judged (counted as not correct); the first:"
+        console.print(Text.assemble((what, "yellow"), f" {plain(judged.problems[0])}"), soft_wrap=True)
     if out is not None:
         show_written(console, "verdicts", out)
     if as_json:

@@ -180,7 +180,10 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
 
 def _read_csv(path: Path, columns: Columns) -> Table:
     # strict: a quote that is never closed is an error, not one field that swallows the rest of the file.
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    text = _read_text(path)
+    # One limit for the whole process, 131,072 characters if nobody says otherwise: a long completion is no mistake.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     names: list[str] = []
     records: list[tuple[int, Any]] = []
     problems: list[str] = []

@@ -226,6 +226,12 @@ JSON = [
     ('{"answer": 1e999}', "1e999"),
     ('{"answer": ' + "9" * 5_000 + "}", "9" * 5_000),
     ('"answer"', None),
+    (r'{"steps": "a \( b", "answer": 72}', "72"),
+    (r'\(x\) {"steps": "\alpha, \u12", "answer": "\frac{3}{4}"} \[', r"\frac{3}{4}"),
+    (r'{"answer": "72\text{ km}"}', r"72\text{ km}"),
+    (r'{"answer": "72\\text{ km}"}', r"72\text{ km}"),
+    (r'{"answer": "3 \times 10^2"}', r"3 \times 10^2"),
+    (r'{"answer": "a\ttext\n\"b\" \u00e9\\"}', 'a\ttext\n"b" é\\'),
 ]
 PATTERN = [("It is: 5! No, it is: 6! is: ", "6"), ("It is: 5", None), ("", None)]
 LAST_NUMBER = [("1 and 2", "2"), ("it costs $1,200.", "$1,200"), ("none", None)]
@@ -318,6 +324,13 @@ def test_a_target_that_is_not_read_back_is_refused(answer_format: AnswerFormat, 
         answer_format.target_text(answer)
 
 
+def test_json_with_tex_begins_where_it_stands_in_the_text() -> None:
+    before = r'\(x\) {"other": "\alpha"} and '
+    text = before + r'{"steps": "a \( b", "answer": 72} \]'
+    assert JsonFormat().answer_start(text) == len(before)
+    assert JsonFormat(prefix=before).answer_start(text.removeprefix(before)) == 0
+
+
 def test_json_writes_numbers_and_texts() -> None:
     assert JsonFormat().target_text(4.66, "so") == 'so {"answer": 4.66}'
     assert JsonFormat(field="é").target_text('say "x"') == '{"é": "say \\"x\\""}'
@@ -395,6 +408,9 @@ def test_no_text_is_slow_or_fatal(answer_format: AnswerFormat) -> None:
         "[",
         r"\boxed{",
         r"\boxed ",
+        r'{"answer":"\(',
+        r'{"answer":"\q"}',
+        r"\frac",
     ]
     parts += ["<answer>", "</answer>", "####", "#### ", "#### \n", "FINAL ANSWER:", "1 ", "a1", "1,", "\n", " ", "\\"]
     parts += ["\x00", "\u202e5", "\ud800", "９", "ß", "\boxed{{}", '"answer":']

@@ -9,10 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator import cli
+from orchestrator.answers.judges.base import as_kept
 from orchestrator.errors import DataError
 from orchestrator.judging_file import CompletionColumns, JudgedFile, judge_file
 from orchestrator.recipe import load_recipe, load_task
 from orchestrator.stats import wilson
+from orchestrator.tasks import Task
+from tests.conftest import REPOSITORY
 from tests.unit.test_cli import orch
 
 GOOD = {"text": "so <answer>5</answer>", "answer": 5}
@@ -113,6 +116,68 @@ def test_a_gold_answer_that_is_not_there_is_an_error_of_its_row() -> None:
     assert statuses(judged([GOOD, {"text": GOOD["text"]}])) == ["correct", "error"]
 
 
+def test_rows_that_cannot_be_judged_are_told_with_their_line() -> None:
+    rows = [GOOD, GOOD | {"answer": "four"}, {"text": "", "answer": None}, GOOD | {"answer": 0.0004}, GOOD]
+    found = judged(rows)
+    assert statuses(found) == ["correct", "error", "unparsed", "error", "correct"]
+    not_a_number, missing, rounded = found.problems
+    assert not_a_number.startswith("made.jsonl, line 2: gold answer 'four': it is not a number: write it like 42")
+    assert missing == "made.jsonl, line 3: there is no gold answer: write one or leave the row out"
+    assert rounded.startswith("made.jsonl, line 4: gold answer 0.0004: it is 0 when rounded to 3 decimals")
+    assert judged([GOOD]).problems == ()
+
+
+def test_a_gold_answer_that_the_judge_fails_on_is_told() -> None:
+    found = judged([GOOD, GOOD | {"answer": "}{"}], "judge.type=math")
+    assert statuses(found) == ["correct", "error"]
+    assert found.problems[0].startswith("made.jsonl, line 2: judge math cannot read the gold answer '}{', or ")
+
+
+def test_a_file_without_any_gold_answer_that_can_be_judged_is_refused() -> None:
+    found = problems([GOOD | {"answer": f"number {n}"} for n in range(1_200)])
+    assert len(found) == 4 and all("\n" not in problem for problem in found)
+    assert found[0].startswith("made.jsonl: no gold answer can be judged (of 1,200): mend them, or name another column")
+    assert found[1].startswith("made.jsonl, line 1: gold answer 'number 0': it is not a number")
+    assert "there is no gold answer" in problems([GOOD | {"answer": None}])[1]
+
+
+# --- gold answers as the task reads its own files
+
+
+SOLUTION = "She had 3 + 4 = <<3+4=7>>7.\n#### 7"
+
+
+def gsm8k(*settings: str) -> Task:
+    return load_recipe(REPOSITORY / "recipes" / "gsm8k.yaml", settings).task
+
+
+@pytest.mark.parametrize("settings", [(), ("task.judge={type: exact}",), ("task.judge={type: math}",)])
+def test_worked_solutions_are_gold_answers_of_a_task_that_reads_them(settings: tuple[str, ...]) -> None:
+    rows = [{"text": f"so\n#### {said}", "answer": gold} for said in (7, 8) for gold in (SOLUTION, "7", 7, "#### 7")]
+    Path("made.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = judge_file(Path("made.jsonl"), gsm8k(*settings))
+    assert statuses(found) == ["correct"] * 4 + ["wrong"] * 4 and found.problems == ()
+    assert {as_kept(row["answer"]) for row in found.rows} == {"7"}
+
+
+def test_a_worked_solution_without_an_answer_costs_its_own_row() -> None:
+    rows = [{"text": "#### 7", "answer": gold} for gold in (SOLUTION, "no mark", None)]
+    Path("made.csv").write_text("text,answer\n#### 7,#### 7\n#### 7,no mark\n#### 7,\n")
+    Path("made.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("made.csv", "made.jsonl"):
+        found = judge_file(Path(name), gsm8k())
+        assert statuses(found) == ["correct", "error", "error"]
+        assert "the solution has no '####' with its answer at the end: add it ('no mark')" in found.problems[0]
+    with pytest.raises(DataError, match="no gold answer can be judged"):
+        judge_file(Path("made.jsonl"), load_task([]))
+
+
+def test_a_long_completion_in_a_csv_file_is_judged() -> None:
+    text = "x" * 1_000_000 + "<answer>5</answer>"
+    Path("made.csv").write_text(f"text,answer\n{text},5\n<answer>6</answer>,5\n")
+    assert statuses(judge_file(Path("made.csv"), load_task([]))) == ["correct", "wrong"]
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
@@ -190,8 +255,8 @@ def test_verdicts_are_written_row_by_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", [42, 0, -3, 0.25, 1 / 3, 4.660281, 1234567, 1e20, 1.5e-12, "x"])
 def test_gold_answers_are_written_so_that_they_are_judged_alike_again(answer: Any) -> None:
     judge = load_task(["judge.type=exact"]).judge
-    judged([{"text": "", "answer": answer}]).write(Path("out.parquet"))
-    (kept,) = pq.read_table("out.parquet")["gold"].to_pylist()
+    judged([{"text": "", "answer": answer}, GOOD]).write(Path("out.parquet"))
+    kept, _ = pq.read_table("out.parquet")["gold"].to_pylist()
     assert kept == answer if isinstance(answer, str) else float(kept) == answer, "no digit is lost"
     if judge.check_gold(answer) is None:  # what a model is shown is what it is right with
         shown = load_task(["judge.type=exact"]).format.target_text(answer)
@@ -243,6 +308,20 @@ def test_the_command_without_a_recipe(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "correct      1" in out and err == ""
 
 
+def test_the_command_says_which_rows_it_cannot_judge(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_quiet", lambda: None)
+    judged([GOOD, GOOD | {"answer": "[red]four"}, GOOD | {"answer": None}])
+    assert orch("judge", "made.jsonl", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status/error"] == 2
+    said = (
+        "2 of 3 rows cannot be judged (counted as not correct); the first: made.jsonl, line 2: gold answer '[red]four'"
+    )
+    assert said in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -261,6 +340,21 @@ def test_the_command_with_bad_input(
     assert orch("judge", *arguments) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(said) and err.count("\n") == 1
+
+
+def test_the_command_on_a_file_of_another_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_quiet", lambda: None)
+    judged([GOOD, {"text": "#### 7", "answer": SOLUTION}])
+    lines = Path("made.jsonl").read_text().splitlines()
+    Path("made.jsonl").write_text(lines[1])
+    assert orch("judge", "made.jsonl", "--json") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("orch: made.jsonl: no gold answer can be judged (of 1): mend them")
+    assert "orch: made.jsonl, line 1: gold answer 'She had" in err
+    assert orch("judge", "made.jsonl", "--recipe", str(REPOSITORY / "recipes" / "gsm8k.yaml"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1.0
 
 
 def test_a_recipe_judges_as_its_task_does() -> None:

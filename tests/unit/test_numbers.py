@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.answers.numbers import find_last_number, format_number, parse_number
+from orchestrator.tasks.unit_table import SPELLINGS
 
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
 
@@ -77,10 +78,108 @@ GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
         ("3 millionaires", 3),
         ("1e-999", 0),
         ("9" * 200, float("9" * 200)),
+        ("72 m**3", 72),
+        ("5 cm**3 per m**2", 5),
+        ("10^3", 1000),
+        ("2^10", 1024),
+        ("10**3", 1000),
+        ("10 ** 3", 1000),
+        ("10^{-3} km", 0.001),
+        ("-2^2", -4),
+        ("1.5^2%", 2.25),
+        ("2*10^3", 2000),
+        ("1e-999^0", 1),
+        ("$$72$$", 72),
+        ("$50 cm^2$", 50),
+        ("$x = 5$", 5),
     ],
 )
 def test_numbers_as_they_are_written(text: str, number: float) -> None:
     assert parse_number(text) == pytest.approx(number, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (r"72 \text{ dollars}", 72),
+        (r"72\%", 72),
+        ("1{,}234", 1234),
+        (r"\$1{,}234{,}567.50", 1234567.5),
+        (r"1\,234", 1234),
+        (r"1,\!234", 1234),
+        (r"1\!234", 1234),
+        (r"\frac{3}{4}", 0.75),
+        (r"-\dfrac{3}{4}", -0.75),
+        (r"\tfrac{-3}{4}", -0.75),
+        (r"\frac34", 0.75),
+        (r"\frac{1,000}{8}\text{ km}", 125),
+        (r"2\frac{1}{2}", 2.5),
+        (r"2 \frac 1 2", 2.5),
+        (r"\text{72}", 72),
+        (r"\text{\$72}", 72),
+        (r"\textbf{72 dollars}", 72),
+        (r"\mathbf{72}\,\mathrm{~km}", 72),
+        (r"\boxed{\mathbf{\frac{3}{4}}}", 0.75),
+        (r"\mbox{5 million}", 5e6),
+        (r"\(72\)", 72),
+        (r"\[ 72 \]", 72),
+        (r"$72\%$", 72),
+        (r"72^\circ", 72),
+        (r"72^{\circ}\text{C}", 72),
+        (r"72\degree", 72),
+        (r"50 \text{ cm}^2", 50),
+        (r"50\;\text{cm}^{2}", 50),
+        (r"90\frac{\text{km}}{\text{h}}", 90),
+        (r"1.2 \times 10^{3}", 1200),
+        (r"1.2 \cdot 10^{-3}", 0.0012),
+        (r"\mathbf{10^{3}}", 1000),
+        (r"x \approx 5", 5),
+        (r"\displaystyle\frac{1}{2}", 0.5),
+    ],
+)
+def test_numbers_in_tex(text: str, number: float) -> None:
+    assert parse_number(text) == pytest.approx(number, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("5k", 5_000),
+        ("5k.", 5_000),
+        ("**5k**", 5_000),
+        ("-1.5k", -1_500),
+        ("5k dollars", 5_000),
+        ("5k per day", 5_000),
+        ("$5k/month", 5_000),
+        ("$5K", 5_000),
+        ("$1.5M", 1.5e6),
+        ("**$1.5M**.", 1.5e6),
+        ("-$2B", -2e9),
+        ("€3bn", 3e9),
+        ("\\$5M", 5e6),
+        ("$\\$5M$", 5e6),
+        ("$1.5Million", 1.5e6),
+        ("5 k", 5),
+        ("5K", 5),
+        ("300K", 300),
+        ("5 km", 5),
+        ("5km", 5),
+        ("5kB", 5),
+        ("5M", 5),
+        ("5 B", 5),
+        ("5k^2", 5),
+        ("5k**2", 5),
+        ("$5M$", 5),
+        ("$5 per M", 5),
+    ],
+)
+def test_short_scales_are_told_from_units(text: str, number: float) -> None:
+    assert parse_number(text) == number
+
+
+def test_every_spelling_of_the_unit_table_may_stand_behind_a_number() -> None:
+    for spelling in SPELLINGS:
+        assert parse_number(f"7.5 {spelling}") == 7.5, spelling
 
 
 @pytest.mark.parametrize(
@@ -108,6 +207,28 @@ def test_numbers_as_they_are_written(text: str, number: float) -> None:
         *("1,23", "1,5", "1234,567", "1,2345", "1.2.3", "1.234,5", "1 000", "1_000", "0x1F", "1/2/2024", "10:30"),
         *("5 or 6", "5-6", "5 - 3", "5, 6", "5 3", "3 hours 20 minutes", "50% of 20", "5x10", "5*x", "5 km 2", "--5"),
         *("½", "2½", "2²", "10⁵", "٣", "五", "5\x00", "\x005", "5 \ud800", "\ud800", "(5)", "[5]", "5!", "<answer>5"),
+        *(
+            "10^9999",
+            "9^9999",
+            "0^-1",
+            "1e300^2",
+            "2^0.5",
+            "2^2^2",
+            "2^3/4",
+            "3/4^2",
+            "2^",
+            "**73** 5",
+            "5 x**2",
+        ),
+        *(
+            r"10^\frac{1}{2}",
+            r"\frac{1}{2}5",
+            r"\frac{1}{0}",
+            r"\frac{x}{2}",
+            r"\frac{5}{x}",
+            r"\frac{1}{2}\frac{1}{2}",
+        ),
+        *(r"5\pi", r"\sqrt{2}", r"1\,23", "1{,}5", r"1234\,567", r"\text{five}", r"72\\%", r"5\(3\)", r"\text{5", "\\"),
     ],
 )
 def test_what_is_not_one_number(text: str) -> None:
@@ -121,6 +242,7 @@ def test_the_sign_of_a_number_is_kept_apart_from_its_parts() -> None:
 
 def test_no_text_is_slow() -> None:
     texts = ["1" * 200, "1,111" * 40, "*" * 200, "5 " + "a " * 98 + "1", "5" + " " * 190 + "1", "1/" * 100]
+    texts += ["\\text{" * 33, "\\frac{1}{" * 20, "\\" * 200, "1{,}" * 50, "5^" * 100, "\\text{5}" * 25, "5**" * 66]
     texts += ["5 million" * 20 + "1", "5 " + "*_" * 99, "5" + "a." * 99, "1" * 1_000_000, " " * 1_000_000, "\x00" * 200]
     started = time.perf_counter()
     for text in texts:
@@ -187,6 +309,36 @@ def test_only_finite_numbers_are_written(number: float) -> None:
         ("7 and then" + " words" * 5_000, "7"),
         ("x " * 1_999 + "1,234,567 " + "y " * 1_998, "1,234,567"),
         ("words", None),
+        ("The area is 50 m^2.", "50"),
+        (r"so $50 \text{ cm}^2$", "$50"),
+        (r"so $50\,\text{cm}^{2}$", "$50"),
+        ("5000 cm^3", "5000"),
+        ("50 m**2", "50"),
+        ("50cm**3 in all", "50"),
+        ("9.81 m s^{-2}", "9.81"),
+        ("5 per m^{-1}", "5"),
+        ("3^{n+1}", "3"),
+        ("in m^{-1}", None),
+        ("it is 10^3", "10^3"),
+        ("2^10 bytes", "2^10"),
+        ("10**3.", "10**3"),
+        ("-10^{-3}", "-10^{-3}"),
+        ("10^3 = 1000", "1000"),
+        ("2^0.5", "2"),
+        ("**73**", "73"),
+        ("it is **73**.", "73"),
+        ("total**73**", "73"),
+        ("**Answer**5", "5"),
+        ("is $1{,}234$.", "$1{,}234"),
+        (r"is 1\,234 m", r"1\,234"),
+        (r"is $2\frac{1}{2}$ cups", r"$2\frac{1}{2}"),
+        (r"is $-\frac{3}{4}$", r"$-\frac{3}{4}"),
+        ("he has 5k.", "5k"),
+        ("5k-10k", "10k"),
+        ("costs $1.5M in all", "$1.5M"),
+        ("it is $5M$", "$5"),
+        ("300K", "300"),
+        (r"\frac{1}{2}M", r"\frac{1}{2}"),
         ("x2 and H2O", None),
         ("½", None),
         ("", None),
@@ -204,7 +356,33 @@ def test_the_last_number_is_found_wherever_the_text_is_cut_for_looking() -> None
 
 
 def test_the_last_number_is_found_in_linear_time() -> None:
-    once = ["1 ", "a1", "1", "1,", "1,111", ".", "$", "-", " ", "1/", "(", "1 million ", "1/1.", "1 million", "\x00"]
+    once = [
+        "^",
+        "^{",
+        "1^",
+        "\\frac{1",
+        "1\\frac{",
+        "a**",
+        "1{,}",
+        "a**1 ",
+        "1^{",
+        "5k",
+        "1 ",
+        "a1",
+        "1",
+        "1,",
+        "1,111",
+        ".",
+        "$",
+        "-",
+        " ",
+        "1/",
+        "(",
+        "1 million ",
+        "1/1.",
+        "1 million",
+        "\x00",
+    ]
     for text in [*(part * (1_000_000 // len(part)) for part in once), "1" + "a" * 1_000_000, "H2" + " " * 1_000_000]:
         started = time.process_time()
         find_last_number(text)

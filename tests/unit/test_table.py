@@ -197,6 +197,12 @@ def test_json_that_is_no_list(tmp_path: Path, content: Any) -> None:
     assert "not a list: write a list of" in problems(write(tmp_path, "a.json", json.dumps(content)))[0]
 
 
+def test_a_csv_field_may_be_long(tmp_path: Path) -> None:
+    answer = "x" * 1_000_000
+    [row] = read_rows(write(tmp_path, "a.csv", f"question,answer\na?,{answer}\n"), Columns())
+    assert row.answer == answer
+
+
 def test_broken_csv(tmp_path: Path) -> None:
     assert "line 3: is not valid CSV" in problems(write(tmp_path, "a.csv", 'question,answer\na,1\n"b,2\nc,3\n'))[0]
     assert "two columns are called 'answer'" in problems(write(tmp_path, "a.csv", "question,answer,answer\na,1,2"))[0]

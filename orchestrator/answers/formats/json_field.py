@@ -2,13 +2,23 @@
 
 import json
 import re
-from typing import Any, Literal
+from bisect import bisect_left
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from orchestrator.answers.formats.base import AnswerFormat
 
 _OBJECT = re.compile(r'\{\s*+"')
+# TeX in a text of JSON, as models write it: `\(` is no escape of JSON's, and `\frac{` would begin with a form feed.
+_ESCAPE = re.compile(
+    r"""
+    (?P<tex> \\ (?= t?frac\s*+[{0-9] | text(?:bf|it|rm|sf|tt|normal)?\s*+\{ | times(?![a-z]) | boxed\s*+\{ ) )
+    | \\ (?: ["\\/bfnrt] | u[0-9A-Fa-f]{4} )
+    | (?P<lone> \\ )
+    """,
+    re.VERBOSE,
+)
 _MOST_LOST = 2_000_000
 """Characters that may be read in vain before the rest is given up: what looks like JSON may be tried over and over."""
 _NESTED_TOO_DEEP = 10_000
@@ -17,7 +27,12 @@ _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_
 
 
 class JsonFormat(AnswerFormat):
-    """`{"answer": 72}` anywhere in the text; of several objects with the field the last complete one counts."""
+    r"""`{"answer": 72}` anywhere in the text; of several objects with the field the last complete one counts.
+
+    A backslash that begins no escape of JSON's, as in `"\(x\)"`, stands for itself.
+    """
+
+    VERSION: ClassVar[int] = 3
 
     type: Literal["json"] = "json"
     field: str = Field(default="answer", min_length=1)
@@ -27,6 +42,7 @@ class JsonFormat(AnswerFormat):
         """The field's value: text and numbers as they stand, a list as `[1, 2]`; null is no answer."""
         if json.dumps(self.field) not in text and json.dumps(self.field, ensure_ascii=False) not in text:
             return None
+        text, added = _lone_backslashes_doubled(text)
         found: tuple[int, str] | None = None
         last, at, lost = text.rfind("}") + 1, 0, 0
         while lost < _MOST_LOST and (match := _OBJECT.search(text, at, last)):
@@ -42,12 +58,23 @@ class JsonFormat(AnswerFormat):
                 lost += (len(text) if error.msg.startswith("Unterminated") else error.pos) - start + error.pos // 8
             except RecursionError:
                 lost += _NESTED_TOO_DEEP
-        return found
+        if found is None:
+            return None
+        return found[0] - bisect_left(added, found[0]), found[1]
 
     def written(self, answer: str, reasoning: str) -> str:
         number = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e-?[0-9]+)?", answer)
         value = answer if number else json.dumps(answer, ensure_ascii=False)
         return f"{reasoning}{' ' if reasoning else ''}{{{json.dumps(self.field, ensure_ascii=False)}: {value}}}"
+
+
+def _lone_backslashes_doubled(text: str) -> tuple[str, list[int]]:
+    """The text as JSON has to write it, and where in it backslashes were added. Sound JSON has no lone ones."""
+    lone = [match.start() for match in _ESCAPE.finditer(text) if match.lastgroup]
+    if not lone:
+        return text, []
+    doubled = _ESCAPE.sub(lambda match: match[0] * 2 if match.lastgroup else match[0], text)
+    return doubled, [at + earlier for earlier, at in enumerate(lone)]
 
 
 def _holder(value: Any, field: str) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The format `last_number`: the answer is the last number of the text, for models that keep to no other format."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from orchestrator.answers.formats.base import AnswerFormat
 from orchestrator.answers.numbers import last_number
@@ -8,6 +8,8 @@ from orchestrator.answers.numbers import last_number
 
 class LastNumberFormat(AnswerFormat):
     """`... so there are 72 eggs.`; of several numbers the last counts, even one of a sentence that was cut off."""
+
+    VERSION: ClassVar[int] = 3
 
     type: Literal["last_number"] = "last_number"
 

@@ -1,7 +1,7 @@
 """The judge `numeric`: a number near enough to the gold one is right."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from orchestrator.types import Answer, FinishReason, Verdict
 
 class NumericJudge(BaseJudge):
     """Right is a number near enough to the gold one: |pred - gold| <= tolerance * |gold|, both rounded first."""
+
+    VERSION: ClassVar[int] = 2
 
     type: Literal["numeric"] = "numeric"
     tolerance: float = Field(default=0.05, ge=0, allow_inf_nan=False)
