@@ -9,7 +9,7 @@ import yaml
 
 from orchestrator.base_model import TINY, resolve_model
 from orchestrator.errors import DataError, ModelError, RecipeError
-from orchestrator.plan import VERSIONS, Plan, _digest, compile_plan
+from orchestrator.plan import VERSIONS, Plan, _digest, _inputs, compile_plan
 from orchestrator.planning import needs
 from orchestrator.recipe import ModelSpec, load_recipe
 
@@ -113,6 +113,14 @@ def test_no_loss_to_choose_by_is_refused(written: tuple[str | None, ...]) -> Non
 
 def test_some_worked_solutions_make_a_loss() -> None:
     assert with_validation("best_loss", "<answer>0</answer>", None, None).stage("sft").key
+
+
+@pytest.mark.parametrize(("missing", "anew"), [((), False), ((3,), False), ((1,), True), ((0, 1, 2), True)])
+def test_a_loss_that_was_once_of_bare_answers_is_measured_anew(missing: tuple[int, ...], anew: bool) -> None:
+    """Three questions are looked at; where all of those have worked solutions the key is what it was."""
+    plan = with_validation("last", *(None if n in missing else f"<answer>{n}</answer>" for n in range(4)))
+    read = _inputs(plan.recipe, plan.stage("sft").spec, {"base": "key"})["validation"]
+    assert read.keys() - {"loss"} == {"questions", "judging", "max_tokens"} and ("loss" in read) is anew
 
 
 # --- what changes no key
