@@ -1,4 +1,7 @@
-"""Further arguments of TRL's: does the TRL that is installed take them? Its configuration is built and thrown away."""
+"""Further arguments of TRL's, and a schedule that may need some: does the TRL that is installed take them?
+
+Its configuration is built and thrown away.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +15,11 @@ from orchestrator.types import Finding
 
 
 def argument_findings(plan: Plan, stage: Stage) -> Iterator[Finding]:
-    """The finding for a training stage whose further arguments TRL refuses."""
+    """The finding for a training stage whose further arguments TRL refuses, or whose schedule lacks some."""
     spec = stage.spec
-    if not isinstance(spec, TrainingSpec) or not spec.further:
+    if not isinstance(spec, TrainingSpec):
+        return
+    if not spec.further and spec.lr_scheduler_type == TrainingSpec.model_fields["lr_scheduler_type"].default:
         return
     from orchestrator.training.configuration import grpo_config, sft_config
 

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments, get_scheduler
+from transformers.trainer_utils import SchedulerType
 from trl import GRPOConfig, SFTConfig
 
 from orchestrator.errors import StageError
@@ -52,18 +53,23 @@ def _built(kind: type[TrainingArguments], job: TrainingJob, arguments: dict[str,
     further = _checked(kind, job.spec.further)
     try:
         made = kind(**arguments | further)
-        _try_schedule(made)
-        return made
     except (TypeError, ValueError, ImportError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         given = ", ".join(further) or "these settings"
         raise StageError(f"TRL does not take {given}: {first}") from None
+    _try_schedule(made)
+    return made
 
 
 def _try_schedule(made: TrainingArguments) -> None:
     """Make the schedule of the learning rate, which the trainer makes only when it begins to train."""
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=made.learning_rate)
-    get_scheduler(made.lr_scheduler_type, optimizer, 0, 1, scheduler_specific_kwargs=made.lr_scheduler_kwargs)
+    name, wanted = SchedulerType(made.lr_scheduler_type).value, made.lr_scheduler_kwargs
+    try:
+        get_scheduler(
+            name, torch.optim.SGD([torch.zeros(1)], lr=made.learning_rate), 0, 1, scheduler_specific_kwargs=wanted
+        )
+    except (TypeError, ValueError) as error:
+        raise StageError(f"lr_scheduler_type: {name} does not take lr_scheduler_kwargs {wanted}: {error}") from None
 
 
 def _checked(kind: type[TrainingArguments], further: dict[str, Any]) -> dict[str, Any]:

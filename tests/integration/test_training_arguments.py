@@ -75,8 +75,14 @@ def test_arguments_reach_trl_under_their_own_names() -> None:
         ({"adam_epsilon": "small"}, "adam_epsilon: input should be a valid number"),
         ({"lr_scheduler_kwargs": [1]}, "lr_scheduler_kwargs: input should be"),
         ({"optim": "adamm"}, "TRL does not take optim: "),
-        ({"lr_scheduler_type": "warmup_stable_decay"}, r"TRL does not take these settings: .*num_decay_steps"),
-        ({"lr_scheduler_kwargs": {"cycles": 2}}, "TRL does not take lr_scheduler_kwargs: .*'cycles'"),
+        (
+            {"lr_scheduler_type": "warmup_stable_decay"},
+            r"lr_scheduler_type: warmup_stable_decay does .* None: .*decay_steps",
+        ),
+        (
+            {"lr_scheduler_kwargs": {"cycles": 2}},
+            "lr_scheduler_type: linear does not take .* {'cycles': 2}: .*'cycles'",
+        ),
     ],
 )
 def test_a_value_that_trl_could_not_use_is_named(settings: dict[str, Any], says: str) -> None:
@@ -115,3 +121,6 @@ def test_check_finds_it_before_the_run() -> None:
     (finding,) = [f for stage in plan.stages for f in argument_findings(plan, stage)]
     assert (finding.check, finding.severity) == ("argument-refused", "error")
     assert finding.what.startswith("stage grpo: top_k: input should be a valid integer")
+    plan = compile_plan(load_recipe(SMALL, ["stages.sft.lr_scheduler_type=warmup_stable_decay"]))
+    (finding,) = [f for stage in plan.stages for f in argument_findings(plan, stage)]
+    assert finding.what.startswith("stage sft: lr_scheduler_type: warmup_stable_decay does not take")
