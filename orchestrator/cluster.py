@@ -69,7 +69,7 @@ class Cluster:
         return Crew(calls, cpus, gpus, retries, at_once=int(self.gpus // gpus) if gpus else 0)
 
     def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> dict[str, T]:
-        """What a call comes to on each machine, by the machine's name."""
+        """What a call comes to on each machine that takes work, by the machine's name."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -79,7 +79,7 @@ class Cluster:
                 num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote(argument)
             for node in ray.nodes()
-            if node["Alive"]
+            if node["Alive"] and (node["Resources"].get("CPU") or node["Resources"].get("GPU"))
         }
         return {name: ray.get(reference) for name, reference in made.items()}
 
@@ -181,7 +181,7 @@ def connect() -> Cluster:
 
 def _ray_folder() -> Path:
     """Where Ray keeps its sockets and logs: where temporary files go, unless sockets there had names too long."""
-    if (named := os.environ.get("RAY_TMPDIR")) is not None:
+    if named := os.environ.get("RAY_TMPDIR"):
         return Path(named)
     usual = Path(tempfile.gettempdir()) / "ray"
     return usual if len(str(usual)) <= _LONGEST_FOLDER else Path("/tmp/ray")

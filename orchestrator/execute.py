@@ -56,16 +56,17 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
     work = _work(recipe)
     try:
         listener(_not_begun(plan))
-        cluster = connect()
-        _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
-        if type(recipe.task) not in TASKS.values():
-            carry(type(recipe.task))
         try:
+            cluster = connect()
+            _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
+            if type(recipe.task) not in TASKS.values():
+                carry(type(recipe.task))
             noticed = checked(_plans(plan)[0], work, cluster)  # the seed decides nothing of what is looked at
+            store = store or Store()
         except OrchError:
             work.withdraw()
             raise
-        done = _carry_out(plan, store or Store(), work, cluster, listener, noticed)
+        done = _carry_out(plan, store, work, cluster, listener, noticed)
     finally:
         disconnect()
     return with_report(done, recipe.task)

@@ -72,8 +72,9 @@ class Record:
         if stage.verb == "evaluate" or stage.spec.MAKES_MODEL:  # a model's run holds its evaluations' figures too
             wanted = (stage.also or "eval") if stage.verb == "evaluate" else None
             metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
-        kept = (FINDING_TAG, CHOSEN_TAG) if stage.spec.MAKES_MODEL else (FINDING_TAG,)
-        tags = {tag: text for tag, text in self.store.tags(origin).items() if tag.startswith(kept)}
+        told = self.store.tags(origin)
+        tags = {tag: text for tag, text in told.items() if tag == CHOSEN_TAG and stage.spec.MAKES_MODEL}
+        tags |= as_tags(f for f in findings_of(told) if f"stage {stage.name}: " in f.what)  # not of its evaluations
         tags |= origin_tags(stage, origin)
         state.run_id = self._run_of(stage, tags)
         self.store.log(state.run_id, metrics, _standing(stage) | {key_tag(stage): stage.key} | tags)

@@ -1,5 +1,6 @@
 """What `orch check` says of a plan, from one of Ray's workers: it has the libraries loaded for what follows."""
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,8 +48,10 @@ def _refuse_unseen(root: Path, cluster: Cluster) -> None:
     """Whether all machines that may train see the work folder: one that does not would train into its own disk."""
     if not cluster.joined:
         return
-    with tempfile.NamedTemporaryFile(dir=root / "locks", prefix="seen-") as mark:
-        seen = cluster.on_each_machine(Path.exists, Path(mark.name))
+    locks = root / "locks"
+    locks.mkdir(parents=True, exist_ok=True)  # a run that was refused has removed it, while it was empty
+    with tempfile.NamedTemporaryFile(dir=locks, prefix="seen-") as mark:
+        seen = cluster.on_each_machine(os.path.exists, mark.name)
     blind = sorted(name for name, there in seen.items() if not there)
     if blind:
         raise InputError(

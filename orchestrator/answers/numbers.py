@@ -20,7 +20,7 @@ _MONEY = r"\\?[$€£¥₹]"
 # Most answers are this; it is many times faster to read than all that a number may be.
 _PLAIN = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 
-_TIMES_TEN = r"\s*+ (?:[xX×·⋅*]|\\times) \s*+ 10 \s*+ (?:\^|\*\*) \s*+"
+_TIMES_TEN = r"\s*+ (?:[xX×·⋅*]|\\times|\\cdot) \s*+ 10 \s*+ (?:\^|\*\*) \s*+"
 _SCALE = rf"(?i:{'|'.join(_SCALES)}) s?+ \b"
 _SHORT_SCALE = r"(?:[kKMB]|[bB]n) (?! [\w^] | \*\*[0-9])"
 
@@ -39,7 +39,7 @@ _NUMBER = re.compile(
     ({_SHORT_SCALE})?
     (?: [*_`]{{1,3}}+ (?=[\s.,;%]|\Z) )?
     ( (?: \s*+ {_SCALE} )*+ )
-    \s*+ (?: [%°] | {_MONEY} )?+ \s*+
+    \s*+ (?: [%°] | ({_MONEY}) )?+ \s*+
     (?: /?+ \s*+ {_WORD} (?: [\s/·⋅.*-]++ {_WORD} )*+ )?+           # km, km/h, miles per hour, sq. ft
     [\s*_`$]*+ [.,;]?+ [\s*_`$]*+
     """,
@@ -68,7 +68,7 @@ _IN_TEXT = re.compile(
     """,
     re.VERBOSE,
 )
-_SHORT_SCALE_IN_TEXT = re.compile(rf"({_SHORT_SCALE}) (\s*+\$)?+", re.VERBOSE)
+_SHORT_SCALE_IN_TEXT = re.compile(rf"({_SHORT_SCALE}) (\s*+{_MONEY})?+", re.VERBOSE)
 _DIGIT = re.compile("[0-9]")
 _WINDOW = 4000
 
@@ -90,7 +90,7 @@ def parse_number(text: str) -> float | None:
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
-    first, sign, second, whole, numerator, denominator, exponent, power, short, scales = match.groups()
+    first, sign, second, whole, numerator, denominator, exponent, power, short, scales, after = match.groups()
     number = _plain(numerator)
     if exponent is not None:
         number = _to_the_power(number, int(exponent.replace("−", "-")))
@@ -105,7 +105,7 @@ def parse_number(text: str) -> float | None:
         number *= _plain(f"1e{power}")
     if short is not None:
         closed = text.rstrip(" \t\n*_`.,;").endswith("$")
-        number *= _short_scale(short, (first or "") + (second or ""), closed)
+        number *= _short_scale(short, f"{first or ''}{second or ''}{after or ''}", closed)
     if scales:
         for scale in scales.lower().split():
             number *= _SCALES[scale.removesuffix("s")]
@@ -181,9 +181,12 @@ def _short_scale(letters: str, money: str, closed: bool) -> float:
 
 
 def _short_scale_after(found: re.Match[str]) -> str:
-    """The letters that belong to a number found in a text: the k of `5k`, the M of `$5M`."""
+    """What belongs to a number found in a text: the k of `5k`, the M of `$5M`, the M€ of `5M€`."""
     after = _SHORT_SCALE_IN_TEXT.match(found.string, found.end())
     if after is None:
         return ""
-    money = "".join(re.findall(_MONEY, found[1]))
-    return after[1] if _short_scale(after[1], money, after[2] is not None) != 1.0 else ""
+    behind = after[2] or ""
+    closed = behind.endswith("$")
+    behind = "" if closed else behind
+    money = "".join(re.findall(_MONEY, found[1])) + behind.strip()
+    return after[1] + behind if _short_scale(after[1], money, closed) != 1.0 else ""

@@ -51,7 +51,8 @@ def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
     stages, evaluate = block(recipe, "stages"), block(recipe, "evaluate")
     made = {name: _deciding(stages[name]) for name in behind(stages, model)}
     asked = {k: v for k, v in evaluate.items() if k not in _IDLE | {"models", "on", "also", "type"}}
-    parts = {"task": recipe.get("task"), "model": recipe.get("model"), "stages": made, "evaluate": asked}
+    model_named = {k: v for k, v in block(recipe, "model").items() if k != "revision"}  # older runs have none
+    parts = {"task": recipe.get("task"), "model": model_named, "stages": made, "evaluate": asked}
     return flatten(parts)
 
 

@@ -71,7 +71,7 @@ def gather(work: Path) -> pa.Table:
 def _read(shard: Path) -> pa.Table:
     try:
         return pq.read_table(shard)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise StageError(f"{shard} cannot be read ({error}); remove it, then the same command draws it again") from None
 
 

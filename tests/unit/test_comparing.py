@@ -17,12 +17,13 @@ from orchestrator.comparing.other_seeds import seed_sds
 from orchestrator.comparing.past_models import PastModel, past_models
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.comparing.variants import Variant, labelled, variants
-from orchestrator.health.report import FINDING_TAG
+from orchestrator.health.report import as_tags, findings_of
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, load_recipe
 from orchestrator.record import Record
 from orchestrator.results import StageState
 from orchestrator.tracking import Store
+from orchestrator.types import Finding
 
 compare = importlib.import_module("orchestrator.comparing.compare")
 RECIPE = """\
@@ -89,7 +90,13 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
     store, made = Store(), plan()
     record = Record(store, made)
     for name, metrics in (("sft", {}), ("evaluate.sft", {"accuracy": 0.5}), ("evaluate.sft.longer", {})):
-        origin = store.start(store.experiment("elsewhere"), "origin", {f"{FINDING_TAG}{name}": "{}"}, {})
+        noticed = as_tags(
+            Finding(f"found-{i}", "warning", f"stage {s}: odd", "", "", "")
+            for i, s in enumerate(("sft", "evaluate.sft"))
+        )
+        origin = store.start(
+            store.experiment("elsewhere"), "origin", noticed if name != "evaluate.sft.longer" else {}, {}
+        )
         store.log(origin, metrics)
         record.reused(StageState(made.stage(name)), origin)
     runs = PastRuns(store)
@@ -98,10 +105,8 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
         [found] = past_models(runs, run, on)
         assert found.recipe_digest == made.stage(stage).recipe_digest
         assert found.judging_digest == made.stage(stage).judging_digest is not None
-    tags = runs.children(record.parent)["sft"].data.tags
-    assert {tag for tag in tags if tag.startswith(FINDING_TAG)} == {
-        f"{FINDING_TAG}{name}" for name in ("sft", "evaluate.sft", "evaluate.sft.longer")
-    }, "what was found when it was made is still known"
+    told = [finding.what for finding in findings_of(runs.children(record.parent)["sft"].data.tags)]
+    assert told == ["stage sft: odd", "stage evaluate.sft: odd"], "each from the run that made it"
 
 
 # --- seeds of one recipe

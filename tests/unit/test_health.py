@@ -333,6 +333,7 @@ def test_models_that_are_compared_on_what_they_learned_from() -> None:
     both = only(asked_in_training(recipe("evaluate.on=demonstrations", "stages.rft.data=[demonstrations, chosen]")))
     assert "sft and rft learned" in both.what
     assert list(asked_in_training(recipe("evaluate.also=[train]"))) == [], "beside the test it may be told"
+    assert list(asked_in_training(recipe("evaluate.on=train", "evaluate.models=[base, sft]"))) == [], "rft is not asked"
 
 
 def test_models_that_are_compared_on_what_chose_their_checkpoint() -> None:

@@ -145,6 +145,8 @@ def test_numbers_in_tex(text: str, number: float) -> None:
     ("text", "number"),
     [
         ("5k", 5_000),
+        ("5M€", 5_000_000),
+        (r"1.5\cdot10^{3}", 1_500),
         ("5k.", 5_000),
         ("**5k**", 5_000),
         ("-1.5k", -1_500),
@@ -310,6 +312,8 @@ def test_only_finite_numbers_are_written(number: float) -> None:
         ("x " * 1_999 + "1,234,567 " + "y " * 1_998, "1,234,567"),
         ("words", None),
         ("The area is 50 m^2.", "50"),
+        ("it costs 5M€ now", "5M€"),
+        (r"it is 3 \cdot 10^8.", r"3 \cdot 10^8"),
         (r"so $50 \text{ cm}^2$", "$50"),
         (r"so $50\,\text{cm}^{2}$", "$50"),
         ("5000 cm^3", "5000"),

@@ -57,7 +57,9 @@ def test_a_shard_that_cannot_be_read_is_drawn_again(tmp_path: Path, left: bytes)
     broken.write_bytes(left)
     assert _whole(whole) and not _whole(broken) and not _whole(tmp_path / "shard-000002.parquet")
     assert whole.exists() and not broken.exists()
-    whole.write_bytes(left)
+    data = bytearray(whole.read_bytes())
+    data[4:24] = bytes(20)  # a page, which the footer does not tell of
+    whole.write_bytes(data)
     with pytest.raises(StageError, match=r"shard-000000\.parquet cannot be read"):
         gather(tmp_path)
 
