@@ -104,22 +104,19 @@ def test_a_model_folder_that_is_none(tmp_path: Path) -> None:
     assert "it has no weights" in refused(tmp_path, "model.name=empty").err
 
 
-def test_a_model_that_only_its_library_can_refuse(tmp_path: Path) -> None:
-    shutil.copytree(TINY, tmp_path / "odd")
-    (tmp_path / "odd" / "config.json").write_text("{}")
-    assert "odd" in refused(tmp_path, "model.name=odd").err
-
-
-def test_ray_starts_where_its_usual_folder_will_not_do(tmp_path: Path) -> None:
-    (tmp_path / "here").mkdir()
-    far = tmp_path / ("far" * 30)  # the names of sockets in it would be too long
+def test_what_is_refused_when_ray_has_started_leaves_nothing(tmp_path: Path) -> None:
+    here, odd = tmp_path / "here", tmp_path / "odd"
+    here.mkdir()
+    shutil.copytree(TINY, odd)
+    (odd / "config.json").write_text("{}")  # only the library can say that it is none
+    far = tmp_path / ("far" * 30)  # the names of Ray's sockets in it would be too long
     far.mkdir()
-    assert "opening-in-prompt" in refused(tmp_path / "here", TAG_IN_PROMPT, code=3, TMPDIR=str(far)).err
+    assert str(odd) in refused(here, f"model.name={odd}", TMPDIR=str(far)).err
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # as of a Ray that somebody else has started here
         (Path(folder) / "ray_current_cluster").write_text("127.0.0.1:9")
-        assert "opening-in-prompt" in refused(tmp_path / "here", TAG_IN_PROMPT, code=3, RAY_TMPDIR=folder).err
+        assert "opening-in-prompt" in refused(here, TAG_IN_PROMPT, code=3, RAY_TMPDIR=folder).err
         (Path(folder) / "file").write_text("")
-        said = refused(tmp_path / "here", TAG_IN_PROMPT, RAY_TMPDIR=f"{folder}/file").err
+        said = refused(here, RAY_TMPDIR=f"{folder}/file").err
         assert "Ray cannot be started" in said and "set RAY_TMPDIR" in said
 
 
