@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.padding import Padding
@@ -9,11 +10,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.asking import Asked
-from orchestrator.health.diagnosis import Diagnosis
-from orchestrator.health.token_view import TokenView
 from orchestrator.terminal_text import plain
 from orchestrator.types import Finding
+
+if TYPE_CHECKING:  # every command shows findings; few wait for what makes these
+    from orchestrator.asking import Asked
+    from orchestrator.health.diagnosis import Diagnosis
+    from orchestrator.health.token_view import TokenView
 
 _LOOK = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "dim")}
 
@@ -35,7 +38,7 @@ def show_findings(console: Console, findings: Iterable[Finding]) -> None:
         console.print(Padding(details, (0, 0, 1, 4)))
 
 
-def show_rows(console: Console, rows: Sequence[TokenView]) -> None:
+def show_rows(console: Console, rows: "Sequence[TokenView]") -> None:
     """Training rows in colour: green is learned, grey is only read."""
     for number, row in enumerate(rows, 1):
         text = Text()
@@ -45,7 +48,7 @@ def show_rows(console: Console, rows: Sequence[TokenView]) -> None:
         console.print(Panel(Group(text), title=Text(title), title_align="left", border_style="dim"))
 
 
-def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
+def show_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
     """Some generations, the models, the findings, the likeliest cause first; it stands once more at the end."""
     for generation in diagnosis.generations[:4]:
         lines = [("asked", generation.prompt), ("wrote", generation.text), ("parsed", str(generation.parsed))]
@@ -77,7 +80,7 @@ def show_metrics(console: Console, metrics: Mapping[str, float], how: str) -> No
             console.print(f"{name.removeprefix('status/'):<11}  {int(number):,}", highlight=False)
 
 
-def show_asked(console: Console, asked: Asked) -> None:
+def show_asked(console: Console, asked: "Asked") -> None:
     """Prompt, text and parsed answer, each exactly as it is."""
     for title, text in (("prompt", asked.prompt), ("written", asked.text)):
         console.print(Panel(Text(plain(text)), title=title, title_align="left", border_style="dim"))
