@@ -29,7 +29,7 @@ from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.report.diagnosis_page import diagnosis_page
 from orchestrator.sampling.transformers_engine import TransformersEngine
-from orchestrator.start_model import resolve_start
+from orchestrator.start_model import is_trained, resolve_start
 from orchestrator.stats import wilson
 from orchestrator.store_place import store_folder
 from orchestrator.tracking import Store
@@ -103,7 +103,7 @@ class _Look:
     def __init__(self, past: PastRun, questions: int, trained: bool = False) -> None:
         self.past, self.recipe, self.questions = past, past.recipe, questions
         start = past.start
-        self.base_is_trained = trained or start.adapter is not None or start.answer_format is not None
+        self.base_is_trained = trained or is_trained(start.base, start.adapter)
         """Whether the recipe's own model was taught something already, and may be called sick for what it writes."""
         self.found: list[Finding] = []
         self.report = CheckReport(())

@@ -3,7 +3,7 @@
 Knows the stages' settings alone; where anything lies is for others to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from orchestrator.stage_specs import SelectSpec, SftSpec, StageSpec, TrainingSpec
 
@@ -22,6 +22,17 @@ def references(spec: StageSpec) -> list[tuple[str, str, str]]:
     if isinstance(spec, SelectSpec):
         found.append(("from", spec.source, "a sample stage"))
     return found
+
+
+def behind(stages: Mapping[str, StageSpec], models: Iterable[str]) -> list[str]:
+    """The stages that made some models: their own, and all that these stand on, in the recipe's order."""
+    found, queue = set(), list(models)
+    while queue:
+        name = queue.pop()
+        if name in stages and name not in found:
+            found.add(name)
+            queue += [used for _, used, _ in references(stages[name])]
+    return [name for name in stages if name in found]
 
 
 def verb_of(spec: StageSpec) -> str:

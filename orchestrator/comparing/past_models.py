@@ -13,7 +13,6 @@ from orchestrator.errors import InputError
 from orchestrator.health.report import findings_of
 from orchestrator.outputs import JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.recipe import BASE
-from orchestrator.stage_specs import STAGE_SPECS
 from orchestrator.types import Finding
 
 RECIPE_FILE = "recipe.yaml"
@@ -80,19 +79,9 @@ def not_evaluated(runs: PastRuns, run: Any, on: str | None = None) -> list[str]:
     if seeds:
         return [f"{name} of {child.info.run_name}" for child in seeds for name in not_evaluated(runs, child, on)]
     recipe = recipe_of(runs, run)
-    makes_model = [name for name, spec in block(recipe, "stages").items() if _makes_model(spec)]
-    wanted = block(recipe, "evaluate").get("models") or [BASE, *makes_model]
-    key = _eval_key(None if on in (None, split_of(recipe)) else on)
+    wanted = block(recipe, "evaluate").get("models") or ()  # a run's recipe has every default written out
+    key = evaluation_tag("orch.eval_key", None if on in (None, split_of(recipe)) else on)
     return [name for name in wanted if name not in children or key not in children[name].data.tags]
-
-
-def _makes_model(spec: Any) -> bool:
-    kind = spec.get("type") if isinstance(spec, Mapping) else None
-    return kind in STAGE_SPECS and STAGE_SPECS[kind].MAKES_MODEL
-
-
-def _eval_key(also: str | None) -> str:
-    return "orch.eval_key" if also is None else f"orch.eval_key.{also}"
 
 
 def split_of(recipe: Mapping[str, Any]) -> str:
@@ -126,12 +115,11 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
     recipe = recipe_of(runs, run)
     stages, seed = block(recipe, "stages"), int(recipe.get("seed", 0))
     also = None if on in (None, split_of(recipe)) else on
-    suffix = "" if also is None else f".{also}"
     for model in (BASE, *stages):
         child = children.get(model)
-        if child is None or (key := child.data.tags.get(_eval_key(also))) is None:
+        if child is None or (key := child.data.tags.get(evaluation_tag("orch.eval_key", also))) is None:
             continue
-        origin = child.data.tags.get(f"orch.eval_cached_from{suffix}", child.info.run_id)
+        origin = child.data.tags.get(evaluation_tag("orch.eval_cached_from", also), child.info.run_id)
         made_by = [children[name] for name in behind(stages, model) if name in children]
         yield PastModel(
             model=model,

@@ -4,7 +4,7 @@ Where several shapes fit, the first cause is told: a training that diverged is n
 no figure: curves and settings go in, findings with their steps come out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.health import curve_evaluation, curve_loss
@@ -42,17 +42,15 @@ def _sft(training: Training, ended: bool) -> list[Reading]:
     left = curve_loss.diverged(training) or curve_loss.unstable(training)
     if left is not None:
         return [left]
-    found = [spikes(training)]
-    main: tuple[Callable[[Training], Reading | None], ...] = (curve_evaluation.overfitting,)
-    if ended:
-        found.append(curve_evaluation.alone(training))
-        main = (
-            curve_loss.still,
-            curve_loss.thrown,
-            curve_evaluation.overfitting,
-            curve_loss.too_short,
-            curve_evaluation.answers_not_learned,
-        )
+    found = [spikes(training), curve_evaluation.alone(training) if ended else None]
+    readers = (
+        curve_loss.still,
+        curve_loss.thrown,
+        curve_evaluation.overfitting,
+        curve_loss.too_short,
+        curve_evaluation.answers_not_learned,
+    )
+    main = readers if ended else (curve_evaluation.overfitting,)
     found.append(next((reading for reader in main if (reading := reader(training)) is not None), None))
     return [reading for reading in found if reading is not None]
 

@@ -6,7 +6,7 @@ Eight words in a row: as GPT-3's and later reports on contamination count, with 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from orchestrator.lineage import references
+from orchestrator.lineage import behind
 from orchestrator.recipe import Recipe
 from orchestrator.stage_specs import GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.tasks import Task
@@ -66,8 +66,8 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
 
 def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
     """A finding where models are compared on a split that they are trained on, or that chose their checkpoint."""
-    asked, behind = recipe.evaluate.on, _behind(recipe)
-    learn = [name for name in behind if asked in _trains_on(recipe.stages[name], recipe.stages)]
+    asked, made = recipe.evaluate.on, behind(recipe.stages, recipe.models())
+    learn = [name for name in made if asked in _trains_on(recipe.stages[name], recipe.stages)]
     if learn:
         yield Finding(
             "test-in-training",
@@ -77,7 +77,7 @@ def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
             "a model that is asked what it was trained on is measured on its memory",
             "compare on questions that are held out: evaluate.on=test",
         )
-    chosen = [name for name in behind if asked == "validation" and _chooses(recipe.stages[name])]
+    chosen = [name for name in made if asked == "validation" and _chooses(recipe.stages[name])]
     if chosen:
         yield Finding(
             "test-in-training",
@@ -87,17 +87,6 @@ def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
             "the best of several checkpoints is in part the luckiest on these very questions",
             "compare on questions that decide nothing: evaluate.on=test",
         )
-
-
-def _behind(recipe: Recipe) -> list[str]:
-    """The stages that made the models which are compared, in the recipe's order."""
-    found, queue = set(), recipe.models()
-    while queue:
-        name = queue.pop()
-        if name in recipe.stages and name not in found:
-            found.add(name)
-            queue += [used for _, used, _ in references(recipe.stages[name])]
-    return [name for name in recipe.stages if name in found]
 
 
 def _trains_on(spec: StageSpec, stages: Mapping[str, StageSpec]) -> set[Split]:

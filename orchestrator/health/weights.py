@@ -52,10 +52,8 @@ def weight_findings(
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "Model has `tie_word_embeddings=True`", UserWarning
-                )  # it is told below
+            with warnings.catch_warnings():  # what PEFT warns of is told below
+                warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
                 trained = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
         except ValueError as error:
             yield _no_target(names, lora, model, error)
