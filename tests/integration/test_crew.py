@@ -129,15 +129,18 @@ def test_a_call_that_fails_says_why(cluster: Cluster, gpus: float) -> None:
 
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_what_is_stopped_ends_at_once(cluster: Cluster, tmp_path: Path, gpus: float) -> None:
-    crew = cluster.submit([(waits, tmp_path / "pid"), (waits, tmp_path / "other")], 2, gpus, 2)
-    end = time.monotonic() + 60
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    crew.stop()
-    assert ended(int((tmp_path / "pid").read_text())) and crew.pending == {}
+    """Two calls that need both cores each: Ray begins one of them, either one, and the other never begins."""
+    crew = cluster.submit([(waits, tmp_path / name) for name in ("one", "other")], 2, gpus, 2)
+    try:
+        end = time.monotonic() + 60
+        while not (began := [path for path in tmp_path.iterdir() if path.read_text()]):
+            assert time.monotonic() < end, "no call began"
+            time.sleep(0.05)
+    finally:
+        crew.stop()
+    assert ended(int(began[0].read_text())) and crew.pending == {}
     assert len(results(cluster.submit([(who, None)], 2, gpus, 0))) == 1, "its cores are free"
-    assert not (tmp_path / "other").exists()
+    assert list(tmp_path.iterdir()) == began
 
 
 @pytest.mark.parametrize(
