@@ -101,9 +101,9 @@ def test_a_proof_takes_time_in_proportion_to_the_length() -> None:
     def seconds(length: int) -> float:
         sequence = "([{<" * length
         answer = ">}])" * length
-        began = time.perf_counter()
+        began = time.process_time()
         assert flaw(sequence, answer) is None
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     assert min(seconds(64_000) for _ in range(3)) < 60 * min(seconds(4_000) for _ in range(3))
 

@@ -135,10 +135,10 @@ def test_an_opening_may_hold_the_closing(text: str, answer: str | None) -> None:
 
 
 def test_extraction_is_linear() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for text in ("<answer>" * 200_000, "</answer>" * 200_000, "<answer></answer>" * 100_000):
         assert TagsFormat().extract(text) is None
-    assert time.perf_counter() - started < 15
+    assert time.process_time() - started < 15
 
 
 def test_the_fingerprint_changes_with_every_setting() -> None:

@@ -246,11 +246,11 @@ def test_no_text_is_slow() -> None:
     texts = ["1" * 200, "1,111" * 40, "*" * 200, "5 " + "a " * 98 + "1", "5" + " " * 190 + "1", "1/" * 100]
     texts += ["\\text{" * 33, "\\frac{1}{" * 20, "\\" * 200, "1{,}" * 50, "5^" * 100, "\\text{5}" * 25, "5**" * 66]
     texts += ["5 million" * 20 + "1", "5 " + "*_" * 99, "5" + "a." * 99, "1" * 1_000_000, " " * 1_000_000, "\x00" * 200]
-    started = time.perf_counter()
+    started = time.process_time()
     for text in texts:
         for _ in range(100):
             parse_number(text)
-    assert time.perf_counter() - started < 15
+    assert time.process_time() - started < 15
 
 
 @pytest.mark.parametrize(
