@@ -33,15 +33,17 @@ def ask(run: str | None, question: str, model: str | None = None, max_tokens: in
     Raises:
         InputError: no such run or model.
     """
-    from orchestrator.answers.tokens import prompt_ids
     from orchestrator.past_run import past_run
+
+    past, named = past_run(run)
+    name = model or named or past.models()[-1]
+    ref = past.model(name)
+    from orchestrator.answers.tokens import prompt_ids  # torch and all: what can be refused is refused before
     from orchestrator.sampling.answering import answer
     from orchestrator.sampling.engine import Decoding
     from orchestrator.sampling.transformers_engine import TransformersEngine
 
-    past, named = past_run(run)
-    name = model or named or past.models()[-1]
-    engine = TransformersEngine(past.model(name))
+    engine = TransformersEngine(ref)
     task, evaluate = past.recipe.task, past.recipe.evaluate
     decoding = Decoding(0.0, 1.0, max_tokens or evaluate.max_tokens, task.format.stop)
     # any gold answer will do: what is parsed does not depend on it

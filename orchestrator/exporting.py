@@ -72,7 +72,6 @@ def export(
     target = Path(folder).expanduser().absolute()
     packed = target.with_name(target.name + ".zip") if bundle else None
     _check_place(target, packed)
-    from orchestrator.model_folder import write_folder
     from orchestrator.past_run import past_run
 
     past, named = past_run(run)
@@ -82,6 +81,8 @@ def export(
         raise InputError(f"model {name} of run {past.run_id} is {ref.base.name} itself, untrained: use it by that name")
     if dtype != "auto" and ref.adapter is not None and not merged:
         raise InputError(f"--dtype {dtype} is for whole weights, and {name} is an adapter: add --merged")
+    from orchestrator.model_folder import write_folder  # torch and all: what can be refused is refused before
+
     try:
         with _beside(target) as place:
             inner = place / "model"

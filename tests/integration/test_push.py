@@ -1,5 +1,6 @@
 """`orch push` against a stand-in for the Hub: what arrives there, what is refused."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ Run = tuple[Path, Called]
 def there() -> Iterator[Hub]:
     with hub() as state:
         yield state
+
+
+@pytest.fixture(scope="module")
+def made(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `orch export` wrote."""
+    folder = tmp_path_factory.mktemp("made") / "model"
+    called = call(small_run[0], "export", "last", str(folder))
+    assert called.code == 0, called.err
+    return folder
 
 
 def push(there: Hub, folder: Path, *arguments: str, **env: Any) -> Called:
@@ -53,10 +63,8 @@ def test_merged_weights_take_the_place_of_an_adapter(small_run: Run, there: Hub)
     assert repository.commits == ["Upload merged weights"]
 
 
-def test_an_exported_folder_is_uploaded_as_it_is(small_run: Run, there: Hub, tmp_path: Path) -> None:
-    folder, _ = small_run
-    made = call(folder, "export", "last", str(tmp_path / "made"))
-    assert made.code == 0, made.err
+def test_an_exported_folder_is_uploaded_as_it_is(made: Path, there: Hub, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
     (tmp_path / "made" / "README.md").write_text("my own words")
     called = push(there, tmp_path, "made", "me/small", "--private")
     assert called.code == 0, called.err
@@ -68,32 +76,32 @@ def test_an_exported_folder_is_uploaded_as_it_is(small_run: Run, there: Hub, tmp
     assert "was not written by `orch export`: it has no base.json" in refused(push(there, tmp_path, "made", "me/x"))
 
 
-def test_what_should_be_private_does_not_go_to_a_public_repository(small_run: Run, there: Hub) -> None:
+def test_what_should_be_private_does_not_go_to_a_public_repository(made: Path, there: Hub) -> None:
     there.repositories["me/small"] = Repository(private=False)
-    said = refused(push(there, small_run[0], "last", "me/small", "--private"))
+    said = refused(push(there, made.parent, "model", "me/small", "--private"))
     assert "me/small is on the Hub already and is public" in said
     assert not there.repositories["me/small"].commits
 
 
-def test_who_may_not_is_told_in_one_line(small_run: Run, there: Hub) -> None:
-    folder, _ = small_run
+def test_who_may_not_is_told_in_one_line(made: Path, there: Hub) -> None:
+    folder = made.parent
     assert "needs a token to write: log in with `hf auth login`" in refused(
-        push(there, folder, "last", "me/small", HF_TOKEN="")
+        push(there, folder, "model", "me/small", HF_TOKEN="")
     )
-    assert "does not know the token" in refused(push(there, folder, "last", "me/small", HF_TOKEN="hf_other"))
+    assert "does not know the token" in refused(push(there, folder, "model", "me/small", HF_TOKEN="hf_other"))
     there.full = True
-    full = push(there, folder, "last", "me/full")
+    full = push(there, folder, "model", "me/full")
     assert full.code == 1 and "me/full: the Hugging Face Hub refused: " in full.err, full.err
     assert not there.repositories.pop("me/full").commits, "all of it or nothing"
     there.forbidden = True
-    assert "me/small: the token may not write there" in refused(push(there, folder, "last", "me/small"))
+    assert "me/small: the token may not write there" in refused(push(there, folder, "model", "me/small"))
     assert not there.repositories
 
 
-def test_bad_names_and_no_network_are_told_in_one_line(small_run: Run, there: Hub) -> None:
+def test_bad_names_and_no_network_are_told_in_one_line(small_run: Run, made: Path, there: Hub) -> None:
     folder, _ = small_run
     assert "cannot be the name of a repository" in refused(push(there, folder, "last", "me/x/y"))
     assert "HF_HUB_OFFLINE is set" in refused(push(there, folder, "last", "me/x", HF_HUB_OFFLINE="1"))
     assert "no run 'nothing-such'" in refused(push(there, folder, "nothing-such", "me/x"))
-    gone = push(there, folder, "last", "me/x", HF_ENDPOINT="http://127.0.0.1:9")
+    gone = push(there, made.parent, "model", "me/x", HF_ENDPOINT="http://127.0.0.1:9")
     assert gone.code == 1 and "the Hugging Face Hub cannot be reached" in gone.err and gone.err.count("\n") == 1

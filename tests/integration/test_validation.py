@@ -1,9 +1,6 @@
 """Trainings that are looked at while they train: what is measured, what is handed on, and after a kill the same."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +30,8 @@ from orchestrator.training.sft import SftJob, run_sft
 from orchestrator.training.trainer import _Report
 from orchestrator.training.validating import Validator, mean_loss
 from orchestrator.types import Example
-from tests.conftest import REPOSITORY, SMALL, call
+from tests.conftest import SMALL, call
+from tests.forking import begin
 from tests.integration.store import children, client
 from tests.integration.test_answer_weight import furthest, job
 from tests.unit.test_run_page import Page
@@ -136,27 +134,20 @@ def test_a_model_that_orch_made_may_begin_with_a_low_loss(tmp_path: Path, made_b
     assert found == ([] if made_by_orch else ["loss-too-low"])
 
 
-TRAIN = """
-import sys
-from pathlib import Path
-from orchestrator.training.sft import run_sft
-from tests.integration.test_validation import looked_at
-run_sft(looked_at(Path(sys.argv[1])))
-"""
+def train_in(work: Path) -> None:
+    run_sft(looked_at(work))
 
 
 @pytest.mark.parametrize("moment", ["validated/10", "checkpoints/checkpoint-10", "checkpoints/checkpoint-16", "model"])
 def test_killed_at_any_moment_it_hands_on_the_same(finished: Path, tmp_path: Path, moment: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", TRAIN, str(work)]
-    training = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    training = begin(train_in, work)
     while not (work / moment).exists():
-        assert training.poll() is None, "it ended before it could be killed"
+        assert training.is_alive(), "it ended before it could be killed"
         time.sleep(0.002)
     training.kill()
-    training.wait()
+    training.join()
     run_sft(looked_at(work))
     assert chosen(work) == chosen(finished)
     assert curve(work, "eval_accuracy") == curve(finished, "eval_accuracy")

@@ -116,8 +116,8 @@ def test_holm_by_hand_and_as_statsmodels_has_it() -> None:
     assert holm([0.7, 0.9]) == (1.0, 1.0)
     assert holm([]) == ()
     rng = np.random.default_rng(0)
-    for _ in range(20):
-        p = rng.random(rng.integers(1, 9)) ** 4
+    for n in (1, 2, 5, 9):
+        p = rng.random(n) ** 4
         assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
