@@ -57,7 +57,7 @@ class RunScreen:
                 self._tell(state)
 
     def _tell(self, state: StageState) -> None:
-        """One line when a stage changes state, and one for every further quarter of a long one."""
+        """One line, with the time of day, when a stage changes state, and for every further quarter of a long one."""
         name = state.title
         quarter = 4 * state.done // state.total if state.state == "running" and state.total > 1 else 0
         mark = f"{state.state} {quarter}"
@@ -67,7 +67,8 @@ class RunScreen:
         progress = f" {100 * state.done // state.total}%" if quarter else ""
         took = f" in {clock(state.seconds)}" if state.state == "done" else ""
         figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
-        self.console.print(Text(plain(f"{name:<18} {state.state}{progress}{took}{figure}")), soft_wrap=True)
+        line = plain(f"{name:<18} {state.state}{progress}{took}{figure}")
+        self.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}"), soft_wrap=True)
 
     def _table(self) -> Table:
         if any(state.seed is not None for state in self._states):

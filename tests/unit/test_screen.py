@@ -32,6 +32,11 @@ def state(name: str = "sft", **fields: object) -> StageState:
 # --- while a run is going on
 
 
+@pytest.fixture(autouse=True)
+def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: {"%H:%M:%S": "12:00:00"}[form])
+
+
 def test_plain_lines_tell_changes_and_quarters() -> None:
     shown = console()
     screen = RunScreen(shown)
@@ -45,11 +50,11 @@ def test_plain_lines_tell_changes_and_quarters() -> None:
         screen([one])
         screen([one])
     assert text(shown).splitlines() == [
-        "sft                running",
-        "sft                running 25%",
-        "sft                running 50%",
-        "sft                running 75%",
-        "sft                done in 3.2 s  train loss 0.512",
+        "12:00:00  sft                running",
+        "12:00:00  sft                running 25%",
+        "12:00:00  sft                running 50%",
+        "12:00:00  sft                running 75%",
+        "12:00:00  sft                done in 3.2 s  train loss 0.512",
     ]
 
 
@@ -64,9 +69,9 @@ def test_plain_lines_of_stages_that_do_not_run() -> None:
         ]
     )
     assert text(shown).splitlines() == [
-        "a                  cached  reused",
-        "b                  skipped  needs a",
-        "d                  running",
+        "12:00:00  a                  cached  reused",
+        "12:00:00  b                  skipped  needs a",
+        "12:00:00  d                  running",
     ]
 
 
@@ -77,7 +82,7 @@ def test_a_plain_line_is_one_line_and_shows_text_as_it_is() -> None:
     shown = console()
     error = f"{NASTY} " + "long " * 60
     RunScreen(shown)([state(state="failed", figure=error)])
-    assert text(shown) == f"sft                failed  {error}\n"
+    assert text(shown) == f"12:00:00  sft                failed  {error}\n"
 
 
 def test_the_live_table_shows_every_stage() -> None:

@@ -75,7 +75,8 @@ def test_seeds_that_have_no_room_are_counted(seeds: int) -> None:
     assert base.split(maxsplit=1)[1] == f"1 done, {seeds - 1} cached"
 
 
-def test_plain_lines_name_the_seed() -> None:
+def test_plain_lines_name_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: {"%H:%M:%S": "12:00:00"}[form])
     shown = console()
     screen = RunScreen(shown)
     one, other = state("sft", 0, state="running"), state("sft", 1)
@@ -83,9 +84,9 @@ def test_plain_lines_name_the_seed() -> None:
     one.state, other.state = "done", "running"
     screen([one, other])
     assert text(shown).splitlines() == [
-        "seed 0  sft        running",
-        "seed 0  sft        done in 0.0 s",
-        "seed 1  sft        running",
+        "12:00:00  seed 0  sft        running",
+        "12:00:00  seed 0  sft        done in 0.0 s",
+        "12:00:00  seed 1  sft        running",
     ]
 
 
