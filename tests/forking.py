@@ -24,7 +24,7 @@ def _loaded() -> ForkServerContext:
     """The process that is forked, started once. Python 3.11 hands it no sys.path, and hides what it cannot load."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.loaded"])
-    with patch.dict(os.environ, {"PYTHONPATH": str(_HERE)}):
+    with patch.dict(os.environ, {"PYTHONPATH": str(_HERE), "HF_HUB_OFFLINE": "1"}):
         forkserver.ensure_running()
     return context
 

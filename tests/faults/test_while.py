@@ -50,26 +50,31 @@ def test_a_reward_of_zero_says_so(sick: tuple[Path, Called]) -> None:
 LIMITS = ("limits.stop_on=[learning-rate-zero, groups-alike]", "limits.ignore=groups-alike")
 
 
-def test_a_recipe_may_have_it_stopped(tmp_path: Path) -> None:
-    called = call(tmp_path, "run", str(SICK), *LIMITS, "evaluate.models=[still]", "--json")
-    states = {s["name"]: s["state"] for s in called.json["stages"]}
-    assert called.code == 1 and states["still"] == "failed" and states["blind"] == "done"
-    assert "stopped by limits.stop_on: learning-rate-zero" in called.err
-    [ignored] = [f for f in called.json["findings"] if f["check"] == "groups-alike"]
+IDLE = "stages.idle={type: grpo, model: base, prompts: train, max_steps: 2, per_device_train_batch_size: 256}"
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Called:
+    folder = tmp_path_factory.mktemp("stopped")
+    called = call(folder, "run", str(SICK), *LIMITS, IDLE, "evaluate.models=[still]", "--json")
+    assert called.code == 1, called.err
+    return called
+
+
+def test_a_recipe_may_have_it_stopped(stopped: Called) -> None:
+    states = {s["name"]: s["state"] for s in stopped.json["stages"]}
+    assert states["still"] == "failed" and states["blind"] == "done"
+    assert "stopped by limits.stop_on: learning-rate-zero" in stopped.err
+    [ignored] = [f for f in stopped.json["findings"] if f["check"] == "groups-alike"]
     assert ignored["severity"] == "info" and ignored["what"].endswith("(ignored by limits.ignore)")
 
 
-def test_a_training_that_takes_no_step_is_an_error(tmp_path: Path) -> None:
+def test_a_training_that_takes_no_step_is_an_error(stopped: Called) -> None:
     """TRL drops a batch that is not full: with fewer questions than one holds it would save the model as it was."""
-    stage = "{type: grpo, model: base, prompts: train, max_steps: 2, num_generations: 4"
-    stage += ", per_device_train_batch_size: 16, max_completion_length: 90}"
-    overrides = ["task.train.generate=3", f"stages={{grpo: {stage}}}", "evaluate.models=[base]"]
-    called = call(tmp_path, "run", str(SMALL), *overrides, "--json")
-    assert called.code == 1, called.err
-    assert called.json["errors"] == [
-        "stage 'grpo' failed: no step was taken: the 3 rows fill no batch of 16; lower per_device_train_batch_size, "
+    assert (
+        "stage 'idle' failed: no step was taken: the 16 rows fill no batch of 256; lower per_device_train_batch_size, "
         "or give it more rows"
-    ]
+    ) in stopped.json["errors"]
 
 
 def test_what_check_refuses_is_not_run(tmp_path: Path) -> None:

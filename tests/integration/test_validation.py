@@ -180,7 +180,7 @@ def test_whole_models_and_grpo_are_looked_at_too(finished: Path, tmp_path: Path)
 
 def test_a_run_tells_what_was_chosen_and_why(tmp_path: Path) -> None:
     stages = "stages={sft: {type: sft, learning_rate: 4e-3, max_steps: 20, validation: {every: 10, questions: 20}}}"
-    called = call(tmp_path, "run", str(SMALL), *EASY, stages, "evaluate.models=[sft]", "--json")
+    called = call(tmp_path, "run", str(SMALL), *EASY, stages, "evaluate.models=[base, sft]", "--json")
     assert called.code == 0, called.err
     run = children(tmp_path, called.json["run_id"])["sft"]
     assert run.data.metrics["chosen_step"] in (10, 20)
@@ -189,7 +189,7 @@ def test_a_run_tells_what_was_chosen_and_why(tmp_path: Path) -> None:
     points = {p.step: p.value for p in client(tmp_path).get_metric_history(run.info.run_id, "eval_accuracy")}
     assert list(points) == [0, 10, 20]
     assert points[run.data.metrics["chosen_step"]] == max(points.values())
-    again = call(tmp_path, "run", str(SMALL), *EASY, stages, "evaluate.models=[base, sft]", "--json")
+    again = call(tmp_path, "run", str(SMALL), *EASY, stages, "evaluate.models=[sft]", "--json")
     assert again.code == 0, again.err
     reused = children(tmp_path, again.json["run_id"])["sft"]
     assert reused.data.tags["orch.cached_from"] == run.info.run_id
