@@ -17,7 +17,7 @@ Run = tuple[Path, Called]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """`orch` in a process group of its own, as a shell starts it."""
+    """`orch` in a process group of its own, as a shell starts it: heeding Ctrl-C, even where these tests do not."""
     with (folder / "stderr").open("wb") as errors:
         return subprocess.Popen(
             command(*arguments),
@@ -26,6 +26,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=errors,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
