@@ -23,9 +23,9 @@ from orchestrator.base_model import TINY as MODEL
 from orchestrator.recipe import load_recipe
 from orchestrator.types import Example
 
-CPU = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "dataloader_pin_memory": False,
+CPU = {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False,
        "report_to": "none", "disable_tqdm": True, "save_strategy": "no"}  # fmt: skip
-NOT_TRL = ("type", "model", "data", "prompts", "resources", "lora", "save_steps")
+NOT_TRL = ("type", "model", "data", "prompts", "resources", "lora", "save_steps", "answer_weight", "validation")
 
 
 def main() -> None:
