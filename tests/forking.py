@@ -29,20 +29,21 @@ def _loaded() -> ForkServerContext:
     return context
 
 
-def forked(folder: Path, arguments: tuple[str, ...], env: dict[str, str], seconds: float) -> tuple[int, str, str]:
-    """Call `orch` in a folder: its exit code, stdout and stderr.
-
-    Raises:
-        TimeoutError: it took longer than it may.
-    """
+def forked(folder: Path, arguments: tuple[str, ...], env: dict[str, str]) -> tuple[int | None, str, str]:
+    """Call `orch` in a folder: its exit code, stdout and stderr."""
     with tempfile.TemporaryDirectory() as place:
-        process = begin(_call, folder, arguments, env, place)
-        process.join(seconds)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise TimeoutError(f"orch {' '.join(arguments)} took more than {seconds:.0f} s")
-        return process.exitcode, *((Path(place) / name).read_text() for name in _STREAMS)
+        code = done(_call, folder, arguments, env, place)
+        return code, *((Path(place) / name).read_text() for name in _STREAMS)
+
+
+def done(function: Callable[..., None], *arguments: Any) -> int | None:
+    """Have a process do this: its exit code. Where the test is cut off before, so is the process."""
+    process = begin(function, *arguments)
+    try:
+        process.join()
+    finally:
+        process.kill()
+    return process.exitcode
 
 
 def begin(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.conftest import REPOSITORY, SMALL, Called
-from tests.forking import begin
+from tests.forking import done
 
 SHORT = ("stages.rft.max_steps=2", "stages.grpo.max_steps=1")
 
@@ -21,10 +21,9 @@ def plain(folder: Path) -> None:
 
 
 def test_the_plain_script_makes_the_same_models(small_run: tuple[Path, Called], tmp_path: Path) -> None:
-    process = begin(plain, tmp_path)
-    process.join()
+    code = done(plain, tmp_path)
     said = (tmp_path / "said").read_text()
-    assert process.exitcode == 0, said
+    assert code == 0, said
     accuracies = {line.split()[0]: float(line.split()[2]) for line in said.splitlines() if " accuracy " in line}
     assert list(accuracies) == ["base", "sft", "rft", "grpo"]
     run = {m["model"]: m["accuracy"] for m in small_run[1].json["models"]}

@@ -43,6 +43,19 @@ def run_id(small_run: Run) -> str:
     return str(small_run[1].json["run_id"])
 
 
+# --- how it is called
+
+
+@pytest.mark.parametrize("verb", ["ask", "check", "compare", "diagnose", "judge", "report"])
+def test_a_process_begun_from_nothing_says_the_same(small_run: Run, verb: str) -> None:
+    """Most calls here are forked from a process that has the libraries: none is missing, and none speaks up."""
+    folder, called = small_run
+    results = artifact(children(folder, called.json["run_id"])["sft"], "eval/results.parquet")
+    arguments = {"ask": ("last", QUESTION), "check": (str(SMALL),), "judge": (str(results), "--answer", "gold")}
+    fresh, forked = (call(folder, verb, *arguments.get(verb, ()), fresh=fresh) for fresh in (True, False))
+    assert fresh.code == 0 and (fresh.out, fresh.err) == (forked.out, forked.err)
+
+
 # --- check
 
 
@@ -139,7 +152,7 @@ def test_diagnose_of_nothing_is_one_line(
 
 
 def test_no_traceback_of_a_process_of_its_own(small_run: Run) -> None:
-    called = call(small_run[0], "diagnose", "nosuchrun")
+    called = call(small_run[0], "diagnose", "nosuchrun", fresh=True)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
     assert called.err.startswith("orch: no run 'nosuchrun' in the MLflow store at ")
 

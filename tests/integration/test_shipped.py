@@ -9,7 +9,6 @@ from tests.conftest import REPOSITORY, Called, call
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_the_shipped_recipe_keeps_its_promises(shipped_run: tuple[Path, Called]) -> None:
     folder, called = shipped_run
     models = {m["model"]: m for m in called.json["models"]}

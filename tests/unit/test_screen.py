@@ -32,12 +32,7 @@ def state(name: str = "sft", **fields: object) -> StageState:
 # --- while a run is going on
 
 
-@pytest.fixture(autouse=True)
-def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.strftime", lambda form: {"%H:%M:%S": "12:00:00"}[form])
-
-
-def test_plain_lines_tell_changes_and_quarters() -> None:
+def test_plain_lines_tell_changes_and_quarters(at_noon: None) -> None:
     shown = console()
     screen = RunScreen(shown)
     one = state()
@@ -58,7 +53,7 @@ def test_plain_lines_tell_changes_and_quarters() -> None:
     ]
 
 
-def test_plain_lines_of_stages_that_do_not_run() -> None:
+def test_plain_lines_of_stages_that_do_not_run(at_noon: None) -> None:
     shown = console()
     RunScreen(shown)(
         [
@@ -78,7 +73,7 @@ def test_plain_lines_of_stages_that_do_not_run() -> None:
 NASTY = "[bold red]x[/] [/] [link=http://a]b [0] :smile: \\"
 
 
-def test_a_plain_line_is_one_line_and_shows_text_as_it_is() -> None:
+def test_a_plain_line_is_one_line_and_shows_text_as_it_is(at_noon: None) -> None:
     shown = console()
     error = f"{NASTY} " + "long " * 60
     RunScreen(shown)([state(state="failed", figure=error)])

@@ -75,8 +75,7 @@ def test_seeds_that_have_no_room_are_counted(seeds: int) -> None:
     assert base.split(maxsplit=1)[1] == f"1 done, {seeds - 1} cached"
 
 
-def test_plain_lines_name_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.strftime", lambda form: {"%H:%M:%S": "12:00:00"}[form])
+def test_plain_lines_name_the_seed(at_noon: None) -> None:
     shown = console()
     screen = RunScreen(shown)
     one, other = state("sft", 0, state="running"), state("sft", 1)

@@ -116,7 +116,7 @@ def test_holm_by_hand_and_as_statsmodels_has_it() -> None:
     assert holm([0.7, 0.9]) == (1.0, 1.0)
     assert holm([]) == ()
     rng = np.random.default_rng(0)
-    for n in (1, 2, 5, 9):
+    for n in (1, 2, 5, 9):  # few: theirs collects garbage each time, a second in a process as large as this
         p = rng.random(n) ** 4
         assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
