@@ -2,13 +2,21 @@
 
 import math
 import re
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
+from fractions import Fraction
 
 from orchestrator.answers.tex import plain_tex
 
+Number = Decimal | Fraction
+"""Exact: a Decimal where the number has finitely many decimals, else a Fraction."""
+EXACT = Context(prec=10_000, traps=[Inexact])
+"""Sums and products of numbers as they are read here lose nothing; one that would lose a digit is an error."""
+
 _MAX_CHARS = 200
-_SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
-_SHORT_SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9}
+_LARGEST = 400
+"""No number is read that is 1e400 or more, or not 0 and smaller than 1e-400: so none is long to compute with."""
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SHORT_SCALES = {"k": 3, "m": 6, "b": 9, "bn": 9}
 
 # The letters of units: Latin, Greek, Cyrillic, the micro sign. Not \w, which counts ½ as a letter, and "2½" is not 2.
 _LETTER = "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
@@ -18,7 +26,9 @@ _WORD = rf"[{_LETTER}]++(?:\^\{{?[-−]?[1-9]\}}?|[²³]|(?<![xX])(?:[23]|\*\*[-
 _MONEY = r"\\?[$€£¥₹]"
 
 # Most answers are this; it is many times faster to read than all that a number may be.
-_PLAIN = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
+_PLAIN = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?")
+_SWAPPED = str.maketrans(",.", ".,")
+_PLAIN_DIGITS, _PLAIN_ZEROS = 30, 15
 
 _TIMES_TEN = r"\s*+ (?:[xX×·⋅*]|\\times|\\cdot) \s*+ 10 \s*+ (?:\^|\*\*) \s*+"
 _SCALE = rf"(?i:{'|'.join(_SCALES)}) s?+ \b"
@@ -73,8 +83,8 @@ _DIGIT = re.compile("[0-9]")
 _WINDOW = 4000
 
 
-def parse_number(text: str) -> float | None:
-    r"""The one number that a text states, None if it states none, several, or one that is not finite. Never raises.
+def parse_number(text: str, decimal_comma: bool = False) -> Number | None:
+    r"""The one number that a text states, None if it states none, several, or one out of bounds. Never raises.
 
     Reads `1,234.50`, `$5`, `-$5`, `1e3`, `1.2 x 10^3`, `10^3`, `3/4`, `2 1/2`, `18.`, `**73**`, `5 million`, `5k`,
     `$1.5M`, `x = 5`, the Unicode minus, and words after the number (`7.5 km`, `90 km/h`, `300 K`), which are not looked
@@ -82,36 +92,53 @@ def parse_number(text: str) -> float | None:
     is its number: `50%` is 50, not 0.5. Not read: words before the number, decimal commas (`1,5`), over 200 characters.
     """
     if _PLAIN.fullmatch(text):
-        return float(text)
+        return Decimal(text)
     if len(text) > _MAX_CHARS:
         return None
     if "\\" in text or "{,}" in text:
         text = plain_tex(text)
+    if decimal_comma:
+        text = text.translate(_SWAPPED)
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
     first, sign, second, whole, numerator, denominator, exponent, power, short, scales, after = match.groups()
-    number = _plain(numerator)
-    if exponent is not None:
-        number = _to_the_power(number, int(exponent.replace("−", "-")))
-    elif denominator is not None:
-        divisor = _plain(denominator)
-        if divisor == 0:
-            return None
-        number /= divisor
-    if whole is not None:
-        number += float(whole)
-    if power is not None:
-        number *= _plain(f"1e{power}")
-    if short is not None:
-        closed = text.rstrip(" \t\n*_`.,;").endswith("$")
-        number *= _short_scale(short, f"{first or ''}{second or ''}{after or ''}", closed)
-    if scales:
-        for scale in scales.lower().split():
-            number *= _SCALES[scale.removesuffix("s")]
-    if not math.isfinite(number):
+    try:
+        number = Fraction(_plain(numerator))
+        if exponent is not None:
+            number = _to_the_power(number, int(exponent.replace("−", "-")))
+        elif denominator is not None:
+            number /= Fraction(_plain(denominator))
+        if whole is not None:
+            number += int(whole)
+        if power is not None:
+            number *= Fraction(_plain(f"1e{power}"))
+        if short is not None:
+            closed = text.rstrip(" \t\n*_`.,;").endswith("$")
+            number *= 10 ** _short_scale(short, f"{first or ''}{second or ''}{after or ''}", closed)
+        if scales:
+            for scale in scales.lower().split():
+                number *= 10 ** _SCALES[scale.removesuffix("s")]
+    except (ZeroDivisionError, OverflowError):
         return None
-    return -number if sign is not None and sign != "+" else number
+    return _within_bounds(-number if sign is not None and sign != "+" else number)
+
+
+def number_text(number: Number) -> str:
+    """A number in the one way in which equal numbers are written: `72`, `0.5`, `1/3`, `6.02e23`."""
+    if isinstance(number, Fraction):
+        return str(number)
+    sign, digits, exponent = number.as_tuple()
+    text = "".join(map(str, digits)).lstrip("0")
+    bare = text.rstrip("0")
+    if not bare:
+        return "0"
+    place = int(exponent) + len(text)
+    if -_PLAIN_ZEROS <= place <= _PLAIN_DIGITS:
+        bare = f"{Decimal(bare).scaleb(place - len(bare), EXACT):f}"
+    else:
+        bare = f"{bare[0]}{'.' if bare[1:] else ''}{bare[1:]}e{place - 1}"
+    return f"-{bare}" if sign else bare
 
 
 def find_last_number(text: str) -> str | None:
@@ -159,25 +186,45 @@ def format_number(x: float) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def _plain(written: str) -> float:
-    return float(written.replace(",", "").replace("−", "-"))
+def _plain(written: str) -> Decimal:
+    number = Decimal(written.replace(",", "").replace("−", "-"))
+    if abs(number.adjusted()) > _LARGEST:
+        raise OverflowError(written)
+    return number
 
 
-def _to_the_power(base: float, exponent: int) -> float:
-    """Infinite where it is too large or a division by zero."""
-    try:
-        return float(base**exponent)
-    except (OverflowError, ZeroDivisionError):
-        return math.inf
+def _to_the_power(base: Fraction, exponent: int) -> Fraction:
+    size = max(abs(base.numerator).bit_length(), base.denominator.bit_length())
+    if size * abs(exponent) > 4 * _LARGEST:
+        raise OverflowError(f"{base} to the power of {exponent}")
+    return base**exponent
 
 
-def _short_scale(letters: str, money: str, closed: bool) -> float:
-    """What the letters after a number mean: `5k`; after a currency sign `$5K`, `$5M`, `$5B`, `$5bn`; else a unit, 1.
+def _within_bounds(number: Fraction) -> Number | None:
+    """The number as a Decimal where it is one; None where it is too large or too small."""
+    rest = number.denominator
+    twos = (rest & -rest).bit_length() - 1
+    rest >>= twos
+    fives = 0
+    while rest % 5 == 0:
+        rest //= 5
+        fives += 1
+    size = number.numerator.bit_length() - number.denominator.bit_length()
+    if abs(size) > 4 * _LARGEST:
+        return None
+    if rest != 1:
+        return number
+    decimals = max(twos, fives)
+    return EXACT.scaleb(Decimal(number.numerator * 10**decimals // number.denominator), Decimal(-decimals))
+
+
+def _short_scale(letters: str, money: str, closed: bool) -> int:
+    """The power of ten that the letters after a number mean: `5k`, with currency `$5K`, `$5bn`; 0 for a unit.
 
     Closed by another `$`, `$5M$` is mathematics and M its unit.
     """
     is_scale = letters == "k" or (money != "" and not (closed and set(money) == {"$"}))
-    return _SHORT_SCALES[letters.lower()] if is_scale else 1.0
+    return _SHORT_SCALES[letters.lower()] if is_scale else 0
 
 
 def _short_scale_after(found: re.Match[str]) -> str:
@@ -189,4 +236,4 @@ def _short_scale_after(found: re.Match[str]) -> str:
     closed = behind.endswith("$")
     behind = "" if closed else behind
     money = "".join(re.findall(_MONEY, found[1])) + behind.strip()
-    return after[1] + behind if _short_scale(after[1], money, closed) != 1.0 else ""
+    return after[1] + behind if _short_scale(after[1], money, closed) != 0 else ""

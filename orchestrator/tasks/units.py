@@ -20,7 +20,7 @@ class UnitsTask(Task):
     type: Literal["units"] = "units"
     questions: UnitSettings = Field(default_factory=UnitSettings)
     """How hard the generated questions are."""
-    judge: Judge = NumericJudge()
+    judge: Judge = NumericJudge(tolerance=0.05, decimals=3)
 
     def generate(self, split: Split, n: int) -> list[Example]:
         try:

@@ -24,7 +24,7 @@ from orchestrator.types import Verdict
         ("0.0004", 0.0, Verdict("correct", "0.0004")),
         ("0.001", 0.0, Verdict("wrong", "0.001")),
         ("3/4", "75/100", Verdict("correct", "0.75")),
-        ("1e308", -1e308, Verdict("wrong", "1e+308")),
+        ("1e308", -1e308, Verdict("wrong", "1e308")),
         ("three", 3.0, Verdict("unparsed")),
         (r"\frac{3}{4}", 0.75, Verdict("correct", "0.75")),
         ("$1.5M", 1.5, Verdict("wrong", "1500000")),
@@ -36,7 +36,7 @@ from orchestrator.types import Verdict
     ],
 )
 def test_numeric_verdicts(extracted: str, gold: float | str, verdict: Verdict) -> None:
-    assert NumericJudge().judge(extracted, gold, "stop") == verdict
+    assert NumericJudge(tolerance=0.05, decimals=3).judge(extracted, gold, "stop") == verdict
 
 
 @pytest.mark.parametrize("judge", [NumericJudge(), ExactJudge()])
@@ -50,11 +50,52 @@ def test_text_that_is_no_number_is_unparsed_even_when_cut() -> None:
     assert NumericJudge().judge("no idea", 1.0, "length") == Verdict("unparsed")
 
 
-def test_both_numbers_are_rounded_before_they_are_compared() -> None:
-    strict = NumericJudge(tolerance=0)
-    assert strict.judge("4.6604", 4.66, "stop").status == "correct"
-    assert strict.judge("4.6606", 4.66, "stop").status == "wrong"
-    assert NumericJudge(tolerance=0, decimals=4).judge("4.6604", 4.66, "stop").status == "wrong"
+# gold and answer, both sides of the border; with a tolerance of 5% unless it says otherwise
+@pytest.mark.parametrize(
+    ("settings", "extracted", "gold", "status"),
+    [
+        ({}, ".0014", ".0012", "wrong"),
+        ({}, ".00126", ".0012", "correct"),
+        ({}, ".0104", ".0105", "correct"),
+        ({"tolerance": 0}, ".4996", ".5", "wrong"),
+        ({}, "0.0000000001", "0", "wrong"),
+        ({}, "105.00000000000000000001", "100", "wrong"),
+        ({}, "1.05", "1", "correct"),
+        ({}, "-0.95", "-1", "correct"),
+        ({"tolerance": 0.1}, "0.3", "1/3", "correct"),
+        ({"tolerance": 0.1}, "0.29999999999999999999", "1/3", "wrong"),
+        ({"tolerance": 0}, "9007199254740993", "9007199254740992", "wrong"),
+        ({"tolerance": 0}, "9007199254740993", "9007199254740993", "correct"),
+        ({"tolerance": 0}, "6.02×10^23", "6.02e23", "correct"),
+        ({"tolerance": 0}, "2/6", "1/3", "correct"),
+        ({"tolerance": 0}, "0.333333333333333333333333333333", "1/3", "wrong"),
+        ({"tolerance": 0}, "1234.567", 1234.567, "correct"),
+        ({"tolerance": 0}, "99999.99", 99999.99, "correct"),
+        ({"tolerance": 0}, "100000000000000000000", 1e20, "correct"),
+        ({"tolerance": 0}, "0.1", 0.1, "correct"),
+        ({"tolerance": None}, "26", "25", "wrong"),
+        ({"tolerance": None}, "25.0", "25", "correct"),
+        ({"tolerance": 0.9999}, "0", "25", "wrong"),
+        ({"tolerance": 0, "decimals": 3}, "4.6604", "4.66", "correct"),
+        ({"tolerance": 0, "decimals": 3}, "4.6606", "4.66", "wrong"),
+        ({"tolerance": 0, "decimals": 4}, "4.6604", "4.66", "wrong"),
+        ({"tolerance": 0, "decimals": 3}, "0.333", "1/3", "correct"),
+        ({"decimals": 0, "tolerance": 0}, "1e300", "1e300", "correct"),
+    ],
+)
+def test_the_tolerance_is_of_the_number_itself(
+    settings: dict[str, Any], extracted: str, gold: float | str, status: str
+) -> None:
+    assert NumericJudge(**{"tolerance": 0.05} | settings).judge(extracted, gold, "stop").status == status
+
+
+def test_a_tie_is_rounded_as_python_rounds_the_nearest_float() -> None:
+    for decimals in (0, 1, 2, 3):
+        judge = NumericJudge(tolerance=0, decimals=decimals)
+        for n in range(-2000, 2000):
+            text = f"{n * 5}e-{decimals + 1}"
+            rounded = str(round(float(text), decimals))
+            assert judge.judge(text, rounded, "stop").status == "correct", text
 
 
 def test_equal_answers_have_equal_values() -> None:
@@ -93,8 +134,9 @@ def test_gold_numbers_that_can_be_judged(gold: float | str) -> None:
         (NumericJudge(), "", "not a number"),
         (NumericJudge(), math.nan, "not a finite"),
         (NumericJudge(), math.inf, "not a finite"),
-        (NumericJudge(), 0.0004, "raise judge.decimals"),
-        (NumericJudge(), "4e-4", "raise judge.decimals"),
+        (NumericJudge(decimals=3), 0.0004, "raise judge.decimals"),
+        (NumericJudge(decimals=3), "4e-4", "raise judge.decimals"),
+        (NumericJudge(), "0,5", "set judge.decimal_comma: true"),
         (ExactJudge(), " \n", "empty"),
         (ExactJudge(), math.nan, "not a finite"),
         (ExactJudge(), 3.14159265, "written as 3.14159: put it in quotes"),
@@ -111,7 +153,10 @@ def test_an_exact_judge_takes_every_target_whose_gold_it_accepts() -> None:
         assert ExactJudge().judge(extracted, gold, "stop").status == "correct"
 
 
-@pytest.mark.parametrize("settings", [{"tolerance": -0.1}, {"tolerance": math.nan}, {"decimals": -1}, {"typo": 1}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"tolerance": -0.1}, {"tolerance": 1}, {"tolerance": 20}, {"tolerance": math.nan}, {"decimals": -1}, {"typo": 1}],
+)
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         NumericJudge(**settings)  # type: ignore[arg-type]

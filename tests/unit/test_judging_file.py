@@ -118,7 +118,7 @@ def test_a_gold_answer_that_is_not_there_is_an_error_of_its_row() -> None:
 
 def test_rows_that_cannot_be_judged_are_told_with_their_line() -> None:
     rows = [GOOD, GOOD | {"answer": "four"}, {"text": "", "answer": None}, GOOD | {"answer": 0.0004}, GOOD]
-    found = judged(rows)
+    found = judged(rows, "judge.decimals=3")
     assert statuses(found) == ["correct", "error", "unparsed", "error", "correct"]
     not_a_number, missing, rounded = found.problems
     assert not_a_number.startswith("made.jsonl, line 2: gold answer 'four': it is not a number: write it like 42")

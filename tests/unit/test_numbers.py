@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.answers.numbers import find_last_number, format_number, parse_number
+from orchestrator.answers.numbers import find_last_number, format_number, number_text, parse_number
 from orchestrator.tasks.unit_table import SPELLINGS
 
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
+
+
+def as_float(text: str) -> float:
+    number = parse_number(text)
+    assert number is not None
+    return float(number)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,6 @@ GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
         ("2.5 Billion dollars", 2.5e9),
         ("5 hundred thousand", 5e5),
         ("3 millionaires", 3),
-        ("1e-999", 0),
         ("9" * 200, float("9" * 200)),
         ("72 m**3", 72),
         ("5 cm**3 per m**2", 5),
@@ -88,14 +93,13 @@ GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
         ("-2^2", -4),
         ("1.5^2%", 2.25),
         ("2*10^3", 2000),
-        ("1e-999^0", 1),
         ("$$72$$", 72),
         ("$50 cm^2$", 50),
         ("$x = 5$", 5),
     ],
 )
 def test_numbers_as_they_are_written(text: str, number: float) -> None:
-    assert parse_number(text) == pytest.approx(number, rel=1e-12)
+    assert as_float(text) == pytest.approx(number, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_numbers_as_they_are_written(text: str, number: float) -> None:
     ],
 )
 def test_numbers_in_tex(text: str, number: float) -> None:
-    assert parse_number(text) == pytest.approx(number, rel=1e-12)
+    assert as_float(text) == pytest.approx(number, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ def test_numbers_in_tex(text: str, number: float) -> None:
     ],
 )
 def test_short_scales_are_told_from_units(text: str, number: float) -> None:
-    assert parse_number(text) == number
+    assert as_float(text) == number
 
 
 def test_every_spelling_of_the_unit_table_may_stand_behind_a_number() -> None:
@@ -205,7 +209,19 @@ def test_every_spelling_of_the_unit_table_may_stand_behind_a_number() -> None:
             "2x = 5",
             "USD 5",
         ),
-        *("1e999", "1e99999", "1 x 10^9999", "0 x 10^9999", "9" * 201, "5" + " " * 200, "1/0", "0/0", "1 1/0"),
+        *(
+            "1e999",
+            "1e-999",
+            "1e-999^0",
+            "1e99999",
+            "1 x 10^9999",
+            "0 x 10^9999",
+            "9" * 201,
+            "5" + " " * 200,
+            "1/0",
+            "0/0",
+            "1 1/0",
+        ),
         *("1,23", "1,5", "1234,567", "1,2345", "1.2.3", "1.234,5", "1 000", "1_000", "0x1F", "1/2/2024", "10:30"),
         *("5 or 6", "5-6", "5 - 3", "5, 6", "5 3", "3 hours 20 minutes", "50% of 20", "5x10", "5*x", "5 km 2", "--5"),
         *("½", "2½", "2²", "10⁵", "٣", "五", "5\x00", "\x005", "5 \ud800", "\ud800", "(5)", "[5]", "5!", "<answer>5"),
@@ -278,7 +294,7 @@ def test_no_text_is_slow() -> None:
 )
 def test_numbers_are_written_short(number: float, text: str) -> None:
     assert format_number(number) == text
-    assert parse_number(text) == pytest.approx(number, rel=1e-5)
+    assert as_float(text) == pytest.approx(number, rel=1e-5)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -400,6 +416,6 @@ def test_every_gold_answer_of_gsm8k_is_a_number() -> None:
         gold = solution.rpartition("####")[2].strip()
         value = parse_number(gold)
         assert value is not None and find_last_number(solution) == gold
-        assert parse_number(format_number(value)) == value
+        assert parse_number(number_text(value)) == value
         for written in (f"${gold}", f"**{gold}**", f"\\${gold}", f"{gold}.", f"{gold} dollars", f"x = {gold}"):
             assert parse_number(written) == value, written

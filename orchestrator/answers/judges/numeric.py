@@ -1,50 +1,112 @@
-"""The judge `numeric`: a number near enough to the gold one is right."""
+"""The judge `numeric`: a number near enough to the gold one is right. Exact: no number becomes a float on the way."""
 
-import math
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+from functools import cached_property, lru_cache
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from orchestrator.answers.judges.base import BaseJudge, nothing_extracted
-from orchestrator.answers.numbers import parse_number
+from orchestrator.answers.numbers import EXACT, Number, number_text, parse_number
 from orchestrator.types import Answer, FinishReason, Verdict
+
+_ROUNDING = Context(prec=EXACT.prec, rounding=ROUND_HALF_EVEN, traps=[])
 
 
 class NumericJudge(BaseJudge):
-    """Right is a number near enough to the gold one: |pred - gold| <= tolerance * |gold|, both rounded first."""
+    """Right is a number near enough to the gold one: |answer - gold| <= tolerance * |gold|."""
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     type: Literal["numeric"] = "numeric"
-    tolerance: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    """Relative to the gold answer: 0.05 takes 95 to 105 for 100. A gold answer of 0 is only met by 0."""
-    decimals: int = Field(default=3, ge=0, le=15)
-    """Both numbers are rounded to so many decimals before they are compared."""
+    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Relative to the gold answer: 0.05 takes 95 to 105 for 100. A gold answer of 0 is only met by 0.
+
+    None: what fits the task's gold answers; where nothing has looked at them, 0.
+    """
+    decimals: int | None = Field(default=None, ge=0, le=15)
+    """Both numbers are rounded to so many decimals before they are compared; None: they are compared as they are."""
+    decimal_comma: bool = False
+    """True: `12,5` is 12.5 and `1.234` is 1234, in answers and gold answers alike."""
+
+    @field_validator("tolerance")
+    @classmethod
+    def _tells_numbers_apart(cls, value: float | None) -> float | None:
+        if value is not None and value >= 1:
+            raise ValueError(
+                f"{value:g} is {value:.0%} of the gold answer, so that 0 would always be right: write a share below 1, "
+                "such as 0.05 for 5%"
+            )
+        return value
 
     def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
         """Correct, wrong, unparsed (no number there), truncated (cut off before an answer) or error (bad gold)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
-        found = parse_number(extracted)
+        found = parse_number(extracted, self.decimal_comma)
         if found is None:
             return Verdict("unparsed")
-        # 15 digits write any number that was read from fewer as it stood, so equal answers have equal values.
-        value = f"{found:.15g}"
-        wanted = parse_number(gold) if isinstance(gold, str) else gold
-        if wanted is None or not math.isfinite(wanted):
-            return Verdict("error", value)
-        decimals = self.decimals
-        wanted = round(wanted, decimals)
-        near = abs(round(found, decimals) - wanted) <= self.tolerance * abs(wanted)
-        return Verdict("correct" if near else "wrong", value)
+        wanted = _gold_number(gold, self.decimal_comma)
+        if wanted is None:
+            return Verdict("error", number_text(found))
+        return Verdict("correct" if self._near(found, wanted) else "wrong", number_text(found))
 
     def check_gold(self, answer: Answer) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
-        number = parse_number(answer) if isinstance(answer, str) else answer
+        number = _gold_number(answer, self.decimal_comma)
         if number is None:
-            return "it is not a number: write it like 42, -1.5 or 3/4, or set judge: {type: exact}"
-        if not math.isfinite(number):
-            return "it is not a finite number: correct it or leave the row out"
-        if number != 0 and round(number, self.decimals) == 0:
+            return _why_not(answer, self.decimal_comma)
+        if self.decimals is not None and number != 0 and _rounded(number, self.decimals) == 0:
             return f"it is 0 when rounded to {self.decimals} decimals, where 0 would be right: raise judge.decimals"
         return None
+
+    def _near(self, found: Number, wanted: Number) -> bool:
+        if self.decimals is not None:
+            found, wanted = _rounded(found, self.decimals), _rounded(wanted, self.decimals)
+        if found == wanted:
+            return True
+        if not self.tolerance:
+            return False
+        if isinstance(found, Decimal) and isinstance(wanted, Decimal):
+            off = EXACT.subtract(found, wanted).copy_abs()
+            return off <= EXACT.multiply(self._tolerance, wanted.copy_abs())
+        return abs(Fraction(found) - Fraction(wanted)) <= Fraction(self._tolerance) * abs(Fraction(wanted))
+
+    @cached_property
+    def _tolerance(self) -> Decimal:
+        """As it is written: 0.05 is a twentieth, which no float is."""
+        return Decimal(repr(self.tolerance or 0))
+
+
+@lru_cache(maxsize=100_000)
+def _gold_number(gold: Answer, decimal_comma: bool) -> Number | None:
+    """A gold answer's number; kept, as each question is judged many times over."""
+    # Numbers are written with a point, whatever the texts beside them are written with.
+    return parse_number(gold, decimal_comma) if isinstance(gold, str) else parse_number(repr(gold))
+
+
+def _rounded(number: Number, decimals: int) -> Decimal:
+    """To so many decimals; in the middle between two the one that Python's `round` takes for the nearest float."""
+    unit = Decimal(1).scaleb(-decimals)
+    if isinstance(number, Fraction):
+        return Decimal(round(number * 10**decimals)).scaleb(-decimals, EXACT)
+    rounded = number.quantize(unit, context=_ROUNDING)
+    off = EXACT.subtract(number, rounded)
+    if EXACT.multiply(off.copy_abs(), Decimal(2)) != unit:
+        return rounded
+    nearest = Decimal(float(number))
+    if nearest == number or (nearest > number) == (rounded > number):
+        return rounded
+    return EXACT.add(rounded, unit if off > 0 else -unit)
+
+
+def _why_not(gold: Answer, decimal_comma: bool) -> str:
+    if not isinstance(gold, str):
+        return "it is not a finite number: correct it or leave the row out"
+    if not decimal_comma and parse_number(gold, decimal_comma=True) is not None:
+        return (
+            "it has a decimal comma, or commas where no thousands are: where all gold answers are written so, set "
+            "judge.decimal_comma: true; else write it with a point"
+        )
+    return "it is not a number: write it like 42, -1.5 or 3/4, or set judge: {type: exact}"
