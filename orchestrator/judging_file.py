@@ -4,16 +4,16 @@ import difflib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from orchestrator.answers.judges.base import as_kept
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
-from orchestrator.tasks.file_formats import Columns, kind, listed, origin_of, read_table, short
+from orchestrator.tasks.file_formats import Columns, WrittenNumber, kind, listed, origin_of, read_table, short
 from orchestrator.tasks.judging import verdicts
 from orchestrator.tasks.table import Row
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.types import FinishReason, Verdict, answer_text
 
 
 class CompletionColumns(Columns):
@@ -61,7 +61,7 @@ class JudgedFile:
         columns: dict[str, list[Any]] = {
             "row": list(range(1, len(self.rows) + 1)),
             "question": [r["question"] and _storable(r["question"]) for r in self.rows],
-            "gold": [_storable(as_kept(r["answer"])) for r in self.rows],
+            "gold": [_storable(r["answer"]) for r in self.rows],
             "text": [_storable(r["text"]) for r in self.rows],
             "status": [v.status for v in self.verdicts],
             "value": [v.value and _storable(v.value) for v in self.verdicts],
@@ -151,19 +151,19 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _gold(answer: Any) -> Answer:
+def _gold(answer: Any) -> str:
     """A gold answer as tasks have it; one that is missing is judged `error`, and costs no other row."""
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
-        return "" if answer is None else str(answer)
-    if isinstance(answer, int) and float(answer) != answer:
-        return str(answer)  # as a float it would be another number
-    return float(answer)
+    if isinstance(answer, WrittenNumber):
+        return answer.text
+    if isinstance(answer, int | float | Decimal) and not isinstance(answer, bool):
+        return answer_text(answer)
+    return "" if answer is None else str(answer)
 
 
-def _gold_of_task(task: Task, row: dict[str, Any], line: int) -> tuple[Answer, str | None]:
+def _gold_of_task(task: Task, row: dict[str, Any], line: int) -> tuple[str, str | None]:
     """A row's gold answer as the task reads it, and why it cannot be judged, None if it can."""
-    answer: Answer = row["answer"]
-    if isinstance(answer, str) and not answer.strip():
+    answer: str = row["answer"]
+    if not answer.strip():
         return answer, "there is no gold answer: write one or leave the row out"
     unread = None
     try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from orchestrator.answers.judges.base import as_text
 from orchestrator.answers.judges.exact import ExactJudge
 from orchestrator.tasks import Task
 from orchestrator.tasks.file import FileTask
@@ -39,7 +38,7 @@ def _read(task: Task, examples: list[Example]) -> list[bool]:
     """Whether the answer format finds an answer in the question itself, by its mark, and it is the right one."""
     bare = task.model_copy(update={"format": task.format.model_copy(update={"prefix": "", "stop": ()})})
     alone = _format_alone(bare)
-    unmarked = verdicts(alone, [(as_text(e.answer), e.answer, "stop") for e in examples[:_TRIED]])
+    unmarked = verdicts(alone, [(e.answer, e.answer, "stop") for e in examples[:_TRIED]])
     if any(v.value is not None for v in unmarked):
         return [False] * len(examples)  # it reads answers without any mark: one in a question may be there by chance
     items = [(e.question, e.answer, "stop") for e in examples]

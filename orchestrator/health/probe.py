@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from orchestrator.answers.judges.base import as_kept
 from orchestrator.answers.tokens import completion_text, prompt_ids, target_ids
 from orchestrator.errors import ModelError
 from orchestrator.health.agreement import Passage, agreement, greedy
@@ -38,7 +37,7 @@ def asked(engine: TransformersEngine, task: Task, examples: Sequence[Example], m
     """What a model writes now, greedily."""
     made = answer(engine, task, examples, range(1), Decoding(0.0, 1.0, max_tokens, task.format.stop), 0)
     return [
-        Written(e.id, e.question, as_kept(e.answer), c.text, v.value, v.status, c.finish_reason)
+        Written(e.id, e.question, e.answer, c.text, v.value, v.status, c.finish_reason)
         for e, (c, v) in zip(examples, made, strict=True)
     ]
 

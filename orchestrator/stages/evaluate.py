@@ -3,7 +3,6 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.answers.judges.base import as_kept
 from orchestrator.outputs import output_of
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import EvaluateSpec, Resources
@@ -35,7 +34,7 @@ def finish(context: Context) -> Output:
         {
             "example_id": ids,
             "question": [by_id[i].question for i in ids],
-            "gold": [as_kept(by_id[i].answer) for i in ids],
+            "gold": [by_id[i].answer for i in ids],
             "text": table["text"],
             "value": table["value"],
             "status": table["status"],

@@ -71,7 +71,7 @@ class Task(BaseModel):
         """Whether a verdict may take for ever or end the process: then it is given in one that can be killed."""
         return self.judge.guarded or self.format.guarded or type(self).verdict is not Task.verdict
 
-    def verdict(self, text: str, answer: float | str, finish_reason: FinishReason) -> Verdict:
+    def verdict(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
         """Judge one completion against the gold answer."""
         return self.judge.judge(self.format.extract(text), answer, finish_reason)
 

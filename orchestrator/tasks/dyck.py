@@ -14,7 +14,7 @@ from orchestrator.errors import DataError
 from orchestrator.tasks import dyck_sequences
 from orchestrator.tasks.base import Split, Task
 from orchestrator.tasks.dyck_sequences import LONGER, DyckSettings, flaw, sequence_in, spaced, worked
-from orchestrator.tasks.file_formats import kind, short
+from orchestrator.tasks.file_formats import short
 from orchestrator.tasks.table import Row
 from orchestrator.types import Example
 
@@ -60,8 +60,6 @@ class DyckTask(Task):
                 f"the question does not end in brackets: put the open sequence at its end, like '( [ {{' "
                 f"({short(row.question[-50:])})"
             )
-        if not isinstance(row.answer, str):
-            raise ValueError(f"the answer is {kind(row.answer)}: write the closing brackets, like '}} ] )'")
         answer = "".join(row.answer.split())
         if (why := flaw(sequence, answer)) is not None:
             raise ValueError(

@@ -221,11 +221,22 @@ def _read_parquet(path: Path, columns: Columns) -> Table:
         try:
             file = pyarrow.parquet.ParquetFile(opened)
             names = file.schema_arrow.names
-            content = file.read(columns=[name for name in names if name in used]).to_pylist()
+            content = _widened(file.read(columns=[name for name in names if name in used])).to_pylist()
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             message = " ".join(str(error).split())
             raise DataError(f"{path}: is not a readable parquet file ({message:.100}): write it again") from None
     return Table(list(enumerate(content, start=1)), names, [])
+
+
+def _widened(table: Any) -> Any:
+    """The table with its floats of fewer than 64 bits as the numbers that their digits mean: 0.1, not 0.10000000149."""
+    import pyarrow
+
+    for place, field in enumerate(table.schema):
+        if pyarrow.types.is_float32(field.type) or pyarrow.types.is_float16(field.type):
+            digits = table.column(place).cast(pyarrow.string())
+            table = table.set_column(place, field.name, digits.cast(pyarrow.float64()))
+    return table
 
 
 _READERS: dict[str, Callable[[Path, Columns], Table]] = {
@@ -236,9 +247,22 @@ _READERS: dict[str, Callable[[Path, Columns], Table]] = {
 }
 
 
+class WrittenNumber(float):
+    """A number of JSON with a point or an exponent, which keeps how it was written: `1e20`, `99999.990`."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "WrittenNumber":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def _parse(text: str) -> Any:
     # Python refuses to read integers of thousands of digits; as text they are shown like any other bad value.
-    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 300 else digits)
+    return json.loads(
+        text, parse_int=lambda digits: int(digits) if len(digits) < 300 else digits, parse_float=WrittenNumber
+    )
 
 
 def _keys(records: Sequence[tuple[int, Any]]) -> list[str]:
@@ -252,6 +276,7 @@ _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a number",
     float: "a number",
+    WrittenNumber: "a number",
     Decimal: "a number",
     str: "text",
     list: "a list",
@@ -272,5 +297,5 @@ def kind(value: Any) -> str:
 
 def short(value: Any) -> str:
     """A value in at most 60 characters."""
-    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    text = value.text if isinstance(value, WrittenNumber) else f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -14,7 +14,7 @@ from orchestrator.answers.format import Format, HashFormat
 from orchestrator.answers.judge import Judge, NumericJudge
 from orchestrator.answers.numbers import parse_number
 from orchestrator.tasks.base import Task
-from orchestrator.tasks.file_formats import kind, short
+from orchestrator.tasks.file_formats import short
 from orchestrator.tasks.source import KINDS, Source
 from orchestrator.tasks.table import Row
 
@@ -55,15 +55,13 @@ class Gsm8kTask(Task):
 
     def read_row(self, row: Row) -> Row:
         """The gold answer as it stands after the last `####`, and what stands before it as the worked solution."""
-        if not isinstance(row.answer, str):
-            raise ValueError(
-                f"the answer is {kind(row.answer)}, not a worked solution that ends in '{_MARK} 72': write one, or set "
-                "task.type: file"
-            )
         solution, mark, gold = row.answer.rpartition(_MARK)
         gold = gold.strip()
         if not mark:
-            raise ValueError(f"the solution has no '{_MARK}' with its answer at the end: add it ({short(gold[-50:])})")
+            raise ValueError(
+                f"the solution has no '{_MARK}' with its answer at the end: add it, or set task.type: file "
+                f"({short(gold[-50:])})"
+            )
         if parse_number(gold) is None:
             raise ValueError(f"after the last '{_MARK}' stands {short(gold)}: write one number there, like 72 or 1,450")
         reasoning = solution.strip() if self.annotations == "keep" else _ANNOTATION.sub("", solution).strip()

@@ -11,7 +11,7 @@ import cloudpickle
 from orchestrator.answers.guard import Guard
 from orchestrator.answers.judges.base import MAX_VALUE
 from orchestrator.tasks.base import Task
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.types import FinishReason, Verdict
 
 _MOST_GUARDS = 4
 _guards: dict[bytes, Guard] = {}
@@ -19,7 +19,7 @@ _guards: dict[bytes, Guard] = {}
 _lock = threading.Lock()
 
 
-def verdicts(task: Task, items: Sequence[tuple[str, Answer, FinishReason]]) -> list[Verdict]:
+def verdicts(task: Task, items: Sequence[tuple[str, str, FinishReason]]) -> list[Verdict]:
     """The verdict on each (completion, gold answer, finish reason), in order. A judge that fails is a status."""
     if task.guarded:
         return _guard(task).judge(items)
@@ -40,7 +40,7 @@ class _Judging:
     def __init__(self, task: Task) -> None:
         self.task = task
 
-    def __call__(self, text: str, answer: Answer, finish_reason: FinishReason) -> Verdict:
+    def __call__(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
         verdict = self.task.verdict(text, answer, finish_reason)
         return verdict if not isinstance(verdict.value, str) or len(verdict.value) <= MAX_VALUE else _clipped(verdict)
 

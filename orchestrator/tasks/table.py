@@ -14,8 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.file_formats import Columns, Origin, Table, kind, listed, origin_of, read_table, short
-from orchestrator.types import Answer
+from orchestrator.tasks.file_formats import (
+    Columns,
+    Origin,
+    Table,
+    WrittenNumber,
+    kind,
+    listed,
+    origin_of,
+    read_table,
+    short,
+)
+from orchestrator.types import answer_text
 
 _SHOWN_PROBLEMS = 10
 _SPEC = re.compile(r"\s*(-?[0-9]{1,12})?\s*:\s*(-?[0-9]{1,12})?\s*")
@@ -26,7 +36,8 @@ class Row:
     """One row as it stands in the file."""
 
     question: str
-    answer: Answer
+    answer: str
+    """Text; a number of JSON as it is written there, any other as `answer_text` writes it."""
     demonstration: str | None
     id: str | None
     line: int
@@ -74,7 +85,7 @@ def distinct_questions(rows: Sequence[Row], origin: Origin) -> tuple[list[Row], 
     problems = []
     for row in rows:
         known = first.setdefault(row.question.strip(), row)
-        if _stripped(known.answer) != _stripped(row.answer):
+        if known.answer.strip() != row.answer.strip():
             problems.append(
                 f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with another answer "
                 f"({short(row.answer)}, not {short(known.answer)}): keep the right one ({short(row.question)})"
@@ -122,7 +133,7 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
     if isinstance(record, list):
         if len(record) != 2:
             raise ValueError(f"is a list of {len(record)}: write a pair [question, answer]")
-        return Row(_question(record[0]), _answer(record[1]), None, None, line)
+        return Row(_question(record[0]), gold(record[1]), None, None, line)
     if not isinstance(record, dict):
         raise ValueError(f"is {kind(record)}: write a pair [question, answer] or an object")
     required = (columns.question, columns.answer, *((columns.id,) if columns.id else ()))
@@ -131,7 +142,7 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
             raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: add it")
     return Row(
         question=_question(record[columns.question]),
-        answer=_answer(record[columns.answer]),
+        answer=gold(record[columns.answer]),
         demonstration=_demonstration(record.get(columns.demonstration or "demonstration")),
         id=_id(record.get(columns.id or "id"), required=columns.id is not None),
         line=line,
@@ -148,18 +159,19 @@ def _question(value: Any) -> str:
     return _sound(value, "question")
 
 
-def _answer(value: Any) -> Answer:
+def gold(value: Any) -> str:
+    """A gold answer as text. Raises ValueError with what is wrong and how to mend it."""
     if isinstance(value, str) and value.strip():
         return _sound(value, "answer")
     if value is None or isinstance(value, str):
         raise ValueError("the answer is empty: write one or leave the row out")
+    if isinstance(value, WrittenNumber):
+        return value.text
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise ValueError(f"the answer is {kind(value)}: write a number or text")
-    if isinstance(value, int) and float(value) != value:
-        return str(value)  # as a float it would be another number
     if not math.isfinite(value):
         raise ValueError(f"the answer is {value}: write a finite number or leave the row out")
-    return float(value)
+    return answer_text(value)
 
 
 def _demonstration(value: Any) -> str | None:
@@ -189,10 +201,6 @@ def _sound(text: str, what: str) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"the {what} holds half a character (a lone surrogate): correct {short(text)}") from None
     return text
-
-
-def _stripped(answer: Answer) -> Answer:
-    return answer.strip() if isinstance(answer, str) else answer
 
 
 def rows_error(problems: Sequence[str]) -> DataError:

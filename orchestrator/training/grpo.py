@@ -16,7 +16,7 @@ from orchestrator.tasks.judging import verdicts
 from orchestrator.training.configuration import grpo_config
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.trainer import train
-from orchestrator.types import Answer, Example, FinishReason
+from orchestrator.types import Example, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Correct:
         self, completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
     ) -> list[float | None]:
         """One reward per completion; `row` says which example each belongs to."""
-        items: list[tuple[str, Answer, FinishReason]] = [
+        items: list[tuple[str, str, FinishReason]] = [
             (text, self.job.examples[index].answer, "length" if len(ids) >= self.limit else "stop")
             for text, ids, index in zip(completions, completion_ids, row, strict=True)
         ]

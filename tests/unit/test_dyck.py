@@ -246,7 +246,7 @@ def test_rows_that_are_wrong_are_all_named_with_their_line() -> None:
             "the sequence does not go on as the answer does: bracket 3 is ')', but the last one open is '['",
             "the question's sequence cannot be closed",
             "the question does not end in brackets",
-            "the answer is a number (5): write the closing brackets",
+            "the sequence does not go on as the answer does: '5' is none of the brackets",
             "the answer has 4 brackets, where 2 are enough",
         ),
         strict=True,

@@ -22,9 +22,9 @@ from orchestrator.answers.format import (
     load_format,
 )
 from orchestrator.answers.format_change import first_difference
-from orchestrator.answers.numbers import format_number
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import DataError
+from orchestrator.types import answer_text
 
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
 REGEX = RegexFormat(pattern=r"is: (\S+)!", target="It is: {answer}!")
@@ -81,7 +81,7 @@ def test_targets() -> None:
 )
 def test_a_target_is_read_back(answer: float | str, reasoning: str) -> None:
     extracted = TagsFormat().extract(TagsFormat().target_text(answer, reasoning))
-    assert extracted == (answer if isinstance(answer, str) else format_number(answer))
+    assert extracted == answer_text(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "  ", "a</answer>b", "<answer>", "1<answer>2"])
@@ -298,9 +298,9 @@ def test_a_format_without_a_type_is_tags() -> None:
 
 @pytest.mark.parametrize("answer_format", ALL, ids=lambda f: f.type)
 @pytest.mark.parametrize("reasoning", ["", "6 * 7 = 42", "two\nlines\n"])
-@pytest.mark.parametrize("answer", [42.0, -1.5, 1e20, 0.00062, "7", "1,200"])
+@pytest.mark.parametrize("answer", [42.0, -1.5, 1e20, 0.00062, 99999.99, "7", "1,200"])
 def test_every_target_is_read_back(answer_format: AnswerFormat, reasoning: str, answer: float | str) -> None:
-    written = answer if isinstance(answer, str) else format_number(answer)
+    written = answer_text(answer)
     target = answer_format.target_text(answer, reasoning)
     assert answer_format.extract(target) == written and target.startswith(reasoning.rstrip())
     with pytest.raises(DataError, match="cannot be read back"):

@@ -103,11 +103,12 @@ def test_another_solution_of_the_same_question_is_a_repetition_if_its_answer_is_
 def test_what_holds_no_answer_is_listed_row_by_row() -> None:
     made = task("no mark at all", SOLUTION, "so\n#### seventy", "so\n####", 72, "5 or so\n#### 5 or 6")
     assert problems(made) == [
-        "train.jsonl, line 1: the solution has no '####' with its answer at the end: add it ('no mark at all')",
+        "train.jsonl, line 1: the solution has no '####' with its answer at the end: add it, or set task.type: file "
+        "('no mark at all')",
         "train.jsonl, line 3: after the last '####' stands 'seventy': write one number there, like 72 or 1,450",
         "train.jsonl, line 4: after the last '####' stands '': write one number there, like 72 or 1,450",
-        "train.jsonl, line 5: the answer is a number (72), not a worked solution that ends in '#### 72': write one, or "
-        "set task.type: file",
+        "train.jsonl, line 5: the solution has no '####' with its answer at the end: add it, or set task.type: file "
+        "('72')",
         "train.jsonl, line 6: after the last '####' stands '5 or 6': write one number there, like 72 or 1,450",
     ]
 

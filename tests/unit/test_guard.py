@@ -170,7 +170,7 @@ def test_what_is_sure_to_end_is_judged_here() -> None:
     task = TASKS["units"].model_validate({"type": "units", "test": {"generate": 1}})
     assert not task.guarded
     children = {p.pid for p in psutil.Process().children(recursive=True)}
-    items: list[Item] = [("<answer>5</answer>", 5.0, "stop"), ("x", 5.0, "length"), ("<answer>6</answer>", 5.0, "stop")]
+    items: list[Item] = [("<answer>5</answer>", "5", "stop"), ("x", "5", "length"), ("<answer>6</answer>", "5", "stop")]
     assert [v.status for v in verdicts(task, items)] == ["correct", "truncated", "wrong"]
     assert {p.pid for p in psutil.Process().children(recursive=True)} == children
     exact = TASKS["file"].model_validate({"type": "file", "test": {"file": "t.json"}, "judge": {"type": "exact"}})

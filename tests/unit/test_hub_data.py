@@ -56,7 +56,7 @@ def test_each_split_is_read_from_the_one_it_is_mostly_called() -> None:
     made = task(train=source, test=source)
     made.check()
     assert [e.question for e in made.examples("train")] == [f"question {n}?" for n in range(8)]
-    assert [(e.id, e.answer) for e in made.examples("test")] == [("test-1", 8.0), ("test-2", 9.0), ("test-3", 10.0)]
+    assert [(e.id, e.answer) for e in made.examples("test")] == [("test-1", "8"), ("test-2", "9"), ("test-3", "10")]
 
 
 def test_rows_and_a_named_split_cut_a_data_set_apart() -> None:

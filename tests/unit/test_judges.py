@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.answers.format import TagsFormat
 from orchestrator.answers.judge import JUDGES, BaseJudge, ExactJudge, Judge, MathJudge, NumericJudge, SequenceJudge
-from orchestrator.types import Verdict
+from orchestrator.types import Verdict, answer_text
 
 
 @pytest.mark.parametrize(
@@ -36,18 +36,18 @@ from orchestrator.types import Verdict
     ],
 )
 def test_numeric_verdicts(extracted: str, gold: float | str, verdict: Verdict) -> None:
-    assert NumericJudge(tolerance=0.05, decimals=3).judge(extracted, gold, "stop") == verdict
+    assert NumericJudge(tolerance=0.05, decimals=3).judge(extracted, answer_text(gold), "stop") == verdict
 
 
 @pytest.mark.parametrize("judge", [NumericJudge(), ExactJudge()])
 def test_only_a_completion_that_was_cut_before_its_answer_is_truncated(judge: NumericJudge | ExactJudge) -> None:
-    assert judge.judge(None, 1.0, "length") == Verdict("truncated")
-    assert judge.judge(None, 1.0, "stop") == Verdict("unparsed")
-    assert judge.judge("1", 1.0, "length") == Verdict("correct", "1")
+    assert judge.judge(None, "1", "length") == Verdict("truncated")
+    assert judge.judge(None, "1", "stop") == Verdict("unparsed")
+    assert judge.judge("1", "1", "length") == Verdict("correct", "1")
 
 
 def test_text_that_is_no_number_is_unparsed_even_when_cut() -> None:
-    assert NumericJudge().judge("no idea", 1.0, "length") == Verdict("unparsed")
+    assert NumericJudge().judge("no idea", "1", "length") == Verdict("unparsed")
 
 
 # gold and answer, both sides of the border; with a tolerance of 5% unless it says otherwise
@@ -86,7 +86,8 @@ def test_text_that_is_no_number_is_unparsed_even_when_cut() -> None:
 def test_the_tolerance_is_of_the_number_itself(
     settings: dict[str, Any], extracted: str, gold: float | str, status: str
 ) -> None:
-    assert NumericJudge(**{"tolerance": 0.05} | settings).judge(extracted, gold, "stop").status == status
+    judge = NumericJudge(**{"tolerance": 0.05} | settings)
+    assert judge.judge(extracted, answer_text(gold), "stop").status == status
 
 
 def test_a_tie_is_rounded_as_python_rounds_the_nearest_float() -> None:
@@ -100,7 +101,7 @@ def test_a_tie_is_rounded_as_python_rounds_the_nearest_float() -> None:
 
 def test_equal_answers_have_equal_values() -> None:
     written = ["1234.5", "$1,234.50", "**1234.5** km", "2469/2"]
-    assert {NumericJudge().judge(text, 1.0, "stop").value for text in written} == {"1234.5"}
+    assert {NumericJudge().judge(text, "1", "stop").value for text in written} == {"1234.5"}
 
 
 @pytest.mark.parametrize(
@@ -113,18 +114,19 @@ def test_equal_answers_have_equal_values() -> None:
         ({}, "420", 420.0, "correct"),
         ({}, "420.0", 420.0, "wrong"),
         ({}, "x", "  ", "error"),
-        ({}, "3.14159", 3.14159265, "error"),
+        ({}, "3.14159", 3.14159265, "wrong"),
+        ({}, "3.14159265", 3.14159265, "correct"),
         ({}, "\x1f", "x", "unparsed"),
     ],
 )
 def test_exact_verdicts(settings: dict[str, Any], extracted: str, gold: float | str, status: str) -> None:
-    assert ExactJudge(**settings).judge(extracted, gold, "stop").status == status
+    assert ExactJudge(**settings).judge(extracted, answer_text(gold), "stop").status == status
 
 
 @pytest.mark.parametrize("gold", [5.0, "5", "$1,200", "3/4", 0.0, "0", 0.001, -1e300])
 def test_gold_numbers_that_can_be_judged(gold: float | str) -> None:
-    assert NumericJudge().check_gold(gold) is None
-    assert NumericJudge().judge("1", gold, "stop").status != "error"
+    assert NumericJudge().check_gold(answer_text(gold)) is None
+    assert NumericJudge().judge("1", answer_text(gold), "stop").status != "error"
 
 
 @pytest.mark.parametrize(
@@ -132,22 +134,20 @@ def test_gold_numbers_that_can_be_judged(gold: float | str) -> None:
     [
         (NumericJudge(), "five", "not a number"),
         (NumericJudge(), "", "not a number"),
-        (NumericJudge(), math.nan, "not a finite"),
-        (NumericJudge(), math.inf, "not a finite"),
+        (NumericJudge(), math.nan, "not a number"),
+        (NumericJudge(), math.inf, "not a number"),
         (NumericJudge(decimals=3), 0.0004, "raise judge.decimals"),
         (NumericJudge(decimals=3), "4e-4", "raise judge.decimals"),
         (NumericJudge(), "0,5", "set judge.decimal_comma: true"),
         (ExactJudge(), " \n", "empty"),
-        (ExactJudge(), math.nan, "not a finite"),
-        (ExactJudge(), 3.14159265, "written as 3.14159: put it in quotes"),
     ],
 )
 def test_gold_that_cannot_be_judged_says_why(judge: NumericJudge | ExactJudge, gold: float | str, reason: str) -> None:
-    assert reason in str(judge.check_gold(gold))
+    assert reason in str(judge.check_gold(answer_text(gold)))
 
 
 def test_an_exact_judge_takes_every_target_whose_gold_it_accepts() -> None:
-    for gold in (0.1, 420.0, 1234567.0, -2.5, 1e20, 0.000001, "two words"):
+    for gold in map(answer_text, (0.1, 420.0, 1234567.0, -2.5, 1e20, 0.000001, 99999.99, 1 / 3, "two words")):
         assert ExactJudge().check_gold(gold) is None
         extracted = TagsFormat().extract(TagsFormat().target_text(gold))
         assert ExactJudge().judge(extracted, gold, "stop").status == "correct"
@@ -202,7 +202,7 @@ def test_every_registered_judge_can_stand_in_a_recipe() -> None:
     ],
 )
 def test_sequences(settings: dict[str, Any], extracted: str, gold: float | str, status: str) -> None:
-    judge = SequenceJudge(**settings)
+    judge, gold = SequenceJudge(**settings), answer_text(gold)
     assert judge.judge(extracted, gold, "stop").status == status
     assert (judge.check_gold(gold) is None) == (status != "error")
 
@@ -218,7 +218,7 @@ def test_equal_sequences_have_equal_values() -> None:
     ("extracted", "gold", "status"),
     [
         (r"\frac{1}{2}", "0.5", "correct"),
-        ("1/2", 0.5, "correct"),
+        ("1/2", "0.5", "correct"),
         ("1+x", "x+1", "correct"),
         ("$x^2 - 1$", "(x-1)(x+1)", "correct"),
         ("1,234", "1234", "correct"),
@@ -239,7 +239,7 @@ def test_mathematics_rounds_as_it_is_told() -> None:
     assert MathJudge(precision=2).judge("3.14", "3.1411", "stop").status == "correct"
     assert MathJudge(precision=4).judge("3.14", "3.1411", "stop").status == "wrong"
     assert MathJudge().judge(None, "1", "length") == Verdict("truncated")
-    assert MathJudge().check_gold(math.inf) and MathJudge().check_gold("5" * 3_000)
+    assert MathJudge().check_gold(" ") and MathJudge().check_gold("5" * 3_000)
 
 
 def test_text_of_a_model_is_never_run() -> None:

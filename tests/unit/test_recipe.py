@@ -389,7 +389,7 @@ class MyTask(Task):
 def test_a_task_of_ones_own() -> None:
     Path("my_task.py").write_text(MINE)
     recipe = good("task={type: 'my_task.py:MyTask', step: 3, test: {generate: 3}}")
-    assert [e.answer for e in recipe.task.examples("test")] == [0.0, 3.0, 6.0]
+    assert [e.answer for e in recipe.task.examples("test")] == ["0", "3", "6"]
     assert recipe.resolved()["task"]["type"] == "my_task.py:MyTask"
     [problem] = problems("task={type: 'my_task.py:MyTask', stepp: 3, test: {generate: 3}}")
     assert problem.startswith("override task.stepp: unknown key 'stepp'; did you mean 'step'?")

@@ -29,7 +29,7 @@ def test_every_demonstration_ends_in_its_gold_answer(many):
     for example in many:
         found = TAG.search(example.demonstration)
         assert found, example
-        assert agrees(float(found[1]), example.answer, 0.01), example
+        assert agrees(float(found[1]), float(example.answer), 0.01), example
 
 
 def test_demonstrations_are_consistent_and_short(many):
@@ -46,7 +46,7 @@ def test_gold_answers_come_from_the_units_named(many):
     for example in many:
         number, source, target = working.match(example.demonstration).groups()
         assert source in example.question and target in example.question
-        assert example.answer == pytest.approx(float(number) * factor(source, target), rel=1e-11)
+        assert float(example.answer) == pytest.approx(float(number) * factor(source, target), rel=1e-11)
 
 
 def test_many_spellings_phrasings_and_dimensions_are_used(many):

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from orchestrator.answers.numbers import format_number
 from orchestrator.errors import DataError
-from orchestrator.types import Answer
+from orchestrator.types import Answer, answer_text
 
 _SLOT = "{question}"
 
@@ -56,7 +55,7 @@ class AnswerFormat(BaseModel):
 
         Raises DataError if it would not.
         """
-        written = answer.strip() if isinstance(answer, str) else format_number(answer)
+        written = answer_text(answer).strip()
         target = self.completion_of(self.written(written, reasoning.rstrip()))
         if self.extract(target) != written:
             raise DataError(f"answer {written!r} cannot be read back {self.why_not(target)}")

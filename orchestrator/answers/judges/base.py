@@ -4,13 +4,11 @@ A judge never raises, whatever a model wrote: a gold answer that cannot be judge
 `check_gold` says so beforehand, while there is still time to mend the data.
 """
 
-import math
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.answers.numbers import format_number
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.types import FinishReason, Verdict
 
 MAX_VALUE = 2_000
 """Characters of a verdict's value at most: it is for people and for comparing, the text itself is kept elsewhere."""
@@ -27,11 +25,11 @@ class BaseJudge(BaseModel):
 
     type: str
 
-    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+    def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
         """Correct, wrong, unparsed (nothing there), truncated (cut off before an answer) or error (bad gold)."""
         raise NotImplementedError
 
-    def check_gold(self, answer: Answer) -> str | None:
+    def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         raise NotImplementedError
 
@@ -48,26 +46,6 @@ def nothing_extracted(finish_reason: FinishReason) -> Verdict:
     return Verdict("truncated" if finish_reason == "length" else "unparsed")
 
 
-def as_text(gold: Answer) -> str:
-    """A gold answer as models are shown it."""
-    return gold if isinstance(gold, str) else format_number(gold)
-
-
-def as_kept(gold: Answer) -> str:
-    """A gold answer as results keep it: as models are shown it, where that loses no digit; it is judged alike again."""
-    if isinstance(gold, str):
-        return gold
-    shown = format_number(gold) if math.isfinite(gold) else ""
-    return shown if shown and float(shown) == gold else repr(gold)
-
-
-def check_text(answer: Answer) -> str | None:
+def check_text(answer: str) -> str | None:
     """Why a gold answer cannot be compared as text, None if it can."""
-    if isinstance(answer, str):
-        return None if answer.strip() else "it is empty: write an answer or leave the row out"
-    if not math.isfinite(answer):
-        return "it is not a finite number: correct it or leave the row out"
-    # A number that models are shown with fewer digits than it has would make its own demonstration wrong.
-    if float(format_number(answer)) != answer:
-        return f"it would be written as {format_number(answer)}: put it in quotes, or set judge: {{type: numeric}}"
-    return None
+    return None if answer.strip() else "it is empty: write an answer or leave the row out"

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from orchestrator.answers.judges.base import BaseJudge, as_text, check_text, nothing_extracted
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
+from orchestrator.types import FinishReason, Verdict
 
 
 class ExactJudge(BaseJudge):
@@ -13,7 +13,7 @@ class ExactJudge(BaseJudge):
     casefold: bool = False
     """True: upper and lower case are the same."""
 
-    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+    def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
         """Correct, wrong, unparsed (nothing there), truncated (cut off before an answer) or error (bad gold)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
@@ -22,9 +22,9 @@ class ExactJudge(BaseJudge):
             return Verdict("unparsed")
         if self.check_gold(gold) is not None:
             return Verdict("error", value)
-        return Verdict("correct" if self._same(value) == self._same(as_text(gold)) else "wrong", value)
+        return Verdict("correct" if self._same(value) == self._same(gold) else "wrong", value)
 
-    def check_gold(self, answer: Answer) -> str | None:
+    def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         return check_text(answer)
 

@@ -5,13 +5,12 @@ the main thread: they are off, and the whole judge runs in a process that can be
 """
 
 import logging
-import math
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.answers.judges.base import BaseJudge, as_text, nothing_extracted
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
+from orchestrator.types import FinishReason, Verdict
 
 _MAX_CHARS = 2_000
 """No answer is longer; the grammar takes a stack frame for each bracket."""
@@ -26,7 +25,7 @@ class MathJudge(BaseJudge):
     precision: int = Field(default=6, ge=0, le=15)
     """Decimals to which numbers are rounded before they are compared."""
 
-    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+    def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
         """Correct, wrong, unparsed (no expression there), truncated (cut off before an answer) or error (bad gold)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
@@ -34,7 +33,7 @@ class MathJudge(BaseJudge):
         found = _parse(value)
         if not found:
             return Verdict("unparsed")
-        wanted = _parse(as_text(gold)) if self.check_gold(gold) is None else []
+        wanted = _parse(gold) if self.check_gold(gold) is None else []
         if not wanted:
             return Verdict("error", value)
         from math_verify import verify
@@ -42,13 +41,11 @@ class MathJudge(BaseJudge):
         same = verify(wanted, found, float_rounding=self.precision, timeout_seconds=None)
         return Verdict("correct" if same else "wrong", value)
 
-    def check_gold(self, answer: Answer) -> str | None:
+    def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it may be: it is not parsed here, where nothing ends it."""
-        if isinstance(answer, str):
-            if not answer.strip():
-                return "it is empty: write an answer or leave the row out"
-            return None if len(answer) <= _MAX_CHARS else f"it is longer than {_MAX_CHARS} characters: shorten it"
-        return None if math.isfinite(answer) else "it is not a finite number: correct it or leave the row out"
+        if problem := check_text(answer):
+            return problem
+        return None if len(answer) <= _MAX_CHARS else f"it is longer than {_MAX_CHARS} characters: shorten it"
 
     def prepare(self) -> None:
         """Import math-verify and SymPy, and let them build their tables: seconds, once."""

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from orchestrator.answers.judges.base import BaseJudge, nothing_extracted
 from orchestrator.answers.numbers import EXACT, Number, number_text, parse_number
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.types import FinishReason, Verdict
 
 _ROUNDING = Context(prec=EXACT.prec, rounding=ROUND_HALF_EVEN, traps=[])
 
@@ -40,7 +40,7 @@ class NumericJudge(BaseJudge):
             )
         return value
 
-    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+    def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
         """Correct, wrong, unparsed (no number there), truncated (cut off before an answer) or error (bad gold)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
@@ -52,7 +52,7 @@ class NumericJudge(BaseJudge):
             return Verdict("error", number_text(found))
         return Verdict("correct" if self._near(found, wanted) else "wrong", number_text(found))
 
-    def check_gold(self, answer: Answer) -> str | None:
+    def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         number = _gold_number(answer, self.decimal_comma)
         if number is None:
@@ -80,10 +80,9 @@ class NumericJudge(BaseJudge):
 
 
 @lru_cache(maxsize=100_000)
-def _gold_number(gold: Answer, decimal_comma: bool) -> Number | None:
+def _gold_number(gold: str, decimal_comma: bool) -> Number | None:
     """A gold answer's number; kept, as each question is judged many times over."""
-    # Numbers are written with a point, whatever the texts beside them are written with.
-    return parse_number(gold, decimal_comma) if isinstance(gold, str) else parse_number(repr(gold))
+    return parse_number(gold, decimal_comma)
 
 
 def _rounded(number: Number, decimals: int) -> Decimal:
@@ -101,9 +100,7 @@ def _rounded(number: Number, decimals: int) -> Decimal:
     return EXACT.add(rounded, unit if off > 0 else -unit)
 
 
-def _why_not(gold: Answer, decimal_comma: bool) -> str:
-    if not isinstance(gold, str):
-        return "it is not a finite number: correct it or leave the row out"
+def _why_not(gold: str, decimal_comma: bool) -> str:
     if not decimal_comma and parse_number(gold, decimal_comma=True) is not None:
         return (
             "it has a decimal comma, or commas where no thousands are: where all gold answers are written so, set "

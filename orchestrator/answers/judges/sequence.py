@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from orchestrator.answers.judges.base import BaseJudge, as_text, check_text, nothing_extracted
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
+from orchestrator.types import FinishReason, Verdict
 
 _BRACKETS = frozenset("()[]{}<>")
 _AROUND = (("[", "]"), ("(", ")"))
@@ -16,7 +16,7 @@ class SequenceJudge(BaseJudge):
     by: Literal["item", "character"] = "item"
     """What an item is: what stands between white space and commas, or each character that is neither."""
 
-    def judge(self, extracted: str | None, gold: Answer, finish_reason: FinishReason) -> Verdict:
+    def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
         """Correct, wrong, unparsed (no item there), truncated (cut off before an answer) or error (bad gold)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
@@ -26,13 +26,13 @@ class SequenceJudge(BaseJudge):
         value = " ".join(found)
         if self.check_gold(gold) is not None:
             return Verdict("error", value)
-        return Verdict("correct" if found == self._items(as_text(gold)) else "wrong", value)
+        return Verdict("correct" if found == self._items(gold) else "wrong", value)
 
-    def check_gold(self, answer: Answer) -> str | None:
+    def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         if problem := check_text(answer):
             return problem
-        return None if self._items(as_text(answer)) else "it has no items: write them like 1, 2, 3"
+        return None if self._items(answer) else "it has no items: write them like 1, 2, 3"
 
     def _items(self, text: str) -> list[str]:
         if self.by == "character":
