@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from unicodedata import category
 
 from pydantic import Field, field_validator
 
@@ -20,6 +21,11 @@ WATCHED = (
     "answer-rate-zero",
 )
 """What is watched for while a recipe runs (health/watch.py)."""
+
+_NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Categories of characters that steer a terminal or a page instead of standing in it."""
+_JOINERS = "\u200c\u200d"
+"""But these two belong to the spelling of words, and of emoji."""
 
 
 class ModelSpec(Spec):
@@ -95,6 +101,16 @@ class Head(Spec):
     allow_format_change: bool = False
     """Use a model under another answer format than it was trained with; every report then says so."""
     limits: Limits = Limits()
+
+    @field_validator("name")
+    @classmethod
+    def _shown(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank: write a name")
+        odd = next((c for c in value if category(c) in _NOT_SHOWN and c not in _JOINERS), None)
+        if odd is not None:
+            raise ValueError(f"holds {odd!r}, which cannot be shown: write the name in letters, digits and signs")
+        return value
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from orchestrator.outputs import is_whole, output_of
 from orchestrator.plan import Plan, SeedsPlan, Stage
 from orchestrator.results import DataUsed
 from orchestrator.store_client import StoreClient, first_line, unreachable
-from orchestrator.store_place import alone, store_folder, tracking_uri
+from orchestrator.store_names import folder_of, keys, storable
+from orchestrator.store_place import alone, database, store_folder, tracking_uri
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,6 +38,7 @@ for _name in ("alembic", "mlflow"):  # after the import, which sets their levels
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 _PROCESS_TAG = "orch.process"
+_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _BATCH_METRICS = 1000
@@ -59,6 +61,20 @@ def _tag(stage: Stage, what: str) -> str:
     return f"orch.eval_{what}" if stage.also is None else f"orch.eval_{what}.{stage.also}"
 
 
+@contextmanager
+def _own_root(uri: str) -> Iterator[None]:
+    """Have MLflow place the experiment that it makes itself beside a local store, in a URI without quotation marks:
+    with those of a folder's name it writes SQL that cannot be read."""
+    if database(uri) is None or _ROOT in os.environ:
+        yield
+        return
+    os.environ[_ROOT] = (store_folder() / "artifacts").resolve().as_uri()
+    try:
+        yield
+    finally:
+        del os.environ[_ROOT]
+
+
 class Store:
     """A connection to the MLflow store; made on first use where it is local."""
 
@@ -69,7 +85,7 @@ class Store:
         self._open: list[str] = []
         """The runs that were started here and are not ended yet, in this order."""
         try:
-            with alone(self.uri):
+            with alone(self.uri), _own_root(self.uri):
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
                 self._artifacts = Artifacts(self.client, store_folder() / "downloads")
                 self._experiments()
@@ -187,9 +203,8 @@ class Store:
                 raise TrackingError(f"the MLflow experiment {name!r} was deleted; restore it, or rename the recipe")
             return str(found.experiment_id)
         location = None
-        if self.uri.startswith("sqlite:///"):
-            slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-            location = (store_folder() / "artifacts" / slug).resolve().as_uri()
+        if database(self.uri) is not None:
+            location = (store_folder() / "artifacts" / folder_of(name)).resolve().as_uri()
         try:
             made = str(self.client.create_experiment(name, artifact_location=location))
         except MlflowException as error:
@@ -200,12 +215,12 @@ class Store:
 
     def start(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
         """Start a run; its id."""
-        cut = {k: v[:_MAX_TAG] for k, v in tags.items()}
+        cut = {k: storable(v)[:_MAX_TAG] for k, v in tags.items()}
         if self.process is not None:
             cut[_PROCESS_TAG] = self.process
         run_id = str(self.client.create_run(experiment, run_name=name, tags=cut).info.run_id)
         self._open.append(run_id)
-        entries = [Param(k[:250], str(v)[:_MAX_PARAM]) for k, v in flatten(params).items()]
+        entries = [Param(k, storable(str(v))[:_MAX_PARAM]) for k, v in keys(flatten(params)).items()]
         for begin in range(0, len(entries), _BATCH_PARAMS):
             self.client.log_batch(run_id, params=entries[begin : begin + _BATCH_PARAMS])
         return run_id
@@ -214,7 +229,8 @@ class Store:
         """Single values, and tags."""
         now = int(time.time() * 1000)
         entries = [Metric(k, float(v), now, 0) for k, v in metrics.items()]
-        self.client.log_batch(run_id, metrics=entries, tags=[RunTag(k, v[:_MAX_TAG]) for k, v in (tags or {}).items()])
+        cut = [RunTag(k, storable(v)[:_MAX_TAG]) for k, v in (tags or {}).items()]
+        self.client.log_batch(run_id, metrics=entries, tags=cut)
 
     def log_evaluation(
         self, run_id: str, model: str, metrics: Mapping[str, float], data: DataUsed, tags: Mapping[str, str]

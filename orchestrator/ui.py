@@ -6,14 +6,15 @@ import sys
 
 from orchestrator.errors import InputError
 from orchestrator.mlflow_ui import VIEW_TAG, view_link
-from orchestrator.store_place import store_exists, store_folder, tracking_uri
+from orchestrator.store_place import database, store_exists, store_folder, tracking_uri
 from orchestrator.tracking import Store
 
 
 def serve(host: str, port: int) -> None:
     """Replace this process by MLflow's server; returns only by raising."""
     uri = tracking_uri()
-    if not uri.startswith("sqlite:"):
+    file = database(uri)
+    if file is None:
         raise InputError(f"MLFLOW_TRACKING_URI is {uri}: that is where its UI is; unset it to see ./mlruns")
     if not store_exists():
         raise InputError(f"there is no store at {uri} yet; run a recipe first: orch run recipes/rft.yaml")
@@ -33,6 +34,9 @@ def serve(host: str, port: int) -> None:
         print(f"The newest run's models side by side: {address}/{view_link(experiment)}", flush=True)
     else:
         print("Once a run is done, `orch ui` also says where its models stand side by side", flush=True)
+    if "%" in uri:  # MLflow would make an empty folder of the path's quoted form
+        os.chdir(file.parent)
+        uri = f"sqlite:///{file.name}"
     command = [
         sys.executable,
         "-m",

@@ -70,3 +70,25 @@ def test_a_run_is_found_by_the_beginning_of_its_id_however_many_there_are(small_
     for wanted in ("zz", "%", "_" * 32, "' OR 1=1", ""):
         with pytest.raises(TrackingError, match="no run"):
             store.find(wanted)
+
+
+def test_a_store_in_a_folder_with_an_odd_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "a ?#%20°C'\"é"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = Store()
+    for name in ("..", "../x?%20", "日" * 200):
+        experiment = store.experiment(name)
+        run = store.start(experiment, name, {"orch.recipe": "a\udcff.yaml"}, {"units": {"°C": 1, "€C": 2}, "..": 3})
+        (tmp_path / "made").mkdir(exist_ok=True)
+        (tmp_path / "made" / "completions.parquet").write_text("x")
+        store.log_folder(run, tmp_path / "made")
+        store.end(run, "FINISHED")
+        assert store.experiment_of(run) == name and store.experiment(name) == experiment
+        kept = store.artifact(run, "completions.parquet")
+        assert kept.read_text() == "x" and kept.is_relative_to(place / "mlruns" / "artifacts")
+        assert store.address(run, "completions.parquet") == str(kept)
+        assert store.client.get_run(run).data.params == {"units._C": "1", "units._C_2": "2", "_..": "3"}
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [place.name, "made"], "nothing lands beside it"
+    assert [entry.name for entry in place.iterdir()] == ["mlruns"]

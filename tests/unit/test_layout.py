@@ -15,7 +15,17 @@ PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
     {"check_names", "errors", "types"},
     {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"}
-    | {"artifacts", "dotted", "machine", "memory_peak", "outputs", "spec_types", "store_client", "store_place"},
+    | {
+        "artifacts",
+        "dotted",
+        "machine",
+        "memory_peak",
+        "outputs",
+        "spec_types",
+        "store_client",
+        "store_names",
+        "store_place",
+    },
     {"tasks", "stage_specs", "trl_arguments"},
     {"lineage", "recipe_head", "stages_block", "task_block"},
     {"recipe", "judging_file"},

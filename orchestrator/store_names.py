@@ -1,0 +1,54 @@
+"""Names as the MLflow store takes them: keys of settings, and the folder of an experiment.
+
+Whatever a recipe may say has a name here, so that no name ends a run that has begun. Knows nothing of mlflow.
+"""
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST_KEY = 250
+_LONGEST_FOLDER = 100
+"""Bytes: file systems take 255, and eCryptfs 143."""
+_REFUSED = re.compile(r"[^/\w.\- :]")
+"""What MLflow refuses in the name of a param, metric or tag."""
+
+
+def keys(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under keys that the store takes: `units.°C` is `units._C`; keys that become equal are numbered."""
+    found: dict[str, Any] = {}
+    plain = {key for key in settings if _key(key) == key}
+    for key, value in settings.items():
+        wanted = _key(key)
+        name, number = wanted, 1
+        while name != key and (name in found or name in plain):
+            number += 1
+            name = f"{wanted[: _LONGEST_KEY - 10]}_{number}"
+        found[name] = value
+    return found
+
+
+def _key(key: str) -> str:
+    name = _REFUSED.sub("_", str(key))[:_LONGEST_KEY]
+    # MLflow takes a name for a path: it must be one that no other path is equal to
+    if not name or posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
+        name = name.replace("/", "_")
+        name = f"_{name}"[:_LONGEST_KEY] if name in ("", ".", "..") or name.startswith("..") else name
+    return name
+
+
+def folder_of(experiment: str) -> str:
+    """The name of the folder of an experiment's artifacts; of a name that makes none, a part and a digest."""
+    slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in experiment)
+    if len(slug.encode()) <= _LONGEST_FOLDER and not slug.startswith("."):
+        return slug
+    digest = hashlib.sha256(experiment.encode()).hexdigest()[:12]
+    kept = slug.lstrip(".").encode()[: _LONGEST_FOLDER - 13].decode(errors="ignore")
+    return f"{kept}-{digest}" if kept else digest
+
+
+def storable(text: str) -> str:
+    """Text that a database takes: half a character (a lone surrogate, as in the bytes of a path) becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
