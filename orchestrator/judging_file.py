@@ -4,38 +4,33 @@ import difflib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from orchestrator.completion_rows import CompletionColumns, Gold, read_completions
 from orchestrator.errors import DataError
+from orchestrator.store_names import storable
 from orchestrator.tasks import Task
-from orchestrator.tasks.file_formats import Columns, WrittenNumber, kind, listed, origin_of, read_table, short
+from orchestrator.tasks.cells import top_column
+from orchestrator.tasks.file_formats import kind, listed, origin_of, read_table, short
 from orchestrator.tasks.judging import verdicts
 from orchestrator.tasks.table import Row
-from orchestrator.types import FinishReason, Verdict, answer_text
+from orchestrator.types import Verdict
 
-
-class CompletionColumns(Columns):
-    """Which columns of a file of completions hold what."""
-
-    text: str = "text"
-    finish_reason: str = "finish_reason"
-    """`length` says that the completion was cut off; a file without this column says nothing of it."""
-
-    def used(self) -> set[str]:
-        return {self.question, self.answer, self.text, self.finish_reason}
+__all__ = ["CompletionColumns", "JudgedFile", "judge_file", "judged_by"]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedFile:
-    """The verdict on each row, in the file's order, and what they come to."""
+    """The verdict on each completion, in the file's order, and what they come to."""
 
     rows: tuple[dict[str, Any], ...]
-    """As they were read: question, answer, text; the answer as the task reads it."""
+    """As they were read: row, draw, question, answer, text; the answer as the task reads it."""
     verdicts: tuple[Verdict, ...]
     problems: tuple[str, ...] = ()
     """For each row that cannot be judged, by its gold answer or for what the judge makes of it: its place and why."""
+    notes: tuple[str, ...] = ()
+    """What else was found in the file: several completions in a row, rows that occur twice, reasons not known."""
 
     def metrics(self) -> dict[str, float]:
         """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs."""
@@ -54,19 +49,22 @@ class JudgedFile:
         } | {f"status/{status}": number for status, number in sorted(counts.items())}
 
     def write(self, path: Path) -> None:
-        """One row per row of the file, in its order, as parquet. Raises DataError where that cannot be written."""
+        """One row per completion, in the file's order, as parquet. Raises DataError where that cannot be written."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         columns: dict[str, list[Any]] = {
-            "row": list(range(1, len(self.rows) + 1)),
-            "question": [r["question"] and _storable(r["question"]) for r in self.rows],
-            "gold": [_storable(r["answer"]) for r in self.rows],
-            "text": [_storable(r["text"]) for r in self.rows],
+            "row": [r["row"] for r in self.rows],
+            "question": [r["question"] and storable(r["question"]) for r in self.rows],
+            "gold": [storable(r["answer"]) for r in self.rows],
+            "text": [storable(r["text"]) for r in self.rows],
             "status": [v.status for v in self.verdicts],
-            "value": [v.value and _storable(v.value) for v in self.verdicts],
+            "value": [v.value and storable(v.value) for v in self.verdicts],
         }
-        schema = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in columns])
+        if any(r["draw"] for r in self.rows):
+            columns["draw"] = [r["draw"] for r in self.rows]
+        numbers = ("row", "draw")
+        schema = pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in columns])
         if path.is_dir():
             raise DataError(f"{path}: is a folder: name a file for the verdicts, such as verdicts.parquet")
         temporary = path.with_name(path.name + ".tmp")
@@ -102,29 +100,38 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
     ]
     if stray:
         raise DataError(*stray[:10])
-    missing = [name for name in (columns.text, columns.answer) if name not in table.names]
+    missing = [name for name in (columns.text, columns.answer) if top_column(name, table.names) is None]
     if missing:
         raise DataError(*(_missing(path, name, table.names, columns) for name in missing))
-    rows = [_row(record, columns) for _, record in table.records]
-    whys = []
-    for (line, _), row in zip(table.records, rows, strict=True):
-        row["answer"], why = _gold_of_task(task, row, line)
-        whys.append(why)
-    places = [origin_of(path).place(line) for line, _ in table.records]
+    read = read_completions(table, origin_of(path), columns)
+    golds = [_gold_of_task(task, gold) for gold in read.golds]
+    whys = [why for _, why in golds]
     if all(whys):
         raise DataError(
-            f"{path}: no gold answer can be judged (of {len(rows):,}): mend them, or name another column with "
+            f"{path}: no gold answer can be judged (of {len(whys):,}): mend them, or name another column with "
             "--answer, or the recipe of their task with --recipe",
-            *(f"{place}: {why}" for place, why in zip(places[:3], whys[:3], strict=True)),
+            *(f"{gold.place}: {why}" for gold, why in list(zip(read.golds, whys, strict=True))[:3]),
         )
-    items = [(row["text"], row["answer"], row["finish_reason"]) for row in rows]
-    found = [_kept(verdict, why) for verdict, why in zip(verdicts(task, items), whys, strict=True)]
-    problems = [
-        f"{place}: {why or _failed(task, row)}"
-        for place, why, row, verdict in zip(places, whys, rows, found, strict=True)
-        if why or verdict.status == "error"
+    rows: list[dict[str, Any]] = [
+        {
+            "row": completion.row + 1,
+            "draw": completion.draw,
+            "question": read.golds[completion.row].question,
+            "answer": golds[completion.row][0],
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+        }
+        for completion in read.completions
     ]
-    return JudgedFile(tuple(rows), tuple(found), tuple(problems))
+    items = [(row["text"], row["answer"], row["finish_reason"]) for row in rows]
+    whys = [whys[completion.row] for completion in read.completions]
+    found = [_kept(verdict, why) for verdict, why in zip(verdicts(task, items), whys, strict=True)]
+    problems = {
+        row["row"]: f"{read.golds[row['row'] - 1].place}: {why or _failed(task, row)}"
+        for why, row, verdict in zip(whys, rows, found, strict=True)
+        if why or verdict.status == "error"
+    }
+    return JudgedFile(tuple(rows), tuple(found), tuple(problems.values()), read.notes)
 
 
 def judged_by(task: Task) -> str:
@@ -133,43 +140,15 @@ def judged_by(task: Task) -> str:
     return f"format {task.format.type}, judge {task.judge.type}" + (f" ({settings})" if settings else "")
 
 
-def _row(record: dict[str, Any], columns: CompletionColumns) -> dict[str, Any]:
-    text, answer = record.get(columns.text), record.get(columns.answer)
-    cut: FinishReason = "length" if record.get(columns.finish_reason) == "length" else "stop"
-    return {
-        "question": None if record.get(columns.question) is None else str(record[columns.question]),
-        "answer": _gold(answer),
-        "text": _text(text),
-        "finish_reason": cut,
-    }
-
-
-def _text(value: Any) -> str:
-    """A completion as text; of a conversation (a list of messages) the last message's content."""
-    if isinstance(value, list) and value and isinstance(value[-1], dict) and isinstance(value[-1].get("content"), str):
-        return str(value[-1]["content"])
-    return "" if value is None else str(value)
-
-
-def _gold(answer: Any) -> str:
-    """A gold answer as tasks have it; one that is missing is judged `error`, and costs no other row."""
-    if isinstance(answer, WrittenNumber):
-        return answer.text
-    if isinstance(answer, int | float | Decimal) and not isinstance(answer, bool):
-        return answer_text(answer)
-    return "" if answer is None else str(answer)
-
-
-def _gold_of_task(task: Task, row: dict[str, Any], line: int) -> tuple[str, str | None]:
+def _gold_of_task(task: Task, gold: Gold) -> tuple[str, str | None]:
     """A row's gold answer as the task reads it, and why it cannot be judged, None if it can."""
-    answer: str = row["answer"]
-    if not answer.strip():
-        return answer, "there is no gold answer: write one or leave the row out"
+    if gold.why is not None:
+        return gold.answer, gold.why
     unread = None
     try:
-        read = task.read_row(Row(row["question"] or "", answer, None, None, line)).answer
+        read = task.read_row(Row(gold.question or "", gold.answer, None, None, gold.line)).answer
     except (ValueError, DataError) as error:  # such as a bare 7, where the task's own files hold worked solutions
-        read, unread = answer, str(error)
+        read, unread = gold.answer, str(error)
     why = task.judge.check_gold(read)
     if why is None:
         return read, None
@@ -188,13 +167,17 @@ def _failed(task: Task, row: dict[str, Any]) -> str:
     )
 
 
+_TEXTS = (
+    *("completion", "completions", "response", "responses", "resps", "generation", "generations", "generated_text"),
+    *("output", "outputs", "prediction", "predictions", "messages", "conversations", "choices", "candidates"),
+)
+_GOLDS = ("gold", "target", "label", "ground_truth", "reference", "solution", "expected", "final_answer")
+"""What other tools call these columns."""
+
+
 def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:
-    option = "--text" if name == columns.text else "--answer"
-    close = difflib.get_close_matches(name, names, n=1)
+    """The problem of a column that is not there; what other tools call it is the likeliest other name."""
+    option, usual = ("--text", _TEXTS) if name == columns.text else ("--answer", _GOLDS)
+    close = difflib.get_close_matches(name, names, n=1) or [other for other in usual if other in names][:1]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{path}: has no column {name!r}; its columns are {listed(names) or 'none'}: {hint}name it with {option}"
-
-
-def _storable(text: str) -> str:
-    """Lone surrogates cannot be stored: they become U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -15,10 +15,12 @@ def judge(
     recipe: Annotated[
         Path | None, typer.Option(help="Judge as this recipe does; without one: format.* and judge.* settings.")
     ] = None,
-    text: Annotated[str, typer.Option(help="Column of the completions.")] = "text",
+    text: Annotated[str, typer.Option(help="Column of the completions: text, messages, lists of draws.")] = "text",
     answer: Annotated[str, typer.Option(help="Column of the gold answers.")] = "answer",
     question: Annotated[str, typer.Option(help="Column of the questions, if there is one.")] = "question",
-    out: Annotated[Path | None, typer.Option(help="Write verdicts here, parquet, one row per row in order.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write verdicts here, parquet, one row per completion, in order.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge completions made anywhere: accuracy with its interval, answer rate, and a count for each status.
@@ -45,10 +47,12 @@ def judge(
         bad, n = len(judged.problems), len(judged.rows)
         what = f"{bad:,} of {n:,} rows cannot be judged (counted as not correct); the first:"
         console.print(Text.assemble((what, "yellow"), f" {plain(judged.problems[0])}"), soft_wrap=True)
+    for note in judged.notes:
+        console.print(Text.assemble(("! ", "yellow"), plain(note)), soft_wrap=True)
     if out is not None:
         show_written(console, "verdicts", out)
     if as_json:
-        print(json.dumps(judged.metrics()))
+        print(json.dumps(judged.metrics() | ({"notes": judged.notes} if judged.notes else {})))
 
 
 def ask(

@@ -75,6 +75,16 @@ class Task(BaseModel):
         """Judge one completion against the gold answer."""
         return self.judge.judge(self.format.extract(text), answer, finish_reason)
 
+    def same_answer(self, one: str, other: str) -> bool:
+        """Whether two gold answers of one question are one answer to the judge, without any tolerance."""
+        judge = self.judge
+        if "tolerance" in type(judge).model_fields:
+            judge = judge.model_copy(update={"tolerance": 0.0})
+        try:
+            return all(judge.judge(a, b, "stop").status == "correct" for a, b in ((one, other), (other, one)))
+        except Exception:  # a judge that cannot read them has no say in it
+            return False
+
     def target(self, example: Example) -> str:
         """What a model should write for an example: its worked solution, else the bare answer."""
         if example.demonstration is not None:
@@ -92,6 +102,11 @@ class Task(BaseModel):
     def examples(self, split: Split) -> list[Example]:
         """The examples of a split, in order."""
         return self._splits[split]
+
+    def repeated(self, split: Split) -> int:
+        """How many rows of a split's file ask what an earlier one asks, with the same answer: they are left out."""
+        self.examples(split)
+        return self._splits.repeated.get(split, 0)
 
     def read_already(self) -> dict[Split, list[Example]]:
         """The splits that were read or generated so far: they are not sent along with the task itself."""
@@ -188,6 +203,7 @@ class _Splits(dict[Split, list[Example]]):
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.task = task
+        self.repeated: dict[Split, int] = {}
 
     def __missing__(self, split: Split) -> list[Example]:
         source = self.task._source(split)
@@ -238,7 +254,7 @@ class _Splits(dict[Split, list[Example]]):
                 problems.append(f"{origin.place(row.line)}: {error}")
         if problems:
             raise rows_error(problems)
-        rows, _ = distinct_questions(rows, origin)
+        rows, self.repeated[split] = distinct_questions(rows, origin, self.task.same_answer)
         if split == "demonstrations" and all(row.demonstration is None for row in rows):
             raise DataError(
                 f"task.demonstrations: {origin.name} has no worked solutions; name their column: "

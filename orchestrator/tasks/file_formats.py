@@ -9,17 +9,21 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import DataError
+from orchestrator.tasks.cells import WrittenNumber, shape, top_column
+from orchestrator.tasks.class_labels import features_in, named
 
 
 class Columns(BaseModel):
-    """Which columns of the file hold what. Rows that are [question, answer] pairs need none."""
+    """Which columns of the file hold what. Rows that are [question, answer] pairs need none.
+
+    A name with dots is the column of that name, else a field inside one: `extra.gold` is `gold` in `extra`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +37,11 @@ class Columns(BaseModel):
     def used(self) -> set[str]:
         """The columns that are looked at, where there are such."""
         return {self.question, self.answer, self.demonstration or "demonstration", self.id or "id"}
+
+    def among(self, names: Sequence[str]) -> list[str]:
+        """Those of a table's columns that are read: the ones used, and the ones that hold such."""
+        tops = {top_column(name, names) for name in self.used()}
+        return [name for name in dict.fromkeys(names) if name in tops]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +225,22 @@ def _read_parquet(path: Path, columns: Columns) -> Table:
     import pyarrow
     import pyarrow.parquet
 
-    used = columns.used()
     with path.open("rb") as opened:
         try:
             file = pyarrow.parquet.ParquetFile(opened)
             names = file.schema_arrow.names
-            content = _widened(file.read(columns=[name for name in names if name in used])).to_pylist()
+            doubled = sorted({name for name in columns.among(names) if names.count(name) > 1})
+            content = [] if doubled else _widened(file.read(columns=columns.among(names))).to_pylist()
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             message = " ".join(str(error).split())
             raise DataError(f"{path}: is not a readable parquet file ({message:.100}): write it again") from None
+        except (ValueError, OverflowError) as error:  # a date outside Python's years
+            raise DataError(f"{path}: holds a value that cannot be read ({error!s:.100}): name other columns") from None
+    if doubled:
+        raise DataError(f"{path}: two columns are called {listed(doubled)}: rename one")
+    features = features_in(file.schema_arrow.metadata)
+    if labelled := [name for name in columns.among(names) if name in features]:
+        content = [row | {name: named(row[name], features[name]) for name in labelled} for row in content]
     return Table(list(enumerate(content, start=1)), names, [])
 
 
@@ -247,17 +263,6 @@ _READERS: dict[str, Callable[[Path, Columns], Table]] = {
 }
 
 
-class WrittenNumber(float):
-    """A number of JSON with a point or an exponent, which keeps how it was written: `1e20`, `99999.990`."""
-
-    text: str
-
-    def __new__(cls, text: str) -> "WrittenNumber":
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-
 def _parse(text: str) -> Any:
     # Python refuses to read integers of thousands of digits; as text they are shown like any other bad value.
     return json.loads(
@@ -271,18 +276,6 @@ def _keys(records: Sequence[tuple[int, Any]]) -> list[str]:
 
 # --- the words
 
-_KINDS: dict[type, str] = {
-    type(None): "null",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    WrittenNumber: "a number",
-    Decimal: "a number",
-    str: "text",
-    list: "a list",
-    dict: "an object",
-}
-
 
 def listed(names: Sequence[str]) -> str:
     """The first twelve names, and how many more there are."""
@@ -291,8 +284,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words: `a number (5)`."""
-    return f"{_KINDS.get(type(value), f'a {type(value).__name__}')} ({short(value)})"
+    """What a value is, in words: `a number (5)`, `a list of 2 texts (['a', 'b'])`."""
+    return f"{shape(value)} ({short(value)})"
 
 
 def short(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.errors import DataError
 from orchestrator.schema_errors import unknown
+from orchestrator.tasks.class_labels import named
 from orchestrator.tasks.file_formats import Columns, Origin, Table
 
 
@@ -28,8 +29,12 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None, co
         raise
     except Exception as error:  # whatever its readers and its network raise: to the user it is one thing, no data
         raise DataError(_why(error, name, config, split, revision)) from None
-    wanted = [column for column in found.column_names if column in columns.used()]
-    records = found.select_columns(wanted).to_list() if wanted else []
+    wanted = columns.among(found.column_names)
+    chosen = found.select_columns(wanted)
+    features = chosen.features.to_dict()
+    records = (
+        [{name: named(row[name], features[name]) for name in wanted} for row in chosen.to_list()] if wanted else []
+    )
     return Table(list(enumerate(records, start=1)), found.column_names, []), Origin(called, "row")
 
 

@@ -7,24 +7,16 @@ answer is judged (text that is a number stays text), what the rows are used for,
 import difflib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.file_formats import (
-    Columns,
-    Origin,
-    Table,
-    WrittenNumber,
-    kind,
-    listed,
-    origin_of,
-    read_table,
-    short,
-)
+from orchestrator.tasks.cells import USER, WrittenNumber, conversation, find, missing, reply, top_column
+from orchestrator.tasks.file_formats import Columns, Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import answer_text
 
 _SHOWN_PROBLEMS = 10
@@ -76,16 +68,19 @@ def select_rows(rows: Sequence[Row], spec: str) -> list[Row]:
     return selected
 
 
-def distinct_questions(rows: Sequence[Row], origin: Origin) -> tuple[list[Row], int]:
+def distinct_questions(
+    rows: Sequence[Row], origin: Origin, same: Callable[[str, str], bool] = lambda one, other: False
+) -> tuple[list[Row], int]:
     """The first row of each question, and how many repetitions were left out.
 
-    Raises DataError where the same question has different answers. Blanks around a text make no difference.
+    Raises DataError where the same question has different answers. Blanks around a text make no difference, nor does
+    what `same` calls one answer, as a judge does with 72 and 72.0.
     """
     first: dict[str, Row] = {}
     problems = []
     for row in rows:
         known = first.setdefault(row.question.strip(), row)
-        if known.answer.strip() != row.answer.strip():
+        if known.answer.strip() != row.answer.strip() and not same(known.answer, row.answer):
             problems.append(
                 f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with another answer "
                 f"({short(row.answer)}, not {short(known.answer)}): keep the right one ({short(row.question)})"
@@ -99,7 +94,7 @@ def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator
     if not table.names:
         return
     for field, wanted in columns.model_dump(exclude_none=True).items():
-        if wanted in table.names:
+        if top_column(wanted, table.names) is not None:
             continue
         lowered = {name.lower(): name for name in table.names}
         close = difflib.get_close_matches(wanted.lower(), lowered, n=1)
@@ -138,59 +133,89 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
         raise ValueError(f"is {kind(record)}: write a pair [question, answer] or an object")
     required = (columns.question, columns.answer, *((columns.id,) if columns.id else ()))
     for name in required:
-        if name not in record:
+        if not find(record, name)[0]:
             raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: add it")
+    worked = columns.demonstration or "demonstration"
     return Row(
-        question=_question(record[columns.question]),
-        answer=gold(record[columns.answer]),
-        demonstration=_demonstration(record.get(columns.demonstration or "demonstration")),
-        id=_id(record.get(columns.id or "id"), required=columns.id is not None),
+        question=_question(find(record, columns.question)[1], _called("question", columns.question)),
+        answer=gold(find(record, columns.answer)[1], _called("answer", columns.answer)),
+        demonstration=_demonstration(find(record, worked)[1], _called("demonstration", worked)),
+        id=_id(find(record, columns.id or "id")[1], required=columns.id is not None),
         line=line,
     )
 
 
-def _question(value: Any) -> str:
-    if value is None or value == "":
-        raise ValueError("the question is empty: write one or leave the row out")
+def _called(what: str, column: str) -> str:
+    """What messages call a cell: `the answer`, `the answer (column 'gold')`."""
+    return f"the {what}" if what == column else f"the {what} (column {column!r})"
+
+
+def _question(value: Any, what: str = "the question") -> str:
+    if missing(value) or value == "":
+        raise ValueError(f"{what} is empty: write one or leave the row out")
+    if (messages := conversation(value)) is not None:
+        roles = [message.role for message in messages]
+        if roles[0] not in USER or len(roles) > 2 or (roles[1:2] and roles[1] in USER):
+            raise ValueError(
+                f"{what} is {kind(value)}: a question is one message of a user, with or without the answer to it; what "
+                "a system message says belongs into task.format.prompt"
+            )
+        value = _said(messages[0].text, what)
     if not isinstance(value, str):
-        raise ValueError(f"the question is {kind(value)}: write it as text")
+        raise ValueError(f"{what} is {kind(value)}: write it as text")
     if not value.strip():
-        raise ValueError("the question is blank: write one or leave the row out")
+        raise ValueError(f"{what} is blank: write one or leave the row out")
     return _sound(value, "question")
 
 
-def gold(value: Any) -> str:
-    """A gold answer as text. Raises ValueError with what is wrong and how to mend it."""
+def gold(value: Any, what: str = "the answer") -> str:
+    """A gold answer as text; of a list of one, that one. Raises ValueError with what is wrong and how to mend it."""
     if isinstance(value, str) and value.strip():
         return _sound(value, "answer")
     if value is None or isinstance(value, str):
-        raise ValueError("the answer is empty: write one or leave the row out")
+        raise ValueError(f"{what} is empty: write one or leave the row out")
+    if (messages := conversation(value)) is not None:
+        return gold(_said(lambda: reply(messages), what), what)
+    if isinstance(value, list) and len(value) == 1:
+        return gold(value[0], what)
+    if isinstance(value, dict) and value:
+        raise ValueError(f"{what} is {kind(value)}: name the field that holds it, like 'answer.{next(iter(value))}'")
     if isinstance(value, WrittenNumber):
         return value.text
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError(f"the answer is {kind(value)}: write a number or text")
+        raise ValueError(f"{what} is {kind(value)}: write a number or text")
     if not math.isfinite(value):
-        raise ValueError(f"the answer is {value}: write a finite number or leave the row out")
+        raise ValueError(f"{what} is {value}: write a finite number or leave the row out")
     return answer_text(value)
 
 
-def _demonstration(value: Any) -> str | None:
-    if value is None or value == "":
+def _demonstration(value: Any, what: str) -> str | None:
+    if missing(value) or value == "":
         return None
+    if (messages := conversation(value)) is not None:
+        value = _said(lambda: reply(messages), what)
     if not isinstance(value, str):
-        raise ValueError(f"the demonstration is {kind(value)}: write it as text, or leave it empty")
+        raise ValueError(f"{what} is {kind(value)}: write it as text, or leave it empty")
     return _sound(value, "demonstration") if value.strip() else None
+
+
+def _said(say: Callable[[], str], what: str) -> str:
+    """What a message says; a message that says nothing is told as what the cell is."""
+    try:
+        return say()
+    except ValueError as error:
+        raise ValueError(f"{what} is {error}: write it as text") from None
 
 
 def _id(value: Any, required: bool) -> str | None:
     # Tables with a gap turn whole numbers into floats: 7.0 was a 7.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if missing(value) or (isinstance(value, str) and not value.strip()):
         if required:
             raise ValueError("the id is empty: write one")
         return None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
         raise ValueError(f"the id is {kind(value)}: write text or a whole number")
     return _sound(str(value).strip(), "id")
 

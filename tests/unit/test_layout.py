@@ -27,7 +27,7 @@ LEVELS = (
         "store_place",
     },
     {"tasks", "stage_specs", "trl_arguments"},
-    {"lineage", "recipe_head", "stages_block", "task_block"},
+    {"completion_rows", "lineage", "recipe_head", "stages_block", "task_block"},
     {"recipe", "judging_file"},
     {"base_model"},
     {"bundling", "merge_agreement", "start_model", "model_ref"},

@@ -273,16 +273,16 @@ def test_column_settings_are_checked() -> None:
         ([None, 1], "the question is empty"),
         ([" \n", 1], "the question is blank"),
         ([5, 1], "the question is a number (5): write it as text"),
-        ([["a?"], 1], "the question is a list (['a?'])"),
+        ([["a?"], 1], "the question is a list of 1 text (['a?']): write it as text"),
         (["a?", None], "the answer is empty"),
         (["a?", "  "], "the answer is empty"),
         (["a?", True], "the answer is true or false (True)"),
-        (["a?", [1]], "the answer is a list ([1])"),
+        (["a?", [1, 2]], "the answer is a list of 2 numbers ([1, 2]): write a number or text"),
         (["a?", float("nan")], "the answer is nan: write a finite number"),
         (["a?", float("inf")], "the answer is inf"),
         (["a\ud800?", 1], "the question holds half a character"),
         ({"question": "a?", "answer": 1, "demonstration": 5}, "the demonstration is a number (5)"),
-        ({"question": "a?", "answer": 1, "id": [1]}, "the id is a list ([1])"),
+        ({"question": "a?", "answer": 1, "id": [1]}, "the id is a list of 1 number ([1])"),
         ({"question": "a?", "answer": 1, "id": 1.5}, "the id is a number (1.5)"),
     ],
 )
@@ -311,7 +311,7 @@ def test_ten_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
 
 
 def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
-    assert len(problems(write(tmp_path, "a.json", [["a?", ["x" * 10_000]]]))[0]) < 300
+    assert len(problems(write(tmp_path, "a.json", [["a?", ["x" * 10_000] * 2]]))[0]) < 300
 
 
 # --- slices

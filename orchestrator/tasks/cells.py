@@ -1,0 +1,246 @@
+"""What one cell of a record holds, read as what it is: text, a number, a message, a conversation.
+
+Only text is text: whatever else a cell holds is refused with its shape (`a list of 3 texts`, `a struct with fields a,
+b`), and nothing is turned into text that was none. It must not know what a cell is for.
+"""
+
+import datetime
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.types import answer_text
+
+ASSISTANT = ("assistant", "model", "gpt", "chatgpt", "bot", "ai")
+USER = ("user", "human")
+_TEXT_PARTS = ("text", "output_text", "input_text")
+_THOUGHTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "analysis")
+"""Parts of a message that are no text of it: what a model thought before it answered."""
+_ROLES = (("role", "content"), ("role", "parts"), ("from", "value"))
+"""How a message says whose it is and what it says: as of OpenAI, of Gemini, of ShareGPT."""
+_SHOWN = 5
+
+
+class WrittenNumber(float):
+    """A number of JSON with a point or an exponent, which keeps how it was written: `1e20`, `99999.990`."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "WrittenNumber":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: str
+    """Lower case, as it stands in the file."""
+    content: Any
+
+    def text(self) -> str:
+        """What it says, without what was thought. Raises ValueError where it says nothing, or something else."""
+        return content_text(self.content)
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell is empty: null, or the NaN with which tables fill their gaps."""
+    return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
+
+
+def find(record: Any, name: str) -> tuple[bool, Any]:
+    """Whether a record has a column, and what it holds. `a.b` is the column of that very name, else `b` inside `a`."""
+    if isinstance(record, dict):
+        if name in record:
+            return True, record[name]
+        for cut in _cuts(name):
+            if name[:cut] in record:
+                return find(record[name[:cut]], name[cut + 1 :])
+    elif isinstance(record, list):
+        first, _, rest = name.partition(".")
+        if first.isdecimal() and int(first) < len(record):
+            return (True, record[int(first)]) if not rest else find(record[int(first)], rest)
+    return False, None
+
+
+def top_column(name: str, columns: Sequence[str]) -> str | None:
+    """The column of a table that a name speaks of: itself, else the one that it is inside of; None: there is none."""
+    if name in columns:
+        return name
+    return next((name[:cut] for cut in _cuts(name) if name[:cut] in columns), None)
+
+
+def _cuts(name: str) -> Iterator[int]:
+    """The places of the dots, the last first: `a.b.c` may be `c` in `a.b`."""
+    for place in range(len(name) - 2, 0, -1):
+        if name[place] == ".":
+            yield place
+
+
+# --- numbers
+
+
+def number_text(value: Any) -> str | None:
+    """A number as text, with every digit it has; None where the value is no number."""
+    if isinstance(value, WrittenNumber):
+        return value.text
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
+        return None
+    return answer_text(value)
+
+
+# --- messages
+
+
+def conversation(value: Any) -> list[Message] | None:
+    """The messages of a conversation; None where the value is none."""
+    if isinstance(value, dict) and (columns := _as_columns(value)) is not None:
+        value = columns
+    if not isinstance(value, list) or not value:
+        return None
+    found = [as_message(item) for item in value]
+    messages = [message for message in found if message is not None]
+    return messages if len(messages) == len(found) else None
+
+
+def as_message(value: Any) -> Message | None:
+    """A message; None where the value is none."""
+    if not isinstance(value, dict):
+        return None
+    for role, content in _ROLES:
+        if isinstance(value.get(role), str) and content in value:
+            return Message(value[role].strip().lower(), value[content])
+    return None
+
+
+def _as_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """A conversation whose roles and contents are two lists, as tables of lists keep one."""
+    for role, content in _ROLES:
+        roles, contents = value.get(role), value.get(content)
+        if isinstance(roles, list) and isinstance(contents, list) and len(roles) == len(contents):
+            return [{role: r, content: c} for r, c in zip(roles, contents, strict=True)]
+    return None
+
+
+def reply(messages: Sequence[Message]) -> str:
+    """What the model says at the end of a conversation. Raises ValueError where it ends with somebody else."""
+    last = messages[-1]
+    if last.role not in ASSISTANT:
+        raise ValueError(f"a conversation that ends with the {last.role}, so there is no completion in it")
+    return last.text()
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content: text, or parts of which some are text; thinking is none.
+
+    Raises ValueError where there is no text, or a part that is neither.
+    """
+    if isinstance(content, str):
+        return content
+    if isinstance(content, dict):
+        content = [content]
+    if missing(content) or content == []:
+        raise ValueError("a message without text")
+    if not isinstance(content, list):
+        raise ValueError(f"a message whose content is {shape(content)}")
+    texts = [text for part in content if (text := _part_text(part)) is not None]
+    if not texts:
+        raise ValueError("a message that holds no text, only thinking")
+    return "".join(texts)
+
+
+def is_thought(part: Any) -> bool:
+    """Whether a part of a message, or of an answer, is what the model thought before."""
+    return isinstance(part, dict) and (part.get("type") in _THOUGHTS or part.get("thought") is True)
+
+
+def _part_text(part: Any) -> str | None:
+    """The text of one part of a message; None of a thought. Raises ValueError of anything else."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict):
+        kind = part.get("type")
+        if is_thought(part):
+            return None
+        if (kind is None or kind in _TEXT_PARTS) and isinstance(part.get("text"), str):
+            return str(part["text"])
+        if kind is None and any(isinstance(part.get(name), str) for name in _THOUGHTS):
+            return None
+        if kind is not None:
+            raise ValueError(f"a message with a part of type {kind!r}, which is no text")
+    raise ValueError(f"a message with a part that is {shape(part)}")
+
+
+# --- shapes
+
+
+def shape(value: Any) -> str:
+    """What a value is, in words, without its content: `a list of 3 texts`, `a struct with fields a, b`."""
+    if (simple := _simple(value)) is not None:
+        return simple
+    if isinstance(value, list):
+        if (messages := conversation(value)) is not None:
+            return f"a conversation of {_several(len(messages), 'message')} ({_some([m.role for m in messages])})"
+        return _list_shape(value)
+    if isinstance(value, dict):
+        return f"a struct with fields {_some(list(map(str, value)))}" if value else "a struct without fields"
+    return f"a {type(value).__name__}"
+
+
+def _simple(value: Any) -> str | None:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, int | float | Decimal):
+        return "a number"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"binary ({len(value)} bytes)"
+    if isinstance(value, datetime.datetime):
+        return "a timestamp"
+    if isinstance(value, datetime.date):
+        return "a date"
+    if isinstance(value, datetime.time):
+        return "a time of day"
+    if isinstance(value, datetime.timedelta):
+        return "a duration"
+    return None
+
+
+def _list_shape(value: list[Any]) -> str:
+    if not value:
+        return "an empty list"
+    if all(isinstance(item, tuple) and len(item) == 2 for item in value):
+        return f"a map with keys {_some([str(key) for key, _ in value])}"
+    kinds = {_plural(item) for item in value}
+    what = kinds.pop() if len(kinds) == 1 else "values of several kinds"
+    if what == "structs":
+        names = list(dict.fromkeys(str(name) for item in value for name in item))
+        return f"a list of {_several(len(value), 'struct')} with fields {_some(names)}"
+    return f"a list of {len(value)} {what[:-1] if len(value) == 1 else what}"
+
+
+def _plural(value: Any) -> str:
+    if value is None:
+        return "nulls"
+    if isinstance(value, bool):
+        return "truth values"
+    for kinds, words in ((str, "texts"), (int | float | Decimal, "numbers"), (list, "lists"), (dict, "structs")):
+        if isinstance(value, kinds):
+            return words
+    return "values"
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _some(names: Sequence[str]) -> str:
+    short = [name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_SHOWN]]
+    return ", ".join(short) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
