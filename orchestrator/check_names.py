@@ -2,6 +2,12 @@
 
 CHECKS = (
     # the recipe's data and prompts
+    "rows-repeated",
+    "columns-swapped",
+    "gold-constant",
+    "demonstrations-empty",
+    "demonstrations-alike",
+    "answers-shifted",
     "gold-round-trip",
     "opening-in-prompt",
     "answer-in-prompt",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.health.arguments import argument_findings
 from orchestrator.health.contract import contract
+from orchestrator.health.data_faults import data_faults
 from orchestrator.health.leaks import leaks
 from orchestrator.health.lengths import length_findings
 from orchestrator.health.model_parts import model_parts
@@ -29,7 +30,8 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
         ModelError: a model whose tokenizer, configuration or chat template cannot be used.
     """
     recipe = plan.recipe
-    found: list[Finding] = [*contract(recipe.task), *leaks(recipe.task), *overlap(recipe.task)]
+    found: list[Finding] = [*data_faults(recipe.task), *contract(recipe.task)]
+    found += [*leaks(recipe.task), *overlap(recipe.task)]
     found += asked_in_training(recipe)
     found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
     found += _place(work)

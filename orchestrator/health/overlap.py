@@ -1,4 +1,5 @@
-"""Do training questions stand in the test? Exactly, in other punctuation, or with eight words in a row in common.
+"""Do training questions stand in the test? Exactly, in other punctuation, with eight words in a row in common, or all
+but word for word where they are short.
 
 Eight words in a row: as GPT-3's and later reports on contamination count, with n = 8 for short questions.
 """
@@ -6,6 +7,8 @@ Eight words in a row: as GPT-3's and later reports on contamination count, with 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from orchestrator.health.near import Words
+from orchestrator.health.near import near as doubles
 from orchestrator.lineage import behind
 from orchestrator.recipe import Recipe
 from orchestrator.stage_specs import GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
@@ -61,6 +64,36 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
             "\n".join(repr(e.question[:160]) for e in near[:3]),
             "questions made from the same templates, or passages that stand in both",
             "read the examples: the same question in other words does not belong into the training split",
+        )
+    if _written(task, asked):
+        known |= {e.id for e in near}
+        rest = [(e, _words(e.question)) for e in test if e.id not in known]
+        yield from _all_but_equal(
+            rest, [(e, _words(e.question)) for rows in trained.values() for e in rows], test, kind
+        )
+
+
+def _all_but_equal(
+    rest: Sequence[tuple[Example, Words]], trained: Sequence[tuple[Example, Words]], test: Sequence[Example], kind: str
+) -> Iterator[Finding]:
+    found = doubles(rest, trained)
+    changed = [*found.around, *found.number]
+    if pairs := changed or found.pattern:
+        share = len(pairs) / len(test)
+        what = "its beginning or end" if not found.number else "one number"
+        if found.around and found.number:
+            what = "its beginning, its end or one number"
+        elif not changed:
+            what = "one number"
+        yield Finding(
+            "near-duplicates",
+            "warning" if changed and share >= _MANY else "info",
+            f"{len(pairs):,} of {len(test):,} {kind} ({share:.1%}) are a training question but for {what}",
+            "\n".join(f"{e.question[:100]!r} (trained on: {double.question[:100]!r})" for e, double in pairs[:3]),
+            "the same questions, reworded" if changed else "questions of one pattern, which their numbers tell apart",
+            "take one of the two out: what was learned by heart is right here without being understood"
+            if changed
+            else "nothing, if working out other numbers is what is to be measured",
         )
 
 
@@ -139,6 +172,10 @@ def _bare(question: str) -> str:
     """A question without what does not make it another one; typographic dashes and apostrophes are plain ones."""
     plain = _APOSTROPHE.sub("'", _DASH.sub("-", question.casefold()))
     return " ".join(_PART.findall(plain)) or question.strip()
+
+
+def _words(question: str) -> Words:
+    return tuple(_bare(question).split(" "))
 
 
 def _grams(question: str) -> Iterator[tuple[str, ...]]:

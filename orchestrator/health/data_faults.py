@@ -1,0 +1,211 @@
+"""Data that cannot be meant: golds that are all the same, columns that were swapped, answers that slipped by a row.
+
+Each finding says what was counted. Generated questions are looked at like any others; a split of a few rows is not, as
+anything may stand in it by chance.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from orchestrator.health.contract import targets
+from orchestrator.tasks import Task
+from orchestrator.tasks.base import Split
+from orchestrator.tasks.judging import verdicts
+from orchestrator.types import Example, Finding
+
+_FEW = 8
+"""Rows below which nothing is said of what they have in common."""
+_MANY = 20
+"""Rows from which on what they have in common is no accident."""
+_MOST = 0.9
+_LOOKED_AT = 400
+"""Rows of a split on which shifts are tried; each is judged three times."""
+_NEIGHBOURS = {1: "next", -1: "previous"}
+_SLIPPED = "one column has slipped by a row against the others: a header, a blank line, a join by position"
+_ENDS_ASKING = re.compile(r"[?？؟]\s*$")
+_NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_WORDS = re.compile(r"\w+")
+
+
+def data_faults(task: Task) -> Iterator[Finding]:
+    """Findings on each split, the likeliest cause of others first."""
+    for split in task.splits():
+        examples, where = task.examples(split), task.where(split)
+        yield from _repeated(task, split)
+        if len(examples) < _FEW:
+            continue
+        swapped = list(_swapped(where, examples))
+        yield from swapped
+        if not swapped:
+            yield from _constant(where, examples)
+        worked = [e for e in examples if e.demonstration is not None]
+        if split == "demonstrations":
+            yield from _empty(where, examples, len(worked))
+        if len(worked) >= _FEW:
+            yield from list(_same(where, worked)) or _apart(task, split)
+
+
+def _repeated(task: Task, split: Split) -> Iterator[Finding]:
+    """Rows that a file holds several times; the task keeps one of each."""
+    left_out, kept = task.repeated(split), len(task.examples(split))
+    if not left_out:
+        return
+    n = left_out + kept
+    yield Finding(
+        "rows-repeated",
+        "error" if kept == 1 and n >= _FEW else "warning" if left_out >= 0.1 * n else "info",
+        f"{task.where(split)}: {left_out:,} of {n:,} rows ask a question that an earlier row asks, with the same "
+        f"answer: {_rows(kept)} left",
+        f"each question is taken once: {kept:,} of {n:,} rows",
+        "the file was written several times over, or joined with a part of itself",
+        "take the repetitions out; to count a question more than once, give training more steps",
+    )
+
+
+def _swapped(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
+    n = len(examples)
+    asking = sum(bool(_ENDS_ASKING.search(e.answer)) for e in examples)
+    asked = sum(bool(_ENDS_ASKING.search(e.question)) for e in examples)
+    numbers = sum(bool(_NUMBER.fullmatch(e.question)) for e in examples)
+    longer = sum(len(_WORDS.findall(e.answer)) >= 4 for e in examples)
+    clear = asking >= 0.5 * n and asked < 0.1 * n
+    if clear or (numbers >= _MOST * n and longer >= 0.5 * n):
+        what = f"{asking:,} of the answers end in a question mark, {asked:,} of the questions do"
+        if not clear:
+            what = f"{numbers:,} of the questions are bare numbers, and {longer:,} of the answers are sentences"
+        yield Finding(
+            "columns-swapped",
+            "error" if clear else "warning",
+            f"{where}: questions and answers look swapped: of {n:,} rows, {what}",
+            "\n".join(f"question {e.question[:80]!r}, answer {e.answer[:80]!r}" for e in examples[:3]),
+            "the column of the question is named as that of the answer, or the pairs stand the other way round",
+            "swap columns.question and columns.answer, or the two in each pair",
+        )
+
+
+def _constant(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
+    n = len(examples)
+    [(gold, times)] = Counter(" ".join(e.answer.split()) for e in examples).most_common(1)
+    if times < _MOST * n:
+        return
+    whole = times == n
+    yield Finding(
+        "gold-constant",
+        "error" if whole and n >= _MANY else "warning",
+        f"{where}: {'all' if whole else f'{times:,} of'} {n:,} gold answers are {gold[:80]!r}",
+        "\n".join(f"{e.question[:120]!r}" for e in examples[:3]),
+        "another column than the answers is read, or the answers were filled down a table",
+        f"name the right column with columns.answer; if it is meant: a model that always says {gold[:40]!r} has an "
+        f"accuracy of {times / n:.2f}",
+    )
+
+
+# --- worked solutions
+
+
+def _empty(where: str, examples: Sequence[Example], worked: int) -> Iterator[Finding]:
+    empty = len(examples) - worked
+    if not (empty and worked):
+        return
+    first = next(e for e in examples if e.demonstration is None)
+    yield Finding(
+        "demonstrations-empty",
+        "warning",
+        f"{where}: {empty:,} of {len(examples):,} rows have no worked solution, so SFT trains on their bare answer",
+        f"{first.id}: {first.question[:120]!r}",
+        "the column of the demonstrations has gaps",
+        "fill them, or leave these rows out: what is half worked and half bare teaches neither",
+    )
+
+
+def _same(where: str, worked: Sequence[Example]) -> Iterator[Finding]:
+    n = len(worked)
+    [(text, times)] = Counter(" ".join((e.demonstration or "").split()) for e in worked).most_common(1)
+    bare = sum(" ".join(e.answer.split()) == text for e in worked)  # a solution that is but the answer may be frequent
+    if times >= 0.5 * n and bare < times:
+        yield Finding(
+            "demonstrations-alike",
+            "error",
+            f"{where}: the same worked solution stands in {times:,} of {n:,} rows",
+            f"{text[:160]!r}",
+            "the column was filled down a table, or one solution was joined to every question",
+            "give each question its own solution with columns.demonstration",
+        )
+
+
+def _apart(task: Task, split: Split) -> Iterator[Finding]:
+    """Do worked solutions end in the gold answer of another row, or speak of a neighbour's question?"""
+    written, _ = targets(task, split)
+    pairs = [(example, text) for example, text in written if example.demonstration is not None][:_LOOKED_AT]
+    if len(pairs) < _FEW:
+        return
+    own = _agreeing(task, pairs, 0)
+    found = _slipped(task, pairs, own) if own < 0.5 * len(pairs) else _asked_elsewhere(pairs)
+    if found is None:
+        return
+    what, cause = found
+    example, text = pairs[1]
+    yield Finding(
+        "answers-shifted",
+        "error",
+        f"{task.where(split)}: {what}",
+        f"{example.id}: question {example.question[:80]!r}, gold {example.answer!r}, solution ends {text[-80:]!r}",
+        cause,
+        "put the columns side by side again from where they come from",
+    )
+
+
+def _slipped(task: Task, pairs: Sequence[tuple[Example, str]], own: int) -> tuple[str, str] | None:
+    """What says that gold answers stand beside other solutions, and why that may be."""
+    n = len(pairs)
+    by = {shift: _agreeing(task, pairs, shift) for shift in _NEIGHBOURS}
+    best = max(by, key=lambda shift: by[shift])
+    if by[best] >= 0.8 * (n - 1):
+        what = f"{by[best]:,} of {n:,} worked solutions end in the gold answer of the {_NEIGHBOURS[best]} row"
+        return f"{what}, and {own:,} in their own", _SLIPPED
+    ends = Counter(v.value for v in verdicts(task, [(text, e.answer, "stop") for e, text in pairs]))
+    golds = [task.format.target_text(e.answer) for e, _ in pairs]
+    wanted = Counter(
+        v.value for v in verdicts(task, [(g, e.answer, "stop") for g, (e, _) in zip(golds, pairs, strict=True)])
+    )
+    shared = sum((ends & wanted).values())
+    if own < 0.3 * n and shared >= _MOST * n and len(wanted) > 2:
+        what = f"{own:,} of {n:,} worked solutions end in their own gold answer, and {shared:,} in that of some row"
+        return what, "one column was sorted or shuffled without the others"
+    return None
+
+
+def _asked_elsewhere(pairs: Sequence[tuple[Example, str]]) -> tuple[str, str] | None:
+    """What says that questions stand beside other rows' solutions, which speak of other numbers, and why."""
+    told = {shift: _told(pairs, shift) for shift in (0, *_NEIGHBOURS)}
+    best = max(_NEIGHBOURS, key=lambda shift: told[shift])
+    if told[best] < 0.5 * (len(pairs) - 1) or told[0] >= 0.5 * told[best]:
+        return None
+    what = (
+        f"{told[best]:,} of {len(pairs):,} worked solutions use the numbers of the {_NEIGHBOURS[best]} row's question"
+    )
+    return f"{what}, and {told[0]:,} those of their own", _SLIPPED
+
+
+def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> int:
+    """How many solutions are judged correct by the gold answer of the row so many places on."""
+    items = [
+        (text, pairs[place + shift][0].answer, "stop")
+        for place, (_, text) in enumerate(pairs)
+        if 0 <= place + shift < len(pairs)
+    ]
+    return sum(v.status == "correct" for v in verdicts(task, items))  # type: ignore[arg-type]
+
+
+def _told(pairs: Sequence[tuple[Example, str]], shift: int) -> int:
+    """How many solutions use all numbers of the question so many places on."""
+    asked = [set(_DIGITS.findall(example.question)) for example, _ in pairs]
+    used = [set(_DIGITS.findall(text)) for _, text in pairs]
+    places = [place for place in range(len(pairs)) if 0 <= place + shift < len(pairs)]
+    return sum(bool(asked[p + shift]) and asked[p + shift] <= used[p] for p in places)
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row is" if number == 1 else f"{number:,} rows are"

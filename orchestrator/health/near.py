@@ -1,0 +1,113 @@
+"""Short questions that are all but the same: the same words but for what stands before or after them, or one number.
+
+Long questions are compared by runs of words (overlap.py); these are too short for that. It must not know of splits.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.types import Example
+
+_LONGEST = 16
+"""Words of a question that may hold no run of eight words beside a word that was changed."""
+_SHORTEST = 3
+"""Words that two questions must share."""
+_CUT = 6
+"""Words that may stand before or after them."""
+_PATTERN = 3
+"""Questions with the same words up to which these are no pattern of the data."""
+_COMMON = 0.05
+"""A gold answer of a larger share of the questions is shared by chance."""
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The questions that have a double, by what was changed."""
+
+    around: tuple[tuple[Example, Example], ...]
+    """The same words and gold answer, with others before or after them."""
+    number: tuple[tuple[Example, Example], ...]
+    """The same words, with one number changed, in data that is not all of the same pattern."""
+    pattern: tuple[tuple[Example, Example], ...]
+    """The same, where most questions are of a few patterns: their numbers are all that tells them apart."""
+
+
+def near(asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]) -> Near:
+    """The questions of `asked` that stand among `known` all but word for word, each with its double."""
+    asked, known = ([(e, words) for e, words in side if len(words) <= _LONGEST + _CUT] for side in (asked, known))
+    around = list(_around(asked, known))
+    found = {example.id for example, _ in around}
+    number = list(_one_number([(e, words) for e, words in asked if e.id not in found], known))
+    patterns = Counter(_pattern(words) for _, words in [*asked, *known])
+    alike = sum(times for times in patterns.values() if times > _PATTERN)
+    of_patterns = alike >= 0.5 * (len(asked) + len(known))
+    return Near(tuple(around), () if of_patterns else tuple(number), tuple(number) if of_patterns else ())
+
+
+def _around(
+    asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]
+) -> Iterator[tuple[Example, Example]]:
+    golds = Counter(example.answer.strip() for example, _ in known)
+    rare = {gold for gold, times in golds.items() if times <= max(1, _COMMON * len(known))}
+    whole: dict[Hashable, Example] = {}
+    clean: dict[Hashable, Example] = {}
+    every: dict[Hashable, Example] = {}
+    for example, words in known:
+        gold = example.answer.strip()
+        if gold in rare:
+            whole.setdefault((words, gold), example)
+            for core, left_out in _cores(words):
+                every.setdefault((core, gold), example)
+                if not any(map(_is_number, left_out)):
+                    clean.setdefault((core, gold), example)
+    for example, words in asked:
+        gold = example.answer.strip()
+        double = every.get((words, gold))
+        for core, left_out in _cores(words):
+            # a number is left out only where nothing but the other question is left
+            there = whole if any(map(_is_number, left_out)) else clean
+            double = double or there.get((core, gold))
+        if double is not None:
+            yield example, double
+
+
+def _cores(words: Words) -> Iterator[tuple[Words, Words]]:
+    """A question without some words at its beginning or its end, and these; more than half of it is left."""
+    least = max(_SHORTEST, len(words) // 2 + 1)
+    yield words, ()
+    for cut in range(1, min(_CUT, len(words) - least) + 1):
+        yield words[cut:], words[:cut]
+        yield words[:-cut], words[-cut:]
+
+
+def _one_number(
+    asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]
+) -> Iterator[tuple[Example, Example]]:
+    holes: dict[Words, Example] = {}
+    for example, words in known:
+        for masked in _masked(words):
+            holes.setdefault(masked, example)
+    for example, words in asked:
+        double = next((holes[masked] for masked in _masked(words) if masked in holes), None)
+        if double is not None:
+            yield example, double
+
+
+def _masked(words: Words) -> Iterator[Words]:
+    """A question with one of its numbers left out, where enough words stand beside it."""
+    if sum(not _is_number(word) for word in words) < _SHORTEST:
+        return
+    for place, word in enumerate(words):
+        if _is_number(word):
+            yield (*words[:place], "\x00", *words[place + 1 :])
+
+
+def _pattern(words: Words) -> Words:
+    return tuple("\x00" if _is_number(word) else word for word in words)
+
+
+def _is_number(word: str) -> bool:
+    return word[:1].isdigit()
