@@ -15,6 +15,7 @@ CHECKS = (
     "near-duplicates",
     "test-too-small",
     "test-size",
+    "tolerance-chosen",
     # tokens
     "chat-template-missing",
     "chat-template-unused",

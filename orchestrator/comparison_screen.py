@@ -97,6 +97,8 @@ def _notes(comparison: Comparison) -> str:
     test = "exact McNemar test" + (", with several seeds a t-test over seeds and questions" if several else "")
     corrected = ", corrected for so many comparisons (Holm)" if len(comparison.differences) > 1 else ""
     lines.append(f"p: {test}{corrected}")
+    if comparison.judged_by:
+        lines.append(f"judged by: {plain(comparison.judged_by)}")
     lines.append("seconds to make: the model's own stage and all that it stands on" + (", a seed" if several else ""))
     return "\n".join(lines)
 

@@ -15,10 +15,11 @@ def describe(found: RunResult, experiment_id: str) -> str:
     for evaluation in found.also:
         lines += ["", f"On `{evaluation.on}`:", "", *paragraphs(evaluation.conclusions)]
         lines += _table(evaluation.models, evaluation.differences, pages, f"evaluate.{{}}.{evaluation.on}")
+    lines += ["", *paragraphs([f"Judged by {found.judged_by}."] if found.judged_by else [])]
     noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
     stages = [f"[{name}]({page})" for name, page in pages.items() if not name.startswith("evaluate.")]
     ways = [ways_on(experiment_id, found.run_id), f"Stages: {', '.join(stages)}" if stages else ""]
-    return "\n".join([*lines, "", *(line for way in ways for line in (way, "")), *paragraphs(found.errors), *noticed])
+    return "\n".join([*lines, *(line for way in ways for line in (way, "")), *paragraphs(found.errors), *noticed])
 
 
 def ways_on(experiment_id: str, run_id: str) -> str:

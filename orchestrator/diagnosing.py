@@ -120,6 +120,7 @@ class _Look:
         except InputError as error:
             self.found.append(_refused(error))
             return
+        self.recipe = self.recipe.model_copy(update={"task": plan.recipe.task})  # its tolerance is settled
         self.found += self.report.findings
         if plan.format_change is not None:
             self.found.append(format_changed(plan.format_change))

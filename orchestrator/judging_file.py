@@ -134,12 +134,6 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
     return JudgedFile(tuple(rows), tuple(found), tuple(problems.values()), read.notes)
 
 
-def judged_by(task: Task) -> str:
-    """Format and judge in words, with the settings that decide: `format tags, judge numeric (tolerance 0.05, ...)`."""
-    settings = ", ".join(f"{k} {v}" for k, v in task.judge.model_dump().items() if k != "type")
-    return f"format {task.format.type}, judge {task.judge.type}" + (f" ({settings})" if settings else "")
-
-
 def _gold_of_task(task: Task, gold: Gold) -> tuple[str, str | None]:
     """A row's gold answer as the task reads it, and why it cannot be judged, None if it can."""
     if gold.why is not None:

@@ -17,6 +17,8 @@ RECIPE_TAG = "orch.eval_recipe_digest"
 """The tag of an evaluation that is equal for models, asked alike, that differ in their seed alone."""
 JUDGING_TAG = "orch.eval_judging_digest"
 """The tag of an evaluation that is equal where answers are asked for, read and judged alike."""
+JUDGED_BY_TAG = "orch.judged_by"
+"""The tag of a run, and of each evaluation, that says in words how answers were read and judged."""
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
 

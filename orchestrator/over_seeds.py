@@ -51,6 +51,7 @@ def over_seeds(
         tuple(f"seed {run.seed}: {error}" for run in runs for error in run.errors),
         _findings(runs),
         compared.conclusions,
+        judged_by=runs[0].judged_by if runs else "",
     )
 
 

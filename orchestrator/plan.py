@@ -17,6 +17,8 @@ from orchestrator.lineage import whole_stage
 from orchestrator.recipe import BASE, Recipe, references, verb_of
 from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.start_model import StartModel, check_adapter, resolve_start
+from orchestrator.tasks.judged_by import judged_by
+from orchestrator.tasks.tolerance import fitted
 
 VERSIONS = {"sft": 1, "sample": 2, "select": 1, "grpo": 1, "evaluate": 2}
 """Raise a verb's number when the same settings make another output: stages made before are then made anew."""
@@ -43,6 +45,8 @@ class Stage:
     """As the key, but for the seed, of this stage and of all that it stands on: equal for seeds of one recipe."""
     judging_digest: str | None = None
     """Of an evaluation: equal where answers are asked for, read and judged alike."""
+    judged_by: str | None = None
+    """Of an evaluation: how answers are read and judged, in words."""
 
     @property
     def run_name(self) -> str:
@@ -59,6 +63,8 @@ class Plan:
     stages: tuple[Stage, ...]
     format_change: str | None = None
     """How the recipe's answer format differs from the one its model was trained with, where the recipe allows it."""
+    tolerance: str | None = None
+    """The judge's tolerance and why it is that, where the recipe leaves it open; the plan's own recipe has it."""
 
     @property
     def base(self) -> BaseModelRef:
@@ -120,7 +126,10 @@ def compile_recipe(recipe: Recipe) -> Plan | SeedsPlan:
         return compile_plan(recipe)
     first, *others = (recipe.with_seed(seed) for seed in recipe.seeds)
     plan = compile_plan(first)
-    return SeedsPlan(recipe, (plan, *(replace(plan, recipe=r, stages=_stages(r, plan.start)) for r in others)))
+    settled = {"task": plan.recipe.task}
+    rest = (r.model_copy(update=settled) for r in others)
+    plans = (plan, *(replace(plan, recipe=r, stages=_stages(r, plan.start)) for r in rest))
+    return SeedsPlan(recipe.model_copy(update=settled), plans)
 
 
 def compile_plan(recipe: Recipe) -> Plan:
@@ -138,9 +147,11 @@ def compile_plan(recipe: Recipe) -> Plan:
     check_adapter(start)
     change = _format_change(recipe, start)
     recipe.task.check()
+    task, tolerance = fitted(recipe.task)
+    recipe = recipe.model_copy(update={"task": task})
     _check_adapters(recipe, start)
     _check_validation(recipe)
-    return Plan(recipe, start, _stages(recipe, start), change)
+    return Plan(recipe, start, _stages(recipe, start), change, tolerance)
 
 
 def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
@@ -157,6 +168,7 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
         inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
         model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
         stages.append(Stage(name, verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
+    words = judged_by(recipe.task)
     judging = _digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
     for also, model in product((None, *recipe.evaluate.also), recipe.models()):
         spec = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
@@ -168,7 +180,7 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
         key = _digest(payload)
-        made = Stage(name, "evaluate", spec, key, inputs, model, also=also, recipe_digest=alike, judging_digest=judging)
+        made = Stage(name, "evaluate", spec, key, inputs, model, None, also, alike, judging, words)
         stages.append(made)
     return tuple(stages)
 

@@ -19,13 +19,14 @@ from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
 from orchestrator.health.report import FINDING_TAG, as_tags, findings_of, format_changed, written_down
 from orchestrator.machine import kind_of_machine
 from orchestrator.mlflow_ui import UNFOLDED
-from orchestrator.outputs import CHOSEN_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
+from orchestrator.outputs import CHOSEN_TAG, JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
 from orchestrator.results import Evaluation, ModelResult, RunResult, StageState
 from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.stages.base import Context, Output
+from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
 
@@ -184,7 +185,7 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
 
     The recipe names the commit of a model on the Hub: whoever looks back finds the weights that were trained on.
     """
-    all_tags = tags | {"orch.recipe": recipe.source}
+    all_tags = tags | {"orch.recipe": recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
     commit = git_commit()
     if commit is not None:
         all_tags["mlflow.source.git.commit"] = commit
@@ -232,6 +233,7 @@ def result(
         tuple(Evaluation(also, m, differences(c), conclusions(c)) for also, m, c in further if m),
         plan.recipe.seed,
         conclusions=conclusions(comparison),
+        judged_by=judged_by(plan.recipe.task),
     )
 
 
@@ -263,8 +265,8 @@ def _standing(stage: Stage) -> dict[str, str]:
     """What other runs are compared by, of an evaluation."""
     if stage.judging_digest is None:
         return {}
-    told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest}
-    return {evaluation_tag(tag, stage.also): digest for tag, digest in told.items()}
+    told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest, JUDGED_BY_TAG: stage.judged_by or ""}
+    return {evaluation_tag(tag, stage.also): text for tag, text in told.items()}
 
 
 def _changed(plan: Plan) -> tuple[Finding, ...]:

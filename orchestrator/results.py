@@ -116,6 +116,8 @@ class RunResult:
     """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
     conclusions: tuple[str, ...] = ()
     """What the models' figures say, in plain sentences, the most important first."""
+    judged_by: str = ""
+    """How answers were read and judged, in words."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
@@ -192,6 +194,8 @@ class SeedsResult:
     """What the figures say, in plain sentences."""
     report: str | None = None
     """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
+    judged_by: str = ""
+    """How answers were read and judged, in words."""
 
     @property
     def stages(self) -> tuple[dict[str, Any], ...]:

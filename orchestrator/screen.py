@@ -138,14 +138,18 @@ def _comparisons(result: RunResult) -> Iterator[Group]:
     took = {s["name"]: s["seconds"] for s in result.stages}
     if result.models:
         both = {m.model: took.get(m.model, 0.0) + took.get(f"evaluate.{m.model}", 0.0) for m in result.models}
-        yield _comparison(result.models, result.differences, both)
+        yield _comparison(result.models, result.differences, both, judged_by=result.judged_by)
     for also in result.also:
         took_here = {m.model: took.get(f"evaluate.{m.model}.{also.on}", 0.0) for m in also.models}
-        yield _comparison(also.models, also.differences, took_here, f" of {also.on}")
+        yield _comparison(also.models, also.differences, took_here, f" of {also.on}", result.judged_by)
 
 
 def _comparison(
-    models: Sequence[ModelResult], differences: Sequence[Difference], seconds: Mapping[str, float], of: str = ""
+    models: Sequence[ModelResult],
+    differences: Sequence[Difference],
+    seconds: Mapping[str, float],
+    of: str = "",
+    judged_by: str = "",
 ) -> Group:
     against = {d.model: d for d in differences}
     name = differences[0].baseline if differences else ""
@@ -168,6 +172,7 @@ def _comparison(
         )
     n = models[0].n
     note = f"{n:,} questions{of}, the same for every model; [95% intervals]\np: exact McNemar test, corrected (Holm)"
+    note += f"\njudged by: {plain(judged_by)}" if judged_by else ""
     return Group(table, Text(note, style="dim"))
 
 
@@ -191,6 +196,9 @@ def show_plan(console: Console, plan: Plan | SeedsPlan, forecasts: Mapping[str, 
             *([seed] if several else []), Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state
         )
     console.print(table)
+    judged_by = next(stage.judged_by for stage in plan.stages if stage.judged_by)
+    why = (plan.plans[0] if isinstance(plan, SeedsPlan) else plan).tolerance
+    console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")
     if to_run:

@@ -64,6 +64,7 @@ def describe_seeds(found: SeedsResult) -> str:
     lines += [
         "",
         f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions.",
+        *(["", *paragraphs([f"Judged by {found.judged_by}."])] if found.judged_by else []),
     ]
     noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
     return "\n".join([*lines, "", *paragraphs(found.errors), *noticed])

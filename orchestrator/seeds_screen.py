@@ -97,6 +97,7 @@ def _comparison(
     ]
     notes += [f"{m.model}: the same with every seed" for m in models if m.shared]
     notes += [f"{m.model}: {_listed(m.seeds)} only" for m in models if set(m.seeds) != set(result.seeds)]
+    notes += [f"judged by: {plain(result.judged_by)}"] if result.judged_by else []
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 

@@ -31,11 +31,16 @@ def judge(
     from rich.text import Text
 
     from orchestrator.finding_screen import show_metrics, show_written
-    from orchestrator.judging_file import CompletionColumns, judge_file, judged_by
+    from orchestrator.judging_file import CompletionColumns, judge_file
     from orchestrator.recipe import load_recipe, load_task
+    from orchestrator.tasks.judged_by import judged_by
+    from orchestrator.tasks.tolerance import fitted
     from orchestrator.terminal_text import plain
 
-    task = load_recipe(recipe, overrides or ()).task if recipe is not None else load_task(overrides or ())
+    if recipe is not None:
+        task, _ = fitted(load_recipe(recipe, overrides or ()).task)
+    else:
+        task = load_task(overrides or ())
     columns = CompletionColumns(text=text, answer=answer, question=question)
     console = Console(stderr=as_json)
     with busy(console, "judging"):

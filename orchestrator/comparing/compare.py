@@ -112,6 +112,7 @@ def _side_by_side(
         made,
         contaminated=contaminated(finding for model in models for finding in model.findings),
         left_out=tuple(out),
+        judged_by=per_run[0][0].judged_by,
         seed_sd_elsewhere=() if alone else seed_sds(past, labels),
     )
 

@@ -11,8 +11,9 @@ from orchestrator.comparing.made_from import behind, block, made_from
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.errors import InputError
 from orchestrator.health.report import findings_of
-from orchestrator.outputs import JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
+from orchestrator.outputs import JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.recipe import BASE
+from orchestrator.tasks.judged_by import judged_by_settings
 from orchestrator.types import Finding
 
 RECIPE_FILE = "recipe.yaml"
@@ -47,6 +48,8 @@ class PastModel:
     """Equal for models that differ in their seed alone, by the content of all they stand on; None: an older run."""
     judging_digest: str | None = None
     """Equal where answers are asked for, read and judged alike; None: an older run."""
+    judged_by: str | None = None
+    """How answers were read and judged, in words; None: it is not known."""
     also: str | None = None
     """The further split of its recipe that it was asked; None: the one that the recipe compares on."""
 
@@ -136,6 +139,8 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.data.tags)),
             recipe_digest=child.data.tags.get(evaluation_tag(RECIPE_TAG, also)),
             judging_digest=child.data.tags.get(evaluation_tag(JUDGING_TAG, also)),
+            judged_by=child.data.tags.get(evaluation_tag(JUDGED_BY_TAG, also))
+            or judged_by_settings(block(recipe, "task")),  # an older run
             also=also,
         )
 

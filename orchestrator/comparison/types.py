@@ -93,6 +93,8 @@ class Comparison:
     """What was asked for and is not in the table, and why."""
     seed_sd_elsewhere: tuple[tuple[str, float, int], ...] = ()
     """Known from other runs: how much a model of one seed varies with it: (label, sd, seeds)."""
+    judged_by: str | None = None
+    """How answers were read and judged, in words; None where that is not known."""
 
     @property
     def trained(self) -> Sequence[ComparedModel]:

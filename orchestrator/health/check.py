@@ -17,6 +17,7 @@ from orchestrator.health.rows import rows_findings
 from orchestrator.health.token_view import TokenView
 from orchestrator.health.weights import context_of, weight_findings
 from orchestrator.plan import Plan
+from orchestrator.tasks.tolerance import ROUNDED
 from orchestrator.types import Finding
 
 
@@ -34,7 +35,7 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
     found += [*leaks(recipe.task), *overlap(recipe.task)]
     found += asked_in_training(recipe)
     found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
-    found += _place(work)
+    found += [*_tolerance(plan), *_place(work)]
     found = told_only([*found, *_stops(plan)], recipe.limits.ignore)
     views: tuple[TokenView, ...] = ()
     if not any(f.check == "gold-round-trip" and f.severity == "error" for f in found):
@@ -99,6 +100,21 @@ def _stops(plan: Plan) -> Iterator[Finding]:
             "have the model end its text there (worked solutions that end with the stop text teach it), or leave "
             "stop out",
         )
+
+
+def _tolerance(plan: Plan) -> Iterator[Finding]:
+    if plan.tolerance is None or plan.recipe.task.own_verdict:
+        return
+    chosen, _, why = plan.tolerance.partition(": ")
+    yield Finding(
+        "tolerance-chosen",
+        "info",
+        f"the judge takes an answer as right with {chosen}, as {why}",
+        "task.judge.tolerance is not set",
+        "it is the share of the gold answer by which an answer may be off: 0 where all gold answers are whole numbers, "
+        f"else {ROUNDED:g}, as a right answer may be rounded",
+        "set task.judge.tolerance where another one is meant; it is part of the keys of what is judged",
+    )
 
 
 def _place(work: Path) -> Iterator[Finding]:

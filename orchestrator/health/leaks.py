@@ -49,7 +49,7 @@ def _read(task: Task, examples: list[Example]) -> list[bool]:
 
 def _format_alone(task: Task) -> Task:
     """A task of the same format, without a verdict of the task's own: that one may read text without any mark."""
-    if type(task).verdict is Task.verdict:
+    if not task.own_verdict:
         return task
     return FileTask(test=task.test, format=task.format, judge=ExactJudge(type="exact"), judge_limits=task.judge_limits)
 

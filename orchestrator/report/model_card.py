@@ -16,6 +16,7 @@ from orchestrator.merge_agreement import Agreement
 from orchestrator.recipe import BASE, Recipe, verb_of
 from orchestrator.report.markdown import code, fenced, inline
 from orchestrator.results import Difference, ModelResult
+from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
 
 Kind = Literal["adapter", "merged", "whole"]
@@ -78,6 +79,7 @@ def model_card(card: Card) -> str:
         lineage=_lineage(card),
         measured=any(f.model == card.model for f in card.figures),
         versions=_versions(card),
+        judged_by=judged_by(card.recipe.task),
     )
 
 

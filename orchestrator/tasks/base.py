@@ -69,7 +69,12 @@ class Task(BaseModel):
     @property
     def guarded(self) -> bool:
         """Whether a verdict may take for ever or end the process: then it is given in one that can be killed."""
-        return self.judge.guarded or self.format.guarded or type(self).verdict is not Task.verdict
+        return self.judge.guarded or self.format.guarded or self.own_verdict
+
+    @property
+    def own_verdict(self) -> bool:
+        """Whether the task judges by code of its own."""
+        return type(self).verdict is not Task.verdict
 
     def verdict(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
         """Judge one completion against the gold answer."""
@@ -135,7 +140,7 @@ class Task(BaseModel):
     def judging(self) -> dict[str, Any]:
         """What decides a verdict."""
         found = self._identity() | {"judge": self.judge.fingerprint()}
-        if type(self).verdict is not Task.verdict:  # it may read any setting that the task adds
+        if self.own_verdict:  # it may read any setting that the task adds
             found["settings"] = self.model_dump(
                 mode="json", include=set(type(self).model_fields) - set(Task.model_fields)
             )

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from orchestrator.answers.judge import Judge, NumericJudge
 from orchestrator.errors import DataError
@@ -21,6 +21,14 @@ class UnitsTask(Task):
     questions: UnitSettings = Field(default_factory=UnitSettings)
     """How hard the generated questions are."""
     judge: Judge = NumericJudge(tolerance=0.05, decimals=3)
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def _judged_as_published(cls, value: Any) -> Any:
+        """Another setting of the judge leaves the others: 5%, both sides rounded to 3 decimals."""
+        if not isinstance(value, dict) or value.get("type", "numeric") != "numeric":
+            return value
+        return {"tolerance": 0.05, "decimals": 3} | {name: said for name, said in value.items() if said is not None}
 
     def generate(self, split: Split, n: int) -> list[Example]:
         try:
