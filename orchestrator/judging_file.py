@@ -17,7 +17,7 @@ from orchestrator.tasks.judging import verdicts
 from orchestrator.tasks.table import Row
 from orchestrator.types import Verdict
 
-__all__ = ["CompletionColumns", "JudgedFile", "judge_file", "judged_by"]
+__all__ = ["CompletionColumns", "JudgedFile", "judge_file"]
 
 
 @dataclass(frozen=True, slots=True)
