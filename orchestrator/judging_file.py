@@ -1,6 +1,7 @@
 """`judge_file` as a function: completions made anywhere, judged as a recipe would judge them."""
 
 import difflib
+import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -65,17 +66,18 @@ class JudgedFile:
             columns["draw"] = [r["draw"] for r in self.rows]
         numbers = ("row", "draw")
         schema = pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in columns])
-        if path.is_dir():
-            raise DataError(f"{path}: is a folder: name a file for the verdicts, such as verdicts.parquet")
-        temporary = path.with_name(path.name + ".tmp")
+        temporary = path.parent / f"orch-{os.getpid()}.tmp"  # the name itself may be as long as names can be
         try:
+            if path.is_dir():
+                raise DataError(f"{path}: is a folder: name a file for the verdicts, such as verdicts.parquet")
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table(columns, schema), temporary)
             temporary.replace(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             with suppress(OSError):
                 temporary.unlink()
-            raise DataError(f"{path}: cannot be written ({error.strerror or error}): name another file") from None
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{path}: cannot be written ({why}): name another file") from None
 
 
 def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None) -> JudgedFile:

@@ -1,5 +1,6 @@
 """What a recipe says beside its task and its stages: its name, seeds, model and limits. Schemas only."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from unicodedata import category
@@ -26,6 +27,8 @@ _NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Categories of characters that steer a terminal or a page instead of standing in it."""
 _JOINERS = "\u200c\u200d"
 """But these two belong to the spelling of words, and of emoji."""
+_LONGEST = 255
+"""Bytes of a folder's name."""
 
 
 class ModelSpec(Spec):
@@ -110,6 +113,16 @@ class Head(Spec):
         odd = next((c for c in value if category(c) in _NOT_SHOWN and c not in _JOINERS), None)
         if odd is not None:
             raise ValueError(f"holds {odd!r}, which cannot be shown: write the name in letters, digits and signs")
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _possible(cls, value: Path | None) -> Path | None:
+        for part in () if value is None else value.parts:
+            if "\0" in part:
+                raise ValueError("holds a NUL character, which no path can: take it out")
+            if (size := len(os.fsencode(part))) > _LONGEST:
+                raise ValueError(f"{part[:40]!r}... has {size} bytes, and a folder's name has {_LONGEST} at most")
         return value
 
     @field_validator("seeds", mode="before")

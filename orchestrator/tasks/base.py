@@ -164,6 +164,11 @@ class Task(BaseModel):
             bad = [(e, why) for e in examples if (why := self.judge.check_gold(e.answer))]
             source = self._source(split)
             where = self.where(split) + (f": {read}" if (read := source.file or source.hub) else "")
+            if len(bad) > 0.5 * len(examples) and all(self.judge.check_gold(e.question) is None for e, _ in bad):
+                problems.append(
+                    f"{where}: questions and answers look swapped, as {len(bad)} of {len(examples)} gold answers "
+                    "cannot be judged and their questions can: swap columns.question and columns.answer"
+                )
             problems += [f"{where}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
             if len(bad) > 3:
                 problems.append(f"{where}: ... and {len(bad) - 3} more gold answers that cannot be judged")

@@ -3,6 +3,7 @@
 It asks `datasets` for one split and says why there is none. It must not know what a row has to hold.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None, co
     datasets.disable_progress_bars()
     disable_progress_bars()
     called = ", ".join((name, *([config] if config else []), f"split {split!r}"))
+    if Path(name).is_dir() and (sign := re.search(r"[*?\[]", str(Path(name).resolve()))):
+        raise DataError(
+            f"{name}: cannot be read as a data set, as the path of the folder holds {sign[0]!r}, which stands for "
+            "other characters there: rename the folder, or name its file: {file: my.jsonl}"
+        )
     try:
         _check_reachable(name)
         found = datasets.load_dataset(name, config, split=split, revision=revision)

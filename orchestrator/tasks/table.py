@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.cells import USER, WrittenNumber, conversation, find, missing, reply, top_column
+from orchestrator.tasks.cells import USER, WrittenNumber, conversation, find, missing, number_text, reply, top_column
 from orchestrator.tasks.file_formats import Columns, Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import answer_text
 
@@ -162,7 +162,8 @@ def _question(value: Any, what: str = "the question") -> str:
             )
         value = _said(messages[0].text, what)
     if not isinstance(value, str):
-        raise ValueError(f"{what} is {kind(value)}: write it as text")
+        swap = "; if it is the answer, swap the two" if number_text(value) is not None else ""
+        raise ValueError(f"{what} is {kind(value)}: write it as text{swap}")
     if not value.strip():
         raise ValueError(f"{what} is blank: write one or leave the row out")
     return _sound(value, "question")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import DataError
 from orchestrator.health.data_faults import data_faults
 from orchestrator.health.overlap import overlap
 from orchestrator.recipe import load_task
@@ -119,6 +120,15 @@ def test_questions_and_answers_swapped() -> None:
     assert only(found("judge.type=exact", train=told)).severity == "warning"
 
 
+def test_questions_and_answers_swapped_where_answers_are_numbers() -> None:
+    rows = [{"question": str(row["answer"]), "answer": row["question"]} for row in healthy()]
+    with pytest.raises(DataError) as caught:
+        task(train=rows).check()
+    assert "questions and answers look swapped, as 60 of 60 gold answers cannot be judged" in caught.value.problems[0]
+    with pytest.raises(DataError, match="write it as text; if it is the answer, swap the two"):
+        task(train=[row | {"question": n} for n, row in enumerate(rows)]).check()
+
+
 @pytest.mark.parametrize(("by", "neighbour"), [(1, "next"), (-1, "previous")])
 def test_answers_shifted_by_a_row(by: int, neighbour: str) -> None:
     rows = healthy()
@@ -150,9 +160,9 @@ def test_answers_shuffled() -> None:
 def test_golds_that_are_one_value_make_one_question() -> None:
     rows = [{"question": "6 * 12?", "answer": gold} for gold in ("72", 72, "72.0", " 72 ")]
     assert len(task(train=rows).examples("train")) == 1
-    with pytest.raises(Exception, match="again, with another answer"):
+    with pytest.raises(DataError, match="again, with another answer"):
         task("judge.tolerance=0.5", train=[*rows, {"question": "6 * 12?", "answer": 73}]).check()
-    with pytest.raises(Exception, match="again, with another answer"):
+    with pytest.raises(DataError, match="again, with another answer"):
         task("judge.type=exact", train=rows).check()
 
 

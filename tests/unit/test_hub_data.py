@@ -210,3 +210,38 @@ def test_only_the_columns_that_are_used_are_read() -> None:
     assert source.hub is not None
     table, _ = read_hub(source.hub, None, "test", None, source.columns)
     assert table.records == [(1, {"question": "a?", "answer": 1})] and "pictures" in table.names
+
+
+@pytest.mark.parametrize("name", ["a?b", "a*", "a[b]"])
+def test_folders_whose_name_would_be_a_pattern_are_refused(name: str) -> None:
+    assert "rename the folder, or name its file" in reason(**folder(name, test=rows(0, 3)))
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a#b", "é'"])
+def test_folders_with_other_signs_are_read(name: str) -> None:
+    assert len(task(test=folder(name, test=rows(0, 3))).examples("test")) == 3
+
+
+def test_class_labels_and_fields_inside_a_column() -> None:
+    import datasets
+
+    label = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features(
+        {
+            "question": datasets.Value("string"),
+            "answer": label,
+            "extra": {"gold": label, "text": datasets.Value("string")},
+        }
+    )
+    content = {
+        "question": ["a?", "b?"],
+        "answer": [1, 0],
+        "extra": [{"gold": 0, "text": "x"}, {"gold": 1, "text": "y"}],
+    }
+    Path("set").mkdir()
+    datasets.Dataset.from_dict(content, features=features).to_parquet("set/test.parquet")
+    for columns, golds in (({}, ["yes", "no"]), ({"answer": "extra.gold"}, ["no", "yes"])):
+        made = task(test={"hub": "set", "columns": columns}, judge={"type": "exact"})
+        assert [e.answer for e in made.examples("test")] == golds
+        made = task(test={"file": "set/test.parquet", "columns": columns}, judge={"type": "exact"})
+        assert [e.answer for e in made.examples("test")] == golds

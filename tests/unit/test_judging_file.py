@@ -289,6 +289,10 @@ def test_a_place_that_cannot_be_written_is_one_line() -> None:
         with pytest.raises(DataError, match=said) as caught:
             judged([GOOD]).write(place)
         assert len(caught.value.problems) == 1
+    for name in ("x" * 256, "a\0b"):
+        with pytest.raises(DataError, match="cannot be written"):
+            judged([GOOD]).write(Path(name))
+    judged([GOOD]).write(Path("x" * 247 + ".parquet"))
     assert list(Path().glob("**/*.tmp")) == []
 
 

@@ -135,3 +135,12 @@ def test_names_of_stages_and_splits_are_refused_at_once(key: str) -> None:
         load_recipe("r.yaml")
     assert any("a stage's name is lower-case letters" in problem for problem in caught.value.problems)
     assert any("task.further" in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(("folder", "said"), [("x" * 256, "has 256 bytes"), ("é" * 128, "has 256"), ("a\\0b", "NUL")])
+def test_folders_that_cannot_be_are_refused_at_once(folder: str, said: str) -> None:
+    Path("r.yaml").write_text(SMALL.read_text().replace("name: small", f'name: small\nstorage: "work/{folder}/x"'))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("r.yaml")
+    [problem] = caught.value.problems
+    assert problem.startswith("r.yaml:3: storage: ") and said in problem
