@@ -4,7 +4,7 @@ It reads cells and says what is in them; it must not know how an answer is judge
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -68,12 +68,19 @@ class CompletionRows:
 
 def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -> CompletionRows:
     """The completions of all rows. Raises DataError where a row holds something that is none, with every such row."""
-    golds, completions, problems = [], [], []
+    golds: list[Gold] = []
+    completions: list[Completion] = []
+    problems: list[str] = []
+    odd_questions: list[Any] = []
     unknown: Counter[str] = Counter()
     reason = _reason_column(table.names, columns)
     for row, (line, record) in enumerate(table.records):
         place = origin.place(line)
-        golds.append(_gold(record, columns, place, line))
+        asked = find(record, columns.question)[1]
+        question = asked if isinstance(asked, str) else _question(asked)
+        if question is None and not missing(asked):
+            odd_questions.append(asked)
+        golds.append(_gold(find(record, columns.answer)[1], question, columns.answer, place, line))
         try:
             for number, draw in enumerate(_draws(record, columns.text, reason)):
                 cut, odd = finish_reason(draw.reason)
@@ -83,7 +90,10 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
             problems.append(f"{place}: the completion (column {columns.text!r}) is {error}: write it as text")
     if problems:
         raise rows_error(problems)
-    notes = [*_several(len(golds), len(completions)), *_repeated(table), *_questions(table, columns)]
+    notes = [*_several(len(golds), len(completions)), *_repeated(table)]
+    if odd_questions:
+        what = f"the question (column {columns.question!r}) is {shape(odd_questions[0])}"
+        notes.append(f"{what} in {_rows(len(odd_questions))}: left out")
     notes += [
         f"{columns.finish_reason} {word!r} ({_rows(times)}) is not known: taken as ended by itself, not as cut off"
         for word, times in unknown.most_common(5)
@@ -92,8 +102,10 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
 
 
 def _draws(record: dict[str, Any], text: str, reason: str) -> Sequence[Draw]:
-    draws = draws_of(find(record, text)[1])
-    given = find(record, reason)[1]
+    value, given = find(record, text)[1], find(record, reason)[1]
+    if isinstance(value, str) and (given is None or isinstance(given, str)):
+        return (Draw(value, given),)
+    draws = draws_of(value)
     if given is None:
         return draws
     reasons = reasons_of(given, len(draws))
@@ -105,16 +117,14 @@ def _reason_column(names: Sequence[str], columns: CompletionColumns) -> str:
     return next((name for name in (columns.finish_reason, *REASONS) if name in names), columns.finish_reason)
 
 
-def _gold(record: dict[str, Any], columns: CompletionColumns, place: str, line: int) -> Gold:
-    value = find(record, columns.answer)[1]
-    question = _question(find(record, columns.question)[1])
+def _gold(value: Any, question: str | None, column: str, place: str, line: int) -> Gold:
     if missing(value) or (isinstance(value, str) and not value.strip()):
         return Gold(place, line, question, "", "there is no gold answer: write one or leave the row out")
     try:
         # half a character is kept: it is judged as it stands, and costs no other row
         return Gold(place, line, question, value if isinstance(value, str) else gold(value), None)
     except ValueError as error:
-        named = str(error).replace("the answer", f"the gold answer (column {columns.answer!r})", 1)
+        named = str(error).replace("the answer", f"the gold answer (column {column!r})", 1)
         return Gold(place, line, question, "", named)
 
 
@@ -139,19 +149,18 @@ def _several(rows: int, completions: int) -> list[str]:
 
 
 def _repeated(table: Table) -> list[str]:
-    seen = Counter(repr(record) for _, record in table.records)
-    left = len(table.records) - len(seen)
-    return (
-        [f"{left:,} of {_rows(len(table.records))} occur twice: equal to an earlier one in all columns"] if left else []
-    )
+    n = len(table.records)
+    left = n - len({_identity(record) for _, record in table.records})
+    return [f"{left:,} of {_rows(n)} occur twice: equal to an earlier one in all columns"] if left else []
 
 
-def _questions(table: Table, columns: CompletionColumns) -> list[str]:
-    cells = [find(record, columns.question)[1] for _, record in table.records]
-    odd = [cell for cell in cells if not missing(cell) and _question(cell) is None]
-    return (
-        [f"the question (column {columns.question!r}) is {shape(odd[0])} in {_rows(len(odd))}: left out"] if odd else []
-    )
+def _identity(record: dict[str, Any]) -> Hashable:
+    key = tuple(record.items())
+    try:
+        hash(key)
+    except TypeError:  # a cell that is a list or a struct
+        return repr(key)
+    return key
 
 
 def _rows(number: int) -> str:

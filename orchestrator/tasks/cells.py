@@ -49,7 +49,7 @@ class Message:
 
 def missing(value: Any) -> bool:
     """Whether a cell is empty: null, or the NaN with which tables fill their gaps."""
-    return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
+    return value is None or (isinstance(value, (float, Decimal)) and math.isnan(value))
 
 
 def find(record: Any, name: str) -> tuple[bool, Any]:
@@ -57,6 +57,8 @@ def find(record: Any, name: str) -> tuple[bool, Any]:
     if isinstance(record, dict):
         if name in record:
             return True, record[name]
+        if "." not in name:
+            return False, None
         for cut in _cuts(name):
             if name[:cut] in record:
                 return find(record[name[:cut]], name[cut + 1 :])

@@ -6,6 +6,7 @@ Each draw is a completion of its own, with why it ended where that is said. What
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.tasks.cells import (
@@ -133,17 +134,22 @@ def finish_reason(value: Any) -> tuple[FinishReason, str | None]:
 
     `length`, `MAX_TOKENS`, `FinishReason.LENGTH` and `{"type": "length"}` all say that it was.
     """
+    if isinstance(value, str):
+        return _of_word(value)
     if isinstance(value, dict):
         value = next((value[name] for name in ("type", "reason", "name", "value") if _some(value, name)), value)
     if missing(value):
         return "stop", None
-    if not isinstance(value, str):
-        return "stop", repr(value)
-    word = value.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
+    return _of_word(value) if isinstance(value, str) else ("stop", repr(value))
+
+
+@lru_cache(maxsize=1_000)
+def _of_word(reason: str) -> tuple[FinishReason, str | None]:
+    word = reason.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
     word = word.removeprefix("finish_reason_")
     if _CUT.fullmatch(word):
         return "length", None
-    return "stop", None if _WHOLE.fullmatch(word) else value
+    return "stop", None if _WHOLE.fullmatch(word) else reason
 
 
 def reasons_of(value: Any, number: int) -> Sequence[Any]:

@@ -175,19 +175,19 @@ def gold(value: Any, what: str = "the answer") -> str:
         return _sound(value, "answer")
     if value is None or isinstance(value, str):
         raise ValueError(f"{what} is empty: write one or leave the row out")
+    if isinstance(value, WrittenNumber):
+        return value.text
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"{what} is {value}: write a finite number or leave the row out")
+        return answer_text(value)
     if (messages := conversation(value)) is not None:
         return gold(_said(lambda: reply(messages), what), what)
     if isinstance(value, list) and len(value) == 1:
         return gold(value[0], what)
     if isinstance(value, dict) and value:
         raise ValueError(f"{what} is {kind(value)}: name the field that holds it, like 'answer.{next(iter(value))}'")
-    if isinstance(value, WrittenNumber):
-        return value.text
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError(f"{what} is {kind(value)}: write a number or text")
-    if not math.isfinite(value):
-        raise ValueError(f"{what} is {value}: write a finite number or leave the row out")
-    return answer_text(value)
+    raise ValueError(f"{what} is {kind(value)}: write a number or text")
 
 
 def _demonstration(value: Any, what: str) -> str | None:
