@@ -1,169 +1,113 @@
-"""Numbers as people and models write them: reading and writing. Knows nothing of answers, tolerances or tasks."""
+r"""Numbers as people and models state them: reading one and writing one. Knows nothing of answers, tolerances or tasks.
+
+A text states a number if all of it can be read as a statement; what cannot be read so has no number, and never a part.
+
+    statement = {side joint} side [remark]     the last side counts; `45 = total cost` has it first
+    joint     = "=" | "≈" | ":=" | "is" | ":" ...
+    side      = number | name | sum            all but the one that counts: a name (`x_1`, `f(2)`, `total cost`) or a
+                                               sum without an unknown (`6 * 12`, `5 km`): `2x = 10` states no number
+    number    = [lead] [money] [sign] [money] value [scale letter] [unit]
+    lead      = "about" | "~" | words of a script that does not set words apart (`答案是`) ...
+    unit      = words, `%`, `°`, currencies, exponents of units, in any order; never a digit of its own, a lone unknown
+                (`5x`) or a word that changes the number (`5 dozen`, `5 or six`): see number_words.py
+    remark    = "(" ... ")" | "because" ... | a model's control token (`<|im_end|>`) and what follows it
+
+`value` is described in numerals.py. Units are not converted; a percentage is its number: `50%` is 50, not 0.5.
+"""
 
 import math
 import re
-from decimal import Context, Decimal, Inexact
+import unicodedata
+from decimal import Decimal
 from fractions import Fraction
 
+from orchestrator.answers.characters import ICON, MARK, SUPERSCRIPTS, plain_characters
+from orchestrator.answers.number_sides import LETTER, MONEY_SIGN, changes, changes_before, is_name, is_sum, unit_behind
+from orchestrator.answers.number_words import COPULAS, CURRENCY_WORDS, plain_word
+from orchestrator.answers.numerals import EXACT, VALUE, VULGAR, Number, bounded, value_of
 from orchestrator.answers.tex import plain_tex
 
-Number = Decimal | Fraction
-"""Exact: a Decimal where the number has finitely many decimals, else a Fraction."""
-EXACT = Context(prec=10_000, traps=[Inexact])
-"""Sums and products of numbers as they are read here lose nothing; one that would lose a digit is an error."""
+__all__ = ["EXACT", "Number", "format_number", "looks_decimal_comma", "number_text", "parse_number"]
 
-_MAX_CHARS = 200
-_LARGEST = 400
-"""No number is read that is 1e400 or more, or not 0 and smaller than 1e-400: so none is long to compute with."""
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_SHORT_SCALES = {"k": 3, "m": 6, "b": 9, "bn": 9}
-
-# The letters of units: Latin, Greek, Cyrillic, the micro sign. Not \w, which counts ½ as a letter, and "2½" is not 2.
-_LETTER = "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
-_COUNT = r"(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)"
-_DECIMAL = rf"(?:{_COUNT}(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+\-−]?[0-9]{{1,4}})?"
-_WORD = rf"[{_LETTER}]++(?:\^\{{?[-−]?[1-9]\}}?|[²³]|(?<![xX])(?:[23]|\*\*[-−]?[1-9]))?"
-_MONEY = r"\\?[$€£¥₹]"
-
+_MAX_CHARS = 1_000
 # Most answers are this; it is many times faster to read than all that a number may be.
 _PLAIN = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?")
-_SWAPPED = str.maketrans(",.", ".,")
-_PLAIN_DIGITS, _PLAIN_ZEROS = 30, 15
+_PLAIN_WHOLE = re.compile(r"-?[0-9]{1,100}")
 
-_TIMES_TEN = r"\s*+ (?:[xX×·⋅*]|\\times|\\cdot) \s*+ 10 \s*+ (?:\^|\*\*) \s*+"
-_SCALE = rf"(?i:{'|'.join(_SCALES)}) s?+ \b"
-_SHORT_SCALE = r"(?:[kKMB]|[bB]n) (?! [\w^] | \*\*[0-9])"
-
-# Quantifiers that could share characters are possessive (`++`), so that no text takes more than linear time. Nothing
-# that stands after the number may hold a digit of its own: "3 hours 20 minutes" and "5 or 6" are no single number.
-_NUMBER = re.compile(
+_TOKEN = re.compile(
+    r"< \| [^<>|]{0,40} \| > | < / [A-Za-z][\w-]{0,40} > | <(?: eos | s | pad | end_of_turn | end_of_text | im_end )>"
+    r" | \[/?(?: INST | EOS | END )\]",
+    re.VERBOSE,
+)
+_REASON = re.compile(r"(?<=\S)[\s,;.]++(?:because|since|weil|porque|parce\ que)\b", re.IGNORECASE)
+_ANY_NUMBER = re.compile(f"[0-9{VULGAR}]")
+_JOINT = re.compile(
     rf"""
-    [\s*_`]*+ (?: \$*+ \s*+ [A-Za-z][A-Za-z_]{{0,19}}+ \s*+ (?=[=≈]) )?+     # the x of x = 5
-    [\s*_`=≈~]*+ ({_MONEY})?+ \s*+
-    ([+\-−–])?+ \s*+ ({_MONEY})?+ \s*+
-    (?: ([0-9]++) \s++ (?= [0-9]++ \s*+ [/⁄] \s*+ [0-9]) )?         # the 2 of 2 1/2
-    ({_DECIMAL})
-    (?: \s*+ [/⁄] \s*+ ({_DECIMAL})
-      | (?: \s*+\^\s*+ | [ ]\*\*[ ] | \*\*(?![ ]) ) \{{? ([+\-−]?[0-9]{{1,4}}) \}}? )?
-    (?: {_TIMES_TEN} \{{? ([+\-−]?[0-9]{{1,4}}) \}}? )?
-    ({_SHORT_SCALE})?
-    (?: [*_`]{{1,3}}+ (?=[\s.,;%]|\Z) )?
-    ( (?: \s*+ {_SCALE} )*+ )
-    \s*+ (?: [%°] | ({_MONEY}) )?+ \s*+
-    (?: /?+ \s*+ {_WORD} (?: [\s/·⋅.*-]++ {_WORD} )*+ )?+           # km, km/h, miles per hour, sq. ft
-    [\s*_`$]*+ [.,;]?+ [\s*_`$]*+
+    (?P<open> [(\[{{] ) | (?P<close> [)\]}}] )
+    | (?P<relation> [<>!]= | [<>≤≥≠±∓≡] )
+    | (?P<implies> => | [⇒⟹∴] )
+    | (?P<equals> :?={{1,3}} | ≈
+        | (?<![\w'-]) (?i: (?: is | are )?+ \s*+ equal (?: s | \s++ to | s\s++to ) | {COPULAS} ) (?![\w'-]) )
+    | (?P<colon> : )
     """,
     re.VERBOSE,
 )
 
-# Not the 2 of H2O, nor the 3 of 1.2.3 or 1/2/3: what stands before belongs to it. A minus between numbers is no sign.
-_COUNT_IN_TEXT = r"(?:[0-9]{1,3}(?:(?:,(?:\\!)?+|\{,\}|\\,)[0-9]{3})++|[0-9]++)"
-_IN_TEXT = re.compile(
+_MONEY = rf"(?: {MONEY_SIGN} | (?: {CURRENCY_WORDS} ) (?=[\s0-9.\-+]) )"
+_FOREIGN = "\u0590-\u1cff\u2e80-\ud7ff\uf900-\ufaff"
+_SIDE = re.compile(
     rf"""
-    # the exponent of a unit or a name, passed over: m^2, s^{{-1}}, cm**3
-    \^ \s?+ (?: \{{ [^{{}}\n]{{0,40}}+ \}} | [+\-−]?+ [0-9]++ (?:\.[0-9]++)?+ )
-    | (?<![{_LETTER}_*]) [{_LETTER}]{{1,3}}+ \*\* [-−]?+ [0-9]{{1,2}}+ (?![\w*])
-    | (?<![\w^]) (?<![0-9][./⁄]) (
-        (?: [+\-−]?+ (?:{_MONEY})?+ | {_MONEY} [+\-−]?+ )
-        (?: (?: [0-9]{{1,15}}+ [ ]?+ )?+ \\[cdt]?frac \{{ [+\-−]?+ [0-9][0-9.,]*+ \}} \{{ [0-9][0-9.,]*+ \}}
-          | (?: [0-9]{{1,15}}+ [ ] (?= [0-9]{{1,15}}+ [/⁄] [0-9] ) )?+
-            (?: {_COUNT_IN_TEXT} (?:\.[0-9]++)?+ | \.[0-9]++ ) (?: [eE][+\-−]?[0-9]{{1,4}} (?!\w) )?+
-            (?: [/⁄] [0-9]++ (?:\.[0-9]++)?+
-              | (?: [ ]?+\^[ ]?+ | \*\* )
-                (?: \{{ [+\-−]?[0-9]{{1,4}} \}} | [+\-−]?[0-9]{{1,4}}+ (?! [\w*] | \.[0-9] ) ) )?+
-        )
-        (?: {_TIMES_TEN} (?: \{{ [+\-−]?[0-9]{{1,4}} \}} | [+\-−]?[0-9]{{1,4}} ) )?+
-        (?: (?: [ ] {_SCALE} )++ | [ ]? % )?+
-    )
+    [\s*_`"'{ICON}]*+ [~→]?+ [\s*_`"'$]*?
+    (?: (?i: about | approximately | approx\.? | roughly | around | circa | exactly | precisely | just | only | simply
+        | now | therefore | thus | so | hence ) [\s,*_`]++ )*+
+    (?P<lead> (?: [{_FOREIGN}] [{_FOREIGN}{MARK}]*+ [\s，。、,!"]*+ )*+ )
+    [*_`~]*+ (?P<money>{_MONEY})?+ \s*+
+    (?P<sign> [+\-] | (?i: minus | negative ) [ ]++ )?+ \s*+ (?P<more_money>{_MONEY})?+ \s*+
+    {VALUE}
     """,
     re.VERBOSE,
 )
-_SHORT_SCALE_IN_TEXT = re.compile(rf"({_SHORT_SCALE}) (\s*+{_MONEY})?+", re.VERBOSE)
-_DIGIT = re.compile("[0-9]")
-_WINDOW = 4000
+_SCALE_LETTER = re.compile(
+    rf"(MM|mn|[kKmMbBT]|[bB]n|tn)(?!{LETTER}|[0-9^'{SUPERSCRIPTS}]|\*\*[0-9]) \s*+ ({MONEY_SIGN})?+", re.VERBOSE
+)
+_LETTER_APART = re.compile(r"\s++[kKmMbBTG]n?\b")
+_SCALE_LETTERS = {"k": 3, "m": 6, "mm": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}
+_NO_SIGN_BEFORE = re.compile("[\u0590-\u0dff]\\Z")
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> Number | None:
-    r"""The one number that a text states, None if it states none, several, or one out of bounds. Never raises.
+    """The one number that a text states, None if it states none, several, or one out of bounds. Never raises.
 
-    Reads `1,234.50`, `$5`, `-$5`, `1e3`, `1.2 x 10^3`, `10^3`, `3/4`, `2 1/2`, `18.`, `**73**`, `5 million`, `5k`,
-    `$1.5M`, `x = 5`, the Unicode minus, and words after the number (`7.5 km`, `90 km/h`, `300 K`), which are not looked
-    at: units are not converted. In TeX: `2\frac{1}{2}`, `1{,}234`, `72\,\text{km}`, `\(72\)`, `72^\circ`. A percentage
-    is its number: `50%` is 50, not 0.5. Not read: words before the number, decimal commas (`1,5`), over 200 characters.
+    `decimal_comma`: `12,5` is 12.5 and `1.234` is 1234. Without it `12,5` has no number.
     """
-    if _PLAIN.fullmatch(text):
+    if (_PLAIN_WHOLE if decimal_comma else _PLAIN).fullmatch(text):
         return Decimal(text)
     if len(text) > _MAX_CHARS:
         return None
     if "\\" in text or "{,}" in text:
         text = plain_tex(text)
-    if decimal_comma:
-        text = text.translate(_SWAPPED)
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        return None
-    first, sign, second, whole, numerator, denominator, exponent, power, short, scales, after = match.groups()
-    try:
-        number = Fraction(_plain(numerator))
-        if exponent is not None:
-            number = _to_the_power(number, int(exponent.replace("−", "-")))
-        elif denominator is not None:
-            number /= Fraction(_plain(denominator))
-        if whole is not None:
-            number += int(whole)
-        if power is not None:
-            number *= Fraction(_plain(f"1e{power}"))
-        if short is not None:
-            closed = text.rstrip(" \t\n*_`.,;").endswith("$")
-            number *= 10 ** _short_scale(short, f"{first or ''}{second or ''}{after or ''}", closed)
-        if scales:
-            for scale in scales.lower().split():
-                number *= 10 ** _SCALES[scale.removesuffix("s")]
-    except (ZeroDivisionError, OverflowError):
-        return None
-    return _within_bounds(-number if sign is not None and sign != "+" else number)
+    if not text.isascii():
+        text = plain_characters(unicodedata.normalize("NFC", text))
+    return _stated(text, decimal_comma)
+
+
+def looks_decimal_comma(text: str) -> bool:
+    """Whether a text states a number only where commas are decimal: `12,5`, `0,305`, `1.234,56 €`."""
+    return "," in text and parse_number(text) is None and parse_number(text, decimal_comma=True) is not None
 
 
 def number_text(number: Number) -> str:
     """A number in the one way in which equal numbers are written: `72`, `0.5`, `1/3`, `6.02e23`."""
     if isinstance(number, Fraction):
         return str(number)
-    sign, digits, exponent = number.as_tuple()
-    text = "".join(map(str, digits)).lstrip("0")
-    bare = text.rstrip("0")
-    if not bare:
+    if not number:
         return "0"
-    place = int(exponent) + len(text)
-    if -_PLAIN_ZEROS <= place <= _PLAIN_DIGITS:
-        bare = f"{Decimal(bare).scaleb(place - len(bare), EXACT):f}"
-    else:
-        bare = f"{bare[0]}{'.' if bare[1:] else ''}{bare[1:]}e{place - 1}"
-    return f"-{bare}" if sign else bare
-
-
-def find_last_number(text: str) -> str | None:
-    """The last number that stands in a text, as it is written there: `$1,200`, `-3/4`, `50%`, `5 million`."""
-    found = last_number(text)
-    return found and found[1]
-
-
-def last_number(text: str) -> tuple[int, str] | None:
-    """Where the last number of a text stands, and the number as it is written there."""
-    end = len(text)
-    while end > 0:
-        # a look at the end alone, then further back: most texts are not passed through
-        start = max(0, end - _WINDOW)
-        found = None
-        if _DIGIT.search(text, start, end):
-            # one that goes beyond the window on either side is to be found whole, unless too long to be read anyway
-            for match in _IN_TEXT.finditer(text, max(0, start - _MAX_CHARS), end + _MAX_CHARS):
-                if match.start() >= end:
-                    break
-                found = match if match[1] else found
-        if found is not None:
-            return found.start(), found[1] + _short_scale_after(found)
-        end = start
-    return None
+    text = str(number := number.normalize(EXACT))
+    if "E" not in text:
+        return text
+    if -15 <= number.adjusted() <= 20:
+        return f"{number:f}"
+    return text.replace("E+", "e").replace("E", "e")
 
 
 def format_number(x: float) -> str:
@@ -186,54 +130,102 @@ def format_number(x: float) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def _plain(written: str) -> Decimal:
-    number = Decimal(written.replace(",", "").replace("−", "-"))
-    if abs(number.adjusted()) > _LARGEST:
-        raise OverflowError(written)
+def _stated(text: str, decimal_comma: bool) -> Number | None:
+    """The number of a statement."""
+    first = _ANY_NUMBER.search(text)
+    if first is None:
+        return None
+    if token := _TOKEN.search(text, first.end()):
+        text = text[: token.start()]
+    if reason := _REASON.search(text, first.end()):
+        if any(changes(word) for word in text[reason.end() :].split()):
+            return None
+        text = text[: reason.start()]
+    sides: list[str] = []
+    joints: list[str | None] = []
+    at = depth = 0
+    for joint in _JOINT.finditer(text):
+        kind = joint.lastgroup
+        if kind in ("open", "close"):
+            depth = depth + 1 if kind == "open" else max(0, depth - 1)
+        elif depth == 0 and kind == "relation":
+            return None
+        elif depth == 0 and kind == "implies":
+            # what follows from an equation is another one; at the beginning it follows from what was said before
+            if text[at : joint.start()].strip() and "equals" not in joints:
+                return None
+            sides, joints, at = [], [], joint.end()
+        elif depth == 0:
+            sides.append(text[at : joint.start()])
+            joints.append(kind)
+            at = joint.end()
+    sides.append(text[at:])
+    found = _of_side(sides[-1], decimal_comma)
+    if found is None:
+        # 45 = total cost
+        backwards = len(sides) == 2 and sides[1].strip(" $*_`.") and is_name(sides[1])
+        first_side = _of_side(sides[0], decimal_comma) if backwards else None
+        return first_side and first_side[0]
+    number, named = found
+    for side, kind in zip(sides, joints, strict=False):
+        if is_name(side):
+            continue
+        computed, alone = is_sum(side) if kind == "equals" else (False, False)
+        if not computed or (alone and not named):
+            return None
     return number
 
 
-def _to_the_power(base: Fraction, exponent: int) -> Fraction:
-    size = max(abs(base.numerator).bit_length(), base.denominator.bit_length())
-    if size * abs(exponent) > 4 * _LARGEST:
-        raise OverflowError(f"{base} to the power of {exponent}")
-    return base**exponent
-
-
-def _within_bounds(number: Fraction) -> Number | None:
-    """The number as a Decimal where it is one; None where it is too large or too small."""
-    rest = number.denominator
-    twos = (rest & -rest).bit_length() - 1
-    rest >>= twos
-    fives = 0
-    while rest % 5 == 0:
-        rest //= 5
-        fives += 1
-    size = number.numerator.bit_length() - number.denominator.bit_length()
-    if abs(size) > 4 * _LARGEST:
+def _of_side(text: str, decimal_comma: bool) -> tuple[Number, bool] | None:
+    """The number that one side of a statement is, and whether a unit or currency stands with it."""
+    text, mathematics = _without_dollars(text)
+    found = _SIDE.match(text)
+    if found is None or (found["lead"] and not _may_lead(found["lead"], found["sign"])):
         return None
-    if rest != 1:
-        return number
-    decimals = max(twos, fives)
-    return EXACT.scaleb(Decimal(number.numerator * 10**decimals // number.denominator), Decimal(-decimals))
+    number = value_of(found, decimal_comma)
+    if number is None:
+        return None
+    money = found["money"] or found["more_money"]
+    tail = text[found.end() :]
+    if letters := _SCALE_LETTER.match(tail):
+        money = money or letters[2]
+        small = letters[1] in ("k", "bn", "Bn")
+        if letters[1] != "m" or money:
+            if (
+                not (money or small)
+                or (scaled := bounded(Fraction(number) * 10 ** _SCALE_LETTERS[letters[1].lower()])) is None
+            ):
+                return None
+            number, tail = scaled, tail[letters.end(1) :]
+    elif money and _LETTER_APART.match(tail):
+        return None
+    named = unit_behind(tail.rstrip("\\") if not mathematics else tail)
+    if named is None:
+        return None
+    negative = found["sign"] and not found["sign"].startswith("+")
+    return (-number if isinstance(number, Fraction) else number.copy_negate()) if negative else number, named or bool(
+        money
+    )
 
 
-def _short_scale(letters: str, money: str, closed: bool) -> int:
-    """The power of ten that the letters after a number mean: `5k`, with currency `$5K`, `$5bn`; 0 for a unit.
+def _without_dollars(text: str) -> tuple[str, bool]:
+    """A side without what TeX sets around mathematics: `$5$`, `{5}`."""
+    text, mathematics = text.strip(), False
+    while True:
+        bare = text.strip(" \t\n*_`.,;")
+        if len(bare) > 2 and bare[0] == bare[-1] == "$":
+            text, mathematics = bare[1:-1], True
+        elif bare[:1] == "{" and bare[-1:] == "}" and "{" not in bare[1:]:
+            text = bare[1:-1]
+        else:
+            return text, mathematics
 
-    Closed by another `$`, `$5M$` is mathematics and M its unit.
-    """
-    is_scale = letters == "k" or (money != "" and not (closed and set(money) == {"$"}))
-    return _SHORT_SCALES[letters.lower()] if is_scale else 0
 
-
-def _short_scale_after(found: re.Match[str]) -> str:
-    """What belongs to a number found in a text: the k of `5k`, the M of `$5M`, the M€ of `5M€`."""
-    after = _SHORT_SCALE_IN_TEXT.match(found.string, found.end())
-    if after is None:
-        return ""
-    behind = after[2] or ""
-    closed = behind.endswith("$")
-    behind = "" if closed else behind
-    money = "".join(re.findall(_MONEY, found[1])) + behind.strip()
-    return after[1] + behind if _short_scale(after[1], money, closed) != 0 else ""
+def _may_lead(words: str, sign: str | None) -> bool:
+    """Whether words that stand right before a number say no more than that it comes."""
+    if sign and _NO_SIGN_BEFORE.search(words):  # a prefix may be set apart by a hyphen
+        return False
+    plain = plain_word(words).strip()
+    if plain[-1:] and unicodedata.numeric(plain[-1], None) is not None:
+        return False
+    return not any(changes_before(word) for word in plain.split())

@@ -8,8 +8,34 @@ import re
 _MOST_NESTED = 4
 r"""How deep a wrapper or fraction may stand in others: `\boxed{\mathbf{\frac{3}{4}}}` is three deep."""
 
+_DOUBLED = re.compile(r"\\\\(?=[A-Za-z(\[$])")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{,\}|\\,|,\\!|\\!,)(?=[0-9]{3}(?![0-9]))")
 _DEGREES = re.compile(r"\s*+\^\s*+(?:\{\s*+\\circ\s*+\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])")
+_GREEK = dict(
+    zip(
+        (
+            *(
+                "alpha",
+                "beta",
+                "gamma",
+                "delta",
+                "epsilon",
+                "zeta",
+                "eta",
+                "theta",
+                "iota",
+                "kappa",
+                "lambda",
+                "mu",
+                "nu",
+            ),
+            *("xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "varepsilon", "varphi", "ell", "Delta"),
+            *("Gamma", "Theta", "Omega", "Sigma", "Phi", "Psi"),
+        ),
+        "αβγδεζηθικλμνξπρστφχψωεφℓΔΓΘΩΣΦΨ",
+        strict=True,
+    )
+)
 _SYMBOLS = {
     "\\%": "%",
     "{,}": ",",
@@ -17,6 +43,12 @@ _SYMBOLS = {
     "\\times": "×",
     "\\cdot": "·",
     "\\approx": "≈",
+    "\\div": "÷",
+    "\\angle": "∠",
+    "\\triangle": "△",
+    **{f"\\{name}": sign for name, sign in _GREEK.items()},
+    **dict.fromkeys(("\\implies", "\\Rightarrow", "\\Longrightarrow", "\\therefore"), "⇒"),
+    **dict.fromkeys(("\\left", "\\right", "\\bigl", "\\bigr"), ""),
     **dict.fromkeys(("~", "\\,", "\\;", "\\:", "\\ ", "\\quad", "\\qquad", "\\displaystyle"), " "),
     **dict.fromkeys(("\\(", "\\)", "\\[", "\\]"), " "),
 }
@@ -31,6 +63,7 @@ _INNER = re.compile(
       | \\[cdt]?frac \s*+ (?: \{ \s*+ ([+\-−–]?+[0-9.,]++) \s*+ \} | ([0-9]) )
                      \s*+ (?: \{ \s*+ ([0-9.,]++) \s*+ \} | ([0-9]) )
       | \\[cdt]?frac \s*+ \{ \s*+ ([^\W\d_][\w\ ^·-]*+) \} \s*+ \{ \s*+ ([^\W\d_][\w\ ^·-]*+) \}   # km over h
+      | \\(?:overline|overrightarrow|bar|vec|hat|tilde|widehat) \s*+ \{ ([A-Za-z][^{}\\]*+) \}
       | \^ \s*+ \{ \s*+ ([+\-−]?+[0-9]{1,4}+) \s*+ \}
     )
     """,
@@ -40,6 +73,7 @@ _INNER = re.compile(
 
 def plain_tex(text: str) -> str:
     """The text without the TeX that is set around numbers and their units."""
+    text = _DOUBLED.sub(r"\\", text)  # as it stands in JSON, and in what models copy from there
     text = _THOUSANDS.sub(",", text)
     text = _DEGREES.sub("°", text)
     text = _SYMBOL.sub(lambda match: _SYMBOLS.get(match[0], match[0]), text)
@@ -51,9 +85,9 @@ def plain_tex(text: str) -> str:
 
 
 def _undone(match: re.Match[str]) -> str:
-    content, above, digit_above, below, digit_below, unit_above, unit_below, exponent = match.groups()
-    if content is not None:
-        return content
+    content, above, digit_above, below, digit_below, unit_above, unit_below, barred, exponent = match.groups()
+    if content is not None or barred is not None:
+        return content or barred or ""
     # the space keeps what follows from becoming part of it: 3/4 and a 5 are not 3/45
     if exponent is not None:
         return f"^{exponent} "

@@ -3,13 +3,13 @@
 from typing import ClassVar, Literal
 
 from orchestrator.answers.formats.base import AnswerFormat
-from orchestrator.answers.numbers import last_number
+from orchestrator.answers.last_number import last_number
 
 
 class LastNumberFormat(AnswerFormat):
     """`... so there are 72 eggs.`; of several numbers the last counts, even one of a sentence that was cut off."""
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     type: Literal["last_number"] = "last_number"
 
@@ -18,4 +18,6 @@ class LastNumberFormat(AnswerFormat):
         return last_number(text)
 
     def written(self, answer: str, reasoning: str) -> str:
-        return f"{reasoning}{' ' if reasoning else ''}{answer}"
+        # on the same line, `1 000` would be neither 1 nor 0
+        gap = "\n" if reasoning[-1:].isnumeric() else " " if reasoning else ""
+        return f"{reasoning}{gap}{answer}"

@@ -2,7 +2,7 @@
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -11,6 +11,8 @@ from orchestrator.answers.judges.base import BaseJudge, nothing_extracted
 from orchestrator.answers.numbers import EXACT, Number, number_text, parse_number
 from orchestrator.types import FinishReason, Verdict
 
+_MOST_DECIMALS = 15
+_UNITS = [Decimal(1).scaleb(-decimals) for decimals in range(_MOST_DECIMALS + 1)]
 _ROUNDING = Context(prec=EXACT.prec, rounding=ROUND_HALF_EVEN, traps=[])
 
 
@@ -25,7 +27,7 @@ class NumericJudge(BaseJudge):
 
     None: what fits the task's gold answers; where nothing has looked at them, 0.
     """
-    decimals: int | None = Field(default=None, ge=0, le=15)
+    decimals: int | None = Field(default=None, ge=0, le=_MOST_DECIMALS)
     """Both numbers are rounded to so many decimals before they are compared; None: they are compared as they are."""
     decimal_comma: bool = False
     """True: `12,5` is 12.5 and `1.234` is 1234, in answers and gold answers alike."""
@@ -47,50 +49,52 @@ class NumericJudge(BaseJudge):
         found = parse_number(extracted, self.decimal_comma)
         if found is None:
             return Verdict("unparsed")
-        wanted = _gold_number(gold, self.decimal_comma)
-        if wanted is None:
+        right = _right_answers(gold, self.tolerance, self.decimals, self.decimal_comma)
+        if right is None:
             return Verdict("error", number_text(found))
-        return Verdict("correct" if self._near(found, wanted) else "wrong", number_text(found))
+        value = number_text(found)
+        if self.decimals is not None:
+            found = _rounded(found, self.decimals)
+        return Verdict("correct" if right[0] <= found <= right[1] else "wrong", value)
 
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
-        number = _gold_number(answer, self.decimal_comma)
+        number = parse_number(answer, self.decimal_comma)
         if number is None:
             return _why_not(answer, self.decimal_comma)
         if self.decimals is not None and number != 0 and _rounded(number, self.decimals) == 0:
             return f"it is 0 when rounded to {self.decimals} decimals, where 0 would be right: raise judge.decimals"
         return None
 
-    def _near(self, found: Number, wanted: Number) -> bool:
-        if self.decimals is not None:
-            found, wanted = _rounded(found, self.decimals), _rounded(wanted, self.decimals)
-        if found == wanted:
-            return True
-        if not self.tolerance:
-            return False
-        if isinstance(found, Decimal) and isinstance(wanted, Decimal):
-            off = EXACT.subtract(found, wanted).copy_abs()
-            return off <= EXACT.multiply(self._tolerance, wanted.copy_abs())
-        return abs(Fraction(found) - Fraction(wanted)) <= Fraction(self._tolerance) * abs(Fraction(wanted))
-
-    @cached_property
-    def _tolerance(self) -> Decimal:
-        """As it is written: 0.05 is a twentieth, which no float is."""
-        return Decimal(repr(self.tolerance or 0))
-
 
 @lru_cache(maxsize=100_000)
-def _gold_number(gold: str, decimal_comma: bool) -> Number | None:
-    """A gold answer's number; kept, as each question is judged many times over."""
-    return parse_number(gold, decimal_comma)
+def _right_answers(
+    gold: str, tolerance: float | None, decimals: int | None, decimal_comma: bool
+) -> tuple[Number, Number] | None:
+    """The least and the greatest right answer; None where the gold answer is no number. Each question comes again."""
+    number = parse_number(gold, decimal_comma)
+    if number is None:
+        return None
+    if decimals is not None:
+        number = _rounded(number, decimals)
+    if not tolerance:
+        return number, number
+    share = Decimal(repr(tolerance))  # as it is written: 0.05 is a twentieth, which no float is
+    if isinstance(number, Decimal):
+        off = EXACT.multiply(share, number.copy_abs())
+        return EXACT.subtract(number, off), EXACT.add(number, off)
+    part = Fraction(share) * abs(number)
+    return number - part, number + part
 
 
 def _rounded(number: Number, decimals: int) -> Decimal:
     """To so many decimals; in the middle between two the one that Python's `round` takes for the nearest float."""
-    unit = Decimal(1).scaleb(-decimals)
+    unit = _UNITS[decimals]
     if isinstance(number, Fraction):
-        return Decimal(round(number * 10**decimals)).scaleb(-decimals, EXACT)
+        return EXACT.multiply(Decimal(round(number * 10**decimals)), unit)
     rounded = number.quantize(unit, context=_ROUNDING)
+    if rounded == number:
+        return rounded
     off = EXACT.subtract(number, rounded)
     if EXACT.multiply(off.copy_abs(), Decimal(2)) != unit:
         return rounded
