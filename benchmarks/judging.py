@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from orchestrator.tasks import TASKS, Task
 from orchestrator.tasks.judging import verdicts
-from orchestrator.types import Answer, FinishReason
+from orchestrator.types import FinishReason
 
 ROUNDS = 7
-Items = list[tuple[str, Answer, FinishReason]]
+Items = list[tuple[str, str, FinishReason]]
 
 
 def completions(n: int) -> Items:
@@ -28,7 +28,9 @@ def completions(n: int) -> Items:
         x, y = round(draw.uniform(0.1, 999), 2), draw.randint(2, 60)
         right = x * y
         said = right if draw.random() < 0.5 else right * 1.5
-        made.append((f"{x} h to min: 1 h = {y}, {x} * {y} = {said:.2f} <answer>{said:.2f}</answer>", right, "stop"))
+        made.append(
+            (f"{x} h to min: 1 h = {y}, {x} * {y} = {said:.2f} <answer>{said:.2f}</answer>", str(right), "stop")
+        )
     return made
 
 

@@ -37,5 +37,5 @@ def fitted(task: Task) -> tuple[Task, str | None]:
 def _not_whole(golds: list[str], decimal_comma: bool) -> Iterator[str]:
     for gold in golds:
         number = parse_number(gold, decimal_comma)
-        if number is not None and number % 1 != 0:
+        if number is not None and number.as_integer_ratio()[1] != 1:
             yield gold

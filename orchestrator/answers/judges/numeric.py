@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from orchestrator.answers.judges.base import BaseJudge, nothing_extracted
 from orchestrator.answers.numbers import EXACT, Number, number_text, parse_number
-from orchestrator.types import FinishReason, Verdict
+from orchestrator.types import FinishReason, Verdict, answer_text
 
 _MOST_DECIMALS = 15
 _UNITS = [Decimal(1).scaleb(-decimals) for decimals in range(_MOST_DECIMALS + 1)]
@@ -59,7 +59,7 @@ class NumericJudge(BaseJudge):
 
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
-        number = parse_number(answer, self.decimal_comma)
+        number = parse_number(answer_text(answer), self.decimal_comma)
         if number is None:
             return _why_not(answer, self.decimal_comma)
         if self.decimals is not None and number != 0 and _rounded(number, self.decimals) == 0:
@@ -72,7 +72,7 @@ def _right_answers(
     gold: str, tolerance: float | None, decimals: int | None, decimal_comma: bool
 ) -> tuple[Number, Number] | None:
     """The least and the greatest right answer; None where the gold answer is no number. Each question comes again."""
-    number = parse_number(gold, decimal_comma)
+    number = parse_number(answer_text(gold), decimal_comma)
     if number is None:
         return None
     if decimals is not None:
