@@ -12,15 +12,34 @@ from filelock import FileLock
 from orchestrator.errors import TrackingError
 
 DEFAULT_FOLDER = Path("mlruns")
-_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]*)")
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]*)(?:\?(?P<query>.*))?")
 _QUOTED = str.maketrans({"%": "%25", "?": "%3F"})
 """What ends the path in a database's URI, or is read as a quoted character there."""
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns; absolute, as mlflow keeps one store open per URI."""
+    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns; absolute, as mlflow keeps one store open per URI.
+
+    Raises TrackingError where there can be no store of that name.
+    """
     given = os.environ.get("MLFLOW_TRACKING_URI")
-    return given or f"sqlite:///{str(DEFAULT_FOLDER.absolute()).translate(_QUOTED)}/mlflow.db"
+    if given:
+        found = _SQLITE.match(given)
+        if found and "/" in (found["query"] or ""):
+            raise TrackingError(
+                f"MLFLOW_TRACKING_URI is {given}: what follows the ? is read as settings; write the ? of "
+                "a folder's name as %3F"
+            )
+        return given
+    folder = str(DEFAULT_FOLDER.absolute())
+    try:
+        folder.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(folder).decode(errors="replace")
+        raise TrackingError(
+            f"{shown}: the name of a folder is not UTF-8, and no database can be opened there: rename it"
+        ) from None
+    return f"sqlite:///{folder.translate(_QUOTED)}/mlflow.db"
 
 
 def database(uri: str) -> Path | None:

@@ -26,7 +26,8 @@ _SLIPPED = "one column has slipped by a row against the others: a header, a blan
 _ENDS_ASKING = re.compile(r"[?？؟]\s*$")
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
-_WORDS = re.compile(r"\w+")
+_SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*\d|\d.*\s.*[^\W\d_]{2,}", re.DOTALL)
+"""Words beside a number: a question, more likely than an answer to a bare number."""
 
 
 def data_faults(task: Task) -> Iterator[Finding]:
@@ -69,7 +70,7 @@ def _swapped(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
     asking = sum(bool(_ENDS_ASKING.search(e.answer)) for e in examples)
     asked = sum(bool(_ENDS_ASKING.search(e.question)) for e in examples)
     numbers = sum(bool(_NUMBER.fullmatch(e.question)) for e in examples)
-    longer = sum(len(_WORDS.findall(e.answer)) >= 4 for e in examples)
+    longer = sum(bool(_SENTENCE.search(e.answer)) for e in examples)
     clear = asking >= 0.5 * n and asked < 0.1 * n
     if clear or (numbers >= _MOST * n and longer >= 0.5 * n):
         what = f"{asking:,} of the answers end in a question mark, {asked:,} of the questions do"

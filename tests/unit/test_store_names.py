@@ -1,11 +1,12 @@
 """Names that a store, a file system or a URI would refuse: folders, experiments, keys of settings."""
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import RecipeError
+from orchestrator.errors import RecipeError, TrackingError
 from orchestrator.recipe import load_recipe
 from orchestrator.store_names import folder_of, keys, storable
 from orchestrator.store_place import alone, database, store_exists, store_folder, tracking_uri
@@ -52,6 +53,18 @@ def test_the_file_of_a_store_that_the_user_names(uri: str, file: str | None, mon
     assert database(uri) == (None if file is None else Path(file))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert store_folder() == (Path("mlruns") if file is None else Path(file).parent)
+
+
+def test_a_store_that_would_land_in_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////a?b/mlflow.db")
+    with pytest.raises(TrackingError, match="write the \\? of a folder's name as %3F"):
+        tracking_uri()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    Path(odd).mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(TrackingError, match="is not UTF-8"):
+        tracking_uri()
 
 
 def test_no_empty_folder_stays_of_a_path_that_was_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
