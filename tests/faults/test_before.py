@@ -90,6 +90,32 @@ def a_few_answers_told() -> dict[str, Any]:
     return files(demonstrations=[*told, *conversions(20, 50)])
 
 
+def slipped() -> dict[str, Any]:
+    """Gold answers that stand a row too low: each solution ends in the next row's."""
+    sound = conversions(24)
+    return files(demonstrations=[other(r, answer=sound[n - 1]["answer"]) for n, r in enumerate(sound)])
+
+
+def swapped() -> dict[str, Any]:
+    turned = [{"question": str(r["answer"]), "answer": f"How long is {r['answer']} cm?"} for r in conversions(24, 100)]
+    return {"task": files(train=turned)["task"] | {"judge": {"type": "exact"}}}
+
+
+def one_solution() -> dict[str, Any]:
+    return files(demonstrations=[other(r, demonstration=conversions(1)[0]["demonstration"]) for r in conversions(24)])
+
+
+def half_empty() -> dict[str, Any]:
+    sound = conversions(24)
+    return files(demonstrations=[other(r, demonstration="") if n % 2 else r for n, r in enumerate(sound)])
+
+
+def reworded_test() -> dict[str, Any]:
+    short = [{"question": f"{word} is {n}?", "answer": n} for n, word in enumerate(WORDS)]
+    return files(train=short, test=[other(r, question=f"Say, {r['question']}") for r in short] + conversions(180, 1000))
+
+
+WORDS = [f"{a} {b} {c}" for a in ("red", "blue", "old") for b in ("cat", "sun", "hat") for c in ("one", "two", "six")]
 DRAWS = {
     "sft": {"type": "sft"},
     "samples": {"type": "sample", "model": "sft", "max_tokens": 1000},
@@ -110,6 +136,19 @@ FAULTS = {
     "answers do not fit into max_tokens": Fault("answers-cut-off", ("evaluate.max_tokens=12",), says="max_tokens"),
     "completions of GRPO are too short": Fault("answers-cut-off", ("stages.grpo.max_completion_length=8",)),
     "test questions in the training set, in capitals": Fault("test-in-training", blocks=shouted_test),
+    "test questions in the training set, with another beginning": Fault(
+        "near-duplicates", blocks=reworded_test, says="27 of 207"
+    ),
+    "gold answers that have slipped by a row": Fault("answers-shifted", blocks=slipped, says="next row"),
+    "questions and answers swapped": Fault("columns-swapped", blocks=swapped, says="columns.question"),
+    "one gold answer for all": Fault(
+        "gold-constant", blocks=lambda: files(train=[other(r, answer=7) for r in conversions(24, 100)]), says="all 24"
+    ),
+    "one worked solution for all": Fault("demonstrations-alike", blocks=one_solution, says="24 of 24"),
+    "half of the worked solutions missing": Fault("demonstrations-empty", blocks=half_empty, says="12 of 24"),
+    "one row, many times": Fault(
+        "rows-repeated", blocks=lambda: files(train=conversions(1, 100) * 60), says="59 of 60"
+    ),
     "the question holds its solution": Fault("answer-in-prompt", blocks=solutions_in_questions),
     "a few questions hold their solution": Fault("answer-in-prompt", blocks=a_few_answers_told, says="4 of 24"),
     "a marker in other letters stands only in the prompt": Fault(
