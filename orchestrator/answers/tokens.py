@@ -14,19 +14,27 @@ _DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 
 def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> list[int]:
     """The token ids that stand before a completion, with BOS where the tokenizer has one, never EOS."""
-    text = answer_format.prompt_text(question)
     if answer_format.chat:
-        messages = [{"role": "user", "content": text}]
-        if answer_format.system is not None:
-            messages.insert(0, {"role": "system", "content": answer_format.system})
-        rendered = tokenizer.apply_chat_template(
-            messages, chat_template=chat_template(tokenizer), tokenize=False, add_generation_prompt=True
-        )
+        rendered = chat_text(tokenizer, answer_format, question)
         return list(tokenizer(rendered + answer_format.prefix, add_special_tokens=False)["input_ids"])
-    ids = list(tokenizer(text + answer_format.prefix)["input_ids"])
+    ids = list(tokenizer(answer_format.prompt_text(question) + answer_format.prefix)["input_ids"])
     while ids and ids[-1] == tokenizer.eos_token_id:
         ids.pop()
     return ids
+
+
+def chat_text(tokenizer: Any, answer_format: AnswerFormat, question: str, answer: str | None = None) -> str:
+    """A question in the chat template, up to where the model's turn begins; or, with an answer, the whole of it."""
+    messages = [{"role": "user", "content": answer_format.prompt_text(question)}]
+    if answer_format.system is not None:
+        messages.insert(0, {"role": "system", "content": answer_format.system})
+    if answer is not None:
+        messages.append({"role": "assistant", "content": answer})
+    return str(
+        tokenizer.apply_chat_template(
+            messages, chat_template=chat_template(tokenizer), tokenize=False, add_generation_prompt=answer is None
+        )
+    )
 
 
 def chat_template(tokenizer: Any) -> str:

@@ -11,6 +11,7 @@ from orchestrator.model_loading import load_base
 from orchestrator.types import Finding
 
 T = TypeVar("T")
+DAMAGED_CAUSE = "a file is cut off or is not what its name says (a copy that broke off, a Git LFS pointer, a full disk)"
 Weights = Callable[[BaseModelRef], Mapping[str, torch.Tensor]]
 """Gives a base model's tensors by name, or raises as `loaded` does."""
 
@@ -62,7 +63,6 @@ def damaged(base: BaseModelRef, error: ModelError) -> Finding:
         "error",
         f"the base model {base.name} cannot be loaded: {error}",
         f"{base.location}\n{str(error.__cause__)[:1000]}",
-        "a file is cut off or is not what its name says (a copy that broke off, a Git LFS pointer, a full disk), or it "
-        "does not fit config.json",
+        f"{DAMAGED_CAUSE}, or it does not fit config.json",
         "get the model again and compare the sizes of its files",
     )

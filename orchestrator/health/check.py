@@ -1,4 +1,7 @@
-"""`orch check`: everything that can be known before anything is spent. No training, no weights, seconds."""
+"""`orch check`: everything that can be known before anything is spent. No training, seconds.
+
+Weights are read only for a temperature above 1, and only of a small model that lies here (`draws`).
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,18 +10,27 @@ from pathlib import Path
 from orchestrator.health.arguments import argument_findings
 from orchestrator.health.contract import contract
 from orchestrator.health.data_faults import data_faults
+from orchestrator.health.draws import draw_findings
 from orchestrator.health.leaks import leaks
 from orchestrator.health.lengths import length_findings
+from orchestrator.health.model_files import file_findings
 from orchestrator.health.model_parts import model_parts
 from orchestrator.health.overlap import asked_in_training, overlap
 from orchestrator.health.power import power
 from orchestrator.health.report import CheckReport, ranked, told_only
 from orchestrator.health.rows import rows_findings
+from orchestrator.health.steps import step_findings
+from orchestrator.health.template import template_findings
 from orchestrator.health.token_view import TokenView
+from orchestrator.health.vocabulary import embedding_findings, special_token_findings
 from orchestrator.health.weights import context_of, weight_findings
 from orchestrator.plan import Plan
 from orchestrator.tasks.tolerance import ROUNDED
+from orchestrator.sampling.transformers_engine import stop_ids
 from orchestrator.types import Finding
+
+_NOT_LOADED = ("base-damaged", "base-incomplete", "adapter-damaged", "token-without-embedding")
+"""With one of these the model is not worth loading for a measurement."""
 
 
 def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
@@ -46,44 +58,30 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
 def _with_tokens(
     plan: Plan, work: Path, elsewhere: bool, found: list[Finding]
 ) -> tuple[list[Finding], tuple[TokenView, ...]]:
-    """What needs the tokenizer and the model's configuration."""
+    """What needs the tokenizer and the model's shape; `found` comes first."""
     stages = [stage for stage in plan.stages if stage.cached is None] or list(plan.stages)
-    tokenizer, config = model_parts(plan)
-    views: list[TokenView] = []
-    found += _template(plan, tokenizer)
+    parts = model_parts(plan)
+    tokenizer = parts.tokenizer
+    found += file_findings(plan.start, parts.model)
+    found += embedding_findings(plan, tokenizer, parts.model.get_input_embeddings().weight.shape[0])
+    usable = not any(f.severity == "error" and f.check in _NOT_LOADED for f in found)
+    found += template_findings(plan, tokenizer, stop_ids(tokenizer, parts.generation))
     if any(f.check == "chat-template-missing" for f in found):
         return found, ()
+    found += special_token_findings(plan, tokenizer)
+    views: list[TokenView] = []
     for stage in stages:
         found += argument_findings(plan, stage)
+        found += step_findings(plan, stage)
         if stage.verb == "sft":
             more, some = rows_findings(plan, stage, tokenizer)
             found += more
             views += some
-    found += length_findings(plan, stages, tokenizer, context_of(config))
-    found += weight_findings(plan, [s for s in stages if s.spec.MAKES_MODEL], config, work, elsewhere)
+    found += length_findings(plan, stages, tokenizer, context_of(parts.config))
+    found += weight_findings(plan, [s for s in stages if s.spec.MAKES_MODEL], parts.config, work, elsewhere)
+    if usable:
+        found += draw_findings(plan, stages, tokenizer, parts.model)
     return found, tuple(views[:2])
-
-
-def _template(plan: Plan, tokenizer: object) -> Iterator[Finding]:
-    chat, template = plan.recipe.task.format.chat, getattr(tokenizer, "chat_template", None)
-    if chat and not template:
-        yield Finding(
-            "chat-template-missing",
-            "error",
-            f"task.format.chat is true, but the tokenizer of {plan.base.name} has no chat template",
-            "tokenizer.chat_template is empty",
-            "it is a base model, not one that was trained to chat",
-            "set task.format.chat to false, or take the model's chat version",
-        )
-    if template and not chat:
-        yield Finding(
-            "chat-template-unused",
-            "info",
-            f"{plan.base.name} has a chat template, and the prompts of this recipe are plain text",
-            "task.format.chat is false",
-            "a model trained to chat answers plain prompts worse",
-            "set task.format.chat to true, unless plain prompts are what you want to train",
-        )
 
 
 def _stops(plan: Plan) -> Iterator[Finding]:

@@ -6,23 +6,37 @@ once, so that no check after it meets them for the first time.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from orchestrator.answers.format import AnswerFormat
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError, OrchError
+from orchestrator.health.model_files import damaged_json
 from orchestrator.health.weights import config_of
 from orchestrator.model_loading import load_tokenizer
 from orchestrator.plan import Plan
 
 
-def model_parts(plan: Plan) -> tuple[Any, Any]:
-    """The tokenizer and the configuration of a plan's model; the chat template is tried where it is asked for.
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """A model without its weights."""
+
+    tokenizer: Any
+    config: Any
+    model: Any
+    """Its shape: tensors without values."""
+    generation: GenerationConfig
+    """What it ships for generation: the tokens that end a completion."""
+
+
+def model_parts(plan: Plan) -> ModelParts:
+    """The parts of a plan's model; the chat template is tried where it is asked for.
 
     Raises:
         ModelError: the model's repository holds an adapter, its files cannot be read, it is no causal language model,
@@ -31,12 +45,17 @@ def model_parts(plan: Plan) -> tuple[Any, Any]:
     base, task = plan.base, plan.recipe.task
     config = _config(base)
     with _told(f"{base.name} is no model that texts can be continued with"), torch.device("meta"):
-        _causal(base, config)
+        model = _causal(base, config)
     with _told(f"the tokenizer of {base.name} cannot be loaded"):
-        tokenizer = load_tokenizer(base)
+        try:
+            tokenizer = load_tokenizer(base)
+        except ValueError as error:
+            raise ValueError(damaged_json(base) or str(error)) from error
+    if (damaged := damaged_json(base)) is not None:  # some files are passed over in silence where they are damaged
+        raise ModelError(f"model.name: {damaged}")
     if tokenizer.chat_template:  # where there is none, a finding says so
         try_prompt(tokenizer, task.format, base.name)
-    return tokenizer, config
+    return ModelParts(tokenizer, config, model, _generation(base, config))
 
 
 def try_prompt(tokenizer: Any, answer_format: AnswerFormat, name: str) -> None:
@@ -61,10 +80,18 @@ def _config(base: BaseModelRef) -> Any:
         raise ModelError(_line("model.name", f"the configuration of {base.name} cannot be read", error)) from error
 
 
-def _causal(base: BaseModelRef, config: Any) -> None:
-    """Build the model's shape; without the list of all 150 classes where its own is not among them."""
+def _generation(base: BaseModelRef, config: Any) -> GenerationConfig:
+    """The model's own settings of generation; where it has none, those that its configuration gives."""
     try:
-        AutoModelForCausalLM.from_config(config, trust_remote_code=base.trust_remote_code)
+        return GenerationConfig.from_pretrained(base.location, revision=base.revision)
+    except OSError:
+        return GenerationConfig.from_model_config(config)
+
+
+def _causal(base: BaseModelRef, config: Any) -> Any:
+    """The model's shape; without the list of all 150 classes where its own is not among them."""
+    try:
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=base.trust_remote_code)
     except ValueError as error:
         if "Unrecognized configuration class" not in str(error):
             raise

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.lineage import is_adapter
@@ -25,6 +27,8 @@ from orchestrator.types import Finding
 _ADAM_BYTES = 16
 """Per trained parameter in float32: itself, its gradient and two moments."""
 _CHECKPOINTS = 2
+_LAYERS = (torch.nn.Linear, Conv1D)
+"""What LoRA is put on: GPT-2 and its like have Conv1D layers, which store their weights as (in, out)."""
 _FULL = 0.9
 """Weights that take more than this share of the memory leave no room for anything else."""
 
@@ -51,13 +55,17 @@ def weight_findings(
     for lora, names in _adapters(plan, trainings).items():
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
+        layers = _layers(model)  # PEFT replaces them
         try:
-            with warnings.catch_warnings():  # what PEFT warns of is told below
+            with warnings.catch_warnings():  # what PEFT warns of is said below, or is as it should be
                 warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
+                warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
                 trained = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
         except ValueError as error:
-            yield _no_target(names, lora, model, error)
+            yield _no_target(names, lora, layers, error)
             continue
+        yield from _unused_target(names, lora, trained, layers)
+        yield from _head(names, trained)
         yield from _tied_target(names, lora, trained)
         size = sum(p.numel() for p in trained.parameters() if p.requires_grad)
         largest = max(largest, size)
@@ -80,16 +88,56 @@ def _adapters(plan: Plan, trainings: list[Stage]) -> dict[Lora, list[str]]:
     return found
 
 
-def _no_target(names: list[str], lora: Lora, model: Any, error: ValueError) -> Finding:
-    linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)})
+def _no_target(names: list[str], lora: Lora, layers: dict[str, type], error: ValueError) -> Finding:
+    conv = layers and all(kind is Conv1D for kind in layers.values())
     return Finding(
         "lora-target-missing",
         "error",
         f"stage {', '.join(names)}: lora.target_modules = {lora.target_modules!r} names no module of this model",
-        f"its linear layers: {', '.join(linear)}\n{str(error).splitlines()[0][:300]}",
-        "the names are those of another architecture",
-        f"set stages.{names[0]}.lora.target_modules to all-linear, or to names from this list",
+        f"its {'Conv1D' if conv else 'linear'} layers: {', '.join(layers)}\n{str(error).splitlines()[0][:300]}",
+        "the names are those of another architecture"
+        + (": this one has Conv1D layers, as GPT-2 has, with names of their own" if conv else ""),
+        f"set stages.{names[0]}.lora.target_modules to all-linear, or to some of [{', '.join(layers)}]",
     )
+
+
+def _layers(model: Any) -> dict[str, type]:
+    """The layers that LoRA is put on, by the last part of their names, without the output head."""
+    head = model.get_output_embeddings()
+    found = {
+        n.rpartition(".")[2]: type(m) for n, m in model.named_modules() if isinstance(m, _LAYERS) and m is not head
+    }
+    return dict(sorted(found.items()))
+
+
+def _unused_target(names: list[str], lora: Lora, model: PeftModel, layers: dict[str, type]) -> Iterator[Finding]:
+    """Names among several that are no module's: PEFT passes over them as long as another is one."""
+    if isinstance(lora.target_modules, str):
+        return
+    reached = model.base_model.targeted_module_names
+    unused = [t for t in lora.target_modules if not any(name == t or name.endswith(f".{t}") for name in reached)]
+    if unused:
+        yield Finding(
+            "lora-target-unused",
+            "warning",
+            f"stage {', '.join(names)}: lora.target_modules names {', '.join(unused)}, which this model does not have",
+            f"the adapter reaches {', '.join(sorted({name.rpartition('.')[2] for name in reached}))} alone",
+            "the names are those of another architecture, or misspelt; PEFT passes over them in silence",
+            f"set stages.{names[0]}.lora.target_modules to all-linear, or to some of [{', '.join(layers)}]",
+        )
+
+
+def _head(names: list[str], model: PeftModel) -> Iterator[Finding]:
+    """An adapter on the output head: TRL reads that layer's weights directly and refuses an adapter there."""
+    if isinstance(model.get_output_embeddings(), BaseTunerLayer) and not tied_targets(model):
+        yield Finding(
+            "lora-target-head",
+            "error",
+            f"stage {', '.join(names)}: lora.target_modules reaches the output head, and TRL trains no adapter there",
+            f"the head is {model.get_output_embeddings().__class__.__name__} in the adapter",
+            "the loss is computed from the head's own weights, so an adapter on it would never be trained",
+            f"set stages.{names[0]}.lora.target_modules to all-linear, which leaves the head out",
+        )
 
 
 def _tied_target(names: list[str], lora: Lora, model: PeftModel) -> Iterator[Finding]:

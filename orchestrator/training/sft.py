@@ -5,17 +5,24 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from trl import SFTTrainer
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchestrator.answers.tokens import answer_token, prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import SftSpec
 from orchestrator.training.configuration import sft_config
+from orchestrator.training.invariants import (
+    MASKED,
+    ROW,
+    RowCollator,
+    RowTrainer,
+    Source,
+    WeightedRowCollator,
+    WeightedRowTrainer,
+)
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.trainer import train
-from orchestrator.training.weighted import WEIGHTS, WeightedCollator, WeightedTrainer, target_weights
+from orchestrator.training.weighted import WEIGHTS, target_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +43,29 @@ def run_sft(job: SftJob) -> None:
     model = load_trainable(job.model, job.spec.lora)
     weighted = job.spec.answer_weight != 1
     config = sft_config(job)
-    trainer = (WeightedTrainer if weighted else SFTTrainer)(
+    source = Source(tokenizer, job.answer_format, job.rows)
+    trainer = (WeightedRowTrainer if weighted else RowTrainer)(
         model=model,
         args=config,
-        train_dataset=tokenized(job, tokenizer),
-        data_collator=collator(tokenizer, weighted, config.pad_to_multiple_of),
+        train_dataset=tokenized(job, tokenizer).add_column(ROW, list(range(len(job.rows)))),
+        data_collator=collator(tokenizer, weighted, config.pad_to_multiple_of, source),
         processing_class=tokenizer,
     )
     train(trainer, job)
 
 
-def collator(tokenizer: Any, weighted: bool = False, multiple: int | None = None) -> DataCollatorForLanguageModeling:
-    """What puts rows together into batches, padded to a `multiple` of tokens; the checks look at labels through it."""
-    kind = WeightedCollator if weighted else DataCollatorForLanguageModeling
-    return kind(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=multiple)
+def collator(
+    tokenizer: Any, weighted: bool = False, multiple: int | None = None, source: Source | None = None
+) -> RowCollator | WeightedRowCollator:
+    """What puts rows together into batches, padded to a `multiple` of tokens; the checks look at labels through it.
+
+    It raises StageError on a label that is not the token itself; where it knows the `source` of rows, also on a row
+    that is not the prompt and the target of inference.
+    """
+    kind = WeightedRowCollator if weighted else RowCollator
+    made = kind(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=multiple)
+    made.source = source
+    return made
 
 
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:
@@ -69,7 +85,7 @@ def tokenized(job: SftJob, tokenizer: object) -> Dataset:
                 f"It begins {question[:60]!r}"
             )
         rows["input_ids"].append(prompt + answer)
-        rows["labels"].append([-100] * len(prompt) + answer)
+        rows["labels"].append([MASKED] * len(prompt) + answer)
         if WEIGHTS in rows:
             begins = answer_token(tokenizer, job.answer_format, target)
             rows[WEIGHTS].append(target_weights(len(prompt), len(answer), begins, weight))

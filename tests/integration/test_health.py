@@ -22,7 +22,8 @@ from orchestrator.health.agreement import Passage, agreement, greedy
 from orchestrator.health.base_weights import base_findings
 from orchestrator.health.lengths import length_findings
 from orchestrator.health.probe import asked, load_engine, origin_findings
-from orchestrator.health.rows import Row, built, known_pairs, row_findings, rows_findings
+from orchestrator.health.row_faults import Row, row_findings
+from orchestrator.health.rows import built, known_pairs, rows_findings
 from orchestrator.health.weights import config_of, context_of, weight_findings
 from orchestrator.model_loading import load_base, load_tokenizer, save_adapter
 from orchestrator.model_ref import ModelRef
@@ -172,7 +173,7 @@ def row(shared_tokenizer: Any) -> Row:
     prompt = prompt_ids(shared_tokenizer, TagsFormat(), "How many legs has a spider?")
     target = target_ids(shared_tokenizer, "<answer>8</answer>")
     labels = [-100] * len(prompt) + target
-    return Row("How many legs has a spider?", "<answer>8</answer>", prompt, prompt + target, labels)
+    return Row("How many legs has a spider?", "<answer>8</answer>", prompt, target, prompt + target, labels)
 
 
 def spoilt(row: Row, check: str) -> Row:

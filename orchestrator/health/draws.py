@@ -1,0 +1,204 @@
+"""Draws that would be noise, and draws that would all be the same: temperature, top_p, top_k and min_p of each stage.
+
+How much of a text survives a temperature is measured on a few known texts, read by the model that the recipe starts
+from: it need not write them for that, and on the embedded model the figure is that of trained models within a few
+hundredths. Only a temperature above 1 is worth the loading, and only of a small model that lies here.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.errors import ModelError, StageError
+from orchestrator.health.base_weights import loaded
+from orchestrator.health.contract import targets
+from orchestrator.health.model_files import file_of
+from orchestrator.health.weights import context_of
+from orchestrator.model_loading import load_for_generation
+from orchestrator.model_ref import ModelRef
+from orchestrator.plan import Plan, Stage
+from orchestrator.stage_specs import GrpoSpec, SampleSpec
+from orchestrator.tasks.base import Split
+from orchestrator.types import Finding
+
+_NUCLEUS = 0.99
+"""What lies outside of this share of the probability at temperature 1 is what the model itself would not write."""
+_ERROR, _WARNING = 0.05, 0.25
+"""Shares of texts that survive, against temperature 1: of trained models some 0.02 and 0.15 as many draws are right."""
+_NOISE, _HOT = 2.0, 1.5
+"""Temperatures, where nothing can be measured and nothing else narrows the draws."""
+_ALIKE = 0.05
+"""At this temperature a token 1.5 times as likely as another is drawn 3,000 times as often."""
+_TEXTS, _TOKENS = 6, 128
+_LARGE = 1_000_000_000
+"""Parameters from which on a model is not loaded for a check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How a stage draws: what is done to the model's probabilities, and how often."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    n: int
+
+    def narrowed(self) -> bool:
+        """Whether anything but the temperature narrows the draws."""
+        return self.top_p < 0.95 or 0 < self.top_k <= 100 or self.min_p >= 0.01
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """What is drawn from, of logits of shape (tokens, vocabulary)."""
+        found = torch.softmax(logits.float() / self.temperature, dim=-1)
+        if self.top_k > 0:
+            least = found.topk(min(self.top_k, found.shape[-1])).values[:, -1:]
+            found = found.masked_fill(found < least, 0.0)
+        if self.top_p < 1:
+            found = found.masked_fill(~inside(found / found.sum(-1, keepdim=True), self.top_p), 0.0)
+        if self.min_p > 0:
+            found = found.masked_fill(found < self.min_p * found.amax(-1, keepdim=True), 0.0)
+        return found / found.sum(-1, keepdim=True)
+
+
+def drawing_of(stage: Stage) -> Drawing | None:
+    """How a stage draws; None where it draws nothing by chance."""
+    spec = stage.spec
+    if isinstance(spec, SampleSpec):
+        return Drawing(spec.temperature, spec.top_p, 0, 0.0, spec.n)
+    if not isinstance(spec, GrpoSpec):
+        return None
+    own: dict[str, Any] = {"temperature": spec.temperature, "top_p": spec.top_p} | spec.further
+    given = own.get("generation_kwargs")
+    own |= given if isinstance(given, dict) else {}
+    numbers = [_number(own.get(name), idle) for name, idle in _IDLE.items()]
+    if own.get("do_sample") is False:
+        numbers[0] = 0.0
+    return Drawing(numbers[0], numbers[1], int(numbers[2]), numbers[3], spec.num_generations)
+
+
+_IDLE = {"temperature": 1.0, "top_p": 1.0, "top_k": 0.0, "min_p": 0.0}
+
+
+def draw_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, model: torch.nn.Module) -> Iterator[Finding]:
+    """Findings on each stage that draws; `model` is the base's shape, without its weights."""
+    drawings = [(stage, drawing) for stage in stages if (drawing := drawing_of(stage)) is not None]
+    logits = []
+    if any(drawing.temperature > 1 for _, drawing in drawings):
+        small = sum(p.numel() for p in model.parameters()) < _LARGE
+        logits = _logits(plan, tokenizer, model) if small and _is_here(plan) else []
+    for stage, drawing in drawings:
+        why = _alike(drawing)
+        if why is not None and drawing.n > 1:
+            yield _same(stage, drawing, why)
+        elif drawing.temperature > 1:
+            yield from _noise(stage, drawing, logits)
+
+
+def inside(probabilities: torch.Tensor, share: float) -> torch.Tensor:
+    """The likeliest tokens that together hold a share, as a mask: a token is in while those above it hold less."""
+    ordered, order = probabilities.sort(dim=-1, descending=True)
+    before = ordered.cumsum(dim=-1) - ordered
+    return torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, order, before < share)
+
+
+def surviving(logits: torch.Tensor, length: int, drawing: Drawing) -> float:
+    """The share of texts of so many tokens in which no token is one that the model would not write at temperature 1."""
+    outside = (drawing.probabilities(logits) * ~inside(torch.softmax(logits.float(), dim=-1), _NUCLEUS)).sum(-1)
+    return math.exp(length * torch.log1p(-outside.double().clamp(max=1 - 1e-12)).mean().item())
+
+
+def _noise(stage: Stage, drawing: Drawing, logits: Sequence[tuple[torch.Tensor, int]]) -> Iterator[Finding]:
+    hot = drawing.temperature
+    if logits:
+        cool = Drawing(1.0, 1.0, 0, 0.0, drawing.n)
+        kept, all_of_it = (
+            sum(surviving(row, length, d) for row, length in logits) / len(logits) for d in (drawing, cool)
+        )
+        share = kept / all_of_it if all_of_it else 0.0
+        seen = (
+            f"measured on {len(logits)} texts: {kept:.1%} of draws hold no token that the model would not write at "
+            f"temperature 1, where it is {all_of_it:.1%}"
+        )
+    else:
+        share = 1.0 if drawing.narrowed() or hot < _HOT else 0.0 if hot >= _NOISE else _ERROR
+        seen = f"temperature {hot:g}, top_p {drawing.top_p:g}; not measured, for the model is large or not here yet"
+    if hot >= 2 * _NOISE and not drawing.narrowed():
+        share = 0.0
+    if share < _WARNING:
+        yield Finding(
+            "draws-are-noise",
+            "error" if share < _ERROR else "warning",
+            f"stage {stage.name}: at temperature = {hot:g} "
+            + ("draws are noise" if share < _ERROR else "most draws are spoilt by tokens that were drawn by accident"),
+            seen,
+            "a high temperature draws unlikely tokens so often that hardly a text comes to its end without one",
+            f"set stages.{stage.name}.temperature to 1 or less",
+        )
+
+
+def _alike(drawing: Drawing) -> str | None:
+    """The setting that makes all draws of a question the same."""
+    if drawing.temperature <= _ALIKE:
+        return f"temperature = {drawing.temperature:g}"
+    if drawing.top_k == 1:
+        return "top_k = 1"
+    if drawing.top_p <= _ALIKE:
+        return f"top_p = {drawing.top_p:g}"
+    return f"min_p = {drawing.min_p:g}" if drawing.min_p >= 1 else None
+
+
+def _same(stage: Stage, drawing: Drawing, why: str) -> Finding:
+    grpo = isinstance(stage.spec, GrpoSpec)
+    return Finding(
+        "draws-alike",
+        "error",
+        f"stage {stage.name}: with {why} the {drawing.n} draws of a question are all the same",
+        f"temperature {drawing.temperature:g}, top_p {drawing.top_p:g}, top_k {drawing.top_k}, min_p {drawing.min_p:g}",
+        "GRPO learns from the differences within a group, and there would be none"
+        if grpo
+        else "all but one draw of each question would be paid for nothing, and pass@k would be pass@1",
+        f"set stages.{stage.name}.temperature to about 1, and leave top_p, top_k and min_p out"
+        if grpo
+        else f"set stages.{stage.name}.temperature to about 1 and top_p to 1, or n to 1",
+    )
+
+
+def _logits(plan: Plan, tokenizer: Any, shape: torch.nn.Module) -> list[tuple[torch.Tensor, int]]:
+    """For a few known texts: the start model's logits on some of their tokens, and how many they have in all.
+
+    None where the model cannot be loaded or cannot hold them: that is for others to say.
+    """
+    task = plan.recipe.task
+    rows, context = shape.get_input_embeddings().weight.shape[0], context_of(shape.config)
+    split: Split = next((s for s in ("demonstrations", "train") if s in task.splits()), "test")
+    texts = targets(task, split)[0][:_TEXTS]
+    load: Callable[[], Any] = lambda: load_for_generation(ModelRef("base", plan.base, plan.start.adapter))  # noqa: E731
+    try:
+        model = loaded(load, plan.base.name)
+    except (ModelError, StageError):
+        return []
+    found = []
+    with torch.inference_mode():
+        for example, text in texts:
+            prompt, target = prompt_ids(tokenizer, task.format, example.question), target_ids(tokenizer, text)
+            ids = prompt + target[:_TOKENS]
+            if max(ids) >= rows or len(ids) > (context or len(ids)):
+                continue
+            read = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+            logits = read.logits[0, len(prompt) - 1 : -1]
+            found.append((logits.float().cpu(), len(target)))
+    return found
+
+
+def _is_here(plan: Plan) -> bool:
+    """Whether the weights need not be downloaded first."""
+    return any(file_of(plan.base)(name) for name in ("model.safetensors", "pytorch_model.bin"))
+
+
+def _number(value: Any, idle: float) -> float:
+    return float(value) if isinstance(value, int | float) else idle

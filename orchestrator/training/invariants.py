@@ -1,0 +1,121 @@
+"""What holds for every row that is trained on, however it was made.
+
+1. A label is -100 or the token itself: what a place is taught is what stands there.
+2. A row is the prompt and the target, token for token as at inference, and ends with the end of text.
+
+`orch check` looks at all rows that are known before a run; the collator looks at each row as it goes into a batch, and
+at the batch. It must not know where rows come from, nor which of a target's tokens are trained.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trl import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.errors import StageError
+from orchestrator.training.weighted import WeightedCollator, WeightedTrainer
+
+ROW = "row"
+"""The column that says which of a training's (question, target) pairs a row was made of."""
+MASKED = -100
+
+
+def wrong_label(ids: Sequence[int], labels: Sequence[int]) -> int | None:
+    """The first place whose label is neither -100 nor the token that stands there; None where there is none."""
+    if len(ids) != len(labels):
+        return min(len(ids), len(labels))
+    return next(
+        (i for i, (token, label) in enumerate(zip(ids, labels, strict=True)) if label not in (MASKED, token)), None
+    )
+
+
+def parts_at(ids: Sequence[int], wanted: Sequence[int]) -> int | None:
+    """The first place where a row is not what is wanted; None where it is the same."""
+    if list(ids) == list(wanted):
+        return None
+    return next((i for i, (a, b) in enumerate(zip(ids, wanted, strict=False)) if a != b), min(len(ids), len(wanted)))
+
+
+class Source:
+    """The (question, target) pairs that rows are made of, and how they become tokens at inference."""
+
+    def __init__(self, tokenizer: Any, answer_format: AnswerFormat, pairs: Sequence[tuple[str, str]]) -> None:
+        self.tokenizer, self.answer_format, self.pairs = tokenizer, answer_format, pairs
+        self._seen: dict[int, int] = {}
+
+    def hold(self, row: int, ids: Sequence[int], labels: Sequence[int]) -> None:
+        """Raise StageError where a row breaks an invariant.
+
+        It is compared token by token when it is first seen and by its hash from then on, which costs a fiftieth.
+        """
+        seen = hash((tuple(ids), tuple(labels)))
+        if self._seen.get(row) == seen:
+            return
+        question, target = self.pairs[row]
+        name = f"training row {row + 1} ({question[:60]!r})"
+        if (at := wrong_label(ids, labels)) is not None:
+            token, label = (str(part[at]) if at < len(part) else "nothing" for part in (ids, labels))
+            raise StageError(
+                f"{name}: the label at place {at} is {label}, and the token there is {token}: a label is the token "
+                f"itself or {MASKED}, for the trainer shifts them"
+            )
+        wanted = prompt_ids(self.tokenizer, self.answer_format, question) + target_ids(self.tokenizer, target)
+        if (at := parts_at(ids, wanted)) is not None:
+            here, there = (self.tokenizer.decode(part[at : at + 8]) for part in (ids, wanted))
+            raise StageError(
+                f"{name}: it is not the prompt and the target of inference: they part at token {at}, {here!r} in "
+                f"training, {there!r} at inference"
+            )
+        self._seen[row] = seen
+
+
+def hold_batch(batch: dict[str, Any]) -> None:
+    """Raise StageError where a batch teaches a token that does not stand there, or teaches padding."""
+    ids, labels, there = batch["input_ids"], batch["labels"], batch["attention_mask"].bool()
+    wrong = (labels != MASKED) & ((labels != ids) | ~there)
+    if bool(wrong.any()):
+        row, at = (int(n) for n in wrong.nonzero()[0])
+        place = f"the token there is {int(ids[row, at])}" if bool(there[row, at]) else "padding stands there"
+        raise StageError(
+            f"row {row + 1} of a batch: the label at place {at} is {int(labels[row, at])}, and {place}: a label is the "
+            f"token itself or {MASKED}"
+        )
+
+
+class _Holding:
+    """A collator that lets nothing pass which breaks an invariant; of rows whose source it does not know, the first."""
+
+    source: Source | None = None
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """The batch of these rows."""
+        if self.source is not None:
+            for example in examples:
+                self.source.hold(example[ROW], example["input_ids"], example["labels"])
+        batch: dict[str, Any] = super().torch_call(examples)  # type: ignore[misc]
+        hold_batch(batch)
+        return batch
+
+
+class RowCollator(_Holding, DataCollatorForLanguageModeling):  # type: ignore[misc]
+    """TRL's collator, with the invariants held."""
+
+
+class WeightedRowCollator(_Holding, WeightedCollator):
+    """The collator of weighted rows, with the invariants held."""
+
+
+class RowTrainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer, which leaves rows the number that their source knows them by."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if ROW not in self._signature_columns:
+            self._signature_columns.append(ROW)
+
+
+class WeightedRowTrainer(RowTrainer, WeightedTrainer):
+    """The same for weighted rows."""
