@@ -12,9 +12,8 @@ from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import StageError
 from orchestrator.model_ref import ModelRef
 from orchestrator.stage_specs import Lora
-from orchestrator.start_model import BASE_FILE, FORMAT_FILE
+from orchestrator.start_model import ADAPTER_FILE, BASE_FILE, FORMAT_FILE
 
-ADAPTER_FILE = "adapter_model.safetensors"
 _SAMPLE = "Is 3.5 km more than 3,400 m?\n<answer>yes</answer>  été\n\n#### 42 {}"
 """What a saved tokenizer is tried on: spaces, line breaks, digits, accents."""
 

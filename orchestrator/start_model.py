@@ -17,6 +17,14 @@ ADAPTER_CONFIG = "adapter_config.json"
 BASE_FILE = "base.json"
 FORMAT_FILE = "answer_format.json"
 """Written beside every model that orch makes."""
+ADAPTER_FILE = "adapter_model.safetensors"
+_ADAPTER_PICKLE = "adapter_model.bin"
+_CONVERT = (
+    'python -c "import torch; from safetensors.torch import save_file; '
+    "w = torch.load('adapter_model.bin', map_location='cpu', weights_only=True); "
+    "save_file({k: v.contiguous() for k, v in w.items()}, 'adapter_model.safetensors')\""
+)
+"""Reads tensors alone (weights_only), so it runs nothing that the file holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +119,19 @@ def is_trained(base: BaseModelRef, adapter: str | None) -> bool:
 
 
 def check_adapter(start: StartModel) -> None:
-    """Raise ModelError where the adapter has no weights."""
+    """Raise ModelError where the adapter has no weights that can be loaded."""
     if start.adapter is None:
         return
     weights = [p for p in Path(start.adapter).iterdir() if p.suffix in (".safetensors", ".bin")]
-    if not weights:
-        raise ModelError(f"model.name: {start.adapter} is an adapter without weights: no adapter_model.safetensors")
+    names = [p.name for p in weights]
+    if _ADAPTER_PICKLE in names and ADAPTER_FILE not in names:
+        raise ModelError(
+            f"model.name: the adapter in {start.adapter} is a pickle ({_ADAPTER_PICKLE}), which may run code when it "
+            f"is loaded; write it as {ADAPTER_FILE}: in that folder, {_CONVERT}"
+        )
+    if ADAPTER_FILE not in names:
+        others = f"; it holds {', '.join(names)}" if names else ""
+        raise ModelError(f"model.name: {start.adapter} is an adapter without weights: no {ADAPTER_FILE}{others}")
     for path in weights:
         if path.stat().st_size == 0:
             raise ModelError(f"model.name: {path} has 0 bytes: get the adapter again, or train it again")

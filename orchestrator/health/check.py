@@ -25,8 +25,8 @@ from orchestrator.health.token_view import TokenView
 from orchestrator.health.vocabulary import embedding_findings, special_token_findings
 from orchestrator.health.weights import context_of, weight_findings
 from orchestrator.plan import Plan
-from orchestrator.tasks.tolerance import ROUNDED
 from orchestrator.sampling.transformers_engine import stop_ids
+from orchestrator.tasks.tolerance import ROUNDED
 from orchestrator.types import Finding
 
 _NOT_LOADED = ("base-damaged", "base-incomplete", "adapter-damaged", "token-without-embedding")
@@ -48,10 +48,11 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
     found += asked_in_training(recipe)
     found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
     found += [*_tolerance(plan), *_place(work)]
-    found = told_only([*found, *_stops(plan)], recipe.limits.ignore)
+    found = told_only(found, recipe.limits.ignore)
     views: tuple[TokenView, ...] = ()
     if not any(f.check == "gold-round-trip" and f.severity == "error" for f in found):
         found, views = _with_tokens(plan, work, elsewhere, found)
+    found += _stops(plan)
     return CheckReport(ranked(told_only(found, recipe.limits.ignore)), views)
 
 

@@ -16,8 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.health.base_weights import DAMAGED_CAUSE
-from orchestrator.model_loading import ADAPTER_FILE
-from orchestrator.start_model import StartModel
+from orchestrator.start_model import ADAPTER_FILE, StartModel
 from orchestrator.types import Finding
 
 _WEIGHTS = (
@@ -160,8 +159,9 @@ def _fits(base: BaseModelRef, shapes: Shapes, model: torch.nn.Module) -> Iterato
     if quantized or not set(shapes) <= set(wanted):  # stored under other names, which only loading translates
         return
     other = [name for name, shape in shapes.items() if shape != wanted[name]]
-    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    missing = [name for name in wanted if name not in shapes and name not in tied]
+    tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
+    shared = {one for pair in tied.items() if set(pair) & set(shapes) for one in pair}
+    missing = [name for name in wanted if name not in shapes and name not in shared]
     if other:
         name = other[0]
         yield Finding(

@@ -61,8 +61,11 @@ def model_parts(plan: Plan) -> ModelParts:
 def try_prompt(tokenizer: Any, answer_format: AnswerFormat, name: str) -> None:
     """Ask a question as a recipe asks; ModelError where model `name` cannot be asked like that."""
     if answer_format.chat:
-        asked = " and a system message" if answer_format.system is not None else ""
-        with _told(f"the chat template of {name} refuses a question{asked}", "task.format"):
+        with_system = answer_format.system is not None
+        asked = " and a system message" if with_system else ""
+        advice = "leave task.format.system out, or " if with_system else ""
+        advice += "set chat: false and write the messages into task.format.prompt"
+        with _told(f"the chat template of {name} refuses a question{asked}", "task.format", advice):
             prompt_ids(tokenizer, answer_format, "How much is 6 times 7?")
 
 
@@ -103,20 +106,20 @@ def _causal(base: BaseModelRef, config: Any) -> Any:
 
 
 @contextmanager
-def _told(what: str, where: str = "model.name") -> Iterator[None]:
+def _told(what: str, where: str = "model.name", advice: str = "") -> Iterator[None]:
     try:
         yield
     except OrchError as error:
         raise ModelError(*(p if p.startswith(where) else f"{where}: {p}" for p in error.problems)) from error
     except Exception as error:
-        raise ModelError(_line(where, what, error)) from error
+        raise ModelError(_line(where, what, error, advice)) from error
 
 
-def _line(where: str, what: str, error: Exception) -> str:
+def _line(where: str, what: str, error: Exception, advice: str = "") -> str:
     text = str(error).strip()
     first = text.splitlines()[0][:300] if text else type(error).__name__
     if "trust_remote_code" in text:
         first = "it comes with code of its own; read that code, then set model.trust_remote_code: true"
-    elif where == "task.format":
-        first += "; leave task.format.system out, or set chat: false and write the messages into task.format.prompt"
+    elif advice:
+        first += f"; {advice}"
     return f"{where}: {what}: {first}"

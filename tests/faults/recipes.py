@@ -68,3 +68,53 @@ def tiny_copy(name: str = "copy") -> Path:
 def edit_json(file: Path, **changes: Any) -> None:
     """Change keys of a JSON file."""
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def adapter(folder: str = "adapter", **base: Any) -> Path:
+    """An adapter of the embedded model as orch leaves it, all zeros but for one B."""
+    import torch
+
+    from orchestrator.model_loading import load_trainable, save_adapter
+    from orchestrator.model_ref import ModelRef
+    from orchestrator.planning import plan
+    from orchestrator.stage_specs import Lora
+
+    made = recipe()
+    ref = ModelRef("base", plan(made).base)
+    torch.manual_seed(0)
+    path = Path(folder).resolve()
+    save_adapter(load_trainable(ref, Lora()), ref, path, made.task.format.model_dump(mode="json"))
+    edit_json(path / "base.json", **base)
+    return path
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def add_tokens(folder: Path, *texts: str, special: bool = True, embedded: bool = True) -> Path:
+    """Add tokens to a model's tokenizer and, unless not `embedded`, rows to its embedding."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(texts), special_tokens=special)
+    if embedded:
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def chatting(template: str = CHATML, end: str | None = None, **settings: Any) -> dict[str, Any]:
+    """A recipe that asks in a chat template; `end`: the end of text is another token."""
+    folder = add_tokens(tiny_copy(), "<|im_start|>", "<|im_end|>")
+    (folder / "chat_template.jinja").write_text(template)
+    if end is not None:
+        edit_json(folder / "tokenizer_config.json", eos_token=end)
+    return {
+        "model": {"name": str(folder)},
+        "task": HEALTHY["task"] | {"format": {"type": "tags", "chat": True, **settings}},
+    }

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from orchestrator.errors import DataError, FormatChange, ModelError, RecipeError
 from orchestrator.planning import plan
 from orchestrator.training import sft as sft_module
-from tests.faults.recipes import HEALTHY, conversions, edit_json, looked_at, recipe, rows, tiny_copy
+from tests.faults.recipes import HEALTHY, adapter, conversions, edit_json, looked_at, recipe, rows, tiny_copy
 
 
 @dataclass(frozen=True)
@@ -274,23 +274,6 @@ def test_test_questions_in_the_training_set() -> None:
 def test_completions_that_cannot_be_cut_into_groups() -> None:
     with pytest.raises(RecipeError, match="cannot be cut into groups of num_generations = 8"):
         looked_at("stages.grpo.per_device_train_batch_size=12")
-
-
-def adapter(folder: str = "adapter", **base: Any) -> Path:
-    """An adapter of the embedded model as orch leaves it, all zeros but for one B."""
-    import torch
-
-    from orchestrator.model_loading import load_trainable, save_adapter
-    from orchestrator.model_ref import ModelRef
-    from orchestrator.stage_specs import Lora
-
-    made = recipe()
-    ref = ModelRef("base", plan(made).base)
-    torch.manual_seed(0)
-    path = Path(folder).resolve()
-    save_adapter(load_trainable(ref, Lora()), ref, path, made.task.format.model_dump(mode="json"))
-    edit_json(path / "base.json", **base)
-    return path
 
 
 def test_another_format_than_the_model_was_trained_with() -> None:
