@@ -22,10 +22,10 @@ from orchestrator.answers.tokens import chat_template, prompt_ids
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import CheckError, OrchError
 from orchestrator.merge_agreement import LOST, Agreement
-from orchestrator.model_loading import ADAPTER_FILE, device, dtype, load_base, load_tokenizer
+from orchestrator.model_loading import device, dtype, load_base, load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling.transformers_engine import stop_ids
-from orchestrator.start_model import ADAPTER_CONFIG
+from orchestrator.start_model import ADAPTER_CONFIG, ADAPTER_FILE
 
 POSITIONS = 16
 """Places of each question at which logits are compared."""

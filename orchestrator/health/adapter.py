@@ -16,8 +16,7 @@ from safetensors import SafetensorError, safe_open
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError
 from orchestrator.health.base_weights import Weights, damaged, read_weights
-from orchestrator.model_loading import ADAPTER_FILE
-from orchestrator.start_model import ADAPTER_CONFIG, base_of_adapter, recorded_base
+from orchestrator.start_model import ADAPTER_CONFIG, ADAPTER_FILE, base_of_adapter, recorded_base
 from orchestrator.types import Finding
 
 _PREFIX = "base_model.model."

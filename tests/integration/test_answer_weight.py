@@ -15,10 +15,11 @@ from trl import SFTConfig
 
 from orchestrator.answers.format import TagsFormat
 from orchestrator.base_model import TINY, resolve_model
-from orchestrator.model_loading import ADAPTER_FILE, load_tokenizer
+from orchestrator.model_loading import load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.recipe import ModelSpec
 from orchestrator.stage_specs import SftSpec
+from orchestrator.start_model import ADAPTER_FILE
 from orchestrator.tasks.unit_questions import UnitSettings, generate
 from orchestrator.training.sft import SftJob, collator, run_sft, tokenized
 from orchestrator.training.weighted import WEIGHTS, WeightedTrainer, target_weights

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orchestrator.base_model import TINY
-from orchestrator.model_loading import ADAPTER_FILE
+from orchestrator.start_model import ADAPTER_FILE
 from tests.conftest import SMALL, Called, call
 from tests.integration.store import artifact, children
 

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 
 from orchestrator.base_model import made_model, resolve_model
 from orchestrator.errors import StageError
-from orchestrator.model_loading import ADAPTER_FILE, load_for_generation, load_tokenizer, load_trainable
+from orchestrator.model_loading import load_for_generation, load_tokenizer, load_trainable
 from orchestrator.model_ref import ModelRef
 from orchestrator.plan import compile_plan
 from orchestrator.recipe import ModelSpec, load_recipe
 from orchestrator.sampling.engine import Decoding, Request
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stage_specs import GrpoSpec
+from orchestrator.start_model import ADAPTER_FILE
 from orchestrator.training.grpo import GrpoJob, run_grpo
 from orchestrator.training.sft import run_sft
 from tests.conftest import SMALL

@@ -15,14 +15,14 @@ from transformers import TrainerControl, TrainerState
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.base_model import made_model, resolve_model
 from orchestrator.journal import NAME, Journal, read
-from orchestrator.model_loading import ADAPTER_FILE, load_base, load_for_generation, load_tokenizer
+from orchestrator.model_loading import load_base, load_for_generation, load_tokenizer
 from orchestrator.model_ref import ModelRef
 from orchestrator.recipe import ModelSpec, load_recipe
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stage_specs import GrpoSpec
-from orchestrator.start_model import FORMAT_FILE
+from orchestrator.start_model import ADAPTER_FILE, FORMAT_FILE
 from orchestrator.tasks import Task
 from orchestrator.training.grpo import GrpoJob, run_grpo
 from orchestrator.training.job import CHOSEN_FILE, ValidationJob
