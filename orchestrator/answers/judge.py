@@ -5,16 +5,18 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from orchestrator.answers.judges.base import BaseJudge
+from orchestrator.answers.judges.choice import ChoiceJudge
 from orchestrator.answers.judges.exact import ExactJudge
 from orchestrator.answers.judges.math import MathJudge
 from orchestrator.answers.judges.numeric import NumericJudge
 from orchestrator.answers.judges.sequence import SequenceJudge
 
-__all__ = ["JUDGES", "BaseJudge", "ExactJudge", "Judge", "MathJudge", "NumericJudge", "SequenceJudge"]
+__all__ = ["JUDGES", "BaseJudge", "ChoiceJudge", "ExactJudge", "Judge", "MathJudge", "NumericJudge", "SequenceJudge"]
 
 JUDGES: dict[str, type[BaseJudge]] = {
     "numeric": NumericJudge,
     "exact": ExactJudge,
+    "choice": ChoiceJudge,
     "sequence": SequenceJudge,
     "math": MathJudge,
 }
@@ -27,6 +29,7 @@ def _type_of(judge: Any) -> Any:
 Judge = Annotated[
     Annotated[NumericJudge, Tag("numeric")]
     | Annotated[ExactJudge, Tag("exact")]
+    | Annotated[ChoiceJudge, Tag("choice")]
     | Annotated[SequenceJudge, Tag("sequence")]
     | Annotated[MathJudge, Tag("math")],
     Discriminator(_type_of),

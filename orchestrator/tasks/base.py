@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orchestrator.answers.format import Format, TagsFormat
 from orchestrator.answers.judge import Judge
+from orchestrator.answers.judges.choice import is_letter
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
 from orchestrator.tasks.file_formats import Origin
@@ -170,6 +171,8 @@ class Task(BaseModel):
                     "cannot be judged and their questions can: swap columns.question and columns.answer"
                 )
             problems += [f"{where}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
+            if len(bad) == len(examples) > 1 and all(is_letter(e.answer) for e, _ in bad):
+                problems.append(f"{where}: these are letters of options: set task.judge: {{type: choice}}")
             if len(bad) > 3:
                 problems.append(f"{where}: ... and {len(bad) - 3} more gold answers that cannot be judged")
             shared: dict[str, list[str]] = {}

@@ -143,7 +143,7 @@ def test_mathematics_ends_in_time_and_spares_the_neighbours() -> None:
     settings = {"type": "file", "test": {"file": "t.json"}, "judge": {"type": "math"}}
     task = TASKS["file"].model_validate(settings | {"judge_limits": {"timeout_s": SECONDS}})
     bad = {
-        "9^{9^{9}}": "timeout",
+        "9^{9^{9}}": "wrong",
         "9**9**9": "wrong",
         "(" * 1_900: "timeout",
         "(" * 100_000: "unparsed",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.answers.visible import visible
 from orchestrator.types import FinishReason, Verdict
 
 MAX_VALUE = 2_000
@@ -48,4 +49,4 @@ def nothing_extracted(finish_reason: FinishReason) -> Verdict:
 
 def check_text(answer: str) -> str | None:
     """Why a gold answer cannot be compared as text, None if it can."""
-    return None if answer.strip() else "it is empty: write an answer or leave the row out"
+    return None if visible(answer).strip() else "it is empty: write an answer or leave the row out"

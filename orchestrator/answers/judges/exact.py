@@ -1,13 +1,16 @@
 """The judge `exact`: the same text is right."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
+from orchestrator.answers.visible import visible
 from orchestrator.types import FinishReason, Verdict
 
 
 class ExactJudge(BaseJudge):
-    """Right is the same text, whatever the white space between its words."""
+    """Right is the same text as a reader sees it, whatever the white space between its words."""
+
+    VERSION: ClassVar[int] = 2
 
     type: Literal["exact"] = "exact"
     casefold: bool = False
@@ -17,17 +20,20 @@ class ExactJudge(BaseJudge):
         """Correct, wrong, unparsed (nothing there), truncated (cut off before an answer) or error (bad gold)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
-        value = " ".join(extracted.split())
+        value = _joined(extracted)
         if not value:
             return Verdict("unparsed")
         if self.check_gold(gold) is not None:
             return Verdict("error", value)
-        return Verdict("correct" if self._same(value) == self._same(gold) else "wrong", value)
+        return Verdict("correct" if self._same(value) == self._same(_joined(gold)) else "wrong", value)
 
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         return check_text(answer)
 
     def _same(self, text: str) -> str:
-        joined = " ".join(text.split())
-        return joined.casefold() if self.casefold else joined
+        return visible(text.casefold()) if self.casefold else text
+
+
+def _joined(text: str) -> str:
+    return " ".join(visible(text).split())

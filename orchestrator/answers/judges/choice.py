@@ -1,0 +1,109 @@
+r"""The judge `choice`: the label of the same option is right, however it is set off: `(E)`, `E.`, `**E**`, `E) 12 m`.
+
+A label is one letter, a number of one or two digits, or a Roman numeral. What names several options, none, or says that
+one is wrong, is no choice. It must not know the options' texts.
+"""
+
+import re
+import unicodedata
+from typing import ClassVar, Literal
+
+from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
+from orchestrator.answers.tex import plain_tex
+from orchestrator.answers.visible import visible
+from orchestrator.types import FinishReason, Verdict
+
+_MAX_CHARS = 2_000
+
+_LABEL = r"(?: [^\W\d_] | [0-9]{1,2} | (?i:x{0,2}(?:ix|iv|v?i{1,3}|v)|x{1,2}) ) (?![\w%°'’])"
+_BEFORE = r"""
+    (?: (?: the|my|our|so|thus|hence|therefore|is|would|be|should|must|final|correct|right|best|answer|option|choice|i
+            |choose|chose|pick|select|go|with|letter|a(?=\ (?:final|correct)) ) \b [\s,:=]*+
+      | (?: 正确 | 最终 | 答案 | 答え | 选项 | 选择 | 应?选 | 選択肢 | 是 | 为 | は ) [\s:=]*+ )*
+"""
+_CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">", "": ""}
+_MARKS = re.compile(r"[\s*_`$\"“”]+")
+_STARTED = re.compile(rf"{_BEFORE} (?P<open>[(\[{{<]?)\s*+ (?P<label>{_LABEL})", re.VERBOSE | re.IGNORECASE)
+# What stands after the label and its bracket: nothing, or that it is right, or why, or its option's text.
+_AFTER = re.compile(
+    r"""
+    \s*+ [)\]]?+ [\s.!。,;:]*+ \Z
+    | \s*+ (?: is|are|would\ be ) \s (?: the\ )?+ (?: only\ )?+ (?: correct|right|best ) \b [^\n]*+ \Z
+    | \s*+ [,;]?+ \s*+ (?: because|since|as ) \s
+    | (?: \s*+ [:)\]。] | \s*+ [.] (?![0-9]) | \s++ [-–—] (?=\s) ) \s*+ \S
+    | \s*+ \( [^()]*+ \) [.]?+ \s*+ \Z
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_SEVERAL = re.compile(
+    rf"""
+    \A \s*+ [)\]]?+ \s*+ (?: (?: and|or|nor|but|und|oder|et|ou|not ) \b
+                           | [,;/&+|] \s*+ (?: (?:and|or|not|option|choice) \b \s*+ )*+ [(\[]? {_LABEL} )
+    | \A [\s:.]*+ [(\[] {_LABEL} [)\]]
+    | \n \s*+ [(\[]? [^\W\d_] \s*+ (?: [)\]:] | [.] \s )                                # a list of the options
+    | \( [^\W\d_] \) \s++ (?! (?:and|or|nor|but|only|is|are|both)\b | [&,;.] ) \w
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_SAYS = re.compile(
+    r"\s*+ (?: is|are|was|isn['’]t|cannot|can|can['’]t|could|does|may|might|seems|would )\b", re.VERBOSE | re.IGNORECASE
+)
+_ANOTHER = re.compile(r"[\s:.)\]}>-]*+ [(\[]? ([^\W\d_]) [)\].]? \s*+", re.VERBOSE)
+
+
+class ChoiceJudge(BaseJudge):
+    """Right is the gold answer's option, by its label."""
+
+    VERSION: ClassVar[int] = 1
+
+    type: Literal["choice"] = "choice"
+
+    def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
+        """Correct, wrong, unparsed (not one option), truncated (cut off before an answer) or error (bad gold)."""
+        if extracted is None:
+            return nothing_extracted(finish_reason)
+        value = option(extracted)
+        if value is None:
+            return Verdict("unparsed")
+        wanted = option(gold)
+        if wanted is None:
+            return Verdict("error", value)
+        return Verdict("correct" if value == wanted else "wrong", value)
+
+    def check_gold(self, answer: str) -> str | None:
+        """Why this gold answer cannot be judged, None if it can."""
+        if problem := check_text(answer):
+            return problem
+        if option(answer) is None:
+            return "it is no option's label: write its letter, such as E, or set judge: {type: exact}"
+        return None
+
+
+def is_letter(gold: str) -> bool:
+    """Whether a gold answer is one Latin letter, bare or set off: options are called so."""
+    label = option(gold)
+    return label is not None and len(label) == 1 and label.isascii() and label.isalpha()
+
+
+def option(text: str) -> str | None:
+    """The label of the one option that a text names, as a capital letter; None where it names none, or several."""
+    if len(text) > _MAX_CHARS:
+        return None
+    text = unicodedata.normalize("NFKC", visible(text))
+    # the marks of TeX and Markdown stand for nothing; a line break may tell one option from the next
+    text = _MARKS.sub(lambda marks: "\n" if "\n" in marks[0] else " ", plain_tex(text)).strip()
+    found = _STARTED.match(text)
+    if found is None:
+        return None
+    label, closing, rest = found["label"], _CLOSING[found["open"]], text[found.end() :]
+    if closing:
+        if not rest.lstrip().startswith(closing):
+            return None
+        rest = rest.lstrip()[1:]
+    another = _ANOTHER.fullmatch(rest)
+    if another and label.isalpha() and len(label) == 1 and another[1].isupper() == label.isupper():
+        return None  # E. F
+    if _SEVERAL.search(rest):
+        return None
+    told_apart = closing != "" and rest[:1].isspace() and _SAYS.match(rest) is None  # (E) 12 m
+    return label.upper() if told_apart or _AFTER.match(rest) else None

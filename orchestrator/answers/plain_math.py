@@ -1,0 +1,272 @@
+r"""Mathematics in plain notation put into TeX: `2*pi*r` becomes `2 \cdot \pi r`, `x**10` `x^{10}`, `101_2` 5.
+
+TeX among it stays as it is. A run of letters is a name that it knows, or a product of few letters; a word is neither,
+and refused: no product of letters tells `cat` from `act`. It must not know what an expression is worth. No text is run.
+"""
+
+import re
+from itertools import pairwise
+
+from orchestrator.answers.visible import visible
+
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
+_LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
+_VULGAR = {
+    "½": (1, 2),
+    "⅓": (1, 3),
+    "⅔": (2, 3),
+    "¼": (1, 4),
+    "¾": (3, 4),
+    "⅕": (1, 5),
+    "⅖": (2, 5),
+    "⅗": (3, 5),
+    "⅘": (4, 5),
+    "⅙": (1, 6),
+    "⅚": (5, 6),
+    "⅛": (1, 8),
+    "⅜": (3, 8),
+    "⅝": (5, 8),
+    "⅞": (7, 8),
+}
+_GREEK = {
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "epsilon": "ε",
+    "zeta": "ζ",
+    "eta": "η",
+    "theta": "θ",
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "nu": "ν",
+    "xi": "ξ",
+    "pi": "π",
+    "rho": "ρ",
+    "sigma": "σ",
+    "tau": "τ",
+    "phi": "φ",
+    "chi": "χ",
+    "psi": "ψ",
+    "omega": "ω",
+}
+_SIGNS = (
+    {letter: f"\\{name} " for name, letter in _GREEK.items()}
+    | dict.fromkeys("×·⋅∗✕", "*")
+    | dict.fromkeys("−–", "-")
+    | {"÷": "/", "∕": "/", "⁄": "/", "√": " sqrt ", "∛": " cbrt ", "∞": "\\infty ", "°": "^\\circ ", "µ": "\\mu "}
+    | {"≤": "\\le ", "≥": "\\ge ", "≠": "\\neq ", "∈": "\\in ", "∪": "\\cup ", "∩": "\\cap ", "∅": "\\emptyset "}
+)
+_REPLACED = str.maketrans(_SIGNS | {sign: f" \\frac{{{a}}}{{{b}}}" for sign, (a, b) in _VULGAR.items()})
+_FULL_WIDTH = str.maketrans({0xFEE0 + code: chr(code) for code in range(0x21, 0x7F)})
+
+FUNCTIONS = {
+    **{name: f"\\{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "ln", "log")},
+    **{f"arc{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")},
+    **{f"a{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")},
+}
+"""Names of functions, and TeX's for them."""
+CONSTANTS = {name: f"\\{name} " for name in _GREEK} | {"infinity": "\\infty ", "inf": "\\infty ", "oo": "\\infty "}
+_JOINING = {"or": " or ", "and": " and ", "in": " \\in "}
+_WORDS_OF_TWO = frozenset(
+    (
+        "no",
+        "is",
+        "of",
+        "at",
+        "an",
+        "to",
+        "it",
+        "he",
+        "we",
+        "by",
+        "if",
+        "so",
+        "up",
+        "us",
+        "me",
+        "do",
+        "go",
+        "as",
+        "am",
+        "on",
+    )
+)
+
+_TOKEN = re.compile(
+    r"""
+    (?P<group> \\(?: text[a-z]*|math[a-z]+|operatorname\*?|mbox|hbox|begin|end ) \s*+ \{ [^{}]*+ \} )
+    | (?P<command> \\ (?: [A-Za-z]++ | . ) )
+    | (?P<based> (?<![A-Za-z0-9.]) (?: [0-9][0-9A-F]*+ | [A-F][0-9A-F]++ (?= _ (?:16|\{\s*16) ) )
+                 _ (?: [0-9]{1,2} (?![0-9]) | \{ \s*+ [0-9]{1,2} \s*+ \} ) )
+    | (?P<scientific> (?: [0-9]++ (?: \.[0-9]*+ )?+ | \.[0-9]++ ) [eE] [+-]? [0-9]{1,4} (?![0-9A-Za-z_.]) )
+    | (?P<number> [0-9]++ (?: \.[0-9]++ )?+ | \.[0-9]++ )
+    | (?P<name> [A-Za-z]++ )
+    | (?P<space> \s++ )
+    | (?P<power> \*\* | \^ )
+    | (?P<other> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+Token = tuple[str, str]
+"""Its kind, by the names in the pattern, and its text."""
+
+
+class NotMathematicsError(ValueError):
+    """Why a text is no expression, for the end of a sentence."""
+
+
+def tokens(text: str) -> list[Token]:
+    """A text cut into its parts, with signs that TeX or ASCII writes otherwise written so."""
+    text = visible(text).translate(_FULL_WIDTH)
+    text = _RAISED.sub(lambda found: f"^{{{found[0].translate(_SUPERSCRIPTS)}}}", text)
+    text = _LOWERED.sub(lambda found: f"_{{{found[0].translate(_SUBSCRIPTS)}}}", text)
+    text = text.translate(_REPLACED).replace("$", " ").strip()
+    if (bold := re.fullmatch(r"\*\*(?!\s)(.+?)(?<!\s)\*\*", text)) and "**" not in bold[1]:
+        text = bold[1]
+    return [(str(found.lastgroup), found[0]) for found in _TOKEN.finditer(text.removesuffix("."))]
+
+
+def as_tex(text: str) -> str:
+    """A text in TeX as math-verify reads it. Raises NotMathematicsError where it is no expression."""
+    try:
+        return _written(tokens(text))
+    except RecursionError:
+        raise NotMathematicsError("it is nested too deep") from None
+
+
+def value_of_based(text: str) -> int:
+    """A number with its base, `101_2` or `1F_{16}`. Raises NotMathematicsError where it has other digits than that."""
+    digits, _, base = text.partition("_")
+    try:
+        return int(digits, int(base.strip("{} \t\n")))
+    except ValueError:
+        raise NotMathematicsError(f"{text} is no number of that base") from None
+
+
+def letters_of(name: str) -> list[str] | None:
+    """The letters of which a run of letters is the product; None: it is a word."""
+    if len(name) <= 2:
+        return list(name)
+    lowered = name.lower()
+    in_a_row = all(ord(b) - ord(a) == 1 for a, b in pairwise(name))
+    if in_a_row or set(lowered) <= set("uvwxyz") or not set(lowered) & set("aeiouy"):
+        return list(name)
+    return None
+
+
+def _written(parts: list[Token]) -> str:
+    if all(kind in ("name", "space") and (kind == "space" or _is_word(text)) for kind, text in parts):
+        raise NotMathematicsError(f"{' '.join(text for kind, text in parts if kind == 'name')!r} is no expression")
+    out: list[str] = []
+    at = 0
+    while at < len(parts):
+        text, at = _part(parts, at)
+        out.append(text)
+    return "".join(out)
+
+
+def _is_word(name: str) -> bool:
+    return name not in CONSTANTS and name not in FUNCTIONS and (name.lower() in _WORDS_OF_TWO or not letters_of(name))
+
+
+def _part(parts: list[Token], at: int) -> tuple[str, int]:
+    """What stands at a place, in TeX, and the place after it."""
+    kind, text = parts[at]
+    if kind == "power":
+        exponent, after = _operand(parts, at + 1)
+        return f"^{{{exponent}}}", after
+    if kind == "based":
+        return str(value_of_based(text)), at + 1
+    if kind == "scientific":
+        digits, _, power = text.lower().partition("e")
+        return f"({digits} \\cdot 10^{{{int(power)}}})", at + 1
+    if kind == "number":
+        return _number(parts, at)
+    if kind == "name":
+        return _name(parts, at)
+    return (" \\cdot ", at + 1) if text == "*" else (text, at + 1)
+
+
+def _number(parts: list[Token], at: int) -> tuple[str, int]:
+    """A number; the mixed one of `2 1/2`. Two numbers side by side may be anything."""
+    kinds = [kind for kind, _ in parts[at : at + 5]]
+    behind = parts[max(0, at - 2) : at]
+    if kinds[:3] == ["number", "space", "number"] and not any(kind == "command" for kind, _ in behind):
+        if parts[at + 3 : at + 4] == [("other", "/")] and kinds[4:] == ["number"] and "." not in parts[at][1]:
+            return f"{parts[at][1]}\\frac{{{parts[at + 2][1]}}}{{{parts[at + 4][1]}}}", at + 5
+        raise NotMathematicsError(f"{parts[at][1]} and {parts[at + 2][1]} stand side by side")
+    return parts[at][1], at + 1
+
+
+def _name(parts: list[Token], at: int) -> tuple[str, int]:
+    name, lowered = parts[at][1], parts[at][1].lower()
+    if at and parts[at - 1][1] in ("_", "_{"):  # an index: x_max
+        return (f"{{{name}}}" if parts[at - 1][1] == "_" else name), at + 1
+    if at > 1 and parts[at - 2][1] == "_" and parts[at - 1][1] == "{":
+        return name, at + 1
+    if name in CONSTANTS or lowered in ("pi", "infinity"):
+        return CONSTANTS[lowered], at + 1
+    if name in FUNCTIONS:
+        base = parts[at + 1][1] if parts[at + 1 : at + 2] and parts[at + 1][0] == "number" else ""
+        if name == "log" and base and parts[at + 2 : at + 3] == [("other", "(")]:  # log2(8)
+            return f"\\log_{{{base}}}", at + 2
+        return f"{FUNCTIONS[name]} ", at + 1
+    if lowered in ("sqrt", "cbrt", "exp", "abs"):
+        argument, after = _operand(parts, at + 1)
+        form = {"sqrt": r"\sqrt{%s}", "cbrt": r"\sqrt[3]{%s}", "exp": "e^{%s}", "abs": r"\left|%s\right|"}[lowered]
+        return form % argument, after
+    if lowered in _JOINING:
+        return _JOINING[lowered], at + 1
+    if letters_of(name) is None:
+        if name.isupper():  # the name of a triangle
+            return f"\\text{{{name}}}", at + 1
+        raise NotMathematicsError(f"{name!r} is a word, not a product of letters")
+    return name, at + 1
+
+
+def _operand(parts: list[Token], at: int) -> tuple[str, int]:
+    """What a power or a root is of: a group without its brackets, or one number, letter or command, with its power."""
+    while at < len(parts) and parts[at][0] == "space":
+        at += 1
+    if at == len(parts):
+        raise NotMathematicsError("something is missing at its end")
+    kind, text = parts[at]
+    if text in ("-", "+"):
+        inner, after = _operand(parts, at + 1)
+        return text + inner, after
+    if text in ("(", "{"):
+        end = _closed(parts, at)
+        written, after = _written(parts[at + 1 : end]) if end > at + 1 else "", end + 1
+    elif kind == "name" and len(text) > 1 and letters_of(text) and text.lower() not in CONSTANTS:
+        if text in FUNCTIONS or text.lower() in ("sqrt", "cbrt", "exp", "abs"):
+            written, after = _part(parts, at)
+        else:  # x^ab is x^a b
+            parts[at] = (kind, text[1:])
+            return text[0], at
+    else:
+        written, after = _part(parts, at)
+        while (
+            kind == "command" and after < len(parts) and (parts[after][1] in ("{", "[") or parts[after][0] == "number")
+        ):
+            end = after if parts[after][0] == "number" else _closed(parts, after)
+            written, after = written + "".join(part[1] for part in parts[after : end + 1]), end + 1
+    if after < len(parts) and parts[after][0] == "power":
+        exponent, after = _operand(parts, after + 1)
+        written = f"{{{written}}}^{{{exponent}}}" if len(written) > 1 else f"{written}^{{{exponent}}}"
+    return written, after
+
+
+def _closed(parts: list[Token], at: int) -> int:
+    """Where the bracket that is opened at a place is closed."""
+    opening = parts[at][1]
+    closing = {"(": ")", "{": "}", "[": "]"}[opening]
+    depth = 0
+    for place in range(at, len(parts)):
+        depth += (parts[place][1] == opening) - (parts[place][1] == closing)
+        if depth == 0:
+            return place
+    raise NotMathematicsError(f"a {opening!r} is never closed")
