@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, shape
+from orchestrator.errors import DataError
+from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, shape, top_column
 from orchestrator.tasks.draws import REASONS, Draw, draws_of, finish_reason, reasons_of
 from orchestrator.tasks.file_formats import Columns, Origin, Table
 from orchestrator.tasks.table import gold, rows_error
@@ -68,6 +69,11 @@ class CompletionRows:
 
 def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -> CompletionRows:
     """The completions of all rows. Raises DataError where a row holds something that is none, with every such row."""
+    if not any(find(record, columns.text)[0] for _, record in table.records):
+        first = find(table.records[0][1], top_column(columns.text, table.names) or "")[1]
+        raise DataError(
+            f"{origin.name}: no row has a field {columns.text!r}; the column is {shape(first)}: name another"
+        )
     golds: list[Gold] = []
     completions: list[Completion] = []
     problems: list[str] = []
@@ -143,7 +149,7 @@ def _several(rows: int, completions: int) -> list[str]:
     if completions == rows:
         return []
     return [
-        f"{_rows(rows)} hold {completions:,} completions, and each is judged: the interval takes them as independent, "
+        f"{completions:,} completions in {_rows(rows)}, and each is judged: the interval takes them as independent, "
         "which draws of one question are not"
     ]
 

@@ -174,6 +174,6 @@ _GOLDS = ("gold", "target", "label", "ground_truth", "reference", "solution", "e
 def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:
     """The problem of a column that is not there; what other tools call it is the likeliest other name."""
     option, usual = ("--text", _TEXTS) if name == columns.text else ("--answer", _GOLDS)
-    close = difflib.get_close_matches(name, names, n=1) or [other for other in usual if other in names][:1]
+    close = [other for other in usual if other in names][:1] or difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{path}: has no column {name!r}; its columns are {listed(names) or 'none'}: {hint}name it with {option}"

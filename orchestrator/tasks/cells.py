@@ -15,7 +15,9 @@ from orchestrator.types import answer_text
 
 ASSISTANT = ("assistant", "model", "gpt", "chatgpt", "bot", "ai")
 USER = ("user", "human")
-_TEXT_PARTS = ("text", "output_text", "input_text")
+_TEXT_PARTS = {"text": "text", "output_text": "text", "input_text": "text", "refusal": "refusal"}
+"""Parts of a message that are text of it, and the field that holds it."""
+_CALLS = ("tool_use", "tool_call", "function_call", "server_tool_use")
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "analysis")
 """Parts of a message that are no text of it: what a model thought before it answered."""
 _ROLES = (("role", "content"), ("role", "parts"), ("from", "value"))
@@ -43,7 +45,7 @@ class Message:
     content: Any
 
     def text(self) -> str:
-        """What it says, without what was thought. Raises ValueError where it says nothing, or something else."""
+        """What it says, without what was thought. Raises ValueError where that is no text."""
         return content_text(self.content)
 
 
@@ -137,22 +139,19 @@ def reply(messages: Sequence[Message]) -> str:
 
 
 def content_text(content: Any) -> str:
-    """The text of a message's content: text, or parts of which some are text; thinking is none.
+    """The text of a message's content: text, or parts of which some are text; thinking and calls of tools are none.
 
-    Raises ValueError where there is no text, or a part that is neither.
+    Raises ValueError of a part that is none of these.
     """
     if isinstance(content, str):
         return content
     if isinstance(content, dict):
         content = [content]
-    if missing(content) or content == []:
-        raise ValueError("a message without text")
+    if missing(content):
+        return ""
     if not isinstance(content, list):
         raise ValueError(f"a message whose content is {shape(content)}")
-    texts = [text for part in content if (text := _part_text(part)) is not None]
-    if not texts:
-        raise ValueError("a message that holds no text, only thinking")
-    return "".join(texts)
+    return "".join(map(_part_text, content))
 
 
 def is_thought(part: Any) -> bool:
@@ -160,20 +159,21 @@ def is_thought(part: Any) -> bool:
     return isinstance(part, dict) and (part.get("type") in _THOUGHTS or part.get("thought") is True)
 
 
-def _part_text(part: Any) -> str | None:
-    """The text of one part of a message; None of a thought. Raises ValueError of anything else."""
+def _part_text(part: Any) -> str:
+    """The text of one part of a message, none of a thought or a call. Raises ValueError of anything else."""
     if isinstance(part, str):
         return part
     if isinstance(part, dict):
         kind = part.get("type")
-        if is_thought(part):
-            return None
-        if (kind is None or kind in _TEXT_PARTS) and isinstance(part.get("text"), str):
-            return str(part["text"])
+        if is_thought(part) or kind in _CALLS:
+            return ""
+        field = _TEXT_PARTS.get(kind or "text") if isinstance(kind or "", str) else None
+        if field is not None and isinstance(part.get(field), str):
+            return str(part[field])
         if kind is None and any(isinstance(part.get(name), str) for name in _THOUGHTS):
-            return None
+            return ""
         if kind is not None:
-            raise ValueError(f"a message with a part of type {kind!r}, which is no text")
+            raise ValueError(f"a message with a part of type {kind!r:.60}, which is no text")
     raise ValueError(f"a message with a part that is {shape(part)}")
 
 

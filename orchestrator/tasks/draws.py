@@ -23,10 +23,12 @@ from orchestrator.types import FinishReason
 
 _SEVERAL = ("choices", "candidates", "outputs", "completions", "generations", "responses", "resps", "output")
 """Fields of an answer that hold its draws: of OpenAI, Gemini, vLLM and others."""
-_ONE = ("text", "generated_text", "output_text", "message", "content", "response", "completion", "parts")
+_ONE = ("text", "generated_text", "output_text", "message", "content", "response", "completion", "parts", "body")
 """Fields of an answer that hold its one text."""
 REASONS = ("finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason")
 """Fields that say why a completion ended: of OpenAI and vLLM, Anthropic, Gemini, Bedrock, Ollama."""
+_DETAILS = ("details", "meta_info", "incomplete_details")
+"""Fields that hold such a field: of TGI, SGLang, OpenAI's Responses."""
 _CUT = re.compile(
     "length|max_(new_|output_|completion_)?tokens|max_length|model_length|token_limit|truncated"
     "|model_context_window_exceeded|context_length_exceeded"
@@ -60,7 +62,7 @@ def draws_of(value: Any) -> list[Draw]:
     if isinstance(value, list):
         said = [item for item in value if not is_thought(item)]
         if value and not said:
-            raise ValueError("a message that holds no text, only thinking")
+            return [Draw("")]
         value = said
     if (messages := conversation(value)) is not None:
         return [Draw(reply(messages))]
@@ -75,7 +77,7 @@ def _listed(value: list[Any]) -> Iterator[Draw]:
     if not value:
         raise ValueError("an empty list, so there is no completion in it")
     if any(isinstance(item, dict) and isinstance(item.get("type"), str) and not _holds(item) for item in value):
-        yield Draw(content_text([part for part in value if not _is_call(part)]))  # the parts of one message
+        yield Draw(content_text(value))  # the parts of one message
         return
     for item in value:
         if isinstance(item, str):
@@ -91,13 +93,9 @@ def _holds(item: dict[str, Any]) -> bool:
     return as_message(item) is not None or any(_some(item, name) for name in ("choices", "message", "content"))
 
 
-def _is_call(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in ("tool_use", "function_call", "tool_call")
-
-
 def _answered(value: dict[str, Any]) -> list[Draw]:
     """The completions in an answer of an API."""
-    reason = next((value[name] for name in REASONS if _some(value, name)), None)
+    reason = _reason(value)
     if (message := as_message(value)) is not None:
         return [Draw(reply([message]), reason)]
     for name in _SEVERAL:
@@ -113,6 +111,15 @@ def _answered(value: dict[str, Any]) -> list[Draw]:
         found = draws_of(inner)
         return [Draw(draw.text, reason if draw.reason is None else draw.reason) for draw in found]
     raise ValueError(shape(value))
+
+
+def _reason(value: dict[str, Any]) -> Any:
+    """Why an answer ended, None where it does not say."""
+    for place in (value, *(value[name] for name in _DETAILS if isinstance(value.get(name), dict))):
+        for name in REASONS if place is value else (*REASONS, "reason"):
+            if _some(place, name):
+                return place[name]
+    return None
 
 
 def _of_the_model(content: Any) -> str:
@@ -159,5 +166,5 @@ def reasons_of(value: Any, number: int) -> Sequence[Any]:
     if not isinstance(value, list):
         return [value] * number
     if len(value) != number:
-        raise ValueError(f"says why {len(value)} completions ended, and holds {number}")
+        raise ValueError(f"a cell of {number} beside reasons for the end of {len(value)}")
     return value

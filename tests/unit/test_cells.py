@@ -63,6 +63,11 @@ def texts(value: Any) -> list[str]:
         ([{"type": "text", "text": SAID, "thinking": None}, THOUGHT | {"text": None}], [SAID]),
         ({"output": [{"type": "reasoning", "summary": []}, {"type": "message", "role": "assistant",
           "content": [{"type": "output_text", "text": SAID}]}]}, [SAID]),
+        ([USER, {"role": "assistant", "content": None, "refusal": "no"}], [""]),
+        ([USER, {"role": "assistant", "content": [THOUGHT]}], [""]),
+        ([USER, {"role": "assistant", "content": [{"type": "text", "text": SAID}, {"type": "tool_use"}]}], [SAID]),
+        ([THOUGHT], [""]),
+        ({"status_code": 200, "body": {"choices": [{"message": {"role": "assistant", "content": SAID}}]}}, [SAID]),
         ([[USER, {"role": "assistant", "content": say}] for say in (SAID, "no")], [SAID, "no"]),
     ],
 )  # fmt: skip
@@ -90,9 +95,8 @@ def test_completions(cell: Any, completions: list[str]) -> None:
         ([USER, {"role": "assistant", "content": SAID}, USER], "a conversation that ends with the user"),
         ([{"from": "gpt", "value": SAID}, {"from": "human", "value": "?"}], "a conversation that ends with the human"),
         ([USER, {"role": "tool", "content": "72"}], "a conversation that ends with the tool"),
-        ([USER, {"role": "assistant", "content": None}], "a message without text"),
-        ([USER, {"role": "assistant", "content": [THOUGHT]}], "only thinking"),
-        ([THOUGHT], "only thinking"),
+        ([USER, {"role": "assistant", "content": {"a": 1}}], "a part that is a struct with fields a"),
+        ([USER, {"role": "assistant", "content": 5}], "a message whose content is a number"),
         (
             [USER, {"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
             "a message with a part of type 'image_url', which is no text",
@@ -202,7 +206,7 @@ def test_several_draws_are_as_many_completions(name: str) -> None:
     assert statuses(found) == ["correct", "unparsed", "wrong"]
     assert [(row["row"], row["draw"]) for row in found.rows] == [(1, 0), (1, 1), (2, 0)]
     [note] = found.notes
-    assert note.startswith("2 rows hold 3 completions")
+    assert note.startswith("3 completions in 2 rows")
     found.write(Path("out.parquet"))
     assert pq.read_table("out.parquet").select(["row", "draw"]).to_pylist()[1] == {"row": 1, "draw": 1}
 
@@ -263,6 +267,16 @@ def test_cells_inside_others_are_named_with_dots() -> None:
             assert statuses(found) == ["correct"] and found.rows[0]["question"] == "6 * 12?"
 
 
+def test_a_field_that_no_row_has_is_refused() -> None:
+    rows = [{"doc": {"text": SAID, "gold": 72}, "answer": 72}]
+    with pytest.raises(
+        DataError, match=r"no row has a field 'doc\.txt'; the column is a struct with fields text, gold"
+    ):
+        judged(rows, text="doc.txt")
+    with pytest.raises(DataError, match="no gold answer can be judged"):
+        judged(rows, text="doc.text", answer="doc.target")
+
+
 def test_completions_that_were_cut_off_by_each_tool() -> None:
     reasons = ["length", "MAX_TOKENS", "max_tokens", "FinishReason.LENGTH", {"type": "length"}, "stop"]
     rows = [{"text": f"{n}", "answer": 72, "finish_reason": reason} for n, reason in enumerate(reasons)]
@@ -274,6 +288,15 @@ def test_completions_that_were_cut_off_by_each_tool() -> None:
         "truncated",
     ]
     assert statuses(judged([{"text": "a", "answer": 1, "stop_reason": "max_tokens"}])) == ["truncated"]
+    for cell in (
+        {"generated_text": "a", "details": {"finish_reason": "length"}},
+        {"text": "a", "meta_info": {"finish_reason": {"type": "length", "length": 8}}},
+        {"output": [{"role": "assistant", "content": "a"}], "incomplete_details": {"reason": "max_output_tokens"}},
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "MAX_TOKENS"}]},
+    ):
+        assert statuses(judged([{"made": cell, "answer": 1}], text="made")) == ["truncated"]
+    with pytest.raises(DataError, match="is a cell of 2 beside reasons for the end of 3"):
+        judged([{"text": ["a", "b"], "answer": 1, "finish_reason": ["stop"] * 3}])
 
 
 def test_reasons_that_are_not_known_are_said_with_their_number() -> None:
