@@ -20,6 +20,7 @@ from orchestrator.health.curve_reading import StageCurves
 from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
 from orchestrator.health.model_parts import try_prompt
 from orchestrator.health.probe import asked, load_engine, origin_findings
+from orchestrator.health.reading import reading_findings
 from orchestrator.health.report import CheckReport, format_changed, told_only
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.model_ref import ModelRef
@@ -223,6 +224,7 @@ class _Look:
         self.measured.append(Measured(name, correct / n, *wilson(correct, n), answered / n, n, source))
         trained = name in self.recipe.stages or (name == BASE and self.base_is_trained)
         self.found += written_findings(name, rows, trained)
+        self.found += reading_findings(name, rows, self.recipe.task, trained)
 
     def _show(self, name: str, engine: TransformersEngine, rows: Sequence[Written]) -> None:
         for row in rows[:_SHOWN]:

@@ -22,6 +22,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from orchestrator.answers.characters import ICON, MARK, SUPERSCRIPTS, plain_characters
+from orchestrator.answers.control_tokens import before_token
 from orchestrator.answers.number_sides import LETTER, MONEY_SIGN, changes, changes_before, is_name, is_sum, unit_behind
 from orchestrator.answers.number_words import COPULAS, CURRENCY_WORDS, plain_word
 from orchestrator.answers.numerals import EXACT, VALUE, VULGAR, Number, bounded, value_of
@@ -34,11 +35,7 @@ _MAX_CHARS = 1_000
 _PLAIN = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?")
 _PLAIN_WHOLE = re.compile(r"-?[0-9]{1,100}")
 
-_TOKEN = re.compile(
-    r"< \| [^<>|]{0,40} \| > | < / [A-Za-z][\w-]{0,40} > | <(?: eos | s | pad | end_of_turn | end_of_text | im_end )>"
-    r" | \[/?(?: INST | EOS | END )\]",
-    re.VERBOSE,
-)
+_CLOSING_TAG = re.compile(r"</[A-Za-z][\w-]{0,40}>")
 _REASON = re.compile(r"(?<=\S)[\s,;.]++(?:because|since|weil|porque|parce\ que)\b", re.IGNORECASE)
 _ANY_NUMBER = re.compile(f"[0-9{VULGAR}]")
 _JOINT = re.compile(
@@ -135,8 +132,9 @@ def _stated(text: str, decimal_comma: bool) -> Number | None:
     first = _ANY_NUMBER.search(text)
     if first is None:
         return None
-    if token := _TOKEN.search(text, first.end()):
-        text = text[: token.start()]
+    text = before_token(text)
+    if tag := _CLOSING_TAG.search(text, first.end()):
+        text = text[: tag.start()]
     if reason := _REASON.search(text, first.end()):
         if any(changes(word) for word in text[reason.end() :].split()):
             return None

@@ -78,6 +78,8 @@ CAUSES = (
     "answers-not-learned",
     "loss-too-low",
     "never-stops",
+    "runs-on-after-answer",
+    "decimal-commas",
     "answer-rate-zero",
     "accuracy-zero",
     "accuracy-fell",

@@ -107,7 +107,7 @@ def test_an_answer_that_could_not_be_read_back_is_refused(answer: str) -> None:
         ("<answer>1 <answer>2</answer>", "2"),
         ("<answer>1 <answer>2</answer></answer>", "2"),
         ("<answer>1</answer> 2</answer>", "1"),
-        ("<answer>1</answer><answer></answer>", None),
+        ("<answer>1</answer><answer></answer>", "1"),
         ("<answer>a\x00\ud800{}</answer>", "a\x00\ud800{}"),
     ],
 )
@@ -138,6 +138,7 @@ def test_extraction_is_linear() -> None:
     started = time.process_time()
     for text in ("<answer>" * 200_000, "</answer>" * 200_000, "<answer></answer>" * 100_000):
         assert TagsFormat().extract(text) is None
+        assert TagsFormat(take="first").extract(text) is None
     assert time.process_time() - started < 15
 
 
@@ -249,6 +250,115 @@ def test_the_last_complete_answer_is_read(answer_format: AnswerFormat, text: str
     assert answer_format.extract(text) == answer
 
 
+HIDDEN = [
+    (TagsFormat(), "<answer>72</answer> {}", "<answer>{}</answer>"),
+    (BoxedFormat(), r"\boxed{{72}} {}", r"\boxed{{{}}}"),
+    (HashFormat(), "#### 72\n{}", "#### {}"),
+    (MarkerFormat(), "FINAL ANSWER: 72\n{}", "FINAL ANSWER: {}"),
+    (RegexFormat(pattern=r"is: ([^!]*)!"), "is: 72! {}", "is: {}!"),
+    (JsonFormat(), '{{"answer": 72}} {}', '{{"answer": "{}"}}'),
+]
+PLACEHOLDERS = [
+    "",
+    " ",
+    "...",
+    "…",
+    "?",
+    "your answer",
+    "answer",
+    "your final answer here",
+    "<your answer>",
+    "___",
+    "[answer]",
+]
+
+
+@pytest.mark.parametrize(("answer_format", "text", "pair"), HIDDEN, ids=lambda value: getattr(value, "type", ""))
+def test_an_empty_or_placeholder_pair_hides_no_answer(answer_format: AnswerFormat, text: str, pair: str) -> None:
+    for placeholder in PLACEHOLDERS:
+        whole = text.format(pair.format(placeholder))
+        assert answer_format.extract(whole) == "72", placeholder
+        first = answer_format.model_copy(update={"take": "first"})
+        assert first.extract(f"{pair.format(placeholder)}\n{text.format('')}") == "72", placeholder
+    assert answer_format.extract(text.format(pair.format("15"))) == "15"
+
+
+def test_other_placeholders() -> None:
+    assert BoxedFormat().extract(r"\boxed{72} as \boxed{\text{answer}}") == "72"
+    assert BoxedFormat().extract(r"\boxed{72} as \boxed{\text{ }}") == "72"
+    assert JsonFormat().extract('{"answer": 72} {"answer": null}') == "72"
+    assert TagsFormat().extract("<answer>...</answer>") == "...", "where nothing else is said, it is what was said"
+    assert TagsFormat().extract("<answer>1</answer><answer>( )</answer>") == "( )", "brackets may be an answer"
+    assert TagsFormat().extract("<answer>1</answer><answer>answer 2</answer>") == "answer 2"
+
+
+@pytest.mark.parametrize("answer_format", [f for f in ALL if f.type != "last_number"], ids=lambda f: f.type)
+def test_the_first_answer_is_taken_where_that_is_asked_for(answer_format: AnswerFormat) -> None:
+    first = answer_format.model_copy(update={"take": "first"})
+    text = "\n".join(answer_format.target_text(answer, "so") for answer in ("7", "8", "9"))
+    assert (first.extract(text), answer_format.extract(text)) == ("7", "9")
+    assert first.fingerprint() != answer_format.fingerprint()
+    assert first.answer_start(text) == AnswerFormat.answer_start(first, text.partition("8")[0])
+
+
+def test_the_first_of_nested_answers_is_the_inner_one() -> None:
+    assert BoxedFormat(take="first").extract(r"\boxed{\boxed{5}} \boxed{6}") == "5"
+    assert TagsFormat(take="first").extract("<answer>1 <answer>2</answer></answer> <answer>3</answer>") == "2"
+    assert TagsFormat(take="first", opening="\n#### ", closing="\n").extract("\n#### 1\n#### 2\n") == "1"
+
+
+def test_a_doubled_backslash_opens_a_box() -> None:
+    assert BoxedFormat().extract(r"so \\boxed{72}.") == "72"
+    assert BoxedFormat().extract(r"so \\boxed{\\frac{3}{4}}.") == r"\frac{3}{4}"
+    assert BoxedFormat().extract("so \boxed{72}.") == "72", "a backslash and b that became a backspace"
+    assert BoxedFormat().extract(r"a \\ \boxed{72}") == "72"
+
+
+@pytest.mark.parametrize(
+    ("answer_format", "text", "answer"),
+    [
+        (HashFormat(), "#### 72<|im_end|>", "72"),
+        (HashFormat(), "#### 72</s>", "72"),
+        (HashFormat(), "#### 72<eos><pad>", "72"),
+        (HashFormat(), "#### 72<|eot_id|>\n#### ", "72"),
+        (HashFormat(), "#### 72<｜end▁of▁sentence｜>", "72"),
+        (HashFormat(), "##### 72", "72"),
+        (HashFormat(), "#### a < b", "a < b"),
+        (HashFormat(), "#### 72 (because 6*12)", "72 (because 6*12)"),
+        (MarkerFormat(), "FINAL ANSWER: 72</s>", "72"),
+        (MarkerFormat(), "**FINAL ANSWER:** 72", "72"),
+        (MarkerFormat(), "**FINAL ANSWER: 72**", "72"),
+        (MarkerFormat(marker="The answer is"), "The answer is: 72", "72"),
+        (MarkerFormat(marker="The answer is"), "The answer is 72", "72"),
+    ],
+)
+def test_what_stands_around_an_answer_on_its_line(answer_format: AnswerFormat, text: str, answer: str) -> None:
+    assert answer_format.extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("answer_format", "text", "runs_on"),
+    [
+        (HashFormat(), "so\n#### 72\n\nQuestion: How many?\nAnswer: 15\n#### 15", True),
+        (HashFormat(), "so\n#### 72\n\nQuestion: How m", True),
+        (HashFormat(prompt="Aufgabe: {question}\n"), "#### 72\nAufgabe: Wie viele?", True),
+        (HashFormat(), "#### 72<|im_end|>\n<|im_start|>user\nmore", True),
+        (BoxedFormat(), r"\boxed{72}" + "\n**Problem 2:** and", True),
+        (LastNumberFormat(), "It is 72.\nQ: How many?\nA: 15", True),
+        (HashFormat(stop=("\n\n",)), "so\n#### 72\n\nQuestion: How many?\n#### 15", False),
+        (HashFormat(), "Question: How many?\nso\n#### 72", False),
+        (HashFormat(), "so\n#### 72\nThat is the answer to the question: 72.", False),
+        (TagsFormat(), "<answer>1</answer> no, <answer>2</answer>", False),
+        (TagsFormat(), "Question: a\nQuestion: b", False),
+        (TagsFormat(), "", False),
+    ],
+)
+def test_a_text_that_goes_on_with_another_question_runs_on(
+    answer_format: AnswerFormat, text: str, runs_on: bool
+) -> None:
+    assert answer_format.runs_on(text) is runs_on
+
+
 def test_a_marker_may_heed_case() -> None:
     assert MarkerFormat(ignore_case=False).extract("Final answer: 1") is None
     assert MarkerFormat(marker="A (x)*:").extract("a (X)*: 1") == "1"
@@ -272,6 +382,8 @@ def test_a_pattern_may_name_its_group() -> None:
         ({"type": "hash", "stop": [""]}, "empty text"),
         ({"type": "hash", "system": "s"}, "chat: true"),
         ({"type": "hash", "opening": "x"}, "Extra inputs"),
+        ({"type": "hash", "take": "middle"}, "'first' or 'last'"),
+        ({"type": "last_number", "take": "first"}, "leave it out"),
         ({"type": "tag"}, "does not match"),
         ({"stop": "x"}, "tuple"),
     ],
@@ -419,6 +531,7 @@ def test_no_text_is_slow_or_fatal(answer_format: AnswerFormat) -> None:
     for text in texts:
         started = time.process_time()
         answer_format.extract(text)
+        answer_format.runs_on(text)
         assert time.process_time() - started < 5, text[:20]  # linear reading takes half a second, quadratic hours
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.errors import CheckError
 from orchestrator.health.causes import CAUSES, likeliest_first
+from orchestrator.health.reading import reading_findings
 from orchestrator.health.report import (
     CheckReport,
     as_tags,
@@ -22,6 +23,7 @@ from orchestrator.health.report import (
 from orchestrator.health.watch import Watch, answer_rate_zero, stops
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.recipe import WATCHED
+from orchestrator.tasks import TASKS
 from orchestrator.types import Finding, FinishReason, Severity, Status
 
 NAN, INF = math.nan, math.inf
@@ -292,6 +294,31 @@ def test_a_model_that_never_stops() -> None:
     assert (found.check, found.severity) == ("never-stops", "error")
     assert "3 of 5 completions" in found.what and "0 and so on" in found.evidence and "correct 4" in found.evidence
     assert checks(written_findings("m", given[1:], True)) == [], "half of them is not most of them"
+
+
+def test_a_model_that_goes_on_with_another_question() -> None:
+    on = "so\n#### 7\n\nQuestion: How many?\n#### 15"
+    given = [row(n, "wrong" if n < 2 else "correct", on if n < 2 else "so\n#### 7", value="15") for n in range(10)]
+    hashed = TASKS["units"].model_validate({"type": "units", "test": {"generate": 1}, "format": {"type": "hash"}})
+    (found,) = reading_findings("m", given, hashed, True)
+    assert (found.check, found.severity) == ("runs-on-after-answer", "warning")
+    assert "2 of 10 completions" in found.what and "2 of them are judged wrong; take: last" in found.evidence
+    assert checks(reading_findings("base", given, hashed, False)) == [("runs-on-after-answer", "info")]
+    assert checks(reading_findings("m", given[1:], hashed, True)) == [("runs-on-after-answer", "warning")]
+    assert checks(reading_findings("m", [*given[1:], *given[2:]], hashed, True)) == [], "one of 17 is not worth it"
+    assert checks(reading_findings("m", [], hashed, True)) == []
+
+
+def test_a_model_that_writes_decimal_commas() -> None:
+    given = [
+        row(n, "unparsed", f"<answer>{said}</answer>") for n, said in enumerate(("12,5", "0,305 km", "7", "1,234"))
+    ]
+    units = {"type": "units", "test": {"generate": 1}}
+    (found,) = reading_findings("m", given, TASKS["units"].model_validate(units), True)
+    assert (found.check, found.severity) == ("decimal-commas", "warning")
+    assert "2 of 4 answers" in found.what and "'12,5', expected '7'" in found.evidence
+    commas = TASKS["units"].model_validate(units | {"judge": {"decimal_comma": True}})
+    assert checks(reading_findings("m", given, commas, True)) == []
 
 
 def test_a_model_without_answers() -> None:

@@ -4,21 +4,41 @@ One object serves training, sampling, GRPO and evaluation, so that they cannot d
 must not know a tokenizer, a judge or a task. Reading takes linear time and never raises, whatever a model wrote.
 """
 
-from typing import Any, ClassVar, Self
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from orchestrator.errors import DataError
 from orchestrator.types import Answer, answer_text
 
+Found = tuple[int, str]
+"""Where what opens an answer begins, and the answer."""
 _SLOT = "{question}"
+_PLACEHOLDER = re.compile(
+    r"""
+    [\s*`"'<>{}()\[\]$]*+ (?: \\(?:text|mathrm|textbf|mathbf)\{ \s*+ )?+
+    (?: \} | [.…?_]++
+      | (?: (?: insert | put | write | your | the | my | final | numerical | numeric | correct ) [\s_]++ )*+
+        (?: answer | number | result | value ) (?: [\s_]++ here )?+ )
+    [\s*_`"'<>{}()\[\]$.…]*+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# A line that begins another exchange: what stands behind it answers another question.
+_NEW_QUESTION = (
+    r"(?im)^[ \t#*_>-]*+(?:question|problem|exercise|instruction|user|human|q)[ \t]*+[0-9]{0,4}+[*_]*+[ \t]*+[:：]"
+    r"|<[|｜](?:im_start|start_header_id|user|User|eot_id)[|｜]>"
+)
 
 
 class AnswerFormat(BaseModel):
     """The contract between what is asked, what is trained on and what is read back. Base of every format."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     """Raised whenever the same settings would ask, write or read differently: it is part of a stage's key."""
     guarded: ClassVar[bool] = False
     """True: reading may never end, so it is done in a process that can be killed."""
@@ -34,6 +54,8 @@ class AnswerFormat(BaseModel):
     """The system message that goes before it."""
     stop: tuple[str, ...] = ()
     """Generation ends when one of these is written; it stays in the completion, and what follows it is not read."""
+    take: Literal["first", "last"] = "last"
+    """Which of several complete answers counts."""
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
@@ -73,9 +95,10 @@ class AnswerFormat(BaseModel):
         return completion[: min(ends)] if ends else completion
 
     def extract(self, completion: str) -> str | None:
-        """The answer's raw text, stripped; None if there is none. Of several the last complete one counts."""
-        found = self.find(self.prefix + self.cut(completion))
-        return None if found is None else found[1].strip() or None
+        """The answer's raw text, stripped; None if there is none. Of several complete ones `take` says which."""
+        text = self.cut(completion) if self.stop else completion
+        found = self.find(self.prefix + text if self.prefix else text)
+        return None if found is None else found[1].strip()
 
     def answer_start(self, completion: str) -> int | None:
         """Where the answer that `extract` reads begins in a completion, with the text that opens it.
@@ -89,8 +112,33 @@ class AnswerFormat(BaseModel):
         """Everything that decides what this format does, for a stage's key."""
         return {"version": self.VERSION, **self.model_dump(mode="json")}
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """In a text that begins with the prefix: the offset of what opens the answer, and the answer; None: none."""
+    def find(self, text: str) -> Found | None:
+        """In a text that begins with the prefix: the answer that counts; None: none.
+
+        An empty one is none, and one that only keeps its place (`...`, `your answer`) hides no other.
+        """
+        kept: Found | None = None
+        for found in self.answers(text):
+            if found[1] and not found[1].isspace():
+                if _PLACEHOLDER.fullmatch(found[1]) is None:
+                    return found
+                kept = kept or found
+        return kept
+
+    def runs_on(self, completion: str) -> bool:
+        """Whether a completion goes on with another question after an answer: what is read may be that one's answer."""
+        text = self.prefix + self.cut(completion)
+        begins = self._new_question.search(text, len(self.prefix))
+        return begins is not None and self.find(text[: begins.start()]) is not None
+
+    @cached_property
+    def _new_question(self) -> re.Pattern[str]:
+        lead = self.prompt.partition(_SLOT)[0].strip().rpartition("\n")[2]
+        own = rf"|^[ \t]*+{re.escape(lead)}" if len(lead) > 2 else ""
+        return re.compile(_NEW_QUESTION + own)
+
+    def answers(self, text: str) -> Iterable[Found]:
+        """The complete answers of a text with its prefix, empty ones too; first the one that `take` names."""
         raise NotImplementedError
 
     def written(self, answer: str, reasoning: str) -> str:

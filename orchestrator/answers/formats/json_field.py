@@ -3,11 +3,12 @@
 import json
 import re
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.formats.base import AnswerFormat, Found
 
 _OBJECT = re.compile(r'\{\s*+"')
 # TeX in a text of JSON, as models write it: `\(` is no escape of JSON's, and `\frac{` would begin with a form feed.
@@ -32,18 +33,18 @@ class JsonFormat(AnswerFormat):
     A backslash that begins no escape of JSON's, as in `"\(x\)"`, stands for itself.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     type: Literal["json"] = "json"
     field: str = Field(default="answer", min_length=1)
     """Its name in the object; where an object has it both itself and further inside, its own counts."""
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """The field's value: text and numbers as they stand, a list as `[1, 2]`; null is no answer."""
+    def answers(self, text: str) -> Iterable[Found]:
+        """Each value of the field: text and numbers as they stand, a list as `[1, 2]`; null is no answer."""
         if json.dumps(self.field) not in text and json.dumps(self.field, ensure_ascii=False) not in text:
-            return None
+            return ()
         text, added = _lone_backslashes_doubled(text)
-        found: tuple[int, str] | None = None
+        found: list[Found] = []
         last, at, lost = text.rfind("}") + 1, 0, 0
         while lost < _MOST_LOST and (match := _OBJECT.search(text, at, last)):
             start, at = match.start(), match.end()
@@ -51,16 +52,14 @@ class JsonFormat(AnswerFormat):
                 value, at = _DECODER.raw_decode(text, start)
                 holder = _holder(value, self.field)
                 if holder is not None:
-                    written = _as_text(holder[self.field])
-                    found = None if written is None else (start, written)
+                    written = _as_text(holder[self.field]) or ""
+                    found.append((start - bisect_left(added, start), written))
             except json.JSONDecodeError as error:
                 # a text without its end was searched to the very end for it; the error counts the lines before it
                 lost += (len(text) if error.msg.startswith("Unterminated") else error.pos) - start + error.pos // 8
             except RecursionError:
                 lost += _NESTED_TOO_DEEP
-        if found is None:
-            return None
-        return found[0] - bisect_left(added, found[0]), found[1]
+        return found if self.take == "first" else reversed(found)
 
     def written(self, answer: str, reasoning: str) -> str:
         number = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e-?[0-9]+)?", answer)

@@ -1,8 +1,11 @@
 """The format `last_number`: the answer is the last number of the text, for models that keep to no other format."""
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import ClassVar, Literal, Self
 
-from orchestrator.answers.formats.base import AnswerFormat
+from pydantic import model_validator
+
+from orchestrator.answers.formats.base import AnswerFormat, Found
 from orchestrator.answers.last_number import last_number
 
 
@@ -13,9 +16,16 @@ class LastNumberFormat(AnswerFormat):
 
     type: Literal["last_number"] = "last_number"
 
-    def find(self, text: str) -> tuple[int, str] | None:
+    @model_validator(mode="after")
+    def _takes_the_last(self) -> Self:
+        if self.take != "last":
+            raise ValueError("take: first is not what last_number does: leave it out, or choose another format")
+        return self
+
+    def answers(self, text: str) -> Iterable[Found]:
         """The last number as it is written, with its sign, currency and percent sign."""
-        return last_number(text)
+        found = last_number(text)
+        return () if found is None else (found,)
 
     def written(self, answer: str, reasoning: str) -> str:
         # on the same line, `1 000` would be neither 1 nor 0

@@ -1,14 +1,18 @@
 """The formats `hash` and `marker`: the answer stands after a mark, up to the end of the line."""
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.control_tokens import before_token
+from orchestrator.answers.formats.base import AnswerFormat, Found
 
 _HASH = "####"
+_HASH_MARK = re.compile("#{4,}")
+_OPENED = re.compile(r"[*_]{1,3}\Z")
 
 
 class HashFormat(AnswerFormat):
@@ -16,14 +20,9 @@ class HashFormat(AnswerFormat):
 
     type: Literal["hash"] = "hash"
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """The rest of the line after the last `####` that has one."""
-        end = len(text)
-        while (start := text.rfind(_HASH, 0, end)) >= 0:
-            if found := _rest_of_line(text, start + len(_HASH), end):
-                return start, found
-            end = start
-        return None
+    def answers(self, text: str) -> Iterator[Found]:
+        """The rest of the line after each `####`."""
+        yield from _rests(text, [(match.start(), match.end()) for match in _HASH_MARK.finditer(text)], self.take)
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}\n{_HASH} {answer}" if reasoning else f"{_HASH} {answer}"
@@ -44,14 +43,15 @@ class MarkerFormat(AnswerFormat):
             raise ValueError(f"marker must be text on one line, not {self.marker!r}")
         return self
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """The rest of the line after the last marker that has one."""
-        end = len(text)
-        for match in reversed(list(self._pattern.finditer(text))):
-            if found := _rest_of_line(text, match.end(), end):
-                return match.start(), found
-            end = match.start()
-        return None
+    def answers(self, text: str) -> Iterator[Found]:
+        """The rest of the line after each marker, without what sets the marker off: `**Answer:** 72`."""
+        marks = [(match.start(), match.end()) for match in self._pattern.finditer(text)]
+        for start, rest in _rests(text, marks, self.take):
+            if not self.marker.rstrip().endswith(":"):
+                rest = rest.removeprefix(":").lstrip()
+            if bold := _OPENED.search(text, max(0, start - 4), start):
+                rest = rest.removeprefix(bold[0]) if rest.startswith(bold[0]) else rest.removesuffix(bold[0])
+            yield start, rest.strip()
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}\n{self.marker} {answer}" if reasoning else f"{self.marker} {answer}"
@@ -61,7 +61,10 @@ class MarkerFormat(AnswerFormat):
         return re.compile(re.escape(self.marker), re.IGNORECASE if self.ignore_case else 0)
 
 
-def _rest_of_line(text: str, start: int, end: int) -> str:
-    """What stands from `start` to the end of its line, `end` at the latest (the mark that follows), stripped."""
-    newline = text.find("\n", start, end)
-    return text[start : newline if newline >= 0 else end].strip()
+def _rests(text: str, marks: list[tuple[int, int]], take: Literal["first", "last"]) -> Iterator[Found]:
+    """The rest of the line after each mark, up to the mark that follows and to where a model ended its turn."""
+    ends = [*(start for start, _ in marks[1:]), len(text)]
+    both = list(zip(marks, ends, strict=False))
+    for (start, at), end in both if take == "first" else reversed(both):
+        newline = text.find("\n", at, end)
+        yield start, before_token(text[at : newline if newline >= 0 else end]).strip()

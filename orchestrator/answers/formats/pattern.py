@@ -1,12 +1,13 @@
 """The format `regex`: the answer stands where a pattern of the user's own finds it."""
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.formats.base import AnswerFormat, Found
 
 _SLOT = "{answer}"
 
@@ -34,13 +35,11 @@ class RegexFormat(AnswerFormat):
             raise ValueError(f"target must hold {_SLOT} exactly once: {self.target!r}")
         return self
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """The group in the last match that has it; the match itself is what opens it."""
+    def answers(self, text: str) -> Iterable[Found]:
+        """The group in each match that has it; the match itself is what opens it."""
         group: str | int = "answer" if "answer" in self._compiled.groupindex else 1
-        found: tuple[int, str] | None = None
-        for match in self._compiled.finditer(text):
-            found = (match.start(), match[group]) if match[group] else found
-        return found
+        found = [(match.start(), match[group]) for match in self._compiled.finditer(text) if match[group]]
+        return found if self.take == "first" else reversed(found)
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}{' ' if reasoning else ''}{self.target.replace(_SLOT, answer)}"

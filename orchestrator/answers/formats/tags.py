@@ -1,14 +1,15 @@
 """The format `tags`: the answer stands between an opening and a closing text. Knows nothing of what it means."""
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.formats.base import AnswerFormat, Found
 
 
 class TagsFormat(AnswerFormat):
-    """`<answer>72</answer>`; of several the last complete pair counts."""
+    """`<answer>72</answer>`; of several complete pairs the last counts."""
 
     type: Literal["tags"] = "tags"
     opening: str = Field(default="<answer>", min_length=1)
@@ -28,17 +29,25 @@ class TagsFormat(AnswerFormat):
             )
         return self
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """What stands in the last complete pair.
+    def answers(self, text: str) -> Iterator[Found]:
+        """What stands in each complete pair.
 
         A pair is an opening and the first closing after it with no other opening between them. So of nested openings
-        the innermost counts, and one that is never closed (a cut-off completion) does not hide an earlier answer.
+        the innermost counts, and one that is never closed (a cut-off completion) does not hide another answer.
         """
-        opens = text.rfind(self.opening, 0, max(text.rfind(self.closing), 0))
-        if opens < 0:
-            return None
-        start = opens + len(self.opening)
-        return opens, text[start : text.find(self.closing, start)]
+        opening, closing = self.opening, self.closing
+        if self.take == "first":
+            at = 0
+            while (opens := text.find(opening, at)) >= 0 and (closes := text.find(closing, opens + len(opening))) >= 0:
+                opens = text.rfind(opening, opens, closes)
+                yield opens, text[opens + len(opening) : closes]
+                at = closes  # an opening may begin with the closing
+            return
+        end = len(text)
+        while (closes := text.rfind(closing, 0, end)) >= 0 and (opens := text.rfind(opening, 0, closes)) >= 0:
+            start = opens + len(opening)
+            yield opens, text[start : text.find(closing, start)]
+            end = opens
 
     def written(self, answer: str, reasoning: str) -> str:
         gap = " " if reasoning and not self.opening[0].isspace() else ""
