@@ -101,7 +101,7 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
         what = f"the question (column {columns.question!r}) is {shape(odd_questions[0])}"
         notes.append(f"{what} in {_rows(len(odd_questions))}: left out")
     notes += [
-        f"{columns.finish_reason} {word!r} ({_rows(times)}) is not known: taken as ended by itself, not as cut off"
+        f"{columns.finish_reason} {word!r:.80} ({times:,} times) is not known: taken as ended by itself, not as cut off"
         for word, times in unknown.most_common(5)
     ]
     return CompletionRows(tuple(golds), tuple(completions), tuple(notes))
@@ -149,8 +149,8 @@ def _several(rows: int, completions: int) -> list[str]:
     if completions == rows:
         return []
     return [
-        f"{completions:,} completions in {_rows(rows)}, and each is judged: the interval takes them as independent, "
-        "which draws of one question are not"
+        f"{completions:,} completions in {_rows(rows)}, and each is judged; the interval is that of {_rows(rows)}, as "
+        "draws of one question may all be alike"
     ]
 
 

@@ -20,6 +20,9 @@ from orchestrator.types import Verdict
 
 __all__ = ["CompletionColumns", "JudgedFile", "judge_file"]
 
+_NORMAL = 1.959964
+"""The normal distribution's quantile for 95%."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedFile:
@@ -34,12 +37,17 @@ class JudgedFile:
     """What else was found in the file: several completions in a row, rows that occur twice, reasons not known."""
 
     def metrics(self) -> dict[str, float]:
-        """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs."""
+        """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs.
+
+        Draws of one row may all be alike: where rows hold several, the interval is that of so many rows.
+        """
         from orchestrator.stats import wilson
+        from orchestrator.stats.proportion import wilson_of
 
         counts = Counter(v.status for v in self.verdicts)
-        n = len(self.verdicts)
-        low, high = wilson(counts["correct"], n)
+        n, rows = len(self.verdicts), len({row["row"] for row in self.rows})
+        alone = rows == n
+        low, high = wilson(counts["correct"], n) if alone else wilson_of(counts["correct"] / n, rows, _NORMAL)
         answered = counts["correct"] + counts["wrong"]
         return {
             "accuracy": counts["correct"] / n,

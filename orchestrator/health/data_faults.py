@@ -60,7 +60,7 @@ def _repeated(task: Task, split: Split) -> Iterator[Finding]:
         f"{task.where(split)}: {left_out:,} of {n:,} rows ask a question that an earlier row asks, with the same "
         f"answer: {_rows(kept)} left",
         f"each question is taken once: {kept:,} of {n:,} rows",
-        "the file was written several times over, or joined with a part of itself",
+        "the file was written several times over, joined with a part of itself, or holds several solutions of each",
         "take the repetitions out; to count a question more than once, give training more steps",
     )
 

@@ -79,8 +79,9 @@ def _cores(words: Words) -> Iterator[tuple[Words, Words]]:
     least = max(_SHORTEST, len(words) // 2 + 1)
     yield words, ()
     for cut in range(1, min(_CUT, len(words) - least) + 1):
-        yield words[cut:], words[:cut]
-        yield words[:-cut], words[-cut:]
+        for core, left_out in ((words[cut:], words[:cut]), (words[:-cut], words[-cut:])):
+            if all(word[0].isalnum() for word in left_out):  # signs are no mere wording: ( [ is not [
+                yield core, left_out
 
 
 def _one_number(

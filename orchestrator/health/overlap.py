@@ -147,6 +147,8 @@ def _listed(names: Sequence[str]) -> str:
 def _written(task: Task, split: Split) -> bool:
     """Whether people wrote a split's questions: generated ones share their templates, and that says nothing."""
     source = task.test if split == "test" else task.further[split]
+    if source.hold_out is not None and task.train is not None:
+        source = task.train
     return source.generate is None
 
 

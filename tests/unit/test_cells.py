@@ -207,6 +207,10 @@ def test_several_draws_are_as_many_completions(name: str) -> None:
     assert [(row["row"], row["draw"]) for row in found.rows] == [(1, 0), (1, 1), (2, 0)]
     [note] = found.notes
     assert note.startswith("3 completions in 2 rows")
+    metrics, of_two = found.metrics(), judged([rows[0] | {"resps": [SAID]}, rows[1]], text="resps").metrics()
+    assert (metrics["n"], metrics["accuracy"]) == (3, 1 / 3) and of_two["n"] == 2
+    width = metrics["accuracy_high"] - metrics["accuracy_low"]
+    assert width > 0.7 and of_two["accuracy_high"] - of_two["accuracy_low"] == pytest.approx(0.81, abs=0.01)
     found.write(Path("out.parquet"))
     assert pq.read_table("out.parquet").select(["row", "draw"]).to_pylist()[1] == {"row": 1, "draw": 1}
 
@@ -302,7 +306,7 @@ def test_completions_that_were_cut_off_by_each_tool() -> None:
 def test_reasons_that_are_not_known_are_said_with_their_number() -> None:
     found = judged([{"text": SAID, "answer": 72, "finish_reason": "abort", "id": n} for n in range(3)])
     [note] = found.notes
-    assert note.startswith("finish_reason 'abort' (3 rows) is not known")
+    assert note.startswith("finish_reason 'abort' (3 times) is not known")
 
 
 def test_rows_that_occur_twice_are_said() -> None:

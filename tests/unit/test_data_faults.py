@@ -209,6 +209,17 @@ def test_questions_of_one_pattern_are_only_told() -> None:
     assert (finding.check, finding.severity) == ("near-duplicates", "info")
 
 
+@pytest.mark.parametrize("kind", ["units", "dyck"])
+def test_generated_questions_are_not_each_others_doubles(kind: str) -> None:
+    made = load_task([f"type={kind}", "train={generate: 600}", "test={hold_out: 100}"])
+    assert [f for f in [*data_faults(made), *overlap(made)] if f.severity != "info"] == []
+    for split in ("train", "test"):  # the same questions, as files
+        rows = [{"question": e.question, "answer": e.answer} for e in made.examples(split)]
+        Path(f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    files = load_task([f"type={kind}", "train={file: train.jsonl}", "test={file: test.jsonl}"])
+    assert [f.what for f in overlap(files) if f.severity != "info" and "share 8 words" not in f.what] == []
+
+
 def test_short_questions_that_are_others() -> None:
     capitals = [("France", "Paris"), ("Spain", "Madrid"), ("Italy", "Rome"), ("Peru", "Lima"), ("Chad", "N'Djamena")]
     rows = [{"question": f"What is the capital of {country}?", "answer": city} for country, city in capitals]
