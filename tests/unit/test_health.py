@@ -349,6 +349,17 @@ def test_few_near_duplicates_are_only_told() -> None:
     assert only(overlap(task(train=[[LONG.format("three"), 3]], test=test))).severity == "info"
 
 
+def test_questions_of_one_pattern_are_only_told() -> None:
+    def bought(n: int) -> list[Any]:
+        return [f"{chr(65 + n)} pays with ${n} and gets some change back. How much change, in dollars?", n]
+
+    train, test = [bought(n) for n in range(20)], [bought(n) for n in range(20, 40)]
+    [found] = [f for f in overlap(task(train=train, test=test)) if "share 8 words" in f.what]
+    assert found.severity == "info" and found.what.startswith("20 of 20")
+    copied = only(overlap(task(train=train, test=[*test[:1], *([f"other {n}", n] for n in range(4))])))
+    assert copied.severity == "warning", "one that stands alone among others"
+
+
 def test_questions_from_one_generator_are_only_told() -> None:
     made = load_task(["type=units", "train={generate: 300}", "test={generate: 60}"])
     assert [f.severity for f in overlap(made) if f.check == "near-duplicates"] in ([], ["info"])
