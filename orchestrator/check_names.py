@@ -9,6 +9,9 @@ CHECKS = (
     "demonstrations-alike",
     "answers-shifted",
     "gold-round-trip",
+    "verdict-fails",
+    "wrong-answer-accepted",
+    "choice-judge",
     "opening-in-prompt",
     "answer-in-prompt",
     "test-in-training",
@@ -79,6 +82,7 @@ CHECKS = (
     "accuracy-zero",
     "accuracy-fell",
     "judge-fails",
+    "judge-too-strict",
     "report-not-made",
 )
 """Each finding has one of these."""

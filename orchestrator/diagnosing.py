@@ -223,7 +223,8 @@ class _Look:
         answered = correct + sum(r.status == "wrong" for r in rows)
         self.measured.append(Measured(name, correct / n, *wilson(correct, n), answered / n, n, source))
         trained = name in self.recipe.stages or (name == BASE and self.base_is_trained)
-        self.found += written_findings(name, rows, trained)
+        judge = "" if self.recipe.task.own_verdict else self.recipe.task.judge.type
+        self.found += written_findings(name, rows, trained, judge)
         self.found += reading_findings(name, rows, self.recipe.task, trained)
 
     def _show(self, name: str, engine: TransformersEngine, rows: Sequence[Written]) -> None:

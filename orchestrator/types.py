@@ -1,6 +1,6 @@
 """The nouns that flow between the parts. Standard library only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
@@ -49,6 +49,8 @@ class Verdict:
     status: Status
     value: str | None = None
     """The parsed answer as text, None where none was found."""
+    why: str | None = field(default=None, compare=False)
+    """What a task's own code did that it should not: it raised, printed, ended its process. Not kept with results."""
 
 
 @dataclass(frozen=True, slots=True)

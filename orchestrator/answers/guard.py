@@ -1,11 +1,13 @@
 """A guard: it judges in a process that can be killed, so that one bad completion costs its own verdict and no other.
 
 A judgement that never ends becomes `timeout`; one that raises, asks for too much memory, crashes or ends its process
-becomes `error`. It must not know what is judged. The process is started anew (never forked: its parent has threads and
-perhaps a GPU), and it does not outlive its parent.
+becomes `error`, and the verdict says why, with the line of the user's code. What that code prints goes nowhere. The
+process is spawned (never forked: its parent has threads and perhaps a GPU), and it does not outlive its parent. It must
+not know what is judged.
 """
 
 import contextlib
+import io
 import multiprocessing
 import os
 import pickle
@@ -17,11 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
+from orchestrator.answers.blame import blamed, here
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import StageError
 from orchestrator.types import Verdict
@@ -58,15 +61,20 @@ class Guard:
         for _ in range(2):
             future = self._started().schedule(_call, args=item, timeout=self._limits.timeout_s)
             try:
-                verdict: Verdict | None = future.result()
-                return verdict or Verdict("error")
+                verdict: Verdict = future.result()
+                return verdict
             except TimeoutError:
-                return Verdict("timeout")
+                return Verdict("timeout", why=self._slow())
             except ProcessExpired as error:
-                return Verdict("timeout" if error.exitcode == -signal.SIGALRM else "error")
+                if error.exitcode == -signal.SIGALRM:
+                    return Verdict("timeout", why=self._slow())
+                return Verdict("error", why=f"it ended its process ({_ending(error.exitcode)})")
             except BrokenProcessPool:  # it died between two items, or so fast that nobody saw which it had
                 self._drop()
-        return Verdict("error")
+        return Verdict("error", why="it ended its process, twice")
+
+    def _slow(self) -> str:
+        return f"it took longer than {self._limits.timeout_s:g} s"
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
@@ -91,6 +99,12 @@ class Guard:
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+
+
+def _ending(exit_code: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
 
 
 # --- how the process is started
@@ -133,6 +147,31 @@ def _main_hidden() -> Iterator[None]:
 
 _function: Function | None = None
 _alarm_s = 0.0
+_leave = os._exit
+_judging_in: int | None = None
+"""The thread that judges an item."""
+
+
+class _LeftError(BaseException):
+    """The code called os._exit: to the process it is the end, here it is one item's."""
+
+
+def _left(status: int) -> NoReturn:
+    if threading.get_ident() == _judging_in:
+        raise _LeftError(f"os._exit({status})")
+    # Pebble overlooks a process that ends with exit code 0, and would wait for it until the time is up.
+    _leave(status or 1)
+
+
+class _Swallowed(io.TextIOBase):
+    """Takes what is printed, and keeps what came first and from which line."""
+
+    first: str | None = None
+
+    def write(self, text: str) -> int:
+        if self.first is None and text.strip():
+            self.first = f"it prints {' '.join(text.split())[:60]!r} ({here()})"
+        return len(text)
 
 
 def _begin(code: bytes, timeout_s: float, memory_mb: int) -> None:
@@ -141,9 +180,9 @@ def _begin(code: bytes, timeout_s: float, memory_mb: int) -> None:
     # Ended at once: a handler of Python's would wait for the computation it is to end.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    # Pebble overlooks a process that ends with exit code 0, and would wait for it until the time is up.
-    leave = os._exit
-    os._exit = lambda status: leave(status or 1)
+    os._exit = _left
+    os.dup2(2, 1)  # what is printed past Python must not stand among a command's own output
+    sys.stdout = _Swallowed()
     _function, prepare = pickle.loads(code)
     prepare()
     _alarm_s = timeout_s + _GRACE_S
@@ -154,7 +193,7 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)
+    _leave(1)
 
 
 def _limit_memory(megabytes: int) -> None:
@@ -171,17 +210,25 @@ def _ready() -> None:
     """Nothing: that it comes back says that the process has started."""
 
 
-def _call(*item: Any) -> Verdict | None:
-    """The verdict; None if there is none. Whatever happens stays here: an exception may not survive the way back."""
+def _call(*item: Any) -> Verdict:
+    """The verdict. Whatever happens stays here: an exception may not survive the way back."""
+    global _judging_in
     assert _function is not None
+    printed = sys.stdout = _Swallowed()
     # Where the parent is gone, nobody else would end a computation that never lets another thread run.
     signal.setitimer(signal.ITIMER_REAL, _alarm_s)
     try:
+        _judging_in = threading.get_ident()
         verdict = _function(*item)
-        return verdict if _is_sound(verdict) else None
-    except BaseException:
-        return None
+        if not _is_sound(verdict):
+            return Verdict(
+                "error", why=f"it gives {repr(verdict)[:60]}: no Verdict with a status and a text as its value"
+            )
+        return Verdict(verdict.status, verdict.value, printed.first)
+    except BaseException as error:
+        return Verdict("error", why=blamed(error))
     finally:
+        _judging_in = None
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -17,6 +17,7 @@ from orchestrator.health.model_files import file_findings
 from orchestrator.health.model_parts import model_parts
 from orchestrator.health.overlap import asked_in_training, overlap
 from orchestrator.health.power import power
+from orchestrator.health.refusals import letters, refusals
 from orchestrator.health.report import CheckReport, ranked, told_only
 from orchestrator.health.rows import rows_findings
 from orchestrator.health.steps import step_findings
@@ -44,7 +45,9 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
     """
     recipe = plan.recipe
     found: list[Finding] = [*data_faults(recipe.task), *contract(recipe.task)]
-    found += [*leaks(recipe.task), *overlap(recipe.task)]
+    if not any(f.check == "verdict-fails" and f.severity == "error" for f in found):
+        found += [*letters(recipe.task), *refusals(recipe.task), *leaks(recipe.task)]
+    found += overlap(recipe.task)
     found += asked_in_training(recipe)
     found += power(len(recipe.task.examples(recipe.evaluate.on)), recipe.limits.difference)
     found += [*_tolerance(plan), *_place(work)]

@@ -10,15 +10,22 @@ from orchestrator.errors import DataError
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
 from orchestrator.tasks.judging import verdicts
-from orchestrator.types import Example, Finding, Verdict
+from orchestrator.types import Example, Finding, FinishReason, Verdict
 
 _SHOWN = 3
+_TRIED = 3
+"""Gold answers of a split on which an own verdict is tried before all of them are judged."""
+_AT_ONCE = 20
 _SLOT = "\x00question\x00"
 
 
 def contract(task: Task) -> Iterator[Finding]:
     """Findings on the prompt and on the gold answers of every split."""
     yield from _opening(task)
+    if (broken := _broken(task)) is not None:
+        yield broken
+        if broken.severity == "error":
+            return  # each gold answer would meet the same, some of them after seconds
     for split in task.splits():
         yield from _round_trip(task, split)
 
@@ -29,6 +36,33 @@ def opening_text(task: Task) -> str:
         return task.format.model_copy(update={"prefix": ""}).target_text("7").partition("7")[0].strip()
     except DataError:
         return ""
+
+
+def _broken(task: Task) -> Finding | None:
+    """The finding for a task's own verdict that fails on gold answers, or prints while it judges."""
+    if not task.own_verdict:
+        return None
+    for split in task.splits():
+        tried = targets(task, split)[0][:_TRIED]
+        judged = [one for e, text in tried for one in verdicts(task, [(text, e.answer, "stop")])]
+        failed = [(e, v) for (e, _), v in zip(tried, judged, strict=True) if v.why is not None]
+        if not failed:
+            continue
+        example, verdict = failed[0]
+        prints = verdict.status not in ("error", "timeout")
+        return Finding(
+            "verdict-fails",
+            "warning" if prints else "error",
+            f"the task's own verdict {'prints' if prints else 'fails'}, on {len(failed)} of {len(tried)} gold answers "
+            f"of {task.where(split)}: {verdict.why}",
+            f"{example.id}: gold {example.answer!r}, status {verdict.status}",
+            "what it prints is lost, and slows judging down"
+            if prints
+            else "the code raises, runs too long, ends its process or gives something else than a Verdict; such "
+            "completions count as not correct",
+            f"correct {type(task).__name__}.verdict at that line",
+        )
+    return None
 
 
 def _opening(task: Task) -> Iterator[Finding]:
@@ -77,9 +111,9 @@ def targets(task: Task, split: Split) -> tuple[list[tuple[Example, str]], list[s
 def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
     examples = task.examples(split)
     written, refused = targets(task, split)
-    items = [(text, example.answer, "stop") for example, text in written]
-    judged = verdicts(task, items)  # type: ignore[arg-type]
-    failed = [(e, t, v) for (e, t), v in zip(written, judged, strict=True) if v.status != "correct"]
+    items: list[tuple[str, str, FinishReason]] = [(text, example.answer, "stop") for example, text in written]
+    judged = _judged(task, items)
+    failed = [(e, t, v) for (e, t), v in zip(written, judged, strict=False) if v.status != "correct"]
     bad = len(failed) + len(refused)
     if not bad:
         return
@@ -98,6 +132,17 @@ def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
     )
 
 
+def _judged(task: Task, items: list[tuple[str, str, FinishReason]]) -> list[Verdict]:
+    """The verdicts; of an own verdict that hangs again and again only the first: each takes seconds."""
+    if not task.own_verdict:
+        return verdicts(task, items)
+    judged: list[Verdict] = []
+    while len(judged) < len(items) and sum(v.status == "timeout" for v in judged) < _TRIED:
+        judged += verdicts(task, items[len(judged) : len(judged) + _AT_ONCE])
+    return judged
+
+
 def _shown(example: Example, target: str, verdict: Verdict) -> str:
     tail = target if len(target) <= 100 else "..." + target[-97:]
-    return f"{example.id}: gold {example.answer!r}, target {tail!r}, parsed {verdict.value!r}: {verdict.status}"
+    why = f" ({verdict.why})" if verdict.why is not None else ""
+    return f"{example.id}: gold {example.answer!r}, target {tail!r}, parsed {verdict.value!r}: {verdict.status}{why}"

@@ -43,8 +43,10 @@ def _read(task: Task, examples: list[Example]) -> list[bool]:
         return [False] * len(examples)  # it reads answers without any mark: one in a question may be there by chance
     items = [(e.question, e.answer, "stop") for e in examples]
     marked = verdicts(alone, items)  # type: ignore[arg-type]
-    right = marked if alone is bare else verdicts(bare, items)  # type: ignore[arg-type]
-    return [m.value is not None and v.status == "correct" for m, v in zip(marked, right, strict=True)]
+    found = [place for place, verdict in enumerate(marked) if verdict.value is not None]
+    right = [marked[place] for place in found] if alone is bare else verdicts(bare, [items[place] for place in found])  # type: ignore[misc]
+    told = {place for place, verdict in zip(found, right, strict=True) if verdict.status == "correct"}
+    return [place in told for place in range(len(examples))]
 
 
 def _format_alone(task: Task) -> Task:

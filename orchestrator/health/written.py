@@ -1,14 +1,19 @@
 """What an evaluation left behind, looked at without a model: where answers stand, where they end, against another's."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator.answers.judges.choice import option
+from orchestrator.answers.numbers import parse_number
 from orchestrator.stats import mcnemar, paired_difference
 from orchestrator.types import Finding, Status
 
 _SIGNIFICANT = 0.05
 _MOST = 0.5
+_ALL, _NONE, _SOME = 0.95, 0.02, 0.2
+"""Shares: of completions with an answer, of right ones at most, and of wrong ones that a reader would take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,42 @@ class Written:
     finish_reason: str
 
 
-def written_findings(model: str, rows: Sequence[Written], trained: bool) -> Iterator[Finding]:
+def too_strict(model: str, judge: str, pairs: Sequence[tuple[str | None, str, Status]]) -> Finding | None:
+    """The finding where `exact` takes next to none of the answers: (parsed, gold, status) of each completion."""
+    n = len(pairs)
+    answered = [(value or "", gold, status) for value, gold, status in pairs if status in ("correct", "wrong")]
+    right = sum(status == "correct" for _, _, status in answered)
+    if judge != "exact" or not answered or len(answered) < _ALL * n or right > _NONE * n:
+        return None
+    wrong = [(value, gold) for value, gold, status in answered if status == "wrong"]
+    alike = [(value, gold) for value, gold in wrong if _means_the_same(value, gold)]
+    likely = len(alike) >= _SOME * len(wrong)
+    shown = (alike if likely else wrong)[:3]
+    said = f"{len(alike):,} of them say the same in another way" if alike else "none says it in another way"
+    return Finding(
+        "judge-too-strict",
+        "error" if likely else "warning",
+        f"model {model}: {len(answered):,} of {n:,} completions are answered, and judge exact takes {right:,} as right",
+        "\n".join(f"parsed {value!r}, expected {gold!r}" for value, gold in shown) + f"\n{said}",
+        "the judge: `exact` takes the very same text alone, and answers are written in another way than the gold ones"
+        if likely
+        else "the judge, which takes the very same text alone, or a model that knows no answers: the pairs tell",
+        "take the judge that fits, as in task.judge: {type: numeric}, choice or math; `orch judge` judges the stored "
+        "completions again",
+    )
+
+
+def _means_the_same(value: str, gold: str) -> bool:
+    """Whether an answer is the gold one to a reader: the same option, the same number, or the same words."""
+    if (label := option(gold)) is not None and option(value) == label:
+        return True
+    if (number := parse_number(gold)) is not None and parse_number(value) == number:
+        return True
+    words, wanted = (re.findall(r"\w+", text.casefold()) for text in (value, gold))
+    return bool(wanted) and any(words[at : at + len(wanted)] == wanted for at in range(len(words)))
+
+
+def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: str = "") -> Iterator[Finding]:
     """Symptoms in a model's own completions; `trained` is false for the base model, which may well know nothing."""
     if not rows or not trained:
         return
@@ -53,6 +93,8 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool) -> Iter
             "the model does not write the answer where it is looked for",
             "compare the prompt and the target of training with those of evaluation (`orch check`, `orch ask`)",
         )
+    elif (strict := too_strict(model, judge, [(r.value, r.gold, r.status) for r in rows])) is not None:
+        yield strict
     elif counts["correct"] == 0:
         yield Finding(
             "accuracy-zero",

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.errors import StageError
 from orchestrator.health.watch import answer_rate_zero
+from orchestrator.health.written import too_strict
 from orchestrator.recipe import BASE
 from orchestrator.stages.base import Context, Job
 from orchestrator.stats import wilson
@@ -91,11 +92,19 @@ def count(table: pa.Table) -> dict[str, float]:
     } | {f"status/{status}": statuses[status] for status in sorted(statuses)}
 
 
-def silent(context: Context, table: pa.Table) -> tuple[Finding, ...]:
-    """The finding for a model that was trained, and of whose completions none holds an answer."""
+def silent(context: Context, table: pa.Table, examples: Sequence[Example] = ()) -> tuple[Finding, ...]:
+    """The finding for a trained model without answers, or (of these `examples`) without any that its judge takes."""
     statuses = Counter(table["status"].to_pylist())
-    if context.stage.model == BASE or statuses["correct"] + statuses["wrong"]:
+    if context.stage.model == BASE:
         return ()
+    if statuses["correct"] + statuses["wrong"]:
+        task, golds = context.task, {e.id: e.answer for e in examples}
+        pairs = [
+            (row["value"], golds[row["example_id"]], row["status"])
+            for row in table.select(["example_id", "value", "status"]).to_pylist()
+        ]
+        strict = None if task.own_verdict else too_strict(context.stage.model or "", task.judge.type, pairs)
+        return () if strict is None else (strict,)
     return (answer_rate_zero(table.num_rows, statuses["truncated"], table["text"][0].as_py()),)
 
 

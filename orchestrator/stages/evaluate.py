@@ -53,4 +53,4 @@ def finish(context: Context) -> Output:
     if context.stage.also is not None:
         metrics = {f"{context.stage.also}/{metric}": value for metric, value in metrics.items()}
     tokens = sum(table["n_tokens"].to_pylist())
-    return Output(figure, metrics, (used,), shown, silent(context, table), tokens=tokens)
+    return Output(figure, metrics, (used,), shown, silent(context, table, examples), tokens=tokens)

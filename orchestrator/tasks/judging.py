@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import cloudpickle
 
@@ -42,6 +43,13 @@ class _Judging:
 
     def __call__(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
         verdict = self.task.verdict(text, answer, finish_reason)
+        if not isinstance(verdict, Verdict):
+            code = type(self.task).verdict.__code__
+            place = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+            raise TypeError(
+                f"verdict returns {verdict!r:.60}, a {type(verdict).__name__}, not a Verdict ({place}): return "
+                'Verdict("correct", value) or Verdict("wrong", value), of orchestrator.types'
+            )
         return verdict if not isinstance(verdict.value, str) or len(verdict.value) <= MAX_VALUE else _clipped(verdict)
 
     def prepare(self) -> None:

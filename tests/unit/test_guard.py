@@ -66,6 +66,13 @@ class MyTask(Task):
             return self.verdict(text, answer, finish_reason)
         if text == "nonsense":
             return "correct"
+        if text == "bool":
+            return True
+        if text == "print":
+            print("hello", "there", flush=True)
+            os.system("echo past Python")
+        if text == "deep":
+            return self.verdict(text, answer, finish_reason)
         if text == "odd value":
             return Verdict("correct", 5)
         return Verdict("correct" if helper(text) == answer else "wrong", helper(text))
@@ -120,6 +127,32 @@ def test_a_bad_completion_costs_its_own_verdict_alone(own: Task) -> None:
     assert [v.status for v in strange] == ["wrong"] * len(STRANGE)
     assert [v.value for v in strange[:-1]] == [text[:2_000] for text in STRANGE[:-1]]
     assert strange[-1].value == "y" * 2_000
+
+
+def test_what_went_wrong_is_named_with_its_line(own: Task) -> None:
+    lines = OWN_TASK.splitlines()
+
+    def line(text: str) -> str:
+        return f"(mine.py:{next(number for number, one in enumerate(lines, 1) if text in one)})"
+
+    whys = {
+        "raise": f"Bad: 1 {line('raise Bad')}",
+        "exit": f"SystemExit: 0 {line('sys.exit')}",
+        "leave": f"os._exit(0) {line('os._exit(0)')}",
+        "leave with 3": f"os._exit(3) {line('os._exit(3)')}",
+        "crash": "it ended its process (SIGSEGV)",
+        "loop": f"it took longer than {SECONDS:g} s",
+        "nonsense": f"verdict returns 'correct', a str, not a Verdict {line('def verdict')}",
+        "odd value": "it gives Verdict(status='correct', value=5",
+        "bool": f"verdict returns True, a bool, not a Verdict {line('def verdict')}",
+        "print": f"it prints 'hello' {line('print(')}",
+        "deep": "RecursionError: maximum recursion depth exceeded",
+        "say 5": None,
+    }
+    for text, why in whys.items():
+        [verdict] = verdicts(own, [(text, "5", "stop")])
+        assert why is verdict.why is None or (why is not None and why in str(verdict.why)), (text, verdict.why)
+        assert verdict.status == {"loop": "timeout", "print": "wrong", "say 5": "correct"}.get(text, "error")
 
 
 def test_items_are_answered_in_order_from_any_thread(own: Task) -> None:
@@ -211,8 +244,9 @@ print("done", flush=True)
 
 def test_a_script_is_not_run_again_and_leaves_nothing_behind(own: Task) -> None:
     Path("script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, "script.py", "say 5"], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["once", "started", "done"], "")
+    for text, told in (("say 5", ""), ("print", "past Python\n")):  # nothing of it among what the script prints
+        done = subprocess.run([sys.executable, "script.py", text], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["once", "started", "done"], told)
 
 
 @pytest.mark.parametrize("text", ["sleep", "loop", "hold the interpreter"])

@@ -1,0 +1,108 @@
+"""Does the judge refuse what is wrong? It is given answers that cannot be right, and what it accepts is told.
+
+Golds of other rows may be right where a task has several right answers, or a tolerance: one alone says nothing, half of
+them do. Knows no model and no tokenizer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import DataError
+from orchestrator.tasks import Task
+from orchestrator.tasks.judged_by import judged_by
+from orchestrator.tasks.judging import verdicts
+from orchestrator.types import Example, Finding, FinishReason
+
+_TRIED = 10
+"""Examples that are tried, from all over the split."""
+_FEWEST = 3
+"""Different gold answers that are needed to tell anything."""
+_MOST = 0.5
+"""From this share on it is the judge that is wrong, not the data that are odd."""
+_ALL = 50
+"""Gold answers that are put into one text at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """A wrong completion for an example."""
+
+    kind: str
+    example: Example
+    text: str
+
+
+def refusals(task: Task) -> Iterator[Finding]:
+    """A finding for each kind of wrong answer that is accepted; the first split that has enough answers is tried."""
+    for split in task.splits():
+        examples = _distinct(task.examples(split))
+        if len(examples) >= _FEWEST:
+            yield from _accepted(task, examples)
+            return
+
+
+def letters(task: Task) -> Iterator[Finding]:
+    """The finding for golds that are the letters of options, under a judge that knows no options."""
+    from orchestrator.answers.judges.choice import is_letter
+
+    golds = {example.answer.strip() for split in task.splits() for example in task.examples(split)}
+    if task.own_verdict or task.judge.type == "choice" or len(golds) < 2 or not all(map(is_letter, golds)):
+        return
+    yield Finding(
+        "choice-judge",
+        "warning",
+        f"all gold answers are single letters, and judge {task.judge.type} takes them for text like any other",
+        f"gold answers: {', '.join(sorted(golds)[:12])}",
+        "they are the labels of options: `(E)`, `E.` and `E) 12 m` are right for E, and would be judged wrong",
+        "set task.judge: {type: choice}",
+    )
+
+
+def _distinct(examples: Sequence[Example]) -> list[Example]:
+    """Examples of different gold answers."""
+    return list({" ".join(e.answer.casefold().split()): e for e in reversed(examples)}.values())[::-1]
+
+
+def _accepted(task: Task, examples: list[Example]) -> Iterator[Finding]:
+    tried = examples[:: max(1, len(examples) // _TRIED)][:_TRIED]
+    wrong = [one for number, example in enumerate(tried) for one in _wrong(task, example, number, examples)]
+    items: list[tuple[str, str, FinishReason]] = [(one.text, one.example.answer, "stop") for one in wrong]
+    judged = verdicts(task, items)
+    for kind in dict.fromkeys(one.kind for one in wrong):
+        of_kind = [(one, verdict) for one, verdict in zip(wrong, judged, strict=True) if one.kind == kind]
+        right = [one for one, verdict in of_kind if verdict.status == "correct"]
+        if len(right) < _MOST * len(of_kind):
+            continue
+        yield Finding(
+            "wrong-answer-accepted",
+            "error" if task.own_verdict else "warning",
+            f"the judge accepts {kind} as right, for {len(right)} of {len(of_kind)} gold answers",
+            "\n".join(
+                f"{one.example.id}: gold {one.example.answer!r}, accepted {one.text[-80:]!r}" for one in right[:3]
+            ),
+            f"{judged_by(task)}: it takes more for right than the gold answer, so that accuracy and reward mean little",
+            f"correct {type(task).__name__}.verdict: it must compare the whole answer"
+            if task.own_verdict
+            else "lower task.judge.tolerance, or take another judge or answer format",
+        )
+
+
+def _wrong(task: Task, example: Example, number: int, examples: list[Example]) -> Iterator[_Wrong]:
+    """Completions that are wrong for an example, whatever the task is."""
+    yield _Wrong("an empty text", example, "")
+    others = [other for other in examples if other is not example]
+    other = others[(number * 7) % len(others)]
+    if (text := _target(task, other)) is not None:
+        yield _Wrong("the gold answer of another row", example, text)
+    yield _Wrong("the question itself", example, example.question)
+    # its own among them, another one last: a judge that looks for the gold answer anywhere finds it
+    row = [*others[: _ALL // 2], example, *others[_ALL // 2 : _ALL], others[0]]
+    texts = [text for one in row if (text := _target(task, one)) is not None]
+    yield _Wrong("all gold answers in one text", example, "\n".join(texts))
+
+
+def _target(task: Task, example: Example) -> str | None:
+    try:
+        return task.format.target_text(example.answer)
+    except DataError:
+        return None
