@@ -25,8 +25,8 @@ _TOKEN = re.compile(
     (?<![{_ALPHA}_*]) [{_ALPHA}]{{1,3}}+ \*\* -?+ [0-9]{{1,2}}+ (?! [\w*] )
     | (?<=[0-9]) [{_ALPHA}] [{_ALPHA}0-9]*+ {_THIS_HIGH}?+
     | [{_ALPHA}] [{_ALPHA}0-9_₀-₉{MARK}]*+
-        (?: (?<=[0-9]) \. [0-9]++ (?:\.[0-9]++)*+ | - [0-9]++ [{_ALPHA}0-9]*+ | _ {_BRACES} )*+ {_THIS_HIGH}?+
-    | [)\]}}] {_THIS_HIGH}
+        (?: (?<=[0-9]) [./:] [0-9]++ | - [0-9]++ [{_ALPHA}0-9]*+ | _ {_BRACES} )*+ {_THIS_HIGH}?+
+    | {_THIS_HIGH}
     | _ (?: {_BRACES} | [0-9]++ )
     | (?P<number>
         (?: (?: (?<![0-9)\]{_ALPHA}\u0590-\u0dff]) [+\-] )?+ (?: {MONEY_SIGN} )?+ | {MONEY_SIGN} [+\-]?+ )
@@ -37,16 +37,21 @@ _TOKEN = re.compile(
         )
         (?: \s*+ \\(?: times | cdot ) \s*+ 10 {_TEX_POWER} )?+
         # what goes on, though no number does
-        (?: [/:] [0-9] [0-9.,/:]*+ (?<![.,/:]) | {_TEX_POWER} | [{SUPERSCRIPTS}{VULGAR}{BROKEN}{MARK}₀-₉]++
-          | _ (?: {_BRACES} | [0-9]++ ) )*+
+        (?: [/:] [0-9]++ (?: [.,'] [0-9]++ )*+ | {_TEX_POWER} | \^
+          | [{SUPERSCRIPTS}{VULGAR}{BROKEN}{MARK}₀-₉]++ | (?<=[{SUPERSCRIPTS}{VULGAR}]) [0-9]++ | _ (?: {_BRACES} | [0-9]++ ) )*+
         (?: [ ]?+ % )?+
       )
     | \\[A-Za-z]++
     """,
     re.VERBOSE,
 )
-_GLUED = re.compile(rf"(?: {LETTER} | {MARK} ){{1,20}}+ (?: \s?+ {MONEY_SIGN} )?+ | \s?+ \\pi (?![A-Za-z])", re.VERBOSE)
-_ORDINAL = re.compile(r"(?:st|nd|rd|th|s)\b")
+_GLUED = re.compile(
+    rf"(?: [{_ALPHA}]{{1,20}}+ [{_ALPHA}0-9]*+ | (?: {LETTER} | {MARK} ){{1,20}}+ ) (?: \s?+ {MONEY_SIGN} )?+"
+    r" | \s?+ \\pi (?![A-Za-z])",
+    re.VERBOSE,
+)
+_LETTERS_BEFORE = re.compile(rf"[{_ALPHA}]++\Z")
+_NO_COUNT = re.compile(r"[0-9]*+(?:st|nd|rd|th)\b|[12][0-9]{2}0s\b")
 _WORDS_BEHIND = re.compile(
     rf"[ ]++ (?: (?: and | or | to | plus | times | over | point ) [ ]++ (?: an? [ ]++ )?+ )?+"
     rf" (?: {'|'.join(sorted(WRITTEN_OUT, key=len, reverse=True))} | squared | cubed | factorial | π ) \b",
@@ -57,6 +62,7 @@ _WORDS_BEFORE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _SIGN_BEFORE = re.compile(r"(?<=[=≈:]) (?:\s?)(-[ ])\Z", re.VERBOSE)
+_PERIODIC = re.compile(r"\.{2,}+|…")
 _DIGIT = re.compile(rf"[\d{VULGAR}]")
 _WINDOW = 4000
 _OVERLAP = 300
@@ -86,7 +92,7 @@ def _last_in(text: str, end: int) -> tuple[int, str] | None:
     for match in _TOKEN.finditer(plain):
         if (places[match.start()] if places else match.start()) >= end:
             break
-        if match["number"] and not _ORDINAL.match(plain, match.end()):
+        if match["number"] and not _NO_COUNT.match(plain, match.start()):
             found = match
     if found is None:
         return None
@@ -104,10 +110,12 @@ def _whole(text: str, found: re.Match[str]) -> tuple[int, int]:
         last = glued.end()
     elif words := _WORDS_BEHIND.match(text, last):
         last = words.end()
-    if text[first] == "$" and text[last : last + 1] == "$" and last > found.end("number"):
+    if text[first] == "$" and text.startswith("$", last) and last > found.end("number"):
         last += 1
+    elif "." in text[first:last] and (periodic := _PERIODIC.match(text, last)):
+        last = periodic.end()
     before = text[max(0, first - _LOOK_BACK) : first]
-    if words_before := _WORDS_BEFORE.search(before) or _SIGN_BEFORE.search(before):
+    if words_before := _WORDS_BEFORE.search(before) or _SIGN_BEFORE.search(before) or _LETTERS_BEFORE.search(before):
         first -= len(before) - words_before.start(words_before.lastindex or 0)
     elif before and ord(before[-1]) > 0x2E7F and changes(before[-1]):
         first -= 1

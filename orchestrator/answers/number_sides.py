@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 from orchestrator.answers.characters import ICON, MARK, SUPERSCRIPTS
-from orchestrator.answers.number_words import CHANGING, CHANGING_PARTS, CURRENCY, SCALES, plain_word
+from orchestrator.answers.number_words import CHANGING, CHANGING_PARTS, CURRENCY, plain_word
 from orchestrator.answers.numerals import VULGAR
 
 _SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
@@ -42,7 +42,7 @@ def changes(word: str) -> bool:
 def changes_before(word: str) -> bool:
     """The same for words of scripts without spaces that stand before a number: `一共` (in all) holds a 一 (one)."""
     plain = plain_word(word)
-    return plain in CHANGING or plain in SCALES or (_UNSPACED.search(plain) is not None and bool(_PARTS.search(plain)))
+    return plain in CHANGING or (_UNSPACED.search(plain) is not None and bool(_PARTS.search(plain)))
 
 
 # --- behind a number
@@ -51,7 +51,7 @@ _ITEM = re.compile(
     rf"""
     (?P<word>{WORD})
         (?P<exponent> \^ (?: \{{ \s*+ -?[0-9]{{1,2}} \s*+ \}} | -?[0-9]{{1,2}} ) | [{SUPERSCRIPTS}]{{1,3}}
-          | \*\*-?[1-9] (?![0-9*]) | (?<![xX])[23] (?![\w^]) )?+
+          | \*\*-?[1-9] (?![0-9*]) | (?<=[A-WYZa-wyzµΩ])[23] (?![\w^]) )?+
     | (?P<space> \s++ )
     | (?P<sign> [%‰°{ICON}] | {MONEY_SIGN} )
     | (?P<quote> ["'] )
@@ -84,7 +84,7 @@ def unit_behind(text: str) -> bool | None:
         if kind == "exponent":
             kind = "word"
         if kind == "word":
-            if _is_no_unit(item["word"], words, before):
+            if _is_no_unit(item["word"], words, before) or (item["exponent"] in ("2", "3") and len(item["word"]) > 3):
                 return None
             named, words = True, words + 1
         elif kind == "open":
@@ -143,7 +143,7 @@ def _is_remark(text: str) -> bool:
 _NAME = re.compile(
     rf"""
     [\s*_`"'$]*+
-    (?: [∠△]?+ {LETTER} (?: {LETTER} | {MARK} | [0-9{_SUBSCRIPTS}] | ['] )*+
+    (?: (?: [∠△] \ ?+ )?+ {LETTER} (?: {LETTER} | {MARK} | [0-9{_SUBSCRIPTS}] | ['] )*+
         (?: _ (?: \{{ [\w\s,]{{1,30}}+ \}} | \w{{1,20}}+ ) )?+
         (?: \ ?+ [(\[] [^()\[\]]{{0,80}}+ [)\]] )?+
         (?: (?<={LETTER}{LETTER}) - (?={LETTER}) | - (?={LETTER}{LETTER}) | (?<={LETTER}{{3}}) [,.!。，、] )?+

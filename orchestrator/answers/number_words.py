@@ -63,9 +63,9 @@ sondern doppelt hoch
 zéro deux trois quatre cinq six sept huit neuf dix onze douze mille millions milliard milliards demi demie
 tiers douzaine douzaines paires et ou pas non moins plutôt carré
 cero dos tres cuatro cinco seis siete ocho nueve diez doce cien ciento mil millón millones medio media tercio
-cuarto docena docenas pares y o u ni menos hasta cuadrado
+cuarto docena docenas pares ni menos hasta cuadrado
 tre quattro cinque sei sette otto nove dieci cento mila milione milioni miliardo miliardi mezzo mezza dozzina
-dozzine paio paia e ed oppure meno più
+dozzine paio paia ed oppure meno più
 dois duas três quatro sete oito nove dez mil milhão milhões bilhão bilhões meia meio dúzia dúzias ou não menos até
 mais
 nul twee drie vier vijf zes zeven acht negen tien honderd duizend miljoen miljard half halve dozijn niet geen
@@ -73,7 +73,7 @@ noll två tre fyra fem sex sju åtta nio tio hundra tusen miljon miljoner miljar
 ноль один два три четыре пять шесть семь восемь девять десять сто тысяч тысяча тысячи тыс миллион миллиона миллионов
 млн миллиард миллиарда миллиардов млрд половина половиной полтора дюжина дюжин пара пары и или не нет минус до плюс
 dwa trzy cztery pięć sześć siedem osiem dziewięć dziesięć sto tysiąc tysiące tysięcy milion miliony milionów tuzin
-tuziny pół i lub albo nie bir iki üç dört beş altı yedi sekiz dokuz yüz milyon milyar buçuk düzine veya değil
+tuziny pół lub albo nie bir iki üç dört beş altı yedi sekiz dokuz yüz milyon milyar buçuk düzine veya değil
 satu dua tiga empat lima enam tujuh delapan sembilan sepuluh ratus ribu juta setengah lusin atau bukan dan
 một hai ba bốn năm sáu bảy tám chín mười trăm nghìn ngàn triệu tỷ rưỡi nửa tá hoặc không và
 μισό δύο τρία τέσσερα πέντε έξι χίλια χιλιάδες εκατομμύρια ντουζίνα και ή όχι δεν π
@@ -101,7 +101,7 @@ def _words(text: str) -> frozenset[str]:
 
 WRITTEN_OUT = _words(_WRITTEN_OUT)
 """English numbers in letters."""
-CHANGING = WRITTEN_OUT | _words(_OTHER_WORDS) | _words(_ELSEWHERE)
+CHANGING = WRITTEN_OUT | _words(_OTHER_WORDS) | _words(_ELSEWHERE) | SCALES.keys()
 """Beside a number, each makes another number of it, or takes it back."""
 CHANGING_PARTS = tuple(sorted(_words(_PARTS)))
 """The same for scripts that do not set words apart."""

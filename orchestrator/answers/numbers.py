@@ -23,7 +23,16 @@ from fractions import Fraction
 
 from orchestrator.answers.characters import ICON, MARK, SUPERSCRIPTS, plain_characters
 from orchestrator.answers.control_tokens import before_token
-from orchestrator.answers.number_sides import LETTER, MONEY_SIGN, changes, changes_before, is_name, is_sum, unit_behind
+from orchestrator.answers.number_sides import (
+    LETTER,
+    MONEY_SIGN,
+    WORD,
+    changes,
+    changes_before,
+    is_name,
+    is_sum,
+    unit_behind,
+)
 from orchestrator.answers.number_words import COPULAS, CURRENCY_WORDS, plain_word
 from orchestrator.answers.numerals import EXACT, VALUE, VULGAR, Number, bounded, value_of
 from orchestrator.answers.tex import plain_tex
@@ -43,8 +52,8 @@ _JOINT = re.compile(
     (?P<open> [(\[{{] ) | (?P<close> [)\]}}] )
     | (?P<relation> [<>!]= | [<>≤≥≠±∓≡] )
     | (?P<implies> => | [⇒⟹∴] )
-    | (?P<equals> :?={{1,3}} | ≈
-        | (?<![\w'-]) (?i: (?: is | are )?+ \s*+ equal (?: s | \s++ to | s\s++to ) | {COPULAS} ) (?![\w'-]) )
+    | (?P<equals> :?={{1,3}} | ≈ )
+    | (?P<copula> (?<![\w'-]) (?i: (?: is | are )?+ \s*+ equal (?: s | \s++ to | s\s++to ) | {COPULAS} ) (?![\w'-]) )
     | (?P<colon> : )
     """,
     re.VERBOSE,
@@ -64,10 +73,12 @@ _SIDE = re.compile(
     """,
     re.VERBOSE,
 )
+_WORD = re.compile(WORD, re.VERBOSE)
+_TWO_STATEMENTS = re.compile(rf"[,;\n，；、] | [0-9] \s++ {LETTER} | \A \s*+ \Z", re.VERBOSE)
 _SCALE_LETTER = re.compile(
     rf"(MM|mn|[kKmMbBT]|[bB]n|tn)(?!{LETTER}|[0-9^'{SUPERSCRIPTS}]|\*\*[0-9]) \s*+ ({MONEY_SIGN})?+", re.VERBOSE
 )
-_LETTER_APART = re.compile(r"\s++[kKmMbBTG]n?\b")
+_LETTER_APART = re.compile(r"\s++[kKmMbBTG]n?(?![\w^²³*/·])")
 _SCALE_LETTERS = {"k": 3, "m": 6, "mm": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}
 _NO_SIGN_BEFORE = re.compile("[\u0590-\u0dff]\\Z")
 
@@ -129,6 +140,31 @@ def format_number(x: float) -> str:
 
 def _stated(text: str, decimal_comma: bool) -> Number | None:
     """The number of a statement."""
+    bare = _without_remark(text)
+    split = None if bare is None else _sides(bare)
+    if split is None:
+        return None
+    sides, joints = split
+    found = _of_side(sides[-1], decimal_comma)
+    if found is None:
+        # 45 = total cost
+        backwards = len(sides) == 2 and sides[1].strip(" $*_`.") and is_name(sides[1])
+        first_side = _of_side(sides[0], decimal_comma) if backwards else None
+        return first_side and first_side[0]
+    number, named = found
+    subject = False
+    for side, joint in zip(sides, joints, strict=False):
+        if is_name(side):
+            subject = subject or (joint == "equals" and bool(side.strip()))
+            continue
+        computed, alone = is_sum(side) if joint != "colon" else (False, False)
+        if not (computed and (named or not alone)) and not (subject and _is_working(side)):
+            return None
+    return number
+
+
+def _without_remark(text: str) -> str | None:
+    """A text without what is said after its number; None where it has no number, or what is said takes it back."""
     first = _ANY_NUMBER.search(text)
     if first is None:
         return None
@@ -139,39 +175,38 @@ def _stated(text: str, decimal_comma: bool) -> Number | None:
         if any(changes(word) for word in text[reason.end() :].split()):
             return None
         text = text[: reason.start()]
+    return text
+
+
+def _sides(text: str) -> tuple[list[str], list[str]] | None:
+    """The sides of a statement and the joints between them; None where it is no equation, as `x > 5`."""
     sides: list[str] = []
-    joints: list[str | None] = []
+    joints: list[str] = []
     at = depth = 0
     for joint in _JOINT.finditer(text):
-        kind = joint.lastgroup
+        kind = joint.lastgroup or ""
         if kind in ("open", "close"):
             depth = depth + 1 if kind == "open" else max(0, depth - 1)
-        elif depth == 0 and kind == "relation":
+        elif depth:
+            continue
+        elif kind == "relation":
             return None
-        elif depth == 0 and kind == "implies":
+        elif kind == "implies":
             # what follows from an equation is another one; at the beginning it follows from what was said before
             if text[at : joint.start()].strip() and "equals" not in joints:
                 return None
             sides, joints, at = [], [], joint.end()
-        elif depth == 0:
+        else:
             sides.append(text[at : joint.start()])
             joints.append(kind)
             at = joint.end()
-    sides.append(text[at:])
-    found = _of_side(sides[-1], decimal_comma)
-    if found is None:
-        # 45 = total cost
-        backwards = len(sides) == 2 and sides[1].strip(" $*_`.") and is_name(sides[1])
-        first_side = _of_side(sides[0], decimal_comma) if backwards else None
-        return first_side and first_side[0]
-    number, named = found
-    for side, kind in zip(sides, joints, strict=False):
-        if is_name(side):
-            continue
-        computed, alone = is_sum(side) if kind == "equals" else (False, False)
-        if not computed or (alone and not named):
-            return None
-    return number
+    return [*sides, text[at:]], joints
+
+
+def _is_working(text: str) -> bool:
+    """Whether a side may stand between a name and its number, as `πr²` in `A = πr² = 78.5`; `5, y` may not."""
+    words = (word.replace("π", "") for word in _WORD.findall(text))
+    return _TWO_STATEMENTS.search(text) is None and not any(word and changes(word) for word in words)
 
 
 def _of_side(text: str, decimal_comma: bool) -> tuple[Number, bool] | None:
