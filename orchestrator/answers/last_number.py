@@ -37,8 +37,8 @@ _TOKEN = re.compile(
         )
         (?: \s*+ \\(?: times | cdot ) \s*+ 10 {_TEX_POWER} )?+
         # what goes on, though no number does
-        (?: [/:] [0-9]++ (?: [.,'] [0-9]++ )*+ | {_TEX_POWER} | \^
-          | [{SUPERSCRIPTS}{VULGAR}{BROKEN}{MARK}₀-₉]++ | (?<=[{SUPERSCRIPTS}{VULGAR}]) [0-9]++ | _ (?: {_BRACES} | [0-9]++ ) )*+
+        (?: (?: [/:] | (?<=[{SUPERSCRIPTS}{VULGAR}]) ) [0-9]++ (?: [.,'] [0-9]++ )*+
+          | {_TEX_POWER} | \^ | [{SUPERSCRIPTS}{VULGAR}{BROKEN}{MARK}₀-₉]++ | _ (?: {_BRACES} | [0-9]++ ) )*+
         (?: [ ]?+ % )?+
       )
     | \\[A-Za-z]++

@@ -186,3 +186,47 @@ def test_every_published_solution_is_read_back_as_its_own_answer(kind: str) -> N
         assert example.demonstration is not None and "<<" not in example.demonstration
         assert made.format.extract(example.demonstration) == example.answer
         assert made.verdict(example.demonstration, example.answer, "stop").status == "correct"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="GSM8K is not beside the repository")
+def test_every_published_answer_is_read_however_it_is_written() -> None:
+    """Completions were judged by equality of the text after the last mark, commas aside: `#### 12.5` is not 12."""
+    judge = task(SOLUTION).judge
+    golds = 0
+    for split in ("train", "test"):
+        for line in (REAL / f"{split}.jsonl").read_text().splitlines():
+            gold = json.loads(line)["answer"].rpartition("####")[2].strip()
+            golds += 1
+            plain = gold.replace(",", "")
+            assert str(parse_number(gold)) == plain
+            variants = [
+                f"${gold}",
+                f"**{gold}**",
+                f"{gold}.",
+                f"{gold} dollars",
+                f"x = {gold}",
+                f"{gold}.00",
+                f"答案是{gold}元",
+            ]
+            variants += [
+                rf"\\${gold}",
+                f"{gold} (because 6*12)",
+                f"The answer is {gold}",
+                f"{gold}</s>",
+                f"6 + 7 = {gold}",
+            ]
+            for said in variants:
+                assert judge.judge(said, gold, "stop").status == "correct", said
+            if golds % 10:
+                continue
+            for said in (
+                f"{plain}1",
+                f"{plain}.5",
+                f"-{plain}9",
+                f"{gold} or six",
+                f"{gold} dozen",
+                f"{gold},5",
+                f"2x = {gold}",
+            ):
+                assert judge.judge(said, gold, "stop").status != "correct", said
+    assert golds == 8792
