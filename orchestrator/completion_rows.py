@@ -42,6 +42,8 @@ class Gold:
     answer: str
     why: str | None
     """Why there is no answer in it, None where there is one."""
+    is_number: bool = False
+    """Whether it is a number in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,14 @@ def _gold(value: Any, question: str | None, column: str, place: str, line: int) 
         return Gold(place, line, question, "", "there is no gold answer: write one or leave the row out")
     try:
         # half a character is kept: it is judged as it stands, and costs no other row
-        return Gold(place, line, question, value if isinstance(value, str) else gold(value), None)
+        return Gold(
+            place,
+            line,
+            question,
+            value if isinstance(value, str) else gold(value),
+            None,
+            number_text(value) is not None,
+        )
     except ValueError as error:
         named = str(error).replace("the answer", f"the gold answer (column {column!r})", 1)
         return Gold(place, line, question, "", named)

@@ -150,7 +150,7 @@ def _gold_of_task(task: Task, gold: Gold) -> tuple[str, str | None]:
         return gold.answer, gold.why
     unread = None
     try:
-        read = task.read_row(Row(gold.question or "", gold.answer, None, None, gold.line)).answer
+        read = task.read(Row(gold.question or "", gold.answer, None, None, gold.line, gold.is_number)).answer
     except (ValueError, DataError) as error:  # such as a bare 7, where the task's own files hold worked solutions
         read, unread = gold.answer, str(error)
     why = task.judge.check_gold(read)

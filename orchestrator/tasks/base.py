@@ -8,6 +8,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -66,6 +67,10 @@ class Task(BaseModel):
     def read_row(self, row: Row) -> Row:
         """What the task makes of a row that was read: its gold answer, its worked solution. ValueError: no use."""
         return row
+
+    def read(self, row: Row) -> Row:
+        """A row as the task and its judge read it. ValueError: it is of no use."""
+        return self.read_row(replace(row, answer=self.judge.written(row.answer)) if row.is_number else row)
 
     @property
     def guarded(self) -> bool:
@@ -262,7 +267,7 @@ class _Splits(dict[Split, list[Example]]):
         rows, problems = [], []
         for row in read:
             try:
-                rows.append(self.task.read_row(row))
+                rows.append(self.task.read(row))
             except (ValueError, DataError) as error:
                 problems.append(f"{origin.place(row.line)}: {error}")
         if problems:

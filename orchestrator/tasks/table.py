@@ -8,7 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Row:
     id: str | None
     line: int
     """Counted from 1: the line in a JSONL or CSV file, the row in a JSON or parquet file."""
+    is_number: bool = field(default=False, compare=False)
+    """Whether the answer is a number in the file, which has a point for its decimals whatever texts have."""
 
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:
@@ -128,7 +130,7 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
     if isinstance(record, list):
         if len(record) != 2:
             raise ValueError(f"is a list of {len(record)}: write a pair [question, answer]")
-        return Row(_question(record[0]), gold(record[1]), None, None, line)
+        return Row(_question(record[0]), gold(record[1]), None, None, line, number_text(record[1]) is not None)
     if not isinstance(record, dict):
         raise ValueError(f"is {kind(record)}: write a pair [question, answer] or an object")
     required = (columns.question, columns.answer, *((columns.id,) if columns.id else ()))
@@ -136,12 +138,14 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
         if not find(record, name)[0]:
             raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: add it")
     worked = columns.demonstration or "demonstration"
+    answer = find(record, columns.answer)[1]
     return Row(
         question=_question(find(record, columns.question)[1], _called("question", columns.question)),
-        answer=gold(find(record, columns.answer)[1], _called("answer", columns.answer)),
+        answer=gold(answer, _called("answer", columns.answer)),
         demonstration=_demonstration(find(record, worked)[1], _called("demonstration", worked)),
         id=_id(find(record, columns.id or "id")[1], required=columns.id is not None),
         line=line,
+        is_number=number_text(answer) is not None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.health.check import _tolerance
+from orchestrator.judging_file import judge_file
 from orchestrator.plan import Plan, SeedsPlan, compile_recipe
 from orchestrator.recipe import load_recipe, load_task
 from orchestrator.tasks.judged_by import judged_by, judged_by_settings
@@ -158,3 +159,14 @@ def test_what_older_runs_tell_of_their_judge() -> None:
     assert judged_by_settings(old) == f"{words}, or the task's own verdict"
     assert judged_by_settings(old | {"type": "file"}) == words
     assert judged_by_settings({"type": "file"}) is None
+
+
+def test_numbers_in_a_file_have_points_whatever_texts_have() -> None:
+    write(["1.234", '"1,234"', "12.5"], ['"1.234"'])
+    task = load_recipe("r.yaml", ["task.judge.decimal_comma=true"]).task
+    assert [example.answer for example in task.examples("train")] == ["1,234", "1,234", "12,5"]
+    for answer, text in (("1,234", "1,234"), ("12,5", "12,50"), ("1.234", "1234")):
+        assert task.verdict(f"<answer>{text}</answer>", answer, "stop").status == "correct"
+    Path("made.jsonl").write_text('{"text": "<answer>1,234</answer>", "answer": 1.234}\n')
+    judged = judge_file(Path("made.jsonl"), load_task(["judge.decimal_comma=true"]))
+    assert [verdict.status for verdict in judged.verdicts] == ["correct"]

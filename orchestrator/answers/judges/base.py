@@ -34,6 +34,10 @@ class BaseJudge(BaseModel):
         """Why this gold answer cannot be judged, None if it can."""
         raise NotImplementedError
 
+    def written(self, number: str) -> str:
+        """A number, whose decimals stand after a point, as this judge reads numbers in texts."""
+        return number
+
     def prepare(self) -> None:
         """Load what judging needs, before the time of the first answer runs."""
 

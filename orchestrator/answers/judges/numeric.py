@@ -57,6 +57,10 @@ class NumericJudge(BaseJudge):
             found = _rounded(found, self.decimals)
         return Verdict("correct" if right[0] <= found <= right[1] else "wrong", value)
 
+    def written(self, number: str) -> str:
+        """With a comma before its decimals, where that is how numbers are read: 1.234 would be 1234."""
+        return number.replace(".", ",") if self.decimal_comma else number
+
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         number = parse_number(answer_text(answer), self.decimal_comma)
