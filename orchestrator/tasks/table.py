@@ -95,14 +95,14 @@ def distinct_questions(
 def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator[str]:
     if not table.names:
         return
-    for field, wanted in columns.model_dump(exclude_none=True).items():
+    for role, wanted in columns.model_dump(exclude_none=True).items():
         if top_column(wanted, table.names) is not None:
             continue
         lowered = {name.lower(): name for name in table.names}
         close = difflib.get_close_matches(wanted.lower(), lowered, n=1)
-        hint = f"set columns.{field} to one of them"
+        hint = f"set columns.{role} to one of them"
         if close:
-            hint = f"did you mean {lowered[close[0]]!r}? Set columns.{field}"
+            hint = f"did you mean {lowered[close[0]]!r}? Set columns.{role}"
         elif len(table.names) == 1 and (separator := re.search(r"[;\t|]", table.names[0])):
             hint = f"they are separated by {separator[0]!r}, save the file with commas"
         yield f"{origin.name}: has no column {wanted!r}; its columns are {listed(table.names)}: {hint}"
