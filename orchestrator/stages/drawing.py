@@ -95,9 +95,10 @@ def count(table: pa.Table) -> dict[str, float]:
 def silent(context: Context, table: pa.Table, examples: Sequence[Example] = ()) -> tuple[Finding, ...]:
     """The finding for a trained model without answers, or (of these `examples`) without any that its judge takes."""
     statuses = Counter(table["status"].to_pylist())
-    if context.stage.model == BASE:
+    answered = statuses["correct"] + statuses["wrong"]
+    if context.stage.model == BASE or (answered and not examples):
         return ()
-    if statuses["correct"] + statuses["wrong"]:
+    if answered:
         task, golds = context.task, {e.id: e.answer for e in examples}
         pairs = [
             (row["value"], golds[row["example_id"]], row["status"])
