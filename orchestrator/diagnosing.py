@@ -3,34 +3,43 @@
 Puts together what the checks before a run, the curves, the files, the stored completions and the models themselves say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.answers.tokens import prompt_ids
-from orchestrator.errors import InputError, ModelError
+from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.errors import InputError, ModelError, StageError
 from orchestrator.health.adapter import adapter_findings
 from orchestrator.health.base_weights import Weights, base_findings, read_weights
 from orchestrator.health.causes import likeliest_first
 from orchestrator.health.check import check_plan
+from orchestrator.health.contract import targets
 from orchestrator.health.curve_reading import StageCurves
+from orchestrator.health.damage import not_looked_at, output_finding, recipe_damaged, unreadable
 from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
+from orchestrator.health.judged_again import judged_again
 from orchestrator.health.model_parts import try_prompt
+from orchestrator.health.predicting import Row, losses, shift_finding
 from orchestrator.health.probe import asked, load_engine, origin_findings
 from orchestrator.health.reading import reading_findings
 from orchestrator.health.report import CheckReport, format_changed, told_only
+from orchestrator.health.too_little import too_little
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.model_ref import ModelRef
+from orchestrator.outputs import JUDGING_TAG, MODEL, OUTPUTS, output_of
 from orchestrator.past_curves import findings_of, stage_curves
-from orchestrator.past_run import PastRun, PastStage, past_run
+from orchestrator.past_run import PastRun, PastStage, RecipeDamaged, past_run
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.report.diagnosis_page import diagnosis_page
 from orchestrator.sampling.transformers_engine import TransformersEngine
-from orchestrator.start_model import is_trained, resolve_start
+from orchestrator.stage_specs import SftSpec
+from orchestrator.start_model import ADAPTER_CONFIG, base_of_adapter, is_trained, resolve_start
 from orchestrator.stats import wilson
 from orchestrator.store_place import store_folder
 from orchestrator.tracking import Store
@@ -39,6 +48,10 @@ from orchestrator.types import Finding
 QUESTIONS = 100
 """How many test questions a model without stored completions is asked."""
 _SHOWN = 8
+_TARGETS = 24
+"""Gold targets that a model's loss is taken on."""
+_FEW_RIGHT = 0.1
+"""A model that is right more often than this was not taught something else altogether."""
 ALONE = "base without its adapter"
 
 
@@ -58,7 +71,11 @@ def diagnose(
             raise InputError(f"{run} is a model folder: say under which recipe to look at it, --recipe RECIPE")
         found = diagnose_folder(folder, load_recipe(recipe), questions)
         return found, diagnosis_page(found)
-    past, named = past_run(run)
+    try:
+        past, named = past_run(run)
+    except RecipeDamaged as damaged:
+        found = diagnose_without_recipe(damaged)
+        return found, diagnosis_page(found)
     found = diagnose_run(past, models or ([named] if named else None), questions)
     page = diagnosis_page(found)
     Store().log_text(past.run_id, page, "diagnosis.html")
@@ -81,6 +98,28 @@ def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: 
     looked.stages([past.stages[name] for name in models or past.stages if name in past.stages])
     looked.models(models or past.models())
     return looked.diagnosis(f"run {past.run_id} ({past.experiment}, {past.status})")
+
+
+def diagnose_without_recipe(damaged: RecipeDamaged) -> Diagnosis:
+    """Look at a run whose own recipe cannot be read: at its errors, its curves and its files."""
+    found = [recipe_damaged(damaged.file, "\n".join(damaged.problems))]
+    curves = []
+    for stage in damaged.stages:
+        found += [f for f in stage.noticed if f.severity != "info"]
+        found += _left(stage)
+        if stage.error is not None and stage.status != "KILLED":
+            found.append(_failed(stage))
+        if stage.curves:
+            curves.append(StageCurves(stage.name, stage.verb, stage.curves, (), stage.chosen))
+        if stage.status == "FINISHED" and (stage.model() / ADAPTER_CONFIG).is_file():
+            try:
+                found += adapter_findings(stage.name, stage.model(), base_of_adapter(stage.model()))
+            except ModelError as error:
+                found.append(_missing(stage.name, error))
+            except StageError as error:
+                found.append(not_looked_at(f"model {stage.name}", error))
+    subject = f"run {damaged.run_id} (its recipe cannot be read)"
+    return Diagnosis(subject, likeliest_first(found), (), (), (), {}, tuple(curves))
 
 
 def diagnose_folder(folder: Path, recipe: Recipe, questions: int = QUESTIONS) -> Diagnosis:
@@ -112,11 +151,15 @@ class _Look:
         self.generations: list[Generation] = []
         self.answers: dict[str, list[Written]] = {}
         self.curves: list[StageCurves] = []
+        self.plan: Plan | None = None
+        """The recipe compiled now; None where it is refused."""
+        self.targets: list[Row] | None = None
+        """Gold targets as tokens."""
 
     def set_up(self) -> None:
         """What `orch check` says of the recipe, seen from now."""
         try:
-            plan = self._plan()
+            plan = self.plan = self._plan()
             self.report = check_plan(plan, self.recipe.storage or store_folder() / "work")
         except InputError as error:
             self.found.append(_refused(error))
@@ -135,20 +178,45 @@ class _Look:
             curves = stage_curves(self.past, stage)
             self.curves += [curves] if curves is not None else []
             self.found += findings_of(self.past, stage, curves)
+            self.found += _left(stage)
             if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
 
     def models(self, names: Sequence[str]) -> None:
         """What models' files say, then what their completions and logits say."""
         weights = cache(read_weights)  # each base is read once, and let go of before a model is loaded
-        refs = {name: self._sound(name, weights) for name in names}
+        refs: dict[str, ModelRef | None] = {}
+        for name in names:
+            with self._whatever_it_is(name):
+                refs[name] = self._sound(name, weights)
         del weights
         for name, ref in refs.items():
-            rows = _stored(self.past.stages.get(name))
-            if ref is None:
-                self._take(name, rows, "evaluation")
-            else:
-                self._answers(name, ref, rows)
+            with self._whatever_it_is(name):
+                rows = self._stored(name)
+                if ref is None:
+                    self._take(name, rows, "evaluation")
+                else:
+                    self._answers(name, ref, rows)
+
+    @contextmanager
+    def _whatever_it_is(self, name: str) -> Iterator[None]:
+        """The boundary around a model: a file that is damaged in a way of its own does not end the look at the rest."""
+        try:
+            yield
+        except Exception as error:
+            self.found.append(not_looked_at(f"model {name}", error))
+
+    def _stored(self, name: str) -> list[Written]:
+        """What a model's evaluation has left; nothing where that cannot be read."""
+        stage = self.past.stages.get(name)
+        if stage is None or stage.results is None:
+            return []
+        columns = ["example_id", "question", "gold", "text", "value", "status", "finish_reason"]
+        try:
+            return [Written(**row) for row in pq.read_table(stage.results, columns=columns).to_pylist()]
+        except (pa.ArrowException, OSError, ValueError, TypeError, InputError) as error:
+            self.found.append(unreadable(name, stage.results, error))
+            return []
 
     def _sound(self, name: str, weights: Weights) -> ModelRef | None:
         """The model, where its files are such that it can be loaded."""
@@ -169,15 +237,48 @@ class _Look:
         if engine is None:
             self._take(name, rows, "evaluation")
             return
+        batch = self.recipe.evaluate.batch_size if rows else None
         if rows:
             self._take(name, rows, "evaluation")
             self._show(name, engine, rows)
         else:
             rows = self._ask(name, engine)
         task, limit = self.recipe.task, self.recipe.evaluate.max_tokens
-        self.found += origin_findings(name, ref, engine, task, rows, limit)
+        self.found += origin_findings(name, ref, engine, task, rows, limit, batch)
+        self._shifted(name, ref, engine, rows)
         if name == BASE and ref.adapter is not None and (bare := self._engine(name, replace(ref, adapter=None))):
             self._ask(ALONE, bare)
+
+    def _shifted(self, name: str, ref: ModelRef, engine: TransformersEngine, rows: list[Written]) -> None:
+        """Whether a model that is hardly ever right was taught to predict another token than the next."""
+        right = sum(row.status == "correct" for row in rows)
+        if not self._is_trained(name) or not rows or right > _FEW_RIGHT * len(rows):
+            return
+        targets = self._targets(engine)
+        if not targets:
+            return
+        now, before = losses(engine.model, targets), None
+        if ref.adapter is not None and not isinstance(bare := load_engine(name, replace(ref, adapter=None)), Finding):
+            before = losses(bare.model, targets)
+        found = shift_finding(name, now, before)
+        self.found += [] if found is None else [found]
+
+    def _targets(self, engine: TransformersEngine) -> list[Row]:
+        """Some gold targets with their prompts; none where the data cannot be read any more."""
+        if self.targets is None:
+            task, self.targets = self.recipe.task, []
+            split = next((s for s in task.splits() if s == "demonstrations"), self.recipe.evaluate.on)
+            try:
+                pairs = [(e.question, target) for e, target in targets(task, split)[0][:_TARGETS]]
+            except InputError:
+                pairs = []
+            for question, target in pairs:
+                prompt = prompt_ids(engine.tokenizer, task.format, question)
+                self.targets.append((prompt, target_ids(engine.tokenizer, target)))
+        return self.targets
+
+    def _is_trained(self, name: str) -> bool:
+        return name in self.recipe.stages or (name == BASE and self.base_is_trained)
 
     def _engine(self, name: str, ref: ModelRef) -> TransformersEngine | None:
         engine = load_engine(name, ref)
@@ -222,10 +323,26 @@ class _Look:
         n, correct = len(rows), sum(r.status == "correct" for r in rows)
         answered = correct + sum(r.status == "wrong" for r in rows)
         self.measured.append(Measured(name, correct / n, *wilson(correct, n), answered / n, n, source))
-        trained = name in self.recipe.stages or (name == BASE and self.base_is_trained)
-        judge = "" if self.recipe.task.own_verdict else self.recipe.task.judge.type
-        self.found += written_findings(name, rows, trained, judge)
-        self.found += reading_findings(name, rows, self.recipe.task, trained)
+        trained, task = self._is_trained(name), self.recipe.task
+        self.found += written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type)
+        self.found += reading_findings(name, rows, task, trained)
+        self._little(name, rows)
+        stage = self.past.stages.get(name)
+        if source == "evaluation" and stage is not None and self.plan is not None:
+            then = stage.tags.get(JUDGING_TAG)
+            now = next((s.judging_digest for s in self.plan.stages if s.name == f"evaluate.{name}"), None)
+            found = judged_again(name, self.recipe.task, rows, None if None in (then, now) else then == now)
+            self.found += [] if found is None else [found]
+
+    def _little(self, name: str, rows: list[Written]) -> None:
+        """Whether a model was trained too little; what its curve alone says of that is then said once."""
+        stage, spec = self.past.stages.get(name), self.recipe.stages.get(name)
+        if not isinstance(spec, SftSpec) or spec.model != BASE or self.base_is_trained or stage is None:
+            return
+        found = too_little(name, stage.curves, spec.model_dump(mode="json"), rows)
+        if found is not None:
+            same = f"stage {name}: "
+            self.found = [f for f in self.found if not (f.check == found.check and f.what.startswith(same))] + [found]
 
     def _show(self, name: str, engine: TransformersEngine, rows: Sequence[Written]) -> None:
         for row in rows[:_SHOWN]:
@@ -252,11 +369,12 @@ class _Look:
                 )
 
 
-def _stored(stage: PastStage | None) -> list[Written]:
-    if stage is None or stage.results is None:
-        return []
-    columns = ["example_id", "question", "gold", "text", "value", "status", "finish_reason"]
-    return [Written(**row) for row in pq.read_table(stage.results, columns=columns).to_pylist()]
+def _left(stage: PastStage) -> Iterator[Finding]:
+    """What is wrong with the file that a finished stage has made, or with its evaluation."""
+    if stage.status == "FINISHED" and stage.verb in OUTPUTS:
+        found = output_finding(stage.name, stage.store.artifact(stage.origin, output_of(stage.verb)))
+        if found is not None and output_of(stage.verb) != MODEL:  # models are looked at by themselves
+            yield found
 
 
 def _refused(error: InputError) -> Finding:

@@ -1,13 +1,14 @@
 """A run as the store has it: its recipe, its models, what they wrote. For every verb that looks back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, RecipeError
 from orchestrator.health.curves import NAMES
 from orchestrator.health.report import findings_of
+from orchestrator.health.same_draws import ANSWERED, IDENTICAL
 from orchestrator.model_ref import ModelRef, find_model
 from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS
 from orchestrator.recipe import BASE, Recipe, load_recipe
@@ -21,7 +22,7 @@ SEEDS_TAG = "orch.seeds"
 """On the run above those of several seeds: which seeds."""
 _OF_A_RECIPE = ("run", "seed")
 """Verbs of the runs that stand above stages, or above such."""
-_CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio")))
+_CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio", IDENTICAL, ANSWERED)))
 """The curves that are read, and those that are only watched."""
 
 
@@ -83,6 +84,14 @@ class PastRun:
         return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].model())
 
 
+class RecipeDamaged(RecipeError):
+    """A run's own recipe cannot be read; what else is known of the run goes with it."""
+
+    def __init__(self, run_id: str, file: Path, stages: tuple[PastStage, ...], problems: Sequence[str]) -> None:
+        super().__init__(*problems)
+        self.run_id, self.file, self.stages = run_id, file, stages
+
+
 def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
     """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
 
@@ -90,7 +99,8 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
 
     Raises:
         TrackingError: no such run.
-        InputError: its recipe is not there, or cannot be used any more.
+        RecipeDamaged: its recipe cannot be read any more.
+        InputError: its recipe is not there, or names a model that is not.
     """
     store = _store()
     run = store.find(None if wanted == "last" else wanted)
@@ -103,9 +113,16 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
     file = store.artifact(parent, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
-    recipe = load_recipe(file)
     tags = run.data.tags
     stages = {stage.name: stage for stage in past_stages(store, parent)}
+    try:
+        recipe = load_recipe(file)
+    except RecipeError as error:
+        raise RecipeDamaged(parent, file, tuple(stages.values()), error.problems) from None
+    lost = sorted(stages.keys() - recipe.stages.keys() - {BASE})
+    if lost:
+        problem = f"{file}: it has no stage {lost[0]!r}, which this run has carried out: a part of it is cut off"
+        raise RecipeDamaged(parent, file, tuple(stages.values()), (problem,))
     found = PastRun(
         parent,
         store.experiment_of(parent),

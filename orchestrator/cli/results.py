@@ -28,12 +28,13 @@ def diagnose(
     """
     from rich.console import Console
 
-    from orchestrator.diagnosing import diagnose as look
-    from orchestrator.finding_screen import show_diagnosis, show_written
-
     console = Console(stderr=as_json)
     with busy(console, "looking"):
-        found, page = look(one_seed(console, run or "last", seed), recipe, model, questions)
+        one = one_seed(console, run or "last", seed)  # a run that is not there is refused before torch is loaded
+        from orchestrator.diagnosing import diagnose as look
+        from orchestrator.finding_screen import show_diagnosis, show_written
+
+        found, page = look(one, recipe, model, questions)
     if html is not None:
         try:
             html.write_text(page, encoding="utf-8")

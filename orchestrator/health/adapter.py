@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError
 from orchestrator.health.base_weights import Weights, damaged, read_weights
-from orchestrator.start_model import ADAPTER_CONFIG, ADAPTER_FILE, base_of_adapter, recorded_base
+from orchestrator.health.merged import times_merged
+from orchestrator.start_model import ADAPTER_CONFIG, ADAPTER_FILE, BASE_FILE, base_of_adapter, recorded_base
 from orchestrator.types import Finding
 
 _PREFIX = "base_model.model."
@@ -120,44 +121,61 @@ def _fits(
             "load it on the model it was trained on (base.json beside it says which)",
         )
         return
-    if recorded.get("digest") in (None, base.digest):
+    then = recorded.get("digest") or _digest_of(folder)
+    if then == base.digest:
         return
     twice = _holds_adapter(folder, whole, changes, weights)
-    if twice:
+    if twice is not None:
         yield _broken(
             "merged-twice",
             f"model {name}: the weights of {base.name} hold this adapter already, and it is put on top once more",
-            f"base - original = scale x B A in {twice} modules",
+            twice,
             "the adapter was merged into the base, saved, and then loaded on the merged model",
             "load the merged model alone, or the adapter on the original base",
         )
-    else:
+    elif then is not None:
         yield _broken(
             "adapter-other-base",
             f"model {name}: the adapter was trained on other weights than those of {base.name}",
-            f"trained on {recorded.get('name')} with digest {str(recorded['digest'])[:16]}, this base has "
-            f"{base.digest[:16]}",
+            f"trained on {recorded.get('name') or 'the model that its configuration names'} with digest "
+            f"{str(then)[:16]}, this base has {base.digest[:16]}",
             "the base was replaced, trained on or updated after the adapter was made",
-            "load it on the model it was trained on (base.json beside it says which)",
+            f"load it on the model it was trained on ({BASE_FILE} or {ADAPTER_CONFIG} beside it says which)",
         )
 
 
-def _holds_adapter(folder: Path, whole: Mapping[str, torch.Tensor], changes: "_Changes", weights: Weights) -> int:
-    """In how many modules the base differs from the adapter's own base by the adapter; 0 where that is not there."""
+def _digest_of(folder: Path) -> str | None:
+    """The digest of the base that an adapter's own configuration names; None where that is not there any more."""
+    try:
+        return base_of_adapter(folder).digest
+    except ModelError:
+        return None
+
+
+def _holds_adapter(
+    folder: Path, whole: Mapping[str, torch.Tensor], changes: "_Changes", weights: Weights
+) -> str | None:
+    """What shows that a base holds the adapter already; None where it does not.
+
+    Against the adapter's own base where that is still there, else from the weights alone.
+    """
+    layers = [module for module in changes.pairs if f"{module}.weight" in whole]
     try:
         original = weights(base_of_adapter(folder))
     except ModelError:
-        return 0
+        pairs = ((whole[f"{m}.weight"].float(), changes.of(m, whole[f"{m}.weight"].shape)) for m in layers)
+        times = times_merged((weight, change.to(weight.device)) for weight, change in pairs)
+        return f"its share in the weights is {times}, as the median over {len(layers)} modules" if times else None
     found = 0
-    for module in changes.pairs:
+    for module in layers:
         key = f"{module}.weight"
-        if key not in original or key not in whole or original[key].shape != whole[key].shape:
+        if key not in original or original[key].shape != whole[key].shape:
             continue
         delta = whole[key].float() - original[key].float()
         adapter = changes.of(module, delta.shape).to(delta.device)
         size = float(adapter.norm())
         found += size > 0 and float((delta - adapter).norm()) <= _SAME * size
-    return found if found > len(changes.pairs) / 2 else 0
+    return f"base - original = scale x B A in {found} modules" if found > len(changes.pairs) / 2 else None
 
 
 def _read(file: Path) -> dict[str, torch.Tensor]:
@@ -176,7 +194,10 @@ class _Scaling:
 
 
 def _scaling(folder: Path) -> _Scaling:
-    config: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    try:
+        config: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{ADAPTER_CONFIG}: {error}") from None
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     factor = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     return _Scaling(rank, factor, bool(config.get("fan_in_fan_out")))

@@ -28,6 +28,10 @@ class Passage:
     """Without the end of text."""
     ended: bool
     """Whether the model ended it there."""
+    hidden: int = 0
+    """The last so many tokens of the prompt are masked, as padding is."""
+    restarts: bool = False
+    """Whether positions are counted from the last token that is hidden, as `generate` does since transformers 5."""
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -36,17 +40,37 @@ def agreement(model: Any, passages: Sequence[Passage], stops: Sequence[int]) -> 
 
     Where a passage was ended, that counts as one token more: the likeliest of `stops`, the tokens that end a text.
     """
-    near = total = 0
+    counted = counts(model, passages, stops)
+    near, total = (sum(numbers) for numbers in zip(*counted, strict=True))
+    return float(near / total)
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def counts(model: Any, passages: Sequence[Passage], stops: Sequence[int]) -> list[tuple[int, int]]:
+    """For each passage: how many of its tokens have the highest logit or one next to it, and how many there are."""
+    counted = []
     for passage in passages:
         ids = torch.tensor([passage.prompt + passage.text], device=model.device)
-        logits = model(input_ids=ids, use_cache=False).logits[0, len(passage.prompt) - 1 :].float()
+        more = _masked(passage, model.device) if passage.hidden else {}
+        logits = model(input_ids=ids, use_cache=False, **more).logits[0, len(passage.prompt) - 1 :].float()
         n = len(passage.text)
         chosen = logits[:n].gather(1, ids[0, len(passage.prompt) :].unsqueeze(1)).squeeze(1)
         if passage.ended:
             chosen = torch.cat([chosen, logits[n, list(stops)].max().unsqueeze(0)])
-        near += int((chosen >= logits[: len(chosen)].max(dim=1).values - _NEAR).sum())
-        total += len(chosen)
-    return near / total
+        near = int((chosen >= logits[: len(chosen)].max(dim=1).values - _NEAR).sum())
+        counted.append((near, len(chosen)))
+    return counted
+
+
+def _masked(passage: Passage, device: Any) -> dict[str, torch.Tensor]:
+    """Mask and positions as `generate` makes them of padding behind a prompt."""
+    begin = len(passage.prompt)
+    mask = torch.ones((1, begin + len(passage.text)), dtype=torch.long, device=device)
+    mask[0, begin - passage.hidden : begin] = 0
+    places = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+    if passage.restarts:
+        places[0, begin:] = torch.arange(1, len(passage.text) + 1, device=device)
+    return {"attention_mask": mask, "position_ids": places}
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

@@ -4,7 +4,6 @@ Each reader returns None where it sees nothing, or too few points to see anythin
 """
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from orchestrator.health.curve_advice import anchored, answer_first, change, denser, joined, slower, until
 from orchestrator.health.curve_loss import FAR, HIGH, LEAST, NOISE
@@ -243,6 +242,8 @@ def _expected(evaluated: Series) -> tuple[float, float] | None:
     """
     if len(evaluated) <= LEAST_EVALUATIONS:
         return None
+    from scipy.stats import theilslopes
+
     before = evaluated.part(-1 - _BEFORE, -1)
     slope, intercept, _, _ = theilslopes(before.values, before.steps)
     steps, values = evaluated.steps[-3:], before.values[-2:]

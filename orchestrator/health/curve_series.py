@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau, theilslopes
 
 Point = tuple[int, float]
 
@@ -77,9 +76,13 @@ class Series:
         """How far the curve goes from its first step to its last along its Theil-Sen line; 0 for a single point."""
         if len(self) < 2:
             return 0.0
+        from scipy.stats import theilslopes  # a second that most who import this never need
+
         return float(theilslopes(self.values, self.steps).slope) * float(self.steps[-1] - self.steps[0])
 
     def _trend(self, direction: str) -> float:
         if len(self) < 3 or np.ptp(self.values) == 0:
             return 1.0
+        from scipy.stats import kendalltau
+
         return float(kendalltau(self.steps, self.values, alternative=direction).pvalue)

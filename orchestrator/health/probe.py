@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from orchestrator.answers.tokens import completion_text, prompt_ids, target_ids
 from orchestrator.errors import ModelError
-from orchestrator.health.agreement import Passage, agreement, greedy
+from orchestrator.health.agreement import Passage, agreement, counts, greedy
 from orchestrator.health.base_weights import damaged, loaded
 from orchestrator.health.written import Written
 from orchestrator.model_ref import ModelRef
@@ -28,7 +28,9 @@ answers 0.42.
 """
 _SAME = 0.7
 """From this share of texts on that are written again word for word, they are the model's own, whatever else is so."""
-_LOOKED_AT, _AGAIN = 24, 8
+_PADDED = 0.97
+"""From this share of tokens on a way to pad explains texts; a batch that was cut otherwise leaves a few unexplained."""
+_LOOKED_AT, _AGAIN, _LEAST = 24, 8, 4
 _MOST = 256
 """Tokens that are written again at most."""
 
@@ -43,16 +45,30 @@ def asked(engine: TransformersEngine, task: Task, examples: Sequence[Example], m
 
 
 def origin_findings(
-    name: str, ref: ModelRef, engine: TransformersEngine, task: Task, rows: Sequence[Written], max_tokens: int
+    name: str,
+    ref: ModelRef,
+    engine: TransformersEngine,
+    task: Task,
+    rows: Sequence[Written],
+    max_tokens: int,
+    batch_size: int | None = None,
 ) -> Iterator[Finding]:
-    """Are these texts the model's own? If not, whose are they, or what stood in between?"""
-    told = [(row, _passage(engine, task, row)) for row in rows if row.text]
-    told = [(row, passage) for row, passage in told if passage.text][:_LOOKED_AT]
-    if len(told) < 4:
+    """Are these texts the model's own? If not, whose are they, or what stood in between?
+
+    `batch_size`: of an evaluation, how many of its rows were written at once, in their order.
+    """
+    told = [(place, row, _passage(engine, task, row)) for place, row in enumerate(rows) if row.text]
+    told = [one for one in told if one[2].text]
+    n = min(len(told), _LOOKED_AT)
+    told = [told[i * len(told) // n] for i in range(n)]  # from all of them: a part may come from elsewhere
+    if len(told) < _LEAST:
         return
-    passages = [passage for _, passage in told]
-    own = agreement(engine.model, passages, engine.stops)
-    if own >= _OWN or _written_again(engine, task, told[:_AGAIN], max_tokens) >= _SAME:
+    passages = [passage for _, _, passage in told]
+    counted = counts(engine.model, passages, engine.stops)
+    own = sum(near for near, _ in counted) / sum(total for _, total in counted)
+    order = sorted(range(len(told)), key=lambda i: counted[i][0] / counted[i][1])
+    strangest = [told[i][1:] for i in order[:_AGAIN]]
+    if own >= _OWN or _written_again(engine, task, strangest, max_tokens) >= _SAME:
         return
     share = f"{own:.1%} of the tokens of {len(told)} stored texts follow from the logits of model {name}"
     if ref.adapter is not None:
@@ -71,22 +87,73 @@ def origin_findings(
                 "evaluate again with the adapter on; `orch ask` shows what the model writes with it",
             )
             return
+    if batch_size is not None:
+        widths = _pads(engine, task, rows, told, batch_size)
+        padded = [(passage, pads) for passage, pads in zip(passages, widths, strict=True) if pads]
+        side, theirs = _best_padding(engine, padded)
+        before = agreement(engine.model, [passage for passage, _ in padded], engine.stops) if padded else 1.0
+        if theirs >= _PADDED and theirs > before:
+            yield _mixed_up(
+                f"model {name}: its completions were written with padding on the wrong side",
+                f"{theirs:.1%} of the tokens of {len(padded)} texts follow from the model's logits if the prompt is "
+                f"padded {side} to the longest of its batch, {before:.1%} without padding",
+            )
+            return
     prompts = [passage.prompt for passage in passages[:_AGAIN]]
     alone = [passage for prompt in prompts for passage in _now(engine, [prompt], max_tokens)]
     batch = _now(engine, prompts, max_tokens)
     apart, together = (agreement(engine.model, made, engine.stops) for made in (alone, batch))
     if together < _OWN <= apart:
-        yield Finding(
-            "padding-mixed-up",
-            "error",
+        yield _mixed_up(
             f"model {name}: a question is answered differently in a batch than alone",
             f"{together:.1%} of the tokens of {len(batch)} answers written in one batch follow from the model's "
             f"logits, {apart:.1%} of those written alone; {share}",
-            "prompts are padded on the right, or padding is not masked: the model reads padding before it writes",
-            "pad prompts on the left and hand the attention mask to generate",
         )
         return
-    yield _not_the_model(name, engine, task, [row for row, _ in told], share, max_tokens)
+    yield _not_the_model(name, engine, task, [row for _, row, _ in told], share, max_tokens)
+
+
+def _mixed_up(what: str, evidence: str) -> Finding:
+    return Finding(
+        "padding-mixed-up",
+        "error",
+        what,
+        evidence,
+        "prompts are padded on the right, or padding is not masked: the model reads padding before it writes",
+        "pad prompts on the left and hand the attention mask to generate",
+    )
+
+
+def _pads(
+    engine: TransformersEngine,
+    task: Task,
+    rows: Sequence[Written],
+    told: Sequence[tuple[int, Written, Passage]],
+    batch_size: int,
+) -> list[int]:
+    """By how many tokens each prompt was shorter than the longest of its batch."""
+    lengths = [len(prompt_ids(engine.tokenizer, task.format, row.question)) for row in rows]
+    begins = [place - place % batch_size for place, _, _ in told]
+    return [
+        max(lengths[begin : begin + batch_size]) - lengths[place]
+        for begin, (place, _, _) in zip(begins, told, strict=True)
+    ]
+
+
+def _best_padding(engine: TransformersEngine, padded: Sequence[tuple[Passage, int]]) -> tuple[str, float]:
+    """Which wrong way to pad explains texts best, and the share of their tokens that it explains; 0 for too few."""
+    if len(padded) < _LEAST:
+        return "", 0.0
+    pad = engine.tokenizer.pad_token_id
+    ways = {
+        "on the right": [Passage((*p.prompt, *[pad] * n), p.text, p.ended, n, True) for p, n in padded],
+        "on the right, positions counted on": [Passage((*p.prompt, *[pad] * n), p.text, p.ended, n) for p, n in padded],
+        "on the right and not masked": [Passage((*p.prompt, *[pad] * n), p.text, p.ended) for p, n in padded],
+        "on the left and not masked": [Passage((*[pad] * n, *p.prompt), p.text, p.ended) for p, n in padded],
+    }
+    shares = {way: agreement(engine.model, passages, engine.stops) for way, passages in ways.items()}
+    best = max(shares, key=lambda way: shares[way])
+    return best, shares[best]
 
 
 def load_engine(name: str, ref: ModelRef) -> TransformersEngine | Finding:

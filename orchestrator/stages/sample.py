@@ -5,12 +5,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from orchestrator.health.same_draws import sampling_finding
 from orchestrator.outputs import COMPLETIONS
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
 from orchestrator.stats import majority_at_k, pass_at_k
+from orchestrator.types import Finding
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -49,7 +51,17 @@ def finish(context: Context) -> Output:
     used = DataUsed(context.stage.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
     figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
     shown, tokens = readable(table, examples, rows=40), sum(table["n_tokens"].to_pylist())
-    return Output(figure, metrics, (used,), shown, silent(context, table), tokens=tokens)
+    found = *silent(context, table), *alike(table, spec, counted["accuracy"])
+    return Output(figure, metrics, (used,), shown, found, tokens=tokens)
+
+
+def alike(table: pa.Table, spec: SampleSpec, correct: float) -> tuple[Finding, ...]:
+    """The finding for draws of a question that are all the same."""
+    texts: dict[str, list[str]] = {}
+    for example, text in zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True):
+        texts.setdefault(example, []).append(text)
+    found = sampling_finding(list(texts.values()), correct, spec.temperature)
+    return () if found is None else (found,)
 
 
 def of_k(table: pa.Table, n: int) -> dict[str, float]:

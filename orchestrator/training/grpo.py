@@ -1,5 +1,6 @@
 """GRPO on questions whose answers are judged: a correct completion is worth 1, any other 0."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from trl import GRPOTrainer
 
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import StageError
+from orchestrator.health.same_draws import ANSWERED, IDENTICAL, share_identical
 from orchestrator.model_loading import load_tokenizer, load_trainable
 from orchestrator.stage_specs import GrpoSpec
 from orchestrator.tasks import Task
@@ -69,15 +71,23 @@ class _Correct:
     def __init__(self, job: GrpoJob) -> None:
         assert isinstance(job.spec, GrpoSpec)
         self.job = job
-        self.limit = job.spec.max_completion_length
+        self.limit, self.draws = job.spec.max_completion_length, job.spec.num_generations
 
     def __call__(
-        self, completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
+        self,
+        completions: list[str],
+        completion_ids: list[list[int]],
+        row: list[int],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
     ) -> list[float | None]:
-        """One reward per completion; `row` says which example each belongs to."""
+        """One reward per completion; `row` says which example each belongs to. Those of one stand together."""
         items: list[tuple[str, str, FinishReason]] = [
             (text, self.job.examples[index].answer, "length" if len(ids) >= self.limit else "stop")
             for text, ids, index in zip(completions, completion_ids, row, strict=True)
         ]
         statuses = [verdict.status for verdict in verdicts(self.job.task, items)]
+        log_metric(ANSWERED, sum(status in ("correct", "wrong") for status in statuses) / len(statuses))
+        groups = [completions[place : place + self.draws] for place in range(0, len(completions), self.draws)]
+        log_metric(IDENTICAL, share_identical(groups))
         return [None if status in ("timeout", "error") else float(status == "correct") for status in statuses]

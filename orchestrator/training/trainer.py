@@ -1,22 +1,37 @@
 """What all trainers have in common: checkpoints, curves, and the model they leave."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 
 from orchestrator.errors import StageError
-from orchestrator.health.watch import Watch, stops
+from orchestrator.health.watch import MOVED, Schedule, Watch, stops
 from orchestrator.journal import Journal
 from orchestrator.model_loading import dtype, save_model
 from orchestrator.recipe import BASE, verb_of
+from orchestrator.stage_specs import GrpoSpec
 from orchestrator.start_model import is_trained
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
+from orchestrator.training.moving import Moving
 from orchestrator.training.resuming import last_whole, step_of
 from orchestrator.training.validating import Validator
+from orchestrator.training.windows import Windows, every
+
+_MOVING = 3
+"""Steps at a learning rate above half of the highest after which weights have moved, if they move at all."""
 
 
 def train(trainer: Trainer, job: TrainingJob) -> None:
@@ -26,10 +41,13 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
             "model.dtype is float16, which is trained with scaled gradients on a GPU only, and this worker has none; "
             "set model.dtype to float32 or bfloat16"
         )
+    if not any(weight.requires_grad for weight in trainer.model.parameters()):
+        raise StageError("no weight of the model is trained: all are frozen; look at lora and lora.target_modules")
     checkpoints = Path(trainer.args.output_dir)
     last = last_whole(checkpoints)
     journal = Journal(job.work)
     journal.start(step_of(last) if last else 0)
+    trainer.remove_callback(PrinterCallback)  # it would print every step
     trainer.add_callback(_Report(journal, job))
     validator = Validator(trainer.model, trainer.processing_class, job, journal) if job.validation else None
     if validator is not None:
@@ -58,14 +76,42 @@ def _is_the_end(checkpoint: Path) -> bool:
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]
-    """Hands progress, curves and what is wrong with them to the journal."""
+    """Hands progress, curves and what is wrong with them to the journal.
+
+    The trainer logs every step for it: the watch looks at each, whatever `logging_steps` says of the curves.
+    """
 
     def __init__(self, journal: Journal, job: TrainingJob) -> None:
         self.journal, self.job = journal, job
         self.watch: Watch | None = None
+        self.moving: Moving | None = None
+        """The weights as they were, until it is known whether they move."""
+        self.schedule: Schedule | None = None
+        self.windows = Windows()
+        self._moving_steps = 0
+        """Steps that must have moved them."""
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        lr_scheduler: Any = None,
+        **_: Any,
+    ) -> None:
+        """What is known before the first step: the learning rates to come, and the weights as they are."""
+        spec, base = self.job.spec, self.job.model
+        self.schedule = _schedule(lr_scheduler, spec.learning_rate, state.global_step, state.max_steps)
+        self.moving, self._moving_steps = Moving(model), 0
+        from_base = spec.model == BASE and not is_trained(base.base, base.adapter)
+        groups = args.generation_batch_size // args.num_generations if isinstance(spec, GrpoSpec) else None
+        self.watch = Watch(verb_of(spec), state.max_steps, from_base, args.fp16, self.schedule, groups)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Have every step logged."""
         self.journal.progress(state.global_step, state.max_steps)
+        control.should_log = True
 
     def on_log(
         self,
@@ -75,17 +121,39 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
+        """Watch a step, and put it to the curves."""
         logged = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
         if not logged or "train_runtime" in logged:
             return
-        self.journal.metrics(state.global_step, {k: v for k, v in logged.items() if math.isfinite(v)})
-        if self.watch is None:
-            model = self.job.model
-            from_base = self.job.spec.model == BASE and not is_trained(model.base, model.adapter)
-            self.watch = Watch(verb_of(self.job.spec), state.max_steps, from_base, scaled=args.fp16)
-        found = self.watch.look(state.global_step, logged)
+        assert self.watch is not None
+        step = state.global_step
+        self.windows.add(logged)
+        if step % every(self.job.spec.logging_steps, state.max_steps) == 0 or step == state.max_steps:
+            self.journal.metrics(step, self.windows.point())
+        else:
+            state.log_history.pop()  # it is written into every checkpoint
+        found = self.watch.look(step, logged | self._moved(logged, step == state.max_steps))
         for finding in found:
-            self.journal.finding(state.global_step, finding)
+            self.journal.finding(step, finding)
         stop = stops(found, self.job.stop_on)
         if stop is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
+
+    def _moved(self, logged: Mapping[str, float], last: bool) -> dict[str, float]:
+        """The share of weights that have moved, once, when steps that were large enough for it have been taken."""
+        highest = self.schedule.highest if self.schedule is not None else 0.0
+        felt = 0 < logged.get("grad_norm", 0.0) < math.inf and logged.get("learning_rate", 0.0) > highest / 2
+        self._moving_steps += felt
+        if self.moving is None or not self._moving_steps or (self._moving_steps < _MOVING and not last):
+            return {}
+        share, self.moving = self.moving.share(), None
+        return {MOVED: share}
+
+
+def _schedule(scheduler: Any, wanted: float, begin: int, total: int) -> Schedule | None:
+    """The learning rates of a training's steps; None where its scheduler decides as it goes."""
+    if not isinstance(scheduler, LambdaLR):
+        return None
+    factors = [scheduler.lr_lambdas[0](step) for step in range(begin, total)]
+    rates = [scheduler.base_lrs[0] * factor for factor in factors]
+    return Schedule(wanted, max(rates, default=0.0), sum(rates))

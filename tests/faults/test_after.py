@@ -17,8 +17,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from orchestrator.diagnosing import diagnose_folder, diagnose_run
+from orchestrator.answers.tokens import completion_text, prompt_ids
+from orchestrator.diagnosing import diagnose, diagnose_folder, diagnose_run
 from orchestrator.health.diagnosis import Diagnosis
+from orchestrator.journal import NAME, read
 from orchestrator.model_loading import load_base, load_for_generation
 from orchestrator.model_ref import ModelRef
 from orchestrator.past_run import PastRun, past_run
@@ -147,6 +149,47 @@ def test_an_adapter_merged_twice(past: PastRun) -> None:
     assert first(looked()) == "merged-twice"
 
 
+def forgotten(past: PastRun, names: Path | None = None) -> None:
+    """What is recorded of the base beside the adapter is lost; its configuration names a folder that may be gone."""
+    folder = folder_of(past)
+    (folder / "base.json").unlink()
+    edit_json(folder / "adapter_config.json", base_model_name_or_path=str(names or Path.cwd() / "gone"))
+
+
+@pytest.mark.parametrize("original", ["there", "gone"])
+def test_an_adapter_merged_twice_without_a_record_of_its_base(past: PastRun, original: str) -> None:
+    merged = tiny_copy("merged")
+    load_for_generation(past.model("sft")).save_pretrained(merged)
+    forgotten(past, tiny_copy("original") if original == "there" else None)
+    start_from(past, merged)
+    diagnosis = looked()
+    assert first(diagnosis) == "merged-twice", [f.check for f in diagnosis.findings]
+
+
+def test_an_adapter_of_another_base_without_a_record_of_it(past: PastRun) -> None:
+    other = tiny_copy("other")
+    weights = load_file(other / "model.safetensors")
+    noise = torch.Generator().manual_seed(0)
+    moved = {k: v + 0.02 * torch.randn(v.shape, generator=noise) for k, v in weights.items()}
+    save_file(moved, other / "model.safetensors", {"format": "pt"})
+    forgotten(past, tiny_copy("original"))
+    start_from(past, other)
+    assert first(looked()) == "adapter-other-base"
+
+
+def test_an_adapter_on_its_own_base_without_a_record_of_it(past: PastRun) -> None:
+    forgotten(past)
+    assert [f.check for f in looked().findings if f.severity == "error"] == []
+
+
+def test_an_adapter_on_a_base_that_holds_another(past: PastRun) -> None:
+    """RFT's adapter has much in common with SFT's, but a base with the one merged into it is no base with the other."""
+    merged = tiny_copy("merged")
+    load_for_generation(past.model("rft")).save_pretrained(merged)
+    start_from(past, merged)
+    assert first(looked()) == "adapter-other-base"
+
+
 def test_a_base_that_has_overflowed(past: PastRun) -> None:
     base = tiny_copy("overflowed")
     weights = load_file(base / "model.safetensors")
@@ -248,6 +291,50 @@ def test_a_table_of_worked_solutions(past: PastRun) -> None:
     assert first(looked()) == "not-the-model"
 
 
+def test_a_table_for_a_part_of_the_questions(past: PastRun) -> None:
+    """The first and most of the rest are the model's own; every third is looked up."""
+    path = past.stages["sft"].results
+    assert path is not None
+    table = pq.read_table(path).to_pylist()
+    own = [(row["text"], row["finish_reason"], row["status"], row["value"]) for row in table]
+    looked_up = [(f"<answer>{row['gold']}</answer>", "stop", "correct", row["gold"]) for row in table]
+    mixed = [looked_up[n] if n > 24 and n % 3 else own[n] for n in range(len(own))]
+    rewrite(past, "sft", [t for t, *_ in mixed], [(s, v) for _, _, s, v in mixed], [e for _, e, *_ in mixed])
+    assert first(looked()) == "not-the-model"
+
+
+@pytest.mark.parametrize("way", ["right", "right and read", "left and read"])
+def test_an_evaluation_that_padded_on_the_wrong_side(past: PastRun, way: str) -> None:
+    """It is over, and the code that pads is right by now: its texts tell it."""
+    ref = past.model("sft")
+    engine = TransformersEngine(ref)
+    task, pad = past.recipe.task, engine.tokenizer.pad_token_id
+    examples = task.examples("test")
+    texts, verdicts, ends = [], [], []
+    for begin in range(0, len(examples), 32):
+        part = examples[begin : begin + 32]
+        prompts = [prompt_ids(engine.tokenizer, task.format, e.question) for e in part]
+        width = max(map(len, prompts))
+        gaps = [[pad] * (width - len(prompt)) for prompt in prompts]
+        sides = [gap + prompt if "left" in way else prompt + gap for prompt, gap in zip(prompts, gaps, strict=True)]
+        ids, mask = torch.tensor(sides), torch.ones((len(part), width), dtype=torch.long)
+        if "read" not in way:
+            for row, gap in enumerate(gaps):
+                mask[row, width - len(gap) :] = 0
+        made = engine.model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=64, do_sample=False)
+        for example, row in zip(part, made[:, width:].tolist(), strict=True):
+            stop = next((n for n, token in enumerate(row) if token in engine.stops), None)
+            text = completion_text(engine.tokenizer, row[:stop])
+            verdict = task.judge.judge(task.format.extract(text), example.answer, "stop")
+            texts.append(text)
+            verdicts.append((verdict.status, verdict.value))
+            ends.append("length" if stop is None else "stop")
+    rewrite(past, "sft", texts, verdicts, ends)
+    diagnosis = looked()
+    assert first(diagnosis) == "padding-mixed-up", [f.check for f in diagnosis.findings]
+    assert way.partition(" ")[0] in diagnosis.findings[0].evidence
+
+
 def test_answers_written_in_half_precision(past: PastRun) -> None:
     """An evaluation on a GPU, looked at without one."""
     from orchestrator.health.probe import asked
@@ -347,3 +434,161 @@ def test_what_is_recorded_of_the_base_leads_to_it(past: PastRun) -> None:
     assert recorded["name"] == "tiny"
     edit_json(folder_of(past) / "base.json", digest="0" * 64)
     assert first(looked()) == "adapter-other-base"
+
+
+# --- verdicts
+
+
+def edited(past: PastRun, *changes: tuple[str, Any]) -> None:
+    """Change a column of what the evaluation of SFT has stored."""
+    path = past.stages["sft"].results
+    assert path is not None
+    table = pq.read_table(path)
+    for name, change in changes:
+        column = pa.array([change(value) for value in table[name].to_pylist()], pa.string())
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, path)
+
+
+def test_a_judge_that_has_changed(past: PastRun) -> None:
+    """The recipe's judge takes any number within 90%; the evaluation was judged by another."""
+    file = folder_of(past).parent.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
+    data = yaml.safe_load(file.read_text())
+    data["task"]["judge"] = {"type": "numeric", "tolerance": 0.9}
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+    found = looked().findings[0]
+    assert found.check == "judge-changed" and "wrong is correct now" in found.evidence
+
+
+def test_verdicts_that_were_changed_in_the_file(past: PastRun) -> None:
+    """The judge is what it was, so it is the file."""
+    edited(past, ("status", lambda status: "correct"))
+    diagnosis = looked()
+    assert first(diagnosis) == "verdicts-changed" and "as they are now" in diagnosis.findings[0].evidence
+
+
+# --- what was taught
+
+
+Rows = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def taught(past: PastRun, *overrides: str, change: Rows | None = None, slip: int = 0) -> Diagnosis:
+    """SFT of the small recipe by the product's own training; its model and its curve in a run.
+
+    `change`: what is done to its tokenized rows, behind the back of the collator that would refuse it. `slip`: by how
+    many rows the targets are off.
+    """
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from orchestrator.training import sft
+
+    work = Path("taught")
+    work.mkdir()
+    recipe = load_recipe(SMALL, overrides)
+    task, spec = past.recipe.task, recipe.stages["sft"]
+    examples = task.examples("demonstrations")
+    targets = [task.target(e) for e in examples]
+    pairs = tuple(zip((e.question for e in examples), targets[slip:] + targets[:slip], strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        if change is not None:
+            sound = sft.tokenized
+            patch.setattr(sft, "tokenized", lambda job, tokenizer: sound(job, tokenizer).map(change))
+            patch.setattr(
+                sft, "collator", lambda tokenizer, *_: DataCollatorForLanguageModeling(tokenizer.pad_token_id)
+            )
+        sft.run_sft(sft.SftJob(work, past.model("base"), task.format, spec, 0, 2, pairs))  # type: ignore[arg-type]
+    folder = folder_of(past)
+    shutil.rmtree(folder)
+    shutil.copytree(work / "model", folder)
+    points = [(r["step"], r["metrics"]) for r in read(work / NAME) if "metrics" in r]
+    curves = {name: [(s, m[name]) for s, m in points if name in m] for name in ("loss", "learning_rate", "epoch")}
+    stage = replace(past.stages["sft"], curves=curves, results=None)
+    stages = {name: spec if name == "sft" else old for name, old in past.recipe.stages.items()}
+    changed = past.recipe.model_copy(update={"stages": stages})
+    return diagnose_run(replace(past, recipe=changed, stages=dict(past.stages) | {"sft": stage}), ["sft"], 24)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda row: {"labels": [*row["labels"][1:], -100]}, "the token after next"),
+        (lambda row: {"labels": [-100, *row["labels"][:-1]]}, "the token it reads"),
+    ],
+    ids=["by one too many", "back"],
+)
+def test_labels_that_were_shifted(past: PastRun, change: Rows, what: str) -> None:
+    diagnosis = taught(past, change=change)
+    assert first(diagnosis) == "labels-shifted", [f.check for f in diagnosis.findings]
+    assert what in diagnosis.findings[0].what
+
+
+@pytest.mark.parametrize("steps", [2, 8, 14])
+def test_too_little_training(past: PastRun, steps: int) -> None:
+    diagnosis = taught(past, f"stages.sft.max_steps={steps}")
+    assert first(diagnosis) == "too-short", [f.check for f in diagnosis.findings]
+    assert diagnosis.findings[0].severity == "error" and "max_steps from" in diagnosis.findings[0].remedy
+
+
+@pytest.mark.parametrize("rate", ["1e-5", "1e-4"])
+def test_a_learning_rate_that_is_too_low(past: PastRun, rate: str) -> None:
+    diagnosis = taught(past, f"stages.sft.learning_rate={rate}")
+    assert first(diagnosis) == "nothing-learned", [f.check for f in diagnosis.findings]
+    assert "learning_rate from" in diagnosis.findings[0].remedy
+
+
+def test_answers_that_belong_to_other_questions(past: PastRun) -> None:
+    """It learns the form as well as it can be learned; more of the same would not help."""
+    diagnosis = taught(past, slip=1)
+    assert first(diagnosis) in ("accuracy-zero", "answers-not-learned"), [f.check for f in diagnosis.findings]
+
+
+# --- files that are damaged
+
+
+def halved(file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+
+
+def artifacts(past: PastRun, stage: str) -> Path:
+    return folder_of(past, "sft").parent.parent.parent / past.stages[stage].run_id / "artifacts"
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "model", "break_it", "named"),
+    [
+        ("sft", "eval/results.parquet", "sft", halved, "output-damaged"),
+        ("sft", "eval/results.parquet", "sft", lambda file: file.write_bytes(b""), "output-damaged"),
+        ("samples", "completions.parquet", "sft", halved, "output-damaged"),
+        ("chosen", "chosen.parquet", "sft", lambda file: file.unlink(), "output-missing"),
+        ("sft", "model/adapter_config.json", "sft", halved, "adapter-damaged"),
+        ("sft", "model/base.json", "sft", halved, "adapter-damaged"),
+    ],
+    ids=["results", "empty results", "completions", "chosen", "adapter_config.json", "base.json"],
+)
+def test_a_damaged_file_is_named_and_the_rest_looked_at(
+    past: PastRun, stage: str, name: str, model: str, break_it: Callable[[Path], None], named: str
+) -> None:
+    file = artifacts(past, stage) / name
+    break_it(file)
+    found, _ = past_run()
+    diagnosis = diagnose_run(found, questions=8)
+    assert first(diagnosis) == named, [f.check for f in diagnosis.findings]
+    assert file.name in diagnosis.findings[0].what + diagnosis.findings[0].evidence
+    assert {"base", "rft", "grpo"} <= {m.model for m in diagnosis.models}
+    assert [f.check for f in diagnosis.findings if f.severity == "error"] == [named]
+
+
+@pytest.mark.parametrize("kept", ["half", "no stage after sft", "nothing"])
+def test_a_recipe_that_is_cut_off(past: PastRun, kept: str) -> None:
+    file = artifacts(past, "sft").parent.parent / past.run_id / "artifacts" / "recipe.yaml"
+    text = file.read_text()
+    cut = {"half": text[: len(text) // 2], "nothing": "", "no stage after sft": text[: text.index("  samples:")]}
+    file.write_text(cut[kept])
+    halved(artifacts(past, "samples") / "completions.parquet")
+    emptied(folder_of(past, "rft"))
+    diagnosis, page = diagnose()
+    assert first(diagnosis) == "recipe-damaged" and str(file) in diagnosis.findings[0].what
+    assert {"output-damaged", "adapter-empty"} <= {f.check for f in diagnosis.findings}
+    assert {curves.stage for curves in diagnosis.curves} == {"sft", "rft", "grpo"} and "recipe-damaged" in page

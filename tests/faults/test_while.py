@@ -1,14 +1,16 @@
 """Faults that are named while a recipe runs: one real run whose stages go wrong, each in a way of its own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from orchestrator.diagnosing import diagnose_run
+from orchestrator.errors import StageError
 from orchestrator.journal import NAME, read
+from orchestrator.model_loading import load_base
 from orchestrator.model_ref import ModelRef
 from orchestrator.past_run import past_run
 from orchestrator.plan import compile_plan
@@ -25,7 +27,12 @@ def sick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
     return folder, call(folder, "run", str(SICK), "--json")
 
 
-STAGES = {"still": "learning-rate-zero", "wild": "loss-too-high", "blind": "groups-alike"}
+STAGES = {
+    "still": "learning-rate-zero",
+    "wild": "loss-too-high",
+    "blind": "groups-alike",
+    "alike": "draws-identical",
+}
 
 
 @pytest.mark.parametrize(("stage", "named"), STAGES.items())
@@ -42,8 +49,14 @@ def test_it_is_said_at_once_and_named_first_afterwards(
     assert diagnosis.findings[0].check == named, [f.check for f in diagnosis.findings]
 
 
+def test_draws_of_a_sampling_that_are_all_the_same(sick: tuple[Path, Called]) -> None:
+    [found] = [f for f in sick[1].json["findings"] if f["what"].startswith("stage drawn:")]
+    assert found["check"] == "draws-identical" and "all 3 draws" in found["what"]
+
+
 def test_a_reward_of_zero_says_so(sick: tuple[Path, Called]) -> None:
     [found] = [f for f in sick[1].json["findings"] if f["check"] == "groups-alike"]
+    assert found["what"].startswith("stage blind")
     assert "no completion is ever correct" in found["cause"] and "mean reward 0.000" in found["evidence"]
 
 
@@ -83,19 +96,57 @@ def test_what_check_refuses_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "mlruns" / "mlflow.db").exists() or "Traceback" not in called.err
 
 
-def test_numbers_that_overflow(tmp_path: Path) -> None:
-    """A base whose weights have left the range of half precision: the first step already says so."""
+def trained(work: Path, *overrides: str) -> list[str]:
+    """What is found while an SFT of the small recipe is trained, in order."""
     from orchestrator.training.sft import SftJob, run_sft
 
+    recipe = load_recipe(
+        SMALL, [*overrides, "stages.sft.logging_steps=1000", "stages.sft.per_device_train_batch_size=4"]
+    )
+    task: Any = recipe.task
+    pairs = tuple((e.question, task.target(e)) for e in task.examples("demonstrations")[:24])
+    spec: Any = recipe.stages["sft"]
+    run_sft(SftJob(work, ModelRef("base", compile_plan(recipe).base), task.format, spec, 0, 2, pairs))
+    return [r["finding"]["check"] for r in read(work / NAME) if "finding" in r]
+
+
+def test_numbers_that_overflow(tmp_path: Path) -> None:
+    """A base whose weights have left the range of half precision: the first step already says so."""
     base = tiny_copy()
     weights = load_file(base / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"].half() * 60000.0
     weights["model.norm.weight"] = weights["model.norm.weight"] * 2
     save_file(weights, base / "model.safetensors", {"format": "pt"})
-    recipe = load_recipe(SMALL, [f"model.name={base}", "stages.sft.max_steps=3", "stages.sft.logging_steps=1"])
-    task: Any = recipe.task
-    pairs = tuple((e.question, task.target(e)) for e in task.examples("demonstrations"))
-    spec: Any = recipe.stages["sft"]
-    run_sft(SftJob(tmp_path, ModelRef("base", compile_plan(recipe).base), task.format, spec, 0, 2, pairs))
-    found = [r["finding"]["check"] for r in read(tmp_path / NAME) if "finding" in r]
-    assert found[0] == "loss-not-finite", json.dumps(found)
+    found = trained(tmp_path, f"model.name={base}", "stages.sft.max_steps=3")
+    assert found[0] == "loss-not-finite", found
+
+
+def test_a_warm_up_that_is_longer_than_the_training(tmp_path: Path) -> None:
+    assert trained(tmp_path, "stages.sft.max_steps=4", "stages.sft.warmup_steps=1000") == ["learning-rate-zero"]
+
+
+def test_a_warm_up_is_no_fault(tmp_path: Path) -> None:
+    assert trained(tmp_path, "stages.sft.max_steps=6", "stages.sft.warmup_steps=3") == []
+
+
+def test_steps_that_are_lost_in_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All weights kept in bfloat16, and a learning rate for float32."""
+
+    def halved(ref: ModelRef, lora: Any) -> Any:
+        return load_base(ref.base, torch.bfloat16)
+
+    monkeypatch.setattr("orchestrator.training.sft.load_trainable", halved)
+    whole = ("stages.sft.lora=null", "stages.sft.learning_rate=1e-6", "stages.sft.max_steps=5")
+    assert trained(tmp_path, *whole) == ["weights-unmoved"]
+
+
+def test_the_same_learning_rate_moves_weights_in_float32(tmp_path: Path) -> None:
+    assert trained(tmp_path, "stages.sft.lora=null", "stages.sft.learning_rate=1e-6", "stages.sft.max_steps=5") == []
+
+
+def test_a_model_that_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "orchestrator.training.sft.load_trainable", lambda ref, lora: load_base(ref.base).requires_grad_(False)
+    )
+    with pytest.raises(StageError, match="no weight of the model is trained"):
+        trained(tmp_path, "stages.sft.max_steps=3")

@@ -1,6 +1,7 @@
 """What looks at a recipe before, and at a run after: check, diagnose, ask and judge, on one finished small run."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from orchestrator.diagnosing import ALONE, diagnose, diagnose_run
 from orchestrator.judging_file import CompletionColumns, judge_file
 from orchestrator.past_run import past_run
 from orchestrator.recipe import load_recipe
-from tests.conftest import SMALL, Called, call
+from tests.conftest import SMALL, Called, call, command, environment
 from tests.integration.store import artifact, children, client, rows, runs
 from tests.unit.test_cli import orch
 
@@ -155,6 +156,15 @@ def test_no_traceback_of_a_process_of_its_own(small_run: Run) -> None:
     called = call(small_run[0], "diagnose", "nosuchrun", fresh=True)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
     assert called.err.startswith("orch: no run 'nosuchrun' in the MLflow store at ")
+
+
+def test_a_run_that_is_not_there_is_refused_before_torch_is_loaded(small_run: Run) -> None:
+    python, *arguments = command("diagnose", "nosuchrun")
+    called = [python, "-X", "importtime", *arguments]
+    done = subprocess.run(called, cwd=small_run[0], env=environment(), capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert done.returncode == 2 and "no run 'nosuchrun'" in done.stderr
+    assert "orchestrator.past_run" in loaded and not loaded & {"torch", "transformers", "scipy.stats", "ray"}
 
 
 def test_diagnose_without_a_store(tmp_path: Path, refused: Callable[..., None]) -> None:

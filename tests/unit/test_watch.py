@@ -20,7 +20,8 @@ from orchestrator.health.report import (
     read_back,
     written_down,
 )
-from orchestrator.health.watch import Watch, answer_rate_zero, stops
+from orchestrator.health.same_draws import ANSWERED, IDENTICAL, sampling_finding, share_identical
+from orchestrator.health.watch import MOVED, Schedule, Watch, answer_rate_zero, stops
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.recipe import WATCHED
 from orchestrator.tasks import TASKS
@@ -161,11 +162,132 @@ def test_groups_are_alike_for_one_of_two_reasons(reward: float, cause: str) -> N
     assert cause in found[0].cause and f"mean reward {reward:.3f}" in found[0].evidence
 
 
+# --- every step is watched, whatever is logged
+
+
+def test_a_single_step_is_an_accident() -> None:
+    """Losses of single batches are noisy: neither a low one nor a high one is a state."""
+    noisy = [(s, {"loss": (0.05 if s == 2 else 9.0 if s == 40 else 1.0)}) for s in range(1, 41)]
+    assert watched(noisy) == []
+    assert watched([(s, {"loss": 0.05}) for s in range(1, 41)]) == [(3, "loss-too-low")]
+    assert watched([(s, {"loss": 4.0 if s < 20 else 6.0}) for s in range(1, 41)]) == [(40, "loss-too-high")]
+    assert watched([(1, {"loss": 0.0})], total=1) == [(1, "loss-too-low")], "no other step will come"
+
+
+def planned(wanted: float, rates: list[float]) -> list[tuple[int, str]]:
+    """What is told of a training whose schedule is known."""
+    watch = Watch("sft", len(rates), schedule=Schedule(wanted, max(rates), sum(rates)))
+    return [(s, f.check) for s, rate in enumerate(rates, 1) for f in watch.look(s, {"learning_rate": rate})]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rates"),
+    [
+        (1e-30, [1e-30] * 12),
+        (1e-12, [1e-12 * (12 - s) / 12 for s in range(12)]),
+        (2e-8, [2e-8] * 12),
+        (4e-3, [4e-3 * s / 10_000 for s in range(12)]),  # the warm-up is longer than the training
+        (4e-3, [0.0] * 12),
+    ],
+)
+def test_a_learning_rate_that_is_zero_in_effect_is_known_from_the_first_step(wanted: float, rates: list[float]) -> None:
+    assert planned(wanted, rates) == [(1, "learning-rate-zero")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rates"),
+    [
+        (1e-4, [1e-4 * s / 500 for s in range(500)]),  # a warm-up begins at 0
+        (1e-4, [1e-4 * min(1, s / 5_000) for s in range(10_000)]),
+        (1e-6, [1e-6 * (2 - s) / 2 for s in range(2)]),  # two steps of GRPO on all weights, to try it
+        (1e-6, [1e-6]),
+        (5e-8, [5e-8] * 1_000),
+        (4e-3, [4e-3 * max(0, 20 - s) / 20 for s in range(40)]),  # it ends at 0 before the training does
+    ],
+)
+def test_a_learning_rate_that_will_do_something(wanted: float, rates: list[float]) -> None:
+    assert planned(wanted, rates) == []
+
+
+def test_a_schedule_whose_end_was_passed() -> None:
+    """Training goes on at step 21 of 40, and the schedule has nothing left."""
+    watch = Watch("sft", 40, schedule=Schedule(4e-3, 0.0, 0.0))
+    assert [f.check for f in watch.look(21, {"learning_rate": 0.0})] == ["learning-rate-zero"]
+
+
+@pytest.mark.parametrize(("moved", "told"), [(0.0, True), (0.04, True), (0.06, False), (1.0, False)])
+def test_weights_that_stay_what_they_were(moved: float, told: bool) -> None:
+    found = watched([(s, {MOVED: moved} if s == 3 else {}) for s in range(1, 6)])
+    assert found == ([(3, "weights-unmoved")] if told else [])
+    known = planned(1e-30, [1e-30] * 5)
+    assert known == [(1, "learning-rate-zero")], "then it is clear why they stay"
+
+
+def grpo(groups: int, total: int, *steps: Mapping[str, float]) -> list[tuple[int, str, str]]:
+    """What is told of GRPO with so many groups a step: step, check and cause."""
+    watch = Watch("grpo", total, groups=groups)
+    return [(s, f.check, f.cause) for s, values in enumerate(steps, 1) for f in watch.look(s, values)]
+
+
+def values(reward: float, alike: float = 1.0, same: float = 0.0, answered: float = 1.0) -> dict[str, float]:
+    return {"reward": reward, "frac_reward_zero_std": alike, IDENTICAL: same, ANSWERED: answered}
+
+
+@pytest.mark.parametrize(
+    ("given", "check", "cause"),
+    [
+        (values(0.0, same=1.0), "draws-identical", "temperature or top_p is so low"),
+        (values(0.5, same=0.96), "draws-identical", "collapsed"),
+        (values(0.0), "groups-alike", "though 100% hold an answer: the questions are too hard"),
+        (values(0.0, answered=0.01), "groups-alike", "next to none holds an answer"),
+        (values(1.0), "groups-alike", "every completion is correct already"),
+        (values(1.0, same=1.0), "groups-alike", "every completion is correct already"),
+        (values(0.5), "groups-alike", "either always or never"),
+    ],
+)
+def test_why_groups_are_alike(given: dict[str, float], check: str, cause: str) -> None:
+    ((step, found, why),) = grpo(8, 50, *[given] * 10)
+    assert (step, found) == (3, check) and cause in why
+
+
+def test_few_groups_a_step_are_alike_now_and_then() -> None:
+    alike, mixed = values(0.5), values(0.5, alike=0.5)
+    assert [s for s, *_ in grpo(4, 50, *[alike] * 3, mixed, *[alike] * 6)] == [8], "16 groups in a row"
+    assert grpo(4, 50, *[alike] * 3, mixed, *[alike] * 3) == []
+    assert [s for s, *_ in grpo(2, 4, *[alike] * 4)] == [4], "all of the training, however short"
+    assert [s for s, *_ in grpo(2, 1, alike)] == [1]
+    assert grpo(2, 4, mixed, *[alike] * 3) == []
+    every_other = [alike if s % 2 else {"learning_rate": 1e-5} for s in range(1, 10)]
+    assert [s for s, *_ in grpo(8, 50, *every_other)] == [5], "steps on the draws of another step say nothing of draws"
+
+
+def test_a_stage_that_ends_where_groups_are_alike_ends_where_draws_are_the_same() -> None:
+    (found,) = Watch("grpo", 1).look(1, values(0.0, same=1.0))
+    assert found.check == "draws-identical"
+    assert stops([found], ("groups-alike",)) is found and stops([found], ("draws-identical",)) is found
+    assert stops([found], ("learning-rate-zero",)) is None and stops([found], ()) is None
+
+
+def test_draws_of_a_sampling_that_are_all_the_same() -> None:
+    one, two = ["a", "a", "a", "a"], ["a", "a", "b", "a"]
+    assert share_identical([one, two]) == 0.5
+    found = sampling_finding([one] * 20, 0.4, 0.01)
+    assert found is not None and found.check == "draws-identical" and "temperature 0.01" in found.evidence
+    assert "all 4 draws" in found.what and "so low" in found.cause
+    sure = sampling_finding([one] * 20, 1.0, 1.0)
+    assert sure is not None and "so easy" in sure.cause and "n to 1" in sure.remedy
+    assert sampling_finding([one] * 18 + [two] * 2, 0.4, 0.01) is None
+    assert sampling_finding([["a"]] * 20, 0.4, 1.0) is None, "one draw is no more than one"
+    assert sampling_finding([one] * 7, 0.4, 0.01) is None, "of few questions it is an accident"
+
+
 def test_what_is_watched_for_can_be_named_in_a_recipe() -> None:
     bad = {"loss": NAN, "grad_norm": NAN, "learning_rate": 0.0}
     grpo = bad | {"frac_reward_zero_std": 1.0, "completions/clipped_ratio": 1.0}
     told = {check for _, check in watched([(n, grpo) for n in range(1, 5)], "grpo")}
-    told |= {check for _, check in watched([(1, {"loss": 0.0}), (40, {"loss": 9.0})])}
+    told |= {check for _, check in watched(curve(IDENTICAL, [1.0] * 3), "grpo")}
+    told |= {check for _, check in watched([(3, {MOVED: 0.0})])}
+    told |= {check for _, check in watched([(5, {"loss": 0.0}), (40, {"loss": 9.0})])}
     told.add(answer_rate_zero(10, 0, "x").check)
     assert told == set(WATCHED)
     assert told <= set(CAUSES)

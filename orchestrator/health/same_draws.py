@@ -1,0 +1,85 @@
+"""Several completions of one question: are they the same text, all wrong, or all right? Three causes, one symptom.
+
+Where all completions of a question are worth the same, GRPO has nothing to learn from them, and where they are the same
+text, many draws say no more than one. Knows no model and no table.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from orchestrator.types import Finding
+
+IDENTICAL = "frac_identical_groups"
+"""The curve of the share of GRPO's groups in which all completions are the same."""
+ANSWERED = "completions/answer_rate"
+"""The curve of the share of GRPO's completions that hold an answer."""
+_ALIKE = 0.95
+_LEAST = 8
+"""Questions below which identical draws are an accident."""
+_NONE, _ALL = 0.05, 0.95
+"""A mean reward that is next to none, and one that is next to all."""
+
+
+def share_identical(groups: Sequence[Sequence[str]]) -> float:
+    """The share of groups all of whose texts are the same."""
+    return sum(len(set(group)) == 1 for group in groups) / len(groups)
+
+
+def group_finding(identical: bool, values: Mapping[str, float], evidence: str) -> Finding:
+    """The finding for groups of GRPO's that are all worth the same; `values` as they were logged."""
+    reward = values.get("reward", 0.0)
+    seen = f"mean reward {reward:.3f} at {evidence}"
+    if identical and reward < _ALL:
+        return Finding(
+            "draws-identical",
+            "warning",
+            f"in {values[IDENTICAL]:.0%} of the groups all completions are the same text, so there is nothing to learn "
+            "from",
+            seen,
+            "temperature or top_p is so low that every draw is the likeliest text, or the policy has collapsed onto "
+            "one text for each question",
+            "set temperature to 1 and top_p to 1; if the draws stay the same, start from a model that was trained "
+            "less, or with a lower learning_rate",
+        )
+    answered = values.get(ANSWERED)
+    if reward >= _ALL:
+        cause, remedy = "every completion is correct already", "give it questions that it sometimes fails"
+    elif reward > _NONE:
+        cause = "each question is answered correctly either always or never"
+        remedy = "give it questions that it sometimes solves, or raise temperature or num_generations"
+    else:
+        cause = "no completion is ever correct: the answer is not found, or the questions are too hard"
+        if answered is not None and answered > 1 - _ALL:
+            cause = f"no completion is ever correct, though {answered:.0%} hold an answer: the questions are too hard"
+        elif answered is not None:
+            cause = "no completion is ever correct: next to none holds an answer where it is looked for"
+        remedy = "look at what the model that GRPO starts from writes; give it questions that it sometimes solves"
+    return Finding(
+        "groups-alike",
+        "warning",
+        f"in {values.get('frac_reward_zero_std', 1.0):.0%} of the groups all completions get the same reward, so there "
+        "is nothing to learn from",
+        seen,
+        cause,
+        remedy,
+    )
+
+
+def sampling_finding(groups: Sequence[Sequence[str]], correct: float, temperature: float) -> Finding | None:
+    """The finding for a sampling whose draws of a question are all the same; None where they differ, as they should.
+
+    `correct` is the share of draws that are.
+    """
+    if len(groups) < _LEAST or len(groups[0]) < 2 or (share := share_identical(groups)) < _ALIKE:
+        return None
+    sure = correct >= _ALL
+    return Finding(
+        "draws-identical",
+        "warning",
+        f"for {share:.0%} of {len(groups):,} questions all {len(groups[0])} draws are the same text",
+        f"temperature {temperature:g}, {correct:.0%} of the draws are correct; the first reads {groups[0][0][:120]!r}",
+        "the questions are so easy that the model is sure of every answer"
+        if sure
+        else "temperature or top_p is so low that every draw is the likeliest text, or the model has collapsed onto "
+        "one text for each question",
+        "set n to 1, or take harder questions" if sure else "raise temperature, or set n to 1",
+    )
