@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.answers.format import FORMATS
+from orchestrator.answers.judge import JUDGES
 from orchestrator.comparing.made_from import block
 from orchestrator.comparing.past_models import PastModel, split_of
 from orchestrator.comparison import questions_of
@@ -52,8 +54,18 @@ def judged_by(recipe: Mapping[str, Any], on: str | None = None) -> dict[str, Any
     task, evaluate = block(recipe, "task"), block(recipe, "evaluate")
     names = [*_OF_THE_TASK, *task] if ".py:" in str(task.get("type")) else _OF_THE_TASK
     how = {"task": {name: task.get(name) for name in names if name not in _OF_THE_QUESTIONS}}
+    how["task"] |= {"format": _spelled_out(FORMATS, task, "format"), "judge": _spelled_out(JUDGES, task, "judge")}
     asked = {"on": on or split_of(recipe)} | {name: evaluate.get(name) for name in _OF_THE_EVALUATION}
     return flatten(how | {"evaluate": asked})
+
+
+def _spelled_out(kinds: Mapping[str, Any], task: Mapping[str, Any], name: str) -> Any:
+    """A format or judge with every default: an older run knows nothing of the settings that came since."""
+    settings = task.get(name)
+    if not isinstance(settings, Mapping) or (kind := kinds.get(str(settings.get("type")))) is None:
+        return settings
+    defaults = kind.model_construct().model_dump(mode="json", warnings=False)
+    return {key: value for key, value in (defaults | dict(settings)).items() if value is not None}
 
 
 def _parting(ours: PastModel, theirs: PastModel) -> str | None:
