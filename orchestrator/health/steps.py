@@ -14,6 +14,8 @@ from orchestrator.types import Finding
 
 _NO_WARMUP = ("constant",)
 """Schedules that take no warm-up, and say nothing of one that is asked for."""
+_REACHED = 0.5
+"""A training whose learning rate gets no further than this share of what the recipe says is another training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def _warmup(name: str, spec: TrainingSpec, most: int) -> Iterator[Finding]:
     trained = f"{upto}{most:,} step{'s' if most > 1 else ''}"
     yield Finding(
         "warmup-too-long",
-        "error" if warm > most or most == 1 else "warning",
+        "error" if most - 1 < _REACHED * warm else "warning",
         f"stage {name}: warmup_steps = {asked:g} takes up the whole training, which has {trained}",
         f"the learning rate rises from 0 and gets no further than {spec.learning_rate * (most - 1) / max(1, warm):.3g} "
         f"of {spec.learning_rate:g}",
