@@ -49,6 +49,15 @@ class Artifacts:
                 shutil.rmtree(temporary, ignore_errors=True)
         return copy
 
+    def local(self, run: Any, name: str) -> Path | None:
+        """Where an artifact lies in the store itself; None where that is not on this machine."""
+        folder = _local(run)
+        return None if folder is None else folder / name
+
+    def is_copy(self, path: Path) -> bool:
+        """Whether a path is that of a copy."""
+        return path.is_relative_to(self.copies)
+
     def address(self, run_id: str, name: str) -> str | None:
         """Where a file among a run's artifacts is, without copying it: a path, or a URI; None where there is none."""
         run = self.client.get_run(run_id)

@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+from orchestrator.disk_space import PREFIX as DISK_FULL
+from orchestrator.errors import TrackingError
 from orchestrator.health.report import told_only
 from orchestrator.plan import Plan
 from orchestrator.record import Record, one_line
@@ -54,14 +56,25 @@ class Branch:
             state.findings.append(named)
             self.record.noticed(state, named)
 
-    def fail(self, state: StageState, error: BaseException) -> None:
+    def fail(self, state: StageState, error: Exception) -> None:
         """A stage has failed; its run says why."""
         text = one_line(error)
         state.state, state.error, state.figure = "failed", f"stage {state.stage.name!r} failed: {text}", text
         if state.started is not None:
             state.seconds = time.monotonic() - state.started
-        self.record.failed(state, error)
+        if text.startswith(DISK_FULL):
+            state.figure = "no space left"  # the rest is said once, at the end
+        state.error = f"stage {state.stage.name!r} failed: {self.record.failed(state, error)}"
 
     def close(self) -> None:
-        """Every stage has ended: the run is closed with its comparison."""
-        self.result = self.record.ended(list(self.states.values()), self.noticed)
+        """Every stage has ended: the run is closed with its comparison.
+
+        Where that cannot be made, the result says why: a run that goes on beside it is not disturbed.
+        """
+        states = list(self.states.values())
+        try:
+            self.result = self.record.ended(states, self.noticed)
+        except TrackingError:
+            raise
+        except Exception as error:
+            self.result = self.record.broken(states, error, self.noticed)

@@ -221,7 +221,7 @@ class _Look:
     def _sound(self, name: str, weights: Weights) -> ModelRef | None:
         """The model, where its files are such that it can be loaded."""
         try:
-            ref = self.past.model(name)
+            ref = self.past.model(name, as_it_is=True)  # what was changed is a finding of its own
         except ModelError as error:
             self.found.append(_missing(name, error))
             return None

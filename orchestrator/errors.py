@@ -5,7 +5,9 @@
     |   |-- RecipeError       the recipe or an override
     |   |-- DataError         a data file or a split
     |   |-- ModelError        a model name or folder
+    |   |-- OutputError       what a stage has left in the store is not what it was any more
     |   `-- TrackingError     the MLflow store cannot be reached or written
+    |       `-- RefusalError  the store was reached and does not take what it is given
     |-- CheckError            a check found what would make the numbers wrong; exit 3
     |   `-- FormatChange      a model is used under another answer format than it was trained with
     |-- StageError            a stage failed while it ran; exit 1
@@ -48,6 +50,14 @@ class ModelError(InputError):
 
 class TrackingError(InputError):
     """The MLflow store cannot be reached or written."""
+
+
+class RefusalError(TrackingError):
+    """The MLflow store was reached, and does not take what it is given."""
+
+
+class OutputError(InputError):
+    """What a stage has left in the store was changed, cut off or damaged since."""
 
 
 class CheckError(OrchError):

@@ -77,4 +77,9 @@ class Tail:
         end = data.rfind(b"\n") + 1
         self._offset += end
         for line in data[:end].splitlines():
-            yield json.loads(line)
+            try:
+                record = json.loads(line)
+            except ValueError:  # a power failure leaves zeros where a line was
+                continue
+            if isinstance(record, dict):
+                yield record

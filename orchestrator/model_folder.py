@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from orchestrator.answers.format import AnswerFormat
 from orchestrator.answers.format_change import first_difference
 from orchestrator.answers.tokens import prompt_ids, target_ids
@@ -40,6 +38,7 @@ from orchestrator.report.model_card import Card, Kind, model_card, trained_by
 from orchestrator.results import ModelResult
 from orchestrator.stages.drawing import count
 from orchestrator.start_model import BASE_FILE, FORMAT_FILE
+from orchestrator.stored_tables import read_stored
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
@@ -96,7 +95,7 @@ def _asked(past: PastRun, name: str) -> list[Asked]:
     """Questions of the run, one that the model got right first; its own answers where it was evaluated."""
     stage = past.stages.get(name)
     if stage is not None and stage.results is not None:
-        rows = pq.read_table(stage.results, columns=["question", "text", "status"]).to_pylist()
+        rows = read_stored(stage.results, ["question", "text", "status"]).to_pylist()
         right = [row for row in rows if row["status"] == "correct"][:1]
         rest = [row for row in rows if row not in right]
         return [(row["question"], row["text"]) for row in (right + rest)[:QUESTIONS]]
@@ -177,7 +176,7 @@ def _card(
 
 
 def _figures(name: str, results: Path) -> ModelResult:
-    found = count(pq.read_table(results))
+    found = count(read_stored(results))
     return ModelResult(
         model=name,
         accuracy=found["accuracy"],

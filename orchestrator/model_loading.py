@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import StageError
+from orchestrator.file_soundness import damage
 from orchestrator.model_ref import ModelRef
 from orchestrator.stage_specs import Lora
 from orchestrator.start_model import ADAPTER_FILE, BASE_FILE, FORMAT_FILE
@@ -153,9 +154,16 @@ def _write_contract(ref: ModelRef, folder: Path, answer_format: dict[str, Any]) 
     (folder / BASE_FILE).write_text(json.dumps(asdict(ref.base), indent=2) + "\n")
 
 
+def _refuse_damaged(name: str, folder: Path) -> None:
+    """Libraries say of a damaged file what they stumbled over in it, and not which it is."""
+    if problems := [why for file in sorted(folder.glob("*")) if (why := damage(file)) is not None]:
+        raise StageError(f"model {name}: {problems[0]} ({folder}); restore it from a copy, or make it again")
+
+
 def _adapter_folder(ref: ModelRef) -> str:
     assert ref.adapter is not None
     file = Path(ref.adapter) / ADAPTER_FILE
     if not file.is_file() or file.stat().st_size == 0:
         raise StageError(f"model {ref.name}: its adapter {file} is {'empty' if file.exists() else 'missing'}")
+    _refuse_damaged(ref.name, Path(ref.adapter))
     return ref.adapter

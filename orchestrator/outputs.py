@@ -19,6 +19,9 @@ JUDGING_TAG = "orch.eval_judging_digest"
 """The tag of an evaluation that is equal where answers are asked for, read and judged alike."""
 JUDGED_BY_TAG = "orch.judged_by"
 """The tag of a run, and of each evaluation, that says in words how answers were read and judged."""
+_DIGESTS_TAG = "orch.output"
+_EVALUATION_DIGESTS_TAG = "orch.eval_output"
+"""The tags that hold what an output is made of, file by file; an evaluation's stands beside that of its model."""
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
 
@@ -31,6 +34,15 @@ def output_of(verb: str, also: str | None = None) -> str:
 def evaluation_tag(tag: str, also: str | None = None) -> str:
     """A tag of an evaluation's; that of a further split stands beside it under the split's name."""
     return tag if also is None else f"{tag}.{also}"
+
+
+def digest_tag(output: str) -> str:
+    """The tag that holds the digests of an output, named as `output_of` names it."""
+    folder, _, rest = output.partition("/")
+    if folder != "eval" or not rest:
+        return _DIGESTS_TAG
+    also, _, _ = rest.rpartition("/")
+    return evaluation_tag(_EVALUATION_DIGESTS_TAG, also or None)
 
 
 _CONFIGS = ("adapter_config.json", "config.json")

@@ -6,7 +6,7 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -14,7 +14,7 @@ from orchestrator.base_model import BaseModelRef
 from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
 from orchestrator.cost import COST_METRICS, Cost
 from orchestrator.description import describe
-from orchestrator.errors import OrchError
+from orchestrator.errors import DataError, OrchError, OutputError
 from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
 from orchestrator.health.report import FINDING_TAG, as_tags, findings_of, format_changed, written_down
 from orchestrator.machine import kind_of_machine
@@ -26,12 +26,17 @@ from orchestrator.recipe import Recipe
 from orchestrator.results import Evaluation, ModelResult, RunResult, StageState
 from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.stages.base import Context, Output
+from orchestrator.stored_tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
 
+ERROR_FILE = "error.txt"
+"""The artifact that has the trace of an error that nobody has foreseen."""
 _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
 """What Ray raises where a worker was lost."""
+_ANSWERED = ("example_id", "question", "gold", "status")
+"""The columns of an evaluation without which it is compared with no other."""
 _EVALUATED = re.compile(
     r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
@@ -101,8 +106,9 @@ class Record:
             self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], tags)
         else:
             self.store.log(run_id, metrics)
-        where = {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name}
-        self.store.log(run_id, {}, dict(output.tags) | where | _standing(stage) | {key_tag(stage): stage.key})
+        told = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | _standing(stage)
+        told |= self.store.digests(run_id, context.output, output_of(stage.verb, stage.also))
+        self.store.log(run_id, {}, told | {key_tag(stage): stage.key})
         self.origins[stage.name] = run_id
         self._close(stage, None)
 
@@ -111,12 +117,13 @@ class Record:
         if state.run_id is not None:
             self.store.log(state.run_id, {}, {FINDING_TAG + finding.check: written_down(finding)})
 
-    def failed(self, state: StageState, error: BaseException) -> None:
-        """A stage has failed, and why."""
-        text = one_line(error)
-        if state.run_id is not None:
-            self.store.log_text(state.run_id, "".join(traceback.format_exception(error)), "error.txt")
+    def failed(self, state: StageState, error: BaseException) -> str:
+        """A stage has failed, also before it began: its run says why. What a user is told of it, in one line."""
+        if state.run_id is None:
+            state.run_id = self._run_of(state.stage, {})
+        text = self._why(state.run_id, error)
         self._close(state.stage, text)
+        return text
 
     def keep_made(self) -> None:
         """The run is given up: of several evaluations in one run, those that are made are kept."""
@@ -133,6 +140,22 @@ class Record:
         show_models(self.store, self._experiment, [found])
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
+
+    def broken(self, states: list[StageState], error: Exception, noticed: tuple[Finding, ...] = ()) -> RunResult:
+        """Close the parent where its stages' figures could not be put together: what they made is kept."""
+        text = f"the run's figures could not be put together: {self._why(self.parent, error)}"
+        errors = (*(state.error for state in states if state.error), text)
+        self.store.end(self.parent, "FAILED", "\n".join(errors))
+        rows, experiment = tuple(state.row() for state in states), self.store.experiment_of(self.parent)
+        return RunResult(self.parent, experiment, (), rows, errors=errors, findings=noticed, seed=self.plan.recipe.seed)
+
+    def _why(self, run_id: str, error: BaseException) -> str:
+        """One line on an error; where nobody has foreseen it, it names the artifact that has the whole trace."""
+        text = one_line(error)
+        if isinstance(getattr(error, "cause", None) or error, OrchError):
+            return text
+        self.store.log_text(run_id, "".join(traceback.format_exception(error)), ERROR_FILE)
+        return f"{text} (traceback: {self.store.address(run_id, ERROR_FILE) or ERROR_FILE})"
 
     def _close(self, stage: Stage, error: str | None) -> None:
         """A stage has come to its end, and with it its run; one that holds several evaluations with the last of them.
@@ -220,15 +243,16 @@ def result(
     """Read the models' figures back from the store: what is shown is what is kept."""
     findings = (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings))
     known = [*findings, *findings_of(store.tags(parent))]  # also of the run that made what is only shown again
-    models, comparison = _side_by_side(store, plan, origins, None, known)
-    further = [(also, *_side_by_side(store, plan, origins, also, known)) for also in plan.recipe.evaluate.also]
+    lost: list[str] = []
+    models, comparison = _side_by_side(store, plan, origins, None, known, lost)
+    further = [(also, *_side_by_side(store, plan, origins, also, known, lost)) for also in plan.recipe.evaluate.also]
     return RunResult(
         parent,
         store.experiment_of(parent),
         models,
         tuple(state.row() for state in states),
         differences(comparison),
-        tuple(state.error for state in states if state.error),
+        (*(state.error for state in states if state.error), *lost),
         findings,
         tuple(Evaluation(also, m, differences(c), conclusions(c)) for also, m, c in further if m),
         plan.recipe.seed,
@@ -238,27 +262,40 @@ def result(
 
 
 def _side_by_side(
-    store: Store, plan: Plan, origins: dict[str, str], also: str | None, findings: Sequence[Finding]
+    store: Store,
+    plan: Plan,
+    origins: dict[str, str],
+    also: str | None,
+    findings: Sequence[Finding],
+    lost: list[str],
 ) -> tuple[tuple[ModelResult, ...], Comparison]:
-    """The models that were asked the same split, each against the baseline."""
+    """The models that were asked the same split, each against the baseline; what cannot be read is put into `lost`."""
     models, results = [], {}
     for stage in plan.stages:
         if stage.verb == "evaluate" and stage.also == also and stage.name in origins:
             assert stage.model is not None
-            metrics, name = store.metrics(origins[stage.name]), "" if also is None else f"{also}/"
-            models.append(
-                ModelResult(
-                    model=stage.model,
-                    accuracy=metrics[f"{name}accuracy"],
-                    accuracy_low=metrics[f"{name}accuracy_low"],
-                    accuracy_high=metrics[f"{name}accuracy_high"],
-                    answer_rate=metrics[f"{name}answer_rate"],
-                    n=int(metrics[f"{name}n"]),
-                )
-            )
-            results[stage.model] = store.artifact(origins[stage.name], output_of(stage.verb, also))
+            try:
+                file = store.output(origins[stage.name], output_of(stage.verb, also))
+                read_stored(file, _ANSWERED)
+                models.append(_figures(stage.model, store.metrics(origins[stage.name]), also))
+            except (DataError, OutputError) as error:
+                lost.append(f"stage {stage.name!r}: {error}")
+            else:
+                results[stage.model] = file
     on = also or plan.recipe.evaluate.on
     return tuple(models), compare_one_run(on, results, baseline(plan), plan.recipe.seed, findings)
+
+
+def _figures(model: str, metrics: Mapping[str, float], also: str | None) -> ModelResult:
+    name = "" if also is None else f"{also}/"
+    return ModelResult(
+        model=model,
+        accuracy=metrics[f"{name}accuracy"],
+        accuracy_low=metrics[f"{name}accuracy_low"],
+        accuracy_high=metrics[f"{name}accuracy_high"],
+        answer_rate=metrics[f"{name}answer_rate"],
+        n=int(metrics[f"{name}n"]),
+    )
 
 
 def _standing(stage: Stage) -> dict[str, str]:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from orchestrator.errors import TrackingError
+from orchestrator.disk_space import PREFIX, disk_full
+from orchestrator.errors import RefusalError, TrackingError
+from orchestrator.store_place import store_folder
 
 _ASKED = ("get_run", "create_experiment")
 """Methods whose refusals callers make something of."""
@@ -34,9 +36,11 @@ class StoreClient:
             try:
                 return method(*arguments, **named)
             except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
-                answered = method.__name__ in _ASKED and getattr(error, "error_code", None) in _ANSWERS
-                if answered or not is_of_the_store(error):
+                answered = getattr(error, "error_code", None) in _ANSWERS
+                if (answered and method.__name__ in _ASKED) or not is_of_the_store(error):
                     raise
+                if answered:
+                    raise RefusalError(f"the MLflow store at {self._uri} refuses this: {first_line(error)}") from None
                 raise TrackingError(unreachable(self._uri, error)) from None
 
         return call
@@ -49,6 +53,9 @@ def is_of_the_store(error: BaseException) -> bool:
 
 def unreachable(uri: str, error: BaseException) -> str:
     """What a user is told of a store that does not answer."""
+    if (full := disk_full(error, store_folder())) is not None:
+        here = isinstance(error, OSError) or uri.startswith("sqlite:///")
+        return full if here else f"{PREFIX}the MLflow store at {uri} has no room left: {first_line(error)}"
     elsewhere = "; or unset MLFLOW_TRACKING_URI to use ./mlruns" if os.environ.get("MLFLOW_TRACKING_URI") else ""
     return (
         f"the MLflow store at {uri} cannot be reached or written: {first_line(error)}; once that is mended the same "

@@ -16,13 +16,13 @@ from typing import Any
 
 from orchestrator.artifacts import Artifacts
 from orchestrator.dotted import flatten
-from orchestrator.errors import TrackingError
-from orchestrator.outputs import is_whole, output_of
+from orchestrator.errors import OutputError, TrackingError
 from orchestrator.plan import Plan, SeedsPlan, Stage
 from orchestrator.results import DataUsed
 from orchestrator.store_client import StoreClient, first_line, unreachable
 from orchestrator.store_names import folder_of, keys, storable
 from orchestrator.store_place import alone, database, store_folder, tracking_uri
+from orchestrator.stored_outputs import StoredOutputs
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -89,6 +89,7 @@ class Store:
             with alone(self.uri), _own_root(self.uri):
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
                 self._artifacts = Artifacts(self.client, store_folder() / "downloads")
+                self._outputs = StoredOutputs(self.client, self._artifacts)
                 self._experiments()
         except TrackingError:
             raise
@@ -98,18 +99,26 @@ class Store:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def finished(self, stages: Iterable[Stage]) -> dict[str, str]:
-        """For each key that is done: the run whose artifacts hold the output. What was deleted since is not done."""
+        """For each key that is done: the run whose artifacts hold the output. What was deleted since is not done.
+
+        Raises:
+            OutputError: outputs that were changed since they were made, each named.
+        """
         found: dict[str, str] = {}
+        changed: list[str] = []
         experiments = self._experiments()
         for stage in stages:
             done = f"tags.`{key_tag(stage)}` = '{stage.key}' and attributes.status = 'FINISHED'"
+            problems: list[str] = []
             for run in self._one_by_one(done, experiments):
                 origin = run.data.tags.get(_tag(stage, "cached_from"), run.info.run_id)
                 maker = run if origin == run.info.run_id else self._active(origin)
-                name = output_of(stage.verb, stage.also)
-                if maker is not None and is_whole(stage.verb, self._artifacts.sizes(maker, name)):
+                if maker is not None and self._outputs.is_there(maker, stage.verb, stage.also, problems.append):
                     found[stage.key] = origin
                     break
+            changed += [f"stage {stage.name}: {text}" for text in problems[:1] if stage.key not in found]
+        if changed:
+            raise OutputError(*changed)
         return found
 
     def whole(self, plan: Plan | SeedsPlan) -> str | None:
@@ -163,6 +172,14 @@ class Store:
     def artifact(self, run_id: str, name: str, run: Any | None = None) -> Path:
         """Where one of a run's artifacts lies; a copy where the store is elsewhere, nothing where there is none."""
         return self._artifacts.path(run_id, name, run)
+
+    def output(self, run_id: str, name: str, run: Any | None = None, full: bool = False) -> Path:
+        """As `artifact`, for what a stage has made: its content is what was made; with `full` all of it is read.
+
+        Raises:
+            OutputError: it is not what it was.
+        """
+        return self._outputs.path(run_id, name, run, full)
 
     def experiments(self) -> list[str]:
         """The names of all experiments there are, the newest first."""
@@ -271,6 +288,10 @@ class Store:
     def log_folder(self, run_id: str, folder: Path) -> None:
         """All files below a folder, as artifacts."""
         self.client.log_artifacts(run_id, str(folder))
+
+    def digests(self, run_id: str, folder: Path, name: str) -> dict[str, str]:
+        """The tag that says what the output `name`, logged from `folder`, holds: `output` goes by it."""
+        return self._outputs.record(run_id, folder, name)
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
         """One text artifact."""

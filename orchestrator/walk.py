@@ -1,8 +1,14 @@
-"""Carry out plans on Ray: what is made already is reused, what can run at once does, what plans share is made once."""
+"""Carry out plans on Ray: what is made already is reused, what can run at once does, what plans share is made once.
 
+Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
+reason, stages that read of it are skipped, all others go on. Only an interruption and a store that cannot be reached or
+written end a walk.
+"""
+
+import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +18,8 @@ from filelock import FileLock
 from orchestrator.branch import Branch
 from orchestrator.cluster import Cluster, Crew, Done, disconnect
 from orchestrator.cost import cost_of
-from orchestrator.errors import OrchError, StageError
+from orchestrator.disk_space import disk_full
+from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
 from orchestrator.health.watch import stops
 from orchestrator.journal import NAME as JOURNAL
 from orchestrator.journal import Tail
@@ -21,6 +28,7 @@ from orchestrator.plan import Stage
 from orchestrator.results import StageState
 from orchestrator.stages import STAGES
 from orchestrator.stages.base import Context
+from orchestrator.store_place import store_folder
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 from orchestrator.work import WorkFolder
@@ -55,7 +63,9 @@ class Walk:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
         self.running: dict[str, _Running] = {}
         """By key: no two plans make the same at once."""
-        self._ended: dict[str, tuple[Branch, str | BaseException]] = {}
+        self._no_room: str | None = None
+        """The first stage that found the disk full: what there is to say of it is said with that one."""
+        self._ended: dict[str, tuple[Branch, str | Exception]] = {}
         """For each key that this walk has come to the end of: who made it, and the run that holds it or the error."""
 
     def go(self) -> None:
@@ -64,7 +74,8 @@ class Walk:
             for branch in self.branches:
                 for state in branch.states.values():
                     if state.state == "waiting" and branch.ready(state):
-                        self._consider(branch, state)
+                        with self._boundary(branch, state):
+                            self._consider(branch, state)
             self._tell()
             if self.running:
                 self._look()
@@ -115,16 +126,15 @@ class Walk:
         if lock is None:
             state.figure = "another orch run is making this"
             return
-        made = self.store.finished([stage]).get(stage.key)
-        if made is not None:
-            self.work.release(lock)
-            branch.reuse(state, made)
-            return
         try:
-            self._start(branch, state, lock, cpus, gpus)
-        except (OrchError, OSError) as error:
-            self._fail(branch, state, error)
-            self.work.release(lock)
+            made = self.store.finished([stage]).get(stage.key)
+            if made is not None:
+                branch.reuse(state, made)
+            else:
+                self._start(branch, state, lock, cpus, gpus)
+        finally:
+            if stage.key not in self.running:
+                self.work.release(lock)
 
     def _share(self, stage: Stage) -> tuple[int, float]:
         """CPU cores and GPUs for one job of a stage."""
@@ -150,9 +160,9 @@ class Walk:
                 f"stage {stage.name!r} asks for {cpus} CPUs and {gpus:g} GPUs, but no machine here has more than "
                 f"{cluster.cores} CPUs and there are {cluster.gpus:g} GPUs; lower stages.{stage.name}.resources"
             )
+        branch.record.started(state)
         inputs = {name: self._input(branch, name) for name in stage.inputs}
         context = Context(stage, branch.plan, self.work.folder(stage.key), inputs, cpus, gpus)
-        branch.record.started(state)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = STAGES[stage.verb].jobs(context)
         crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
@@ -164,7 +174,7 @@ class Walk:
     def _input(self, branch: Branch, name: str) -> Path:
         """What a finished stage has made, where those can read it who will."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
-        made = self.store.artifact(origin, output_of(stage.verb, stage.also))
+        made = self.store.output(origin, output_of(stage.verb, stage.also))
         # the driver reads tables itself; models are loaded by workers, on whatever machine they are
         shared = branch.plan.recipe.storage is not None and stage.spec.MAKES_MODEL
         return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
@@ -179,23 +189,18 @@ class Walk:
             for ref in ready:
                 running = self.running.get(refs[ref])
                 if running is not None:
-                    self._collect(running, ref)
+                    with self._boundary(running.branch, running.state):
+                        self._collect(running, ref)
         for running in list(self.running.values()):
-            self._read_journal(running)
-            if not running.crew.pending:
-                self._finish(running)
+            with self._boundary(running.branch, running.state):
+                self._read_journal(running)
+                if not running.crew.pending:
+                    self._finish(running)
 
     def _collect(self, running: _Running, ref: Any) -> None:
-        import ray
-
-        try:
-            place, running.done[place] = running.crew.take(ref)
-            if len(running.done) > 1:
-                running.state.done += 1
-        except ray.exceptions.RayError as error:
-            running.crew.stop()
-            self._fail(running.branch, running.state, error)
-            self._leave(running)
+        place, running.done[place] = running.crew.take(ref)
+        if len(running.done) > 1:
+            running.state.done += 1
 
     def _read_journal(self, running: _Running) -> None:
         points = []
@@ -212,31 +217,46 @@ class Walk:
 
     def _finish(self, running: _Running) -> None:
         branch, state, stage = running.branch, running.state, running.state.stage
-        if self.running.get(stage.key) is not running:
-            return  # it failed while its results were read
         made = [done for done in running.done if done is not None]
-        try:
-            collected = time.monotonic()
-            output = STAGES[stage.verb].finish(running.context)
-            worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
-            state.seconds = worked + time.monotonic() - collected
-            for finding in output.findings:
-                branch.notice(state, finding)
-            if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
-                raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
-            cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
-            branch.record.finished(state, running.context, output, cost)
-        except (OrchError, OSError) as error:
-            self._fail(branch, state, error)
-        else:
-            state.state, state.figure = "done", output.figure
-            self._ended[stage.key] = (branch, branch.record.origins[stage.name])
-            self.work.remove(stage.key)
+        collected = time.monotonic()
+        output = STAGES[stage.verb].finish(running.context)
+        worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
+        state.seconds = worked + time.monotonic() - collected
+        for finding in output.findings:
+            branch.notice(state, finding)
+        if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
+            raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
+        cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
+        branch.record.finished(state, running.context, output, cost)
+        state.state, state.figure = "done", output.figure
+        self._ended[stage.key] = (branch, branch.record.origins[stage.name])
+        self.work.remove(stage.key)
         self._leave(running)
 
-    def _fail(self, branch: Branch, state: StageState, error: BaseException) -> None:
-        self._ended[state.stage.key] = (branch, error)
+    @contextmanager
+    def _boundary(self, branch: Branch, state: StageState) -> Iterator[None]:
+        """Whatever goes wrong inside is this stage's failure, but for a store that cannot be reached or written."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, TrackingError) and not isinstance(error, RefusalError):
+                raise
+            running = self.running.get(state.stage.key)
+            if running is not None and running.state is state:
+                self._leave(running)
+                with suppress(Exception):  # what Ray says of workers that are gone is not what went wrong
+                    running.crew.stop()
+            self._fail(branch, state, error)
+
+    def _fail(self, branch: Branch, state: StageState, error: Exception) -> None:
+        key = state.stage.key
+        full = disk_full(error, self.work.root / key, store_folder(), Path(tempfile.gettempdir()))
+        if full is not None:
+            error = StageError(full if self._no_room is None else f"no space left, as for stage {self._no_room!r}")
+            self._no_room = self._no_room or state.stage.name
+        self._ended[key] = (branch, error)
         branch.fail(state, error)
+        self.work.give_back(key)
 
     def _leave(self, running: _Running) -> None:
         self.running.pop(running.state.stage.key, None)

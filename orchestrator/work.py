@@ -16,6 +16,8 @@ from filelock import FileLock, Timeout
 from orchestrator.errors import InputError
 
 _INPUTS = "inputs"
+_NOTES = ("journal.jsonl", "journal.tmp")
+"""What jobs tell of their progress; no work is in it."""
 MIN_FREE = 256 * 1024 * 1024
 """Bytes that must be free before a run starts: a run that fills the disk loses what it was writing."""
 
@@ -58,6 +60,12 @@ class WorkFolder:
     def remove(self, key: str) -> None:
         """Forget a finished stage's work."""
         shutil.rmtree(self.root / key, ignore_errors=True)
+
+    def give_back(self, key: str) -> None:
+        """Forget a failed stage's work where there is nothing to go on from: no shard, no checkpoint, no model."""
+        folder = self.root / key
+        if not any(file.is_file() and file.name not in _NOTES for file in folder.rglob("*")):
+            self.remove(key)
 
     def share(self, folder: Path, name: str) -> Path:
         """A copy of a folder where all machines see it, under `inputs/<name>`; made once, whole or not at all."""

@@ -132,7 +132,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             recipe=recipe,
             key=key,
             made_from=made_from(recipe, model),
-            results=runs.artifact(origin, output_of("evaluate", also)),
+            results=runs.output(origin, output_of("evaluate", also)),
             accuracy=child.data.metrics.get("accuracy" if also is None else f"{also}/accuracy"),
             seconds=_sum(made_by, "seconds"),
             gpu_hours=_sum(made_by, "gpu_hours"),

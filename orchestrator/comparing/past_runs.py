@@ -74,6 +74,10 @@ class PastRuns:
         """Where one of a run's artifacts lies."""
         return self._store.artifact(run_id, name, self._known.get(run_id))
 
+    def output(self, run_id: str, name: str) -> Path:
+        """Where what a stage has made lies. Raises OutputError where it is not what it was."""
+        return self._store.output(run_id, name, self._known.get(run_id))
+
 
 def open_store() -> Store:
     """The store, where there is one. Raises InputError otherwise."""

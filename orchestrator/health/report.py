@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from orchestrator.errors import CheckError
+from orchestrator.errors import CheckError, OrchError
 from orchestrator.health.token_view import TokenView
 from orchestrator.types import Finding, Severity
 
@@ -57,6 +57,18 @@ def format_changed(difference: str) -> Finding:
         difference,
         "prompts and answers are not what the model has learned",
         "read its figures as those of a changed format, not of the model",
+    )
+
+
+def file_damaged(whose: str, error: OrchError) -> Finding:
+    """The finding for a file of a run's that cannot be read, or is not what it was; the error names it."""
+    return Finding(
+        "file-damaged",
+        "error",
+        f"{whose}: {error.problems[0]}",
+        "\n".join(error.problems),
+        "the disk was full, a copy broke off, or the file was changed by hand",
+        "restore it from a copy; or remove it and run the recipe again: what is missing is made again",
     )
 
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml
 
 from orchestrator.comparing import compare_run
-from orchestrator.errors import InputError
+from orchestrator.errors import DataError, InputError, OutputError
 from orchestrator.health.curve_reading import StageCurves
 from orchestrator.health.curves import read_curves
-from orchestrator.health.report import findings_of, ranked
+from orchestrator.health.report import file_damaged, findings_of, ranked
 from orchestrator.outputs import CHOSEN_TAG, COMPLETIONS
 from orchestrator.past_run import RECIPE_FILE, PastStage, past_stages
 from orchestrator.report.difficulty import expected
 from orchestrator.report.run_facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
+from orchestrator.stored_tables import read_stored
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
@@ -38,10 +38,11 @@ def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
     recipe, models = about["recipe"], about["comparison"].models
     stages = {stage.name: stage for stage in past_stages(store, run_id)}
     asked = _asked({m.label: file for m in models if (file := stages[m.model].results) is not None})
-    samplings = tuple(_samplings(recipe, stages))
+    damaged: list[Finding] = []
+    samplings = tuple(_samplings(recipe, stages, damaged))
     trainings = tuple(_trainings(recipe, stages))
     shapes = {training.curves.stage: [r.finding for r in training.curves.readings] for training in trainings}
-    found = [*about.pop("findings"), *_findings(stages.values(), shapes)]
+    found = [*about.pop("findings"), *damaged, *_findings(stages.values(), shapes)]
     return RunFacts(
         **about,
         findings=ranked(found),
@@ -89,7 +90,7 @@ def read_about(store: Store, run_id: str) -> dict[str, Any]:
 def _asked(results: Mapping[str, Path]) -> list[Asked]:
     """The questions with every model's answer; all models were asked the same ones, or a comparison is refused."""
     columns = ["example_id", "question", "gold", "text", "value", "status"]
-    tables = {model: pq.read_table(file, columns=columns).to_pylist() for model, file in results.items()}
+    tables = {model: read_stored(file, columns).to_pylist() for model, file in results.items()}
     answers = {
         model: {row["example_id"]: Answered(row["text"], row["value"], row["status"]) for row in rows}
         for model, rows in tables.items()
@@ -128,13 +129,21 @@ def _worth_a_line(settings: Mapping[str, Any], metrics: Mapping[str, float]) -> 
         yield "seconds", f"{metrics['seconds']:,.1f}"
 
 
-def _samplings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> Iterator[Sampling]:
+def _samplings(
+    recipe: Mapping[str, Any], stages: Mapping[str, PastStage], damaged: list[Finding]
+) -> Iterator[Sampling]:
+    """What was drawn; a table that cannot be read, or was changed, is put into `damaged` and left out."""
     for name, settings in recipe["stages"].items():
         stage = stages.get(name)
         file = stage.store.artifact(stage.origin, COMPLETIONS) if stage and settings["type"] == "sample" else None
         if file is None or not file.is_file():
             continue
-        table = pq.read_table(file, columns=["example_id", "status"])
+        assert stage is not None
+        try:
+            table = read_stored(stage.store.output(stage.origin, COMPLETIONS), ["example_id", "status"])
+        except (DataError, OutputError) as error:
+            damaged.append(file_damaged(f"stage {name}", error))
+            continue
         ids, statuses = table["example_id"].to_pylist(), table["status"].to_pylist()
         right = dict.fromkeys(ids, 0)
         for example_id, status in zip(ids, statuses, strict=True):

@@ -6,13 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from orchestrator.comparison import ComparedModel
 from orchestrator.health.report import findings_of, ranked
 from orchestrator.outputs import RESULTS
 from orchestrator.report.reading import read_about
 from orchestrator.report.run_facts import SeedFacts, SeedsFacts
+from orchestrator.stored_tables import read_stored
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
@@ -59,7 +58,7 @@ def _steady(store: Store, model: ComparedModel) -> list[int]:
     right: Counter[str] = Counter()
     for run_id in model.run_ids:
         origin = store.tags(run_id).get("orch.eval_cached_from", run_id)
-        table = pq.read_table(store.artifact(origin, RESULTS), columns=["example_id", "status"])
+        table = read_stored(store.output(origin, RESULTS), ["example_id", "status"])
         for example_id, status in zip(table["example_id"].to_pylist(), table["status"].to_pylist(), strict=True):
             right[example_id] += status == "correct"
     counts = Counter(right.values())

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from orchestrator.errors import StageError
+from orchestrator.errors import DataError
 from orchestrator.health.watch import answer_rate_zero
 from orchestrator.health.written import too_strict
 from orchestrator.recipe import BASE
 from orchestrator.stages.base import Context, Job
 from orchestrator.stats import wilson
+from orchestrator.stored_tables import read_stored
 from orchestrator.tasks.base import Split, Task
 from orchestrator.terminal_text import plain
 from orchestrator.types import Example, Finding
@@ -48,11 +48,11 @@ def shard_jobs(
 
 def _whole(shard: Path) -> bool:
     """Whether a shard is there. One that cannot be read, as a power failure leaves them, is drawn again."""
-    try:
-        pq.read_metadata(shard)
-    except FileNotFoundError:
+    if not shard.exists():
         return False
-    except (pa.ArrowException, OSError):
+    try:
+        read_stored(shard)
+    except DataError:
         shard.unlink()
         return False
     return True
@@ -66,14 +66,7 @@ def _run_shard(job: Any) -> float:
 
 def gather(work: Path) -> pa.Table:
     """All shards of a stage, in the order of its questions."""
-    return pa.concat_tables(_read(path) for path in sorted(work.glob("shard-*.parquet")))
-
-
-def _read(shard: Path) -> pa.Table:
-    try:
-        return pq.read_table(shard)
-    except (pa.ArrowException, OSError) as error:
-        raise StageError(f"{shard} cannot be read ({error}); remove it, then the same command draws it again") from None
+    return pa.concat_tables(read_stored(path) for path in sorted(work.glob("shard-*.parquet")))
 
 
 def count(table: pa.Table) -> dict[str, float]:

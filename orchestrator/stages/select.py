@@ -14,7 +14,9 @@ from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SampleSpec, SelectSpec
 from orchestrator.stages.base import Context, Job, Output
 from orchestrator.stages.drawing import digest
+from orchestrator.stored_tables import read_stored
 
+_READ = ("example_id", "draw", "text", "finish_reason", "status")
 SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.string(), "question": pa.string()})
 
 
@@ -32,7 +34,7 @@ def finish(context: Context) -> Output:
     """chosen.parquet: example_id, draw, text, question."""
     spec = context.stage.spec
     assert isinstance(spec, SelectSpec)
-    drawn = pq.read_table(context.inputs[spec.source]).to_pylist()
+    drawn = read_stored(context.inputs[spec.source], _READ).to_pylist()
     sampled = context.plan.stage(spec.source).spec
     assert isinstance(sampled, SampleSpec)
     questions = {e.id: e.question for e in context.task.examples(sampled.prompts)}

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from orchestrator.errors import StageError
 from orchestrator.results import DataUsed
 from orchestrator.stage_specs import Resources, SftSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import digest, split_digest
 from orchestrator.stages.training import trained, validation_of
+from orchestrator.stored_tables import read_stored
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -42,7 +41,7 @@ def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
         if source == "demonstrations":
             pairs += [(e.question, context.task.target(e)) for e in context.task.examples("demonstrations")]
         else:
-            table = pq.read_table(context.inputs[source])
+            table = read_stored(context.inputs[source], ("question", "text"))
             pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
     if not pairs:
         raise StageError(
@@ -63,5 +62,6 @@ def finish(context: Context) -> Output:
             used.append(DataUsed(source, "training", known, context.task.type, number))
         else:
             path = context.inputs[source]
-            used.append(DataUsed(source, "training", digest(path), path.as_uri(), pq.read_metadata(path).num_rows))
+            number = read_stored(path, ("question",)).num_rows
+            used.append(DataUsed(source, "training", digest(path), path.as_uri(), number))
     return trained(context, "loss", tuple(used), {"rows": float(sum(d.rows for d in used))})

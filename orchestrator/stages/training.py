@@ -5,6 +5,8 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+from orchestrator.errors import StageError
+from orchestrator.file_soundness import damage
 from orchestrator.journal import NAME, read
 from orchestrator.outputs import CHOSEN_STEP, CHOSEN_TAG, MODEL
 from orchestrator.results import DataUsed
@@ -16,6 +18,9 @@ from orchestrator.training.job import CHOSEN_FILE, ValidationJob
 def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
     """Copy the model into the stage's output and sum up the training."""
     context.output.mkdir(exist_ok=True)
+    for file in (context.work / "model").iterdir():
+        if (why := damage(file)) is not None:
+            raise StageError(f"the model in {file.parent} cannot be taken: {why}; run the same command again")
     folder = context.output / MODEL
     if folder.exists():
         shutil.rmtree(folder)

@@ -26,7 +26,7 @@ from orchestrator.stage_specs import GrpoSpec
 from orchestrator.start_model import is_trained
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 from orchestrator.training.moving import Moving
-from orchestrator.training.resuming import last_whole, step_of
+from orchestrator.training.resuming import checkpoint_of, mark_whole, resume_from, step_of
 from orchestrator.training.validating import Validator
 from orchestrator.training.windows import Windows, every
 
@@ -44,10 +44,13 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     if not any(weight.requires_grad for weight in trainer.model.parameters()):
         raise StageError("no weight of the model is trained: all are frozen; look at lora and lora.target_modules")
     checkpoints = Path(trainer.args.output_dir)
-    last = last_whole(checkpoints)
+    resumed = resume_from(checkpoints)
+    last = resumed.checkpoint
     journal = Journal(job.work)
     journal.start(step_of(last) if last else 0)
     trainer.remove_callback(PrinterCallback)  # it would print every step
+    if (passed := resumed.finding()) is not None:
+        journal.finding(step_of(last) if last else 0, passed)
     trainer.add_callback(_Report(journal, job))
     validator = Validator(trainer.model, trainer.processing_class, job, journal) if job.validation else None
     if validator is not None:
@@ -112,6 +115,9 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         """Have every step logged."""
         self.journal.progress(state.global_step, state.max_steps)
         control.should_log = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        mark_whole(checkpoint_of(Path(args.output_dir), state.global_step))
 
     def on_log(
         self,

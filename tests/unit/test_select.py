@@ -149,7 +149,7 @@ def context(drawn: list[dict[str, Any]], settings: str = "") -> Context:
     samples.mkdir()
     work.mkdir()
     pq.write_table(pa.Table.from_pylist(drawn), samples / "completions.parquet")
-    return Context(plan.stage("chosen"), plan, work, {"samples": samples}, 0, 0.0)
+    return Context(plan.stage("chosen"), plan, work, {"samples": samples / "completions.parquet"}, 0, 0.0)
 
 
 def test_what_is_kept_is_written_with_its_question() -> None:
@@ -188,7 +188,7 @@ def test_what_may_be_empty_is_written_the_same_where_it_is_not() -> None:
 def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
     given = context([draw("units-train-0", "a", "wrong")], ", allow_empty: true")
     select.finish(given)
-    trained = replace(given, inputs={"chosen": given.output})
+    trained = replace(given, inputs={"chosen": given.output / "chosen.parquet"})
     with pytest.raises(StageError, match="there is no row to train on: chosen is empty; add demonstrations to"):
         sft.rows(trained, SftSpec.model_validate({"type": "sft", "data": "chosen"}))
 

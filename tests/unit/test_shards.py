@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.base_model import BaseModelRef
-from orchestrator.errors import StageError
+from orchestrator.errors import DataError
 from orchestrator.model_ref import ModelRef
 from orchestrator.sampling import shard
 from orchestrator.sampling.answering import draw_seed
@@ -60,7 +60,7 @@ def test_a_shard_that_cannot_be_read_is_drawn_again(tmp_path: Path, left: bytes)
     data = bytearray(whole.read_bytes())
     data[4:24] = bytes(20)  # a page, which the footer does not tell of
     whole.write_bytes(data)
-    with pytest.raises(StageError, match=r"shard-000000\.parquet cannot be read"):
+    with pytest.raises(DataError, match=r"shard-000000\.parquet is damaged and cannot be read"):
         gather(tmp_path)
 
 

@@ -42,7 +42,8 @@ class Record:
     def reused(self, state: StageState, origin: str) -> None:
         self.origins[state.stage.name] = origin
 
-    def failed(self, state: StageState, error: BaseException) -> None: ...
+    def failed(self, state: StageState, error: BaseException) -> str:
+        return str(error)
 
     def ended(self, states: list[StageState], noticed: object) -> str:
         self.told.append(f"closed {self.seed}")
@@ -102,7 +103,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         monkeypatch.setattr(module, "STAGES", {verb: Verb(verb) for verb in ("sft", "evaluate")})
         cluster = Cluster(cores, cores, gpus, joined)
         monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
-        store = SimpleNamespace(finished=lambda stages: {}, artifact=lambda origin, name: Path(origin, name))
+        store = SimpleNamespace(finished=lambda stages: {}, output=lambda origin, name: Path(origin, name))
         branches = [branch.Branch(p, Record(told, p.recipe.seed), (), p.recipe.seed) for p in plan.plans]  # type: ignore[arg-type]
         made = module.Walk(branches, store, WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
         monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))

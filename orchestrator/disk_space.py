@@ -1,0 +1,75 @@
+"""A disk that is full, told from every other error, and named. Knows no store, no worker and no library's classes.
+
+Libraries report a full disk in their own ways, many without its error number: by their texts they are known, or by
+what they did not say where the disk has no room left.
+"""
+
+import errno
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+_TEXTS = (
+    "no space left on device",
+    "disk quota exceeded",
+    "database or disk is full",
+    "not enough space on the disk",
+    "(os error 28)",
+    "outofdiskerror",
+)
+_WRITES = ("pytorchstreamwriter failed writing", "failed to write", "file write failed", "file size limit exceeded")
+"""What libraries say of a write that failed for whatever reason."""
+_NO_ROOM = 4 * 2**20
+"""Bytes free below which a write that failed has failed for want of room."""
+PREFIX = "disk full: "
+
+
+def disk_full(error: BaseException, *folders: Path) -> str | None:
+    """What a user is told where an error came from a full disk: the fullest of these folders, how much is free.
+
+    None where it did not come from that.
+    """
+    told = str(error)
+    if told.startswith(PREFIX):
+        return told
+    chain = list(_causes(error))
+    text = "\n".join(str(one) for one in chain).lower()
+    named = [Path(one.filename) for one in chain if isinstance(one, OSError) and isinstance(one.filename, str)]
+    certain = any(isinstance(one, OSError) and one.errno in _NUMBERS for one in chain)
+    certain = certain or any(known in text for known in _TEXTS) or "OutOfDiskError" in type(error).__name__
+    places = {_there(folder): _free(folder) for folder in (*named, *folders)}
+    fullest = min(places, key=lambda place: places[place], default=None)
+    if fullest is None:
+        return f"{PREFIX}no space was left on the device; make room and run the same command again" if certain else None
+    if not certain and not (any(known in text for known in _WRITES) and places[fullest] < _NO_ROOM):
+        return None
+    return (
+        f"{PREFIX}{fullest} has {places[fullest] / 2**20:,.0f} MB free; make room (`orch clean` lists what is not "
+        "needed any more), then the same command goes on from what was finished"
+    )
+
+
+def _causes(error: BaseException) -> Iterable[BaseException]:
+    """An error and all that it came from; Ray's wrapping holds the worker's own under `cause`."""
+    queue: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while queue:
+        one = queue.pop(0)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            queue += [getattr(one, "cause", None), one.__cause__, one.__context__]
+
+
+def _there(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    return next((p for p in (folder, *folder.parents) if p.is_dir()), folder)
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(_there(folder)).free
+    except OSError:
+        return 0

@@ -1,0 +1,34 @@
+"""Tables that stages have left, read back: a file that is damaged is one line that names it. Knows no store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.errors import DataError
+
+_FIX = "restore it from a copy, or remove it and run the recipe again"
+
+
+def read_stored(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A parquet file of a stage's, or some of its columns.
+
+    Raises:
+        DataError: it is missing, cut off, damaged, or has no such columns.
+    """
+    try:
+        names = pq.read_schema(path).names
+        missing = [name for name in columns or () if name not in names]
+        wanted = None if columns is None else [name for name in columns if name in names]
+        table = pq.read_table(path, columns=wanted)
+        table.validate(full=True)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; {_FIX}") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+        why = lines[0].rstrip(".")[:200] if lines else type(error).__name__
+        raise DataError(f"{path} is damaged and cannot be read: {why}; {_FIX}") from None
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
+    return table
