@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.checking import check
+    from orchestrator.cleaning import clean
     from orchestrator.comparing import compare
     from orchestrator.execute import run
     from orchestrator.exporting import export
@@ -18,6 +19,7 @@ _HOME = {
     "Recipe": "orchestrator.recipe",
     "Task": "orchestrator.tasks",
     "check": "orchestrator.checking",
+    "clean": "orchestrator.cleaning",
     "compare": "orchestrator.comparing",
     "export": "orchestrator.exporting",
     "load_recipe": "orchestrator.recipe",
@@ -25,7 +27,7 @@ _HOME = {
     "report": "orchestrator.reporting",
     "run": "orchestrator.execute",
 }
-__all__ = ["Recipe", "Task", "check", "compare", "export", "load_recipe", "plan", "report", "run"]
+__all__ = ["Recipe", "Task", "check", "clean", "compare", "export", "load_recipe", "plan", "report", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -121,6 +121,21 @@ class Store:
             raise OutputError(*changed)
         return found
 
+    def holder(self, key: str, also: str | None = None) -> Any | None:
+        """The run with a stage's key, a finished one before others; `also`: the further split of an evaluation."""
+        for tag in ("orch.key", "orch.eval_key", *([] if also is None else [f"orch.eval_key.{also}"])):
+            query = f"tags.`{tag}` = '{key}'"
+            found = self._search(f"{query} and attributes.status = 'FINISHED'", newest=1) or self._search(
+                query, newest=1
+            )
+            if found:
+                return found[0]
+        return None
+
+    def known(self, run_id: str | None) -> Any | None:
+        """The run with that id; None where there is none, or it was deleted."""
+        return self._active(run_id) if run_id else None
+
     def whole(self, plan: Plan | SeedsPlan) -> str | None:
         """The finished parent run of this very plan, if there is one."""
         runs = self._search(f"tags.`orch.plan` = '{plan.key}' and attributes.status = 'FINISHED'", newest=1)

@@ -163,6 +163,7 @@ class Walk:
         branch.record.started(state)
         inputs = {name: self._input(branch, name) for name in stage.inputs}
         context = Context(stage, branch.plan, self.work.folder(stage.key), inputs, cpus, gpus)
+        self.work.note(stage.key, _about(branch, state))
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = STAGES[stage.verb].jobs(context)
         crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
@@ -261,6 +262,13 @@ class Walk:
     def _leave(self, running: _Running) -> None:
         self.running.pop(running.state.stage.key, None)
         self.work.release(running.lock)
+
+
+def _about(branch: Branch, state: StageState) -> dict[str, str]:
+    """Whose work a folder holds."""
+    stage, recipe = state.stage, branch.plan.recipe
+    told = {"stage": stage.name, "verb": stage.verb, "also": stage.also or "", "recipe": recipe.name}
+    return told | {"run": str(state.run_id or ""), "parent": str(branch.record.parent)}
 
 
 def _headline(metrics: dict[str, float]) -> str:

@@ -4,10 +4,11 @@
 making the same thing twice; the operating system lets go of it when its holder dies, however it dies.
 """
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,18 +16,26 @@ from filelock import FileLock, Timeout
 
 from orchestrator.errors import InputError
 
+LOCKS = "locks"
 _INPUTS = "inputs"
-_NOTES = ("journal.jsonl", "journal.tmp")
+_ABOUT = "stage.json"
+_NOTES = ("journal.jsonl", "journal.tmp", _ABOUT)
 """What jobs tell of their progress; no work is in it."""
 MIN_FREE = 256 * 1024 * 1024
 """Bytes that must be free before a run starts: a run that fills the disk loses what it was writing."""
 
 
 class WorkFolder:
-    """Where stages work."""
+    """Where stages work. `to_run`: it is looked at first whether a run can write to it, and has room there."""
 
-    def __init__(self, root: Path) -> None:
-        root = root.resolve()
+    def __init__(self, root: Path, to_run: bool = True) -> None:
+        self.root = root = root.resolve()
+        self._made: list[Path] = []
+        """The folders that were not there before, the innermost first."""
+        if to_run:
+            self._prepare(root)
+
+    def _prepare(self, root: Path) -> None:
         there = next(p for p in (root, *root.parents) if p.exists())
         free = shutil.disk_usage(there).free
         if free < MIN_FREE:
@@ -34,16 +43,14 @@ class WorkFolder:
                 f"storage: {root} has {free / 2**20:.0f} MB free, a run needs {MIN_FREE / 2**20:.0f} MB at least; "
                 "make room, or name another folder with storage=FOLDER"
             )
-        locks = root / "locks"
+        locks = root / LOCKS
         self._made = [p for p in (locks, *locks.parents) if not p.exists()]
-        """The folders that were not there before, the innermost first."""
         try:
             locks.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=locks):  # a folder that is there may still be read-only
                 pass
         except OSError as error:
             raise InputError(f"storage: {root} cannot be written: {error.strerror}; name another folder") from None
-        self.root = root
 
     def withdraw(self) -> None:
         """Leave no empty folder behind, where nothing came of a run."""
@@ -56,6 +63,19 @@ class WorkFolder:
         path = self.root / key
         path.mkdir(exist_ok=True)
         return path
+
+    def note(self, key: str, about: Mapping[str, str]) -> None:
+        """Write down whose work a folder holds, for whoever cleans up."""
+        (self.root / key / _ABOUT).write_text(json.dumps(dict(about)), encoding="utf-8")
+
+    @staticmethod
+    def about(folder: Path) -> dict[str, str]:
+        """What was noted of a folder; empty where nothing was, or it cannot be read."""
+        try:
+            found = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            return {str(name): str(value) for name, value in found.items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
 
     def remove(self, key: str) -> None:
         """Forget a finished stage's work."""
@@ -85,13 +105,13 @@ class WorkFolder:
     def forget_inputs(self, prefix: str) -> None:
         """Remove what was shared, unless a run is at work here: one that holds a lock with this prefix."""
         inputs = self.root / _INPUTS
-        if inputs.exists() and not any((self.root / "locks").glob(f"{prefix}*")):
+        if inputs.exists() and not any((self.root / LOCKS).glob(f"{prefix}*")):
             gone = inputs.rename(inputs.with_name(f"{_INPUTS}-{os.getpid()}"))  # at once: the next run may begin now
             shutil.rmtree(gone, ignore_errors=True)
 
     def lock(self, key: str) -> FileLock | None:
         """The lock of a stage or of a plan, held; None while another process holds it."""
-        lock = FileLock(self.root / "locks" / key)
+        lock = FileLock(self.root / LOCKS / key)
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -100,7 +120,7 @@ class WorkFolder:
 
     def abandoned(self, prefix: str) -> Iterator[str]:
         """Keys whose holder is gone without releasing them."""
-        for path in (self.root / "locks").glob(f"{prefix}*"):
+        for path in (self.root / LOCKS).glob(f"{prefix}*"):
             lock = self.lock(path.name)
             if lock is not None:
                 yield path.name.removeprefix(prefix)
@@ -110,3 +130,26 @@ class WorkFolder:
         """Let go of a lock and leave nothing behind."""
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def at_work(root: Path, key: str) -> bool:
+    """Whether a process holds the lock of a stage or of a plan. Takes no lock that nobody has made."""
+    path = root / LOCKS / key
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; what goes away meanwhile is not counted."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size if not path.is_dir() else 0
+    return total

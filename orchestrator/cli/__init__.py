@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import answers, models, recipes, results
+from orchestrator.cli import answers, models, recipes, results, storage
 from orchestrator.errors import OrchError
 from orchestrator.terminal_text import plain
 
@@ -41,7 +41,7 @@ def _options(
 
 VERBS = (
     *(recipes.run, recipes.plan, recipes.check, results.diagnose, results.compare, answers.judge, answers.ask),
-    *(models.export, models.push, results.report, results.ui),
+    *(models.export, models.push, results.report, storage.clean, results.ui),
 )
 """In the order in which `--help` lists them."""
 for _verb in VERBS:

@@ -38,11 +38,14 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
     from dataclasses import asdict
 
     from rich.console import Console
+    from rich.text import Text
 
+    from orchestrator.cleaning import much_work
     from orchestrator.planning import forecasts, needs
     from orchestrator.planning import plan as make_plan
     from orchestrator.recipe import load_recipe
     from orchestrator.screen import show_plan
+    from orchestrator.terminal_text import plain
 
     made = make_plan(load_recipe(recipe, overrides or ()))
     expected = forecasts(made)
@@ -63,7 +66,10 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
         ]
         print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages}))
     else:
-        show_plan(Console(), made, expected)
+        console = Console()
+        show_plan(console, made, expected)
+        if (much := much_work(made.recipe.storage)) is not None:
+            console.print(Text(plain(much), style="yellow"), soft_wrap=True)
 
 
 def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:

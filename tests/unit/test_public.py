@@ -7,7 +7,7 @@ import pytest
 
 import orchestrator
 
-PLAIN = "from orchestrator import Recipe, Task, check, compare, export, load_recipe, plan, report, run"
+PLAIN = "from orchestrator import Recipe, Task, check, clean, compare, export, load_recipe, plan, report, run"
 PARTS_FIRST = f"import orchestrator.plan, orchestrator.report.page, orchestrator.recipe\n{PLAIN}"
 PARTS_AFTER = f"{PLAIN}\nimport orchestrator.report.page\nfrom orchestrator.plan import Plan\n{PLAIN}"
 

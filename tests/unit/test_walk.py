@@ -32,6 +32,7 @@ class Record:
     def __init__(self, told: list[str], seed: int) -> None:
         self.told, self.seed = told, seed
         self.origins: dict[str, str] = {}
+        self.parent = f"run of {seed}"
 
     def started(self, state: StageState) -> None:
         state.run_id = f"{state.stage.name} of {self.seed}"
