@@ -37,7 +37,7 @@ def ask(run: str | None, question: str, model: str | None = None, max_tokens: in
 
     past, named = past_run(run)
     name = model or named or past.models()[-1]
-    ref = past.model(name)
+    ref = past.model(name, unchanged=True)
     from orchestrator.answers.tokens import prompt_ids  # torch and all: what can be refused is refused before
     from orchestrator.sampling.answering import answer
     from orchestrator.sampling.engine import Decoding

@@ -33,6 +33,7 @@ from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.model_ref import ModelRef
 from orchestrator.outputs import JUDGING_TAG, MODEL, OUTPUTS, output_of
 from orchestrator.past_curves import findings_of, stage_curves
+from orchestrator.past_outputs import changed_outputs
 from orchestrator.past_run import PastRun, PastStage, RecipeDamaged, past_run
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, Recipe, load_recipe
@@ -178,7 +179,7 @@ class _Look:
             curves = stage_curves(self.past, stage)
             self.curves += [curves] if curves is not None else []
             self.found += findings_of(self.past, stage, curves)
-            self.found += _left(stage)
+            self.found += list(_left(stage)) or changed_outputs(stage)
             if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
                 self.found.append(_failed(stage))
 
@@ -221,7 +222,7 @@ class _Look:
     def _sound(self, name: str, weights: Weights) -> ModelRef | None:
         """The model, where its files are such that it can be loaded."""
         try:
-            ref = self.past.model(name, as_it_is=True)  # what was changed is a finding of its own
+            ref = self.past.model(name)
         except ModelError as error:
             self.found.append(_missing(name, error))
             return None

@@ -76,7 +76,7 @@ def export(
 
     past, named = past_run(run)
     name = model or named or past.models()[-1]
-    ref = past.model(name)
+    ref = past.model(name, unchanged=True)
     if ref.adapter is None and ref.base == past.start.base:
         raise InputError(f"model {name} of run {past.run_id} is {ref.base.name} itself, untrained: use it by that name")
     if dtype != "auto" and ref.adapter is not None and not merged:

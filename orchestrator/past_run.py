@@ -51,14 +51,14 @@ class PastStage:
     """The last value of each, also of a training that was reused."""
     tags: Mapping[str, str]
 
-    def model(self, as_it_is: bool = False) -> Path:
+    def model(self, unchanged: bool = False) -> Path:
         """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost.
 
         Raises:
-            OutputError: the model was changed since, unless it is wanted as it is.
+            OutputError: it has to be `unchanged` since it was made, and is not.
         """
         folder = self.store.artifact(self.origin, MODEL)
-        return folder if as_it_is or not folder.is_dir() else self.store.output(self.origin, MODEL)
+        return self.store.output(self.origin, MODEL) if unchanged and folder.is_dir() else folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,18 @@ class PastRun:
     def _made(self, name: str) -> bool:
         """Whether a stage came to a model: one that failed may have left none, and one that is lost was made."""
         stage = self.stages.get(name)
-        return stage is not None and (stage.status == "FINISHED" or stage.model(as_it_is=True).is_dir())
+        return stage is not None and (stage.status == "FINISHED" or stage.model().is_dir())
 
-    def model(self, name: str, as_it_is: bool = False) -> ModelRef:
-        """What a model is loaded from; `as_it_is`: also where its files were changed since.
+    def model(self, name: str, unchanged: bool = False) -> ModelRef:
+        """What a model is loaded from.
 
         Raises:
             InputError: the run has no such model, or it is not whole.
-            OutputError: its files were changed since they were made.
+            OutputError: it has to be `unchanged` since it was made, and is not.
         """
         if name not in self.models():
             raise InputError(f"run {self.run_id} has no model {name!r}; its models: {', '.join(self.models())}")
-        return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].model(as_it_is))
+        return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].model(unchanged))
 
 
 class RecipeDamaged(RecipeError):

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.disk_space import disk_full
 from orchestrator.errors import InputError, OrchError
 from orchestrator.past_run import RECIPE_FILE
 from orchestrator.recipe import load_recipe
 from orchestrator.results import RunResult, SeedsResult
-from orchestrator.store_place import store_exists, tracking_uri
+from orchestrator.store_place import store_exists, store_folder, tracking_uri
 from orchestrator.tasks import Task
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
@@ -90,7 +91,8 @@ def report_of(store: Store, run_id: str) -> str | None:
 
 
 def _not_made(run_id: str, error: Exception) -> Finding:
-    what = f"the report could not be made: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    why = disk_full(error, store_folder()) or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    what = f"the report could not be made: {why}"
     return Finding(
         "report-not-made",
         "warning",

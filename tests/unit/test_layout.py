@@ -45,7 +45,7 @@ LEVELS = (
     {"comparing", "forecast", "showing"},
     {"description", "record", "showing", "past_run", "report"},
     {"branch", "seeds_record"},
-    {"model_folder", "past_curves"},
+    {"model_folder", "past_curves", "past_outputs"},
     {"asking", "cleaning", "diagnosing", "exporting", "planning", "remote_check", "reporting", "walk", "ui"},
     {
         "checking",

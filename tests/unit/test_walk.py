@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cluster import Cluster, Done
-from orchestrator.errors import StageError
+from orchestrator.errors import RefusalError, StageError, TrackingError
 from orchestrator.plan import SeedsPlan, compile_recipe
 from orchestrator.recipe import load_recipe
 from orchestrator.results import StageState
@@ -179,3 +179,115 @@ def test_what_all_seeds_share_fails_for_all_and_is_tried_once(walk: Callable[...
     made.go()
     assert states(made) == [["done", "failed", "done"]] * 2
     assert made.told.count("evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
+
+
+# --- whatever goes wrong with a stage is that stage's failure
+
+FAULTS = [
+    ValueError("not\nforeseen"),
+    KeyError("x"),
+    OSError(5, "Input/output error"),
+    RuntimeError(),
+    RefusalError("no"),
+]
+
+
+def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the training of the first seed go wrong at one of its boundaries."""
+    mine, verb = made.branches[0].record, sys.modules["orchestrator.walk"].STAGES["sft"]  # type: ignore[attr-defined]
+
+    def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if wrong(*arguments):
+                raise error
+            return real(*arguments, **named)
+
+        return call
+
+    def is_first(context: Any) -> bool:
+        return bool(context.plan.recipe.seed == 0)
+
+    if where in ("jobs", "finish"):
+        monkeypatch.setattr(verb, where, broken(getattr(verb, where), is_first))
+    elif where in ("started", "finished"):
+        monkeypatch.setattr(mine, where, broken(getattr(mine, where), lambda state, *_: state.stage.name == "sft"))
+    elif where == "input":
+        monkeypatch.setattr(made.store, "output", broken(made.store.output, lambda origin, _: origin == "sft of 0"))
+    elif where == "worker":
+        taken: list[int] = []
+        monkeypatch.setattr(Crew, "take", broken(Crew.take, lambda *_: not taken and not taken.append(1)))  # type: ignore[func-returns-value]
+    elif where == "store":
+        monkeypatch.setattr(
+            made.store, "finished", broken(made.store.finished, lambda stages: stages[0].key == made.sft_key)
+        )
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["jobs", "finish", "started", "finished", "input", "worker", "store"])
+def test_an_error_at_any_boundary_is_the_failure_of_its_stage(
+    walk: Callable[..., Any], where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    made.sft_key = made.branches[0].states["sft"].stage.key
+    failing_at(made, where, error, monkeypatch)
+    made.go()
+    first, second = states(made)
+    failed = "evaluate.sft" if where == "input" else "sft"
+    assert first[STAGES.index(failed)] == "failed" and first[1] == "done"
+    assert first[2] == ("failed" if where == "input" else "skipped")
+    assert second == ["done", "cached", "done"], "the other seed goes on"
+    assert f"stage {failed!r} failed" in str(made.branches[0].states[failed].error)
+    assert not made.running and list(Path("work/locks").iterdir()) == [], "no lock is left"
+
+
+@pytest.mark.parametrize("error", [TrackingError("cannot be reached"), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize("where", ["jobs", "finish", "finished", "store"])
+def test_an_interruption_and_a_store_that_is_gone_end_the_walk(
+    walk: Callable[..., Any], where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    made.sft_key = made.branches[0].states["sft"].stage.key
+    failing_at(made, where, error, monkeypatch)
+    with pytest.raises(type(error)):
+        made.go()
+
+
+def test_a_journal_that_cannot_be_read_is_the_failure_of_its_stage(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+
+    def broken(self: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sys.modules["orchestrator.walk"].Tail, "new", broken)  # type: ignore[attr-defined]
+    made.go()
+    assert states(made) == [["failed", "failed", "skipped"]] * 2
+
+
+def test_a_run_whose_figures_cannot_be_put_together_disturbs_no_other(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    record = made.branches[0].record
+
+    def broken(*_: Any) -> str:
+        raise ValueError("why")
+
+    record.ended = broken
+    record.broken = lambda states, error, noticed: f"broken: {error}"
+    made.go()
+    assert made.branches[0].result == "broken: why" and made.branches[1].result == "result"
+
+
+def test_a_full_disk_is_said_with_the_first_stage_that_found_it(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=8)
+    full = OSError(28, "No space left on device", "/somewhere/file")
+    for verb in sys.modules["orchestrator.walk"].STAGES.values():  # type: ignore[attr-defined]
+        monkeypatch.setattr(verb, "finish", lambda context: (_ for _ in ()).throw(full))
+    made.go()
+    errors = [str(state.error) for branch in made.branches for state in branch.states.values() if state.error]
+    assert sum("disk full: " in error for error in errors) == 1 and "MB free; make room" in errors[0]
+    assert all("no space left, as for stage" in error for error in errors[1:]) and len(errors) > 1
