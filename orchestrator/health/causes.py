@@ -96,6 +96,8 @@ CAUSES = (
     "accuracy-zero",
     "accuracy-fell",
     "judge-fails",
+    "file-damaged",
+    "output-changed",  # whatever is found in the changed file itself says more
     "stage-failed",
 )
 """Causes first, then their symptoms; what is not named comes after both."""

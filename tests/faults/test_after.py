@@ -29,13 +29,18 @@ from orchestrator.sampling.engine import Decoding, Generated, Request
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from tests.conftest import SMALL
 from tests.faults.recipes import edit_json, tiny_copy
+from tests.integration.store import as_of_an_older_version
 
 WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture
 def past(small_copy: Path) -> PastRun:
-    """A healthy run, free to be broken: its artifacts stand in this test's own folder."""
+    """A healthy run, free to be broken: its artifacts stand in this test's own folder.
+
+    It does not say what its outputs held: what is broken here stands for what was made that way.
+    """
+    as_of_an_older_version(small_copy)
     found, _ = past_run()
     assert all(stage.model().is_relative_to(small_copy) for stage in found.stages.values())
     return found

@@ -17,7 +17,7 @@ from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from tests.conftest import SMALL, Called, call, environment
-from tests.integration.store import artifact, children, rows, runs
+from tests.integration.store import artifact, as_of_an_older_version, children, rows, runs
 
 Run = tuple[Path, Called]
 PLAIN = """
@@ -337,5 +337,8 @@ def test_an_adapter_that_is_not_sound_is_not_exported(small_copy: Path, small_ru
     run = children(small_copy, small_run[1].json["run_id"])["grpo"]
     weights = artifact(run, "model") / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
+    said = refused(small_copy, "last", str(small_copy / "new"), code=2)
+    assert "has changed since it was made: adapter_model.safetensors has 1,000 bytes" in said
+    as_of_an_older_version(small_copy)  # its runs say nothing of their content
     for more in ((), ("--merged",)):
         assert "adapter-damaged" in refused(small_copy, "last", str(small_copy / "new"), *more, code=3)
