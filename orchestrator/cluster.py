@@ -1,4 +1,8 @@
-"""Ray: start it or join it, and what it has. The only home of ray.init."""
+"""Ray: start it or join it, and what it has. The only home of ray.init.
+
+A session that the user has started, in this process or at RAY_ADDRESS, is joined and left alive: only the calls made
+here are ended. A call that asks for no GPU sees none.
+"""
 
 import logging
 import os
@@ -6,17 +10,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-from orchestrator.errors import InputError
+import psutil
+
+from orchestrator.errors import InputError, OrchError
 from orchestrator.memory_peak import gpu_peak_mb, peak_mb, start_measuring
+from orchestrator.terminal_text import write_in_any_encoding
 
 _OBJECT_STORE = 200 * 1024 * 1024
 """Bytes for objects on one machine: what travels are rows of text, never weights."""
 _LONGEST_FOLDER = 103 - 65
 """Characters: a Unix socket's path may have 103 on macOS (107 on Linux), and Ray appends up to 65 to its folder."""
+_TRIES = 3
+"""Starts of Ray at the most: on a busy machine its processes may not come up in the time that Ray gives them."""
+_GPUS_SEEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 T = TypeVar("T")
 Call = tuple[Callable[[Any], Any], Any]
@@ -37,10 +49,23 @@ class Done:
 
 
 def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
+    _hide_gpus()
+    write_in_any_encoding(sys.stdout, sys.stderr)
     start_measuring()
     began = time.time()
     result = function(argument)
     return Done(result, began, time.time(), peak_mb(), gpu_peak_mb())
+
+
+def _hide_gpus() -> None:
+    """Show this worker no GPU where it was given none: Ray shows it all, and a trainer would use all of them.
+
+    CUDA reads the variables when it is first used, so nothing may have used it in this process before.
+    """
+    import ray
+
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        os.environ.update(dict.fromkeys(_GPUS_SEEN, ""))
 
 
 class _Worker:
@@ -59,7 +84,7 @@ class Cluster:
     total_cores: int
     gpus: float
     joined: bool
-    """Whether RAY_ADDRESS named it: its workers may stand on other machines than this process."""
+    """Whether the user started it: its workers may be on other machines than this process."""
 
     def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> "Crew":
         """Have workers make these calls, each on so many cores and GPUs.
@@ -107,6 +132,7 @@ class Crew:
             made = [task.remote(*call) for call in calls]
         self.pending = {reference: place for place, reference in enumerate(made)}
         """Ray's reference of each call that is not done, and the call's place among all of them."""
+        _crews.add(self)
 
     def take(self, reference: Any) -> tuple[int, Done]:
         """The place of a call that has ended, and what came of it; raises what Ray does where it failed."""
@@ -133,33 +159,67 @@ class Crew:
         self.pending = {}
 
 
+_crews: WeakSet[Crew] = WeakSet()
+"""Those that may have calls under way."""
+_connected_here = False
+"""Whether `connect` called ray.init, so that `disconnect` may shut it down."""
+
+
 def is_joined() -> bool:
     """Whether a run would join a cluster, whose machines may be other ones than this."""
-    return bool(os.environ.get("RAY_ADDRESS"))
+    ray = sys.modules.get("ray")
+    return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
 
 
-def connect() -> Cluster:
-    """Join the cluster that RAY_ADDRESS names, else start Ray on this machine.
+def connect(notice: Callable[[str], None] = lambda line: None) -> Cluster:
+    """Use the session that this process has, else join the cluster that RAY_ADDRESS names, else start Ray here.
+
+    `notice` is called with a line where starting takes longer.
 
     Raises:
-        InputError: the cluster cannot be joined.
+        InputError: the cluster cannot be joined; Ray's files cannot be where they are to be.
+        OrchError: Ray did not start in several tries.
     """
+    global _connected_here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray recommends it in a paragraph where unset
     import ray
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if is_joined():
-        address = os.environ["RAY_ADDRESS"]
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {error}") from None
-    else:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        # threads that wait by spinning take the core from the one they wait for, where cores are shared or rationed
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        folder = _ray_folder()
+    joined = is_joined()
+    if not ray.is_initialized():
+        if joined:
+            _join(os.environ["RAY_ADDRESS"])
+        else:
+            _start(notice)
+        _connected_here = True
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+    cores = [int(n.get("CPU", 0)) for n in nodes]
+    return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes), joined)
+
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **_QUIET)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        ray.shutdown()
+        raise InputError(f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {_first_line(error)}") from None
+
+
+def _start(notice: Callable[[str], None]) -> None:
+    """Start Ray on this machine, again where its processes did not come up; those of a failed try are ended."""
+    import ray
+
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # threads that wait by spinning take the core from the one they wait for, where cores are shared or rationed
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    folder = _ray_folder()
+    for left in reversed(range(_TRIES)):
+        others = set(psutil.Process().children())
         try:
             # `local`: a Ray that somebody else has started on this machine is not taken for one of ours
             ray.init(
@@ -167,16 +227,40 @@ def connect() -> Cluster:
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE,
                 _temp_dir=str(folder),
-                **quiet,
+                **_QUIET,
             )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"Ray cannot be started with its files in {folder}: {error}; set RAY_TMPDIR to a short path on a disk "
-                "with room"
-            ) from None
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
-    cores = [int(n.get("CPU", 0)) for n in nodes]
-    return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes), is_joined())
+            return
+        except Exception as error:  # a start that took too long is a bare Exception
+            ray.shutdown()
+            _end([child for child in psutil.Process().children() if child not in others])
+            if isinstance(error, ValueError | OSError) and not isinstance(error, ConnectionError | TimeoutError):
+                raise InputError(
+                    f"Ray cannot be started with its files in {folder}: {_first_line(error)}; set RAY_TMPDIR to a "
+                    "short path on a disk with room"
+                ) from None
+            if not left:
+                raise OrchError(
+                    f"Ray did not start on this machine in {_TRIES} tries: {_first_line(error)} Run the command again "
+                    f"when the machine is less busy; Ray's logs are in {folder}"
+                ) from None
+            notice(f"Ray did not start, trying again ({left} left)")
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Kill these processes and those that they have started, and wait until they are gone."""
+    family = list(processes)
+    for process in processes:
+        with suppress(psutil.Error):
+            family += process.children(recursive=True)
+    for process in family:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(family, timeout=10)
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error: Ray's messages go on for paragraphs."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _ray_folder() -> Path:
@@ -195,7 +279,14 @@ def carry(cls: type) -> None:
 
 
 def disconnect() -> None:
-    """Stop the workers, and Ray itself where this process started it."""
+    """End the calls made here that are not done, and Ray itself where `connect` called ray.init."""
+    global _connected_here
     import ray
 
-    ray.shutdown()
+    for crew in list(_crews):
+        if crew.pending and ray.is_initialized():
+            crew.stop()
+    _crews.clear()
+    if _connected_here:
+        ray.shutdown()
+        _connected_here = False

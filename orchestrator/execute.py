@@ -55,9 +55,15 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             return with_report(found, recipe.task) if made is None else replace(found, report=made)
     work = _work(recipe)
     try:
-        listener(_not_begun(plan))
+        states = _not_begun(plan)
+        listener(states)
+
+        def notice(line: str) -> None:
+            states[0].figure = line
+            listener(states)
+
         try:
-            cluster = connect()
+            cluster = connect(notice)
             _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import answers, models, recipes, results, storage
 from orchestrator.errors import OrchError
-from orchestrator.terminal_text import plain
+from orchestrator.terminal_text import plain, write_in_any_encoding
 
 app = typer.Typer(
     help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "
@@ -51,6 +51,7 @@ for _verb in VERBS:
 def main() -> None:
     """Entry point of `orch`: errors meant for the user become one line each and an exit code."""
     _quiet()
+    write_in_any_encoding(*(stream for stream in (sys.stdout, sys.stderr) if stream is not None))
     try:
         app(standalone_mode=True)
     except OrchError as error:

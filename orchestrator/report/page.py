@@ -1,6 +1,5 @@
 """What all HTML pages share: templates that escape every text, and characters that a page cannot hold written out."""
 
-import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -8,16 +7,10 @@ from markupsafe import Markup
 
 from orchestrator.terminal_text import plain
 
-_DIRECTING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udfff]")
-"""Marks that turn the text around them, and what no UTF-8 file may hold."""
-
 
 def shown(text: object) -> str:
-    """Text of any origin so that all of it can be seen: control characters, turning marks, half characters written out.
-
-    Escaping is left to the template.
-    """
-    return _DIRECTING.sub(lambda found: f"\\u{ord(found[0]):04x}", plain(str(text).replace("\r\n", "\n")))
+    """Text of any origin so that all of it can be seen; escaping is left to the template."""
+    return plain(str(text).replace("\r\n", "\n"))
 
 
 def environment() -> Environment:

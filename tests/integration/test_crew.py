@@ -67,11 +67,15 @@ def waits(path: Path) -> None:
 
 def ended(pid: int, seconds: float = 20) -> bool:
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
+    while not (gone := not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE):
+        if time.monotonic() >= end:
+            break
         time.sleep(0.05)
-    return False
+    return gone
+
+
+def gpus_seen(_: Any) -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def results(crew: Crew) -> list[Any]:
@@ -105,6 +109,11 @@ def test_a_gpus_worker_keeps_what_it_loaded_for_its_calls_and_ends_with_the_last
     again = results(cluster.submit([(who, None)], 1, 2, 0))
     assert len(again) == 1 and again[0] not in workers, "both GPUs are free"
     assert results(cluster.submit([], 1, 1, 0)) == []
+
+
+def test_a_call_sees_the_gpus_that_it_was_given_and_no_others(cluster: Cluster) -> None:
+    assert results(cluster.submit([(gpus_seen, None)] * 2, 1, 0, 0)) == ["", ""]
+    assert set(results(cluster.submit([(gpus_seen, None)] * 2, 1, 1, 0))) == {"0", "1"}
 
 
 def test_shares_that_do_not_fit_at_once_are_done_in_turn(cluster: Cluster) -> None:
