@@ -120,7 +120,7 @@ class AnswerFormat(BaseModel):
         kept: Found | None = None
         for found in self.answers(text):
             if found[1] and not found[1].isspace():
-                if _PLACEHOLDER.fullmatch(found[1]) is None:
+                if found[1][-1].isdigit() or _PLACEHOLDER.fullmatch(found[1]) is None:
                     return found
                 kept = kept or found
         return kept
