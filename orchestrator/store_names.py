@@ -40,12 +40,15 @@ def _key(key: str) -> str:
 
 
 def folder_of(experiment: str) -> str:
-    """The name of the folder of an experiment's artifacts; of a name that makes none, a part and a digest."""
+    """The name of the folder of an experiment's artifacts; of a name that makes none, a part and a digest.
+
+    It is ASCII: a locale may give the file system an encoding that holds no more.
+    """
     slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in experiment)
-    if len(slug.encode()) <= _LONGEST_FOLDER and not slug.startswith("."):
+    if len(slug) <= _LONGEST_FOLDER and slug.isascii() and not slug.startswith("."):
         return slug
     digest = hashlib.sha256(experiment.encode()).hexdigest()[:12]
-    kept = slug.lstrip(".").encode()[: _LONGEST_FOLDER - 13].decode(errors="ignore")
+    kept = slug.encode("ascii", "ignore").decode().lstrip(".")[: _LONGEST_FOLDER - 13]
     return f"{kept}-{digest}" if kept else digest
 
 
