@@ -12,12 +12,12 @@ from pydantic import Field
 from orchestrator.errors import RecipeError
 from orchestrator.lineage import BASE, references, verb_of
 from orchestrator.recipe_head import WATCHED, Head, Limits, ModelSpec
-from orchestrator.schema_errors import Loc, unknown, validate
+from orchestrator.schema_errors import Loc, clipped, unknown, validate
 from orchestrator.stage_specs import EvaluateSpec, StageSpec
 from orchestrator.stages_block import RESERVED, check_references, check_splits, read_stages
 from orchestrator.task_block import read_task
 from orchestrator.tasks import Task
-from orchestrator.yaml_source import parse, parse_value
+from orchestrator.yaml_source import DEEPEST, parse, parse_value, read_text
 
 __all__ = [
     "BASE",
@@ -33,6 +33,10 @@ __all__ = [
     "verb_of",
 ]
 """Everything that others need to know of a recipe, wherever it is written."""
+
+
+_MOST_SHOWN = 50
+"""Problems of one recipe that are told one by one."""
 
 
 class Recipe(Head):
@@ -72,13 +76,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     source = str(path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(path, source)
     except FileNotFoundError:
         raise RecipeError(f"{source}: no such recipe; the shipped ones are in recipes/") from None
     except IsADirectoryError:
         raise RecipeError(f"{source}: is a folder; name a recipe, a .yaml file") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{source}: is not a text file") from None
     except OSError as error:
         raise RecipeError(f"{source}: cannot be read: {error.strerror}") from None
     data, lines = parse(text, source)
@@ -128,16 +130,19 @@ def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
     """Put one override in its place in the recipe; the keys that lead there."""
     dotted, equals, value = item.partition("=")
     keys = tuple(dotted.strip().split("."))
+    where = f"override {clipped(item, 200)!r}"
     if not equals or not all(keys):
-        raise RecipeError(f"override {item!r}: must read key=value, such as stages.rft.learning_rate=1e-4")
+        raise RecipeError(f"{where}: must read key=value, such as stages.rft.learning_rate=1e-4")
+    if len(keys) > DEEPEST:
+        raise RecipeError(f"{where}: names {len(keys):,} blocks in each other, and a recipe has {DEEPEST} at most")
     block: Any = data
     for key in keys[:-1]:
         inner = block.get(key)
         if inner is not None and not isinstance(inner, dict):
-            raise RecipeError(f"override {item!r}: {key!r} is a single value, it has no {keys[-1]!r} inside")
+            raise RecipeError(f"{where}: {clipped(key)!r} is a single value, it has no {clipped(keys[-1])!r} inside")
         block[key] = dict(inner or {})  # a copy: a block that YAML shares by an alias stays as it is elsewhere
         block = block[key]
-    block[keys[-1]] = parse_value(value, f"override {item!r}")
+    block[keys[-1]] = parse_value(value, where)
     return keys
 
 
@@ -160,7 +165,10 @@ def _build(
     check_splits(data.get("task"), evaluate or EvaluateSpec(), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
     if problems:
-        raise RecipeError(*(_line(source, lines, overridden, loc, text) for loc, text in problems))
+        shown = [_line(source, lines, overridden, loc, text) for loc, text in problems[:_MOST_SHOWN]]
+        if len(problems) > _MOST_SHOWN:
+            shown.append(f"{source}: ... and {len(problems) - _MOST_SHOWN:,} more problems")
+        raise RecipeError(*shown)
     assert head is not None
     parts: dict[str, Any] = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
     return Recipe.model_construct(**{name: getattr(head, name) for name in Head.model_fields}, **parts)
@@ -170,7 +178,7 @@ def _line(
     source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]], loc: Loc, text: str
 ) -> str:
     path = tuple(str(part) for part in loc)
-    dotted = ".".join(path)
+    dotted = ".".join(clipped(part) for part in path)
     if any(path[: len(keys)] == keys for keys in overridden):
         return f"override {dotted}: {text}"
     while path and path not in lines:

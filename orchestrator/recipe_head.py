@@ -1,6 +1,7 @@
 """What a recipe says beside its task and its stages: its name, seeds, model and limits. Schemas only."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 from unicodedata import category
@@ -36,7 +37,7 @@ _LONGEST = 255
 class ModelSpec(Spec):
     """The model that training starts from."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=4096)
     """`tiny` (ships with orch), a folder, or a Hub id such as Qwen/Qwen2.5-0.5B-Instruct."""
     revision: str | None = None
     """Branch, tag or commit of a Hub model."""
@@ -137,7 +138,7 @@ class Head(Spec):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        twice = [seed for place, seed in enumerate(value or ()) if seed in (value or ())[:place]]
+        twice = [seed for seed, times in Counter(value or ()).items() if times > 1]
         if twice:
             raise ValueError(f"{twice[0]} stands twice: the same seed makes the same models; keep one")
         return value

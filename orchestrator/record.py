@@ -8,8 +8,6 @@ import re
 import traceback
 from collections.abc import Mapping, Sequence
 
-import yaml
-
 from orchestrator.base_model import BaseModelRef
 from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
 from orchestrator.cost import COST_METRICS, Cost
@@ -30,6 +28,7 @@ from orchestrator.stored_tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
+from orchestrator.yaml_source import write_data
 
 ERROR_FILE = "error.txt"
 """The artifact that has the trace of an error that nobody has foreseen."""
@@ -218,7 +217,7 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
         resolved["model"]["revision"] = base.revision
     shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
     run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
-    store.log_text(run_id, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), "recipe.yaml")
+    store.log_text(run_id, write_data(resolved), "recipe.yaml")
     return run_id
 
 

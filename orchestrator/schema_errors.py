@@ -7,6 +7,10 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 Loc = tuple[str | int, ...]
+_LONGEST = 600
+"""Characters of a sentence, which may quote a value of any length."""
+_NAME = 60
+"""Characters of a name, or of a value, that is quoted."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -19,17 +23,23 @@ def validate(model: type[M], data: object, path: Loc, problems: list[tuple[Loc, 
         for item in error.errors():
             # the first of a place: a union has one error for each of its types
             found.setdefault(_written(data, item["loc"], item["type"]), _sentence(model, item["loc"], dict(item)))
-        problems += [((*path, *loc), sentence) for loc, sentence in found.items()]
+        problems += [((*path, *loc), clipped(sentence, _LONGEST)) for loc, sentence in found.items()]
         return None
 
 
 def unknown(what: str, name: str, choices: Iterable[str], also: Iterable[str] = ()) -> str:
     """`unknown key 'modle'; did you mean 'model'? (choices: ...)`; `also` are choices too many to be listed."""
     names, more = list(choices), list(also)
-    close = get_close_matches(name, [*names, *more], n=1, cutoff=0.5)
+    close = get_close_matches(name, [*names, *more], n=1, cutoff=0.5) if len(name) <= _NAME else []
     hint = f"; did you mean {close[0]!r}?" if close else ""
     listed = f"{', '.join(names) or 'none'}{', and further arguments of TRL' if more else ''}"
-    return f"unknown {what} {name!r}{hint} (choices: {listed})"
+    return f"unknown {what} {clipped(name, _NAME)!r}{hint} (choices: {listed})"
+
+
+def clipped(text: str, most: int = _NAME) -> str:
+    """A text with its beginning and its end where it is long: what stands in a recipe may have any length."""
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def _sentence(model: type[BaseModel], loc: Loc, item: dict[str, Any]) -> str:
@@ -56,7 +66,7 @@ def _sentence(model: type[BaseModel], loc: Loc, item: dict[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= _NAME else f"{text[: _NAME - 3]}..."
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -9,6 +9,8 @@ from orchestrator.tasks.base import SPLITS
 
 RESERVED = (BASE, "demonstrations", "train", "test", "validation", "evaluate")
 """What no stage may be called."""
+_MOST = 1000
+"""Stages of a recipe."""
 _BROKEN = StageSpec()
 """Stands for a stage that is wrong itself, so that no stage that uses it is called wrong too."""
 
@@ -20,6 +22,9 @@ def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, StageSp
         return stages
     if not isinstance(data, dict) or not data:
         problems.append((("stages",), "must be a block of stages, each with a name and a type"))
+        return stages
+    if len(data) > _MOST:
+        problems.append((("stages",), f"has {len(data):,} stages, and a recipe has {_MOST:,} at most"))
         return stages
     for name, block in data.items():
         stages[str(name)] = _BROKEN
@@ -78,12 +83,14 @@ def check_splits(task: Any, evaluate: EvaluateSpec, problems: list[tuple[Loc, st
     choices = [*SPLITS, *(str(name) for name in further)] if isinstance(further, dict) else list(SPLITS)
     if evaluate.on not in choices:
         problems.append((("evaluate", "on"), unknown("split", evaluate.on, choices)))
+    named = {evaluate.on}
     for position, name in enumerate(evaluate.also):
         path: Loc = ("evaluate", "also", position)
         if name not in choices:
             problems.append((path, unknown("split", name, choices)))
-        elif name in (evaluate.on, *evaluate.also[:position]):
+        elif name in named:
             problems.append((path, f"{name!r} is evaluated on already; leave it out"))
+        named.add(name)
 
 
 def _extra(kind: str) -> list[str]:

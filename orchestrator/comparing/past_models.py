@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.comparing.made_from import behind, block, made_from
 from orchestrator.comparing.past_runs import PastRuns
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, RecipeError
 from orchestrator.health.report import findings_of
 from orchestrator.outputs import JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.recipe import BASE
 from orchestrator.tasks.judged_by import judged_by_settings
 from orchestrator.types import Finding
+from orchestrator.yaml_source import read_data
 
 RECIPE_FILE = "recipe.yaml"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +97,11 @@ def recipe_of(runs: PastRuns, run: Any) -> Mapping[str, Any]:
         InputError: it has none that can be read.
     """
     try:
-        text = runs.artifact(run.info.run_id, RECIPE_FILE).read_text(encoding="utf-8")
-        data = yaml.load(text, _LOADER)  # a safe loader: plain data and nothing else
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        data = read_data(runs.artifact(run.info.run_id, RECIPE_FILE), f"the recipe of run {run.info.run_id}")
+    except OSError:
         data = None
+    except RecipeError as error:
+        raise InputError(*error.problems) from None
     if not isinstance(data, dict):
         raise InputError(f"run {run.info.run_id} was not made by `orch run`: it has no {RECIPE_FILE} that can be read")
     return data

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from orchestrator.base_model import BaseModelRef
@@ -18,6 +17,7 @@ from orchestrator.report.markdown import code, fenced, inline
 from orchestrator.results import Difference, ModelResult
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
+from orchestrator.yaml_source import write_data
 
 Kind = Literal["adapter", "merged", "whole"]
 _SHOWN = ("orch-rft", "torch", "transformers", "trl", "peft")
@@ -100,7 +100,7 @@ def _front(card: Card) -> str:
     if card.start.revision is not None:
         relation = "adapter" if card.kind == "adapter" and card.base == card.start else "finetune"
         front |= {"base_model": card.start.name, "base_model_relation": relation}
-    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip("\n")
+    return write_data(front).rstrip("\n")
 
 
 def _what(card: Card) -> str:

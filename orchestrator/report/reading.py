@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.comparing import compare_run
 from orchestrator.errors import DataError, InputError, OutputError
 from orchestrator.health.curve_reading import StageCurves
@@ -22,6 +20,7 @@ from orchestrator.report.run_facts import Answered, Asked, RunFacts, Sampling, S
 from orchestrator.stored_tables import read_stored
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
+from orchestrator.yaml_source import parse, read_text
 
 Questions = Callable[[str], Mapping[str, str]]
 """The questions of a split by id; empty where they cannot be had any more."""
@@ -65,8 +64,8 @@ def read_about(store: Store, run_id: str) -> dict[str, Any]:
     file = store.artifact(run_id, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {run_id} was not made by `orch run`: it has no {RECIPE_FILE}")
-    text, tags = file.read_text(encoding="utf-8"), run.data.tags
-    recipe = yaml.safe_load(text)
+    text, tags = read_text(file, f"the recipe of run {run_id}"), run.data.tags
+    recipe, _ = parse(text, f"the recipe of run {run_id}")
     comparison = compare_run(store, run_id)
     if comparison is None:
         raise InputError(f"run {run_id} has no evaluation to report on; run its recipe again: what is finished is kept")

@@ -130,7 +130,7 @@ def test_files_that_are_no_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert "cannot be read: Permission denied" in said("list.yaml")
 
 
@@ -426,3 +426,43 @@ def test_an_override_of_a_shared_block_changes_its_own_stage_alone() -> None:
     )
     stages = load_recipe(text, ["stages.one.lora.r=4"]).stages
     assert (stages["one"].lora.r, stages["two"].lora.r) == (4, 8)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("block", "value"),
+    [
+        ("name: test", "name: {}"),
+        ("type: units", "type: {}"),
+        ("name: tiny", "name: {}"),
+        ("type: sft}", "type: {}}}"),
+        ("type: sft}", "type: sft, learning_rate: {}}}"),
+        ("type: sft}", "type: sft, ? {} : 1}}"),
+        ("model: rft", "model: {}"),
+        ("stages:\n", "seeds: {}\nstages:\n"),
+        ("stages:\n", "limits: {{ignore: {}}}\nstages:\n"),
+        ("stages:\n", "? {}\n: 1\nstages:\n"),
+        ("  sft: ", "  ? {}\n  : {{type: sft}}\n  sft: "),
+    ],
+)
+def test_a_value_of_a_megabyte_is_told_in_a_line(block: str, value: str) -> None:
+    for problem in problems(text=GOOD.replace(block, value.format("x" * 1_000_000), 1)):
+        assert len(problem) < 1_000
+
+
+def test_a_recipe_of_many_wrong_values_names_the_first() -> None:
+    wrong = problems("evaluate.also=[" + "nope," * 20_000 + "]")
+    assert len(wrong) == 51 and wrong[-1] == "r.yaml: ... and 19,950 more problems"
+    assert problems("seeds=[" + ",".join(map(str, range(40_000))) + ",7]") == [
+        "override seeds: 7 stands twice: the same seed makes the same models; keep one"
+    ]
+    many = "  s0: {type: sft}\n" + "".join(f"  s{i}: {{type: grpo, model: s{i - 1}}}\n" for i in range(1, 2_000))
+    assert stages(many) == ["r.yaml:8: stages: has 2,000 stages, and a recipe has 1,000 at most"]
+
+
+def test_an_override_is_bounded_as_a_recipe_is() -> None:
+    [problem] = problems(".".join("a" * 10_000) + "=1")
+    assert problem.endswith("': names 10,000 blocks in each other, and a recipe has 50 at most") and len(problem) < 400
+    lists = "[&a [x, x, x, x, x, x, x, x]"
+    lists += "".join(f", &a{i} [{','.join(['*a' + (str(i - 1) if i > 1 else '')] * 8)}]" for i in range(1, 9)) + "]"
+    [problem] = problems(f"stages.sft.data={lists}")
+    assert ":1: holds more than 100,000 keys and values with its aliases written out" in problem and len(problem) < 500

@@ -1,11 +1,18 @@
 """YAML as people write it, and the line of each setting."""
 
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from orchestrator.errors import RecipeError
-from orchestrator.yaml_source import parse, parse_value
+from orchestrator.yaml_source import DEEPEST, LONGEST, MOST, parse, parse_value, read_data, write_data
+from tests.conftest import REPOSITORY
 
 
 def value(text: str) -> Any:
@@ -110,7 +117,11 @@ def test_every_doubled_key_is_named_with_both_lines() -> None:
         ("a: !!int x", "r.yaml: not valid YAML: "),
         ("a: !!bool x", "r.yaml: not valid YAML: "),
         ("a: !!timestamp x", "r.yaml: not valid YAML: "),
-        ("[" * 2_000, "r.yaml: is nested too deep"),
+        ("a: 1\n? {b: 1}\n: 2", "r.yaml:2:3: not valid YAML: found a key that is a list or a block"),
+        ("a: !!int '1:30'", "r.yaml: not valid YAML: "),
+        ("a: !!float '1:30'", "r.yaml: not valid YAML: "),
+        ("a: \udc80", "r.yaml: is not text in UTF-8"),
+        ("[" * 2_000, "r.yaml:1: is nested too deep"),
     ],
 )
 def test_malformed_documents_say_where(text: str, where: str) -> None:
@@ -132,3 +143,130 @@ def test_values_of_overrides() -> None:
     assert parse_value("", "o") is None
     with pytest.raises(RecipeError, match=r"^override 'a=\[1'.*not valid YAML"):
         parse_value("[1", "override 'a=[1'")
+
+
+# --- bounded work
+
+
+def levels(first: str, level: str, wide: int = 8, deep: int = 8) -> str:
+    """Blocks that each use the one before `wide` times: wide to the power of deep values."""
+    inner = "".join(f"a{i}: &a{i} {level.format(','.join([f'*a{i - 1}'] * wide))}\n" for i in range(1, deep + 1))
+    return f"a0: &a0 {first}\n{inner}"
+
+
+HUGE = {
+    "lists": levels("[x, x, x, x, x, x, x, x]", "[{}]"),
+    "blocks": "a0: &a0 x\n"
+    + "".join(f"a{i}: &a{i} {{{', '.join(f'k{j}: *a{i - 1}' for j in range(8))}}}\n" for i in range(1, 9)),
+    "merges": levels("{k: 1, l: 2}", "{{<<: [{}]}}"),
+    "as a key": levels("[x, x]", "[{}]", deep=5) + "? *a5\n: x\n",
+    "of ten levels, two wide": levels("[x]", "[{}]", wide=2, deep=40),
+    "text": f"a: &a {'x' * 100_000}\nb: [{','.join(['*a'] * 50)}]\n",
+    "merges in a chain": "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}}}\n" for i in range(1, 9_000)),
+    "10,000 brackets": "a: " + "[" * 10_000 + "]" * 10_000,
+    "brackets without end": "[" * 1_000_000,
+    "braces": "{a: " * 300_000,
+    "dashes": "- " * 500_000,
+    "complex keys": "? " * 500_000,
+    "a wide list": "a: [" + "1," * 900_000 + "]",
+    "a whole number": f"a: {'1' * 1_900_000}",
+    "sixties": f"a: !!int '1{':1' * 900_000}'",
+    "sixties of floats": f"a: !!float '1{':1' * 900_000}'",
+    "an alias": f"a: *{'x' * 1_900_000}",
+    "a tag": f"a: !{'x' * 1_900_000} b",
+    "a key": f"? {'x' * 900_000}\n: 1\n? {'x' * 900_000}\n: 2\n",
+    "50 MB": "a: " + "x" * 50_000_000,
+}
+MEASURED = """
+import json, resource, sys
+{before}
+from orchestrator.errors import RecipeError
+from orchestrator.yaml_source import parse
+base = resource.getrusage(resource.RUSAGE_SELF)
+said = {{}}
+for name, text in json.load(sys.stdin).items():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    try:
+        parse(text, "r.yaml")
+        problems = []
+    except RecipeError as error:
+        problems = error.problems
+    said[name] = (problems, resource.getrusage(resource.RUSAGE_SELF).ru_utime - before)
+print(json.dumps([said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base.ru_maxrss) / 1024]))
+"""
+
+
+def measured(texts: dict[str, str], before: str = "") -> tuple[dict[str, tuple[list[str], float]], float]:
+    """What is said of each text and the seconds that took, all in one process, and by how many MB that grew."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED.format(before=before)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, memory = json.loads(done.stdout)
+    return said, memory
+
+
+def test_texts_that_stand_for_more_than_they_hold_are_refused_in_one_short_line_and_bounded_work() -> None:
+    said, memory = measured({name: text for name, text in HUGE.items() if name != "50 MB"})
+    for name, (problems, seconds) in said.items():
+        [problem] = problems
+        assert problem.startswith("r.yaml") and len(problem) < 400 and "\n" not in problem, name
+        assert seconds < 5, name  # half a second at most on a quiet machine; without limits minutes and more
+    assert memory < 200
+
+
+def test_a_text_of_50_mb_is_not_parsed_at_all() -> None:
+    Path("r.yaml").write_text(HUGE["50 MB"])
+    for read in (lambda: parse(HUGE["50 MB"], "r.yaml"), lambda: read_data("r.yaml", "r.yaml")):
+        with pytest.raises(RecipeError, match=r"^r.yaml: is longer than a recipe may be, 2 MB: put"):
+            read()
+
+
+def test_the_limits_hold_without_libyaml() -> None:
+    names = ("lists", "merges", "10,000 brackets", "brackets without end", "braces", "sixties")
+    said, _ = measured({name: HUGE[name] for name in names}, before="import yaml; yaml.__with_libyaml__ = False")
+    with_libyaml = {name: problems for name, (problems, _) in measured({n: HUGE[n] for n in names})[0].items()}
+    assert {name: problems for name, (problems, _) in said.items()} == with_libyaml
+    assert all(seconds < 10 for _, seconds in said.values())
+
+
+def test_what_is_large_and_means_what_it_says_is_read() -> None:
+    assert len(value("[" + "1," * (MOST - 10) + "]")) == MOST - 10
+    assert len(value("x" * (LONGEST - 100))) == LONGEST - 100
+    nested = value("[" * (DEEPEST - 2) + "1" + "]" * (DEEPEST - 2))
+    assert str(nested).count("[") == DEEPEST - 2
+    shared = parse("a: &a {lr: 1e-3, data: [x, y]}\nb: [" + "*a, " * 1_000 + "]\nc: {<<: *a, d: *a}\n", "r.yaml")[0]
+    assert len(shared["b"]) == 1_000 and shared["c"] == {"lr": 1e-3, "data": ["x", "y"], "d": shared["a"]}
+
+
+def test_a_limit_is_named_with_its_line() -> None:
+    assert problems("a: 1\nb: " + "[" * 60 + "]" * 60) == [
+        "r.yaml:2: is nested too deep: more than 50 levels; write it out plainly, and put data into files"
+    ]
+    [problem] = problems(HUGE["lists"])
+    assert problem.startswith("r.yaml:6: holds more than 100,000 keys and values with its aliases written out; ")
+
+
+def test_what_is_written_reads_as_the_same_data_here_and_elsewhere() -> None:
+    words = "1e5 1e-4 -1e+3 1_0 on 010 2024-01-01 10:30 0x1F = << null ~ true 1.5E3 .5"
+    texts = [*words.split(" "), "é😀"]
+    data = {"texts": texts, "numbers": [1e5, 1e-5, 10, -0.5, float("inf")], "rest": [None, True, "x: y\n#z", ""]}
+    written = write_data(data)
+    assert parse(written, "r.yaml")[0] == data
+    assert yaml.safe_load(written) == data
+
+
+def test_there_is_one_reader_of_yaml() -> None:
+    loading = {
+        path.name
+        for path in (REPOSITORY / "orchestrator").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and any(
+            name.split(".")[0] == "yaml" for name in [getattr(node, "module", "") or "", *(a.name for a in node.names)]
+        )
+    }
+    assert loading == {"yaml_source.py"}
