@@ -1,5 +1,6 @@
 """`ask` as a function: one question to any model of any run, with all that lies between question and answer."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,21 +22,30 @@ class Asked:
     finish_reason: FinishReason
     value: str | None
     """The parsed answer; None where none was found."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the parsed answer."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
 
 
-def ask(run: str | None, question: str, model: str | None = None, max_tokens: int | None = None) -> Asked:
+def ask(
+    run: str | None, question: str, model: str | None = None, max_tokens: int | None = None, *, trust: bool = False
+) -> Asked:
     """Ask a model of a run, greedily, as evaluation would; the run's last model unless `model` or the id names one.
+
+    A user's own task is not needed for it, unless it judges by a verdict of its own. `trust` runs whatever code the
+    run's recipe names.
 
     Raises:
         InputError: no such run or model.
+        UntrustedCode: the model comes with code of its own.
     """
     from orchestrator.past_run import past_run
+    from orchestrator.stored_task import StoredTask
 
-    past, named = past_run(run)
+    past, named = past_run(run, trust)
     name = model or named or past.models()[-1]
     ref = past.model(name, unchanged=True)
     from orchestrator.answers.tokens import prompt_ids  # torch and all: what can be refused is refused before
@@ -45,6 +55,9 @@ def ask(run: str | None, question: str, model: str | None = None, max_tokens: in
 
     engine = TransformersEngine(ref)
     task, evaluate = past.recipe.task, past.recipe.evaluate
+    notes: Sequence[str] = ()
+    if isinstance(task, StoredTask):
+        task, notes = task.judging_task()
     decoding = Decoding(0.0, 1.0, max_tokens or evaluate.max_tokens, task.format.stop)
     # any gold answer will do: what is parsed does not depend on it
     ((completion, verdict),) = answer(engine, task, [Example("asked", question, "0")], range(1), decoding, 0)
@@ -58,4 +71,5 @@ def ask(run: str | None, question: str, model: str | None = None, max_tokens: in
         completion.n_tokens,
         completion.finish_reason,
         verdict.value,
+        tuple(notes),
     )

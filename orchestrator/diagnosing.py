@@ -34,7 +34,7 @@ from orchestrator.model_ref import ModelRef
 from orchestrator.outputs import JUDGING_TAG, MODEL, OUTPUTS, output_of
 from orchestrator.past_curves import findings_of, stage_curves
 from orchestrator.past_outputs import changed_outputs
-from orchestrator.past_run import PastRun, PastStage, RecipeDamaged, past_run
+from orchestrator.past_run import PastRun, PastStage, RecipeDamaged, past_run, with_own_task
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, Recipe, load_recipe
 from orchestrator.report.diagnosis_page import diagnosis_page
@@ -57,14 +57,20 @@ ALONE = "base without its adapter"
 
 
 def diagnose(
-    run: str | None = None, recipe: Path | None = None, models: Sequence[str] | None = None, questions: int = QUESTIONS
+    run: str | None = None,
+    recipe: Path | None = None,
+    models: Sequence[str] | None = None,
+    questions: int = QUESTIONS,
+    *,
+    trust: bool = False,
 ) -> tuple[Diagnosis, str]:
     """Look at a run (its id, or the newest) or at a model folder under a recipe; the diagnosis, and its HTML page.
 
-    The page becomes an artifact of the run, `diagnosis.html`.
+    The page becomes an artifact of the run, `diagnosis.html`. `trust` runs whatever code the run's recipe names.
 
     Raises:
         InputError: no such run, folder or recipe.
+        UntrustedCode: the user's own task has changed since it ran, or the model comes with code of its own.
     """
     folder = _folder(run)
     if folder is not None:
@@ -73,10 +79,11 @@ def diagnose(
         found = diagnose_folder(folder, load_recipe(recipe), questions)
         return found, diagnosis_page(found)
     try:
-        past, named = past_run(run)
+        past, named = past_run(run, trust)
     except RecipeDamaged as damaged:
         found = diagnose_without_recipe(damaged)
         return found, diagnosis_page(found)
+    past = with_own_task(past)
     found = diagnose_run(past, models or ([named] if named else None), questions)
     page = diagnosis_page(found)
     Store().log_text(past.run_id, page, "diagnosis.html")

@@ -4,6 +4,7 @@
     |-- InputError            bad input, nothing was written; exit 2
     |   |-- RecipeError       the recipe or an override
     |   |-- DataError         a data file or a split
+    |   |-- UntrustedCode     code that a stored recipe names, and that nobody has vouched for
     |   |-- ModelError        a model name or folder
     |   |-- OutputError       what a stage has left in the store is not what it was any more
     |   `-- TrackingError     the MLflow store cannot be reached or written
@@ -42,6 +43,10 @@ class RecipeError(InputError):
 
 class DataError(InputError):
     """A data file or a split cannot be used."""
+
+
+class UntrustedCode(InputError):
+    """A recipe that was read back from a store names code that is not run without the user's word."""
 
 
 class ModelError(InputError):

@@ -56,14 +56,17 @@ def export(
     dtype: Dtype = "auto",
     bundle: bool = False,
     bundle_mb: float | None = None,
+    trust: bool = False,
 ) -> Exported:
     """Write a model of a run (its id, or the newest; its last model unless `model` or the id names one) to `folder`.
 
     `merged` puts an adapter into its base's weights, stored in `dtype`; auto: what the model is computed in here. With
     `bundle` the folder is also one zip beside it, FOLDER.zip, of at most `bundle_mb` million bytes (default: the
-    recipe's `limits.bundle_mb`).
+    recipe's `limits.bundle_mb`). `trust` runs whatever code the run's recipe names.
 
     Raises:
+        UntrustedCode: the model comes with code of its own, or was not evaluated, and its questions come from a user's
+            task that has changed.
         InputError: no such run or model, a folder that is not empty or cannot be written, a bundle that is too large.
         CheckError: the model's files are not sound, or what was written does not agree with it.
     """
@@ -74,7 +77,7 @@ def export(
     _check_place(target, packed)
     from orchestrator.past_run import past_run
 
-    past, named = past_run(run)
+    past, named = past_run(run, trust)
     name = model or named or past.models()[-1]
     ref = past.model(name, unchanged=True)
     if ref.adapter is None and ref.base == past.start.base:

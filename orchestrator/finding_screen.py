@@ -87,6 +87,8 @@ def show_asked(console: Console, asked: "Asked") -> None:
     value = asked.value if asked.value is not None else "nothing"
     tail = f"model {asked.model}, {asked.n_tokens} tokens, finished by {asked.finish_reason}"
     console.print(Text.assemble("parsed: ", (plain(value), "bold"), (f"  ({tail})", "dim")))
+    for note in asked.notes:
+        console.print(Text.assemble(("! ", "yellow"), plain(note)), soft_wrap=True)
 
 
 def show_written(console: Console, what: str, file: Path) -> None:

@@ -31,6 +31,7 @@ from orchestrator.model_saving import (
     save_tokenizer,
     save_whole,
 )
+from orchestrator.outputs import JUDGED_BY_TAG
 from orchestrator.past_run import RECIPE_FILE, PastRun
 from orchestrator.recipe import BASE
 from orchestrator.report.loading_code import Loading, loading_code
@@ -39,6 +40,7 @@ from orchestrator.results import ModelResult
 from orchestrator.stages.drawing import count
 from orchestrator.start_model import BASE_FILE, FORMAT_FILE
 from orchestrator.stored_tables import read_stored
+from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
@@ -99,6 +101,10 @@ def _asked(past: PastRun, name: str) -> list[Asked]:
         right = [row for row in rows if row["status"] == "correct"][:1]
         rest = [row for row in rows if row not in right]
         return [(row["question"], row["text"]) for row in (right + rest)[:QUESTIONS]]
+    for other in past.stages.values():  # its questions are in the store, for all the models of a run
+        if other.results is not None:
+            questions = pq.read_table(other.results, columns=["question"])["question"].to_pylist()[:QUESTIONS]
+            return [(question, None) for question in questions]
     examples = past.recipe.task.examples(past.recipe.evaluate.on)[:QUESTIONS]
     return [(example.question, None) for example in examples]
 
@@ -156,6 +162,7 @@ def _card(
         base=ref.base,
         dtype=dtype,
         recipe=recipe,
+        judged_by=tags.get(JUDGED_BY_TAG) or judged_by(recipe.task),
         recipe_text=store.artifact(past.run_id, RECIPE_FILE).read_text(encoding="utf-8"),
         figures=tuple(_figures(name, evaluated[name]) for name in past.models() if name in evaluated),
         differences=tuple(

@@ -22,6 +22,10 @@ JUDGED_BY_TAG = "orch.judged_by"
 _DIGESTS_TAG = "orch.output"
 _EVALUATION_DIGESTS_TAG = "orch.eval_output"
 """The tags that hold what an output is made of, file by file; an evaluation's stands beside that of its model."""
+TASK_FILE = "task.py"
+"""The artifact of a run that is the file of a user's own task, as it was run."""
+TASK_TAG = "orch.task_overrides"
+"""The tag of such a run that says what its task does in its own way."""
 OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
 """The artifact without which a verb's stage is not done."""
 

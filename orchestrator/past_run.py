@@ -1,19 +1,22 @@
 """A run as the store has it: its recipe, its models, what they wrote. For every verb that looks back."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import InputError, RecipeError
+from orchestrator.errors import InputError, RecipeError, UntrustedCode
 from orchestrator.health.curves import NAMES
 from orchestrator.health.report import findings_of
 from orchestrator.health.same_draws import ANSWERED, IDENTICAL
 from orchestrator.model_ref import ModelRef, find_model
-from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS
+from orchestrator.outputs import CHOSEN_STEP, MODEL, RESULTS, TASK_FILE, TASK_TAG
 from orchestrator.recipe import BASE, Recipe, load_recipe
+from orchestrator.schema_errors import clipped
 from orchestrator.start_model import StartModel, resolve_start
 from orchestrator.store_place import store_exists, tracking_uri
+from orchestrator.stored_task import StoredCode, StoredTask
+from orchestrator.tasks import Task
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
 
@@ -102,13 +105,58 @@ class RecipeDamaged(RecipeError):
         self.run_id, self.file, self.stages = run_id, file, stages
 
 
-def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
+def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
+    """The recipe that a run wrote down. A user's own task is a `StoredTask` in it: no code is run.
+
+    A task whose settings or format are of its own kind is the task itself, where its code may be run.
+
+    Raises:
+        RecipeError: it cannot be read any more.
+    """
+    file, kept = store.artifact(run_id, RECIPE_FILE), store.artifact(run_id, TASK_FILE)
+    overrides = store.tags(run_id).get(TASK_TAG)
+    names = None if overrides is None else frozenset(overrides.split(","))
+    codes: list[StoredCode] = []
+
+    def stand_in(name: str) -> type[Task]:
+        codes.append(StoredCode(run_id, name, kept if kept.is_file() else None, names, trust))
+        return StoredTask
+
+    try:
+        recipe = load_recipe(file, own_task=stand_in)
+    except RecipeError as error:
+        if not codes or not any(": task" in problem for problem in error.problems):
+            raise
+        try:
+            return load_recipe(file, own_task=lambda _: codes[0].load())
+        except UntrustedCode as refused:
+            raise RecipeError(*error.problems, *refused.problems) from None
+    if isinstance(recipe.task, StoredTask):
+        recipe.task.belongs_to(codes[0])
+    return recipe
+
+
+def with_own_task(past: PastRun) -> PastRun:
+    """The same run with the user's own task itself, whose code is run, where the recipe names one.
+
+    Raises:
+        UntrustedCode: that code may not be run.
+        RecipeError: it cannot be run, or does not take the recipe's settings.
+    """
+    if not isinstance(past.recipe.task, StoredTask):
+        return past
+    return replace(past, recipe=past.recipe.model_copy(update={"task": past.recipe.task.loaded()}))
+
+
+def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, str | None]:
     """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
 
-    Of a run of several seeds it is that of the first; `seed_of` finds another.
+    Of a run of several seeds it is that of the first; `seed_of` finds another. Code that its recipe names is run only
+    with `trust`, or where it is a task's file that is unchanged.
 
     Raises:
         TrackingError: no such run.
+        UntrustedCode: its model comes with code of its own.
         RecipeDamaged: its recipe cannot be read any more.
         InputError: its recipe is not there, or names a model that is not.
     """
@@ -126,13 +174,18 @@ def past_run(wanted: str | None = None) -> tuple[PastRun, str | None]:
     tags = run.data.tags
     stages = {stage.name: stage for stage in past_stages(store, parent)}
     try:
-        recipe = load_recipe(file)
+        recipe = stored_recipe(store, parent, trust)
     except RecipeError as error:
         raise RecipeDamaged(parent, file, tuple(stages.values()), error.problems) from None
     lost = sorted(stages.keys() - recipe.stages.keys() - {BASE})
     if lost:
         problem = f"{file}: it has no stage {lost[0]!r}, which this run has carried out: a part of it is cut off"
         raise RecipeDamaged(parent, file, tuple(stages.values()), (problem,))
+    if recipe.model.trust_remote_code and not trust:
+        raise UntrustedCode(
+            f"run {parent[:8]}: its recipe lets code run that comes with the model {clipped(recipe.model.name)!r} "
+            "(model.trust_remote_code), so the model is not loaded; --trust runs that code"
+        )
     found = PastRun(
         parent,
         store.experiment_of(parent),

@@ -41,10 +41,12 @@ def push(
     private: bool = False,
     merged: bool = False,
     dtype: Dtype = "auto",
+    trust: bool = False,
 ) -> Pushed:
     """Upload a model of a run (its id, or the newest), or a folder that was exported before, to `repo` (OWNER/NAME).
 
-    The repository is made if need be; one that is there gets another commit. Needs a token of the Hub.
+    The repository is made if need be; one that is there gets another commit. Needs a token of the Hub. `trust` runs
+    whatever code the run's recipe names.
 
     Raises:
         InputError: no token, no such run or folder, a name that is none, `private` and a repository that is public.
@@ -63,7 +65,7 @@ def push(
         raise InputError("the Hugging Face Hub needs a token to write: log in with `hf auth login`, or set HF_TOKEN")
     if HF_HUB_OFFLINE:
         raise InputError("HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it")
-    with _folder(run, model, merged, dtype) as (folder, notes), _told(repo):
+    with _folder(run, model, merged, dtype, trust) as (folder, notes), _told(repo):
         api = HfApi()
         made = api.create_repo(repo, private=private or None, exist_ok=True)
         name = made.repo_id
@@ -80,7 +82,9 @@ def push(
 
 
 @contextmanager
-def _folder(run: str | None, model: str | None, merged: bool, dtype: Dtype) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def _folder(
+    run: str | None, model: str | None, merged: bool, dtype: Dtype, trust: bool
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """The folder to upload: one that is there, or a model exported for the time of the upload."""
     given = Path(run).expanduser() if run is not None else None
     if given is not None and given.is_dir():
@@ -93,7 +97,7 @@ def _folder(run: str | None, model: str | None, merged: bool, dtype: Dtype) -> I
         return
     place = Path(tempfile.mkdtemp(prefix="orch-push-"))
     try:
-        made = export(run, place / "model", model, merged=merged, dtype=dtype)
+        made = export(run, place / "model", model, merged=merged, dtype=dtype, trust=trust)
         yield made.folder, made.notes
     finally:
         shutil.rmtree(place, ignore_errors=True)

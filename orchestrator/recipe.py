@@ -15,7 +15,7 @@ from orchestrator.recipe_head import WATCHED, Head, Limits, ModelSpec
 from orchestrator.schema_errors import Loc, clipped, unknown, validate
 from orchestrator.stage_specs import EvaluateSpec, StageSpec
 from orchestrator.stages_block import RESERVED, check_references, check_splits, read_stages
-from orchestrator.task_block import read_task
+from orchestrator.task_block import OwnTask, read_task, task_class
 from orchestrator.tasks import Task
 from orchestrator.yaml_source import DEEPEST, parse, parse_value, read_text
 
@@ -67,8 +67,10 @@ class Recipe(Head):
         return data
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTask = task_class) -> Recipe:
     """Read and validate a recipe with `key=value` overrides applied.
+
+    The file of a user's own task is run; where the recipe is not the user's own, `own_task` gives another class for it.
 
     Raises:
         RecipeError: with every problem of the file and of the overrides.
@@ -97,7 +99,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if (ours,) in overridden and (theirs,) not in overridden and data.get(ours) is not None:
             data.pop(theirs, None)  # an override of one takes the place of the file's other
     try:
-        recipe = _build(data, source, lines, overridden)
+        recipe = _build(data, source, lines, overridden, own_task)
     except RecipeError as error:
         raise RecipeError(*problems, *error.problems) from None
     if problems:
@@ -147,13 +149,17 @@ def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
 
 
 def _build(
-    data: dict[str, Any], source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]]
+    data: dict[str, Any],
+    source: str,
+    lines: dict[tuple[str, ...], int],
+    overridden: Sequence[tuple[str, ...]],
+    own_task: OwnTask,
 ) -> Recipe:
     problems: list[tuple[Loc, str]] = []
     for key in data:
         if key not in Recipe.model_fields or key == "source":
             problems.append(((key,), unknown("key", str(key), [k for k in Recipe.model_fields if k != "source"])))
-    task = read_task(data.get("task"), problems)
+    task = read_task(data.get("task"), problems, own_task)
     model = validate(ModelSpec, data["model"], ("model",), problems) if data.get("model") is not None else None
     stages = read_stages(data.get("stages"), problems)
     block = data.get("evaluate")

@@ -5,8 +5,10 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 """
 
 import re
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from orchestrator.base_model import BaseModelRef
 from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
@@ -17,7 +19,16 @@ from orchestrator.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
 from orchestrator.health.report import FINDING_TAG, as_tags, findings_of, format_changed, written_down
 from orchestrator.machine import kind_of_machine
 from orchestrator.mlflow_ui import UNFOLDED
-from orchestrator.outputs import CHOSEN_TAG, JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
+from orchestrator.outputs import (
+    CHOSEN_TAG,
+    JUDGED_BY_TAG,
+    JUDGING_TAG,
+    RECIPE_TAG,
+    TASK_FILE,
+    TASK_TAG,
+    evaluation_tag,
+    output_of,
+)
 from orchestrator.plan import Plan, Stage
 from orchestrator.provenance import git_commit, versions
 from orchestrator.recipe import Recipe
@@ -25,6 +36,7 @@ from orchestrator.results import Evaluation, ModelResult, RunResult, StageState
 from orchestrator.showing import NOTE_TAG, show_models
 from orchestrator.stages.base import Context, Output
 from orchestrator.stored_tables import read_stored
+from orchestrator.stored_task import overridden
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tracking import Store, key_tag, origin_tags
 from orchestrator.types import Finding
@@ -205,9 +217,12 @@ class Record:
 def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags: dict[str, str]) -> str:
     """Start the run above a recipe's stages, or above its seeds: its settings, its versions, the recipe itself.
 
-    The recipe names the commit of a model on the Hub: whoever looks back finds the weights that were trained on.
+    The recipe names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The
+    file of a user's own task is kept beside it.
     """
     all_tags = tags | {"orch.recipe": recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
+    if recipe.task.CODE is not None:
+        all_tags[TASK_TAG] = ",".join(overridden(type(recipe.task)))
     commit = git_commit()
     if commit is not None:
         all_tags["mlflow.source.git.commit"] = commit
@@ -218,6 +233,10 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
     shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
     run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
     store.log_text(run_id, write_data(resolved), "recipe.yaml")
+    if recipe.task.CODE is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / TASK_FILE).write_bytes(recipe.task.CODE)
+            store.log_folder(run_id, Path(folder))
     return run_id
 
 

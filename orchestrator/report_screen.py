@@ -17,6 +17,8 @@ def show_report(console: Console, reported: Reported) -> None:
     for folder in dict.fromkeys(file.parent for file in reported.figures):
         names = ", ".join(sorted({file.name for file in reported.figures if file.parent == folder}))
         console.print(Text(plain(f"{folder}: {names}"), style="dim"), soft_wrap=True)
+    for note in reported.notes:
+        console.print(Text.assemble(("! ", "yellow"), plain(note)), soft_wrap=True)
 
 
 def open_page(page: Path) -> None:

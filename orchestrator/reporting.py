@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.disk_space import disk_full
-from orchestrator.errors import InputError, OrchError
-from orchestrator.past_run import RECIPE_FILE
-from orchestrator.recipe import load_recipe
+from orchestrator.errors import InputError, OrchError, UntrustedCode
+from orchestrator.past_run import stored_recipe
 from orchestrator.results import RunResult, SeedsResult
 from orchestrator.store_place import store_exists, store_folder, tracking_uri
+from orchestrator.stored_task import StoredTask
 from orchestrator.tasks import Task
 from orchestrator.tracking import Store
 from orchestrator.types import Finding
@@ -34,6 +34,8 @@ class Reported:
     figures: tuple[Path, ...]
     made: bool
     """False: it was there already."""
+    notes: tuple[str, ...] = ()
+    """What the page does without."""
 
     def as_json(self) -> dict[str, object]:
         """One object for `--json`."""
@@ -42,13 +44,17 @@ class Reported:
             "page": str(self.page),
             "figures": [str(file) for file in self.figures],
             "made": self.made,
+            "notes": list(self.notes),
         }
 
 
-def report(run: str | None = None, out: str | Path | None = None, *, anew: bool = False) -> Reported:
+def report(
+    run: str | None = None, out: str | Path | None = None, *, anew: bool = False, trust: bool = False
+) -> Reported:
     """The report of a run (its id, its beginning, or the newest), made where it is missing or with `anew`.
 
-    With `out` the page is written there too.
+    With `out` the page is written there too. A page needs no code of a user's own task but for how often each question
+    was expected to be solved; `trust` runs that code though it has changed.
 
     Raises:
         InputError: no such run, a run of which no model was evaluated, a file that cannot be written.
@@ -60,8 +66,9 @@ def report(run: str | None = None, out: str | Path | None = None, *, anew: bool 
     run_id = _run_of(store, run)
     _forget_copies(store, run_id)
     made = anew or not store.artifact(run_id, PAGE).is_file()
+    notes: list[str] = []
     if made:
-        write_report(store, run_id, _questions_of_past(store, run_id))
+        write_report(store, run_id, _questions_of_past(store, run_id, trust, notes))
         _forget_copies(store, run_id)
     page, figures = store.artifact(run_id, PAGE), store.artifact(run_id, FIGURES)
     if target is not None:
@@ -70,7 +77,9 @@ def report(run: str | None = None, out: str | Path | None = None, *, anew: bool 
             shutil.copyfile(page, target)
         except OSError as error:
             raise InputError(f"--out {target}: cannot be written: {error.strerror}") from None
-    return Reported(run_id, target or page, tuple(sorted(figures.iterdir())) if figures.is_dir() else (), made)
+    return Reported(
+        run_id, target or page, tuple(sorted(figures.iterdir())) if figures.is_dir() else (), made, tuple(notes)
+    )
 
 
 def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | SeedsResult:
@@ -150,11 +159,15 @@ def questions_of(task: Task) -> "Questions":
     return read
 
 
-def _questions_of_past(store: Store, run_id: str) -> "Questions":
+def _questions_of_past(store: Store, run_id: str, trust: bool, notes: list[str]) -> "Questions":
     try:
-        return questions_of(load_recipe(store.artifact(run_id, RECIPE_FILE)).task)
-    except OrchError:  # a task file that is gone, a recipe of an older orch: the page does without
-        return lambda split: {}
+        task = stored_recipe(store, run_id, trust).task
+        return questions_of(task.loaded() if isinstance(task, StoredTask) else task)
+    except UntrustedCode as error:
+        notes += error.problems
+    except OrchError:  # a recipe of an older orch, or one that is damaged: the page does without
+        pass
+    return lambda split: {}
 
 
 def _run_of(store: Store, wanted: str | None) -> str:

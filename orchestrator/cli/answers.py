@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, Overrides, SeedOption, busy, one_seed
+from orchestrator.cli.options import Json, Overrides, SeedOption, Trust, busy, one_seed
 
 
 def judge(
@@ -66,6 +66,7 @@ def ask(
     model: Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")] = None,
     seed: SeedOption = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Default: as in the recipe's evaluation.")] = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Ask a model of a run one question: the exact prompt, the raw text, the parsed answer."""
@@ -76,7 +77,7 @@ def ask(
 
     console = Console(stderr=as_json)
     with busy(console, "asking"):
-        asked = put(one_seed(console, run, seed), question, model, max_tokens)
+        asked = put(one_seed(console, run, seed), question, model, max_tokens, trust=trust)
     show_asked(console, asked)
     if as_json:
         print(json.dumps(asked.as_json()))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, Merged, ModelOption, RunArgument, SeedOption, StoredAs, busy, one_seed
+from orchestrator.cli.options import Json, Merged, ModelOption, RunArgument, SeedOption, StoredAs, Trust, busy, one_seed
 from orchestrator.errors import InputError
 
 
@@ -21,6 +21,7 @@ def export(
     bundle_mb: Annotated[
         float | None, typer.Option(min=0, help="Its size limit; default: the recipe's limits.bundle_mb.")
     ] = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Write a model of a run as a folder that plain transformers and peft load, with a card that says how.
@@ -37,7 +38,14 @@ def export(
     console = Console(stderr=as_json)
     with busy(console, "exporting"):
         made = write(
-            one_seed(console, run, seed), folder, model, merged=merged, dtype=dtype, bundle=bundle, bundle_mb=bundle_mb
+            one_seed(console, run, seed),
+            folder,
+            model,
+            merged=merged,
+            dtype=dtype,
+            bundle=bundle,
+            bundle_mb=bundle_mb,
+            trust=trust,
         )
     show_exported(console, made)
     if as_json:
@@ -54,6 +62,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     merged: Merged = False,
     dtype: StoredAs = "auto",
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Upload a model of a run, or an exported folder, to the Hugging Face Hub. Needs a token (hf auth login)."""
@@ -64,7 +73,9 @@ def push(
 
     console = Console(stderr=as_json)
     with busy(console, "uploading"):
-        done = upload(one_seed(console, run, seed), repo, model, private=private, merged=merged, dtype=dtype)
+        done = upload(
+            one_seed(console, run, seed), repo, model, private=private, merged=merged, dtype=dtype, trust=trust
+        )
     show_pushed(console, done)
     if as_json:
         print(json.dumps(done.as_json()))

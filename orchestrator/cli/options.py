@@ -30,6 +30,10 @@ SeedOption = Annotated[
 ]
 ModelOption = Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")]
 Merged = Annotated[bool, typer.Option("--merged", help="Whole weights, the adapter merged into its base.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run code that the run's recipe names: a task's file, or what comes with a model."),
+]
 StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto: what is computed in here.")]
 
 

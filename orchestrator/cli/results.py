@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, SeedOption, busy, one_seed
+from orchestrator.cli.options import Json, SeedOption, Trust, busy, one_seed
 from orchestrator.errors import InputError
 
 
@@ -18,6 +18,7 @@ def diagnose(
     model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
     seed: SeedOption = None,
     questions: Annotated[int, typer.Option(min=1, help="Test questions for a model that was not evaluated.")] = 100,
+    trust: Trust = False,
     html: Annotated[Path | None, typer.Option(help="Write the page here too.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +35,7 @@ def diagnose(
         from orchestrator.diagnosing import diagnose as look
         from orchestrator.finding_screen import show_diagnosis, show_written
 
-        found, page = look(one, recipe, model, questions)
+        found, page = look(one, recipe, model, questions, trust=trust)
     if html is not None:
         try:
             html.write_text(page, encoding="utf-8")
@@ -91,6 +92,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the page here too: one file, to be passed around.")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Make it again, also where it is there already.")] = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Tell a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
@@ -107,7 +109,7 @@ def report(
 
     console = Console(stderr=as_json)
     with busy(console, "making the page"):
-        made = make(run, out, anew=anew)
+        made = make(run, out, anew=anew, trust=trust)
     show_report(console, made)
     if as_json:
         print(json.dumps(made.as_json()))

@@ -15,7 +15,6 @@ from orchestrator.merge_agreement import Agreement
 from orchestrator.recipe import BASE, Recipe, verb_of
 from orchestrator.report.markdown import code, fenced, inline
 from orchestrator.results import Difference, ModelResult
-from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
 from orchestrator.yaml_source import write_data
 
@@ -37,6 +36,8 @@ class Card:
     dtype: str
     """What the weights are stored in; an adapter: what it is used in."""
     recipe: Recipe
+    judged_by: str
+    """How answers were read and judged, in words."""
     recipe_text: str
     """As the run wrote it down."""
     figures: tuple[ModelResult, ...]
@@ -79,7 +80,7 @@ def model_card(card: Card) -> str:
         lineage=_lineage(card),
         measured=any(f.model == card.model for f in card.figures),
         versions=_versions(card),
-        judged_by=judged_by(card.recipe.task),
+        judged_by=card.judged_by,
     )
 
 

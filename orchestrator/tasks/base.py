@@ -19,6 +19,7 @@ from orchestrator.answers.judge import Judge
 from orchestrator.answers.judges.choice import is_letter
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
+from orchestrator.own_code import contained
 from orchestrator.tasks.file_formats import Origin
 from orchestrator.tasks.source import Source
 from orchestrator.tasks.table import Row, distinct_questions, rows_error
@@ -38,6 +39,9 @@ class Task(BaseModel):
     """Part of every key: raise it when the same settings make other questions or other verdicts."""
     SOURCE: ClassVar[str | None] = None
     """Digest of the file that a task of one's own was read from: a changed file makes other keys."""
+
+    CODE: ClassVar[bytes | None] = None
+    """That file's content, as it was run."""
 
     type: str
     seed: int = 0
@@ -261,6 +265,12 @@ class _Splits(dict[Split, list[Example]]):
         return held
 
     def _read(self, split: Split, source: Source) -> list[Example]:
+        if self.task.SOURCE is None:
+            return self._made(split, source)
+        with contained(self.task.type.rpartition(":")[0], f"{self.task.where(split)} cannot be had"):
+            return self._made(split, source)
+
+    def _made(self, split: Split, source: Source) -> list[Example]:
         if source.generate is not None:
             return _told_apart(split, self.task.generate(split, source.generate))
         read, origin = source.read(split)

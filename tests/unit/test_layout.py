@@ -14,7 +14,18 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "orchestrator"
 LEVELS = (
     {"check_names", "errors", "types"},
-    {"answers", "yaml_source", "schema_errors", "terminal_text", "cluster", "journal", "provenance", "stats", "work"}
+    {
+        "answers",
+        "yaml_source",
+        "schema_errors",
+        "own_code",
+        "terminal_text",
+        "cluster",
+        "journal",
+        "provenance",
+        "stats",
+        "work",
+    }
     | {
         "artifacts",
         "dotted",
@@ -32,7 +43,7 @@ LEVELS = (
         "stored_tables",
     },
     {"tasks", "stage_specs", "trl_arguments"},
-    {"completion_rows", "lineage", "recipe_head", "stages_block", "task_block"},
+    {"completion_rows", "lineage", "recipe_head", "stages_block", "stored_task", "task_block"},
     {"recipe", "judging_file"},
     {"base_model"},
     {"bundling", "merge_agreement", "start_model", "model_ref"},

@@ -17,6 +17,7 @@ from orchestrator.report.loading_code import Loading, loading_code
 from orchestrator.report.markdown import code, fenced, inline
 from orchestrator.report.model_card import Card, model_card, trained_by
 from orchestrator.results import Difference, ModelResult
+from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
 from tests.conftest import SMALL
 
@@ -132,6 +133,7 @@ def card(**settings: Any) -> Card:
         "base": TINY,
         "dtype": "float32",
         "recipe": recipe(),
+        "judged_by": judged_by(recipe().task),
         "recipe_text": yaml.safe_dump(recipe().resolved(), sort_keys=False),
         "figures": (ModelResult("base", 0.0, 0.0, 0.06, 0.0, 60), ModelResult("grpo", 0.65, 0.5, 0.75, 0.9, 60)),
         "differences": (Difference("grpo", "base", 0.65, 0.5, 0.75, 3.6e-12, 39, 0),),

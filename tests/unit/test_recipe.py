@@ -1,12 +1,15 @@
 """Recipes: what is accepted, what is refused, and how it is said."""
 
+import os
+import py_compile
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from orchestrator.errors import RecipeError
+from orchestrator.errors import DataError, RecipeError
 from orchestrator.plan import compile_plan
 from orchestrator.recipe import RESERVED, Recipe, load_recipe
 from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, SelectSpec, SftSpec
@@ -405,16 +408,83 @@ def test_a_task_of_ones_own() -> None:
         (
             "my_task.py:MyTask",
             "import nowhere_at_all\n",
-            "my_task.py: cannot be imported: ModuleNotFoundError: No modu",
+            "my_task.py:1: cannot be imported: ModuleNotFoundError: No modu",
         ),
-        ("my_task.py:MyTask", "class MyTask(\n", "my_task.py: cannot be imported: SyntaxError"),
-        ("my_task.py:MyTask", "1 / 0\n", "my_task.py: cannot be imported: ZeroDivisionError"),
+        ("my_task.py:MyTask", "class MyTask(\n", "my_task.py:1: cannot be imported: SyntaxError"),
+        ("my_task.py:MyTask", "\n1 / 0\n", "my_task.py:2: cannot be imported: ZeroDivisionError"),
+        ("my_task.py:MyTask", "x = 1\0\n", "my_task.py: cannot be imported: "),
+        ("my_task.py:MyTask", "(" * 100_000, "my_task.py"),
+        ("my_task.py:MyTask", "import json\n\njson.loads('')\n", "my_task.py:3: cannot be imported: JSONDecodeError"),
+        ("my_task.py:MyTask", "import sys\nsys.exit(0)\n", "my_task.py:2: cannot be imported: SystemExit: 0; it ends"),
+        (
+            "my_task.py:MyTask",
+            "raise SystemExit\n",
+            "my_task.py:1: cannot be imported: SystemExit; it ends the program",
+        ),
+        ("my_task.py:MyTask", "raise KeyboardInterrupt\n", "my_task.py:1: cannot be imported: KeyboardInterrupt"),
+        ("my_task.py:MyTask", "raise GeneratorExit\n", "my_task.py:1: cannot be imported: GeneratorExit"),
+        (
+            "my_task.py:MyTask",
+            "class E(Exception):\n    def __str__(self): raise self\nraise E",
+            "my_task.py:3: cannot be imported: E: (its message cannot be had)",
+        ),
+        (
+            "my_task.py:MyTask",
+            MINE.replace(
+                "step: int = 2", "step: int = 2\n    def model_post_init(self, _):\n        raise SystemExit(0)"
+            ),
+            "my_task.py:9: cannot read its settings: SystemExit: 0",
+        ),
+        (f"{'x' * 5_000}.py:MyTask", MINE, "xxx"),
     ],
 )
 def test_a_task_of_ones_own_that_cannot_be(name: str, text: str, problem: str) -> None:
     Path("my_task.py").write_text(text)
     [found] = problems(f"task={{type: '{name}', test: {{generate: 3}}}}")
     assert found.startswith(f"override task.type: {problem}"), found
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("raise SystemExit(0)", "my_task.py:10: task.test cannot be had: SystemExit: 0; it ends the program"),
+        ("return {}['q']", "my_task.py:10: task.test cannot be had: KeyError: 'q'"),
+    ],
+)
+def test_questions_of_ones_own_that_cannot_be_made(body: str, problem: str) -> None:
+    Path("my_task.py").write_text(MINE[: MINE.index("return [")] + body + "\n")
+    task = good("task={type: 'my_task.py:MyTask', test: {generate: 3}}").task
+    with pytest.raises(DataError) as caught:
+        task.examples("test")
+    assert str(caught.value).startswith(problem)
+
+
+def test_ctrl_c_while_a_task_file_is_read_ends_the_command() -> None:
+    Path("my_task.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        good("task={type: 'my_task.py:MyTask', test: {generate: 3}}")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_task_file_prints_is_no_part_of_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("my_task.py").write_text("import os\nprint('by Python')\nos.system('echo by another')\n" + MINE)
+    print("before")
+    good("task={type: 'my_task.py:MyTask', test: {generate: 3}}")
+    print("after")
+    out, err = capfd.readouterr()
+    assert out == "before\nafter\n" and sorted(err.split("\n")) == ["", "by Python", "by another"]
+
+
+def test_a_task_file_is_run_as_it_stands_not_as_it_was_compiled_before() -> None:
+    """A compiled copy counts as current where size and time of the file are those it was compiled from."""
+    Path("my_task.py").write_text(MINE)
+    py_compile.compile("my_task.py")
+    status = Path("my_task.py").stat()
+    Path("my_task.py").write_text(MINE.replace("step: int = 2", "step: int = 5"))
+    os.utime("my_task.py", (status.st_atime, status.st_mtime))
+    task = good("task={type: 'my_task.py:MyTask', test: {generate: 3}}").task
+    assert [e.answer for e in task.examples("test")] == ["0", "5", "10"]
 
 
 def test_an_override_of_a_shared_block_changes_its_own_stage_alone() -> None:
