@@ -59,7 +59,7 @@ class Branch:
     def fail(self, state: StageState, error: Exception) -> None:
         """A stage has failed; its run says why."""
         text = one_line(error)
-        state.state, state.error, state.figure = "failed", f"stage {state.stage.name!r} failed: {text}", text
+        state.state, state.figure = "failed", text
         if state.started is not None:
             state.seconds = time.monotonic() - state.started
         if text.startswith(DISK_FULL):

@@ -103,7 +103,7 @@ def _asked(past: PastRun, name: str) -> list[Asked]:
         return [(row["question"], row["text"]) for row in (right + rest)[:QUESTIONS]]
     for other in past.stages.values():  # its questions are in the store, for all the models of a run
         if other.results is not None:
-            questions = pq.read_table(other.results, columns=["question"])["question"].to_pylist()[:QUESTIONS]
+            questions = read_stored(other.results, ["question"])["question"].to_pylist()[:QUESTIONS]
             return [(question, None) for question in questions]
     examples = past.recipe.task.examples(past.recipe.evaluate.on)[:QUESTIONS]
     return [(example.question, None) for example in examples]

@@ -1,4 +1,4 @@
-"""Verbs that look back run no code that a store names: of a finished run of a user's own task, whose file has changed."""
+"""Verbs that look back run no code that a store names, of a run of a user's own task whose file has changed."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def ran(folder: Path) -> bool:
 
 
 def test_what_needs_no_code_runs_none(own: tuple[Path, Any], tmp_path: Path) -> None:
-    folder, run = own
+    folder, _ = own
     (folder / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise SystemExit(0)\n")
     asked = call(folder, "ask", "last", "How many cm are 3 m?", "--json")
     assert asked.code == 0 and asked.json["prompt"] and asked.json["notes"] == [], asked.err
