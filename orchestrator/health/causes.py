@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestrator.types import Finding
+from orchestrator.types import Finding, Severity
 
 CAUSES = (
     "recipe-damaged",
@@ -101,9 +101,10 @@ CAUSES = (
     "stage-failed",
 )
 """Causes first, then their symptoms; what is not named comes after both."""
+_SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 def likeliest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings in the order to believe them; notes at the end."""
+    """Findings in the order to believe them: a warning explains no error; notes at the end."""
     place = {check: number for number, check in enumerate(CAUSES)}
-    return tuple(sorted(findings, key=lambda f: (f.severity == "info", place.get(f.check, len(CAUSES)))))
+    return tuple(sorted(findings, key=lambda f: (_SEVERITIES.index(f.severity), place.get(f.check, len(CAUSES)))))

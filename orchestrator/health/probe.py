@@ -92,7 +92,7 @@ def origin_findings(
         padded = [(passage, pads) for passage, pads in zip(passages, widths, strict=True) if pads]
         side, theirs = _best_padding(engine, padded)
         before = agreement(engine.model, [passage for passage, _ in padded], engine.stops) if padded else 1.0
-        if theirs >= _PADDED and theirs > before:
+        if theirs >= _PADDED and 1 - theirs <= (1 - before) / 2:  # texts from elsewhere may fit a little better, too
             yield _mixed_up(
                 f"model {name}: its completions were written with padding on the wrong side",
                 f"{theirs:.1%} of the tokens of {len(padded)} texts follow from the model's logits if the prompt is "

@@ -330,10 +330,10 @@ def test_an_evaluation_that_padded_on_the_wrong_side(past: PastRun, way: str) ->
         for example, row in zip(part, made[:, width:].tolist(), strict=True):
             stop = next((n for n, token in enumerate(row) if token in engine.stops), None)
             text = completion_text(engine.tokenizer, row[:stop])
-            verdict = task.judge.judge(task.format.extract(text), example.answer, "stop")
+            ends.append("length" if stop is None else "stop")
+            verdict = task.judge.judge(task.format.extract(text), example.answer, ends[-1])
             texts.append(text)
             verdicts.append((verdict.status, verdict.value))
-            ends.append("length" if stop is None else "stop")
     rewrite(past, "sft", texts, verdicts, ends)
     diagnosis = looked()
     assert first(diagnosis) == "padding-mixed-up", [f.check for f in diagnosis.findings]

@@ -186,7 +186,10 @@ def test_the_spread_over_seeds_is_that_on_one_split() -> None:
         children[str(seed)] = {"sft": run(f"sft-{seed}", tags=tags, metrics=figures)}
     runs = [run(name, tags={}, metrics={}) for name in children]
     past: Any = SimpleNamespace(
-        beside=lambda _: runs, children=children.__getitem__, artifact=lambda name, file: Path(f"{name}-{file}")
+        beside=lambda _: runs,
+        children=children.__getitem__,
+        artifact=lambda name, file: Path(f"{name}-{file}"),
+        output=lambda name, file: Path(f"{name}-{file}"),
     )
     for on, spread in ((None, 0.02), ("longer", 0.1)):
         [found] = past_models(past, runs[0], on)
