@@ -192,12 +192,24 @@ def connect(notice: Callable[[str], None] = lambda line: None) -> Cluster:
         else:
             _start(notice)
         _connected_here = True
+        _keep_to_itself()
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     cores = [int(n.get("CPU", 0)) for n in nodes]
     return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes), joined)
 
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+
+
+def _keep_to_itself() -> None:
+    """Keep Ray's paragraphs on workers that died off stdout, where a table or JSON is: the stage says why it failed.
+
+    Ray prints them whatever `log_to_driver` says.
+    """
+    import ray._private.worker as worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _join(address: str) -> None:

@@ -121,12 +121,16 @@ def test_shares_that_do_not_fit_at_once_are_done_in_turn(cluster: Cluster) -> No
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
-def test_a_worker_that_dies_is_replaced(cluster: Cluster, tmp_path: Path, gpus: float) -> None:
+def test_a_worker_that_dies_is_replaced(
+    cluster: Cluster, tmp_path: Path, gpus: float, capfd: pytest.CaptureFixture[str]
+) -> None:
     calls = [(dies_at_first, tmp_path / "once"), (who, None), (who, None)]
     assert len(results(cluster.submit(calls, 1, gpus, 2))) == 3
     with pytest.raises(ray.exceptions.RayError) as died:
         results(cluster.submit([(dies, None)], 1, gpus, 0))
     assert "out of memory, or killed" in remote_check.one_line(died.value)
+    time.sleep(1)  # Ray's own words come later
+    assert "raylet" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
