@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 import psutil
 
+from orchestrator.disk_space import disk_full
 from orchestrator.errors import InputError, OrchError
 from orchestrator.memory_peak import gpu_peak_mb, peak_mb, start_measuring
 from orchestrator.terminal_text import write_in_any_encoding
@@ -245,6 +246,8 @@ def _start(notice: Callable[[str], None]) -> None:
         except Exception as error:  # a start that took too long is a bare Exception
             ray.shutdown()
             _end([child for child in psutil.Process().children() if child not in others])
+            if (full := disk_full(error, folder)) is not None:
+                raise InputError(f"{full}; or set RAY_TMPDIR to a short path on another disk") from None
             if isinstance(error, ValueError | OSError) and not isinstance(error, ConnectionError | TimeoutError):
                 raise InputError(
                     f"Ray cannot be started with its files in {folder}: {_first_line(error)}; set RAY_TMPDIR to a "

@@ -37,6 +37,7 @@ from mlflow.exceptions import MlflowException
 
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the trace of what it raises too
 
 _PROCESS_TAG = "orch.process"
 _ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"

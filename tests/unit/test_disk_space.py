@@ -1,14 +1,16 @@
 """A full disk, told from every other error."""
 
 import errno
+import logging
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.cluster import connect
 from orchestrator.disk_space import disk_full
-from orchestrator.errors import StageError
+from orchestrator.errors import InputError, StageError
 from orchestrator.store_client import unreachable
 
 
@@ -75,3 +77,24 @@ def test_a_store_on_a_full_disk_says_so() -> None:
     there = unreachable("http://host:5000", RuntimeError("INTERNAL_ERROR: [Errno 28] No space left on device"))
     assert there.startswith("disk full: the MLflow store at http://host:5000 has no room left")
     assert "cannot be reached or written: refused" in unreachable("http://host:5000", ConnectionError("refused"))
+
+
+def test_ray_that_finds_no_room_for_its_files_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def refuse(**_: object) -> None:
+        tried.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/session")
+
+    monkeypatch.setattr("ray.init", refuse)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=r"^disk full: /\S* has [\d,]+ MB free; .*; or set RAY_TMPDIR to a short path"):
+        connect()
+    assert len(tried) == 1
+
+
+def test_mlflow_prints_no_trace_of_what_the_store_client_says_in_a_line() -> None:
+    import orchestrator.tracking
+
+    assert orchestrator.tracking.Store
+    assert not logging.getLogger("mlflow.store.db.utils").isEnabledFor(logging.ERROR)
