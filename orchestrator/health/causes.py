@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestrator.types import Finding, Severity
+from orchestrator.types import Finding
 
 CAUSES = (
     "recipe-damaged",
@@ -101,10 +101,16 @@ CAUSES = (
     "stage-failed",
 )
 """Causes first, then their symptoms; what is not named comes after both."""
-_SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+_PARTIAL = ("answers-cut-off",)
+"""As a warning these speak of a few rows, which explains nothing that all rows have in common."""
 
 
 def likeliest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings in the order to believe them: a warning explains no error; notes at the end."""
+    """Findings in the order to believe them; notes at the end."""
     place = {check: number for number, check in enumerate(CAUSES)}
-    return tuple(sorted(findings, key=lambda f: (_SEVERITIES.index(f.severity), place.get(f.check, len(CAUSES)))))
+
+    def order(finding: Finding) -> tuple[bool, int]:
+        partial = finding.severity == "warning" and finding.check in _PARTIAL
+        return finding.severity == "info", len(CAUSES) if partial else place.get(finding.check, len(CAUSES))
+
+    return tuple(sorted(findings, key=order))

@@ -308,9 +308,12 @@ def test_a_table_for_a_part_of_the_questions(past: PastRun) -> None:
     assert first(looked()) == "not-the-model"
 
 
-@pytest.mark.parametrize("way", ["right", "right and read", "left and read"])
+@pytest.mark.parametrize("way", ["right", "right and read"])
 def test_an_evaluation_that_padded_on_the_wrong_side(past: PastRun, way: str) -> None:
-    """It is over, and the code that pads is right by now: its texts tell it."""
+    """It is over, and the code that pads is right by now: its texts tell it.
+
+    Padding on the left that is read as well does not show: this model writes the same texts.
+    """
     ref = past.model("sft")
     engine = TransformersEngine(ref)
     task, pad = past.recipe.task, engine.tokenizer.pad_token_id

@@ -292,7 +292,7 @@ def test_ask_nobody(small_run: Run, refused: Callable[..., None], arguments: lis
 @pytest.mark.parametrize("model", ["base", "sft"])
 def test_judge_gives_the_accuracy_of_the_run(small_run: Run, tmp_path: Path, model: str, with_recipe: bool) -> None:
     results = artifact(children(small_run[0], run_id(small_run))[model], "eval/results.parquet")
-    more = ["--recipe", str(SMALL)] if with_recipe else []
+    more = ["--recipe", str(SMALL)] if with_recipe else ["judge.tolerance=0.05", "judge.decimals=3"]
     called = call(tmp_path, "judge", str(results), "--answer", "gold", *more, "--out", "verdicts.parquet", "--json")
     assert called.code == 0, called.err
     said = next(m for m in small_run[1].json["models"] if m["model"] == model)
