@@ -20,7 +20,7 @@ print("printed by the task's file")
 
 
 class Mine(UnitsTask):
-    pass
+    type: str
 """
 
 
