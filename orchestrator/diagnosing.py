@@ -100,7 +100,14 @@ def _folder(run: str | None) -> Path | None:
 
 
 def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: int = QUESTIONS) -> Diagnosis:
-    """Look at a finished, failed or killed run; `models` narrows the look to some of its models."""
+    """Look at a finished, failed or killed run; `models` narrows the look to some of its models.
+
+    Raises:
+        InputError: a run has no model or stage of such a name.
+    """
+    for name in models or ():
+        if name not in past.stages:
+            past.named(name)
     looked = _Look(past, questions)
     looked.set_up()
     looked.stages([past.stages[name] for name in models or past.stages if name in past.stages])

@@ -85,6 +85,16 @@ class PastRun:
         stage = self.stages.get(name)
         return stage is not None and (stage.status == "FINISHED" or stage.model().is_dir())
 
+    def named(self, model: str) -> str:
+        """The name of one of its models.
+
+        Raises:
+            InputError: the run has no such model.
+        """
+        if model not in self.models():
+            raise InputError(f"run {self.run_id} has no model {model!r}; its models: {', '.join(self.models())}")
+        return model
+
     def model(self, name: str, unchanged: bool = False) -> ModelRef:
         """What a model is loaded from.
 
@@ -92,9 +102,7 @@ class PastRun:
             InputError: the run has no such model, or it is not whole.
             OutputError: it has to be `unchanged` since it was made, and is not.
         """
-        if name not in self.models():
-            raise InputError(f"run {self.run_id} has no model {name!r}; its models: {', '.join(self.models())}")
-        return find_model(self.recipe, self.start, name, lambda stage: self.stages[stage].model(unchanged))
+        return find_model(self.recipe, self.start, self.named(name), lambda stage: self.stages[stage].model(unchanged))
 
 
 class RecipeDamaged(RecipeError):

@@ -14,9 +14,11 @@ FEW = (
     "task.test.generate=12",
     "task.further.longer.generate=6",
     "stages.sft.max_steps=3",
+    "stages.sft.warmup_steps=1",
     "stages.samples.n=1",
     "stages.chosen.allow_empty=true",
     "stages.rft.max_steps=2",
+    "stages.rft.warmup_steps=1",
     "stages.grpo.max_steps=1",
     "stages.grpo.per_device_train_batch_size=8",
 )

@@ -99,7 +99,8 @@ def test_report_on_the_command_line(small_run: Run) -> None:
     assert called.code == 0 and called.out.count("\n") == 1
     page = kept(*small_run[:1], small_run)
     figures = [str(page.parent / "figures" / name) for name in FIGURES]
-    assert called.json == {"run_id": small_run[1].json["run_id"], "page": str(page), "figures": figures, "made": False}
+    run_id = small_run[1].json["run_id"]
+    assert called.json == {"run_id": run_id, "page": str(page), "figures": figures, "made": False, "notes": []}
     assert str(page) in called.err and "accuracy.png" in called.err
 
 

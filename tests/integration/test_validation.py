@@ -129,6 +129,7 @@ def test_a_model_that_orch_made_may_begin_with_a_low_loss(tmp_path: Path, made_b
     wanted = replace(wanted, model=ModelRef("base", replace(BASE, location=str(base))))
     report = _Report(Journal(wanted.work), wanted)
     arguments: Any = SimpleNamespace(fp16=False)
+    report.on_train_begin(arguments, TrainerState(max_steps=20), TrainerControl(), torch.nn.Linear(2, 2))
     report.on_log(arguments, TrainerState(global_step=5, max_steps=20), TrainerControl(), {"loss": 0.05})
     found = [r["finding"]["check"] for r in read(wanted.work / NAME) if "finding" in r]
     assert found == ([] if made_by_orch else ["loss-too-low"])

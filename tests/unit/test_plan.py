@@ -373,7 +373,7 @@ def test_models_that_cannot_be() -> None:
     (folder / "config.json").rename(folder / "adapter_config.json")
     assert "holds an adapter, not a whole model" in refusal("model")
     assert "cannot be a model" in refusal("~no_such_user_at_all/x")
-    assert "cannot be a model" in refusal("x" * 5000)
+    assert "cannot be a model" in refusal("x" * 4000)
 
 
 def test_the_embedded_model_is_a_folder_like_others() -> None:
