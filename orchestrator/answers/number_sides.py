@@ -16,10 +16,10 @@ LETTER = rf"[^\W\d_{SUPERSCRIPTS}{_SUBSCRIPTS}{VULGAR}]"
 WORD = rf"(?: {LETTER} (?: {LETTER} | {MARK} | '(?={LETTER}) )*+ )"
 MONEY_SIGN = rf"(?: [A-Z]{{1,3}}\$ | \\?[{CURRENCY}] )"
 
-_UNIT_LETTERS = frozenset("mgslhdLAVWJCNFHRSΩмгслчтдр")
+_UNIT_LETTERS = frozenset("mgslhdLAVWJCNFHRSΩÅмгслчтдр")
 """The letters that are units on their own; every other one is an unknown, a constant or a scale."""
 _SCALES_TOO = frozenset("KMBGT")
-"""Units that would be thousands, millions, billions if they were not set apart."""
+"""Units that would be thousands, millions, billions if they were not set apart: `5 K`, `5 J/K`, `5 m·K`."""
 _UNKNOWNS = frozenset("abcnxyz")
 _FUNCTIONS = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil")
@@ -57,7 +57,7 @@ _ITEM = re.compile(
     | (?P<quote> ["'] )
     | (?P<over> / )
     | (?P<hyphen> - (?={LETTER}) )
-    | (?P<times> [*·] (?={LETTER}) )
+    | (?P<times> [*·] (?= °?+ {LETTER}) )
     | (?P<mark> [*_`]++ )
     | (?P<stop> [.,;!。、，；！—…] )
     | (?P<open> [(\[] )
@@ -89,7 +89,10 @@ def unit_behind(text: str) -> bool | None:
             named, words = True, words + 1
         elif kind == "open":
             end = _closed(text, at)
-            if end is None or before not in ("space", "word") or not _is_remark(text[at : end - 1]):
+            if before == "over":  # J/(kg·K)
+                if end is None or not _is_unit(text[at : end - 1]):
+                    return None
+            elif end is None or before not in ("space", "word") or not _is_remark(text[at : end - 1]):
                 return None
             kind, at = "word", end
         elif kind == "stop":
@@ -106,7 +109,7 @@ def unit_behind(text: str) -> bool | None:
             return None
         elif kind == "sign":
             named = True
-        if before == "over" and kind not in ("space", "word"):
+        if before == "over" and kind not in ("space", "word") and item[0] != "°":
             return None
         before = before if kind == "space" and before == "over" else kind
     return None if before == "over" else named
@@ -119,9 +122,13 @@ def _is_no_unit(word: str, words: int, before: str) -> bool:
         return False
     if len(word) == 1:
         # letters of other scripts are words: 元, 개
-        known = word in _UNIT_LETTERS or (word in _SCALES_TOO and before in ("space", "over", "sign"))
+        known = word in _UNIT_LETTERS or (word in _SCALES_TOO and before in ("space", "over", "sign", "times"))
         return not (known or ord(word) >= 0x590)
     return _UNKNOWNS.issuperset(word) and word != "cc"
+
+
+def _is_unit(text: str) -> bool:
+    return _BRACKETS.search(text) is None and unit_behind(text) is True
 
 
 def _closed(text: str, at: int) -> int | None:

@@ -1,7 +1,7 @@
 """The words that say how large a number is, and those that make another number of it.
 
 Units are not listed anywhere: a word is a unit unless it stands here. Whoever misses a word that changes a number adds
-it to its language. It must not know how numbers are written.
+it to its language. A word that is a common noun in English is left out. It must not know how numbers are written.
 """
 
 import unicodedata
@@ -80,6 +80,20 @@ một hai ba bốn năm sáu bảy tám chín mười trăm nghìn ngàn triệu
 נכון לא או חצי אלף מיליון תריסר שתיים שלוש
 ليس أو او نصف دزينة مليون ملايين ألف الف آلاف مليار مئة مائة ناقص سالب زوج إلى و أم واحد اثنان ثلاثة أربعة خمسة ستة
 سبعة ثمانية تسعة عشرة
+nolla yksi kaksi kolme neljä viisi kuusi seitsemän kahdeksan yhdeksän kymmenen sata tuhat miljoona miljoonaa miljardi
+puoli puolet tusina tai vai eikä mutta miinus ei
+nulla egy kettő két három négy öt hét nyolc kilenc tíz száz ezer millió milliárd fél tucat vagy és nem plusz mínusz
+nula jeden jedna jedno dva dvě tři čtyři pět šest sedm osm devět deset sto tisíc tisíce milión milión miliarda půl tucet
+nebo anebo nikoli mínus plus dve štyri päť šesť osem deväť desať alebo
+unu doi două trei patru cinci șase şase șapte şapte nouă zece sută sute mii milion milioane miliard miliarde
+jumătate duzină sau și şi nu
+нуль одна одне дві чотири шість сім вісім дев'ять сто тисяча тисячі мільйон мільйона мільйонів мільярд половина або й ні
+не мінус
+nul et tre fem seks syv otte tyve halvtreds hundrede hundre tusind tusen million millioner milliarder
+halvdelen eller ikke ingen
+jedan dvije tri četiri šest sedam osam devet deset stotinu tisuću hiljadu milijun milion milijarda pola ili nije
+една две три четири пет шест седем осем девет хиляда хиляди милиона не или половин
+puolitoista
 नहीं या और आधा साढ़े सवा पौने डेढ़ ढाई दर्जन जोड़ी जोड़े सौ हज़ार हजार अरब एक दो तीन चार पाँच पांच छह छः सात आठ नौ दस
 से ऋण गुना
 """

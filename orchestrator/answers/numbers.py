@@ -106,7 +106,7 @@ def looks_decimal_comma(text: str) -> bool:
 
 def number_text(number: Number) -> str:
     """A number in the one way in which equal numbers are written: `72`, `0.5`, `1/3`, `6.02e23`."""
-    if isinstance(number, Fraction):
+    if not isinstance(number, Decimal):
         return str(number)
     if not number:
         return "0"

@@ -49,6 +49,16 @@ class TagsFormat(AnswerFormat):
             yield opens, text[start : text.find(closing, start)]
             end = opens
 
+    def find(self, text: str) -> Found | None:
+        """In a text with its prefix, the answer that counts; one that is a number is found at once, as most are."""
+        if self.take == "last":
+            closes = text.rfind(self.closing)
+            opens = text.rfind(self.opening, 0, closes) if closes > 0 else -1
+            answer = text[opens + len(self.opening) : closes] if opens >= 0 else ""
+            if answer[-1:].isdigit() and self.closing not in answer:
+                return opens, answer
+        return super().find(text)
+
     def written(self, answer: str, reasoning: str) -> str:
         gap = " " if reasoning and not self.opening[0].isspace() else ""
         return f"{reasoning}{gap}{self.opening}{answer}{self.closing}"

@@ -94,7 +94,7 @@ def _right_answers(
 def _rounded(number: Number, decimals: int) -> Decimal:
     """To so many decimals; in the middle between two the one that Python's `round` takes for the nearest float."""
     unit = _UNITS[decimals]
-    if isinstance(number, Fraction):
+    if not isinstance(number, Decimal):  # in this order, since a Fraction's class is asked ten times more slowly
         return EXACT.multiply(Decimal(round(number * 10**decimals)), unit)
     rounded = number.quantize(unit, context=_ROUNDING)
     if rounded == number:
