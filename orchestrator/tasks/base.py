@@ -7,7 +7,7 @@ It knows no model, no tokenizer and no tracker.
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -23,7 +23,7 @@ from orchestrator.own_code import contained
 from orchestrator.tasks.file_formats import Origin
 from orchestrator.tasks.source import Source
 from orchestrator.tasks.table import Row, distinct_questions, rows_error
-from orchestrator.types import Example, FinishReason, Verdict
+from orchestrator.types import Example, FinishReason, Verdict, answer_text
 
 SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Split = str
@@ -56,6 +56,11 @@ class Task(BaseModel):
     format: Format = TagsFormat()
     judge: Judge
     judge_limits: JudgeLimits = JudgeLimits()
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """A task of one's own that goes out from a shipped one is called by its file, not as that one is."""
+        super().__init_subclass__(**settings)
+        cls.__annotations__.setdefault("type", str)
 
     @field_validator("further")
     @classmethod
@@ -272,7 +277,7 @@ class _Splits(dict[Split, list[Example]]):
 
     def _made(self, split: Split, source: Source) -> list[Example]:
         if source.generate is not None:
-            return _told_apart(split, self.task.generate(split, source.generate))
+            return _generated(split, source.generate, self.task.generate(split, source.generate))
         read, origin = source.read(split)
         rows, problems = [], []
         for row in read:
@@ -291,8 +296,18 @@ class _Splits(dict[Split, list[Example]]):
         return _examples(split, rows, origin)
 
 
-def _told_apart(split: Split, examples: list[Example]) -> list[Example]:
-    """Examples of a task's generator, each with an id of its own: completions are joined with their example by it."""
+def _generated(split: Split, n: int, made: Iterable[Any]) -> list[Example]:
+    """The n examples of a task's generator, each with an id of its own: completions are joined with them by it."""
+    examples: list[Example] = []
+    for one in made:
+        if not isinstance(one, Example):
+            raise DataError(
+                f"task.{split}: generate gave {one!r:.60}, a {type(one).__name__}: give each as an Example, of "
+                "orchestrator.types"
+            )
+        examples.append(one if isinstance(one.answer, str) else replace(one, answer=answer_text(one.answer)))
+    if len(examples) != n:
+        raise DataError(f"task.{split}: generate gave {len(examples)} examples, {n} were asked for")
     [(most, times)] = Counter(example.id for example in examples).most_common(1) or [("", 0)]
     if times > 1:
         raise DataError(

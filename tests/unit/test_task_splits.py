@@ -10,6 +10,7 @@ import pytest
 from orchestrator.errors import DataError
 from orchestrator.tasks import TASKS, Task, unit_questions
 from orchestrator.tasks.base import SPLITS, Split
+from orchestrator.tasks.units import UnitsTask
 from orchestrator.types import Example, FinishReason, Verdict
 
 
@@ -278,6 +279,45 @@ def test_a_generator_that_gives_two_examples_one_id_is_refused() -> None:
     made = Careless.model_validate({"type": "careless", "test": {"generate": 3}, "judge": {}})
     with pytest.raises(DataError, match=r"task\.test: generate gave 2 examples the id '0'"):
         made.examples("test")
+
+
+class Made(Task):
+    """Gives what it is told to give."""
+
+    gives: Any = None
+
+    def generate(self, split: Split, n: int) -> Any:
+        return self.gives
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        ([{"question": "1 + 1?"}], r"generate gave \{'question': '1 \+ 1\?'\}, a dict: give each as an Example"),
+        ([Example("0", "1 + 1?", "2")], "generate gave 1 examples, 3 were asked for"),
+        ([Example(str(i), f"{i}?", "2") for i in range(4)], "generate gave 4 examples, 3 were asked for"),
+        ([], "generate gave 0 examples, 3 were asked for"),
+    ],
+)
+def test_a_generator_that_gives_something_else_is_refused(gives: Any, said: str) -> None:
+    made = Made.model_validate({"type": "made", "test": {"generate": 3}, "judge": {}, "gives": gives})
+    with pytest.raises(DataError, match=rf"task\.test: {said}"):
+        made.examples("test")
+
+
+def test_a_generator_may_be_lazy_and_give_numbers() -> None:
+    lazy = (Example(str(i), f"{i} + {i}?", 2 * i) for i in range(3))  # type: ignore[arg-type]
+    made = Made.model_validate({"type": "made", "test": {"generate": 3}, "judge": {}, "gives": None})
+    object.__setattr__(made, "gives", lazy)
+    made.check()
+    assert [e.answer for e in made.examples("test")] == ["0", "2", "4"]
+
+
+def test_a_task_that_goes_out_from_a_shipped_one_is_called_by_its_own_name() -> None:
+    class Mine(UnitsTask):
+        pass
+
+    assert Mine.model_validate({"type": "mine.py:Mine", "test": {"generate": 1}}).type == "mine.py:Mine"
 
 
 def test_a_task_that_judges_by_itself_has_its_settings_in_the_fingerprint() -> None:
