@@ -1,6 +1,7 @@
 """Tables that stages have left, read back: a file that is damaged is one line that names it. Knows no store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,24 +12,42 @@ from orchestrator.errors import DataError
 _FIX = "restore it from a copy, or remove it and run the recipe again"
 
 
+def readable(path: Path) -> Path:
+    """The path of a parquet file whose beginning and end are there; its rows are not read.
+
+    Raises:
+        DataError: it is missing, cut off or damaged.
+    """
+    with _told(path):
+        pq.read_metadata(path)
+    return path
+
+
 def read_stored(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A parquet file of a stage's, or some of its columns.
 
     Raises:
         DataError: it is missing, cut off, damaged, or has no such columns.
     """
-    try:
+    with _told(path):
         names = pq.read_schema(path).names
         missing = [name for name in columns or () if name not in names]
         wanted = None if columns is None else [name for name in columns if name in names]
         table = pq.read_table(path, columns=wanted)
         table.validate(full=True)
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
+    return table
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the reader of a damaged file raises, in one line that names it."""
+    try:
+        yield
     except FileNotFoundError:
         raise DataError(f"{path} is missing; {_FIX}") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
         why = lines[0].rstrip(".")[:200] if lines else type(error).__name__
         raise DataError(f"{path} is damaged and cannot be read: {why}; {_FIX}") from None
-    if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
-    return table

@@ -39,13 +39,14 @@ def compare(
     if experiment is not None:
         all_runs = [models for run in past.experiment(experiment) if (models := past_models(past, run, on))]
         if not all_runs:
-            raise InputError(f"no run of the experiment {experiment!r} has evaluated a model{_on(on)}")
+            raise InputError(f"no run of the experiment {experiment!r} has evaluated a model{_on(on)}", *past.damaged)
         per_run, out = left_out(all_runs)
-        return _side_by_side(past, per_run, baseline, on, out=out)
+        return _side_by_side(past, per_run, baseline, on, out=[*out, *past.damaged])
     found = list({run.info.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
     wanted = [_evaluated(past, run, on) for run in found]
     refuse_unlike(wanted)
-    return _side_by_side(past, wanted, baseline, on, out=_missing(past, found, on), named=len(found) > 1)
+    out = [*_missing(past, found, on), *past.damaged]
+    return _side_by_side(past, wanted, baseline, on, out=out, named=len(found) > 1)
 
 
 def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison | None:
@@ -55,7 +56,9 @@ def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison 
     """
     past = PastRuns(store)
     models = past_models(past, past.find(run_id), on)
-    return _side_by_side(past, [models], None, on, alone=True) if models else None
+    if not models and past.damaged:
+        raise InputError(*past.damaged)
+    return _side_by_side(past, [models], None, on, out=past.damaged, alone=True) if models else None
 
 
 def _named(past: PastRuns, name: str) -> Any:
@@ -70,6 +73,8 @@ def _named(past: PastRuns, name: str) -> Any:
 def _evaluated(past: PastRuns, run: Any, on: str | None) -> list[PastModel]:
     models = past_models(past, run, on)
     if not models:
+        if past.damaged:
+            raise InputError(*past.damaged)
         why = run.data.tags.get("orch.error")
         raise InputError(
             f"run {run.info.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")

@@ -7,10 +7,11 @@ from typing import Any
 
 from orchestrator.comparing.made_from import behind, block, made_from
 from orchestrator.comparing.past_runs import PastRuns
-from orchestrator.errors import InputError, RecipeError
+from orchestrator.errors import DataError, InputError, OutputError, RecipeError
 from orchestrator.health.report import findings_of
 from orchestrator.outputs import JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
 from orchestrator.recipe import BASE
+from orchestrator.stored_tables import readable
 from orchestrator.tasks.judged_by import judged_by_settings
 from orchestrator.types import Finding
 from orchestrator.yaml_source import read_data
@@ -67,6 +68,8 @@ def same_recipe(ours: PastModel, theirs: PastModel) -> bool:
 def past_models(runs: PastRuns, run: Any, on: str | None = None) -> list[PastModel]:
     """What a run of one seed or of several has evaluated: on the split `on`, else on the one its recipe compares on.
 
+    An evaluation whose file is damaged is not among it; `runs.damaged` says which and why.
+
     Raises:
         InputError: it was not made by `orch run`.
     """
@@ -122,6 +125,11 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
         if child is None or (key := child.data.tags.get(evaluation_tag("orch.eval_key", also))) is None:
             continue
         origin = child.data.tags.get(evaluation_tag("orch.eval_cached_from", also), child.info.run_id)
+        try:
+            results = readable(runs.output(origin, output_of("evaluate", also)))
+        except (OutputError, DataError) as error:
+            runs.damaged.append(f"model {model} of run {above[:8]}: {'; '.join(error.problems)}.")
+            continue
         made_by = [children[name] for name in behind(stages, model) if name in children]
         yield PastModel(
             model=model,
@@ -131,7 +139,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             recipe=recipe,
             key=key,
             made_from=made_from(recipe, model),
-            results=runs.output(origin, output_of("evaluate", also)),
+            results=results,
             accuracy=child.data.metrics.get("accuracy" if also is None else f"{also}/accuracy"),
             seconds=_sum(made_by, "seconds"),
             gpu_hours=_sum(made_by, "gpu_hours"),

@@ -19,6 +19,8 @@ class PastRuns:
         self._store = store
         self._known: dict[str, Any] = {}
         self._below: dict[str, dict[str, Any]] | None = None
+        self.damaged: list[str] = []
+        """What is said of each evaluation that was read so far and is not what it was: it is left out."""
 
     def find(self, wanted: str) -> Any:
         """The run of `orch run` with that id, or `last`; one below it stands for it.

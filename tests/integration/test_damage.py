@@ -15,7 +15,7 @@ import yaml
 
 from orchestrator.asking import ask
 from orchestrator.comparing import compare
-from orchestrator.errors import OutputError
+from orchestrator.errors import InputError, OutputError
 from orchestrator.exporting import export
 from orchestrator.planning import plan
 from orchestrator.recipe import load_recipe
@@ -112,8 +112,16 @@ def test_a_swapped_adapter_costs_nothing_and_every_verb_says_which_it_is(small_c
             verb()
     assert not Path("out").exists() and ask(None, "1 km in m?", "sft", max_tokens=1).model == "sft"
     spoil(artifact(found["sft"], "eval/results.parquet"))
+    compared = compare()
+    assert [model.label for model in compared.models] == ["base", "rft", "grpo"]
+    [left_out] = compared.left_out
+    assert left_out.startswith("model sft of run ") and "eval/results.parquet" in left_out
+    page = report(anew=True).page.read_text()
+    assert "Left out: model sft of run " in page and "eval/results.parquet" in page
+    for name in ("base", "rft", "grpo"):
+        spoil(artifact(found[name], "eval/results.parquet"))
     for look in (compare, lambda: report(anew=True)):
-        with pytest.raises(OutputError, match=r"eval/results\.parquet"):
+        with pytest.raises(InputError, match=r"eval/results\.parquet"):
             look()
 
 
