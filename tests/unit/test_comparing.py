@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -18,6 +20,7 @@ from orchestrator.comparing.past_models import PastModel, past_models
 from orchestrator.comparing.past_runs import PastRuns
 from orchestrator.comparing.variants import Variant, labelled, variants
 from orchestrator.health.report import as_tags, findings_of
+from orchestrator.outputs import output_of
 from orchestrator.plan import Plan, compile_plan
 from orchestrator.recipe import BASE, load_recipe
 from orchestrator.record import Record
@@ -86,6 +89,11 @@ def test_a_split_has_one_digest_whether_it_is_a_further_one_or_the_one_compared_
     assert further.stage("evaluate.sft").recipe_digest == main.stage("evaluate.sft.test").recipe_digest
 
 
+def written_results(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"example_id": ["1"]}), path)
+
+
 def test_a_run_writes_down_what_its_models_stand_on() -> None:
     store, made = Store(), plan()
     record = Record(store, made)
@@ -98,6 +106,8 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
             store.experiment("elsewhere"), "origin", noticed if name != "evaluate.sft.longer" else {}, {}
         )
         store.log(origin, metrics)
+        for also in (None, "longer"):
+            written_results(store.artifact(origin, output_of("evaluate", also)))
         record.reused(StageState(made.stage(name)), origin)
     runs = PastRuns(store)
     run = runs.find(record.parent)
@@ -184,8 +194,11 @@ def test_the_spread_over_seeds_is_that_on_one_split() -> None:
         also = "longer" if on == "test" else "test"
         tags = {"orch.eval_key": f"{seed}", f"orch.eval_key.{also}": f"{seed}-also"}
         children[str(seed)] = {"sft": run(f"sft-{seed}", tags=tags, metrics=figures)}
+        for split in (None, "longer", "test"):
+            written_results(Path(f"sft-{seed}-{output_of('evaluate', split)}"))
     runs = [run(name, tags={}, metrics={}) for name in children]
     past: Any = SimpleNamespace(
+        damaged=[],
         beside=lambda _: runs,
         children=children.__getitem__,
         artifact=lambda name, file: Path(f"{name}-{file}"),

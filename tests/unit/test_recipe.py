@@ -3,6 +3,7 @@
 import os
 import py_compile
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -459,12 +460,20 @@ def test_questions_of_ones_own_that_cannot_be_made(body: str, problem: str) -> N
     assert str(caught.value).startswith(problem)
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """Processes that tests run in side by side ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_ctrl_c_while_a_task_file_is_read_ends_the_command() -> None:
     Path("my_task.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
-    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         good("task={type: 'my_task.py:MyTask', test: {generate: 3}}")
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_what_a_task_file_prints_is_no_part_of_stdout(capfd: pytest.CaptureFixture[str]) -> None:
