@@ -24,6 +24,7 @@ _UNKNOWNS = frozenset("abcnxyz")
 _FUNCTIONS = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil")
 )
+_RAISED = frozenset(("square", "squares", "cube", "cubes"))
 _OPERATIONS = frozenset(("times", "plus", "minus", "over", "divided", "multiplied", "by", "and"))
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff]")
 _PARTS = re.compile("|".join(CHANGING_PARTS))
@@ -51,7 +52,7 @@ _ITEM = re.compile(
     rf"""
     (?P<word>{WORD})
         (?P<exponent> \^ (?: \{{ \s*+ -?[0-9]{{1,2}} \s*+ \}} | -?[0-9]{{1,2}} ) | [{SUPERSCRIPTS}]{{1,3}}
-          | \*\*-?[1-9] (?![0-9*]) | (?<=[A-WYZa-wyzµΩ])[23] (?![\w^]) )?+
+          | \*\*-?[1-9] (?![0-9*]) | (?<=[A-QS-WYZa-qs-wyzµΩ])[23] (?![\w^]) )?+
     | (?P<space> \s++ )
     | (?P<sign> [%‰°{ICON}] | {MONEY_SIGN} )
     | (?P<quote> ["'] )
@@ -178,6 +179,8 @@ def is_name(text: str) -> bool:
     if _NAME.fullmatch(text) is None:
         return False
     words = [plain_word(word) for word in _EACH_WORD.findall(text)]
+    if "of" in words and not _RAISED.isdisjoint(words):  # the square of x
+        return False
     return not any(word in _FUNCTIONS or (changes(word) and word != "π") for word in words)
 
 

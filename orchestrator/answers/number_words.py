@@ -54,10 +54,11 @@ sorry oops correction rather instead maybe perhaps possibly if unless except oth
 point squared cubed factorial power root mod modulo base binary octal hex hexadecimal ish fold negative below
 least most upward upwards downward wrong incorrect false twice thrice double doubled triple tripled quadruple
 halved reciprocal inverse inverted between th st nd rd pi something multiplied divided
+less fewer over too zeros zeroes grand thou remainder
 hmm hm nope either neither
 """
 _ELSEWHERE = """
-null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf hundert tausend million millionen milliarde
+null tsd eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf hundert tausend million millionen milliarde
 milliarden billion halb halbe halber halbes drittel viertel dutzend dutzende paar und oder nicht kein minus bis aber
 sondern doppelt hoch
 zéro deux trois quatre cinq six sept huit neuf dix onze douze mille millions milliard milliards demi demie

@@ -80,6 +80,8 @@ _SCALE_LETTER = re.compile(
 )
 _LETTER_APART = re.compile(r"\s++[kKmMbBTG]n?(?![\w^²³*/·])")
 _SCALE_LETTERS = {"k": 3, "m": 6, "mm": 6, "mn": 6, "b": 9, "bn": 9, "t": 12, "tn": 12}
+_SCALED_MONEY = re.compile(rf"\s++(?:MM|mn|[kKmMbBT]|[bB]n|tn)\s*+{MONEY_SIGN}", re.VERBOSE)
+_OF_UNKNOWN = re.compile(r"[0-9]k\W*\Z")
 _NO_SIGN_BEFORE = re.compile("[\u0590-\u0dff]\\Z")
 
 
@@ -152,6 +154,8 @@ def _stated(text: str, decimal_comma: bool) -> Number | None:
         first_side = _of_side(sides[0], decimal_comma) if backwards else None
         return first_side and first_side[0]
     number, named = found
+    if len(sides) > 1 and len(sides[-2].strip()) == 1 and _OF_UNKNOWN.search(sides[-1]):
+        return None  # n = 2k
     subject = False
     for side, joint in zip(sides, joints, strict=False):
         if is_name(side):
@@ -230,7 +234,7 @@ def _of_side(text: str, decimal_comma: bool) -> tuple[Number, bool] | None:
             ):
                 return None
             number, tail = scaled, tail[letters.end(1) :]
-    elif money and _LETTER_APART.match(tail):
+    elif (money and _LETTER_APART.match(tail)) or _SCALED_MONEY.match(tail):
         return None
     named = unit_behind(tail.rstrip("\\") if not mathematics else tail)
     if named is None:
