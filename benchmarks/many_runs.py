@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from orchestrator.tracking import Store
-from tests.written_runs import answers, recipe, write_run
+from orchestrator.store.mlflow import Store
+from tests.support.written_runs import answers, recipe, write_run
 
 REPOSITORY = Path(__file__).parent.parent
 OF_ONE = 7

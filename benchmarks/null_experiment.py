@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator import load_recipe, run
-from orchestrator.comparing.past_models import PastModel, past_models
-from orchestrator.comparing.past_runs import PastRuns, open_store
 from orchestrator.comparison import Comparison, Evaluated, compare_evaluated, conclusions
+from orchestrator.comparison.past_models import PastModel, past_models
+from orchestrator.store.find import PastRuns, open_store
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "rft.yaml"
 NAME = "null-experiment"

@@ -19,8 +19,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from orchestrator.base_model import TINY as MODEL
-from orchestrator.recipe import load_recipe
+from orchestrator.models.base import TINY as MODEL
+from orchestrator.recipe.recipe import load_recipe
 from orchestrator.types import Example
 
 CPU = {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False,

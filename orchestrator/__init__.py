@@ -5,27 +5,27 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.checking import check
-    from orchestrator.cleaning import clean
-    from orchestrator.comparing import compare
-    from orchestrator.execute import run
-    from orchestrator.exporting import export
-    from orchestrator.planning import plan
-    from orchestrator.recipe import Recipe, load_recipe
-    from orchestrator.reporting import report
+    from orchestrator.commands.check import check
+    from orchestrator.commands.clean import clean
+    from orchestrator.commands.export import export
+    from orchestrator.commands.plan import plan
+    from orchestrator.commands.run import run
+    from orchestrator.comparison.side_by_side import compare
+    from orchestrator.recipe.recipe import Recipe, load_recipe
+    from orchestrator.report.make import report
     from orchestrator.tasks import Task
 
 _HOME = {
-    "Recipe": "orchestrator.recipe",
+    "Recipe": "orchestrator.recipe.recipe",
     "Task": "orchestrator.tasks",
-    "check": "orchestrator.checking",
-    "clean": "orchestrator.cleaning",
-    "compare": "orchestrator.comparing",
-    "export": "orchestrator.exporting",
-    "load_recipe": "orchestrator.recipe",
-    "plan": "orchestrator.planning",
-    "report": "orchestrator.reporting",
-    "run": "orchestrator.execute",
+    "check": "orchestrator.commands.check",
+    "clean": "orchestrator.commands.clean",
+    "compare": "orchestrator.comparison.side_by_side",
+    "export": "orchestrator.commands.export",
+    "load_recipe": "orchestrator.recipe.recipe",
+    "plan": "orchestrator.commands.plan",
+    "report": "orchestrator.report.make",
+    "run": "orchestrator.commands.run",
 }
 __all__ = ["Recipe", "Task", "check", "clean", "compare", "export", "load_recipe", "plan", "report", "run"]
 

@@ -107,3 +107,19 @@ def _decimal_text(number: Decimal) -> str:
         return f"{sign}{Decimal((0, tuple(map(int, kept)), exponent)):f}"
     mantissa = kept[0] + (f".{kept[1:]}" if len(kept) > 1 else "")
     return f"{sign}{mantissa}e{size}"
+
+
+BASE = "base"
+"""The name of the model that a recipe starts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataUsed:
+    """A data set that a stage made or read, for MLflow's list of inputs."""
+
+    name: str
+    context: str
+    """`training` or `evaluation`."""
+    digest: str
+    source: str
+    rows: int

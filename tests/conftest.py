@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests.forking import forked
+from tests.support.forking import forked
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL = REPOSITORY / "tests" / "small.yaml"

@@ -52,7 +52,7 @@ _ITEM = re.compile(
     rf"""
     (?P<word>{WORD})
         (?P<exponent> \^ (?: \{{ \s*+ -?[0-9]{{1,2}} \s*+ \}} | -?[0-9]{{1,2}} ) | [{SUPERSCRIPTS}]{{1,3}}
-          | \*\*-?[1-9] (?![0-9*]) | (?<=[A-QS-WYZa-qs-wyzµΩ])[23] (?![\w^]) )?+
+          | \*\*-?[1-9] (?![0-9*]) | (?<=[ABD-OQS-WYZa-qs-wyzµΩ])[23] (?![\w^]) )?+
     | (?P<space> \s++ )
     | (?P<sign> [%‰°{ICON}] | {MONEY_SIGN} )
     | (?P<quote> ["'] )
@@ -160,6 +160,13 @@ _NAME = re.compile(
     """,
     re.VERBOSE,
 )
+_PRODUCT = re.compile(
+    r"""
+    (?<=\w)\*(?=\w)                                                        # x*y
+    | \b ([a-z]) \ ?+ \( (?=[^()]*+[+\-*/^]) (?: [^()]*? \b\1\b | (?<=[abckmnx]\() )    # x(x+1), a(b+c)
+    """,
+    re.VERBOSE,
+)
 _SUM_ITEM = re.compile(
     rf"""
     (?P<number> [0-9] [0-9.,']*+ | [{VULGAR}] )
@@ -176,9 +183,12 @@ _SUM_ITEM = re.compile(
 
 def is_name(text: str) -> bool:
     """Whether a text names what a number is of: `x_1`, `f(2)`, `total cost`, or nothing; no sum with an unknown."""
-    if _NAME.fullmatch(text) is None:
+    if _NAME.fullmatch(text) is None or _PRODUCT.search(text):
         return False
-    words = [plain_word(word) for word in _EACH_WORD.findall(text)]
+    written = _EACH_WORD.findall(text)
+    words = [plain_word(word) for word in written]
+    if len("".join(words)) > 1 and all(len(word) <= 3 and _UNKNOWNS.issuperset(word) for word in written):
+        return False  # xy, x y
     if "of" in words and not _RAISED.isdisjoint(words):  # the square of x
         return False
     return not any(word in _FUNCTIONS or (changes(word) and word != "π") for word in words)

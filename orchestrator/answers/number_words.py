@@ -54,7 +54,7 @@ sorry oops correction rather instead maybe perhaps possibly if unless except oth
 point squared cubed factorial power root mod modulo base binary octal hex hexadecimal ish fold negative below
 least most upward upwards downward wrong incorrect false twice thrice double doubled triple tripled quadruple
 halved reciprocal inverse inverted between th st nd rd pi something multiplied divided
-less fewer over too zeros zeroes grand thou remainder
+less fewer over too zeros zeroes grand thou remainder ths doz dz dzn sextillion septillion zillion
 hmm hm nope either neither
 """
 _ELSEWHERE = """
@@ -95,6 +95,12 @@ halvdelen eller ikke ingen
 jedan dvije tri četiri šest sedam osam devet deset stotinu tisuću hiljadu milijun milion milijarda pola ili nije
 една две три четири пет шест седем осем девет хиляда хиляди милиона не или половин
 puolitoista
+тисяч сотен сотни сотня десятков десятки десяток tuhatta miljonit milionu milionů tucatnyi tuctů tuctu tuzinów tusinaa
+billionen billones billón biljoen miliar triliun vạn dusin hiljada milijuna милион милиони centenas centena centaines
+centaine cientos stovky stovka ντουζίνες tys tis tūkst tisoč milijonov tūkstoši tūkstančiai tūkstančių milijonai
+milijonų milions duisend þúsund milljónir milljón mijë elfu мың минг ming لا هزار میلیون میلیارد ہزار لاکھ کروڑ درجن
+হাজার লাখ শত ডজন মিলিয়ন কোটি હજાર લાખ મિલિયન ડઝન કરોડ ਹਜ਼ਾਰ ਲੱਖ ஆயிரம் இலட்சம் லட்சம் டஜன் మిలియన్ వేలు లక్షలు లక్ష ಸಾವಿರ
+ಲಕ್ಷ ആയിരം ലക്ഷം ათასი მილიონი հազար միլիոն
 नहीं या और आधा साढ़े सवा पौने डेढ़ ढाई दर्जन जोड़ी जोड़े सौ हज़ार हजार अरब एक दो तीन चार पाँच पांच छह छः सात आठ नौ दस
 से ऋण गुना
 """
@@ -103,7 +109,8 @@ _PARTS = """
 不 没 沒 非 或 和 与 與 及 至 到 加 减 減 乘 除 分之 平方 立方 次方 根 阶 階 打 双 雙
 对 對 折 割 成 半 多 余 餘 几 幾 第 负 負 零下 少于 少於 超过 超過 小于 大于 低于 高于
 至少 至多 两 以上 以下 未満 超 組 乗 ダース マイナス または もしくは ない ません じゃ から まで
-より 아니 또는 혹은 이나 부터 까지 다스 쌍 켤레 십 백 천 조 반 하나 둘 셋 넷 다섯 여섯 일곱
+より 아니 또는 혹은 이나 부터 까지 아닙 적어도 少なくとも 以内 ພັນ ແສນ ລ້ານ ពាន់ លាន
+다스 쌍 켤레 십 백 천 조 반 하나 둘 셋 넷 다섯 여섯 일곱
 여덟 아홉 열 이상 이하 미만 초과 마이너스 제곱 ไม่ หรือ ครึ่ง โหล คู่ ร้อย
 พัน หมื่น แสน ล้าน สิบ ลบ ถึง และ หนึ่ง สอง สาม สี่ ห้า
 หก เจ็ด แปด เก้า

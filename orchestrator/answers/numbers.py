@@ -50,7 +50,7 @@ _ANY_NUMBER = re.compile(f"[0-9{VULGAR}]")
 _JOINT = re.compile(
     rf"""
     (?P<open> [(\[{{] ) | (?P<close> [)\]}}] )
-    | (?P<relation> [<>!]= | [<>≤≥≠±∓≡] )
+    | (?P<relation> [<>!*/]= | =/= | [<>≤≥≠±∓≡] )
     | (?P<implies> => | [⇒⟹∴] )
     | (?P<equals> :?={{1,3}} | ≈ )
     | (?P<copula> (?<![\w'-]) (?i: (?: is | are )?+ \s*+ equal (?: s | \s++ to | s\s++to ) | {COPULAS} ) (?![\w'-]) )
@@ -74,7 +74,11 @@ _SIDE = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(WORD, re.VERBOSE)
-_TWO_STATEMENTS = re.compile(rf"[,;\n，；、] | [0-9] \s++ {LETTER} | \A \s*+ \Z", re.VERBOSE)
+_VECTOR = re.compile(
+    r"[0-9]\s*+\\(?:hat|vec|bm|boldsymbol|widehat|mathbf|mathbb)\s*+\{?+\s*+[A-Za-z]\s*+\}?+(?![A-Za-z])"
+)
+_BARE = re.compile(r"[\s$]*+[0-9][0-9.,]*+\s*+")
+_TWO_STATEMENTS = re.compile(rf"[,;\n，；、∧∨&|→⇔] | \\ | [0-9] \s++ {LETTER} | \A \s*+ \Z", re.VERBOSE)
 _SCALE_LETTER = re.compile(
     rf"(MM|mn|[kKmMbBT]|[bB]n|tn)(?!{LETTER}|[0-9^'{SUPERSCRIPTS}]|\*\*[0-9]) \s*+ ({MONEY_SIGN})?+", re.VERBOSE
 )
@@ -95,6 +99,8 @@ def parse_number(text: str, decimal_comma: bool = False) -> Number | None:
     if len(text) > _MAX_CHARS:
         return None
     if "\\" in text or "{,}" in text:
+        if _VECTOR.search(text):
+            return None
         text = plain_tex(text)
     if not text.isascii():
         text = plain_characters(unicodedata.normalize("NFC", text))
@@ -154,7 +160,7 @@ def _stated(text: str, decimal_comma: bool) -> Number | None:
         first_side = _of_side(sides[0], decimal_comma) if backwards else None
         return first_side and first_side[0]
     number, named = found
-    if len(sides) > 1 and len(sides[-2].strip()) == 1 and _OF_UNKNOWN.search(sides[-1]):
+    if len(sides) > 1 and len(sides[-2].strip(" $")) == 1 and _OF_UNKNOWN.search(sides[-1]):
         return None  # n = 2k
     subject = False
     for side, joint in zip(sides, joints, strict=False):
@@ -174,6 +180,8 @@ def _without_remark(text: str) -> str | None:
         return None
     text = before_token(text)
     if tag := _CLOSING_TAG.search(text, first.end()):
+        if _ANY_NUMBER.search(text, tag.end()):
+            return None
         text = text[: tag.start()]
     if reason := _REASON.search(text, first.end()):
         if any(changes(word) for word in text[reason.end() :].split()):
@@ -186,6 +194,7 @@ def _sides(text: str) -> tuple[list[str], list[str]] | None:
     """The sides of a statement and the joints between them; None where it is no equation, as `x > 5`."""
     sides: list[str] = []
     joints: list[str] = []
+    solved = None
     at = depth = 0
     for joint in _JOINT.finditer(text):
         kind = joint.lastgroup or ""
@@ -193,18 +202,27 @@ def _sides(text: str) -> tuple[list[str], list[str]] | None:
             depth = depth + 1 if kind == "open" else max(0, depth - 1)
         elif depth:
             continue
-        elif kind == "relation":
+        elif kind == "relation" or (kind == "colon" and _is_ratio(text[at : joint.start()], text[joint.end() :])):
             return None
         elif kind == "implies":
             # what follows from an equation is another one; at the beginning it follows from what was said before
             if text[at : joint.start()].strip() and "equals" not in joints:
                 return None
+            if joints == ["equals"] and is_name(sides[0]) and _of_side(text[at : joint.start()], False) is not None:
+                solved = sides[0].strip(" $")
             sides, joints, at = [], [], joint.end()
         else:
             sides.append(text[at : joint.start()])
             joints.append(kind)
             at = joint.end()
+    if solved and sides and sides[0].strip(" $") != solved:
+        return None  # x = 5 => y = 6
     return [*sides, text[at:]], joints
+
+
+def _is_ratio(left: str, right: str) -> bool:
+    """Whether a colon stands between two bare numbers: `12:30`, `2 : 3`."""
+    return _BARE.fullmatch(left) is not None and right.lstrip()[:1].isdigit()
 
 
 def _is_working(text: str) -> bool:
@@ -226,7 +244,7 @@ def _of_side(text: str, decimal_comma: bool) -> tuple[Number, bool] | None:
     tail = text[found.end() :]
     if letters := _SCALE_LETTER.match(tail):
         money = money or letters[2]
-        small = letters[1] in ("k", "bn", "Bn")
+        small = letters[1] in ("bn", "Bn") or (letters[1] == "k" and not mathematics)
         if letters[1] != "m" or money:
             if (
                 not (money or small)
@@ -252,7 +270,7 @@ def _without_dollars(text: str) -> tuple[str, bool]:
         bare = text.strip(" \t\n*_`.,;")
         if len(bare) > 2 and bare[0] == bare[-1] == "$":
             text, mathematics = bare[1:-1], True
-        elif bare[:1] == "{" and bare[-1:] == "}" and "{" not in bare[1:]:
+        elif bare[:1] == "{" and bare[-1:] == "}" and "{" not in bare[1:] and "," not in bare:
             text = bare[1:-1]
         else:
             return text, mathematics

@@ -6,7 +6,7 @@ the prompt at inference is a prefix of the training row by construction.
 
 from typing import Any
 
-from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.formats import AnswerFormat
 
 _DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 """Some templates write today's date, and training and evaluation need not happen on one day: this fixes it for them."""

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import answers, models, recipes, results, storage
 from orchestrator.errors import OrchError
-from orchestrator.terminal_text import plain, write_in_any_encoding
+from orchestrator.text import plain, write_in_any_encoding
 
 app = typer.Typer(
     help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "

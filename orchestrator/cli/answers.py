@@ -30,12 +30,12 @@ def judge(
     from rich.console import Console
     from rich.text import Text
 
-    from orchestrator.finding_screen import show_metrics, show_written
-    from orchestrator.judging_file import CompletionColumns, judge_file
-    from orchestrator.recipe import load_recipe, load_task
+    from orchestrator.cli.show.findings import show_metrics, show_written
+    from orchestrator.commands.judge import CompletionColumns, judge_file
+    from orchestrator.recipe.recipe import load_recipe, load_task
     from orchestrator.tasks.judged_by import judged_by
     from orchestrator.tasks.tolerance import fitted
-    from orchestrator.terminal_text import plain
+    from orchestrator.text import plain
 
     if recipe is not None:
         task, _ = fitted(load_recipe(recipe, overrides or ()).task)
@@ -72,8 +72,8 @@ def ask(
     """Ask a model of a run one question: the exact prompt, the raw text, the parsed answer."""
     from rich.console import Console
 
-    from orchestrator.asking import ask as put
-    from orchestrator.finding_screen import show_asked
+    from orchestrator.cli.show.findings import show_asked
+    from orchestrator.commands.ask import ask as put
 
     console = Console(stderr=as_json)
     with busy(console, "asking"):

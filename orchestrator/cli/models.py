@@ -32,8 +32,8 @@ def export(
         raise InputError("--bundle-mb is the size limit of the zip that --bundle makes: give --bundle too")
     from rich.console import Console
 
-    from orchestrator.exporting import export as write
-    from orchestrator.model_screen import show_exported
+    from orchestrator.cli.show.models import show_exported
+    from orchestrator.commands.export import export as write
 
     console = Console(stderr=as_json)
     with busy(console, "exporting"):
@@ -68,8 +68,8 @@ def push(
     """Upload a model of a run, or an exported folder, to the Hugging Face Hub. Needs a token (hf auth login)."""
     from rich.console import Console
 
-    from orchestrator.model_screen import show_pushed
-    from orchestrator.pushing import push as upload
+    from orchestrator.cli.show.models import show_pushed
+    from orchestrator.commands.push import push as upload
 
     console = Console(stderr=as_json)
     with busy(console, "uploading"):

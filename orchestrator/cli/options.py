@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-from orchestrator.exporting import Dtype
+from orchestrator.commands.export import Dtype
 
 RecipeArgument = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -47,7 +47,7 @@ def one_seed(console: "Console", run: str, seed: int | None) -> str:
     with suppress(OSError, RuntimeError):  # too long for a path, or no such user's home: no folder
         if Path(run).expanduser().is_dir():
             return run
-    from orchestrator.past_run import seed_of
+    from orchestrator.runs.past import seed_of
 
     run_id, found, seeds = seed_of(run, seed)
     if seeds and seed is None:

@@ -16,13 +16,13 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
     started = time.monotonic()
     from rich.console import Console
 
-    from orchestrator.recipe import load_recipe
-    from orchestrator.screen import RunScreen, show_result
+    from orchestrator.cli.show.run import RunScreen, show_result
+    from orchestrator.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     console = Console(stderr=as_json)
     with busy(console, "reading the store"):
-        from orchestrator.execute import run as execute
+        from orchestrator.commands.run import run as execute
     screen = RunScreen(console)
     with screen.showing():
         result = execute(loaded, screen)
@@ -40,12 +40,12 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
     from rich.console import Console
     from rich.text import Text
 
-    from orchestrator.cleaning import much_work
-    from orchestrator.planning import forecasts, needs
-    from orchestrator.planning import plan as make_plan
-    from orchestrator.recipe import load_recipe
-    from orchestrator.screen import show_plan
-    from orchestrator.terminal_text import plain
+    from orchestrator.cli.show.run import show_plan
+    from orchestrator.commands.clean import much_work
+    from orchestrator.commands.plan import forecasts, needs
+    from orchestrator.commands.plan import plan as make_plan
+    from orchestrator.recipe.recipe import load_recipe
+    from orchestrator.text import plain
 
     made = make_plan(load_recipe(recipe, overrides or ()))
     expected = forecasts(made)
@@ -81,9 +81,9 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = F
 
     from rich.console import Console
 
-    from orchestrator.checking import check as look
-    from orchestrator.finding_screen import show_findings, show_rows, show_summary
-    from orchestrator.recipe import load_recipe
+    from orchestrator.cli.show.findings import show_findings, show_rows, show_summary
+    from orchestrator.commands.check import check as look
+    from orchestrator.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     console = Console(stderr=as_json)

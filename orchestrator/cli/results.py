@@ -32,8 +32,8 @@ def diagnose(
     console = Console(stderr=as_json)
     with busy(console, "looking"):
         one = one_seed(console, run or "last", seed)  # a run that is not there is refused before torch is loaded
-        from orchestrator.diagnosing import diagnose as look
-        from orchestrator.finding_screen import show_diagnosis, show_written
+        from orchestrator.cli.show.findings import show_diagnosis, show_written
+        from orchestrator.commands.diagnose import diagnose as look
 
         found, page = look(one, recipe, model, questions, trust=trust)
     if html is not None:
@@ -70,10 +70,10 @@ def compare(
         raise InputError("--json and --csv both say what goes to stdout: keep one of them")
     from rich.console import Console
 
-    from orchestrator.comparing import compare as look
+    from orchestrator.cli.show.comparison import as_csv as rows_of
+    from orchestrator.cli.show.comparison import show_comparison
     from orchestrator.comparison import conclusions
-    from orchestrator.comparison_screen import as_csv as rows_of
-    from orchestrator.comparison_screen import show_comparison
+    from orchestrator.comparison.side_by_side import compare as look
 
     console = Console(stderr=as_json or as_csv)
     with busy(console, "reading the store"):
@@ -104,8 +104,8 @@ def report(
     """
     from rich.console import Console
 
-    from orchestrator.report_screen import open_page, show_report
-    from orchestrator.reporting import report as make
+    from orchestrator.cli.show.report import open_page, show_report
+    from orchestrator.report.make import report as make
 
     console = Console(stderr=as_json)
     with busy(console, "making the page"):
@@ -122,6 +122,6 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Open the MLflow UI on the store that `orch run` writes to (MLFLOW_TRACKING_URI, else ./mlruns)."""
-    from orchestrator.ui import serve
+    from orchestrator.commands.ui import serve
 
     serve(host, port)

@@ -32,8 +32,8 @@ def clean(
     """
     from rich.console import Console
 
-    from orchestrator.cleaning import clean as look
-    from orchestrator.storage_screen import show_cleaned
+    from orchestrator.cli.show.storage import show_cleaned
+    from orchestrator.commands.clean import clean as look
 
     console = Console(stderr=as_json)
     with busy(console, "looking"):

@@ -8,10 +8,9 @@ from orchestrator.comparison.answers import Evaluated
 from orchestrator.comparison.build import compare_evaluated
 from orchestrator.comparison.types import Comparison
 from orchestrator.comparison.words import contaminated
-from orchestrator.plan import Plan
-from orchestrator.recipe import BASE
+from orchestrator.plan.plan import Plan
 from orchestrator.results import Difference
-from orchestrator.types import Finding
+from orchestrator.types import BASE, Finding
 
 
 def baseline(plan: Plan) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError
 from orchestrator.health.base_weights import Weights, damaged, read_weights
 from orchestrator.health.merged import times_merged
-from orchestrator.start_model import ADAPTER_CONFIG, ADAPTER_FILE, BASE_FILE, base_of_adapter, recorded_base
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.start import ADAPTER_CONFIG, ADAPTER_FILE, BASE_FILE, base_of_adapter, recorded_base
 from orchestrator.types import Finding
 
 _PREFIX = "base_model.model."

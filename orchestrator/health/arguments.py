@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.errors import StageError
-from orchestrator.model_ref import ModelRef
-from orchestrator.plan import Plan, Stage
-from orchestrator.stage_specs import SftSpec, TrainingSpec
+from orchestrator.models.reference import ModelRef
+from orchestrator.plan.plan import Plan, Stage
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.settings import SftSpec, TrainingSpec
 from orchestrator.types import Finding
 
 

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 import torch
 
-from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError, StageError
-from orchestrator.model_loading import load_base
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.loading import load_base
 from orchestrator.types import Finding
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from orchestrator.health.arguments import argument_findings
 from orchestrator.health.contract import contract
 from orchestrator.health.data_faults import data_faults
 from orchestrator.health.draws import draw_findings
+from orchestrator.health.findings import CheckReport, ranked, told_only
 from orchestrator.health.leaks import leaks
 from orchestrator.health.lengths import length_findings
 from orchestrator.health.model_files import file_findings
@@ -18,15 +19,14 @@ from orchestrator.health.model_parts import model_parts
 from orchestrator.health.overlap import asked_in_training, overlap
 from orchestrator.health.power import power
 from orchestrator.health.refusals import letters, refusals
-from orchestrator.health.report import CheckReport, ranked, told_only
 from orchestrator.health.rows import rows_findings
 from orchestrator.health.steps import step_findings
 from orchestrator.health.template import template_findings
 from orchestrator.health.token_view import TokenView
 from orchestrator.health.vocabulary import embedding_findings, special_token_findings
 from orchestrator.health.weights import context_of, weight_findings
-from orchestrator.plan import Plan
-from orchestrator.sampling.transformers_engine import stop_ids
+from orchestrator.models.loading import stop_ids
+from orchestrator.plan.plan import Plan
 from orchestrator.tasks.tolerance import ROUNDED
 from orchestrator.types import Finding
 

@@ -5,7 +5,7 @@ Knows no model and no tokenizer.
 
 from collections.abc import Iterator
 
-from orchestrator.answers.format import HashFormat, MarkerFormat, RegexFormat, TagsFormat
+from orchestrator.answers.formats import HashFormat, MarkerFormat, RegexFormat, TagsFormat
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.health.curve_reading import StageCurves
+from orchestrator.health.curves.reading import StageCurves
 from orchestrator.health.token_view import TokenView
 from orchestrator.types import Finding
 

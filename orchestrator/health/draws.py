@@ -18,11 +18,12 @@ from orchestrator.health.base_weights import loaded
 from orchestrator.health.contract import targets
 from orchestrator.health.model_files import file_of
 from orchestrator.health.weights import context_of
-from orchestrator.model_loading import load_for_generation
-from orchestrator.model_ref import ModelRef
-from orchestrator.plan import Plan, Stage
-from orchestrator.stage_specs import GrpoSpec, SampleSpec
+from orchestrator.models.loading import load_for_generation
+from orchestrator.models.reference import ModelRef
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.stages.specs import SampleSpec
 from orchestrator.tasks.base import Split
+from orchestrator.training.settings import GrpoSpec
 from orchestrator.types import Finding
 
 _NUCLEUS = 0.99

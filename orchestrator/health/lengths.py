@@ -6,9 +6,10 @@ from typing import Any
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.health.contract import targets
-from orchestrator.plan import Plan, Stage
-from orchestrator.stage_specs import EvaluateSpec, GrpoSpec, SampleSpec, StageSpec
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.stages.specs import EvaluateSpec, SampleSpec
 from orchestrator.tasks.base import Split
+from orchestrator.training.settings import GrpoSpec, StageSpec
 from orchestrator.types import Example, Finding
 
 _FEW = 0.05

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from orchestrator.base_model import BaseModelRef
 from orchestrator.health.base_weights import DAMAGED_CAUSE
-from orchestrator.start_model import ADAPTER_FILE, StartModel
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.start import ADAPTER_FILE, StartModel
 from orchestrator.types import Finding
 
 _WEIGHTS = (

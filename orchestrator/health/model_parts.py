@@ -13,14 +13,14 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import prompt_ids
-from orchestrator.base_model import BaseModelRef
 from orchestrator.errors import ModelError, OrchError
 from orchestrator.health.model_files import damaged_json
 from orchestrator.health.weights import config_of
-from orchestrator.model_loading import load_tokenizer
-from orchestrator.plan import Plan
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.loading import load_tokenizer
+from orchestrator.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

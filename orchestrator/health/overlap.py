@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.health.near import Words
 from orchestrator.health.near import near as doubles
-from orchestrator.lineage import behind
-from orchestrator.recipe import Recipe
-from orchestrator.stage_specs import GrpoSpec, SampleSpec, SelectSpec, SftSpec, StageSpec, TrainingSpec
+from orchestrator.recipe.graph import behind
+from orchestrator.recipe.recipe import Recipe
+from orchestrator.stages.specs import SampleSpec, SelectSpec
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
+from orchestrator.training.settings import GrpoSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.types import Example, Finding
 
 _N = 8

@@ -12,7 +12,7 @@ from orchestrator.errors import ModelError
 from orchestrator.health.agreement import Passage, agreement, counts, greedy
 from orchestrator.health.base_weights import damaged, loaded
 from orchestrator.health.written import Written
-from orchestrator.model_ref import ModelRef
+from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding, Request
 from orchestrator.sampling.transformers_engine import TransformersEngine

@@ -12,11 +12,12 @@ from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.health.contract import targets
 from orchestrator.health.row_faults import Row, row_findings
 from orchestrator.health.token_view import TokenView, token_view
-from orchestrator.model_ref import ModelRef
-from orchestrator.plan import Plan, Stage
-from orchestrator.stage_specs import SampleSpec, SelectSpec, SftSpec
+from orchestrator.models.reference import ModelRef
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.stages.specs import SampleSpec, SelectSpec
 from orchestrator.tasks.base import Split
 from orchestrator.training.invariants import wrong_label
+from orchestrator.training.settings import SftSpec
 from orchestrator.training.sft import SftJob, collator, tokenized
 from orchestrator.types import Finding
 

@@ -8,8 +8,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.plan import Plan, Stage
-from orchestrator.stage_specs import GrpoSpec, SampleSpec, SelectSpec, SftSpec, TrainingSpec
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.stages.specs import SampleSpec, SelectSpec
+from orchestrator.training.settings import GrpoSpec, SftSpec, TrainingSpec
 from orchestrator.types import Finding
 
 _NO_WARMUP = ("constant",)

@@ -9,11 +9,11 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import chat_text
 from orchestrator.health.contract import targets
-from orchestrator.plan import Plan
-from orchestrator.stage_specs import SftSpec
+from orchestrator.plan.plan import Plan
+from orchestrator.training.settings import SftSpec
 from orchestrator.types import Finding
 
 _QUESTION, _ANSWER = "How much is 6 times 7?", "All in all it is 42."

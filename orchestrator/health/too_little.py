@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.health.curve_advice import Settings, faster, longer, short
-from orchestrator.health.curve_series import Point, Series
+from orchestrator.health.curves.advice import Settings, faster, longer, short
+from orchestrator.health.curves.series import Point, Series
 from orchestrator.health.written import Written
-from orchestrator.stage_specs import GrpoSpec, SftSpec
+from orchestrator.training.settings import GrpoSpec, SftSpec
 from orchestrator.types import Finding
 
 _FEW_RIGHT = 0.1

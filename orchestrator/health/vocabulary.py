@@ -9,8 +9,8 @@ from typing import Any
 
 from orchestrator.answers.tokens import completion_text, prompt_ids, target_ids
 from orchestrator.health.contract import targets
-from orchestrator.plan import Plan
-from orchestrator.stage_specs import SftSpec
+from orchestrator.plan.plan import Plan
+from orchestrator.training.settings import SftSpec
 from orchestrator.types import Finding
 
 _LOOKED_AT = 100

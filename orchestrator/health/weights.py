@@ -16,12 +16,13 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from orchestrator.base_model import BaseModelRef
-from orchestrator.lineage import is_adapter
-from orchestrator.model_loading import dtype, tied_targets
-from orchestrator.plan import Plan, Stage
-from orchestrator.recipe import Limits
-from orchestrator.stage_specs import Lora, TrainingSpec
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.loading import dtype, tied_targets
+from orchestrator.models.settings import Lora
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.recipe.graph import is_adapter
+from orchestrator.recipe.recipe import Limits
+from orchestrator.training.settings import TrainingSpec
 from orchestrator.types import Finding
 
 _ADAM_BYTES = 16

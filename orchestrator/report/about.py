@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.comparison import ModelDifference, conclusions
-from orchestrator.report.palette import BROKEN, FIXED, model_colours
-from orchestrator.report.run_facts import About
+from orchestrator.comparison.palette import BROKEN, FIXED, model_colours
+from orchestrator.report.facts import About
 
 
 def about(facts: About, script: str = "'none'") -> dict[str, Any]:

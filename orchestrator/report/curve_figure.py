@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from orchestrator.health.curve_reading import StageCurves
-from orchestrator.health.curve_series import Series
-from orchestrator.report.page import shown
+from orchestrator.health.curves.reading import StageCurves
+from orchestrator.health.curves.series import Series
+from orchestrator.report.html import shown
 
 _PANELS = {
     "sft": (("loss, nats per token", ("loss", "eval_loss")), ("held-out accuracy", ("eval_accuracy",))),

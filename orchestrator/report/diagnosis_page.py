@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from orchestrator.health.diagnosis import Diagnosis
 from orchestrator.report.curve_figure import curve_figure
-from orchestrator.report.page import environment
+from orchestrator.report.html import environment
 
 
 def diagnosis_page(diagnosis: Diagnosis) -> str:

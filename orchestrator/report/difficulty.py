@@ -14,7 +14,7 @@ from math import log
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from orchestrator.report.run_facts import Asked
+from orchestrator.report.facts import Asked
 from orchestrator.stats import wilson
 
 NEIGHBOURS = 10

@@ -16,12 +16,12 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.comparison import ComparedModel
-from orchestrator.health.curve_reading import StageCurves
+from orchestrator.comparison.palette import BROKEN, FIXED, GREY, model_colours
+from orchestrator.health.curves.reading import StageCurves
 from orchestrator.report.curve_figure import PRINT, draw_panel, panels_of
+from orchestrator.report.facts import About, RunFacts, Sampling, SeedsFacts
 from orchestrator.report.flow import Flow, first_pair, flow
 from orchestrator.report.flow_shape import Ribbon, bars, ribbons
-from orchestrator.report.palette import BROKEN, FIXED, GREY, model_colours
-from orchestrator.report.run_facts import About, RunFacts, Sampling, SeedsFacts
 
 _STYLE = {
     "font.size": 9.0,

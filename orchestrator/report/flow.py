@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from orchestrator.report.run_facts import Asked
+from orchestrator.report.facts import Asked
 
 KINDS = ("fixed", "broken", "kept", "missed")
 WORDS = {

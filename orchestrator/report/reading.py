@@ -8,19 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.comparing import compare_run
+from orchestrator.comparison.side_by_side import compare_run
 from orchestrator.errors import DataError, InputError, OutputError
-from orchestrator.health.curve_reading import StageCurves
-from orchestrator.health.curves import read_curves
-from orchestrator.health.report import file_damaged, findings_of, ranked
-from orchestrator.outputs import CHOSEN_TAG, COMPLETIONS
-from orchestrator.past_run import RECIPE_FILE, PastStage, past_stages
+from orchestrator.health.curves.read import read_curves
+from orchestrator.health.curves.reading import StageCurves
+from orchestrator.health.findings import file_damaged, findings_of, ranked
+from orchestrator.recipe.yaml_source import parse, read_text
 from orchestrator.report.difficulty import expected
-from orchestrator.report.run_facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
-from orchestrator.stored_tables import read_stored
-from orchestrator.tracking import Store
+from orchestrator.report.facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
+from orchestrator.runs.past import RECIPE_FILE, PastStage, past_stages
+from orchestrator.store.mlflow import Store
+from orchestrator.store.names import CHOSEN_TAG, COMPLETIONS
+from orchestrator.store.tables import read_stored
 from orchestrator.types import Finding
-from orchestrator.yaml_source import parse, read_text
 
 Questions = Callable[[str], Mapping[str, str]]
 """The questions of a split by id; empty where they cannot be had any more."""

@@ -1,8 +1,8 @@
 """Several seeds of one recipe as one HTML page: means with intervals, each seed beside them. No script."""
 
 from orchestrator.report.about import about
-from orchestrator.report.page import environment
-from orchestrator.report.run_facts import SeedsFacts
+from orchestrator.report.facts import SeedsFacts
+from orchestrator.report.html import environment
 
 
 def seeds_page(facts: SeedsFacts) -> str:

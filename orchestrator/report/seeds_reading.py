@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.comparison import ComparedModel
-from orchestrator.health.report import findings_of, ranked
-from orchestrator.outputs import RESULTS
+from orchestrator.health.findings import findings_of, ranked
+from orchestrator.report.facts import SeedFacts, SeedsFacts
 from orchestrator.report.reading import read_about
-from orchestrator.report.run_facts import SeedFacts, SeedsFacts
-from orchestrator.stored_tables import read_stored
-from orchestrator.tracking import Store
+from orchestrator.store.mlflow import Store
+from orchestrator.store.names import RESULTS
+from orchestrator.store.tables import read_stored
 from orchestrator.types import Finding
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from orchestrator.model_ref import ModelRef
+from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.engine import Engine
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.model_ref import ModelRef
+from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding, Engine
 from orchestrator.tasks import Task

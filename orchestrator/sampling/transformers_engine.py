@@ -1,14 +1,12 @@
 """Generation with transformers: one wide, left-padded `generate` per batch, each row with random numbers of its own."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from orchestrator.answers.tokens import completion_text
-from orchestrator.model_loading import load_for_generation, load_tokenizer
-from orchestrator.model_ref import ModelRef
+from orchestrator.models.loading import load_for_generation, load_tokenizer, stop_ids
+from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.engine import Decoding, Generated, Request
 
 
@@ -67,13 +65,6 @@ class TransformersEngine:
         ):
             return Generated(kept, "stop")
         return Generated(kept, "length")
-
-
-def stop_ids(tokenizer: Any, shipped: GenerationConfig) -> list[int]:
-    """The tokens that end a completion: the tokenizer's end of text and those the model's own settings name."""
-    more = shipped.eos_token_id
-    named = more if isinstance(more, list) else [] if more is None else [more]
-    return sorted({tokenizer.eos_token_id, *named})
 
 
 class RowSampler(LogitsProcessor):  # type: ignore[misc]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from orchestrator.errors import StageError
-from orchestrator.model_loading import dtype, load_tokenizer
-from orchestrator.model_ref import ModelRef
+from orchestrator.models.loading import dtype, load_tokenizer
+from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.engine import Decoding, Generated, Request
 
 _MAX_LORA_RANK = 256

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.model_ref import ModelRef, find_model
-from orchestrator.plan import Plan, Stage
-from orchestrator.results import DataUsed
-from orchestrator.stage_specs import Resources
+from orchestrator.models.reference import ModelRef
+from orchestrator.stages.specs import EvaluateSpec
 from orchestrator.tasks import Task
-from orchestrator.types import Finding
+from orchestrator.training.settings import Resources, StageSpec
+from orchestrator.types import DataUsed, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +27,27 @@ class Job:
 class Context:
     """A stage about to run, with all it may know."""
 
-    stage: Stage
-    plan: Plan
+    name: str
+    spec: StageSpec
+    model_name: str
+    """The model that the stage makes, evaluates or samples from; empty: none."""
+    also: str | None
+    """The further split that an evaluation asks; None: the one that models are compared on."""
+    task: Task
+    seed: int
+    evaluate: EvaluateSpec
+    stop_on: tuple[str, ...]
+    """Warnings that end a training."""
+    specs: Mapping[str, StageSpec]
+    """The settings of all stages of the recipe, by name."""
     work: Path
     """This stage's folder for work in progress."""
     inputs: Mapping[str, Path]
-    """For each stage this one reads from: what it made, a file or the folder of a model."""
+    """For each stage this one reads from: its output, a file or the folder of a model."""
     cpus: int
     gpus: float
-
-    @property
-    def task(self) -> Task:
-        """The recipe's task."""
-        return self.plan.recipe.task
+    models: Callable[[str], ModelRef]
+    """The model of a name: the base, or one that a stage made."""
 
     @property
     def output(self) -> Path:
@@ -49,7 +56,7 @@ class Context:
 
     def model(self, name: str) -> ModelRef:
         """The model of that name: the base, or one that a stage made."""
-        return find_model(self.plan.recipe, self.plan.start, name, lambda stage: self.inputs[stage])
+        return self.models(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.errors import DataError
-from orchestrator.health.watch import answer_rate_zero
-from orchestrator.health.written import too_strict
-from orchestrator.recipe import BASE
+from orchestrator.sampling.strict_judge import too_strict
 from orchestrator.stages.base import Context, Job
 from orchestrator.stats import wilson
-from orchestrator.stored_tables import read_stored
+from orchestrator.store.tables import read_stored
 from orchestrator.tasks.base import Split, Task
-from orchestrator.terminal_text import plain
-from orchestrator.types import Example, Finding
+from orchestrator.text import plain
+from orchestrator.training.watch import answer_rate_zero
+from orchestrator.types import BASE, Example, Finding
 
 _SHOWN = 4_000
 """Characters of a text that a table of samples shows."""
@@ -35,8 +34,8 @@ def shard_jobs(
     from orchestrator.sampling.engine import Decoding
     from orchestrator.sampling.shard import ShardJob, cut
 
-    model = context.model(context.stage.model or "")
-    how, seed, cpus = Decoding(*decoding, stop=context.task.format.stop), context.plan.recipe.seed, context.cpus
+    model = context.model(context.model_name)
+    how, seed, cpus = Decoding(*decoding, stop=context.task.format.stop), context.seed, context.cpus
     jobs = []
     for index, (questions, draws) in enumerate(cut(examples, n, batch_size)):
         path = context.work / f"shard-{index:06d}.parquet"
@@ -89,7 +88,7 @@ def silent(context: Context, table: pa.Table, examples: Sequence[Example] = ()) 
     """The finding for a trained model without answers, or (of these `examples`) without any that its judge takes."""
     statuses = Counter(table["status"].to_pylist())
     answered = statuses["correct"] + statuses["wrong"]
-    if context.stage.model == BASE or (answered and not examples):
+    if context.model_name == BASE or (answered and not examples):
         return ()
     if answered:
         task, golds = context.task, {e.id: e.answer for e in examples}
@@ -97,7 +96,7 @@ def silent(context: Context, table: pa.Table, examples: Sequence[Example] = ()) 
             (row["value"], golds[row["example_id"]], row["status"])
             for row in table.select(["example_id", "value", "status"]).to_pylist()
         ]
-        strict = None if task.own_verdict else too_strict(context.stage.model or "", task.judge.type, pairs)
+        strict = None if task.own_verdict else too_strict(context.model_name, task.judge.type, pairs)
         return () if strict is None else (strict,)
     return (answer_rate_zero(table.num_rows, statuses["truncated"], table["text"][0].as_py()),)
 

@@ -3,11 +3,12 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.outputs import output_of
-from orchestrator.results import DataUsed
-from orchestrator.stage_specs import EvaluateSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, gather, readable, shard_jobs, silent, split_digest
+from orchestrator.stages.specs import EvaluateSpec
+from orchestrator.store.names import output_of
+from orchestrator.training.settings import Resources
+from orchestrator.types import DataUsed
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -17,14 +18,14 @@ def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
 
 def jobs(context: Context) -> list[Job]:
     """One job per shard of questions."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, EvaluateSpec)
     return shard_jobs(context, context.task.examples(spec.on), 1, spec.batch_size, spec.engine, (0, 1, spec.max_tokens))
 
 
 def finish(context: Context) -> Output:
     """The table of results, and the metrics that make models comparable; a further split's carry its name."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, EvaluateSpec)
     examples = context.task.examples(spec.on)
     table = gather(context.work)
@@ -42,7 +43,7 @@ def finish(context: Context) -> Output:
             "finish_reason": table["finish_reason"],
         }
     )
-    name = output_of("evaluate", context.stage.also)
+    name = output_of("evaluate", context.also)
     path = context.output / name
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(results_table, path)
@@ -50,7 +51,7 @@ def finish(context: Context) -> Output:
     used = DataUsed(spec.on, "evaluation", split_digest(context.task, spec.on), name, table.num_rows)
     shown = readable(table, examples, rows=20)
     figure = f"accuracy {metrics['accuracy']:.3f}"
-    if context.stage.also is not None:
-        metrics = {f"{context.stage.also}/{metric}": value for metric, value in metrics.items()}
+    if context.also is not None:
+        metrics = {f"{context.also}/{metric}": value for metric, value in metrics.items()}
     tokens = sum(table["n_tokens"].to_pylist())
     return Output(figure, metrics, (used,), shown, silent(context, table, examples), tokens=tokens)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from orchestrator.stage_specs import GrpoSpec, Resources
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.training import trained, validation_of
+from orchestrator.training.settings import GrpoSpec, Resources
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -14,11 +14,11 @@ def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
 
 def jobs(context: Context) -> list[Job]:
     """One job."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, GrpoSpec)
-    task, seed = context.task, context.plan.recipe.seed
+    task, seed = context.task, context.seed
     examples = tuple(task.examples(spec.prompts))
-    model, stop_on = context.model(spec.model), context.plan.recipe.limits.ends_on
+    model, stop_on = context.model(spec.model), context.stop_on
     looked = validation_of(context)
     return [Job(_run, (context.work, model, task.format, spec, seed, context.cpus, task, examples, stop_on, looked))]
 

@@ -5,14 +5,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from orchestrator.health.same_draws import sampling_finding
-from orchestrator.outputs import COMPLETIONS
-from orchestrator.results import DataUsed
-from orchestrator.stage_specs import Resources, SampleSpec
+from orchestrator.sampling.same_draws import sampling_finding
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
+from orchestrator.stages.specs import SampleSpec
 from orchestrator.stats import majority_at_k, pass_at_k
-from orchestrator.types import Finding
+from orchestrator.store.names import COMPLETIONS
+from orchestrator.training.settings import Resources
+from orchestrator.types import DataUsed, Finding
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -22,7 +22,7 @@ def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
 
 def jobs(context: Context) -> list[Job]:
     """One job per shard."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, SampleSpec)
     examples = context.task.examples(spec.prompts)
     decoding = (spec.temperature, spec.top_p, spec.max_tokens)
@@ -31,7 +31,7 @@ def jobs(context: Context) -> list[Job]:
 
 def finish(context: Context) -> Output:
     """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, SampleSpec)
     examples = context.task.examples(spec.prompts)
     table = gather(context.work)
@@ -48,7 +48,7 @@ def finish(context: Context) -> Output:
         "tokens_per_completion": counted["tokens_per_completion"],
     } | {k: v for k, v in counted.items() if k.startswith("status/")}
     metrics |= of_k(table, spec.n)
-    used = DataUsed(context.stage.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
+    used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
     figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
     shown, tokens = readable(table, examples, rows=40), sum(table["n_tokens"].to_pylist())
     found = *silent(context, table), *alike(table, spec, counted["accuracy"])

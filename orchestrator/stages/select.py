@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.errors import StageError
-from orchestrator.outputs import CHOSEN
-from orchestrator.results import DataUsed
-from orchestrator.stage_specs import Resources, SampleSpec, SelectSpec
 from orchestrator.stages.base import Context, Job, Output
 from orchestrator.stages.drawing import digest
-from orchestrator.stored_tables import read_stored
+from orchestrator.stages.specs import SampleSpec, SelectSpec
+from orchestrator.store.names import CHOSEN
+from orchestrator.store.tables import read_stored
+from orchestrator.training.settings import Resources
+from orchestrator.types import DataUsed
 
 _READ = ("example_id", "draw", "text", "finish_reason", "status")
 SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.string(), "question": pa.string()})
@@ -32,18 +33,18 @@ def jobs(context: Context) -> list[Job]:
 
 def finish(context: Context) -> Output:
     """chosen.parquet: example_id, draw, text, question."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, SelectSpec)
     drawn = read_stored(context.inputs[spec.source], _READ).to_pylist()
-    sampled = context.plan.stage(spec.source).spec
+    sampled = context.specs[spec.source]
     assert isinstance(sampled, SampleSpec)
     questions = {e.id: e.question for e in context.task.examples(sampled.prompts)}
-    rows = keep(drawn, spec, context.plan.recipe.seed)
+    rows = keep(drawn, spec, context.seed)
     if not rows and not spec.allow_empty:
         raise StageError(
             f"none of the {len(drawn):,} draws is correct, so there is nothing to train on; look at the completions of "
             f"{spec.source!r} in MLflow: are answers found at all (sampling/answer_rate)? To go on all the same, set "
-            f"stages.{context.stage.name}.allow_empty: true"
+            f"stages.{context.name}.allow_empty: true"
         )
     table = pa.Table.from_pylist([r | {"question": questions[r["example_id"]]} for r in rows], schema=SCHEMA)
     context.output.mkdir(exist_ok=True)
@@ -57,7 +58,7 @@ def finish(context: Context) -> Output:
     if rows and spec.keep == "random":
         metrics["correct_share"] = sum(r["status"] == "correct" for r in rows) / len(rows)
         figure += f", {metrics['correct_share']:.0%} correct"
-    used = DataUsed(context.stage.name, "training", digest(path), CHOSEN, len(rows))
+    used = DataUsed(context.name, "training", digest(path), CHOSEN, len(rows))
     samples = [{"question": questions[r["example_id"]], "completion": r["text"]} for r in rows[:40]]
     return Output(figure, metrics, (used,), samples)
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 from orchestrator.errors import StageError
-from orchestrator.results import DataUsed
-from orchestrator.stage_specs import Resources, SftSpec
 from orchestrator.stages.base import Context, Job, Output, one_gpu_job
 from orchestrator.stages.drawing import digest, split_digest
 from orchestrator.stages.training import trained, validation_of
-from orchestrator.stored_tables import read_stored
+from orchestrator.store.tables import read_stored
+from orchestrator.training.settings import Resources, SftSpec
+from orchestrator.types import DataUsed
 
 
 def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
@@ -18,11 +18,11 @@ def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
 
 def jobs(context: Context) -> list[Job]:
     """One job; the rows travel with it."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, SftSpec)
-    pairs, seed = tuple(rows(context, spec)), context.plan.recipe.seed
+    pairs, seed = tuple(rows(context, spec)), context.seed
     model = context.model(spec.model)
-    stop_on = context.plan.recipe.limits.ends_on
+    stop_on = context.stop_on
     looked = validation_of(context)
     return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs, stop_on, looked))]
 
@@ -46,14 +46,14 @@ def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
     if not pairs:
         raise StageError(
             f"there is no row to train on: {' and '.join(spec.data)} is empty; add demonstrations to "
-            f"stages.{context.stage.name}.data, or draw more"
+            f"stages.{context.name}.data, or draw more"
         )
     return pairs
 
 
 def finish(context: Context) -> Output:
     """The adapter, its curves and the data it was trained on."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, SftSpec)
     used = []
     for source in spec.data:

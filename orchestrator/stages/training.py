@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.errors import StageError
-from orchestrator.file_soundness import damage
-from orchestrator.journal import NAME, read
-from orchestrator.outputs import CHOSEN_STEP, CHOSEN_TAG, MODEL
-from orchestrator.results import DataUsed
-from orchestrator.stage_specs import TrainingSpec
 from orchestrator.stages.base import Context, Output
+from orchestrator.store.file_soundness import damage
+from orchestrator.store.names import CHOSEN_STEP, CHOSEN_TAG, MODEL
 from orchestrator.training.job import CHOSEN_FILE, ValidationJob
+from orchestrator.training.journal import NAME, read
+from orchestrator.training.settings import TrainingSpec
+from orchestrator.types import DataUsed
 
 
 def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
@@ -25,7 +25,7 @@ def trained(context: Context, headline: str, data: tuple[DataUsed, ...], extra: 
     if folder.exists():
         shutil.rmtree(folder)
     shutil.copytree(context.work / "model", folder)
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, TrainingSpec)
     metrics = extra | {"model_mb" if spec.lora is None else "adapter_mb": _size(folder) / 1e6}
     chosen, tags = context.work / CHOSEN_FILE, {}
@@ -50,12 +50,12 @@ def _tokens(counts: list[float]) -> int | None:
 
 def validation_of(context: Context) -> ValidationJob | None:
     """The questions that the stage's training is looked at with, where the recipe asks for that."""
-    spec = context.stage.spec
+    spec = context.spec
     assert isinstance(spec, TrainingSpec)
     if spec.validation is None:
         return None
     examples = tuple(context.task.examples("validation")[: spec.validation.questions])
-    evaluate = context.plan.recipe.evaluate
+    evaluate = context.evaluate
     return ValidationJob(context.task, examples, evaluate.max_tokens, evaluate.batch_size)
 
 

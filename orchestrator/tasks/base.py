@@ -14,15 +14,15 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from orchestrator.answers.format import Format, TagsFormat
-from orchestrator.answers.judge import Judge
+from orchestrator.answers.formats import Format, TagsFormat
+from orchestrator.answers.judges import Judge
 from orchestrator.answers.judges.choice import is_letter
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
-from orchestrator.own_code import contained
-from orchestrator.tasks.file_formats import Origin
+from orchestrator.tasks.files import Origin
+from orchestrator.tasks.own_code import contained
+from orchestrator.tasks.rows import Row, distinct_questions, rows_error
 from orchestrator.tasks.source import Source
-from orchestrator.tasks.table import Row, distinct_questions, rows_error
 from orchestrator.types import Example, FinishReason, Verdict, answer_text
 
 SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from orchestrator.answers.format import Format, MarkerFormat
-from orchestrator.answers.judge import Judge, SequenceJudge
+from orchestrator.answers.formats import Format, MarkerFormat
+from orchestrator.answers.judges import Judge, SequenceJudge
 from orchestrator.errors import DataError
 from orchestrator.tasks import dyck_sequences
 from orchestrator.tasks.base import Split, Task
 from orchestrator.tasks.dyck_sequences import LONGER, DyckSettings, flaw, sequence_in, spaced, worked
-from orchestrator.tasks.file_formats import short
-from orchestrator.tasks.table import Row
+from orchestrator.tasks.files import short
+from orchestrator.tasks.rows import Row
 from orchestrator.types import Example
 
 

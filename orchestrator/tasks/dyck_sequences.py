@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.answers.format import AnswerFormat, MarkerFormat
+from orchestrator.answers.formats import AnswerFormat, MarkerFormat
 from orchestrator.types import Example
 
 Kind = Literal["()", "[]", "{}", "<>"]

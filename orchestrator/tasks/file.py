@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from orchestrator.answers.judge import Judge, NumericJudge
+from orchestrator.answers.judges import Judge, NumericJudge
 from orchestrator.tasks.base import Task
 
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from orchestrator.answers.format import Format, HashFormat
-from orchestrator.answers.judge import Judge, NumericJudge
+from orchestrator.answers.formats import Format, HashFormat
+from orchestrator.answers.judges import Judge, NumericJudge
 from orchestrator.answers.numbers import parse_number
 from orchestrator.tasks.base import Task
-from orchestrator.tasks.file_formats import short
+from orchestrator.tasks.files import short
+from orchestrator.tasks.rows import Row
 from orchestrator.tasks.source import KINDS, Source
-from orchestrator.tasks.table import Row
 
 PROMPT = "Question: {question}\nAnswer:\n"
 PUBLISHED = {"hub": "openai/gsm8k", "config": "main"}

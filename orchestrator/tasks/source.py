@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.tasks.file_formats import Columns, Origin, origin_of
-from orchestrator.tasks.hub_data import read_hub
-from orchestrator.tasks.table import Row, checked_rows, read_rows, select_rows
+from orchestrator.tasks.files import Columns, Origin, origin_of
+from orchestrator.tasks.hub import read_hub
+from orchestrator.tasks.rows import Row, checked_rows, read_rows, select_rows
 
 KINDS = ("generate", "file", "hub", "hold_out")
 """What a source may be; exactly one of them is given."""

@@ -4,11 +4,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from orchestrator.answers.judge import Judge, NumericJudge
+from orchestrator.answers.judges import Judge, NumericJudge
 from orchestrator.errors import DataError
-from orchestrator.tasks import unit_questions
+from orchestrator.tasks import units_questions as unit_questions
 from orchestrator.tasks.base import Split, Task
-from orchestrator.tasks.unit_questions import UnitSettings
+from orchestrator.tasks.units_questions import UnitSettings
 from orchestrator.types import Example
 
 

@@ -12,9 +12,9 @@ from transformers.trainer_utils import SchedulerType
 from trl import GRPOConfig, SFTConfig
 
 from orchestrator.errors import StageError
-from orchestrator.model_loading import dtype
-from orchestrator.stage_specs import GrpoSpec, SftSpec
+from orchestrator.models.loading import dtype
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.settings import GrpoSpec, SftSpec
 
 
 def sft_config(job: TrainingJob) -> SFTConfig:

@@ -10,13 +10,13 @@ from trl import GRPOTrainer
 
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import StageError
-from orchestrator.health.same_draws import ANSWERED, IDENTICAL, share_identical
-from orchestrator.model_loading import load_tokenizer, load_trainable
-from orchestrator.stage_specs import GrpoSpec
+from orchestrator.models.loading import load_tokenizer, load_trainable
+from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, share_identical
 from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
 from orchestrator.training.configuration import grpo_config
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.settings import GrpoSpec
 from orchestrator.training.trainer import train
 from orchestrator.types import Example, FinishReason
 

@@ -13,7 +13,7 @@ from typing import Any
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from orchestrator.answers.format import AnswerFormat
+from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.training.weighted import WeightedCollator, WeightedTrainer

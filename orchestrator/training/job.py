@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.answers.format import AnswerFormat
-from orchestrator.model_ref import ModelRef
-from orchestrator.stage_specs import TrainingSpec
+from orchestrator.answers.formats import AnswerFormat
+from orchestrator.models.reference import ModelRef
 from orchestrator.tasks import Task
+from orchestrator.training.settings import TrainingSpec
 from orchestrator.types import Example
 
 MODEL_FOLDER = "model"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from orchestrator.stage_specs import Selection
+from orchestrator.training.settings import Selection
 
 _STANDS_OUT = 3.0
 """A loss is alone where it is further from its neighbours than so many usual steps from point to point..."""

@@ -8,8 +8,7 @@ from datasets import Dataset
 
 from orchestrator.answers.tokens import answer_token, prompt_ids, target_ids
 from orchestrator.errors import StageError
-from orchestrator.model_loading import load_tokenizer, load_trainable
-from orchestrator.stage_specs import SftSpec
+from orchestrator.models.loading import load_tokenizer, load_trainable
 from orchestrator.training.configuration import sft_config
 from orchestrator.training.invariants import (
     MASKED,
@@ -21,6 +20,7 @@ from orchestrator.training.invariants import (
     WeightedRowTrainer,
 )
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.settings import SftSpec
 from orchestrator.training.trainer import train
 from orchestrator.training.weighted import WEIGHTS, target_weights
 

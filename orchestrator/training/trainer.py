@@ -18,17 +18,17 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from orchestrator.errors import StageError
-from orchestrator.health.watch import MOVED, Schedule, Watch, stops
-from orchestrator.journal import Journal
-from orchestrator.model_loading import dtype, save_model
-from orchestrator.recipe import BASE, verb_of
-from orchestrator.stage_specs import GrpoSpec
-from orchestrator.start_model import is_trained
+from orchestrator.models.loading import dtype, save_model
+from orchestrator.models.start import is_trained
+from orchestrator.training.checkpoints import checkpoint_of, mark_whole, resume_from, step_of
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
+from orchestrator.training.journal import Journal
 from orchestrator.training.moving import Moving
-from orchestrator.training.resuming import checkpoint_of, mark_whole, resume_from, step_of
+from orchestrator.training.settings import GrpoSpec
 from orchestrator.training.validating import Validator
+from orchestrator.training.watch import MOVED, Schedule, Watch, stops
 from orchestrator.training.windows import Windows, every
+from orchestrator.types import BASE
 
 _MOVING = 3
 """Steps at a learning rate above half of the highest after which weights have moved, if they move at all."""
@@ -109,7 +109,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         self.moving, self._moving_steps = Moving(model), 0
         from_base = spec.model == BASE and not is_trained(base.base, base.adapter)
         groups = args.generation_batch_size // args.num_generations if isinstance(spec, GrpoSpec) else None
-        self.watch = Watch(verb_of(spec), state.max_steps, from_base, args.fp16, self.schedule, groups)
+        self.watch = Watch(spec.verb, state.max_steps, from_base, args.fp16, self.schedule, groups)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Have every step logged."""

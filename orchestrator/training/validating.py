@@ -15,13 +15,13 @@ import torch
 from transformers import GenerationConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
-from orchestrator.journal import Journal, read
-from orchestrator.model_loading import save_model
+from orchestrator.models.loading import save_model, stop_ids
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding
-from orchestrator.sampling.transformers_engine import TransformersEngine, stop_ids
+from orchestrator.sampling.transformers_engine import TransformersEngine
+from orchestrator.training.checkpoints import step_of
 from orchestrator.training.job import CHOSEN_FILE, TrainingJob
-from orchestrator.training.resuming import step_of
+from orchestrator.training.journal import Journal, read
 from orchestrator.training.selection import Choice, Point, choose, in_question
 
 _ROWS = 4

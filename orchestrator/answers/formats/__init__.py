@@ -1,1 +1,64 @@
-"""The answer formats, one file for each; `answers/format.py` lists them."""
+"""The answer formats a recipe may name."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag, TypeAdapter
+
+from orchestrator.answers.formats.base import AnswerFormat
+from orchestrator.answers.formats.boxed import BoxedFormat
+from orchestrator.answers.formats.json_field import JsonFormat
+from orchestrator.answers.formats.last_number import LastNumberFormat
+from orchestrator.answers.formats.line import HashFormat, MarkerFormat
+from orchestrator.answers.formats.pattern import RegexFormat
+from orchestrator.answers.formats.tags import TagsFormat
+
+__all__ = [
+    "FORMATS",
+    "AnswerFormat",
+    "BoxedFormat",
+    "Format",
+    "HashFormat",
+    "JsonFormat",
+    "LastNumberFormat",
+    "MarkerFormat",
+    "RegexFormat",
+    "TagsFormat",
+    "load_format",
+]
+
+FORMATS: dict[str, type[AnswerFormat]] = {
+    "tags": TagsFormat,
+    "hash": HashFormat,
+    "boxed": BoxedFormat,
+    "marker": MarkerFormat,
+    "regex": RegexFormat,
+    "json": JsonFormat,
+    "last_number": LastNumberFormat,
+}
+
+
+def _type_of(answer_format: Any) -> Any:
+    if isinstance(answer_format, dict):
+        return answer_format.get("type", "tags")
+    return getattr(answer_format, "type", None)
+
+
+Format = Annotated[
+    Annotated[TagsFormat, Tag("tags")]
+    | Annotated[HashFormat, Tag("hash")]
+    | Annotated[BoxedFormat, Tag("boxed")]
+    | Annotated[MarkerFormat, Tag("marker")]
+    | Annotated[RegexFormat, Tag("regex")]
+    | Annotated[JsonFormat, Tag("json")]
+    | Annotated[LastNumberFormat, Tag("last_number")],
+    Discriminator(_type_of),
+]
+"""Any format as a recipe writes it: `{type: hash}`, `{opening: "<a>", closing: "</a>"}`; without a type: tags."""
+
+_ADAPTER: TypeAdapter[AnswerFormat] = TypeAdapter(Format)
+
+
+def load_format(data: Mapping[str, Any]) -> AnswerFormat:
+    """The format that was saved beside a model, as `model_dump` wrote it. Raises pydantic's ValidationError."""
+    return _ADAPTER.validate_python(dict(data))

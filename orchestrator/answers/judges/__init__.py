@@ -1,1 +1,37 @@
-"""The judges, one file for each; `answers/judge.py` lists them."""
+"""The judges a recipe may name."""
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from orchestrator.answers.judges.base import BaseJudge
+from orchestrator.answers.judges.choice import ChoiceJudge
+from orchestrator.answers.judges.exact import ExactJudge
+from orchestrator.answers.judges.math import MathJudge
+from orchestrator.answers.judges.numeric import NumericJudge
+from orchestrator.answers.judges.sequence import SequenceJudge
+
+__all__ = ["JUDGES", "BaseJudge", "ChoiceJudge", "ExactJudge", "Judge", "MathJudge", "NumericJudge", "SequenceJudge"]
+
+JUDGES: dict[str, type[BaseJudge]] = {
+    "numeric": NumericJudge,
+    "exact": ExactJudge,
+    "choice": ChoiceJudge,
+    "sequence": SequenceJudge,
+    "math": MathJudge,
+}
+
+
+def _type_of(judge: Any) -> Any:
+    return judge.get("type", "numeric") if isinstance(judge, dict) else getattr(judge, "type", None)
+
+
+Judge = Annotated[
+    Annotated[NumericJudge, Tag("numeric")]
+    | Annotated[ExactJudge, Tag("exact")]
+    | Annotated[ChoiceJudge, Tag("choice")]
+    | Annotated[SequenceJudge, Tag("sequence")]
+    | Annotated[MathJudge, Tag("math")],
+    Discriminator(_type_of),
+]
+"""Any judge as a recipe writes it: `{tolerance: 0.01}`, `{type: exact, casefold: true}`; without a type: numeric."""

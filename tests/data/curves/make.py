@@ -28,16 +28,16 @@ from typing import Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from orchestrator.health.curves import NAMES
-from orchestrator.journal import NAME, read
-from orchestrator.model_ref import ModelRef
-from orchestrator.past_run import past_run
-from orchestrator.plan import compile_plan
-from orchestrator.recipe import load_recipe, verb_of
-from orchestrator.stage_specs import StageSpec, TrainingSpec
+from orchestrator.health.curves.read import NAMES
+from orchestrator.models.reference import ModelRef
+from orchestrator.plan.plan import compile_plan
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.runs.past import past_run
 from orchestrator.training import trainer
 from orchestrator.training.grpo import GrpoJob, run_grpo
 from orchestrator.training.job import MODEL_FOLDER, ValidationJob
+from orchestrator.training.journal import NAME, read
+from orchestrator.training.settings import StageSpec, TrainingSpec
 from orchestrator.training.sft import SftJob, run_sft
 from orchestrator.training.validating import Validator
 
@@ -227,7 +227,7 @@ def write(name: str, what: str, spec: StageSpec, curves: Mapping[str, Sequence[t
         if curve in NAMES
     }
     settings = {k: v for k, v in spec.model_dump(mode="json").items() if k in SETTINGS}
-    made = {"what": what, "verb": verb_of(spec), "settings": settings, "curves": kept}
+    made = {"what": what, "verb": spec.verb, "settings": settings, "curves": kept}
     (FOLDER / f"{name}.json").write_text(json.dumps(made) + "\n")
 
 

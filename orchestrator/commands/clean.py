@@ -1,0 +1,203 @@
+"""`clean` as a function: what failed, refused and abandoned runs have left in the work folder, and giving it back.
+
+Never touched: a folder that a running process holds, and whatever is no folder of orch's. A run that was interrupted
+goes on from its folder, so that one is kept until it is old, unless everything is asked for.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import InputError, TrackingError
+from orchestrator.runs.work import LOCKS, WorkFolder, at_work, size_of
+from orchestrator.store.disk_space import PREFIX as DISK_FULL
+from orchestrator.store.place import store_exists, store_folder
+
+if TYPE_CHECKING:
+    from orchestrator.store.mlflow import Store
+
+OLD = 14.0
+"""Days after its last change that what could still be gone on from is given back."""
+LARGE = 10**9
+"""Bytes of work in progress from which on `orch plan` says that there is so much."""
+_KEY = re.compile(r"[0-9a-f]{32}")
+_PROCESS = "run-"
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One folder of work in progress, or of copies."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    days: float
+    """Since its last change."""
+    what: str
+    why: str
+    """It is deleted, or kept."""
+    goes: bool
+    """Whether it is among what is deleted."""
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for `--json`."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What was found in the work folder, and whether it was deleted."""
+
+    folder: Path
+    leftovers: tuple[Leftover, ...]
+    """The largest first; those that go before those that are kept."""
+    deleted: bool
+    """False: it was only looked at."""
+    note: str = ""
+    """What could not be found out."""
+
+    @property
+    def freed(self) -> int:
+        """Bytes that were given back, or would be."""
+        return sum(one.size for one in self.leftovers if one.goes)
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for `--json`."""
+        return {
+            "folder": str(self.folder),
+            "deleted": self.deleted,
+            "freed": self.freed,
+            "note": self.note,
+            "leftovers": [one.as_json() for one in self.leftovers],
+        }
+
+
+def clean(
+    storage: str | Path | None = None, *, older_than: float = OLD, everything: bool = False, delete: bool = False
+) -> Cleaned:
+    """List what the work folder holds that no run needs any more; with `delete` it is given back.
+
+    That is the work of stages that are finished or failed, what a cluster was given to read, and, after `older_than`
+    days, the work of interrupted runs and copies of a remote store's artifacts; `everything` does not wait for those.
+    `storage` is the folder that the recipe names so; without it the one beside the store.
+
+    Raises:
+        InputError: the folder is no work folder of orch's.
+    """
+    root = Path(storage).expanduser() if storage is not None else store_folder() / "work"
+    copies = store_folder() / "downloads" if storage is None else None
+    if not root.is_dir() and not (copies is not None and copies.is_dir()):
+        if storage is not None:
+            raise InputError(f"--storage {root}: no such folder")
+        return Cleaned(root, (), delete)
+    if root.is_dir() and not (root / LOCKS).is_dir():
+        raise InputError(f"{root} is no work folder of orch's: it has no folder {LOCKS!r}, which each of them has")
+    store, note = _store()
+    found = list(_leftovers(root, copies, store, older_than, everything))
+    if delete:
+        found = [_deleted(root, one) if one.goes else one for one in found]
+    return Cleaned(root, tuple(sorted(found, key=lambda one: (not one.goes, -one.size))), delete, note)
+
+
+def much_work(storage: Path | None) -> str | None:
+    """A line on a work folder that has become large; None where it has not."""
+    root = storage or store_folder() / "work"
+    folders = [path for path in root.iterdir() if path.name != LOCKS] if root.is_dir() else []
+    size = sum(size_of(path) for path in folders)
+    if size < LARGE:
+        return None
+    where = "" if storage is None else f" --storage {storage}"
+    return f"{root} holds {size / 1e9:.1f} GB of work in progress: `orch clean{where}` lists what of it can go"
+
+
+def _store() -> tuple["Store | None", str]:
+    if not store_exists():
+        return None, "there is no MLflow store here, so only age tells what is not needed any more"
+    from orchestrator.store.mlflow import Store
+
+    try:
+        return Store(), ""
+    except TrackingError as error:  # on a full disk it cannot even be opened
+        return None, f"only age tells what is not needed any more: {error}"
+
+
+def _leftovers(
+    root: Path, copies: Path | None, store: "Store | None", older_than: float, everything: bool
+) -> Iterator[Leftover]:
+    busy = any(at_work(root, path.name) for path in (root / LOCKS).glob(f"{_PROCESS}*"))
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if path.is_symlink() or not path.is_dir():
+            continue
+        if _KEY.fullmatch(path.name):
+            what, why, goes = _of_a_stage(root, path, store, everything)
+            yield _aged(path, what, why, goes, older_than)
+        elif path.name.partition("-")[0] == "inputs":
+            why = "a run is at work here" if busy else "no run is at work here"
+            yield _aged(path, "inputs shared with a cluster", why, not busy, older_than)
+    for path in sorted(copies.iterdir()) if copies is not None and copies.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            what = f"copies of artifacts of run {path.name[:8]}"
+            if busy:
+                yield _aged(path, what, "a run is at work here, and may read from them", False, older_than)
+                continue
+            goes = True if everything else None
+            yield _aged(path, what, "fetched again when they are asked for", goes, older_than)
+
+
+def _of_a_stage(root: Path, path: Path, store: "Store | None", everything: bool) -> tuple[str, str, bool | None]:
+    """Whose work it is, why it goes or is kept, and whether it goes; None: when it is old."""
+    about = WorkFolder.about(path)
+    what = f"stage {about['stage']} of {about['recipe']}" if about else f"the stage with the key {path.name[:8]}"
+    if at_work(root, path.name):
+        return what, "a process is at work on it", False
+    state, why = _state(path.name, about, store)
+    if everything or state in ("finished", "failed"):
+        return what, why, True
+    return what, why, None
+
+
+def _state(key: str, about: dict[str, str], store: "Store | None") -> tuple[str, str]:
+    """`finished`, `failed`, `interrupted` or `unknown`, and that in words."""
+    if store is None:
+        return "unknown", "no store says what became of it"
+    also = about.get("also") or None
+    run = store.holder(key, also) or store.known(about.get("run")) or store.known(about.get("parent"))
+    if run is None:
+        return "unknown", "no run in this store has made it or tried to"
+    told, run_id = run.data.tags.get("orch.error", ""), run.info.run_id[:8]
+    if run.info.status == "FINISHED" and store.holder(key, also) is not None:
+        return "finished", f"the stage is finished in run {run_id}"
+    if run.info.status == "FAILED" and DISK_FULL not in told:
+        reason = " ".join(told.split())
+        return "failed", f"it failed in run {run_id}" + (f": {reason[:100]}" if reason else "")
+    full = ", when the disk was full" if DISK_FULL in told else ""
+    return "interrupted", f"it was cut off in run {run_id}{full}; the same recipe goes on from here"
+
+
+def _aged(path: Path, what: str, why: str, goes: bool | None, older_than: float) -> Leftover:
+    times = [file.lstat().st_mtime for file in (path, *path.rglob("*"))]
+    days = max(0.0, (time.time() - max(times)) / _DAY)
+    return Leftover(path, size_of(path), days, what, why, days > older_than if goes is None else goes)
+
+
+def _deleted(root: Path, one: Leftover) -> Leftover:
+    """Delete a folder; under its lock where it is a stage's, so that no run begins in it meanwhile."""
+    lock = None
+    if _KEY.fullmatch(one.path.name) and one.path.parent == root:
+        work = WorkFolder(root, to_run=False)
+        lock = work.lock(one.path.name)
+        if lock is None:
+            return replace(one, goes=False, why="a process has begun to work on it")
+    try:
+        shutil.rmtree(one.path)
+    except OSError as error:
+        return replace(one, goes=False, why=f"it cannot be deleted: {error.strerror} ({error.filename})")
+    finally:
+        if lock is not None:
+            work.release(lock)
+    return one

@@ -1,0 +1,187 @@
+"""`judge_file` as a function: completions made anywhere, judged as a recipe would judge them."""
+
+import difflib
+import os
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import DataError
+from orchestrator.store.legal_names import storable
+from orchestrator.tasks import Task
+from orchestrator.tasks.cells import top_column
+from orchestrator.tasks.completion_rows import CompletionColumns, Gold, read_completions
+from orchestrator.tasks.files import kind, listed, origin_of, read_table, short
+from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.rows import Row
+from orchestrator.types import Verdict
+
+__all__ = ["CompletionColumns", "JudgedFile", "judge_file"]
+
+_NORMAL = 1.959964
+"""The normal distribution's quantile for 95%."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """The verdict on each completion, in the file's order, and what they come to."""
+
+    rows: tuple[dict[str, Any], ...]
+    """As they were read: row, draw, question, answer, text; the answer as the task reads it."""
+    verdicts: tuple[Verdict, ...]
+    problems: tuple[str, ...] = ()
+    """For each row that cannot be judged, by its gold answer or for what the judge makes of it: its place and why."""
+    notes: tuple[str, ...] = ()
+    """What else was found in the file: several completions in a row, rows that occur twice, reasons not known."""
+
+    def metrics(self) -> dict[str, float]:
+        """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs.
+
+        Draws of one row may all be alike: where rows hold several, the interval is that of so many rows.
+        """
+        from orchestrator.stats import wilson
+        from orchestrator.stats.proportion import wilson_of
+
+        counts = Counter(v.status for v in self.verdicts)
+        n, rows = len(self.verdicts), len({row["row"] for row in self.rows})
+        alone = rows == n
+        low, high = wilson(counts["correct"], n) if alone else wilson_of(counts["correct"] / n, rows, _NORMAL)
+        answered = counts["correct"] + counts["wrong"]
+        return {
+            "accuracy": counts["correct"] / n,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "answer_rate": answered / n,
+            "n": n,
+        } | {f"status/{status}": number for status, number in sorted(counts.items())}
+
+    def write(self, path: Path) -> None:
+        """One row per completion, in the file's order, as parquet. Raises DataError where that cannot be written."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, list[Any]] = {
+            "row": [r["row"] for r in self.rows],
+            "question": [r["question"] and storable(r["question"]) for r in self.rows],
+            "gold": [storable(r["answer"]) for r in self.rows],
+            "text": [storable(r["text"]) for r in self.rows],
+            "status": [v.status for v in self.verdicts],
+            "value": [v.value and storable(v.value) for v in self.verdicts],
+        }
+        if any(r["draw"] for r in self.rows):
+            columns["draw"] = [r["draw"] for r in self.rows]
+        numbers = ("row", "draw")
+        schema = pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in columns])
+        temporary = path.parent / f"orch-{os.getpid()}.tmp"  # the name itself may be as long as names can be
+        try:
+            if path.is_dir():
+                raise DataError(f"{path}: is a folder: name a file for the verdicts, such as verdicts.parquet")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(columns, schema), temporary)
+            temporary.replace(path)
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+            with suppress(OSError):
+                temporary.unlink()
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{path}: cannot be written ({why}): name another file") from None
+
+
+def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None) -> JudgedFile:
+    """Judge every row of a JSONL, JSON, CSV or parquet file with a task's answer format and judge.
+
+    Gold answers are read as the task reads those of its own files, or as they stand where only that can be judged.
+
+    Raises:
+        DataError: a file that cannot be read, that lacks the columns of text and gold answer, or none of whose gold
+            answers can be judged.
+    """
+    columns = columns or CompletionColumns()
+    table = read_table(path, columns)
+    if table.problems:
+        raise DataError(*table.problems[:10])
+    if not table.records:
+        raise DataError(f"{path}: has no rows: write at least one completion with its gold answer")
+    stray = [
+        f"{origin_of(path).place(line)}: is {kind(record)}: write an object with the text and the gold answer"
+        for line, record in table.records
+        if not isinstance(record, dict)
+    ]
+    if stray:
+        raise DataError(*stray[:10])
+    missing = [name for name in (columns.text, columns.answer) if top_column(name, table.names) is None]
+    if missing:
+        raise DataError(*(_missing(path, name, table.names, columns) for name in missing))
+    read = read_completions(table, origin_of(path), columns)
+    golds = [_gold_of_task(task, gold) for gold in read.golds]
+    whys = [why for _, why in golds]
+    if all(whys):
+        raise DataError(
+            f"{path}: no gold answer can be judged (of {len(whys):,}): mend them, or name another column with "
+            "--answer, or the recipe of their task with --recipe",
+            *(f"{gold.place}: {why}" for gold, why in list(zip(read.golds, whys, strict=True))[:3]),
+        )
+    rows: list[dict[str, Any]] = [
+        {
+            "row": completion.row + 1,
+            "draw": completion.draw,
+            "question": read.golds[completion.row].question,
+            "answer": golds[completion.row][0],
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+        }
+        for completion in read.completions
+    ]
+    items = [(row["text"], row["answer"], row["finish_reason"]) for row in rows]
+    whys = [whys[completion.row] for completion in read.completions]
+    found = [_kept(verdict, why) for verdict, why in zip(verdicts(task, items), whys, strict=True)]
+    problems = {
+        row["row"]: f"{read.golds[row['row'] - 1].place}: {why or _failed(task, row)}"
+        for why, row, verdict in zip(whys, rows, found, strict=True)
+        if why or verdict.status == "error"
+    }
+    return JudgedFile(tuple(rows), tuple(found), tuple(problems.values()), read.notes)
+
+
+def _gold_of_task(task: Task, gold: Gold) -> tuple[str, str | None]:
+    """A row's gold answer as the task reads it, and why it cannot be judged, None if it can."""
+    if gold.why is not None:
+        return gold.answer, gold.why
+    unread = None
+    try:
+        read = task.read(Row(gold.question or "", gold.answer, None, None, gold.line, gold.is_number)).answer
+    except (ValueError, DataError) as error:  # such as a bare 7, where the task's own files hold worked solutions
+        read, unread = gold.answer, str(error)
+    why = task.judge.check_gold(read)
+    if why is None:
+        return read, None
+    return read, unread or f"gold answer {short(read)}: {why}"
+
+
+def _kept(verdict: Verdict, why: str | None) -> Verdict:
+    """The verdict; none is correct or wrong where the gold answer cannot be judged."""
+    return replace(verdict, status="error") if why and verdict.status in ("correct", "wrong") else verdict
+
+
+def _failed(task: Task, row: dict[str, Any]) -> str:
+    return (
+        f"judge {task.judge.type} cannot read the gold answer {short(row['answer'])}, or the completion made it fail: "
+        "look at both"
+    )
+
+
+_TEXTS = (
+    *("completion", "completions", "response", "responses", "resps", "generation", "generations", "generated_text"),
+    *("output", "outputs", "prediction", "predictions", "messages", "conversations", "choices", "candidates"),
+)
+_GOLDS = ("gold", "target", "label", "ground_truth", "reference", "solution", "expected", "final_answer")
+"""What other tools call these columns."""
+
+
+def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:
+    """The problem of a column that is not there; what other tools call it is the likeliest other name."""
+    option, usual = ("--text", _TEXTS) if name == columns.text else ("--answer", _GOLDS)
+    close = [other for other in usual if other in names][:1] or difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{path}: has no column {name!r}; its columns are {listed(names) or 'none'}: {hint}name it with {option}"

@@ -1,0 +1,175 @@
+"""`run` as a function: a recipe is carried out, or found to be made already, and its models come back side by side."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from orchestrator.errors import Interrupted, OrchError
+from orchestrator.plan.plan import Plan, SeedsPlan, compile_recipe
+from orchestrator.recipe.recipe import Recipe
+from orchestrator.report.make import report_of, with_report
+from orchestrator.results import RunResult, SeedsResult
+from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
+from orchestrator.runs.preflight import checked
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.record import Record, one_line, read_again
+from orchestrator.runs.scheduler import Listener, Walk
+from orchestrator.runs.seeds import SeedsRecord, read_seeds_again
+from orchestrator.runs.state import StageState
+from orchestrator.runs.work import WorkFolder
+from orchestrator.store.mlflow import Store
+from orchestrator.store.place import store_exists, store_folder
+from orchestrator.tasks import TASKS
+from orchestrator.types import Finding
+
+_PROCESS = "run-"
+
+
+def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult | SeedsResult:
+    """Run a recipe and return its models side by side; with `seeds`, the aggregate over them.
+
+    Stages that fail are reported in the result's `errors`; what does not depend on them is finished first.
+
+    Raises:
+        InputError: something the recipe needs cannot be used; nothing was started.
+        CheckError: the set-up would make the numbers wrong; nothing was started.
+        Interrupted: Ctrl-C or SIGTERM; the workers are gone and the run is marked KILLED.
+    """
+    with _interruptible():
+        return _run(recipe, listener)
+
+
+def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
+    plan = compile_recipe(recipe)
+    store = Store() if store_exists() else None
+    if store is not None:
+        plan = plan.with_cached(store.finished(plan.stages))
+        if all(stage.cached for stage in plan.stages):
+            found = read_seeds_again(store, plan) if isinstance(plan, SeedsPlan) else read_again(store, plan)
+            if found is None:
+                found = _carry_out(plan, store, _work(recipe), None, listener)
+            made = report_of(store, found.run_id)
+            return with_report(found, recipe.task) if made is None else replace(found, report=made)
+    work = _work(recipe)
+    try:
+        states = _not_begun(plan)
+        listener(states)
+
+        def notice(line: str) -> None:
+            states[0].figure = line
+            listener(states)
+
+        try:
+            cluster = connect(notice)
+            _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
+            if type(recipe.task) not in TASKS.values():
+                carry(type(recipe.task))
+            noticed = checked(_plans(plan)[0], work, cluster)  # the seed decides nothing of what is looked at
+            store = store or Store()
+        except OrchError:
+            work.withdraw()
+            raise
+        done = _carry_out(plan, store, work, cluster, listener, noticed)
+    finally:
+        disconnect()
+    return with_report(done, recipe.task)
+
+
+def _plans(plan: Plan | SeedsPlan) -> tuple[Plan, ...]:
+    return plan.plans if isinstance(plan, SeedsPlan) else (plan,)
+
+
+def _not_begun(plan: Plan | SeedsPlan) -> list[StageState]:
+    several = isinstance(plan, SeedsPlan)
+    states = [StageState(s, seed=p.recipe.seed if several else None) for p in _plans(plan) for s in p.stages]
+    states[0].figure = "checking the set-up"
+    return states
+
+
+def _work(recipe: Recipe) -> WorkFolder:
+    return WorkFolder(recipe.storage or store_folder() / "work")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does; either is told as one error."""
+    before = signal.getsignal(signal.SIGTERM)
+    _heed_sigterm()
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was finished is kept, the same command goes on from there") from None
+    finally:
+        if _in_main():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _heed_sigterm() -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if _in_main():  # elsewhere no handler can be set, and none is called
+        signal.signal(signal.SIGTERM, stop)
+
+
+def _in_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _carry_out(
+    plan: Plan | SeedsPlan,
+    store: Store,
+    work: WorkFolder,
+    cluster: Cluster | None,
+    listener: Listener,
+    noticed: tuple[Finding, ...] = (),
+) -> RunResult | SeedsResult:
+    """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
+    for process in work.abandoned(_PROCESS):
+        store.close_abandoned(process)
+    store.process = uuid4().hex
+    lock = work.lock(_PROCESS + store.process)
+    walk = Walk([], store, work, cluster, listener)
+    above = None
+    try:
+        above = SeedsRecord(store, plan) if isinstance(plan, SeedsPlan) else None
+        for each in _plans(plan):
+            seed, parent = (None, None) if above is None else (each.recipe.seed, above.parent)
+            walk.branches.append(Branch(each, Record(store, each, parent), noticed, seed))
+        walk.go()
+        results = [branch.result for branch in walk.branches if branch.result is not None]
+        return results[0] if above is None else above.ended(results)
+    except (KeyboardInterrupt, SystemExit):
+        with _undisturbed():
+            walk.stop()
+            store.end_open("KILLED", "interrupted")
+        parents = [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
+        run = f" (run {parents[0]})" if parents else ""
+        raise Interrupted(f"interrupted; what was finished is kept, the same command goes on from there{run}") from None
+    except BaseException as error:
+        with _undisturbed():
+            walk.stop()
+            store.end_open("FAILED", one_line(error))
+        raise
+    finally:
+        if lock is not None:
+            work.release(lock)
+            work.forget_inputs(_PROCESS)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nothing interrupts the marking of what was interrupted."""
+    if not _in_main():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,122 @@
+"""Models of several runs, put together: the same model once, seeds of one recipe side by side, each under a label."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.comparison import Evaluated
+from orchestrator.comparison.past_models import PastModel, same_recipe
+from orchestrator.recipe.plain import parting
+from orchestrator.types import BASE
+
+_LONG = 44
+"""Characters of a label; what would be longer is told apart by its run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What one recipe makes under one name: a model a seed."""
+
+    models: tuple[PastModel, ...]
+    """In the order of their seeds."""
+
+    @property
+    def name(self) -> str:
+        """Of the model in its recipe."""
+        return self.models[0].model
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Empty where no seed changes it."""
+        return tuple(m.seed for m in self.models if m.seed is not None)
+
+    def evaluated(self, label: str) -> Evaluated:
+        """As the comparison takes it."""
+        return Evaluated(
+            label,
+            self.name,
+            self.seeds,
+            tuple(m.run_id for m in self.models),
+            tuple(m.results for m in self.models),
+            _mean([m.seconds for m in self.models]),
+            _mean([m.gpu_hours for m in self.models]),
+        )
+
+
+def variants(models: Sequence[PastModel], apart: bool = False) -> list[Variant]:
+    """Each variant once, in the order of the models; of a model that stands twice, the first.
+
+    `apart`: models that differ in their seed alone are kept apart.
+    """
+    found: dict[object, dict[object, PastModel]] = {}
+    keys: set[str] = set()
+    digests: dict[tuple[str, str], set[str]] = {}
+    for model in models:
+        if model.recipe_digest is not None:
+            digests.setdefault((model.model, model.made_from), set()).add(model.recipe_digest)
+    for model in models:
+        if model.key in keys:
+            continue
+        keys.add(model.key)
+        told = digests.get((model.model, model.made_from), set())  # an older run joins the one that has its text
+        recipe = model.recipe_digest or (next(iter(told)) if len(told) == 1 else model.made_from)
+        group: object = (model.model, recipe if model.model != BASE else model.key)
+        if apart or model.seed in found.get(group, {}):  # the same settings and seed, and yet not the same: other data
+            group = model.key
+        found.setdefault(group, {})[model.seed] = model
+    return [Variant(tuple(by_seed[seed] for seed in sorted(by_seed, key=_order))) for by_seed in found.values()]
+
+
+def labelled(found: Sequence[Variant]) -> dict[str, Variant]:
+    """A label for each: the model's name, with what tells it apart from others of that name."""
+    labels: dict[str, Variant] = {}
+    for variant, label in zip(found, _labels(found), strict=True):
+        while label in labels:
+            label += "'"
+        labels[label] = variant
+    return labels
+
+
+def _labels(found: Sequence[Variant]) -> list[str]:
+    by_name: dict[str, list[Variant]] = {}
+    for variant in found:
+        by_name.setdefault(variant.name, []).append(variant)
+    told = {name: iter(_apart(same)) for name, same in by_name.items()}
+    return [next(told[variant.name]) for variant in found]
+
+
+def _apart(same: Sequence[Variant]) -> list[str]:
+    """The labels of all variants of one name."""
+    if len(same) == 1:
+        return [same[0].name]
+    if _seeds_tell(same):
+        return [f"{one.name} seed={','.join(map(str, one.seeds))}" for one in same]
+    labels = []
+    for one, differing in zip(same, parting([one.models[0].recipe for one in same], same[0].name), strict=True):
+        told = f"{one.name} {_told(differing, one.name)}"
+        tells = bool(differing) and len(told) <= _LONG
+        labels.append(told if tells else f"{one.name} ({one.models[0].above[:8]})")
+    return labels
+
+
+def _seeds_tell(same: Sequence[Variant]) -> bool:
+    """Whether variants of one name are of one recipe, and of other seeds each."""
+    one_recipe = all(same_recipe(same[0].models[0], other.models[0]) for other in same)
+    return one_recipe and len({other.seeds for other in same}) > 1
+
+
+def _told(differing: Mapping[str, Any], model: str) -> str:
+    own = f"stages.{model}."
+    return " ".join(
+        f"{name.removeprefix(own).removeprefix('stages.')}={'-' if value is None else value}"
+        for name, value in differing.items()
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _order(seed: object) -> int:
+    return seed if isinstance(seed, int) else -1

@@ -1,0 +1,156 @@
+"""Which models of which runs are compared, and with what."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.comparison import Comparison, compare_evaluated, contaminated
+from orchestrator.comparison.comparable import left_out, refuse_unlike
+from orchestrator.comparison.groups import Variant, labelled, variants
+from orchestrator.comparison.past_models import PastModel, not_evaluated, past_models, same_recipe, split_of
+from orchestrator.comparison.seed_spread import seed_sds
+from orchestrator.errors import InputError
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.schema import unknown
+from orchestrator.store.find import PastRuns, open_store
+from orchestrator.store.mlflow import Store
+from orchestrator.types import BASE
+
+_RECIPES = (".yaml", ".yml")
+
+
+def compare(
+    *runs: str, experiment: str | None = None, baseline: str | None = None, on: str | None = None
+) -> Comparison:
+    """Compare the models of a run (the newest without one), of several runs, or of an experiment.
+
+    A run is an id or its beginning, `last`, or a recipe file, which stands for the newest run of its experiment.
+    Models of one recipe that differ in their seed alone are put together, unless two runs are named that differ in
+    nothing else. `baseline` is the label or the name of the model that all others are compared with; without it that is
+    the first SFT model, and where several runs are named, the model of that name in the first of them. `on` is a split
+    other than the one that the recipe compares on.
+
+    Raises:
+        InputError: no such run, experiment, model or split; models that were not asked and judged alike.
+    """
+    if runs and experiment is not None:
+        raise InputError("name runs, or an experiment with --experiment, not both")
+    past = PastRuns(open_store())
+    if experiment is not None:
+        all_runs = [models for run in past.experiment(experiment) if (models := past_models(past, run, on))]
+        if not all_runs:
+            raise InputError(f"no run of the experiment {experiment!r} has evaluated a model{_on(on)}", *past.damaged)
+        per_run, out = left_out(all_runs)
+        return _side_by_side(past, per_run, baseline, on, out=[*out, *past.damaged])
+    found = list({run.info.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
+    wanted = [_evaluated(past, run, on) for run in found]
+    refuse_unlike(wanted)
+    out = [*_missing(past, found, on), *past.damaged]
+    return _side_by_side(past, wanted, baseline, on, out=out, named=len(found) > 1)
+
+
+def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison | None:
+    """The models of one run, which may still be going on, by themselves: what other runs tell is left out.
+
+    So it says of the run what the run itself said at its end. None where no model is evaluated yet.
+    """
+    past = PastRuns(store)
+    models = past_models(past, past.find(run_id), on)
+    if not models and past.damaged:
+        raise InputError(*past.damaged)
+    return _side_by_side(past, [models], None, on, out=past.damaged, alone=True) if models else None
+
+
+def _named(past: PastRuns, name: str) -> Any:
+    if name.endswith(_RECIPES) or Path(name).is_file():
+        recipe = load_recipe(name)
+        if recipe.name not in past.experiments():
+            raise InputError(f"there is no run of {name} here yet: orch run {name}")
+        return past.experiment(recipe.name)[0]
+    return past.find(name)
+
+
+def _evaluated(past: PastRuns, run: Any, on: str | None) -> list[PastModel]:
+    models = past_models(past, run, on)
+    if not models:
+        if past.damaged:
+            raise InputError(*past.damaged)
+        why = run.data.tags.get("orch.error")
+        raise InputError(
+            f"run {run.info.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")
+        )
+    return models
+
+
+def _missing(past: PastRuns, runs: Iterable[Any], on: str | None) -> Iterator[str]:
+    """What is said of each run that has not evaluated all of its models."""
+    for run in runs:
+        names = not_evaluated(past, run, on)
+        if names:
+            yield f"run {run.info.run_id[:8]} ({run.info.status}) has no evaluation of {', '.join(names)}."
+
+
+def _on(on: str | None) -> str:
+    return "" if on is None else f" on the split {on!r}"
+
+
+def _side_by_side(
+    past: PastRuns,
+    per_run: Sequence[Sequence[PastModel]],
+    baseline: str | None,
+    on: str | None,
+    out: Iterable[str] = (),
+    named: bool = False,
+    alone: bool = False,
+) -> Comparison:
+    """`per_run` holds the models of each run, the first being those that others are measured by."""
+    models = [model for one in per_run for model in one]
+    apart = named and len(per_run) == 2 and _differ_in_seed(*per_run)
+    labels = labelled(variants(models, apart))
+    against = _baselines(labels, per_run[0], baseline, named)
+    of_seeds = [
+        a for a, b in against.items() if a != b and labels[a].name != BASE and _seed_alone(labels[a], labels[b])
+    ]
+    evaluated = [variant.evaluated(label) for label, variant in labels.items()]
+    made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, of_seeds)
+    return replace(
+        made,
+        contaminated=contaminated(finding for model in models for finding in model.findings),
+        left_out=tuple(out),
+        judged_by=per_run[0][0].judged_by,
+        seed_sd_elsewhere=() if alone else seed_sds(past, labels),
+    )
+
+
+def _seed_alone(a: Variant, b: Variant) -> bool:
+    """Whether two variants are of one recipe with other seeds; of one seed they would be one model."""
+    return not set(a.seeds) & set(b.seeds) and same_recipe(a.models[0], b.models[0])
+
+
+def _differ_in_seed(ours: Sequence[PastModel], theirs: Sequence[PastModel]) -> bool:
+    """Whether two runs are of one recipe with one seed each, and not the same."""
+    a, b = ({m.model: m for m in models} for models in (ours, theirs))
+    seeds = [{m.seed for m in models if m.seed is not None} for models in (ours, theirs)]
+    alike = a.keys() == b.keys() and all(same_recipe(a[name], b[name]) for name in a)
+    return alike and seeds[0] != seeds[1] and all(len(one) == 1 for one in seeds)
+
+
+def _baselines(
+    labels: Mapping[str, Variant], first: Sequence[PastModel], baseline: str | None, named: bool
+) -> dict[str, str]:
+    """For each label the one it is compared with."""
+    by_name: dict[str, str] = {}
+    for label, variant in labels.items():  # in the order of the runs: of several of one name the first run's counts
+        by_name.setdefault(variant.name, label)
+    if baseline is not None:
+        chosen = baseline if baseline in labels else by_name.get(baseline)
+        if chosen is None:
+            raise InputError(f"--baseline: {unknown('model', baseline, list(labels))}")
+        return {label: chosen for label in labels if label != chosen}
+    stages = first[0].recipe.get("stages") or {}
+    sft = [m.model for m in first if m.model in stages and stages[m.model].get("type") == "sft"]
+    default = by_name.get(sft[0] if sft else BASE) or next(iter(labels))
+    like = {label: by_name[variant.name] if named else default for label, variant in labels.items()}
+    chosen_for = {label: other if other != label else default for label, other in like.items()}
+    return {label: other for label, other in chosen_for.items() if other != label}

@@ -1,0 +1,1 @@
+"""Models as folders and bundles that other tools load, each with its card."""

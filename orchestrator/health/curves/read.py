@@ -1,0 +1,64 @@
+"""Reading the curves of a training that is over: shapes that a person would see on the chart, said with what to change.
+
+Where several shapes fit, the first cause is told: a training that diverged is not also too short. Knows no store and
+no figure: curves and settings go in, findings with their steps come out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.health.curves import evaluation as curve_evaluation
+from orchestrator.health.curves import loss as curve_loss
+from orchestrator.health.curves.reading import Curves, Reading, Training
+from orchestrator.health.curves.spikes import spikes
+
+NAMES = (
+    "loss",
+    "eval_loss",
+    "eval_accuracy",
+    "grad_norm",
+    "learning_rate",
+    "reward",
+    "epoch",
+)
+"""The curves that are read, by the names they are logged under."""
+
+
+def read_curves(
+    verb: str, curves: Curves, settings: Mapping[str, Any], place: str = "", ended: bool = True
+) -> tuple[Reading, ...]:
+    """What the curves of one training say; `verb` is `sft` or `grpo`, `settings` are the stage's own.
+
+    `ended`: it was trained to its last step. Of one that was cut off only that is told which steps to come could not
+    have mended: what left a good region, jumped, overfitted or collapsed.
+
+    Advice names settings with their `place` in the recipe before them, like `stages.rft.`. A healthy training, or one
+    with too few points, gives nothing.
+    """
+    training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings, place)
+    return tuple(_sft(training, ended) if verb == "sft" else _grpo(training, ended))
+
+
+def _sft(training: Training, ended: bool) -> list[Reading]:
+    left = curve_loss.diverged(training) or curve_loss.unstable(training)
+    if left is not None:
+        return [left]
+    found = [spikes(training), curve_evaluation.alone(training) if ended else None]
+    readers = (
+        curve_loss.still,
+        curve_loss.thrown,
+        curve_evaluation.overfitting,
+        curve_loss.too_short,
+        curve_evaluation.answers_not_learned,
+    )
+    main = readers if ended else (curve_evaluation.overfitting,)
+    found.append(next((reading for reader in main if (reading := reader(training)) is not None), None))
+    return [reading for reading in found if reading is not None]
+
+
+def _grpo(training: Training, ended: bool) -> list[Reading]:
+    found = [
+        curve_evaluation.reward_collapsed(training) or curve_evaluation.reward_not_accuracy(training),
+        curve_evaluation.alone(training) if ended else None,
+    ]
+    return [reading for reading in found if reading is not None]

@@ -1,0 +1,1 @@
+"""Models: what a recipe starts from, references to models, loading and saving them."""

@@ -1,0 +1,37 @@
+"""The settings of a model, as a recipe spells them: where it comes from, and its adapter. Pydantic only."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from orchestrator.schema import Positive, Spec
+
+
+class ModelSpec(Spec):
+    """The model that training starts from."""
+
+    name: str = Field(min_length=1, max_length=4096)
+    """`tiny` (ships with orch), a folder, or a Hub id such as Qwen/Qwen2.5-0.5B-Instruct."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Only for models whose code you have read."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """What is computed in; auto: bfloat16 where the GPU has it, float16 on older ones, float32 on the CPU."""
+
+
+class Lora(Spec):
+    """LoRA, under PEFT's own names."""
+
+    r: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+    bias: Literal["none"] = "none"
+
+    def arguments(self) -> dict[str, Any]:
+        """As PEFT's LoraConfig takes them."""
+        found = self.model_dump()
+        if isinstance(self.target_modules, tuple):
+            found["target_modules"] = list(self.target_modules)
+        return found

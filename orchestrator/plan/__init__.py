@@ -1,0 +1,1 @@
+"""Recipe -> stages with keys, and how long they will take."""

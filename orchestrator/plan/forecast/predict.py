@@ -1,0 +1,94 @@
+"""What past costs say of the stages that would run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from orchestrator.plan.forecast.past import IDLE, PastCost, amount, evaluation_settings
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.schema import flatten
+from orchestrator.training.settings import SftSpec
+
+_NEWEST = 5
+"""So many past runs of one stage are enough."""
+_ALIKE = 0.02
+"""Amounts that differ by no more than this share are the same."""
+
+How = Literal["same", "scaled", "guess"]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Of one stage."""
+
+    seconds: float
+    memory_mb: float | None
+    """Main memory of its largest worker."""
+    how: How
+    """`same`: runs of this very stage took so long; `scaled`: others of its kind did, for what they had to do; `guess`:
+    others of its kind did, whatever they had to do."""
+    runs: int
+    """Past runs that it is taken from."""
+
+    def metrics(self) -> dict[str, float]:
+        """As they are logged beside what the stage took."""
+        memory = {} if self.memory_mb is None else {"predicted_memory_mb": self.memory_mb}
+        return {"predicted_seconds": self.seconds} | memory
+
+
+def forecast(plan: Plan, past: Sequence[PastCost]) -> dict[str, Forecast]:
+    """For each stage to be run that anything is known of; the others are left out."""
+    found = {}
+    for stage in plan.stages:
+        if stage.cached is None and (one := _of(stage, plan, past)) is not None:
+            found[stage.name] = one
+    return found
+
+
+def _of(stage: Stage, plan: Plan, past: Sequence[PastCost]) -> Forecast | None:
+    alike = [p for p in past if p.verb == stage.verb and p.base == plan.base.name]
+    if not alike:
+        return None
+    settings = _settings(stage)
+    todo = amount(stage.verb, settings, _known(stage, plan))
+    same = [p for p in alike if p.settings == settings and _as_much(p.amount, todo)]
+    if same:
+        return _median(same, [p.seconds for p in same], "same")
+    scaled = [p for p in alike if p.amount and todo]
+    if scaled and todo:
+        return _median(scaled, [p.seconds * todo / (p.amount or 1) for p in scaled], "scaled")
+    return _median(alike, [p.seconds for p in alike], "guess")
+
+
+def _median(past: Sequence[PastCost], seconds: Sequence[float], how: How) -> Forecast:
+    memory = [p.memory_mb for p in past[:_NEWEST] if p.memory_mb is not None]
+    return Forecast(median(seconds[:_NEWEST]), max(memory, default=None), how, len(seconds[:_NEWEST]))
+
+
+def _settings(stage: Stage) -> dict[str, str]:
+    """As a run of this stage keeps them."""
+    if stage.verb == "evaluate":
+        return evaluation_settings(stage.recipe_digest)
+    written = stage.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
+    return {name: str(value) for name, value in flatten(written).items() if name not in IDLE}
+
+
+def _known(stage: Stage, plan: Plan) -> Mapping[str, float]:
+    """What can be counted before anything runs: what is yet to be drawn and chosen cannot."""
+    spec, task = stage.spec, plan.recipe.task
+    if stage.verb == "evaluate":
+        return {"n": len(task.examples(getattr(spec, "on", "test")))}
+    if stage.verb == "sample":
+        draws = len(task.examples(getattr(spec, "prompts", "train"))) * getattr(spec, "n", 1)
+        return {"draws": draws}
+    if stage.verb == "grpo":
+        return {"prompts": len(task.examples(getattr(spec, "prompts", "train")))}
+    if isinstance(spec, SftSpec) and set(spec.data) == {"demonstrations"}:
+        return {"rows": len(task.examples("demonstrations"))}
+    return {}
+
+
+def _as_much(done: float | None, todo: float | None) -> bool:
+    """Whether two amounts are the same, as far as they are known."""
+    return done is None or todo is None or abs(done - todo) <= _ALIKE * max(done, todo)

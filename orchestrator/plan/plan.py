@@ -1,0 +1,275 @@
+"""Recipe -> Plan: the stages in order, each with a key that hashes all that decides its output.
+
+Knows neither Ray nor MLflow nor torch: it says what would run, not how.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from orchestrator.answers.formats.difference import first_difference
+from orchestrator.errors import FormatChange, RecipeError
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.start import StartModel, check_adapter, resolve_start
+from orchestrator.recipe.graph import whole_stage
+from orchestrator.recipe.recipe import Recipe, references
+from orchestrator.stages.specs import EvaluateSpec, SampleSpec, SelectSpec
+from orchestrator.tasks.judged_by import judged_by
+from orchestrator.tasks.tolerance import fitted
+from orchestrator.training.settings import GrpoSpec, SftSpec, StageSpec, TrainingSpec
+from orchestrator.types import BASE
+
+VERSIONS = {"sft": 1, "sample": 2, "select": 1, "grpo": 1, "evaluate": 2}
+"""Raise a verb's number when the same settings make another output: stages made before are then made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a plan."""
+
+    name: str
+    verb: str
+    spec: StageSpec
+    key: str
+    """32 hex digits."""
+    inputs: tuple[str, ...]
+    """Names of the stages whose output this one reads."""
+    model: str | None
+    """The model that the stage makes, or evaluates, or samples from."""
+    cached: str | None = None
+    """The MLflow run that holds this stage's output already."""
+    also: str | None = None
+    """The further split that an evaluation asks; None: the one that models are compared on."""
+    recipe_digest: str = ""
+    """As the key, but for the seed, of this stage and of all that it stands on: equal for seeds of one recipe."""
+    judging_digest: str | None = None
+    """Of an evaluation: equal where answers are asked for, read and judged alike."""
+    judged_by: str | None = None
+    """Of an evaluation: how answers are read and judged, in words."""
+
+    @property
+    def run_name(self) -> str:
+        """The MLflow run a stage writes to: an evaluation goes into the run of the model it evaluates."""
+        return self.model if self.verb == "evaluate" and self.model else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The compiled recipe."""
+
+    recipe: Recipe
+    start: StartModel
+    stages: tuple[Stage, ...]
+    format_change: str | None = None
+    """How the recipe's answer format differs from the one its model was trained with, where the recipe allows it."""
+    tolerance: str | None = None
+    """The judge's tolerance and why it is that, where the recipe leaves it open; the plan's own recipe has it."""
+
+    @property
+    def base(self) -> BaseModelRef:
+        """The whole model under every adapter."""
+        return self.start.base
+
+    @property
+    def key(self) -> str:
+        """Identifies the whole plan: every stage's key under its name."""
+        return _digest({stage.name: stage.key for stage in self.stages})
+
+    def seeds_of(self, stage: Stage) -> tuple[int, ...]:
+        """The seeds whose stage it is."""
+        return (self.recipe.seed,)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def with_cached(self, runs: Mapping[str, str]) -> "Plan":
+        """The same plan, knowing which keys are made already: `runs` maps a key to a run id."""
+        return replace(self, stages=tuple(replace(s, cached=runs.get(s.key)) for s in self.stages))
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsPlan:
+    """A recipe with several seeds: for each the plan that `orch run RECIPE seed=S` would have."""
+
+    recipe: Recipe
+    plans: tuple[Plan, ...]
+    """In the recipe's order of seeds."""
+
+    @property
+    def key(self) -> str:
+        """Identifies all of it, in whatever order the seeds stand."""
+        return _digest({"seeds": {str(plan.recipe.seed): plan.key for plan in self.plans}})
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage once: what does not depend on the seed is shared."""
+        found: dict[str, Stage] = {}
+        for plan in self.plans:
+            for stage in plan.stages:
+                found.setdefault(stage.key, stage)
+        return tuple(found.values())
+
+    def seeds_of(self, stage: Stage) -> tuple[int, ...]:
+        """The seeds whose stage it is; all of them where it does not depend on the seed."""
+        return tuple(plan.recipe.seed for plan in self.plans if any(s.key == stage.key for s in plan.stages))
+
+    def with_cached(self, runs: Mapping[str, str]) -> "SeedsPlan":
+        """The same plans, knowing which keys are made already."""
+        return replace(self, plans=tuple(plan.with_cached(runs) for plan in self.plans))
+
+
+def compile_recipe(recipe: Recipe) -> Plan | SeedsPlan:
+    """The plan of a recipe, or its plans where it has several seeds; raises as `compile_plan` does."""
+    if recipe.seeds is None:
+        return compile_plan(recipe)
+    first, *others = (recipe.with_seed(seed) for seed in recipe.seeds)
+    plan = compile_plan(first)
+    settled = {"task": plan.recipe.task}
+    rest = (r.model_copy(update=settled) for r in others)
+    plans = (plan, *(replace(plan, recipe=r, stages=_stages(r, plan.start)) for r in rest))
+    return SeedsPlan(recipe.model_copy(update=settled), plans)
+
+
+def compile_plan(recipe: Recipe) -> Plan:
+    """Check the recipe's data and model, and give each stage its key; of several seeds the first is planned.
+
+    Raises:
+        DataError: a split that cannot be read or used.
+        ModelError: a base model that cannot be found.
+        RecipeError: a new adapter on a model that is one already; a choice by a loss that cannot be measured.
+        FormatChange: a model that was trained under another answer format, unless the recipe allows it.
+    """
+    if recipe.seeds is not None:
+        recipe = recipe.with_seed(recipe.seeds[0])
+    start = resolve_start(recipe.model)
+    check_adapter(start)
+    change = _format_change(recipe, start)
+    recipe.task.check()
+    task, tolerance = fitted(recipe.task)
+    recipe = recipe.model_copy(update={"task": task})
+    _check_adapters(recipe, start)
+    _check_validation(recipe)
+    return Plan(recipe, start, _stages(recipe, start), change, tolerance)
+
+
+def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
+    """The stages in order, each with its key."""
+    computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
+    keys: dict[str, str] = {BASE: _digest({"base": start.digest} | computed)}
+    seedless = {keys[BASE]: keys[BASE]}
+    stages = []
+    for name, spec in recipe.stages.items():
+        verb = spec.verb
+        payload = {"verb": verb, "version": VERSIONS[verb], "settings": spec.settings(), **_inputs(recipe, spec, keys)}
+        keys[name] = _digest(payload)
+        seedless[keys[name]] = _digest(_without_seed(payload, seedless))
+        inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
+        model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
+        stages.append(Stage(name, verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
+    words = judged_by(recipe.task)
+    judging = _digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
+    for also, model in product((None, *recipe.evaluate.also), recipe.models()):
+        spec = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
+        read = _inputs(recipe, spec, keys, model)
+        payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
+        alike = _digest(_without_seed(payload, seedless))
+        if also is not None:
+            payload["also"] = also  # its figures and files are named after it
+        inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
+        name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
+        key = _digest(payload)
+        made = Stage(name, "evaluate", spec, key, inputs, model, None, also, alike, judging, words)
+        stages.append(made)
+    return tuple(stages)
+
+
+def _format_change(recipe: Recipe, start: StartModel) -> str | None:
+    if start.answer_format is None:
+        return None
+    difference = first_difference(start.answer_format, recipe.task.format)
+    if difference is not None and not recipe.allow_format_change:
+        raise FormatChange(
+            f"{recipe.source}: {recipe.model.name} was trained under another answer format than task.format; "
+            f"write task.format as it was, or set allow_format_change: true\n{difference}"
+        )
+    return difference
+
+
+def _check_adapters(recipe: Recipe, start: StartModel) -> None:
+    """The recipe's own model may be an adapter, which only its folder tells: then no other is begun on it."""
+    if start.adapter is None:
+        return
+    new = [n for n, s in recipe.stages.items() if isinstance(s, TrainingSpec) and s.model == BASE and s.asks_for_lora]
+    if new:
+        raise RecipeError(
+            *(
+                f"{recipe.source}: stages.{name}.lora: {recipe.model.name} is an adapter already, and that one is "
+                "trained on; leave lora out, or write null to merge it and train all weights"
+                for name in new
+            )
+        )
+
+
+def _check_validation(recipe: Recipe) -> None:
+    """A validation loss is that of worked solutions, and only the data tell whether there are any."""
+    stages = [(n, s.validation) for n, s in recipe.stages.items() if isinstance(s, TrainingSpec) and s.validation]
+    problems = [
+        f"{recipe.source}: stages.{name}.validation.select: best_loss goes by the loss on worked solutions, and the "
+        f"first {validation.questions} questions of task.validation have none; set it to best_accuracy, or give that "
+        "split demonstrations"
+        for name, validation in stages
+        if validation.select == "best_loss"
+        and all(e.demonstration is None for e in recipe.task.examples("validation")[: validation.questions])
+    ]
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _under(recipe: Recipe, spec: StageSpec, model: str | None = None) -> list[str]:
+    """The stage whose whole model lies under the one that a stage loads; empty where that is the recipe's own."""
+    whole = whole_stage(recipe.stages, model or getattr(spec, "model", None) or BASE)
+    return [] if whole is None else [whole]
+
+
+def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | None = None) -> dict[str, Any]:
+    """What a stage reads, as keys and fingerprints."""
+    task = recipe.task
+    if isinstance(spec, SelectSpec):
+        return {"from": keys[spec.source]} | ({"seed": recipe.seed} if spec.keep == "random" else {})
+    used = model if isinstance(spec, EvaluateSpec) else getattr(spec, "model", None)
+    assert used is not None
+    found: dict[str, Any] = {"model": keys[used], "format": task.format.fingerprint()}
+    if isinstance(spec, TrainingSpec) and spec.validation is not None:
+        asked: dict[str, Any] = {"questions": task.fingerprint("validation"), "judging": task.judging()}
+        if any(e.demonstration is None for e in task.examples("validation")[: spec.validation.questions]):
+            asked["loss"] = "demonstrations"  # it was once that of bare answers too
+        found["validation"] = asked | {"max_tokens": recipe.evaluate.max_tokens}
+    if isinstance(spec, SftSpec):
+        found["data"] = [task.fingerprint("demonstrations") if d == "demonstrations" else keys[d] for d in spec.data]
+        found["seed"] = recipe.seed
+    elif isinstance(spec, SampleSpec | GrpoSpec):
+        found |= {"prompts": task.fingerprint(spec.prompts), "judging": task.judging(), "seed": recipe.seed}
+    elif isinstance(spec, EvaluateSpec):
+        found |= {"questions": task.fingerprint(spec.on), "judging": task.judging()}
+    return found
+
+
+def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> dict[str, Any]:
+    """What makes a key, but for the recipe's seed; `seedless` holds for each stage's key what stands for it."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, list):
+            return [told(one) for one in value]
+        return seedless.get(value, value) if isinstance(value, str) else value
+
+    return {name: told(value) for name, value in payload.items() if name != "seed"}
+
+
+def _digest(payload: Any) -> str:
+    """sha256 of canonical JSON; TypeError on anything that JSON cannot hold, never a guess."""
+    text = json.dumps(payload, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

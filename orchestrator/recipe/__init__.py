@@ -1,0 +1,1 @@
+"""YAML -> typed recipe: its sections, its graph of stages, its errors, each with file, line and the closest match."""

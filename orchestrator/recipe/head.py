@@ -1,0 +1,130 @@
+"""What a recipe says beside its task and its stages: its name, seeds, model and limits. Schemas only."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+from unicodedata import category
+
+from pydantic import Field, field_validator
+
+from orchestrator.recipe.check_names import CHECKS
+from orchestrator.schema import Fraction, PositiveFloat, Spec, unknown
+
+WATCHED = (
+    "loss-not-finite",
+    "gradient-not-finite",
+    "learning-rate-zero",
+    "weights-unmoved",
+    "loss-too-low",
+    "loss-too-high",
+    "draws-identical",
+    "groups-alike",
+    "completions-clipped",
+    "answer-rate-zero",
+)
+"""What is watched for while a recipe runs (training/watch.py)."""
+
+_NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Categories of characters that steer a terminal or a page instead of standing in it."""
+_JOINERS = "\u200c\u200d"
+"""But these two belong to the spelling of words, and of emoji."""
+_LONGEST = 255
+"""Bytes of a folder's name."""
+
+
+class Limits(Spec):
+    """What a recipe must stay within, and what ends it early. None of it changes what is made."""
+
+    adapter_mb: PositiveFloat = 20
+    """Megabytes of an adapter on disk."""
+    bundle_mb: PositiveFloat = 100
+    """Megabytes of an exported bundle (`orch export --bundle`)."""
+    difference: Fraction = 0.1
+    """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
+    stop_on: tuple[str, ...] = ()
+    """Warnings that end a stage that is running, such as `loss-not-finite`; `all` for every one of them."""
+    ignore: tuple[str, ...] = ()
+    """Checks whose findings are only told, such as `test-in-training`: they refuse nothing and end nothing."""
+
+    @property
+    def ends_on(self) -> tuple[str, ...]:
+        """What ends a stage that is running: `stop_on` without what is ignored."""
+        named = WATCHED if "all" in self.stop_on else self.stop_on
+        return tuple(name for name in named if name not in self.ignore)
+
+    @field_validator("stop_on", "ignore", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("stop_on")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in (*WATCHED, "all"):
+                raise ValueError(f"unknown warning {name!r} (choices: all, {', '.join(WATCHED)})")
+        return value
+
+    @field_validator("ignore")
+    @classmethod
+    def _checks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in CHECKS:
+                raise ValueError(unknown("check", name, CHECKS))
+        return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As far as NumPy's go."""
+
+
+class Head(Spec):
+    """What a recipe says of itself."""
+
+    name: str = Field(min_length=1, max_length=200)
+    """The MLflow experiment."""
+    seed: Seed = 0
+    """Seed of training and sampling; the questions have their own, `task.seed`."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+    """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
+    storage: Path | None = None
+    """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
+    allow_format_change: bool = False
+    """Use a model under another answer format than it was trained with; every report then says so."""
+    limits: Limits = Limits()
+
+    @field_validator("name")
+    @classmethod
+    def _shown(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank: write a name")
+        odd = next((c for c in value if category(c) in _NOT_SHOWN and c not in _JOINERS), None)
+        if odd is not None:
+            raise ValueError(f"holds {odd!r}, which cannot be shown: write the name in letters, digits and signs")
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _possible(cls, value: Path | None) -> Path | None:
+        for part in () if value is None else value.parts:
+            if "\0" in part:
+                raise ValueError("holds a NUL character, which no path can: take it out")
+            if (size := len(os.fsencode(part))) > _LONGEST:
+                raise ValueError(f"{part[:40]!r}... has {size} bytes, and a folder's name has {_LONGEST} at most")
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if value is not None and not isinstance(value, list | tuple):
+            raise ValueError(f"must be a list of seeds, such as [0, 1, 2], not {value!r}")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        twice = [seed for seed, times in Counter(value or ()).items() if times > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} stands twice: the same seed makes the same models; keep one")
+        return value

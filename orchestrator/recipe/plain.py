@@ -1,0 +1,74 @@
+"""What a model was made from, told by the recipe as plain data: which stages, which settings, and where two part.
+
+Plain data, not the schema: recipes of other versions of orch can be compared, and a thousand of them in seconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.schema import flatten
+from orchestrator.types import BASE
+
+_IDLE = frozenset({"resources", "logging_steps", "save_steps"})
+"""Settings of a stage that decide nothing of what it makes."""
+_ABSENT = object()
+
+
+def block(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A block of a recipe; empty where it has none."""
+    found = data.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def behind(stages: Mapping[str, Any], model: str) -> list[str]:
+    """The stages that made a model: its own, and all that it stands on, in the recipe's order."""
+    wanted, queue = set(), [model]
+    while queue:
+        name = queue.pop()
+        if name in stages and name not in wanted:
+            wanted.add(name)
+            queue += _named(stages[name])
+    return [name for name in stages if name in wanted]
+
+
+def _named(spec: Any) -> Iterator[str]:
+    """Every text in a stage's block: those that are names of stages are what it reads."""
+    if isinstance(spec, str):
+        yield spec
+    elif isinstance(spec, Mapping):
+        for key, value in spec.items():
+            if key != "type":
+                yield from _named(value)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from _named(value)
+
+
+def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """All that decides a model and how it was asked, but for the seed: dotted names and their values."""
+    stages, evaluate = block(recipe, "stages"), block(recipe, "evaluate")
+    made = {name: _deciding(stages[name]) for name in behind(stages, model)}
+    asked = {k: v for k, v in evaluate.items() if k not in _IDLE | {"models", "on", "also", "type"}}
+    model_named = {k: v for k, v in block(recipe, "model").items() if k != "revision"}  # older runs have none
+    parts = {"task": recipe.get("task"), "model": model_named, "stages": made, "evaluate": asked}
+    return flatten(parts)
+
+
+def _deciding(spec: Any) -> Any:
+    return {k: v for k, v in spec.items() if k not in _IDLE} if isinstance(spec, Mapping) else spec
+
+
+def made_from(recipe: Mapping[str, Any], model: str) -> str:
+    """Equal for models of one recipe's text that differ in their seed alone; what its files hold it does not tell."""
+    text = json.dumps([model if model == BASE else "", settings(recipe, model)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parting(recipes: list[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
+    """For each of several recipes the settings of one model that are not the same in all of them."""
+    all_settings = [settings(recipe, model) for recipe in recipes]
+    names = dict.fromkeys(name for found in all_settings for name in found)
+    differing = [n for n in names if len({repr(found.get(n, _ABSENT)) for found in all_settings}) > 1]
+    return [{name: found.get(name) for name in differing} for found in all_settings]

@@ -1,0 +1,81 @@
+"""A recipe's `task` block: the class it names, built in or in a user's own file, and its settings."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import DataError
+from orchestrator.schema import Loc, clipped, unknown, validate
+from orchestrator.tasks import TASKS, Task
+from orchestrator.tasks.own_code import contained, run_module
+
+OwnTask = Callable[[str], type[Task]]
+"""From `my_task.py:MyTask` to a class. Raises InputError."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a task's type names a user's own file."""
+    return ".py:" in name
+
+
+def task_class(name: str) -> type[Task]:
+    """The class that `my_task.py:MyTask` names, in a recipe that the user gave: its code is run.
+
+    Raises:
+        DataError: no such file or class, or the file cannot be run.
+    """
+    file, attribute = parted(name)
+    try:
+        content = Path(file).read_bytes()
+    except (OSError, ValueError):
+        raise DataError(f"{clipped(file, 300)}: no such file (relative to {Path.cwd()})") from None
+    return class_in(file, attribute, content)
+
+
+def parted(name: str) -> tuple[str, str]:
+    """The file and the class of `my_task.py:MyTask`."""
+    file, _, attribute = name.rpartition(":")
+    return file, attribute
+
+
+def class_in(file: str, attribute: str, content: bytes) -> type[Task]:
+    """The class of that name in a file with this content, which is run.
+
+    Raises:
+        DataError: it has no such class, or cannot be run.
+    """
+    module = run_module(f"orch_task_{Path(file).stem}", file, content)
+    cls = getattr(module, attribute, None)
+    if not (isinstance(cls, type) and issubclass(cls, Task) and cls is not Task):
+        raise DataError(f"{file}: has no class {attribute!r} that is a subclass of orchestrator.Task")
+    cls.SOURCE, cls.CODE = hashlib.sha256(content).hexdigest(), content
+    return cls
+
+
+def read_task(data: Any, problems: list[tuple[Loc, str]], own_task: OwnTask = task_class) -> Task | None:
+    """The task of a block, or None after adding each problem as (path, sentence). `own_task` finds a user's own class.
+
+    Raises:
+        InputError: what `own_task` raises that is no DataError.
+    """
+    if data is None:
+        return None
+    if isinstance(data, str):
+        data = {"type": data}
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        problems.append((("task", "type"), f"is missing (choices: {', '.join(TASKS)}, or my_task.py:MyTask)"))
+        return None
+    name = data["type"]
+    if not is_own(name) and name not in TASKS:
+        problems.append((("task", "type"), unknown("task", name, [*TASKS, "my_task.py:MyTask"])))
+        return None
+    try:
+        cls = own_task(name) if is_own(name) else TASKS[name]
+        own = cls.SOURCE is not None
+        with contained(parted(name)[0], "cannot read its settings") if own else nullcontext():
+            return validate(cls, data, ("task",), problems)
+    except DataError as error:
+        problems.append((("task", "type"), str(error)))
+        return None

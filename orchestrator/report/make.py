@@ -1,0 +1,184 @@
+"""`report` as a function: a run on one page, and its figures as files. Both are artifacts of the run."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError, OrchError, UntrustedCode
+from orchestrator.recipe.stored_task import StoredTask
+from orchestrator.results import RunResult, SeedsResult
+from orchestrator.runs.past import stored_recipe
+from orchestrator.store.disk_space import disk_full
+from orchestrator.store.mlflow import Store
+from orchestrator.store.place import store_exists, store_folder, tracking_uri
+from orchestrator.tasks import Task
+from orchestrator.types import Finding
+
+if TYPE_CHECKING:
+    from orchestrator.report.reading import Questions
+
+PAGE = "report.html"
+FIGURES = "figures"
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Where a run's report lies."""
+
+    run_id: str
+    page: Path
+    figures: tuple[Path, ...]
+    made: bool
+    """False: it was there already."""
+    notes: tuple[str, ...] = ()
+    """What the page does without."""
+
+    def as_json(self) -> dict[str, object]:
+        """One object for `--json`."""
+        return {
+            "run_id": self.run_id,
+            "page": str(self.page),
+            "figures": [str(file) for file in self.figures],
+            "made": self.made,
+            "notes": list(self.notes),
+        }
+
+
+def report(
+    run: str | None = None, out: str | Path | None = None, *, anew: bool = False, trust: bool = False
+) -> Reported:
+    """The report of a run (its id, its beginning, or the newest), made where it is missing or with `anew`.
+
+    With `out` the page is written there too. A page needs no code of a user's own task but for how often each question
+    was expected to be solved; `trust` runs that code though it has changed.
+
+    Raises:
+        InputError: no such run, a run of which no model was evaluated, a file that cannot be written.
+    """
+    target = None if out is None else _writable(Path(out).expanduser().absolute())
+    if not store_exists():
+        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
+    store = Store()
+    run_id = _run_of(store, run)
+    _forget_copies(store, run_id)
+    made = anew or not store.artifact(run_id, PAGE).is_file()
+    notes: list[str] = []
+    if made:
+        write_report(store, run_id, _questions_of_past(store, run_id, trust, notes))
+        _forget_copies(store, run_id)
+    page, figures = store.artifact(run_id, PAGE), store.artifact(run_id, FIGURES)
+    if target is not None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(page, target)
+        except OSError as error:
+            raise InputError(f"--out {target}: cannot be written: {error.strerror}") from None
+    return Reported(
+        run_id, target or page, tuple(sorted(figures.iterdir())) if figures.is_dir() else (), made, tuple(notes)
+    )
+
+
+def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | SeedsResult:
+    """A run that has just ended, with its report made. A report that cannot be made is a finding: the run is done."""
+    if not result.models:
+        return result
+    try:
+        store = Store()
+        write_report(store, result.run_id, questions_of(task))
+        return replace(result, report=report_of(store, result.run_id))
+    except Exception as error:  # whatever it is: what was trained and evaluated stands
+        return replace(result, findings=(*result.findings, _not_made(result.run_id, error)))
+
+
+def report_of(store: Store, run_id: str) -> str | None:
+    """Where a run's page lies, if it was made: a path, or a URI where the store is elsewhere."""
+    return store.address(run_id, PAGE)
+
+
+def _not_made(run_id: str, error: Exception) -> Finding:
+    why = disk_full(error, store_folder()) or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    what = f"the report could not be made: {why}"
+    return Finding(
+        "report-not-made",
+        "warning",
+        what,
+        "",
+        "the store's disk is full or cannot be written, or the page meets what it was not made for",
+        f"the figures stand as they are; `orch report {run_id}` makes the page again",
+    )
+
+
+def write_report(store: Store, run_id: str, questions: "Questions") -> None:
+    """Make a run's page and figures, of several seeds also theirs, and keep them with the runs.
+
+    Raises:
+        InputError: no model of the run was evaluated.
+    """
+    # matplotlib takes its time to load: only where a page is made
+    from orchestrator.report.figure_files import write_figures, write_seeds_figures
+    from orchestrator.report.pages import run_page
+    from orchestrator.report.reading import read_run
+    from orchestrator.report.seeds_page import seeds_page
+    from orchestrator.report.seeds_reading import read_seeds, seed_runs
+
+    seeds = seed_runs(store, run_id)
+    for seed in seeds:
+        with suppress(InputError):  # a seed of which nothing was evaluated
+            write_report(store, seed.info.run_id, questions)
+    with tempfile.TemporaryDirectory() as folder:
+        if seeds:
+            of_seeds = read_seeds(store, run_id, PAGE)
+            page = seeds_page(of_seeds)
+            write_seeds_figures(of_seeds, Path(folder) / FIGURES)
+        else:
+            facts = read_run(store, run_id, questions)
+            page = run_page(facts)
+            write_figures(facts, Path(folder) / FIGURES)
+        (Path(folder) / PAGE).write_text(page, encoding="utf-8")
+        store.log_folder(run_id, Path(folder))
+
+
+def _forget_copies(store: Store, run_id: str) -> None:
+    for name in (PAGE, FIGURES):
+        store.forget(run_id, name)
+
+
+def questions_of(task: Task) -> "Questions":
+    """The questions of a task's splits, by id; none where a split cannot be read any more."""
+
+    def read(split: str) -> Mapping[str, str]:
+        try:
+            return {example.id: example.question for example in task.examples(split)}
+        except OrchError:
+            return {}
+
+    return read
+
+
+def _questions_of_past(store: Store, run_id: str, trust: bool, notes: list[str]) -> "Questions":
+    try:
+        task = stored_recipe(store, run_id, trust).task
+        return questions_of(task.loaded() if isinstance(task, StoredTask) else task)
+    except UntrustedCode as error:
+        notes += error.problems
+    except OrchError:  # a recipe of an older orch, or one that is damaged: the page does without
+        pass
+    return lambda split: {}
+
+
+def _run_of(store: Store, wanted: str | None) -> str:
+    """The id of the `orch run` that is meant, also where one of its stages is named."""
+    run = store.find(None if wanted in (None, "last") else wanted)
+    above = run.data.tags.get("mlflow.parentRunId")
+    of_a_stage = above is not None and run.data.tags.get("orch.verb") not in ("run", "seed")
+    return str(above if of_a_stage else run.info.run_id)
+
+
+def _writable(target: Path) -> Path:
+    if target.is_dir():
+        raise InputError(f"--out {target}: is a folder; name a file, such as {target / PAGE}")
+    return target

@@ -1,0 +1,29 @@
+"""What a stage of a plan may know when it runs: the plan's part of it, handed to the verb."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.plan.plan import Plan, Stage
+from orchestrator.recipe.graph import find_model
+from orchestrator.stages.base import Context
+
+
+def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path], cpus: int, gpus: float) -> Context:
+    """The context of a stage that runs in the folder `work`, each job of it with so many cores and GPUs."""
+    recipe = plan.recipe
+    return Context(
+        name=stage.name,
+        spec=stage.spec,
+        model_name=stage.model or "",
+        also=stage.also,
+        task=recipe.task,
+        seed=recipe.seed,
+        evaluate=recipe.evaluate,
+        stop_on=recipe.limits.ends_on,
+        specs=recipe.stages,
+        work=work,
+        inputs=inputs,
+        cpus=cpus,
+        gpus=gpus,
+        models=lambda name: find_model(recipe.stages, plan.start, name, lambda made_by: inputs[made_by]),
+    )

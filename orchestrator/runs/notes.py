@@ -1,0 +1,58 @@
+"""A run in Markdown, for its page in MLflow: the conclusion, the table, the way to its stages. Touches no store."""
+
+from collections.abc import Sequence
+
+from orchestrator.results import Difference, ModelResult, RunResult
+from orchestrator.store.pages import run_link, view_link
+from orchestrator.text import inline
+
+
+def describe(found: RunResult, experiment_id: str) -> str:
+    """The comparison, conclusion first, with links to each model's run, to the chart, the report and the stages."""
+    runs = {row["name"]: row["run_id"] for row in found.stages if row["run_id"]}
+    pages = {name: run_link(experiment_id, run_id) for name, run_id in runs.items()}
+    lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences, pages, "evaluate.{}")]
+    for evaluation in found.also:
+        lines += ["", f"On `{evaluation.on}`:", "", *paragraphs(evaluation.conclusions)]
+        lines += _table(evaluation.models, evaluation.differences, pages, f"evaluate.{{}}.{evaluation.on}")
+    lines += ["", *paragraphs([f"Judged by {found.judged_by}."] if found.judged_by else [])]
+    noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
+    stages = [f"[{name}]({page})" for name, page in pages.items() if not name.startswith("evaluate.")]
+    ways = [ways_on(experiment_id, found.run_id), f"Stages: {', '.join(stages)}" if stages else ""]
+    return "\n".join([*lines, *(line for way in ways for line in (way, "")), *paragraphs(found.errors), *noticed])
+
+
+def ways_on(experiment_id: str, run_id: str) -> str:
+    """Links to the chart of the experiment's newest models, and to the run's report."""
+    report = run_link(experiment_id, run_id, "report.html")
+    return f"[Chart of the newest models]({view_link(experiment_id)}) · [Report]({report})"
+
+
+def paragraphs(sentences: Sequence[str]) -> list[str]:
+    """Plain sentences as lines of Markdown; none of their characters means anything there."""
+    return [line for sentence in sentences for line in (inline(sentence), "")]
+
+
+def _table(
+    models: tuple[ModelResult, ...], differences: tuple[Difference, ...], pages: dict[str, str], stage: str
+) -> list[str]:
+    """The lines of one table; `stage` makes a model's name that of the stage that evaluated it."""
+    against = {d.model: d for d in differences}
+    lines = ["| model | accuracy | 95% interval | answer rate | difference | n |", "|---|---|---|---|---|---|"]
+    for m in models:
+        d, page = against.get(m.model), pages.get(stage.format(m.model))
+        gap = f"{d.difference:+.3f} to {d.baseline} (p = {d.p:.2g})" if d else ""
+        lines.append(
+            f"| {f'[{m.model}]({page})' if page else m.model} | {m.accuracy:.3f} "
+            f"| {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {m.answer_rate:.3f} | {gap} | {m.n} |"
+        )
+    return lines
+
+
+def model_note(model: ModelResult, chart: str, report: str) -> str:
+    """One model's run in a line of Markdown, with the ways to the comparison."""
+    return (
+        f"**{model.model}**: accuracy {model.accuracy:.3f} (95% interval {model.accuracy_low:.3f} to "
+        f"{model.accuracy_high:.3f}), answer rate {model.answer_rate:.3f}, n = {model.n}. "
+        f"[Beside the others]({chart}) · [Report]({report})"
+    )

@@ -1,0 +1,270 @@
+"""A run as the store has it: its recipe, its models, what they wrote. For every verb that looks back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import InputError, RecipeError, UntrustedCode
+from orchestrator.health.curves.read import NAMES
+from orchestrator.health.findings import findings_of
+from orchestrator.models.reference import ModelRef
+from orchestrator.models.start import StartModel, resolve_start
+from orchestrator.recipe.graph import find_model
+from orchestrator.recipe.recipe import Recipe, load_recipe
+from orchestrator.recipe.stored_task import StoredCode, StoredTask
+from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL
+from orchestrator.schema import clipped
+from orchestrator.store.mlflow import Store
+from orchestrator.store.names import CHOSEN_STEP, MODEL, RESULTS, TASK_FILE, TASK_TAG
+from orchestrator.store.place import store_exists, tracking_uri
+from orchestrator.tasks import Task
+from orchestrator.types import BASE, Finding
+
+RECIPE_FILE = "recipe.yaml"
+SEEDS_TAG = "orch.seeds"
+"""On the run above those of several seeds: which seeds."""
+_OF_A_RECIPE = ("run", "seed")
+"""Verbs of the runs that stand above stages, or above such."""
+_CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio", IDENTICAL, ANSWERED)))
+"""The curves that are read, and those that are only watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastStage:
+    """A stage of a run, or its base model."""
+
+    name: str
+    verb: str
+    run_id: str
+    status: str
+    """MLflow's: FINISHED, FAILED, KILLED or RUNNING."""
+    error: str | None
+    store: Store = field(repr=False)
+    origin: str
+    """The run that has what it made: the one that made it first, if it was reused."""
+    results: Path | None
+    """Its evaluation, one row per question; None where it was not evaluated."""
+    curves: Mapping[str, list[tuple[int, float]]]
+    """Points (step, value) of each training curve."""
+    chosen: int | None
+    """The step whose model it handed on, where that was a choice."""
+    noticed: tuple[Finding, ...]
+    """What was found while it ran."""
+    metrics: Mapping[str, float]
+    """The last value of each, also of a training that was reused."""
+    tags: Mapping[str, str]
+
+    def model(self, unchanged: bool = False) -> Path:
+        """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost.
+
+        Raises:
+            OutputError: it has to be `unchanged` since it was made, and is not.
+        """
+        folder = self.store.artifact(self.origin, MODEL)
+        return self.store.output(self.origin, MODEL) if unchanged and folder.is_dir() else folder
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One `orch run`, looked back at."""
+
+    run_id: str
+    experiment: str
+    status: str
+    error: str | None
+    recipe: Recipe
+    start: StartModel
+    stages: Mapping[str, PastStage]
+
+    def models(self) -> list[str]:
+        """The models it evaluated or made, in the recipe's order."""
+        return [BASE, *(name for name, spec in self.recipe.stages.items() if spec.MAKES_MODEL and self._made(name))]
+
+    def _made(self, name: str) -> bool:
+        """Whether a stage came to a model: one that failed may have left none, and one that is lost was made."""
+        stage = self.stages.get(name)
+        return stage is not None and (stage.status == "FINISHED" or stage.model().is_dir())
+
+    def named(self, model: str) -> str:
+        """The name of one of its models.
+
+        Raises:
+            InputError: the run has no such model.
+        """
+        if model not in self.models():
+            raise InputError(f"run {self.run_id} has no model {model!r}; its models: {', '.join(self.models())}")
+        return model
+
+    def model(self, name: str, unchanged: bool = False) -> ModelRef:
+        """What a model is loaded from.
+
+        Raises:
+            InputError: the run has no such model, or it is not whole.
+            OutputError: it has to be `unchanged` since it was made, and is not.
+        """
+        return find_model(
+            self.recipe.stages, self.start, self.named(name), lambda stage: self.stages[stage].model(unchanged)
+        )
+
+
+class RecipeDamaged(RecipeError):
+    """A run's own recipe cannot be read; what else is known of the run goes with it."""
+
+    def __init__(self, run_id: str, file: Path, stages: tuple[PastStage, ...], problems: Sequence[str]) -> None:
+        super().__init__(*problems)
+        self.run_id, self.file, self.stages = run_id, file, stages
+
+
+def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
+    """The recipe that a run wrote down. A user's own task is a `StoredTask` in it: no code is run.
+
+    A task whose settings or format are of its own kind is the task itself, where its code may be run.
+
+    Raises:
+        RecipeError: it cannot be read any more.
+    """
+    file, kept = store.artifact(run_id, RECIPE_FILE), store.artifact(run_id, TASK_FILE)
+    overrides = store.tags(run_id).get(TASK_TAG)
+    names = None if overrides is None else frozenset(overrides.split(","))
+    codes: list[StoredCode] = []
+
+    def stand_in(name: str) -> type[Task]:
+        codes.append(StoredCode(run_id, name, kept if kept.is_file() else None, names, trust))
+        return StoredTask
+
+    try:
+        recipe = load_recipe(file, own_task=stand_in)
+    except RecipeError as error:
+        if not codes or not any(": task" in problem for problem in error.problems):
+            raise
+        try:
+            return load_recipe(file, own_task=lambda _: codes[0].load())
+        except UntrustedCode as refused:
+            raise RecipeError(*error.problems, *refused.problems) from None
+    if isinstance(recipe.task, StoredTask):
+        recipe.task.belongs_to(codes[0])
+    return recipe
+
+
+def with_own_task(past: PastRun) -> PastRun:
+    """The same run with the user's own task itself, whose code is run, where the recipe names one.
+
+    Raises:
+        UntrustedCode: that code may not be run.
+        RecipeError: it cannot be run, or does not take the recipe's settings.
+    """
+    if not isinstance(past.recipe.task, StoredTask):
+        return past
+    return replace(past, recipe=past.recipe.model_copy(update={"task": past.recipe.task.loaded()}))
+
+
+def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, str | None]:
+    """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
+
+    Of a run of several seeds it is that of the first; `seed_of` finds another. Code that its recipe names is run only
+    with `trust`, or where it is a task's file that is unchanged.
+
+    Raises:
+        TrackingError: no such run.
+        UntrustedCode: its model comes with code of its own.
+        RecipeDamaged: its recipe cannot be read any more.
+        InputError: its recipe is not there, or names a model that is not.
+    """
+    store = _store()
+    run = store.find(None if wanted == "last" else wanted)
+    named = None
+    if run.data.tags.get("orch.verb") not in _OF_A_RECIPE and "mlflow.parentRunId" in run.data.tags:  # a stage's
+        named = run.data.tags.get("orch.model")
+        run = store.find(run.data.tags["mlflow.parentRunId"])
+    run = _one_seed(store, run, None)
+    parent = run.info.run_id
+    file = store.artifact(parent, RECIPE_FILE)
+    if not file.is_file():
+        raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
+    tags = run.data.tags
+    stages = {stage.name: stage for stage in past_stages(store, parent)}
+    try:
+        recipe = stored_recipe(store, parent, trust)
+    except RecipeError as error:
+        raise RecipeDamaged(parent, file, tuple(stages.values()), error.problems) from None
+    lost = sorted(stages.keys() - recipe.stages.keys() - {BASE})
+    if lost:
+        problem = f"{file}: it has no stage {lost[0]!r}, which this run has carried out: a part of it is cut off"
+        raise RecipeDamaged(parent, file, tuple(stages.values()), (problem,))
+    if recipe.model.trust_remote_code and not trust:
+        raise UntrustedCode(
+            f"run {parent[:8]}: its recipe lets code run that comes with the model {clipped(recipe.model.name)!r} "
+            "(model.trust_remote_code), so the model is not loaded; --trust runs that code"
+        )
+    found = PastRun(
+        parent,
+        store.experiment_of(parent),
+        str(run.info.status),
+        tags.get("orch.error"),
+        recipe,
+        resolve_start(recipe.model),
+        stages,
+    )
+    return found, named
+
+
+def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tuple[int, ...]]:
+    """Of a run of several seeds the run of one: its id, its seed (without `seed` the first), and all there are.
+
+    A run with one seed is that one itself.
+
+    Raises:
+        TrackingError: no such run.
+        InputError: it has no such seed.
+    """
+    store = _store()
+    run = store.find(None if wanted == "last" else wanted)
+    one = _one_seed(store, run, seed)
+    seeds = tuple(int(text) for text in run.data.tags.get(SEEDS_TAG, "").split(",") if text)
+    return one.info.run_id, int(one.data.tags.get("orch.seed", 0)), seeds
+
+
+def _one_seed(store: Store, run: Any, seed: int | None) -> Any:
+    tags = run.data.tags
+    seeds = tags[SEEDS_TAG].split(",") if SEEDS_TAG in tags else [tags.get("orch.seed", str(seed))]
+    wanted = seeds[0] if seed is None else str(seed)
+    if wanted not in seeds:
+        raise InputError(f"run {run.info.run_id} has no seed {wanted}; it has {', '.join(seeds)}")
+    if SEEDS_TAG not in tags:
+        return run
+    one = store.children(run.info.run_id).get(f"seed {wanted}")
+    if one is None:
+        raise InputError(f"the run of seed {wanted} under {run.info.run_id} was deleted in MLflow")
+    return one
+
+
+def _store() -> Store:
+    if not store_exists():
+        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
+    return Store()
+
+
+def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
+    """The stages of a run, and its base model where that was evaluated."""
+    for name, run in store.children(parent).items():
+        tags: dict[str, Any] = run.data.tags
+        run_id = run.info.run_id
+        origin = tags.get("orch.cached_from", run_id)
+        results = store.artifact(tags.get("orch.eval_cached_from", run_id), RESULTS)
+        curves = {c: store.history(origin, c) for c in _CURVES if c in run.data.metrics or origin != run_id}
+        yield PastStage(
+            name,
+            tags.get("orch.verb", ""),
+            run_id,
+            str(run.info.status),
+            tags.get("orch.error"),
+            store,
+            origin,
+            results if results.is_file() else None,
+            {c: points for c, points in curves.items() if points},
+            int(run.data.metrics[CHOSEN_STEP]) if CHOSEN_STEP in run.data.metrics else None,
+            tuple(findings_of(tags)),
+            (store.metrics(origin) if origin != run_id else {}) | run.data.metrics,
+            tags,
+        )

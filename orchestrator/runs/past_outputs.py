@@ -1,0 +1,56 @@
+"""What the stages of a past run have left, looked at in full: every file that is not what it was, or cannot be read."""
+
+from collections.abc import Iterator
+
+from orchestrator.errors import DataError, OutputError
+from orchestrator.health.findings import file_damaged
+from orchestrator.runs.past import PastStage
+from orchestrator.store.names import OUTPUTS, RESULTS, output_of
+from orchestrator.store.tables import read_stored
+from orchestrator.types import Finding
+
+_EVALUATED_BY = "orch.eval_cached_from"
+
+
+def changed_outputs(stage: PastStage) -> Iterator[Finding]:
+    """Findings on what a stage has made and on the evaluations of its model; all content is read."""
+    outputs = []
+    if stage.verb in OUTPUTS and stage.verb != "evaluate" and stage.status == "FINISHED":
+        outputs.append((stage.origin, output_of(stage.verb)))
+    if stage.results is not None:
+        outputs.append((stage.tags.get(_EVALUATED_BY, stage.run_id), RESULTS))
+    for tag, origin in _further(stage):
+        outputs.append((origin, output_of("evaluate", tag)))
+    for run_id, name in outputs:
+        what = f"stage {stage.name}" if not name.startswith("eval/") else f"the evaluation of {stage.name}"
+        path = stage.store.artifact(run_id, name)
+        if not path.exists():
+            continue  # what is lost is told of by whoever misses it
+        try:
+            if path.is_file():
+                read_stored(path)
+            stage.store.output(run_id, name, full=True)
+        except DataError as error:
+            if name != RESULTS:  # whoever reads the answers says so of theirs
+                yield file_damaged(what, error)
+        except OutputError as error:
+            yield _changed(what, error)
+
+
+def _changed(what: str, error: OutputError) -> Finding:
+    return Finding(
+        "output-changed",
+        "error",
+        f"{what}: {error.problems[0]}",
+        "its content is not that whose digest was written down when it was made",
+        "a copy broke off, the file was replaced or edited, or the disk is failing",
+        "trust no figure that comes from it; restore the file, or remove it and run the recipe again",
+    )
+
+
+def _further(stage: PastStage) -> Iterator[tuple[str, str]]:
+    """The further splits that a model was asked, and the run that has each evaluation."""
+    for tag in sorted(stage.tags):
+        if tag.startswith("orch.eval_key."):
+            also = tag.removeprefix("orch.eval_key.")
+            yield also, stage.tags.get(f"{_EVALUATED_BY}.{also}", stage.run_id)

@@ -1,0 +1,81 @@
+"""One plan on a walk: its run in the store, and how far each of its stages is. Knows nothing of workers."""
+
+import time
+from dataclasses import replace
+
+from orchestrator.errors import TrackingError
+from orchestrator.health.findings import told_only
+from orchestrator.plan.plan import Plan
+from orchestrator.results import RunResult
+from orchestrator.runs.record import Record, one_line
+from orchestrator.runs.state import StageState
+from orchestrator.store.disk_space import PREFIX as DISK_FULL
+from orchestrator.types import Finding
+
+_ENDED = ("done", "cached", "failed", "skipped", "stopped")
+
+
+class Branch:
+    """A plan, its record, and the state of each stage. `seed` is set where it is one of several."""
+
+    def __init__(self, plan: Plan, record: Record, noticed: tuple[Finding, ...] = (), seed: int | None = None) -> None:
+        self.plan, self.record, self.noticed, self.seed = plan, record, noticed, seed
+        self.states = {stage.name: StageState(stage, seed=seed) for stage in plan.stages}
+        self.result: RunResult | None = None
+        """What it came to; set once all of its stages have ended and its run is closed."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether every stage has come to an end, good or bad."""
+        return all(state.state in _ENDED for state in self.states.values())
+
+    @property
+    def title(self) -> str:
+        """Which of several plans it is, in words."""
+        return f"seed {self.seed}"
+
+    def ready(self, state: StageState) -> bool:
+        """Whether all that a waiting stage reads is there; one that reads of a failed stage is skipped."""
+        needed = [self.states[name] for name in state.stage.inputs]
+        for other in needed:
+            if other.state in ("failed", "skipped"):
+                state.state, state.figure = "skipped", f"needs {other.stage.name}"
+                return False
+        return all(other.state in ("done", "cached") for other in needed)
+
+    def reuse(self, state: StageState, origin: str, figure: str = "reused") -> None:
+        """A stage is made already, by the run `origin`."""
+        self.record.reused(state, origin)
+        state.state, state.figure = "cached", figure
+
+    def notice(self, state: StageState, finding: Finding) -> None:
+        """Tell of a finding at once, and keep it with the stage's run; once, also where it is read again."""
+        if all(known.check != finding.check for known in state.findings):
+            [told] = told_only([finding], self.plan.recipe.limits.ignore)
+            where = f"stage {state.stage.name}" if self.seed is None else f"{self.title}, stage {state.stage.name}"
+            named = replace(told, what=f"{where}: {told.what}")
+            state.findings.append(named)
+            self.record.noticed(state, named)
+
+    def fail(self, state: StageState, error: Exception) -> None:
+        """A stage has failed; its run says why."""
+        text = one_line(error)
+        state.state, state.figure = "failed", text
+        if state.started is not None:
+            state.seconds = time.monotonic() - state.started
+        if text.startswith(DISK_FULL):
+            state.figure = "no space left"  # the rest is said once, at the end
+        state.error = f"stage {state.stage.name!r} failed: {self.record.failed(state, error)}"
+
+    def close(self) -> None:
+        """Every stage has ended: the run is closed with its comparison.
+
+        Where that cannot be made, the result says why: a run that goes on beside it is not disturbed.
+        """
+        states = list(self.states.values())
+        try:
+            self.result = self.record.ended(states, self.noticed)
+        except TrackingError:
+            raise
+        except Exception as error:
+            self.result = self.record.broken(states, error, self.noticed)

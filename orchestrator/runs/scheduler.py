@@ -1,0 +1,279 @@
+"""Carry out plans on Ray: what is made already is reused, what can run at once does, what plans share is made once.
+
+Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
+reason, stages that read of it are skipped, all others go on. Only an interruption and a store that cannot be reached or
+written end a walk.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
+from orchestrator.plan.plan import Stage
+from orchestrator.runs.cluster import Cluster, Crew, Done, disconnect
+from orchestrator.runs.context import context_of
+from orchestrator.runs.cost import cost_of
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.state import StageState
+from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.base import Context
+from orchestrator.stages.registry import STAGES
+from orchestrator.store.disk_space import disk_full
+from orchestrator.store.mlflow import Store
+from orchestrator.store.names import output_of
+from orchestrator.store.place import store_folder
+from orchestrator.training.journal import NAME as JOURNAL
+from orchestrator.training.journal import Tail
+from orchestrator.training.watch import stops
+from orchestrator.types import Finding
+
+Listener = Callable[[list[StageState]], None]
+_TICK = 0.25
+"""Seconds between two looks at the workers."""
+_RETRIES = 2
+"""How often a job whose worker died is started again; it goes on from its own work folder."""
+
+
+@dataclass
+class _Running:
+    """A stage at work."""
+
+    branch: Branch
+    state: StageState
+    context: Context
+    lock: FileLock
+    crew: Crew
+    done: list[Done | None]
+    """What came of each job, in the jobs' order."""
+    tail: Tail
+
+
+class Walk:
+    """One walk over plans. Earlier plans go first; later ones take what is left of the machine."""
+
+    def __init__(
+        self, branches: list[Branch], store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener
+    ) -> None:
+        self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
+        self.running: dict[str, _Running] = {}
+        """By key: no two plans make the same at once."""
+        self._no_room: str | None = None
+        """The first stage that found the disk full: what there is to say of it is said with that one."""
+        self._ended: dict[str, tuple[Branch, str | Exception]] = {}
+        """For each key that this walk has come to the end of: who made it, and the run that holds it or the error."""
+
+    def go(self) -> None:
+        """Walk until every stage of every plan has come to an end."""
+        while not all(branch.settled for branch in self.branches):
+            for branch in self.branches:
+                for state in branch.states.values():
+                    if state.state == "waiting" and branch.ready(state):
+                        with self._boundary(branch, state):
+                            self._consider(branch, state)
+            self._tell()
+            if self.running:
+                self._look()
+            elif not all(branch.settled for branch in self.branches):
+                time.sleep(_TICK)  # another process makes what the rest waits for
+        self._tell()
+
+    def stop(self) -> None:
+        """The walk is given up: no worker goes on, no lock is held, what is made is kept."""
+        disconnect()
+        for running in self.running.values():
+            running.state.state = "stopped"
+            self.work.release(running.lock)
+        for branch in self._open():
+            with suppress(OrchError):
+                branch.record.keep_made()
+
+    def _open(self) -> list[Branch]:
+        return [branch for branch in self.branches if branch.result is None]
+
+    def _tell(self) -> None:
+        for branch in self._open():
+            if branch.settled:
+                branch.close()
+        self.listener([state for branch in self.branches for state in branch.states.values()])
+
+    def _consider(self, branch: Branch, state: StageState) -> None:
+        """Start a stage if it can be started now."""
+        stage = state.stage
+        if stage.key in self._ended:
+            other, end = self._ended[stage.key]
+            if isinstance(end, str):
+                branch.reuse(state, end, "reused" if other is branch else f"as {other.title}")
+            else:
+                branch.fail(state, end)
+            return
+        if stage.cached is not None:
+            branch.reuse(state, stage.cached)
+            return
+        if stage.key in self.running:
+            other = self.running[stage.key].branch
+            state.figure = "being made" if other is branch else f"waits for {other.title}"
+            return
+        cpus, gpus = self._share(stage)
+        if not self._room(branch, cpus, gpus):
+            return
+        lock = self.work.lock(stage.key)
+        if lock is None:
+            state.figure = "another orch run is making this"
+            return
+        try:
+            made = self.store.finished([stage]).get(stage.key)
+            if made is not None:
+                branch.reuse(state, made)
+            else:
+                self._start(branch, state, lock, cpus, gpus)
+        finally:
+            if stage.key not in self.running:
+                self.work.release(lock)
+
+    def _share(self, stage: Stage) -> tuple[int, float]:
+        """CPU cores and GPUs for one job of a stage."""
+        assert self.cluster is not None
+        return STAGES[stage.verb].resources(stage.spec.resources, self.cluster.cores, self.cluster.gpus)
+
+    def _room(self, branch: Branch, cpus: int, gpus: float) -> bool:
+        """Whether a plan may ask for a job's share now; a cluster that was joined may grow with what is asked."""
+        assert self.cluster is not None
+        first = next(b for b in self.branches if not b.settled)
+        if branch is first or self.cluster.joined or not self.running or not (cpus or gpus):
+            return True
+        at_work = [(len(r.crew.pending), r.context) for r in self.running.values()]
+        free_cpus = self.cluster.total_cores - sum(jobs * context.cpus for jobs, context in at_work)
+        free_gpus = self.cluster.gpus - sum(jobs * context.gpus for jobs, context in at_work)
+        return cpus <= free_cpus and gpus <= free_gpus
+
+    def _start(self, branch: Branch, state: StageState, lock: FileLock, cpus: int, gpus: float) -> None:
+        assert self.cluster is not None
+        stage, cluster = state.stage, self.cluster
+        if cpus > cluster.cores or gpus > cluster.gpus:
+            raise OrchError(
+                f"stage {stage.name!r} asks for {cpus} CPUs and {gpus:g} GPUs, but no machine here has more than "
+                f"{cluster.cores} CPUs and there are {cluster.gpus:g} GPUs; lower stages.{stage.name}.resources"
+            )
+        branch.record.started(state)
+        inputs = {name: self._input(branch, name) for name in stage.inputs}
+        context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
+        self.work.note(stage.key, _about(branch, state))
+        state.state, state.started, state.figure = "running", time.monotonic(), ""
+        jobs = STAGES[stage.verb].jobs(context)
+        crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
+        state.total = len(jobs)
+        self.running[stage.key] = _Running(
+            branch, state, context, lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
+        )
+
+    def _input(self, branch: Branch, name: str) -> Path:
+        """What a finished stage has made, where those can read it who will."""
+        stage, origin = branch.plan.stage(name), branch.record.origins[name]
+        made = self.store.output(origin, output_of(stage.verb, stage.also))
+        # the driver reads tables itself; models are loaded by workers, on whatever machine they are
+        shared = branch.plan.recipe.storage is not None and stage.spec.MAKES_MODEL
+        return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
+
+    def _look(self) -> None:
+        """Take in what the workers have done since the last look."""
+        import ray
+
+        refs = {ref: key for key, r in self.running.items() for ref in r.crew.pending}
+        if refs:
+            ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=_TICK)
+            for ref in ready:
+                running = self.running.get(refs[ref])
+                if running is not None:
+                    with self._boundary(running.branch, running.state):
+                        self._collect(running, ref)
+        for running in list(self.running.values()):
+            with self._boundary(running.branch, running.state):
+                self._read_journal(running)
+                if not running.crew.pending:
+                    self._finish(running)
+
+    def _collect(self, running: _Running, ref: Any) -> None:
+        place, running.done[place] = running.crew.take(ref)
+        if len(running.done) > 1:
+            running.state.done += 1
+
+    def _read_journal(self, running: _Running) -> None:
+        points = []
+        for record in running.tail.new():
+            if "finding" in record:
+                running.branch.notice(running.state, Finding(**record["finding"]))
+            elif "total" in record:
+                running.state.done, running.state.total = record["step"], record["total"]
+            else:
+                points.append(record)
+                running.state.figure = _headline(record["metrics"]) or running.state.figure
+        if points and running.state.run_id:
+            self.store.log_points(running.state.run_id, points)
+
+    def _finish(self, running: _Running) -> None:
+        branch, state, stage = running.branch, running.state, running.state.stage
+        made = [done for done in running.done if done is not None]
+        collected = time.monotonic()
+        output = STAGES[stage.verb].finish(running.context)
+        worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
+        state.seconds = worked + time.monotonic() - collected
+        for finding in output.findings:
+            branch.notice(state, finding)
+        if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
+            raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
+        cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
+        branch.record.finished(state, running.context, output, cost)
+        state.state, state.figure = "done", output.figure
+        self._ended[stage.key] = (branch, branch.record.origins[stage.name])
+        self.work.remove(stage.key)
+        self._leave(running)
+
+    @contextmanager
+    def _boundary(self, branch: Branch, state: StageState) -> Iterator[None]:
+        """Whatever goes wrong inside is this stage's failure, but for a store that cannot be reached or written."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, TrackingError) and not isinstance(error, RefusalError):
+                raise
+            running = self.running.get(state.stage.key)
+            if running is not None and running.state is state:
+                self._leave(running)
+                with suppress(Exception):  # what Ray says of workers that are gone is not what went wrong
+                    running.crew.stop()
+            self._fail(branch, state, error)
+
+    def _fail(self, branch: Branch, state: StageState, error: Exception) -> None:
+        key = state.stage.key
+        full = disk_full(error, self.work.root / key, store_folder(), Path(tempfile.gettempdir()))
+        if full is not None:
+            error = StageError(full if self._no_room is None else f"no space left, as for stage {self._no_room!r}")
+            self._no_room = self._no_room or state.stage.name
+        self._ended[key] = (branch, error)
+        branch.fail(state, error)
+        self.work.give_back(key)
+
+    def _leave(self, running: _Running) -> None:
+        self.running.pop(running.state.stage.key, None)
+        self.work.release(running.lock)
+
+
+def _about(branch: Branch, state: StageState) -> dict[str, str]:
+    """Whose work a folder holds."""
+    stage, recipe = state.stage, branch.plan.recipe
+    told = {"stage": stage.name, "verb": stage.verb, "also": stage.also or "", "recipe": recipe.name}
+    return told | {"run": str(state.run_id or ""), "parent": str(branch.record.parent)}
+
+
+def _headline(metrics: dict[str, float]) -> str:
+    for name in ("reward", "loss"):
+        if name in metrics:
+            return f"{name} {metrics[name]:.3f}"
+    return ""

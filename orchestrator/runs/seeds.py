@@ -1,0 +1,89 @@
+"""A run of several seeds as MLflow sees it: one run above those of the seeds, with what they come to together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.comparison.over_seeds import metrics_of, over_seeds
+from orchestrator.plan.plan import SeedsPlan
+from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
+from orchestrator.runs.notes import paragraphs, ways_on
+from orchestrator.runs.past import SEEDS_TAG
+from orchestrator.runs.record import read_again, start_run
+from orchestrator.runs.showing import NOTE_TAG, show_models
+from orchestrator.store.mlflow import Store
+from orchestrator.store.names import output_of
+from orchestrator.text import inline
+
+
+class SeedsRecord:
+    """Writes the run above those of the seeds. `parent` is its id."""
+
+    def __init__(self, store: Store, plan: SeedsPlan) -> None:
+        self.store, self.plan = store, plan
+        recipe = plan.recipe
+        self.seeds = tuple(each.recipe.seed for each in plan.plans)
+        tags = {"orch.verb": "run", "orch.plan": plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
+        self.parent = start_run(store, recipe, plan.plans[0].base, recipe.name, tags)
+
+    def ended(self, runs: list[RunResult]) -> SeedsResult:
+        """Every seed has ended: what they come to together, as metrics and as the description."""
+        found = _together(self.store, self.parent, self.seeds, runs)
+        experiment = self.store.experiment(self.plan.recipe.name)
+        note = "\n\n".join([describe_seeds(found), ways_on(experiment, self.parent)])
+        self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note})
+        show_models(self.store, experiment, runs)
+        self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
+        return found
+
+
+def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
+    """What a run of these very seeds came to, all of whose stages are made; None where there was none."""
+    parent = store.whole(plan.key)
+    if parent is None:
+        return None
+    below = {run.data.tags.get("orch.seed"): run.info.run_id for run in store.children(parent).values()}
+    runs = [read_again(store, each, below.get(str(each.recipe.seed))) for each in plan.plans]
+    found = [run for run in runs if run is not None]
+    seeds = [each.recipe.seed for each in plan.plans]
+    return _together(store, parent, seeds, found) if len(found) == len(seeds) else None
+
+
+def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
+    def results(run_id: str, also: str | None) -> Path:
+        reused = "orch.eval_cached_from" if also is None else f"orch.eval_cached_from.{also}"
+        return store.artifact(store.tags(run_id).get(reused, run_id), output_of("evaluate", also))
+
+    return over_seeds(parent, store.experiment_of(parent), seeds, runs, results)
+
+
+def describe_seeds(found: SeedsResult) -> str:
+    """The comparison over seeds as Markdown, for the run's description."""
+    lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences)]
+    for evaluation in found.also:
+        lines += ["", f"On `{evaluation.on}`:", "", *_table(evaluation.models, evaluation.differences)]
+    lines += [
+        "",
+        f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions.",
+        *(["", *paragraphs([f"Judged by {found.judged_by}."])] if found.judged_by else []),
+    ]
+    noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
+    return "\n".join([*lines, "", *paragraphs(found.errors), *noticed])
+
+
+def _table(models: tuple[ModelOverSeeds, ...], differences: tuple[DifferenceOverSeeds, ...]) -> list[str]:
+    against = {d.model: d for d in differences}
+    lines = [
+        "| model | accuracy | 95% interval | sd | by seed | answer rate | difference | 95% interval | n |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for m in models:
+        d = against.get(m.model)
+        by_seed = "the same for all" if m.shared else ", ".join(f"{a:.3f}" for a in m.accuracies)
+        sd = "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}"
+        gap = "" if d is None else f"{d.difference_mean:+.3f} to {d.baseline}"
+        gap_interval = "" if d is None else f"{d.difference_low:+.3f} to {d.difference_high:+.3f}"
+        lines.append(
+            f"| {m.model} | {m.accuracy_mean:.3f} | {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {sd} "
+            f"| {by_seed} | {m.answer_rate_mean:.3f} | {gap} | {gap_interval} | {m.n} |"
+        )
+    return lines

@@ -1,0 +1,31 @@
+"""Sets up MLflow's pages for a run that has ended: the saved view of its models, and a line in each model's run."""
+
+import time
+from collections.abc import Sequence
+
+from orchestrator.comparison.palette import model_colours
+from orchestrator.results import RunResult
+from orchestrator.runs.notes import model_note
+from orchestrator.store.mlflow import Store
+from orchestrator.store.pages import VIEW_TAG, run_link, view, view_link
+
+NOTE_TAG = "mlflow.note.content"
+"""A run's description, in Markdown."""
+_COLOUR_TAG = "mlflow.runColor"
+
+
+def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) -> None:
+    """The experiment's saved view shows the evaluated models of these results, one for each seed; nothing for none."""
+    runs = []
+    for result in results:
+        made = {row["name"]: row["run_id"] for row in result.stages}
+        report = run_link(experiment_id, result.run_id, "report.html")
+        colours = model_colours([model.model for model in result.models])  # those of the report
+        for model in result.models:
+            run_id = made.get(f"evaluate.{model.model}")
+            if run_id is not None:
+                note = model_note(model, view_link(experiment_id), report)
+                store.log(run_id, {}, {NOTE_TAG: note, _COLOUR_TAG: colours[model.model].light})
+                runs.append(run_id)
+    if runs:
+        store.save_view(experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), int(time.time() * 1000)))

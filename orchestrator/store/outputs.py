@@ -1,0 +1,119 @@
+"""What stages have left in the store, held against what it was when it was made. Knows MLflow only through its client.
+
+The digests of an output stand in a tag of the run that made it; of one with very many files in an artifact beside it,
+whose own digest the tag holds. Runs of older versions have no such tag: their outputs are taken as they are.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OutputError
+from orchestrator.store.artifacts import Artifacts
+from orchestrator.store.digests import Digests, as_text, changes, digests_of, from_text, give_times, lost
+from orchestrator.store.names import digest_tag, is_whole, output_of
+
+LISTED = "digests.json"
+"""The artifact that lists the digests of an output with too many files for a tag."""
+_LONGEST = 7500
+"""Characters of a tag; MLflow holds 8000."""
+_SHOWN = 3
+
+
+class StoredOutputs:
+    """The outputs in one store."""
+
+    def __init__(self, client: Any, artifacts: Artifacts) -> None:
+        self.client, self.artifacts = client, artifacts
+
+    def record(self, run_id: str, folder: Path, name: str) -> dict[str, str]:
+        """The tag that says what the output `name`, whose files were logged from `folder`, holds."""
+        digests = digests_of(folder / name)
+        text = as_text(digests)
+        if len(text) > _LONGEST:
+            (folder / LISTED).write_text(text, encoding="utf-8")
+            self.client.log_artifact(run_id, str(folder / LISTED))
+            text = as_text(digests_of(folder / LISTED))
+        return {digest_tag(name): text}
+
+    def recorded(self, run: Any, name: str) -> Digests | None:
+        """What an output held when it was made; None where its run does not say."""
+        digests = from_text(run.data.tags.get(digest_tag(name), ""))
+        if digests is None or set(digests) != {LISTED}:
+            return digests
+        file = self.artifacts.path(run.info.run_id, LISTED, run)
+        if found := list(changes(file, digests)):
+            raise OutputError(_changed(run.info.run_id, found, file))
+        return from_text(file.read_text(encoding="utf-8"))
+
+    def path(self, run_id: str, name: str, run: Any | None = None, full: bool = False) -> Path:
+        """Where an output lies, or a copy of it, its content being what was made.
+
+        With `full` all content is read. `run` is what MLflow holds of the run, where that is known already.
+
+        Raises:
+            OutputError: it is not what it was.
+        """
+        run = run or self.client.get_run(run_id)
+        recorded = self.recorded(run, name)
+        path = self.artifacts.path(run_id, name, run)
+        if recorded is None:
+            return path
+        found = list(changes(path, recorded, full))
+        copied = self.artifacts.is_copy(path)
+        if found and copied:  # a transfer that broke off, or a copy that was changed here: the store may have it whole
+            self.artifacts.forget(run_id, name)
+            path = self.artifacts.path(run_id, name, run)
+            found = list(changes(path, recorded, full))
+        if found:
+            raise OutputError(_changed(run_id, found, path))
+        if copied:
+            give_times(path, recorded)
+        return path
+
+    def is_there(self, run: Any, verb: str, also: str | None, changed: Callable[[str], None]) -> bool:
+        """Whether a stage's output is there whole and unchanged; one that was changed is told to `changed`.
+
+        Behind a server only names and sizes are looked at: content is when it is fetched.
+        """
+        name = output_of(verb, also)
+        sizes = self.artifacts.sizes(run, name)
+        if not is_whole(verb, sizes):
+            return False
+        try:
+            recorded = self.recorded(run, name)
+            if recorded is None:
+                return True
+            path = self.artifacts.local(run, name)
+            if path is None:
+                return self._listed(run, name, recorded, sizes, changed)
+            if lost(path, recorded):
+                return False
+            self.path(run.info.run_id, name, run)
+        except OutputError as error:
+            changed(error.problems[0])
+            return False
+        return True
+
+    def _listed(
+        self, run: Any, name: str, recorded: Digests, sizes: Mapping[str, int], changed: Callable[[str], None]
+    ) -> bool:
+        right_here = {file: was for file, was in recorded.items() if "/" not in file}
+        if any(was.size and not sizes.get(file) for file, was in right_here.items()):
+            return False
+        found = [
+            f"{file} has {sizes[file]:,} bytes, it had {was.size:,}"
+            for file, was in right_here.items()
+            if sizes.get(file, was.size) != was.size
+        ]
+        if found:
+            changed(_changed(run.info.run_id, found, Path(name)))
+        return not found
+
+
+def _changed(run_id: str, found: list[str], path: Path) -> str:
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return (
+        f"the output of run {run_id} has changed since it was made: {'; '.join(found[:_SHOWN])}{more} ({path}); "
+        "restore it from a copy, or remove that file, or the run, to have the stage run again"
+    )

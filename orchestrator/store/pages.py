@@ -1,0 +1,78 @@
+"""What MLflow's own pages show of a run without any set-up: a saved view with the models side by side, and links.
+
+MLflow keeps a saved view as a tag of the experiment and lists it under "Views". Knows nothing of mlflow's client.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+VIEW = "Models side by side"
+VIEW_TAG = "mlflow.sharedViewState.orch"
+UNFOLDED = {"mlflow.runType": "evaluation"}
+"""Tag of a run whose parent MLflow unfolds when the experiment is opened for the first time."""
+_COMPARED = ("accuracy", "answer_rate", "accuracy_low", "accuracy_high", "tokens_per_completion")
+_CURVES = ("loss", "eval_loss", "reward", "eval_accuracy", "learning_rate", "grad_norm")
+_COLUMNS = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
+_TAGS = ("orch.model", "orch.verb", "orch.seed")
+_MOST_RUNS = 100
+
+
+def view_link(experiment_id: str) -> str:
+    """Where the chart of the newest run's models is, below the address of MLflow's pages."""
+    return (
+        f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        f"&viewStateShareKey={VIEW_TAG.rpartition('.')[2]}"
+    )
+
+
+def run_link(experiment_id: str, run_id: str, artifact: str | None = None) -> str:
+    """Where a run's page is, or one of its artifacts."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}" + (f"/artifacts/{artifact}" if artifact else "")
+
+
+def view(run_ids: Sequence[str], now: int) -> str:
+    """The saved view of these models' runs as MLflow reads it from its tag; `now` in milliseconds since 1970."""
+    listed = ", ".join(f"'{run_id}'" for run_id in run_ids[:_MOST_RUNS])
+    state = {
+        "searchFilter": f"attributes.run_id IN ({listed})",
+        # any order but that of time: MLflow folds children under their parents in that one
+        "orderByKey": "metrics.`accuracy`",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS] + [f"tags.`{name}`" for name in _TAGS],
+        "runsHiddenMode": "SHOW_ALL",
+        "hideEmptyCharts": True,
+        "isAccordionReordered": True,
+        "compareRunSections": [_section("models", VIEW), _section("curves", "Training")],
+        "compareRunCharts": [
+            *(_chart("BAR", name, "models") for name in _COMPARED),
+            *(_chart("LINE", name, "curves", _LINE | {"selectedMetricKeys": [name]}) for name in _CURVES),
+        ],
+    }
+    return json.dumps({"name": VIEW, "createdAt": now, "updatedAt": now, "state": _packed(state)})
+
+
+_LINE = {"xAxisKey": "step", "yAxisKey": "metric", "useGlobalLineSmoothing": True, "useGlobalXaxisKey": True}
+
+
+def _section(name: str, title: str) -> dict[str, Any]:
+    return {"uuid": f"orch-{name}", "name": title, "columns": 2, "cardHeight": 300} | _FLAGS | {"isReordered": True}
+
+
+def _chart(kind: str, metric: str, section: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    chart = {"type": kind, "uuid": f"orch-{metric}", "metricSectionId": f"orch-{section}", "metricKey": metric}
+    return chart | {"displayName": metric, "runsCountToCompare": _MOST_RUNS} | _FLAGS | dict(more or {})
+
+
+_FLAGS = {"display": True, "deleted": False, "isGenerated": True}
+
+
+def _packed(state: Mapping[str, Any]) -> str:
+    """MLflow's own short form, as a tag holds 5,000 characters at most."""
+    return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()

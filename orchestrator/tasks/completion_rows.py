@@ -1,0 +1,182 @@
+"""The rows of a file of completions: each with its gold answer, and with one completion or several.
+
+It reads cells and says what is in them; it must not know how an answer is judged.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import DataError
+from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, shape, top_column
+from orchestrator.tasks.draws import REASONS, Draw, draws_of, finish_reason, reasons_of
+from orchestrator.tasks.files import Columns, Origin, Table
+from orchestrator.tasks.rows import gold, rows_error
+from orchestrator.types import FinishReason
+
+_TELL_APART = ("id", "uid", "uuid", "draw", "sample", "seed", "index", "idx", "doc_id", "example_id", "custom_id", "n")
+"""Columns that make two rows with the same texts two rows."""
+
+
+class CompletionColumns(Columns):
+    """Which columns of a file of completions hold what."""
+
+    text: str = "text"
+    """Text, or what tools write: messages, lists of draws, the answers of an API."""
+    finish_reason: str = "finish_reason"
+    """`length`, `max_tokens` and the like say that the completion was cut off; a file without this column does not."""
+
+    def used(self) -> set[str]:
+        return {self.question, self.answer, self.text, self.finish_reason, *REASONS, *_TELL_APART}
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A row's question and gold answer."""
+
+    place: str
+    line: int
+    question: str | None
+    answer: str
+    why: str | None
+    """Why there is no answer in it, None where there is one."""
+    is_number: bool = False
+    """Whether it is a number in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion of a row."""
+
+    row: int
+    """Counted from 0."""
+    draw: int
+    text: str
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRows:
+    """A file of completions as it was read."""
+
+    golds: tuple[Gold, ...]
+    """One for each row."""
+    completions: tuple[Completion, ...]
+    """All of them, in the file's order; a row has at least one."""
+    notes: tuple[str, ...]
+    """What a reader of the figures should know of the file."""
+
+
+def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -> CompletionRows:
+    """The completions of all rows. Raises DataError where a row holds something that is none, with every such row."""
+    if not any(find(record, columns.text)[0] for _, record in table.records):
+        first = find(table.records[0][1], top_column(columns.text, table.names) or "")[1]
+        raise DataError(
+            f"{origin.name}: no row has a field {columns.text!r}; the column is {shape(first)}: name another"
+        )
+    golds: list[Gold] = []
+    completions: list[Completion] = []
+    problems: list[str] = []
+    odd_questions: list[Any] = []
+    unknown: Counter[str] = Counter()
+    reason = _reason_column(table.names, columns)
+    for row, (line, record) in enumerate(table.records):
+        place = origin.place(line)
+        asked = find(record, columns.question)[1]
+        question = asked if isinstance(asked, str) else _question(asked)
+        if question is None and not missing(asked):
+            odd_questions.append(asked)
+        golds.append(_gold(find(record, columns.answer)[1], question, columns.answer, place, line))
+        try:
+            for number, draw in enumerate(_draws(record, columns.text, reason)):
+                cut, odd = finish_reason(draw.reason)
+                completions.append(Completion(row, number, draw.text, cut))
+                unknown.update([] if odd is None else [odd])
+        except ValueError as error:
+            problems.append(f"{place}: the completion (column {columns.text!r}) is {error}: write it as text")
+    if problems:
+        raise rows_error(problems)
+    notes = [*_several(len(golds), len(completions)), *_repeated(table)]
+    if odd_questions:
+        what = f"the question (column {columns.question!r}) is {shape(odd_questions[0])}"
+        notes.append(f"{what} in {_rows(len(odd_questions))}: left out")
+    notes += [
+        f"{columns.finish_reason} {word!r:.80} ({times:,} times) is not known: taken as ended by itself, not as cut off"
+        for word, times in unknown.most_common(5)
+    ]
+    return CompletionRows(tuple(golds), tuple(completions), tuple(notes))
+
+
+def _draws(record: dict[str, Any], text: str, reason: str) -> Sequence[Draw]:
+    value, given = find(record, text)[1], find(record, reason)[1]
+    if isinstance(value, str) and (given is None or isinstance(given, str)):
+        return (Draw(value, given),)
+    draws = draws_of(value)
+    if given is None:
+        return draws
+    reasons = reasons_of(given, len(draws))
+    return [d if d.reason is not None else Draw(d.text, why) for d, why in zip(draws, reasons, strict=True)]
+
+
+def _reason_column(names: Sequence[str], columns: CompletionColumns) -> str:
+    """The column that says why completions ended: the named one, else what another tool calls it."""
+    return next((name for name in (columns.finish_reason, *REASONS) if name in names), columns.finish_reason)
+
+
+def _gold(value: Any, question: str | None, column: str, place: str, line: int) -> Gold:
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        return Gold(place, line, question, "", "there is no gold answer: write one or leave the row out")
+    try:
+        # half a character is kept: it is judged as it stands, and costs no other row
+        return Gold(
+            place,
+            line,
+            question,
+            value if isinstance(value, str) else gold(value),
+            None,
+            number_text(value) is not None,
+        )
+    except ValueError as error:
+        named = str(error).replace("the answer", f"the gold answer (column {column!r})", 1)
+        return Gold(place, line, question, "", named)
+
+
+def _question(value: Any) -> str | None:
+    """A question as text; of a conversation what the user says last; None where there is none, or none that is text."""
+    if isinstance(value, str):
+        return value
+    for message in reversed(conversation(value) or []):
+        if message.role in USER:
+            with suppress(ValueError):
+                return message.text()
+    return number_text(value)
+
+
+def _several(rows: int, completions: int) -> list[str]:
+    if completions == rows:
+        return []
+    return [
+        f"{completions:,} completions in {_rows(rows)}, and each is judged; the interval is that of {_rows(rows)}, as "
+        "draws of one question may all be alike"
+    ]
+
+
+def _repeated(table: Table) -> list[str]:
+    n = len(table.records)
+    left = n - len({_identity(record) for _, record in table.records})
+    return [f"{left:,} of {_rows(n)} occur twice: equal to an earlier one in all columns"] if left else []
+
+
+def _identity(record: dict[str, Any]) -> Hashable:
+    key = tuple(record.items())
+    try:
+        hash(key)
+    except TypeError:  # a cell that is a list or a struct
+        return repr(key)
+    return key
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row" if number == 1 else f"{number:,} rows"

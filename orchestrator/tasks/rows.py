@@ -1,0 +1,239 @@
+"""Rows of questions and answers from a user's own file or data set.
+
+It checks the shape of each row, and tells the user everything that is wrong with them at once. It must not know how an
+answer is judged (text that is a number stays text), what the rows are used for, nor how files and data sets are read.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from orchestrator.errors import DataError
+from orchestrator.tasks.cells import USER, WrittenNumber, conversation, find, missing, number_text, reply, top_column
+from orchestrator.tasks.files import Columns, Origin, Table, kind, listed, origin_of, read_table, short
+from orchestrator.types import answer_text
+
+_SHOWN_PROBLEMS = 10
+_SPEC = re.compile(r"\s*(-?[0-9]{1,12})?\s*:\s*(-?[0-9]{1,12})?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it stands in the file."""
+
+    question: str
+    answer: str
+    """Text; a number of JSON as it is written there, any other as `answer_text` writes it."""
+    demonstration: str | None
+    id: str | None
+    line: int
+    """Counted from 1: the line in a JSONL or CSV file, the row in a JSON or parquet file."""
+    is_number: bool = field(default=False, compare=False)
+    """Whether the answer is a number in the file, which has a point for its decimals whatever texts have."""
+
+
+def read_rows(path: Path, columns: Columns) -> list[Row]:
+    """All rows of the file, in its order. Raises one DataError with every problem found."""
+    return checked_rows(read_table(path, columns), origin_of(path), columns)
+
+
+def checked_rows(table: Table, origin: Origin, columns: Columns) -> list[Row]:
+    """All rows of a table, in its order. Raises one DataError with every problem found."""
+    problems = [*table.problems, *_missing_columns(table, origin, columns)]
+    if not table.records and not problems:
+        problems.append(f"{origin.name}: there are no rows in it: write at least one question with its answer")
+    # Without its columns no row could be right: one line says it, not one for each row.
+    if len(problems) > len(table.problems) or not table.records:
+        raise rows_error(problems)
+    rows, row_problems = _check_rows(table, origin, columns)
+    problems += row_problems
+    if problems:
+        raise rows_error(problems)
+    return rows
+
+
+def select_rows(rows: Sequence[Row], spec: str) -> list[Row]:
+    """The rows that a Python-like slice names: `800:`, `:800`, `-200:`, `100:200`. Raises DataError if that is none."""
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise DataError(f"rows {spec!r} is not a range: write it like '800:', ':800', '-200:' or '100:200'")
+    start, stop = (int(bound) if bound else None for bound in match.groups())
+    selected = list(rows[start:stop])
+    if not selected:
+        raise DataError(f"rows {spec!r} takes none of the {len(rows)} rows: name a range inside them")
+    return selected
+
+
+def distinct_questions(
+    rows: Sequence[Row], origin: Origin, same: Callable[[str, str], bool] = lambda one, other: False
+) -> tuple[list[Row], int]:
+    """The first row of each question, and how many repetitions were left out.
+
+    Raises DataError where the same question has different answers. Blanks around a text make no difference, nor does
+    what `same` calls one answer, as a judge does with 72 and 72.0.
+    """
+    first: dict[str, Row] = {}
+    problems = []
+    for row in rows:
+        known = first.setdefault(row.question.strip(), row)
+        if known.answer.strip() != row.answer.strip() and not same(known.answer, row.answer):
+            problems.append(
+                f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with another answer "
+                f"({short(row.answer)}, not {short(known.answer)}): keep the right one ({short(row.question)})"
+            )
+    if problems:
+        raise rows_error(problems)
+    return list(first.values()), len(rows) - len(first)
+
+
+def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator[str]:
+    if not table.names:
+        return
+    for role, wanted in columns.model_dump(exclude_none=True).items():
+        if top_column(wanted, table.names) is not None:
+            continue
+        lowered = {name.lower(): name for name in table.names}
+        close = difflib.get_close_matches(wanted.lower(), lowered, n=1)
+        hint = f"set columns.{role} to one of them"
+        if close:
+            hint = f"did you mean {lowered[close[0]]!r}? Set columns.{role}"
+        elif len(table.names) == 1 and (separator := re.search(r"[;\t|]", table.names[0])):
+            hint = f"they are separated by {separator[0]!r}, save the file with commas"
+        yield f"{origin.name}: has no column {wanted!r}; its columns are {listed(table.names)}: {hint}"
+
+
+def _check_rows(table: Table, origin: Origin, columns: Columns) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    problems: list[str] = []
+    line_of_id: dict[str, int] = {}
+    for line, record in table.records:
+        try:
+            row = _row(line, record, columns)
+            if row.id is not None and line_of_id.setdefault(row.id, line) != line:
+                raise ValueError(
+                    f"the id {short(row.id)} is also that of {origin.unit} {line_of_id[row.id]}: give each row its own"
+                )
+            rows.append(row)
+        except ValueError as error:
+            problems.append(f"{origin.place(line)}: {error}")
+    return rows, problems
+
+
+def _row(line: int, record: Any, columns: Columns) -> Row:
+    """The row in a record. Raises ValueError with what is wrong and how to mend it."""
+    if isinstance(record, list):
+        if len(record) != 2:
+            raise ValueError(f"is a list of {len(record)}: write a pair [question, answer]")
+        return Row(_question(record[0]), gold(record[1]), None, None, line, number_text(record[1]) is not None)
+    if not isinstance(record, dict):
+        raise ValueError(f"is {kind(record)}: write a pair [question, answer] or an object")
+    required = (columns.question, columns.answer, *((columns.id,) if columns.id else ()))
+    for name in required:
+        if not find(record, name)[0]:
+            raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: add it")
+    worked = columns.demonstration or "demonstration"
+    answer = find(record, columns.answer)[1]
+    return Row(
+        question=_question(find(record, columns.question)[1], _called("question", columns.question)),
+        answer=gold(answer, _called("answer", columns.answer)),
+        demonstration=_demonstration(find(record, worked)[1], _called("demonstration", worked)),
+        id=_id(find(record, columns.id or "id")[1], required=columns.id is not None),
+        line=line,
+        is_number=number_text(answer) is not None,
+    )
+
+
+def _called(what: str, column: str) -> str:
+    """What messages call a cell: `the answer`, `the answer (column 'gold')`."""
+    return f"the {what}" if what == column else f"the {what} (column {column!r})"
+
+
+def _question(value: Any, what: str = "the question") -> str:
+    if missing(value) or value == "":
+        raise ValueError(f"{what} is empty: write one or leave the row out")
+    if (messages := conversation(value)) is not None:
+        roles = [message.role for message in messages]
+        if roles[0] not in USER or len(roles) > 2 or (roles[1:2] and roles[1] in USER):
+            raise ValueError(
+                f"{what} is {kind(value)}: a question is one message of a user, with or without the answer to it; what "
+                "a system message says belongs into task.format.prompt"
+            )
+        value = _said(messages[0].text, what)
+    if not isinstance(value, str):
+        swap = "; if it is the answer, swap the two" if number_text(value) is not None else ""
+        raise ValueError(f"{what} is {kind(value)}: write it as text{swap}")
+    if not value.strip():
+        raise ValueError(f"{what} is blank: write one or leave the row out")
+    return _sound(value, "question")
+
+
+def gold(value: Any, what: str = "the answer") -> str:
+    """A gold answer as text; of a list of one, that one. Raises ValueError with what is wrong and how to mend it."""
+    if isinstance(value, str) and value.strip():
+        return _sound(value, "answer")
+    if value is None or isinstance(value, str):
+        raise ValueError(f"{what} is empty: write one or leave the row out")
+    if isinstance(value, WrittenNumber):
+        return value.text
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"{what} is {value}: write a finite number or leave the row out")
+        return answer_text(value)
+    if (messages := conversation(value)) is not None:
+        return gold(_said(lambda: reply(messages), what), what)
+    if isinstance(value, list) and len(value) == 1:
+        return gold(value[0], what)
+    if isinstance(value, dict) and value:
+        raise ValueError(f"{what} is {kind(value)}: name the field that holds it, like 'answer.{next(iter(value))}'")
+    raise ValueError(f"{what} is {kind(value)}: write a number or text")
+
+
+def _demonstration(value: Any, what: str) -> str | None:
+    if missing(value) or value == "":
+        return None
+    if (messages := conversation(value)) is not None:
+        value = _said(lambda: reply(messages), what)
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {kind(value)}: write it as text, or leave it empty")
+    return _sound(value, "demonstration") if value.strip() else None
+
+
+def _said(say: Callable[[], str], what: str) -> str:
+    """What a message says; a message that says nothing is told as what the cell is."""
+    try:
+        return say()
+    except ValueError as error:
+        raise ValueError(f"{what} is {error}: write it as text") from None
+
+
+def _id(value: Any, required: bool) -> str | None:
+    # Tables with a gap turn whole numbers into floats: 7.0 was a 7.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        if required:
+            raise ValueError("the id is empty: write one")
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
+        raise ValueError(f"the id is {kind(value)}: write text or a whole number")
+    return _sound(str(value).strip(), "id")
+
+
+def _sound(text: str, what: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the {what} holds half a character (a lone surrogate): correct {short(text)}") from None
+    return text
+
+
+def rows_error(problems: Sequence[str]) -> DataError:
+    """The first ten problems of a table's rows, and how many more there are."""
+    more = len(problems) - _SHOWN_PROBLEMS
+    return DataError(*problems[:_SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else []))

@@ -1,0 +1,222 @@
+"""The settings of a training, as a recipe spells them: TRL's own names. Pydantic only; nothing here runs anything."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from orchestrator.models.settings import Lora
+from orchestrator.schema import Fraction, Names, NonNegative, Positive, PositiveFloat, Spec, unknown
+from orchestrator.training.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS, Scheduler
+
+
+class Resources(Spec):
+    """What one job of a stage needs. A stage of many shards runs as many jobs at a time as fit."""
+
+    cpus: Positive | None = None
+    """CPU cores; default: two for training (one on a one-core machine), one for sampling and evaluation."""
+    gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs, 0.5 shares one between two jobs; default: one where the cluster has any, else none."""
+
+
+class TrainingResources(Resources):
+    """What a training needs: on several GPUs its batches would be that much larger, and another model come of them."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _at_most_one(cls, value: float | None) -> float | None:
+        if value is not None and value > 1:
+            raise ValueError(
+                f"one training uses at most one GPU, not {value:g}; leave it out: several GPUs serve sampling, "
+                "evaluation and stages that do not wait for each other"
+            )
+        return value
+
+
+Selection = Literal["best_accuracy", "best_loss", "last"]
+"""Which of a training's validated checkpoints is handed on."""
+
+
+class Validation(Spec):
+    """How a training is looked at while it runs: on the task's `validation` split, never on its test."""
+
+    every: Positive
+    """Steps from one look to the next; the last step is always looked at."""
+    questions: Positive = 64
+    """How many of the split's questions are asked, the first ones."""
+    select: Selection = "best_accuracy"
+    """best_accuracy: greedy answers, the earliest of the best; best_loss: a lowest loss that a point beside it bears
+    out; last: the model as the training leaves it."""
+
+
+class StageSpec(Spec):
+    """What every stage has."""
+
+    resources: Resources = Resources()
+    MAKES_MODEL: ClassVar[bool] = False
+    NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset({"type", "resources"})
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came later and whose default changes nothing: at it, they leave the key as it was before them."""
+
+    @property
+    def verb(self) -> str:
+        """The verb that a stage of a recipe names as its type."""
+        return str(getattr(self, "type", "?"))
+
+    def settings(self) -> dict[str, object]:
+        """The settings that decide this stage's output, without what it refers to."""
+        idle = {name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=set(self.NOT_IN_KEY) | idle)
+
+
+_FURTHER = "further arguments"
+
+
+class TrainingSpec(StageSpec):
+    """What SFT and GRPO share."""
+
+    resources: TrainingResources = TrainingResources()
+    model: str = "base"
+    """`base`, or the stage whose model is trained on."""
+    lora: Lora | None = Lora()
+    """The adapter that is trained; null: no adapter, all weights are trained and the model is saved whole.
+    Where `model` is an adapter already, that one is trained on, and `lora` is left out or null."""
+    learning_rate: PositiveFloat
+    lr_scheduler_type: Scheduler = "linear"
+    warmup_steps: NonNegative = 0
+    """Steps, or a share of all steps if below 1."""
+    weight_decay: NonNegative = 0.0
+    max_grad_norm: NonNegative = 1.0
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    max_steps: Positive | None = None
+    num_train_epochs: PositiveFloat | None = None
+    per_device_train_batch_size: Positive
+    gradient_accumulation_steps: Positive = 1
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass rather than keep them: less memory, about a third slower."""
+    logging_steps: Positive = 5
+    save_steps: Positive = 100
+    """A checkpoint every so many steps: what a killed run goes on from."""
+    validation: Validation | None = None
+    """Measure loss and accuracy while it trains, and hand the chosen checkpoint on; default: neither, the last."""
+    further: dict[str, JsonValue] = Field(default={}, alias=_FURTHER)
+    """Further arguments of TRL's, each written in the block under its own name."""
+
+    ARGUMENTS: ClassVar[tuple[str, ...]] = ()
+    """The names that `further` may hold."""
+    DEFAULT_EPOCHS: ClassVar[float]
+    """How long it trains where neither max_steps nor num_train_epochs is set."""
+    MAKES_MODEL = True
+    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "data", "prompts", "logging_steps", "save_steps"}
+    LATER = StageSpec.LATER | {"activation_checkpointing", "validation"}
+
+    @classmethod
+    def explain_unknown(cls, name: str) -> str:
+        """What is wrong with a key that is none of this block's."""
+        if name in SET_BY_ORCH:
+            return f"{name} is not set in a recipe: {SET_BY_ORCH[name]}"
+        return unknown("key", name, [n for n in cls.model_fields if n != "further"], cls.ARGUMENTS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Put TRL's further arguments in one place; what is no argument either is left to be refused."""
+        if not isinstance(data, dict):
+            return data
+        own = [name for name in data if name in cls.ARGUMENTS and name not in cls.model_fields]
+        kept = {name: value for name, value in data.items() if name not in own and name != _FURTHER}
+        return kept | {_FURTHER: {name: data[name] for name in own}}
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingSpec":
+        if self.max_steps is not None and self.num_train_epochs is not None:
+            raise ValueError("max_steps and num_train_epochs both say how long to train: keep one of them")
+        return self
+
+    @property
+    def asks_for_lora(self) -> bool:
+        """Whether the recipe itself describes an adapter, rather than leaving it at the default."""
+        return self.lora is not None and "lora" in self.model_fields_set
+
+    def settings(self) -> dict[str, object]:
+        """As every stage's; the default adapter is none of the settings, however it is written."""
+        lora = "full" if self.lora is None else None if self.lora == Lora() else self.lora.model_dump(mode="json")
+        return super().settings() | {"lora": lora}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A block that reads as this one again: a default adapter is not written, none at all is written as null."""
+        data: dict[str, Any] = handler(self)
+        for name in ("lora", "further", _FURTHER):
+            data.pop(name, None)
+        data |= self.further
+        if self.lora is None:
+            data["lora"] = None
+        elif self.asks_for_lora:
+            data["lora"] = self.lora.model_dump(mode="json")
+        return data
+
+
+class SftSpec(TrainingSpec):
+    """Supervised fine-tuning on worked solutions (TRL's SFTTrainer)."""
+
+    type: Literal["sft"]
+    data: Names = ("demonstrations",)
+    """`demonstrations`, select stages, or several of them: their rows are put together."""
+    learning_rate: PositiveFloat = 2e-4
+    per_device_train_batch_size: Positive = 32
+    num_train_epochs: PositiveFloat | None = None
+    max_length: Positive = 1024
+    """Tokens of prompt and target; a longer row is an error, never cut in silence."""
+    answer_weight: PositiveFloat = 1.0
+    """How much a token of the answer, from what opens it to the end of text, weighs against one of the reasoning."""
+
+    ARGUMENTS = SFT_ARGUMENTS
+    DEFAULT_EPOCHS = 3
+    LATER = TrainingSpec.LATER | {"answer_weight"}
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> "SftSpec":
+        other = [name for name in ("loss_type", "label_smoothing_factor") if name in self.further]
+        if self.answer_weight != 1 and other:
+            raise ValueError(f"answer_weight and {other[0]} both change the loss: keep one of them")
+        return self
+
+
+class GrpoSpec(TrainingSpec):
+    """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the task's judge: 1 or 0."""
+
+    type: Literal["grpo"]
+    prompts: Literal["train", "demonstrations"] = "train"
+    learning_rate: PositiveFloat = 1e-5
+    per_device_train_batch_size: Positive = 64
+    """Completions in a batch, as TRL counts: questions in a step = this x accumulation / num_generations."""
+    num_generations: Annotated[int, Field(ge=2)] = 8
+    num_iterations: Positive = 1
+    max_completion_length: Positive = 256
+    temperature: PositiveFloat = 1.0
+    top_p: Fraction = 1.0
+    beta: NonNegative = 0.0
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    epsilon: PositiveFloat = 0.2
+    mask_truncated_completions: bool = False
+
+    ARGUMENTS = GRPO_ARGUMENTS
+    DEFAULT_EPOCHS = 1
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> "GrpoSpec":
+        batch = self.per_device_train_batch_size * self.gradient_accumulation_steps
+        if batch % self.num_generations:
+            raise ValueError(
+                f"per_device_train_batch_size x gradient_accumulation_steps = {batch} completions cannot be cut into "
+                f"groups of num_generations = {self.num_generations}: make it a multiple of {self.num_generations}"
+            )
+        return self

@@ -1,0 +1,266 @@
+"""What is watched for while a model trains: rules over the values of a step, or the means of some. Each warns once.
+
+Knows neither torch nor a trainer: values go in, findings come out. A rule asks for a state, not for an accident: it
+counts steps, looks or groups of completions, so it may be given every step as well as the means of a few.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, group_finding
+from orchestrator.types import Finding
+
+_NOTHING = 1e-10
+"""A learning rate below this moves no weight in float32."""
+_LITTLE_RATE, _LITTLE_SUM = 1e-7, 1e-6
+"""A schedule that never goes above the one and adds up to less than the other changes nothing: under Adam a weight
+moves by the learning rate a step, and weights are about 0.02."""
+_FRACTION = 0.05
+"""A schedule that never reaches this share of the learning rate that is set is not the one that was meant."""
+_LOW, _HIGH = 0.1, 5.0
+_RISEN, _RISEN_ALONE = 1.2, 1.5
+"""A loss has risen if it ends at so many times its first value; at the latter where that is of a single batch."""
+_ZERO = 1e-3
+"""A mean loss below this is that of no label, or of a text that is known by heart."""
+_ALIKE, _CLIPPED = 0.95, 0.95
+_IN_A_ROW = 3
+"""Looks in a row that make a state out of an accident."""
+_GROUPS = 16
+"""Groups of completions that make one: of those few that a step has, all are alike now and then."""
+_AVERAGED = 5
+"""Steps of whose losses the median is taken before they are compared."""
+_UNMOVED = 0.05
+"""A share of the weights that is not learning: steps that are lost in rounding still move the smallest of them."""
+_HALVINGS = 16
+"""Steps in a row that may overflow by design: PyTorch's gradient scaler begins at 2**16 and halves at each overflow."""
+CLIPPED = "completions/clipped_ratio"
+"""TRL's curve of the share of completions that have no end."""
+MOVED = "weights_moved"
+"""The share of weights that training has changed so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rates of the steps to come, as far as a schedule tells them in advance."""
+
+    wanted: float
+    """The learning rate that the recipe sets."""
+    highest: float
+    total: float
+    """Their sum."""
+
+
+class Watch:
+    """Watches one training of `total` steps; `verb` is `sft` or `grpo`.
+
+    `from_base`: it begins with a model that was taught nothing yet. One that goes on with a trained model, on that
+    model's own draws even, has a low loss from the first step. `scaled`: its gradients are scaled, as float16 needs it,
+    and a step whose gradient overflows is left out. `groups`: how many groups of completions a look is about.
+    """
+
+    def __init__(
+        self,
+        verb: str,
+        total: int,
+        from_base: bool = True,
+        scaled: bool = False,
+        schedule: Schedule | None = None,
+        groups: int | None = None,
+    ) -> None:
+        self.verb, self.total, self.scaled, self.schedule = verb, total, scaled, schedule
+        self._least = _LOW if from_base else _ZERO
+        self._groups_a_look = groups or _GROUPS
+        self._told: set[str] = set()
+        self._row: dict[str, int] = {}
+        self._looks: dict[str, int] = {}
+        self._first: float | None = None
+        """The first loss."""
+        self._alone = False
+        """Whether that is the loss of one step, or of a few."""
+        self._last: deque[tuple[float, int]] = deque()
+        """The last losses, each with the steps that it is the mean of."""
+        self._low = True
+        """Whether every loss so far was lower than a first one can be."""
+        self._before: int | None = None
+        """The step of the last look."""
+        self._sound = 0
+        """The last step whose gradient was logged as finite."""
+
+    def look(self, step: int, values: Mapping[str, float]) -> list[Finding]:
+        """What the values of a step, or their means since the last look, say that was not said before."""
+        found = [f for f in self._all(step, values) if f.check not in self._told]
+        self._told |= {f.check for f in found}
+        self._before = step
+        return found
+
+    def _all(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        yield from self._finite(step, values)
+        yield from self._rate(step, values)
+        yield from self._weights(step, values)
+        yield from self._loss(step, values) if self.verb == "sft" else self._groups(step, values)
+
+    def _finite(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        if math.isfinite(values.get("grad_norm", math.nan)):
+            self._sound = step
+            self._again("overflow", False)
+        for check, name, what in (
+            ("loss-not-finite", "loss", "the loss"),
+            ("gradient-not-finite", "grad_norm", "the gradient"),
+        ):
+            value = values.get(name, 0.0)
+            if not math.isfinite(value) and not (name == "grad_norm" and self._by_design(step)):
+                yield Finding(
+                    check,
+                    "error",
+                    f"{what} is {value} at step {step}",
+                    _listed(values),
+                    "the numbers overflow: weights in half precision, a learning rate that is too high, or a base "
+                    "model whose weights are damaged",
+                    "train in bfloat16 or float32, lower learning_rate, and check the base model's weights",
+                )
+
+    def _by_design(self, step: int) -> bool:
+        """Whether a gradient that is not finite may be the scaler's search for its scale."""
+        row = self._again("overflow", True)
+        return self.scaled and (row < _IN_A_ROW or step - self._sound <= _HALVINGS)
+
+    def _rate(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        rate = values.get("learning_rate")
+        if rate is None or step > max(1, 0.9 * self.total):
+            return
+        if self.schedule is not None:
+            yield from self._planned(self.schedule, step, values)
+        elif self._again("rate", rate < _NOTHING) >= 2:
+            yield _no_rate(
+                f"the learning rate is {rate:g} at step {step} of {self.total}, so nothing is learned", values
+            )
+
+    def _planned(self, schedule: Schedule, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        """A schedule is known from its first step on: a warm-up is not taken for a training without a learning rate."""
+        highest = f"the learning rate is at most {schedule.highest:.2g} in all of the {self.total} steps"
+        if schedule.highest < _LITTLE_RATE and schedule.total < _LITTLE_SUM:
+            yield _no_rate(f"{highest}, so nothing is learned", values)
+        elif schedule.highest <= _FRACTION * schedule.wanted and step <= _IN_A_ROW:
+            yield _no_rate(f"{highest}, not the {schedule.wanted:.2g} that is set", values)
+
+    def _weights(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        moved = values.get(MOVED)
+        if moved is not None and moved < _UNMOVED and "learning-rate-zero" not in self._told:
+            yield Finding(
+                "weights-unmoved",
+                "error",
+                f"after {step} steps {1 - moved:.0%} of the weights that are trained are what they were",
+                _listed(values),
+                "each step is smaller than the rounding of the weights (they are kept in half precision, or the "
+                "learning rate is too low for them), or the optimizer does not hold these weights",
+                "keep what is trained in float32, or raise learning_rate",
+            )
+
+    def _loss(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        loss = values.get("loss")
+        if loss is None or not math.isfinite(loss):
+            return
+        covered = step - (self._before or 0)
+        self._first = loss if self._first is None else self._first
+        self._alone = covered < _AVERAGED if self._before is None else self._alone
+        self._last.append((loss, covered))
+        while sum(steps for _, steps in self._last) - self._last[0][1] >= _AVERAGED:
+            self._last.popleft()
+        self._low = self._low and loss < self._least
+        if self._low and step >= min(_IN_A_ROW, self.total) and step <= max(10, 0.1 * self.total):
+            yield Finding(
+                "loss-too-low",
+                "warning",
+                f"the loss is {loss:.4f} at step {step}, before anything can have been learned",
+                _listed(values),
+                "all labels are masked (a loss of 0 is the mean of nothing), or the answer stands in the prompt",
+                "run `orch check`: it shows which tokens are trained on",
+            )
+        gap = 0 if self._before is None else covered
+        if step + max(1, gap) <= self.total:
+            return  # another look follows
+        ends = median(value for value, _ in self._last)
+        risen = ends > (_RISEN_ALONE if self._alone else _RISEN) * self._first
+        if ends > _HIGH or risen:
+            yield Finding(
+                "loss-too-high",
+                "warning",
+                f"the loss is {ends:.2f} at the last step" + (f", it began with {self._first:.2f}" if risen else ""),
+                _listed(values),
+                "the learning rate is too high and training has diverged, or rows and tokenizer do not belong together",
+                "lower learning_rate by a factor of 10, and look at the rows with `orch check`",
+            )
+
+    def _groups(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
+        alike, same = values.get("frac_reward_zero_std"), values.get(IDENTICAL)
+        identical = same is not None and self._lasts("identical", same >= _ALIKE, step)
+        equal = alike is not None and self._lasts("alike", alike >= _ALIKE, step)
+        if (identical or equal) and not self._told & {"groups-alike", "draws-identical"}:
+            yield group_finding(identical, values, f"step {step}; {_listed(values)}")
+        clipped = values.get(CLIPPED)
+        if clipped is not None and self._lasts("clipped", clipped >= _CLIPPED, step):
+            yield Finding(
+                "completions-clipped",
+                "warning",
+                f"{clipped:.0%} of the completions are cut off at max_completion_length",
+                f"step {step}; {_listed(values)}",
+                "the limit is shorter than an answer, or the model has never learned to stop",
+                "raise max_completion_length; if that does not help, check that the end of text is trained",
+            )
+
+    def _lasts(self, name: str, holds: bool, step: int) -> bool:
+        """Whether something held long enough, or held all the time and no look follows."""
+        row = self._again(name, holds)
+        self._looks[name] = self._looks.get(name, 0) + 1
+        enough = row >= _IN_A_ROW and row * self._groups_a_look >= _GROUPS
+        return enough or (row == self._looks[name] and step >= self.total)
+
+    def _again(self, name: str, holds: bool) -> int:
+        self._row[name] = self._row.get(name, 0) + 1 if holds else 0
+        return self._row[name]
+
+
+def answer_rate_zero(n: int, truncated: int, sample: str) -> Finding:
+    """The finding for a trained model none of whose completions holds an answer."""
+    cut = truncated > n / 2
+    return Finding(
+        "answer-rate-zero",
+        "warning",
+        f"not one of {n:,} completions holds an answer",
+        f"{truncated:,} of them were cut off; the first reads {sample[:200]!r}",
+        "completions are cut off before their answer, or the model never stops"
+        if cut
+        else "the model does not write the answer where it is looked for: the prompt, or the answer format, is "
+        "not what it was trained with",
+        "raise max_tokens, and check that the end of text is trained" if cut else "run `orch diagnose`",
+    )
+
+
+_KINDS = {"draws-identical": "groups-alike"}
+"""A finding that is a special case of another: a recipe that ends a stage on the one means the other too."""
+
+
+def stops(findings: list[Finding], stop_on: tuple[str, ...]) -> Finding | None:
+    """The first finding at which the recipe wants a stage to end."""
+    ends = set(stop_on)
+    return next((f for f in findings if "all" in ends or {f.check, _KINDS.get(f.check)} & ends), None)
+
+
+def _no_rate(what: str, values: Mapping[str, float]) -> Finding:
+    return Finding(
+        "learning-rate-zero",
+        "warning",
+        what,
+        _listed(values),
+        "learning_rate is next to nothing, warmup_steps is longer than the training, or training went on "
+        "from a schedule that had ended",
+        "set learning_rate and warmup_steps to what the header of a shipped recipe uses",
+    )
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    shown = ("loss", "grad_norm", "learning_rate", "reward", "frac_reward_zero_std", IDENTICAL, ANSWERED, CLIPPED)
+    return ", ".join(f"{name} {values[name]:.4g}" for name in shown if name in values)

@@ -1,0 +1,301 @@
+"""`orch compare`: on runs that the project's own tracking code has written, and on a real one."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import compare
+from orchestrator.cli.show.comparison import as_csv
+from orchestrator.comparison import Comparison, conclusions
+from orchestrator.comparison.side_by_side import compare_run
+from orchestrator.errors import InputError
+from orchestrator.health.findings import FINDING_TAG, written_down
+from orchestrator.store.mlflow import Store
+from orchestrator.types import Finding
+from tests.conftest import SMALL, Called, call
+from tests.support.store import children, rows
+from tests.support.written_runs import answers, recipe, write_run, write_seeds
+
+FOUR = {
+    "base": answers(0.0, answered=0.0),
+    "sft": answers(0.5, answered=0.9),
+    "rft": answers(0.7, seed=1),
+    "grpo": answers(0.72, seed=1),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compared")
+
+
+@pytest.fixture(scope="module")
+def ids(folder: Path) -> dict[str, str]:
+    """The runs of one store, by what they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store = Store()
+        found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
+        better = FOUR | {"rft": answers(0.9, seed=2)}
+        made = {
+            "first": write_run(store, recipe(), FOUR),
+            "faster": write_run(store, recipe(stages__rft__learning_rate=0.01), better),
+            "judge": write_run(store, recipe("judge", task__judge__tolerance=0.5), FOUR),
+            "format": write_run(store, recipe("format", task__format__closing="</a>"), FOUR),
+            "longer": write_run(store, recipe("longer", evaluate__max_tokens=160), FOUR),
+            "questions": write_run(
+                store, recipe("questions"), {m: answers(0.5, asked="other") for m in ("base", "sft", "rft")}
+            ),
+            "contaminated": write_run(
+                store, recipe("contaminated"), FOUR, {FINDING_TAG + found.check: written_down(found)}
+            ),
+            "failed": write_run(store, recipe("failed"), {}, status="FAILED"),
+            "seeds": write_seeds(
+                store,
+                recipe("seeds"),
+                {
+                    s: FOUR | {m: answers(a + 0.02 * s, seed=s) for m, a in (("sft", 0.5), ("rft", 0.7))}
+                    for s in (0, 1, 2)
+                },
+            ),
+        }
+        for seed in (0, 1, 2, 3):
+            name = f"alone{seed}"
+            made[name] = write_run(
+                store,
+                recipe("alone", seed=seed),
+                FOUR | {"sft": answers(0.5 + 0.04 * seed, seed=seed), "rft": answers(0.6 + 0.09 * seed, seed=9)},
+            )
+        made["last"] = write_run(store, recipe("newest"), FOUR)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _in_that_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+
+
+def labels(comparison: Comparison) -> list[str]:
+    return [m.label for m in comparison.models]
+
+
+def against(comparison: Comparison) -> dict[str, str]:
+    return {d.label: d.baseline for d in comparison.differences}
+
+
+# --- which runs
+
+
+def test_the_last_run_is_compared_with_its_sft(ids: dict[str, str]) -> None:
+    found = compare()
+    assert found == compare("last") == compare(ids["last"]) == compare(ids["last"][:12])
+    assert labels(found) == ["base", "sft", "rft", "grpo"]
+    assert against(found) == {"base": "sft", "rft": "sft", "grpo": "sft"}
+    sft = found.models[1]
+    assert (sft.accuracy, sft.answer_rate, sft.n, sft.seeds) == (0.5, 0.9, 100, (0,))
+    assert sft.tokens_per_answer == pytest.approx(22.0)
+    first = conclusions(found)[0]
+    assert first.startswith("RFT is better than SFT: +20.0 points (95% interval ")
+
+
+def test_a_model_costs_what_its_own_stage_and_all_behind_it_cost(ids: dict[str, str]) -> None:
+    seconds = {m.label: m.seconds for m in compare(ids["first"]).models}
+    assert seconds == {"base": None, "sft": 30.0, "rft": 120.0, "grpo": 150.0}
+    assert {m.label: m.gpu_hours for m in compare(ids["first"]).models}["rft"] == 2.0
+
+
+def test_a_named_baseline(ids: dict[str, str]) -> None:
+    assert against(compare(ids["first"], baseline="rft")) == {"base": "rft", "sft": "rft", "grpo": "rft"}
+    with pytest.raises(InputError, match=r"--baseline: unknown model 'rtf'; did you mean 'rft'\? \(choices: base, sft"):
+        compare(ids["first"], baseline="rtf")
+
+
+def test_two_runs_are_compared_like_with_like(ids: dict[str, str]) -> None:
+    found = compare(ids["first"], ids["faster"])
+    assert against(found)["rft learning_rate=0.01"] == "rft learning_rate=0.004"
+    [verdict] = [s for s in conclusions(found) if s.startswith("RFT learning_rate=0.01 is better than")]
+    assert "+20.0 points" in verdict and "seed" not in verdict
+
+
+def test_a_recipe_file_stands_for_its_newest_run(ids: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(SMALL.read_text().replace("name: small", "name: written"))
+    assert compare(str(tmp_path / "r.yaml")) == compare(ids["faster"])
+
+
+def test_a_run_below_stands_for_the_one_it_is_in(ids: dict[str, str]) -> None:
+    inner = compare(ids["first"]).models[2].run_ids[0]
+    assert compare(inner) == compare(ids["first"])
+
+
+# --- seeds
+
+
+def test_a_run_of_several_seeds_is_put_together(ids: dict[str, str]) -> None:
+    found = compare(ids["seeds"])
+    by = {m.label: m for m in found.models}
+    assert by["rft"].seeds == (0, 1, 2) and by["rft"].by_seed == pytest.approx((0.7, 0.72, 0.74))
+    assert by["rft"].seed_sd == pytest.approx(0.02) and len(by["rft"].run_ids) == 3
+    assert "3 seeds each" in conclusions(found)[0]
+    assert any("RFT 2.0 points over 3" in s for s in conclusions(found))
+
+
+def test_seeds_of_an_experiment_are_put_together_and_other_settings_are_not(ids: dict[str, str]) -> None:
+    assert {m.label: m.seeds for m in compare(experiment="alone").models}["rft"] == (0, 1, 2, 3)
+    named = compare(ids["alone0"], ids["alone1"], ids["alone2"])
+    assert {m.label: m.seeds for m in named.models}["rft"] == (0, 1, 2)
+    swept = compare(experiment="written")
+    assert [label for label in labels(swept) if label.startswith("rft")] == [
+        "rft learning_rate=0.01",
+        "rft learning_rate=0.004",
+    ]
+    assert set(against(swept).values()) <= set(labels(swept)), "all against one SFT"
+
+
+def test_two_runs_that_differ_in_their_seed_alone_are_two_models(ids: dict[str, str]) -> None:
+    found = compare(ids["alone0"], ids["alone3"])
+    assert "rft seed=0" in labels(found) and "rft seed=3" in labels(found)
+    [one] = [d for d in found.differences if d.label == "rft seed=3"]
+    assert one.seeds_alone and one.shown and one.baseline == "rft seed=0"
+    said = conclusions(found)
+    assert any("differ in their seed alone, so these two models differ, not two recipes" in s for s in said)
+    sd = 9 * (((-1.5) ** 2 + 0.5**2) * 2 / 3) ** 0.5
+    assert any(f"RFT seed=3 {sd:.1f} points over 4" in s for s in said), "what other runs tell of seeds"
+
+
+def test_one_seed_says_that_it_is_one(ids: dict[str, str]) -> None:
+    assert any("another seed would change them is not known" in s for s in conclusions(compare(ids["first"])))
+    assert any("With the seed alone" in s for s in conclusions(compare(ids["alone0"]))), "other runs know it"
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("judge", "task.judge.tolerance is 0.5, in run {first} 0.05"),
+        ("format", "task.format.closing is '</a>', in run {first} '</answer>'"),
+        ("longer", "evaluate.max_tokens is 160, in run {first} 80"),
+        ("questions", "100 and 100 questions, of which 0 are the same"),
+    ],
+)
+def test_what_was_not_asked_and_judged_alike_is_not_compared(ids: dict[str, str], other: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        compare(ids["first"], ids[other])
+    assert said.format(first=ids["first"][:8]) in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_experiment_says_what_it_leaves_out(ids: dict[str, str], folder: Path) -> None:
+    store = Store()
+    write_run(store, recipe("mixed"), {"sft": answers(0.5, n=40), "rft": answers(0.5, n=40)})
+    write_run(store, recipe("mixed", task__judge__tolerance=0.5), FOUR)
+    write_run(store, recipe("mixed"), FOUR)
+    found = compare(experiment="mixed")
+    assert labels(found) == ["base", "sft", "rft", "grpo"]
+    assert len(found.left_out) == 2 and any("tolerance is 0.5" in why for why in found.left_out)
+    assert any("not the questions of run" in why for why in found.left_out)
+    assert sum(s.startswith("Left out: run ") for s in conclusions(found)) == 2
+
+
+def test_models_that_a_run_has_not_evaluated_are_named(ids: dict[str, str], folder: Path) -> None:
+    store = Store()
+    cut = write_run(store, recipe("cut"), {name: FOUR[name] for name in ("base", "sft")}, status="KILLED")
+    [said] = compare(cut).left_out
+    assert said == f"run {cut[:8]} (KILLED) has no evaluation of rft, grpo."
+    assert compare(ids["first"]).left_out == ()
+    parent = write_seeds(store, recipe("cut"), {0: FOUR, 1: {"sft": FOUR["sft"]}})
+    [said] = compare(parent).left_out
+    assert "base of seed 1, rft of seed 1, grpo of seed 1" in said and "seed 0" not in said
+
+
+def test_what_cannot_be_found_is_one_line(ids: dict[str, str]) -> None:
+    for wanted, said in (
+        ({"experiment": "writen"}, "did you mean 'written'?"),
+        ({"experiment": "failed"}, "no run of the experiment 'failed' has evaluated a model"),
+        ({"on": "longer"}, "has evaluated no model on the split 'longer'"),
+    ):
+        with pytest.raises(InputError, match=said.replace("?", r"\?")):
+            compare(**wanted)
+    with pytest.raises(InputError, match="it ended with: stage 'sft' failed: no memory"):
+        compare(ids["failed"])
+    with pytest.raises(InputError, match="not both"):
+        compare("last", experiment="written")
+
+
+def test_contamination_is_said(ids: dict[str, str]) -> None:
+    found = compare(ids["contaminated"])
+    assert found.contaminated == ("7 of 100 test questions stand in task.train",)
+    assert "Contaminated: 7 of 100 test questions stand in task.train" in conclusions(found)
+
+
+# --- the command
+
+
+def test_the_command_prints_sentences_tables_json_and_csv(ids: dict[str, str], folder: Path) -> None:
+    found = compare(ids["first"])
+    called = call(folder, "compare", ids["first"], "--json", COLUMNS="80")
+    assert called.code == 0, called.err
+    assert called.json == json.loads(json.dumps(found.as_json() | {"conclusions": conclusions(found)}))
+    assert all(len(line) <= 80 for line in called.err.splitlines())
+    assert called.err.startswith("RFT is better than SFT: +20.0 points")
+    assert "0.700 [0.604, 0.781]" in called.err
+    rows = list(csv.DictReader(io.StringIO(as_csv(found))))
+    assert [row["label"] for row in rows] == ["base", "sft", "rft", "grpo"]
+    assert float(rows[2]["difference"]) == pytest.approx(0.2) and rows[1]["difference"] == ""
+    refused = call(folder, "compare", ids["first"], ids["judge"])
+    assert refused.code == 2 and refused.out == "" and refused.err.startswith(f"orch: run {ids['judge'][:8]} was not")
+
+
+def test_a_real_run_says_the_same_everywhere(small_run: tuple[Path, Called], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, called = small_run
+    monkeypatch.chdir(folder)
+    found = compare_run(Store(), called.json["run_id"])
+    assert found is not None
+    assert list(conclusions(found)) == called.json["conclusions"]
+    assert {m.label: m.accuracy for m in found.models} == {m["model"]: m["accuracy"] for m in called.json["models"]}
+    by = {d["model"]: d for d in called.json["differences"]}
+    for d in found.differences:
+        assert by[d.label]["p"] == pytest.approx(d.p_corrected) and by[d.label]["wins"] == d.wins
+    note = Store().tags(called.json["run_id"])["mlflow.note.content"]
+    assert note.startswith(called.json["conclusions"][0].replace("<", "\\<").replace("[", "\\["))
+    assert all(m.seconds for m in found.models if m.label != "base")
+
+
+def test_what_stages_cost_is_logged_and_foretells_the_next(small_run: tuple[Path, Called]) -> None:
+    folder, called = small_run
+    made = children(folder, called.json["run_id"])
+    for name in ("sft", "rft", "grpo", "samples"):
+        metrics = made[name].data.metrics
+        assert metrics["tokens_per_second"] == pytest.approx(metrics["tokens"] / metrics["seconds"]), name
+        assert metrics["gpu_hours"] == 0 and 100 < metrics["peak_memory_mb"] < 10_000, name
+    for name in ("base", "sft", "rft", "grpo"):
+        metrics = made[name].data.metrics
+        assert metrics["eval/tokens"] == pytest.approx(60 * metrics["tokens_per_completion"]), name
+        assert metrics["eval/tokens_per_second"] > 0 and metrics["eval/peak_memory_mb"] > 100, name
+    drawn = rows(made["samples"], "completions.parquet")
+    assert made["samples"].data.metrics["tokens"] == sum(row["n_tokens"] for row in drawn)
+    assert 40 * 16 * 20 < made["sft"].data.metrics["tokens"] < 40 * 16 * 120, "tokens of 640 rows"
+    told = {s["name"]: s for s in call(folder, "plan", str(SMALL), "seed=1", "--json").json["stages"]}
+    assert told["evaluate.base"]["cached"] and told["evaluate.base"]["forecast"] is None
+    for name in ("sft", "samples", "chosen", "rft", "grpo", "evaluate.grpo"):
+        forecast = told[name]["forecast"]
+        assert (forecast["how"], forecast["runs"]) == ("same", 1), name
+        metric = "eval/seconds" if name.startswith("evaluate.") else "seconds"
+        assert forecast["seconds"] == made[name.removeprefix("evaluate.")].data.metrics[metric], name
+
+
+def test_a_sampling_tells_pass_at_k(small_run: tuple[Path, Called]) -> None:
+    folder, called = small_run
+    metrics = children(folder, called.json["run_id"])["samples"].data.metrics
+    assert metrics["pass_at_1"] == pytest.approx(metrics["pass_rate"])
+    assert metrics["pass_at_4"] == pytest.approx(metrics["coverage"])
+    assert metrics["pass_at_1"] <= metrics["pass_at_2"] <= metrics["pass_at_4"]
+    assert 0 < metrics["maj_at_4"] <= metrics["pass_at_4"]

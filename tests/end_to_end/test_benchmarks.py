@@ -1,0 +1,31 @@
+"""What `make bench` measures against does the same work as the recipe, whatever settings recipes get."""
+
+import contextlib
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conftest import REPOSITORY, SMALL, Called
+from tests.support.forking import done
+
+SHORT = ("stages.rft.max_steps=2", "stages.grpo.max_steps=1")
+
+
+def plain(folder: Path) -> None:
+    """The plain script on the small recipe; what it prints goes to `folder`/said."""
+    tempfile.tempdir = str(folder)
+    sys.argv = ["plain.py", str(SMALL), *SHORT]
+    with (folder / "said").open("w") as out, contextlib.redirect_stdout(out):
+        runpy.run_path(str(REPOSITORY / "benchmarks" / "plain.py"), run_name="__main__")
+
+
+def test_the_plain_script_makes_the_same_models(small_run: tuple[Path, Called], tmp_path: Path) -> None:
+    code = done(plain, tmp_path)
+    said = (tmp_path / "said").read_text()
+    assert code == 0, said
+    accuracies = {line.split()[0]: float(line.split()[2]) for line in said.splitlines() if " accuracy " in line}
+    assert list(accuracies) == ["base", "sft", "rft", "grpo"]
+    run = {m["model"]: m["accuracy"] for m in small_run[1].json["models"]}
+    for model in ("base", "sft"):  # its draws are other ones, so RFT's rows are
+        assert abs(accuracies[model] - run[model]) < 0.05, model

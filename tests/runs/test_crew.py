@@ -1,0 +1,174 @@
+"""Ray's workers: those without a GPU stay warm, those with one end with their last call and leave the GPU empty.
+
+Ray counts GPUs that it is told of, so none is needed here.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+import ray
+
+from orchestrator.errors import DataError, StageError
+from orchestrator.runs import preflight as remote_check
+from orchestrator.runs.cluster import Cluster, Crew, connect, disconnect
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two GPUs, and cores enough for one call at a time on each."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 2, "GPU": 2}')
+    patch.delenv("RAY_ADDRESS", raising=False)
+    yield connect()
+    disconnect()
+    patch.undo()
+
+
+def who(_: Any) -> int:
+    return os.getpid()
+
+
+def with_child(_: Any) -> tuple[int, int]:
+    """A worker, and a process that it has started and that outlives the call, as vLLM's engine does."""
+    return os.getpid(), subprocess.Popen(["sleep", "600"]).pid
+
+
+def dies_at_first(path: Path) -> int:
+    """End the worker without a word, once."""
+    if not path.exists():
+        path.touch()
+        os._exit(1)
+    return os.getpid()
+
+
+def dies(_: Any) -> None:
+    os._exit(1)
+
+
+def fails(_: Any) -> None:
+    raise ValueError("no such thing")
+
+
+def refuses(_: Any) -> None:
+    raise DataError("its own words")
+
+
+def waits(path: Path) -> None:
+    path.write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def ended(pid: int, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not (gone := not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE):
+        if time.monotonic() >= end:
+            break
+        time.sleep(0.05)
+    return gone
+
+
+def gpus_seen(_: Any) -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def results(crew: Crew) -> list[Any]:
+    """What came of all calls, in their order."""
+    found = {}
+    while crew.pending:
+        ready, _ = ray.wait(list(crew.pending), timeout=60)
+        assert ready, "no call ended"
+        place, done = crew.take(ready[0])
+        assert done.ended >= done.began
+        found[place] = done.result
+    return [found[place] for place in sorted(found)]
+
+
+def test_the_cluster_is_what_ray_was_told(cluster: Cluster) -> None:
+    assert (cluster.cores, cluster.gpus, cluster.joined) == (2, 2, False)
+
+
+def test_workers_without_a_gpu_stay(cluster: Cluster) -> None:
+    first = set(results(cluster.submit([(who, None)] * 4, 1, 0, 0)))
+    assert not any(ended(pid, 0) for pid in first)
+    assert set(results(cluster.submit([(who, None)] * 4, 1, 0, 0))) & first
+
+
+def test_a_gpus_worker_keeps_what_it_loaded_for_its_calls_and_ends_with_the_last(cluster: Cluster) -> None:
+    made = results(cluster.submit([(with_child, None)] * 6, 1, 1, 0))
+    workers = [worker for worker, _ in made]
+    assert workers[0::2] == [workers[0]] * 3 and workers[1::2] == [workers[1]] * 3
+    assert workers[0] != workers[1], "one for each GPU"
+    assert all(ended(pid) for pair in made for pid in pair), "with all that it has started"
+    again = results(cluster.submit([(who, None)], 1, 2, 0))
+    assert len(again) == 1 and again[0] not in workers, "both GPUs are free"
+    assert results(cluster.submit([], 1, 1, 0)) == []
+
+
+def test_a_call_sees_the_gpus_that_it_was_given_and_no_others(cluster: Cluster) -> None:
+    assert results(cluster.submit([(gpus_seen, None)] * 2, 1, 0, 0)) == ["", ""]
+    assert set(results(cluster.submit([(gpus_seen, None)] * 2, 1, 1, 0))) == {"0", "1"}
+
+
+def test_shares_that_do_not_fit_at_once_are_done_in_turn(cluster: Cluster) -> None:
+    assert len(set(results(cluster.submit([(who, None)] * 4, 2, 1, 0)))) == 2, "two cores each, and two in all"
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_worker_that_dies_is_replaced(
+    cluster: Cluster, tmp_path: Path, gpus: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls = [(dies_at_first, tmp_path / "once"), (who, None), (who, None)]
+    assert len(results(cluster.submit(calls, 1, gpus, 2))) == 3
+    with pytest.raises(ray.exceptions.RayError) as died:
+        results(cluster.submit([(dies, None)], 1, gpus, 0))
+    assert "out of memory, or killed" in remote_check.one_line(died.value)
+    time.sleep(1)  # Ray's own words come later
+    assert "raylet" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_call_that_fails_says_why(cluster: Cluster, gpus: float) -> None:
+    with pytest.raises(ray.exceptions.RayTaskError) as failed:
+        results(cluster.submit([(fails, None)], 1, gpus, 0))
+    assert remote_check.one_line(failed.value) == "ValueError: no such thing"
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_what_is_stopped_ends_at_once(cluster: Cluster, tmp_path: Path, gpus: float) -> None:
+    """Two calls that need both cores each: Ray begins one of them, either one, and the other never begins."""
+    crew = cluster.submit([(waits, tmp_path / name) for name in ("one", "other")], 2, gpus, 2)
+    try:
+        end = time.monotonic() + 60
+        while not (began := [path for path in tmp_path.iterdir() if path.read_text()]):
+            assert time.monotonic() < end, "no call began"
+            time.sleep(0.05)
+    finally:
+        crew.stop()
+    assert ended(int(began[0].read_text())) and crew.pending == {}
+    assert len(results(cluster.submit([(who, None)], 2, gpus, 0))) == 1, "its cores are free"
+    assert list(tmp_path.iterdir()) == began
+
+
+@pytest.mark.parametrize(
+    ("check", "error", "said"),
+    [
+        (dies, StageError, "the check of the set-up could not be made: its worker process died: out of memory"),
+        (fails, StageError, "the check of the set-up could not be made: ValueError: no such thing"),
+        (refuses, DataError, "its own words"),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_one_line(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, check: Any, error: type[Exception], said: str
+) -> None:
+    monkeypatch.setattr(remote_check, "_check", check)
+    plan: Any = SimpleNamespace(recipe=SimpleNamespace(task=SimpleNamespace(read_already=dict)))
+    with pytest.raises(error) as raised:
+        remote_check.checked(plan, Path("work"), cluster)
+    assert str(raised.value).startswith(said) and "\n" not in str(raised.value)

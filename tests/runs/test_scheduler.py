@@ -1,0 +1,293 @@
+"""The order in which plans of several seeds are walked, and what they share; workers and the store are stood in for."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import RefusalError, StageError, TrackingError
+from orchestrator.plan.plan import SeedsPlan, compile_recipe
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.runs.cluster import Cluster, Done
+from orchestrator.runs.state import StageState
+from orchestrator.runs.work import WorkFolder
+
+RECIPE = """\
+name: test
+seeds: [0, 1]
+task: {type: units, demonstrations: {generate: 3}, test: {generate: 2}}
+model: {name: tiny}
+stages:
+  sft: {type: sft}
+"""
+STAGES = ("sft", "evaluate.base", "evaluate.sft")
+
+
+class Record:
+    """Stands for a run in the store."""
+
+    def __init__(self, told: list[str], seed: int) -> None:
+        self.told, self.seed = told, seed
+        self.origins: dict[str, str] = {}
+        self.parent = f"run of {seed}"
+
+    def started(self, state: StageState) -> None:
+        state.run_id = f"{state.stage.name} of {self.seed}"
+
+    def finished(self, state: StageState, context: object, output: object, cost: object) -> None:
+        self.origins[state.stage.name] = str(state.run_id)
+
+    def reused(self, state: StageState, origin: str) -> None:
+        self.origins[state.stage.name] = origin
+
+    def failed(self, state: StageState, error: BaseException) -> str:
+        return str(error)
+
+    def ended(self, states: list[StageState], noticed: object) -> str:
+        self.told.append(f"closed {self.seed}")
+        return "result"
+
+
+class Crew:
+    """One call, done when it is looked at."""
+
+    def __init__(self) -> None:
+        self.pending = {object(): 0}
+
+    def take(self, reference: object) -> tuple[int, Done]:
+        del self.pending[reference]
+        return 0, Done(None, 0.0, 1.0)
+
+
+@pytest.fixture
+def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Makes a walk over both seeds on a machine with so many cores; `told` is what happened, in order."""
+    tracking = ModuleType("orchestrator.store.mlflow")
+    vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags"), object))
+    monkeypatch.setitem(sys.modules, "orchestrator.store.mlflow", tracking)
+    loaded = ("runs.record", "runs.progress", "runs.scheduler")
+    for name in loaded:
+        monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
+    import orchestrator.runs.progress as branch
+    import orchestrator.runs.scheduler as module
+
+    def make(
+        cores: int = 2, gpus: float = 0, joined: bool = False, failing: Sequence[str] = (), cached: Sequence[str] = ()
+    ) -> Any:
+        Path("r.yaml").write_text(RECIPE)
+        plan = compile_recipe(load_recipe("r.yaml"))
+        assert isinstance(plan, SeedsPlan)
+        plan = plan.with_cached({plan.plans[1].stage(name).key: f"old {name}" for name in cached})
+        told: list[str] = []
+
+        class Verb:
+            def __init__(self, verb: str) -> None:
+                self.cpus = 2 if verb == "sft" else 1
+
+            def resources(self, asked: object, cores: int, gpus: float) -> tuple[int, float]:
+                return self.cpus, float(min(1, gpus))
+
+            def jobs(self, context: Any) -> list[Any]:
+                told.append(f"{context.name} of {context.seed}")
+                return [SimpleNamespace(function=None, argument=None)]
+
+            def finish(self, context: Any) -> Any:
+                name = f"{context.name} of {context.seed}"
+                told.append(f"done {name}")
+                if name in failing:
+                    raise StageError("why")
+                return SimpleNamespace(findings=(), figure="", tokens=None)
+
+        monkeypatch.setattr(module, "STAGES", {verb: Verb(verb) for verb in ("sft", "evaluate")})
+        cluster = Cluster(cores, cores, gpus, joined)
+        monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
+        store = SimpleNamespace(finished=lambda stages: {}, output=lambda origin, name: Path(origin, name))
+        branches = [branch.Branch(p, Record(told, p.recipe.seed), (), p.recipe.seed) for p in plan.plans]  # type: ignore[arg-type]
+        made = module.Walk(branches, store, WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
+        monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))
+        made.told = told  # type: ignore[attr-defined]
+        return made
+
+    yield make
+    for name in loaded:
+        sys.modules.pop(f"orchestrator.{name}", None)
+
+
+def states(walk: Any) -> list[list[str]]:
+    return [[state.state for state in branch.states.values()] for branch in walk.branches]
+
+
+def test_on_a_small_machine_the_first_seed_goes_first(walk: Callable[..., Any]) -> None:
+    made = walk(cores=2)
+    made.go()
+    assert made.told.index("closed 0") < made.told.index("done sft of 1")
+    assert made.told[:2] == ["sft of 0", "evaluate.base of 0"], "all that one plan can start is asked for at once"
+    assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
+    assert not made.running and list(Path("work/locks").iterdir()) == []
+
+
+def test_where_there_is_room_seeds_run_beside_each_other(walk: Callable[..., Any]) -> None:
+    made = walk(cores=8)
+    made.go()
+    assert made.told[:3] == ["sft of 0", "evaluate.base of 0", "sft of 1"]
+
+
+def test_room_is_counted_in_gpus_too(walk: Callable[..., Any]) -> None:
+    for gpus, others in ((2, []), (3, ["sft of 1"])):
+        made = walk(cores=16, gpus=gpus)
+        made.go()
+        begun = made.told[: next(i for i, text in enumerate(made.told) if text.startswith("done"))]
+        assert begun == ["sft of 0", "evaluate.base of 0", *others]
+
+
+def test_a_cluster_that_may_grow_is_asked_for_everything(walk: Callable[..., Any]) -> None:
+    made = walk(cores=2, joined=True)
+    made.go()
+    assert made.told[:3] == ["sft of 0", "evaluate.base of 0", "sft of 1"]
+
+
+def test_what_no_seed_changes_is_made_once(walk: Callable[..., Any]) -> None:
+    made = walk(cores=8)
+    made.go()
+    assert made.told.count("done evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
+    other = made.branches[1].states["evaluate.base"]
+    assert (other.state, other.figure) == ("cached", "as seed 0")
+    assert made.branches[1].record.origins["evaluate.base"] == "evaluate.base of 0"
+
+
+def test_what_is_made_for_one_seed_is_reused_for_it_alone(walk: Callable[..., Any]) -> None:
+    made = walk(cached=["sft", "evaluate.base"])
+    made.go()
+    assert states(made) == [["done", "cached", "done"], ["cached", "cached", "done"]]
+    assert made.branches[1].record.origins["sft"] == "old sft"
+
+
+def test_a_seed_that_fails_stops_no_other(walk: Callable[..., Any]) -> None:
+    made = walk(failing=["sft of 0"])
+    made.go()
+    assert states(made) == [["failed", "done", "skipped"], ["done", "cached", "done"]]
+    assert made.branches[0].states["sft"].error == "stage 'sft' failed: why"
+    assert "closed 0" in made.told and "closed 1" in made.told
+
+
+@pytest.mark.parametrize("cores", [2, 8])
+def test_what_all_seeds_share_fails_for_all_and_is_tried_once(walk: Callable[..., Any], cores: int) -> None:
+    made = walk(cores=cores, failing=["evaluate.base of 0"])
+    made.go()
+    assert states(made) == [["done", "failed", "done"]] * 2
+    assert made.told.count("evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
+
+
+# --- whatever goes wrong with a stage is that stage's failure
+
+FAULTS = [
+    ValueError("not\nforeseen"),
+    KeyError("x"),
+    OSError(5, "Input/output error"),
+    RuntimeError(),
+    RefusalError("no"),
+]
+
+
+def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the training of the first seed go wrong at one of its boundaries."""
+    mine, verb = made.branches[0].record, sys.modules["orchestrator.runs.scheduler"].STAGES["sft"]  # type: ignore[attr-defined]
+
+    def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if wrong(*arguments):
+                raise error
+            return real(*arguments, **named)
+
+        return call
+
+    def is_first(context: Any) -> bool:
+        return bool(context.seed == 0)
+
+    if where in ("jobs", "finish"):
+        monkeypatch.setattr(verb, where, broken(getattr(verb, where), is_first))
+    elif where in ("started", "finished"):
+        monkeypatch.setattr(mine, where, broken(getattr(mine, where), lambda state, *_: state.stage.name == "sft"))
+    elif where == "input":
+        monkeypatch.setattr(made.store, "output", broken(made.store.output, lambda origin, _: origin == "sft of 0"))
+    elif where == "worker":
+        taken: list[int] = []
+        monkeypatch.setattr(Crew, "take", broken(Crew.take, lambda *_: not taken and not taken.append(1)))  # type: ignore[func-returns-value]
+    elif where == "store":
+        monkeypatch.setattr(
+            made.store, "finished", broken(made.store.finished, lambda stages: stages[0].key == made.sft_key)
+        )
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["jobs", "finish", "started", "finished", "input", "worker", "store"])
+def test_an_error_at_any_boundary_is_the_failure_of_its_stage(
+    walk: Callable[..., Any], where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    made.sft_key = made.branches[0].states["sft"].stage.key
+    failing_at(made, where, error, monkeypatch)
+    made.go()
+    first, second = states(made)
+    failed = "evaluate.sft" if where == "input" else "sft"
+    assert first[STAGES.index(failed)] == "failed" and first[1] == "done"
+    assert first[2] == ("failed" if where == "input" else "skipped")
+    assert second == ["done", "cached", "done"], "the other seed goes on"
+    assert f"stage {failed!r} failed" in str(made.branches[0].states[failed].error)
+    assert not made.running and list(Path("work/locks").iterdir()) == [], "no lock is left"
+
+
+@pytest.mark.parametrize("error", [TrackingError("cannot be reached"), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize("where", ["jobs", "finish", "finished", "store"])
+def test_an_interruption_and_a_store_that_is_gone_end_the_walk(
+    walk: Callable[..., Any], where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    made.sft_key = made.branches[0].states["sft"].stage.key
+    failing_at(made, where, error, monkeypatch)
+    with pytest.raises(type(error)):
+        made.go()
+
+
+def test_a_journal_that_cannot_be_read_is_the_failure_of_its_stage(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+
+    def broken(self: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sys.modules["orchestrator.runs.scheduler"].Tail, "new", broken)  # type: ignore[attr-defined]
+    made.go()
+    assert states(made) == [["failed", "failed", "skipped"]] * 2
+
+
+def test_a_run_whose_figures_cannot_be_put_together_disturbs_no_other(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    record = made.branches[0].record
+
+    def broken(*_: Any) -> str:
+        raise ValueError("why")
+
+    record.ended = broken
+    record.broken = lambda states, error, noticed: f"broken: {error}"
+    made.go()
+    assert made.branches[0].result == "broken: why" and made.branches[1].result == "result"
+
+
+def test_a_full_disk_is_said_with_the_first_stage_that_found_it(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=8)
+    full = OSError(28, "No space left on device", "/somewhere/file")
+    for verb in sys.modules["orchestrator.runs.scheduler"].STAGES.values():  # type: ignore[attr-defined]
+        monkeypatch.setattr(verb, "finish", lambda context: (_ for _ in ()).throw(full))
+    made.go()
+    errors = [str(state.error) for branch in made.branches for state in branch.states.values() if state.error]
+    assert sum("disk full: " in error for error in errors) == 1 and "MB free; make room" in errors[0]
+    assert all("no space left, as for stage" in error for error in errors[1:]) and len(errors) > 1

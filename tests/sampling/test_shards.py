@@ -1,0 +1,154 @@
+"""Shards: every draw stands in exactly one, and is the same whoever makes it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.errors import DataError
+from orchestrator.models.base import BaseModelRef
+from orchestrator.models.reference import ModelRef
+from orchestrator.sampling import shard
+from orchestrator.sampling.answering import draw_seed
+from orchestrator.sampling.engine import Decoding, Generated, Request
+from orchestrator.sampling.shard import SCHEMA, ShardJob, cut, run_shard, write
+from orchestrator.stages.drawing import _whole, gather
+from orchestrator.tasks import TASKS
+from orchestrator.types import Completion, Example, Verdict
+
+
+def examples(n: int) -> list[Example]:
+    return [Example(f"e{i}", f"{i}?", float(i)) for i in range(n)]
+
+
+@pytest.mark.parametrize("questions", [1, 2, 7, 32])
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 13])
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8, 16, 1000])
+def test_every_draw_stands_in_exactly_one_shard(questions: int, n: int, batch_size: int) -> None:
+    shards = cut(examples(questions), n, batch_size)
+    rows = [(e.id, draw) for part, draws in shards for e in part for draw in draws]
+    assert len(rows) == len(set(rows)) == questions * n
+    assert set(rows) == {(f"e{i}", draw) for i in range(questions) for draw in range(n)}
+    assert all(0 < len(part) * len(draws) <= batch_size for part, draws in shards)
+
+
+def test_a_questions_draws_stay_together_where_they_fit() -> None:
+    assert [(len(part), draws) for part, draws in cut(examples(5), 3, 7)] == [
+        (2, range(3)),
+        (2, range(3)),
+        (1, range(3)),
+    ]
+    assert [(len(part), draws) for part, draws in cut(examples(2), 5, 2)] == [
+        (1, range(0, 2)),
+        (1, range(2, 4)),
+        (1, range(4, 5)),
+    ] * 2
+    assert cut([], 3, 7) == []
+
+
+@pytest.mark.parametrize("left", [b"", b"PAR1", b"PAR1 cut off"])
+def test_a_shard_that_cannot_be_read_is_drawn_again(tmp_path: Path, left: bytes) -> None:
+    whole, broken = tmp_path / "shard-000000.parquet", tmp_path / "shard-000001.parquet"
+    pq.write_table(pa.table({"a": [1]}), whole)
+    broken.write_bytes(left)
+    assert _whole(whole) and not _whole(broken) and not _whole(tmp_path / "shard-000002.parquet")
+    assert whole.exists() and not broken.exists()
+    data = bytearray(whole.read_bytes())
+    data[4:24] = bytes(20)  # a page, which the footer does not tell of
+    whole.write_bytes(data)
+    with pytest.raises(DataError, match=r"shard-000000\.parquet is damaged and cannot be read"):
+        gather(tmp_path)
+
+
+def test_seeds_are_distinct_and_of_64_bits() -> None:
+    seeds = {draw_seed(s, f"e{e}", d) for s in range(3) for e in range(50) for d in range(20)}
+    assert len(seeds) == 3000 and all(0 <= seed < 2**64 for seed in seeds)
+    assert max(seeds) > 2**60
+    assert draw_seed(1, "2", 3) != draw_seed(1, "3", 2) and draw_seed(1, "11", 1) != draw_seed(11, "1", 1)
+
+
+def test_a_seed_is_the_same_in_every_process() -> None:
+    # printf '0\\0000\\000e0' | sha256sum
+    assert draw_seed(0, "e0", 0) == 0xEB8602DB0B34AD63
+    code = "from orchestrator.sampling.answering import draw_seed; print(draw_seed(7, 'é', 3))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == draw_seed(7, "é", 3)
+
+
+class FakeTokenizer:
+    """One token for each character."""
+
+    eos_token_id = -1
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [ord(c) for c in text]}
+
+    def decode(self, ids: list[int], **_: Any) -> str:
+        return "".join(chr(i) for i in ids)
+
+
+class FakeEngine:
+    """Answers with the number in the question; the last draw of a batch is cut off."""
+
+    def __init__(self) -> None:
+        self.tokenizer = FakeTokenizer()
+        self.seen: list[Request] = []
+
+    def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
+        self.seen += requests
+        texts = ["".join(chr(i) for i in r.prompt if chr(i).isdigit()) for r in requests]
+        made = [Generated(tuple(ord(c) for c in f"<answer>{text}</answer>"), "stop") for text in texts]
+        return [*made[:-1], Generated((ord("x"),), "length")]
+
+
+def job(path: Path, draws: range = range(2)) -> ShardJob:
+    task = TASKS["file"].model_validate({"type": "file", "test": {"file": "unused.json"}})
+    model = ModelRef("base", BaseModelRef("fake", "fake", None, "0"))
+    wrong = Example("e9", "8?", 9.0)
+    return ShardJob(path, model, "fake", task, (*examples(2), wrong), draws, Decoding(1.0, 1.0, 8), 5, 1)
+
+
+def test_a_shard_is_drawn_judged_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(shard, "_engine", lambda *_: engine)
+    made = job(tmp_path / "s.parquet", range(3, 5))
+    run_shard(made)
+    table = pq.read_table(tmp_path / "s.parquet")
+    assert table.schema == SCHEMA
+    rows = [(r["example_id"], r["draw"], r["status"], r["value"], r["finish_reason"]) for r in table.to_pylist()]
+    assert rows == [
+        ("e0", 3, "correct", "0", "stop"),
+        ("e0", 4, "correct", "0", "stop"),
+        ("e1", 3, "correct", "1", "stop"),
+        ("e1", 4, "correct", "1", "stop"),
+        ("e9", 3, "wrong", "8", "stop"),
+        ("e9", 4, "truncated", None, "length"),
+    ]
+    assert [r.seed for r in engine.seen] == [draw_seed(5, e, d) for e in ("e0", "e1", "e9") for d in (3, 4)]
+    assert "".join(chr(i) for i in engine.seen[0].prompt) == "0?\n"
+    run_shard(made)
+    assert len(engine.seen) == 6, "a shard that is there is not made again"
+
+
+def test_a_shard_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", die)
+    with pytest.raises(OSError):
+        write(tmp_path / "s.parquet", [(Completion("e", 0, "x", 1, "stop"), Verdict("wrong", "1"))])
+    assert not (tmp_path / "s.parquet").exists()
+
+
+def test_any_text_can_be_stored(tmp_path: Path) -> None:
+    texts = ["", "\ud800", "a\udc00b", "\U0001f600", "\0", "é\n"]
+    rows = [(Completion("e", n, text, 1, "stop"), Verdict("wrong", text)) for n, text in enumerate(texts)]
+    write(tmp_path / "s.parquet", rows)
+    stored = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    expected = ["", "\ufffd", "a\ufffdb", "\U0001f600", "\0", "é\n"]
+    assert [r["text"] for r in stored] == [r["value"] for r in stored] == expected
+    assert [p.name for p in tmp_path.iterdir()] == ["s.parquet"], "no temporary file is left"

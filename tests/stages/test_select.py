@@ -1,0 +1,199 @@
+"""Which completions are kept for training."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.errors import StageError
+from orchestrator.plan.plan import compile_plan
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.runs.context import context_of
+from orchestrator.stages import select, sft
+from orchestrator.stages.base import Context
+from orchestrator.stages.specs import SelectSpec
+from orchestrator.training.settings import SftSpec
+
+
+def spec(**settings: Any) -> SelectSpec:
+    return SelectSpec.model_validate({"type": "select", "from": "samples"} | settings)
+
+
+def draw(
+    example: str, text: str, status: str = "correct", number: int = 0, finish_reason: str = "stop"
+) -> dict[str, Any]:
+    return {"example_id": example, "draw": number, "text": text, "status": status, "finish_reason": finish_reason}
+
+
+def keep(drawn: list[dict[str, Any]], spec: SelectSpec, seed: int = 0) -> list[dict[str, Any]]:
+    return select.keep(drawn, spec, seed)
+
+
+def test_only_correct_draws_are_kept_in_order() -> None:
+    statuses = ["wrong", "correct", "unparsed", "truncated", "timeout", "error", "correct"]
+    drawn = [draw("a", f"text {n}", status, n) for n, status in enumerate(statuses)]
+    assert [row["draw"] for row in keep(drawn, spec())] == [1, 6]
+    assert keep([], spec()) == []
+
+
+def test_draws_that_differ_in_white_space_are_kept_once_for_each_question() -> None:
+    drawn = [draw("a", "x  y\n"), draw("a", " x y"), draw("b", "x y"), draw("a", "xy"), draw("a", "X y")]
+    assert [(row["example_id"], row["text"]) for row in keep(drawn, spec())] == [
+        ("a", "x  y\n"),
+        ("b", "x y"),
+        ("a", "xy"),
+        ("a", "X y"),
+    ]
+    assert keep(drawn, spec(distinct=False)) == drawn
+
+
+def test_the_most_for_each_question() -> None:
+    drawn = [draw(example, f"{n}", number=n) for n in range(5) for example in ("a", "b")]
+    kept = keep(drawn, spec(max_per_example=2))
+    assert [(row["example_id"], row["draw"]) for row in kept] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_repetitions_and_wrong_draws_do_not_count_towards_the_most() -> None:
+    drawn = [draw("a", "x"), draw("a", "x "), draw("a", "w", "wrong"), draw("a", "y"), draw("a", "z")]
+    assert [row["text"] for row in keep(drawn, spec(max_per_example=2))] == ["x", "y"]
+    assert [row["text"] for row in keep(drawn, spec(max_per_example=2, distinct=False))] == ["x", "x "]
+
+
+# --- the control arm
+
+STATUSES = ("correct", "wrong", "unparsed", "truncated", "timeout", "error")
+
+
+def many(questions: int = 40, draws: int = 8) -> list[dict[str, Any]]:
+    """Draws of every status, some of them the same text, some of them cut off."""
+    random = Random(1)
+    made = []
+    for question in range(questions):
+        for number in range(draws):
+            status = random.choice(STATUSES)
+            finish = "length" if status == "truncated" else random.choice(("stop", "stop", "length"))
+            made.append(draw(f"q{question}", f"{status} {random.randrange(3)}", status, number, finish))
+    return made
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_per_example": 2}, {"distinct": False}], ids=str)
+def test_the_control_has_as_many_rows_of_each_question_as_the_correct_ones(settings: dict[str, Any]) -> None:
+    drawn = many()
+    right, control = keep(drawn, spec(**settings)), keep(drawn, spec(keep="random", **settings))
+    count = Counter(row["example_id"] for row in right)
+    assert Counter(row["example_id"] for row in control) == count and 20 < len(count) < 40
+    assert {row["status"] for row in control} > {"correct", "wrong", "unparsed"}
+    assert control == [row for row in drawn if row in control], "in the order they were drawn"
+    if settings != {"distinct": False}:
+        assert len({(row["example_id"], row["text"]) for row in control}) == len(control)
+
+
+def test_a_draw_that_was_cut_off_before_its_answer_is_in_no_control() -> None:
+    kept = [row for seed in range(30) for row in keep(many(), spec(keep="random"), seed)]
+    cut = {row["status"] for row in kept if row["finish_reason"] == "length"}
+    assert cut == {"correct", "wrong"} and "truncated" not in {row["status"] for row in kept}
+
+
+def test_the_lots_follow_from_the_seed_alone_and_are_fair() -> None:
+    drawn = [draw("a", "x"), draw("a", "y", "wrong", 1), draw("a", "z", "unparsed", 2), draw("a", "w", "wrong", 3)]
+    chosen = Counter(keep(drawn, spec(keep="random"), seed)[0]["draw"] for seed in range(400))
+    assert set(chosen) == {0, 1, 2, 3} and all(60 < number < 140 for number in chosen.values())
+    for seed in range(20):
+        assert keep(drawn, spec(keep="random"), seed) == keep(drawn[::-1], spec(keep="random"), seed)
+
+
+def test_where_all_draws_are_correct_the_control_is_what_is_correct() -> None:
+    drawn = [draw("a", f"{n}", number=n) for n in range(3)]
+    assert keep(drawn, spec(keep="random"), 5) == keep(drawn, spec()) == drawn
+
+
+def test_a_question_without_a_correct_draw_has_no_row_in_the_control() -> None:
+    assert keep([draw("a", "x", "wrong"), draw("b", "y")], spec(keep="random")) == [draw("b", "y")]
+
+
+def test_the_control_says_how_many_of_its_rows_are_correct() -> None:
+    drawn = [draw("units-train-0", "one"), draw("units-train-0", "two", number=1), draw("units-train-1", "three")]
+    output = select.finish(context(drawn, ", keep: random"))
+    assert output.metrics == {"rows": 3, "questions": 2, "rows_per_question": 1.5, "correct_share": 1.0}
+    assert output.figure == "3 rows of 2 questions, 100% correct"
+
+
+def test_the_control_has_a_key_of_its_own_and_changes_no_other() -> None:
+    def key(settings: str, seed: int) -> str:
+        Path("r.yaml").write_text(RECIPE.replace("from: samples", f"from: samples{settings}"))
+        return compile_plan(load_recipe("r.yaml", [f"seed={seed}"])).stage("chosen").key
+
+    assert key("", 0) == key(", keep: correct", 0)
+    assert len({key(f", keep: {how}", seed) for how in ("correct", "random") for seed in (0, 1)}) == 4
+
+
+RECIPE = """\
+name: test
+task: {type: units, train: {generate: 3}, test: {generate: 2}}
+model: {name: tiny}
+stages:
+  samples: {type: sample, model: base}
+  chosen: {type: select, from: samples}
+evaluate: {models: base}
+"""
+
+
+def context(drawn: list[dict[str, Any]], settings: str = "") -> Context:
+    """The select stage of a small recipe, with these draws as its input."""
+    Path("r.yaml").write_text(RECIPE.replace("from: samples", f"from: samples{settings}"))
+    plan = compile_plan(load_recipe("r.yaml"))
+    samples, work = Path("samples"), Path("work")
+    samples.mkdir()
+    work.mkdir()
+    pq.write_table(pa.Table.from_pylist(drawn), samples / "completions.parquet")
+    return context_of(plan, plan.stage("chosen"), work, {"samples": samples / "completions.parquet"}, 0, 0.0)
+
+
+def test_what_is_kept_is_written_with_its_question() -> None:
+    drawn = [draw("units-train-1", "one", number=3), draw("units-train-0", "two"), draw("units-train-1", "no", "wrong")]
+    given = context(drawn)
+    output = select.finish(given)
+    rows = pq.read_table("work/output/chosen.parquet").to_pylist()
+    questions = {e.id: e.question for e in given.task.examples("train")}
+    assert rows == [
+        {"example_id": "units-train-1", "draw": 3, "text": "one", "question": questions["units-train-1"]},
+        {"example_id": "units-train-0", "draw": 0, "text": "two", "question": questions["units-train-0"]},
+    ]
+    assert output.metrics == {"rows": 2, "questions": 2, "rows_per_question": 1.0}
+    assert output.figure == "2 rows of 2 questions" and output.data[0].rows == 2
+
+
+def test_nothing_to_train_on_is_an_error_that_says_where_to_look() -> None:
+    with pytest.raises(StageError, match="none of the 2 draws is correct, so there is nothing to train on; look at"):
+        select.finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]))
+
+
+def test_nothing_to_train_on_may_be_allowed_and_is_told() -> None:
+    output = select.finish(context([draw("units-train-0", "a", "wrong")], ", allow_empty: true"))
+    table = pq.read_table("work/output/chosen.parquet")
+    assert table.schema == select.SCHEMA and table.num_rows == 0
+    assert output.figure == "0 rows: no draw was correct"
+    assert output.metrics == {"rows": 0, "questions": 0} and output.data[0].rows == 0 and not output.samples
+
+
+def test_what_may_be_empty_is_written_the_same_where_it_is_not() -> None:
+    select.finish(context([draw("units-train-0", "a")], ", allow_empty: true"))
+    assert pq.read_table("work/output/chosen.parquet").schema == select.SCHEMA
+    assert pq.read_table("work/output/chosen.parquet")["text"].to_pylist() == ["a"]
+
+
+def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
+    given = context([draw("units-train-0", "a", "wrong")], ", allow_empty: true")
+    select.finish(given)
+    trained = replace(given, inputs={"chosen": given.output / "chosen.parquet"})
+    with pytest.raises(StageError, match="there is no row to train on: chosen is empty; add demonstrations to"):
+        sft.rows(trained, SftSpec.model_validate({"type": "sft", "data": "chosen"}))
+
+
+def test_select_asks_for_no_worker() -> None:
+    assert select.resources(spec().resources, 8, 1.0) == (0, 0.0)

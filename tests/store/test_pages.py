@@ -1,0 +1,73 @@
+"""What MLflow's pages are given: the saved view, links, notes."""
+
+import base64
+import json
+import zlib
+
+from orchestrator.results import Evaluation, ModelResult, RunResult
+from orchestrator.runs.notes import describe, model_note
+from orchestrator.store.pages import VIEW_TAG, run_link, view, view_link
+from orchestrator.types import Finding
+
+MODEL = ModelResult("rft", 0.8, 0.75, 0.85, 1.0, 500)
+
+
+def state_of(text: str) -> dict[str, object]:
+    packed = json.loads(text)["state"]
+    assert packed.startswith("deflate;")
+    return dict(json.loads(zlib.decompress(base64.b64decode(packed.removeprefix("deflate;")))))
+
+
+def test_a_view_lists_these_runs_and_charts_what_is_compared() -> None:
+    state = state_of(view(["a1", "b2"], 5))
+    assert state["searchFilter"] == "attributes.run_id IN ('a1', 'b2')"
+    charts = state["compareRunCharts"]
+    assert isinstance(charts, list) and isinstance(state["compareRunSections"], list)
+    assert [c["metricKey"] for c in charts[:2]] == ["accuracy", "answer_rate"]
+    assert {c["metricSectionId"] for c in charts} == {s["uuid"] for s in state["compareRunSections"]}
+    assert len({c["uuid"] for c in charts}) == len(charts)
+
+
+def test_a_view_of_many_models_fits_a_tag() -> None:
+    """MLflow refuses a tag of an experiment that has more than 5,000 characters."""
+    import random
+
+    ids = ["".join(random.Random(i).choices("0123456789abcdef", k=32)) for i in range(500)]
+    assert len(view(ids, 1_800_000_000_000)) <= 5000
+
+
+def test_links_lead_to_the_view_by_its_tag() -> None:
+    assert view_link("7").endswith("viewStateShareKey=" + VIEW_TAG.removeprefix("mlflow.sharedViewState."))
+    assert run_link("7", "ab", "report.html") == "#/experiments/7/runs/ab/artifacts/report.html"
+
+
+def test_a_models_note_has_its_figures_and_the_ways_on() -> None:
+    note = model_note(MODEL, "#/chart", "#/report")
+    assert "accuracy 0.800 (95% interval 0.750 to 0.850), answer rate 1.000, n = 500" in note
+    assert "(#/chart)" in note and "(#/report)" in note
+
+
+def test_a_description_begins_with_the_conclusion_and_its_text_means_nothing() -> None:
+    stages = [
+        {"name": "rft", "run_id": "r1"},
+        {"name": "evaluate.rft", "run_id": "r1"},
+        {"name": "evaluate.rft.longer", "run_id": "r2"},
+        {"name": "failed", "run_id": None},
+    ]
+    found = RunResult(
+        "p1",
+        "x",
+        (MODEL,),
+        tuple(stages),
+        errors=("stage <b>bad</b>",),
+        findings=(Finding("warning", "a", "[click](http://x) <script>", "", "", ""),),
+        also=(Evaluation("longer", (MODEL,), ()),),
+        conclusions=("RFT is *better* than SFT.",),
+    )
+    lines = describe(found, "7").splitlines()
+    assert lines[0] == r"RFT is \*better\* than SFT."
+    assert any(line.startswith("| [rft](#/experiments/7/runs/r1) |") for line in lines)
+    assert any(line.startswith("| [rft](#/experiments/7/runs/r2) |") for line in lines), "the further split's own run"
+    assert "Stages: [rft](#/experiments/7/runs/r1)" in lines
+    text = "\n".join(lines)
+    assert "<script>" not in text and "<b>" not in text and r"\[click\]" in text and "(#/experiments/7/runs/p1/" in text
