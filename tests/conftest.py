@@ -21,6 +21,15 @@ REPOSITORY = Path(__file__).parent.parent
 SMALL = REPOSITORY / "tests" / "small.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One file that needs the shipped recipe's run comes first and has it made; the others come last and find it.
+
+    Otherwise processes side by side would wait for it, one after another.
+    """
+    needing = list(dict.fromkeys(item.path for item in items if "shipped_run" in getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: 1 if item.path not in needing else 0 if item.path == needing[0] else 2)
+
+
 @dataclass(frozen=True)
 class Called:
     """What a call of `orch` gave."""

@@ -10,6 +10,26 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+# Those after which a model has nothing more to say; others may stand before its answer.
+_END = re.compile(
+    r"""
+    <[|｜] (?: im_end | endoftext | end_of_text | eot_id | eot | eos | end_of_turn | end[▁_]of[▁_]sentence
+             | return | EOT | END_OF_TURN_TOKEN ) [|｜]>
+    | <[|] end [|]> (?! \s*+ <[|] start [|]> )
+    | </s> | <(?: eos | end_of_turn | end_of_text | eot | im_end ) > | \[EOS\]
+    """,
+    re.VERBOSE,
+)
+_AT_FIRST = re.compile(rf"\s*+ (?: (?: {_END.pattern} ) \s*+ )*+", re.VERBOSE)
+
+
+def before_end(text: str) -> str:
+    """A text up to the first token that ends a turn, those with which it begins aside."""
+    if "<" not in text and "[EOS]" not in text:
+        return text
+    begins = _AT_FIRST.match(text)
+    found = _END.search(text, begins.end() if begins else 0)
+    return text if found is None else text[: found.start()]
 
 
 def before_token(text: str) -> str:

@@ -111,12 +111,21 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_TIMES_TEN = re.compile(r"(?<=[0-9])\s*+[xX]\s*+10(?=\s*+(?:\^|\*\*))")
+_HEXADECIMAL = re.compile(r"(?<![0-9.A-Za-z])0[xX][0-9A-Fa-f]")
+_BY_ZERO = re.compile(r"/\s*+0(?![0-9.!xX]|\s*+\^)|\\[cdt]?frac\s*+\{[^{}]*+\}\s*+\{\s*+0\s*+\}")
+_LETTER_I = r"\variable{I}"
+"""A bare one would be the imaginary unit to the reader of TeX."""
 Token = tuple[str, str]
 """Its kind, by the names in the pattern, and its text."""
 
 
 class NotMathematicsError(ValueError):
     """Why a text is no expression, for the end of a sentence."""
+
+
+class NoNumberError(NotMathematicsError):
+    """Why a text is neither an expression nor a number."""
 
 
 def tokens(text: str) -> list[Token]:
@@ -127,15 +136,39 @@ def tokens(text: str) -> list[Token]:
     text = text.translate(_REPLACED).replace("$", " ").strip()
     if (bold := re.fullmatch(r"\*\*(?!\s)(.+?)(?<!\s)\*\*", text)) and "**" not in bold[1]:
         text = bold[1]
-    return [(str(found.lastgroup), found[0]) for found in _TOKEN.finditer(text.removesuffix("."))]
+    text = _TIMES_TEN.sub(r"*10", text.removesuffix("."))
+    parts = [part for found in _TOKEN.finditer(text) for part in _function_and_letter(str(found.lastgroup), found[0])]
+    names = [name for kind, name in parts if kind == "name" and name not in FUNCTIONS and name not in CONSTANTS]
+    if "I" in names and set(names) <= {"I", "sqrt", "exp", "e"} and len(parts) > 1:  # SymPy's imaginary unit
+        return [(kind, "i" if (kind, name) == ("name", "I") else name) for kind, name in parts]
+    return parts
+
+
+def _function_and_letter(kind: str, text: str) -> list[Token]:
+    """Of `lnx` and `sinx` the function and its letter; anything else as it is."""
+    function, letter = text[:-1], text[-1:]
+    if kind == "name" and function in FUNCTIONS and text not in FUNCTIONS and (letter in "xzuvw" or function == "ln"):
+        return [("name", function), ("space", " "), ("name", letter)]
+    return [(kind, text)]
 
 
 def as_tex(text: str) -> str:
     """A text in TeX as math-verify reads it. Raises NotMathematicsError where it is no expression."""
+    if _HEXADECIMAL.search(text):
+        raise NoNumberError("0x begins no number here")
+    if _BY_ZERO.search(text):
+        raise NoNumberError("it divides by 0")
     try:
-        return _written(tokens(text))
+        parts = tokens(text)
+        written = _written(parts)
+        return f"\\{{{written[1:-1]}\\}}" if _is_set(parts) else written
     except RecursionError:
         raise NotMathematicsError("it is nested too deep") from None
+
+
+def _is_set(parts: list[Token]) -> bool:
+    """Whether all of it stands in one pair of braces, with a comma: `{1,2}`."""
+    return parts[:1] == [("other", "{")] and ("other", ",") in parts and _closed(parts, 0) == len(parts) - 1
 
 
 def value_of_based(text: str) -> int:
@@ -188,7 +221,15 @@ def _part(parts: list[Token], at: int) -> tuple[str, int]:
         return _number(parts, at)
     if kind == "name":
         return _name(parts, at)
+    if text == "(" and at and (parts[at - 1][1] == ")" or _is_factor(parts, at - 1)):
+        return " \\cdot (", at + 1
     return (" \\cdot ", at + 1) if text == "*" else (text, at + 1)
+
+
+def _is_factor(parts: list[Token], at: int) -> bool:
+    """Whether a number stands there that is no index and no power: the 2 of `2(3)`."""
+    before = parts[at - 1] if at else ("", "")
+    return parts[at][0] == "number" and before[0] not in ("power", "name", "command") and before[1] not in ("_", "{")
 
 
 def _number(parts: list[Token], at: int) -> tuple[str, int]:
@@ -197,7 +238,7 @@ def _number(parts: list[Token], at: int) -> tuple[str, int]:
     behind = parts[max(0, at - 2) : at]
     if kinds[:3] == ["number", "space", "number"] and not any(kind == "command" for kind, _ in behind):
         if parts[at + 3 : at + 4] == [("other", "/")] and kinds[4:] == ["number"] and "." not in parts[at][1]:
-            return f"{parts[at][1]}\\frac{{{parts[at + 2][1]}}}{{{parts[at + 4][1]}}}", at + 5
+            return f"({parts[at][1]}+\\frac{{{parts[at + 2][1]}}}{{{parts[at + 4][1]}}})", at + 5
         raise NotMathematicsError(f"{parts[at][1]} and {parts[at + 2][1]} stand side by side")
     return parts[at][1], at + 1
 
@@ -221,11 +262,17 @@ def _name(parts: list[Token], at: int) -> tuple[str, int]:
         return form % argument, after
     if lowered in _JOINING:
         return _JOINING[lowered], at + 1
-    if letters_of(name) is None:
+    if letters_of(name) is None or (len(name) > 2 and name.startswith("ln")):
         if name.isupper():  # the name of a triangle
             return f"\\text{{{name}}}", at + 1
         raise NotMathematicsError(f"{name!r} is a word, not a product of letters")
-    return name, at + 1
+    if name[-1] == "I" and parts[at + 1 : at + 2] == [("other", "_")]:
+        return name[:-1].replace("I", _LETTER_I) + "I", at + 1
+    kind, number = parts[at + 1] if at + 1 < len(parts) else ("", "")
+    power_of_ten = number == "10" and [kind for kind, _ in parts[at + 2 : at + 3]] == ["power"]
+    if kind == "number" and number.isdigit() and name[-1] not in "eiI" and not power_of_ten:
+        return f"{name[:-1].replace('I', _LETTER_I)} {name[-1]}_{{{number}}}", at + 2  # x1 is x_1, and no product
+    return name.replace("I", _LETTER_I), at + 1
 
 
 def _operand(parts: list[Token], at: int) -> tuple[str, int]:

@@ -35,15 +35,16 @@ _CALLED: dict[str, Callable[[complex], complex]] = {
     **dict.fromkeys(("arccos", "acos"), cmath.acos),
     **dict.fromkeys(("arctan", "atan"), cmath.atan),
     "sqrt": cmath.sqrt,
+    "cbrt": lambda x: x ** (1 / 3),
     "exp": cmath.exp,
     "abs": lambda x: complex(abs(x)),
 }
 
 
 def letter_value(name: str, point: int) -> float:
-    """The value that a letter has at a point: any one, the same each time."""
+    """The value that a letter has at a point: any one between 0.2 and 0.9, where arcsin has one, the same each time."""
     digest = hashlib.sha256(f"{name} {point}".encode()).digest()
-    return 0.3 + int.from_bytes(digest[:4], "big") / 2**32
+    return 0.2 + 0.7 * int.from_bytes(digest[:4], "big") / 2**32
 
 
 def value_at(text: str, point: int) -> complex | None:
@@ -153,18 +154,21 @@ class _Reading:
     def _named(self, text: str) -> complex:
         if text in CONSTANTS or text.lower() == "pi":
             return self._constant(text.lower())
-        if text.lower() in ("sqrt", "exp", "abs") or text in FUNCTIONS:
+        if text.lower() in ("sqrt", "cbrt", "exp", "abs") or text in FUNCTIONS:
             if self._peek() != "(":
                 raise NotMathematicsError("a function without its brackets")
             self.at += 1
             return _CALLED[text if text in FUNCTIONS else text.lower()](self._closed(")"))
         letters = letters_of(text)
-        if letters is None or self._peek() == "_" or text.lower() in ("or", "and", "in"):
+        indexed = [kind for kind, _ in self.parts[self.at : self.at + 1]] == ["number"]  # x1
+        if letters is None or indexed or self._peek() == "_" or text.lower() in ("or", "and", "in"):
             raise NotMathematicsError(f"{text!r} is not known here")
         first, *others = letters
         self.parts[self.at : self.at] = [("name", letter) for letter in others]
         if first == "e":
             return complex(math.e)
+        if first == "i":
+            return 1j
         if self._peek() == "(" and not others and first in "fgh":
             raise NotMathematicsError("a function that may be any")
         return complex(letter_value(first, self.point))

@@ -7,7 +7,9 @@ anything may stand in it by chance.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from orchestrator.errors import DataError
 from orchestrator.health.contract import targets
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
@@ -20,12 +22,20 @@ _MANY = 20
 """Rows from which on what they have in common is no accident."""
 _MOST = 0.9
 _LOOKED_AT = 400
-"""Rows of a split on which shifts are tried; each is judged three times."""
-_NEIGHBOURS = {1: "next", -1: "previous"}
+"""Rows of a split on which shifts are tried; each is judged up to seven times."""
+_NEIGHBOURS = {1: "next", -1: "previous", 2: "second next", -2: "second last", 3: "third next", -3: "third last"}
+"""What messages call the row so many places on."""
+_NATIVE = 0.4
+"""Share of a solution's numbers that at least stand in its question; others are words there, or factors."""
+_ALIEN = 0.5
+"""How much of that share may stand by chance in a question that is not its own."""
 _SLIPPED = "one column has slipped by a row against the others: a header, a blank line, a join by position"
 _ENDS_ASKING = re.compile(r"[?？؟]\s*$")
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_EQUALS = re.compile(r"(?:[=≈>]|####)\s*[^\w\s]{0,2}\Z")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_TAG = re.compile(r"</?\w+>|\\\w+")
 _SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*\d|\d.*\s.*[^\W\d_]{2,}", re.DOTALL)
 """Words beside a number: a question, more likely than an answer to a bare number."""
 
@@ -40,12 +50,12 @@ def data_faults(task: Task) -> Iterator[Finding]:
         swapped = list(_swapped(where, examples))
         yield from swapped
         if not swapped:
-            yield from _constant(where, examples)
+            yield from _constant(task, where, examples)
         worked = [e for e in examples if e.demonstration is not None]
         if split == "demonstrations":
             yield from _empty(where, examples, len(worked))
         if len(worked) >= _FEW:
-            yield from list(_same(where, worked)) or _apart(task, split)
+            yield from list(_same(task, where, worked)) or _apart(task, split)
 
 
 def _repeated(task: Task, split: Split) -> Iterator[Finding]:
@@ -86,16 +96,38 @@ def _swapped(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
         )
 
 
-def _constant(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
+def constant_gold(task: Task, examples: Sequence[Example]) -> tuple[str, int, tuple[str, ...]] | None:
+    """The gold answer of nearly all rows, how many have it, and its other forms; None where golds differ.
+
+    Golds are one where they are to the judge: 7, 7.0 and `7 km` are to one of numbers.
+    """
     n = len(examples)
-    [(gold, times)] = Counter(" ".join(e.answer.split()) for e in examples).most_common(1)
-    if times < _MOST * n:
+    if n < _FEW:
+        return None
+    golds = Counter(" ".join(e.answer.split()) for e in examples)
+    gold, times = golds.most_common(1)[0]
+    forms: list[str] = []
+    different = 0
+    for form, of_form in golds.items():
+        if form != gold and task.same_answer(gold, form):
+            forms.append(form)
+            times += of_form
+        elif form != gold and (different := different + of_form) > n - _MOST * n:
+            return None
+    return gold, times, tuple(forms)
+
+
+def _constant(task: Task, where: str, examples: Sequence[Example]) -> Iterator[Finding]:
+    found = constant_gold(task, examples)
+    if found is None:
         return
+    n, (gold, times, forms) = len(examples), found
     whole = times == n
+    written = f", also written {', '.join(repr(form[:40]) for form in forms[:4])}" if forms else ""
     yield Finding(
         "gold-constant",
         "error" if whole and n >= _MANY else "warning",
-        f"{where}: {'all' if whole else f'{times:,} of'} {n:,} gold answers are {gold[:80]!r}",
+        f"{where}: {'all' if whole else f'{times:,} of'} {n:,} gold answers are {gold[:80]!r}{written}",
         "\n".join(f"{e.question[:120]!r}" for e in examples[:3]),
         "another column than the answers is read, or the answers were filled down a table",
         f"name the right column with columns.answer; if it is meant: a model that always says {gold[:40]!r} has an "
@@ -121,7 +153,7 @@ def _empty(where: str, examples: Sequence[Example], worked: int) -> Iterator[Fin
     )
 
 
-def _same(where: str, worked: Sequence[Example]) -> Iterator[Finding]:
+def _same(task: Task, where: str, worked: Sequence[Example]) -> Iterator[Finding]:
     n = len(worked)
     [(text, times)] = Counter(" ".join((e.demonstration or "").split()) for e in worked).most_common(1)
     bare = sum(" ".join(e.answer.split()) == text for e in worked)  # a solution that is but the answer may be frequent
@@ -134,6 +166,31 @@ def _same(where: str, worked: Sequence[Example]) -> Iterator[Finding]:
             "the column was filled down a table, or one solution was joined to every question",
             "give each question its own solution with columns.demonstration",
         )
+        return
+    [(text, times)] = Counter(filter(None, (_but_for_answer(task, e) for e in worked))).most_common(1) or [("", 0)]
+    if times >= 0.5 * n:
+        yield Finding(
+            "demonstrations-alike",
+            "warning",
+            f"{where}: the same worked solution stands in {times:,} of {n:,} rows, but for its final answer",
+            f"{text[:160]!r}",
+            "the solutions were written by a template, not worked out: none of them says how its answer is found",
+            "give each question its own solution with columns.demonstration, or leave the column out to train on "
+            "bare answers",
+        )
+
+
+def _but_for_answer(task: Task, example: Example) -> str | None:
+    """A worked solution without its final answer, None where it says nothing else."""
+    gold, text = " ".join(example.answer.split()), " ".join((example.demonstration or "").split())
+    found = list(re.finditer(rf"(?<!\w){re.escape(gold)}(?!\w)", text)) or list(_DIGITS.finditer(text))
+    if not found:
+        return None
+    left = f"{text[: found[-1].start()]}...{text[found[-1].end() :]}"
+    with suppress(DataError):
+        if " ".join(task.format.target_text(gold).split()) == text:
+            return None
+    return left if _WORD.search(_TAG.sub("", left)) else None
 
 
 def _apart(task: Task, split: Split) -> Iterator[Finding]:
@@ -143,7 +200,7 @@ def _apart(task: Task, split: Split) -> Iterator[Finding]:
     if len(pairs) < _FEW:
         return
     own = _agreeing(task, pairs, 0)
-    found = _slipped(task, pairs, own) if own < 0.5 * len(pairs) else _asked_elsewhere(pairs)
+    found = (_slipped(task, pairs, own) if own < 0.5 * len(pairs) else None) or _asked_elsewhere(pairs)
     if found is None:
         return
     what, cause = found
@@ -163,7 +220,7 @@ def _slipped(task: Task, pairs: Sequence[tuple[Example, str]], own: int) -> tupl
     n = len(pairs)
     by = {shift: _agreeing(task, pairs, shift) for shift in _NEIGHBOURS}
     best = max(by, key=lambda shift: by[shift])
-    if by[best] >= 0.8 * (n - 1):
+    if by[best] >= 0.8 * (n - abs(best)):
         what = f"{by[best]:,} of {n:,} worked solutions end in the gold answer of the {_NEIGHBOURS[best]} row"
         return f"{what}, and {own:,} in their own", _SLIPPED
     ends = Counter(v.value for v in verdicts(task, [(text, e.answer, "stop") for e, text in pairs]))
@@ -180,14 +237,17 @@ def _slipped(task: Task, pairs: Sequence[tuple[Example, str]], own: int) -> tupl
 
 def _asked_elsewhere(pairs: Sequence[tuple[Example, str]]) -> tuple[str, str] | None:
     """What says that questions stand beside other rows' solutions, which speak of other numbers, and why."""
-    told = {shift: _told(pairs, shift) for shift in (0, *_NEIGHBOURS)}
+    asked = [set(map(_plain, _DIGITS.findall(example.question))) for example, _ in pairs]
+    used = [_started_from(example, text) for example, text in pairs]
+    told = {shift: _told(asked, used, shift) for shift in (0, *_NEIGHBOURS)}
     best = max(_NEIGHBOURS, key=lambda shift: told[shift])
-    if told[best] < 0.5 * (len(pairs) - 1) or told[0] >= 0.5 * told[best]:
+    if told[best] < _NATIVE or told[0] > _ALIEN * told[best]:
         return None
     what = (
-        f"{told[best]:,} of {len(pairs):,} worked solutions use the numbers of the {_NEIGHBOURS[best]} row's question"
+        f"worked solutions use the numbers of the {_NEIGHBOURS[best]} row's question ({told[best]:.0%} of theirs stand "
+        f"there), not those of their own ({told[0]:.0%})"
     )
-    return f"{what}, and {told[0]:,} those of their own", _SLIPPED
+    return what, _SLIPPED
 
 
 def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> int:
@@ -200,12 +260,32 @@ def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> i
     return sum(v.status == "correct" for v in verdicts(task, items))  # type: ignore[arg-type]
 
 
-def _told(pairs: Sequence[tuple[Example, str]], shift: int) -> int:
-    """How many solutions use all numbers of the question so many places on."""
-    asked = [set(_DIGITS.findall(example.question)) for example, _ in pairs]
-    used = [set(_DIGITS.findall(text)) for _, text in pairs]
-    places = [place for place in range(len(pairs)) if 0 <= place + shift < len(pairs)]
-    return sum(bool(asked[p + shift]) and asked[p + shift] <= used[p] for p in places)
+def _told(asked: Sequence[set[str]], used: Sequence[set[str]], shift: int) -> float:
+    """The mean share of a solution's numbers that stand in the question so many places on; 0 where few have any."""
+    places = [place for place in range(len(used)) if used[place] and 0 <= place + shift < len(asked)]
+    if len(places) < max(_FEW - abs(shift), 0.5 * (len(used) - abs(shift))):
+        return 0.0
+    return sum(len(used[p] & asked[p + shift]) / len(used[p]) for p in places) / len(places)
+
+
+def _started_from(example: Example, text: str) -> set[str]:
+    """The numbers that a worked solution takes from its question: those that it does not work out, as `= 12` says."""
+    worked_out = {_plain(example.answer.strip())}
+    taken = set()
+    for found in _DIGITS.finditer(text):
+        number = _plain(found[0])
+        if number in worked_out or number in taken:
+            continue
+        if _EQUALS.search(text, max(0, found.start() - 8), found.start()):
+            worked_out.add(number)
+        else:
+            taken.add(number)
+    return taken
+
+
+def _plain(number: str) -> str:
+    """A number without what sets its thousands apart."""
+    return re.sub(r",(?=\d{3}(?!\d))", "", number)
 
 
 def _rows(number: int) -> str:

@@ -3,6 +3,7 @@
 Long questions are compared by runs of words (overlap.py); these are too short for that. It must not know of splits.
 """
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _PATTERN = 3
 _COMMON = 0.05
 """A gold answer of a larger share of the questions is shared by chance."""
 
+_CHARACTER = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+
 Words = tuple[str, ...]
 
 
@@ -29,6 +32,8 @@ class Near:
 
     around: tuple[tuple[Example, Example], ...]
     """The same words and gold answer, with others before or after them."""
+    inside: tuple[tuple[Example, Example], ...]
+    """The same characters and gold answer, with some others in their midst, in scripts without spaces."""
     number: tuple[tuple[Example, Example], ...]
     """The same words, with one number changed, in data that is not all of the same pattern."""
     pattern: tuple[tuple[Example, Example], ...]
@@ -37,21 +42,41 @@ class Near:
 
 def near(asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]) -> Near:
     """The questions of `asked` that stand among `known` all but word for word, each with its double."""
-    asked, known = ([(e, words) for e, words in side if len(words) <= _LONGEST + _CUT] for side in (asked, known))
+    asked, known = (
+        [(e, words) for e, words in side if len(words) <= (_LONGEST + _CUT) * _scale(words)] for side in (asked, known)
+    )
     around = list(_around(asked, known))
     found = {example.id for example, _ in around}
+    inside = list(_inside([(e, words) for e, words in asked if e.id not in found], known))
+    found |= {example.id for example, _ in inside}
     number = list(_one_number([(e, words) for e, words in asked if e.id not in found], known))
     patterns = Counter(_pattern(words) for _, words in [*asked, *known])
     alike = sum(times for times in patterns.values() if times > _PATTERN)
     of_patterns = alike >= 0.5 * (len(asked) + len(known))
-    return Near(tuple(around), () if of_patterns else tuple(number), tuple(number) if of_patterns else ())
+    return Near(
+        tuple(around), tuple(inside), () if of_patterns else tuple(number), tuple(number) if of_patterns else ()
+    )
+
+
+def spaced(text: str) -> str:
+    """A text whose Chinese and Japanese characters stand apart, each as a word: there are no spaces between words."""
+    return _CHARACTER.sub(r" \g<0> ", text)
+
+
+def in_characters(words: Sequence[str]) -> bool:
+    """Whether most words of a text are single characters of such a script."""
+    return sum(bool(_CHARACTER.match(word)) for word in words) > 0.5 * len(words)
+
+
+def _scale(words: Words) -> int:
+    """How many of these words are about one word of other languages."""
+    return 2 if in_characters(words) else 1
 
 
 def _around(
     asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]
 ) -> Iterator[tuple[Example, Example]]:
-    golds = Counter(example.answer.strip() for example, _ in known)
-    rare = {gold for gold, times in golds.items() if times <= max(1, _COMMON * len(known))}
+    rare = _rare(known)
     whole: dict[Hashable, Example] = {}
     clean: dict[Hashable, Example] = {}
     every: dict[Hashable, Example] = {}
@@ -74,11 +99,45 @@ def _around(
             yield example, double
 
 
+def _rare(known: Sequence[tuple[Example, Words]]) -> set[str]:
+    """The gold answers that two questions do not share by chance."""
+    golds = Counter(example.answer.strip() for example, _ in known)
+    return {gold for gold, times in golds.items() if times <= max(1, _COMMON * len(known))}
+
+
+def _inside(
+    asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]
+) -> Iterator[tuple[Example, Example]]:
+    rare = _rare(known)
+    by_gold: dict[str, list[tuple[Example, Words]]] = {}
+    for example, words in known:
+        if in_characters(words) and (gold := example.answer.strip()) in rare:
+            by_gold.setdefault(gold, []).append((example, words))
+    for example, words in asked:
+        if not in_characters(words):
+            continue
+        others = by_gold.get(example.answer.strip(), ())
+        double = next((other for other, there in others if _but_for_insertion(words, there)), None)
+        if double is not None:
+            yield example, double
+
+
+def _but_for_insertion(one: Words, other: Words) -> bool:
+    """Whether one of two texts is the other with a few characters more, none of them a number or a sign."""
+    less, more = sorted((one, other), key=len)
+    inserted = len(more) - len(less)
+    if not 0 < inserted <= min(_CUT, len(less) // 2):
+        return False
+    start = next((place for place, word in enumerate(less) if word != more[place]), len(less))
+    extra = more[start : start + inserted]
+    return less[start:] == more[start + inserted :] and all(w[0].isalpha() for w in extra)
+
+
 def _cores(words: Words) -> Iterator[tuple[Words, Words]]:
     """A question without some words at its beginning or its end, and these; more than half of it is left."""
     least = max(_SHORTEST, len(words) // 2 + 1)
     yield words, ()
-    for cut in range(1, min(_CUT, len(words) - least) + 1):
+    for cut in range(1, min(_CUT * _scale(words), len(words) - least) + 1):
         for core, left_out in ((words[cut:], words[:cut]), (words[:-cut], words[-cut:])):
             if all(word[0].isalnum() for word in left_out):  # signs are no mere wording: ( [ is not [
                 yield core, left_out

@@ -7,7 +7,7 @@ Eight words in a row: as GPT-3's and later reports on contamination count, with 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from orchestrator.health.near import Words
+from orchestrator.health.near import Words, in_characters, spaced
 from orchestrator.health.near import near as doubles
 from orchestrator.recipe.graph import behind
 from orchestrator.recipe.recipe import Recipe
@@ -18,6 +18,8 @@ from orchestrator.training.settings import GrpoSpec, SftSpec, StageSpec, Trainin
 from orchestrator.types import Example, Finding
 
 _N = 8
+_N_CHARACTERS = 24
+"""In a row where words do not stand apart: fewer are shared by phrases such as `how many are there in all`."""
 _MANY = 0.1
 """From this share on, shared phrases are a warning."""
 _WORD = re.compile(r"\w+(?:[.,]\w+)*")
@@ -29,7 +31,7 @@ _PART = re.compile(
     + r"|(?<=\d)!"  # nor is 5!
     + r"|-(?=\S)"  # nor is -5
     + r"|(?:(?<=\w)'(?=\w)|(?<=\w)'+(?=\()|(?<=(?<![\w'])\w)'+)"  # don't; a derivative: f'(2), y''
-    + r"|[^\w\s.,;:!?'\"‘’“”…–—-]"  # 12 + 7 is not 12 / 7, and brackets may be all there is
+    + r"|[^\w\s.,;:!?'\"‘’“”…–—。，、；：？！「」『』-]"  # 12 + 7 is not 12 / 7, and brackets may be all there is
 )
 """What tells two questions apart: words, and signs that are no punctuation of sentences."""
 TRAINING: tuple[Split, ...] = ("demonstrations", "train")
@@ -58,13 +60,15 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
     near = [test[place] for place in places if test[place].id not in known]
     if near:
         share = len(near) / len(test)
+        in_words = not all(in_characters(_words(e.question)) for e in near)
         # a pattern of the data stands among the test questions themselves as often as between test and training
         alike = {place for shared in of_test.values() if len(set(shared)) > 1 for place in shared}
         of_patterns = not _written(task, asked) or len(alike) >= 0.5 * len(places)
         yield Finding(
             "near-duplicates",
             "warning" if share >= _MANY and not of_patterns else "info",
-            f"{len(near):,} of {len(test):,} {kind} ({share:.1%}) share {_N} words in a row with a training question",
+            f"{len(near):,} of {len(test):,} {kind} ({share:.1%}) share "
+            f"{f'{_N} words' if in_words else f'{_N_CHARACTERS} characters'} in a row with a training question",
             "\n".join(repr(e.question[:160]) for e in near[:3]),
             "questions made from the same templates, or passages that stand in both",
             "read the examples: the same question in other words does not belong into the training split",
@@ -81,14 +85,14 @@ def _all_but_equal(
     rest: Sequence[tuple[Example, Words]], trained: Sequence[tuple[Example, Words]], test: Sequence[Example], kind: str
 ) -> Iterator[Finding]:
     found = doubles(rest, trained)
-    changed = [*found.around, *found.number]
+    changed = [*found.around, *found.inside, *found.number]
     if pairs := changed or found.pattern:
         share = len(pairs) / len(test)
-        what = "its beginning or end" if not found.number else "one number"
-        if found.around and found.number:
-            what = "its beginning, its end or one number"
-        elif not changed:
-            what = "one number"
+        parts = ["its beginning", "its end"] if found.around and (found.inside or found.number) else []
+        parts += ["its beginning or end"] if found.around and not parts else []
+        parts += ["a word inside it"] if found.inside else []
+        parts += ["one number"] if found.number or not changed else []
+        what = f"{', '.join(parts[:-1])} or {parts[-1]}" if len(parts) > 1 else parts[0]
         yield Finding(
             "near-duplicates",
             "warning" if changed and share >= _MANY else "info",
@@ -181,10 +185,12 @@ def _bare(question: str) -> str:
 
 
 def _words(question: str) -> Words:
-    return tuple(_bare(question).split(" "))
+    """A question's words and signs; where words do not stand apart, its characters."""
+    return tuple(_bare(spaced(question)).split(" "))
 
 
 def _grams(question: str) -> Iterator[tuple[str, ...]]:
-    words = _WORD.findall(question.casefold())
-    for start in range(len(words) - _N + 1):
-        yield tuple(words[start : start + _N])
+    words = _WORD.findall(spaced(question.casefold()))
+    n = _N_CHARACTERS if in_characters(words) else _N
+    for start in range(len(words) - n + 1):
+        yield tuple(words[start : start + n])

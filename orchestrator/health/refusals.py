@@ -4,10 +4,12 @@ Golds of other rows may be right where a task has several right answers, or a to
 them do. Knows no model and no tokenizer.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import DataError
+from orchestrator.health.data_faults import constant_gold
 from orchestrator.tasks import Task
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tasks.judging import verdicts
@@ -19,6 +21,9 @@ _FEWEST = 3
 """Different gold answers that are needed to tell anything."""
 _MOST = 0.5
 """From this share on it is the judge that is wrong, not the data that are odd."""
+_LABELS = 0.9
+"""From this share on, golds are labels, and the others among them odd."""
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 _ALL = 50
 """Gold answers that are put into one text at most."""
 
@@ -33,29 +38,45 @@ class _Wrong:
 
 
 def refusals(task: Task) -> Iterator[Finding]:
-    """A finding for each kind of wrong answer that is accepted; the first split that has enough answers is tried."""
+    """A finding for each kind of wrong answer that is accepted; the first split that has enough answers is tried.
+
+    One whose gold answers are all one answer, in several forms, has not.
+    """
     for split in task.splits():
         examples = _distinct(task.examples(split))
-        if len(examples) >= _FEWEST:
+        if len(examples) >= _FEWEST and constant_gold(task, task.examples(split)) is None:
             yield from _accepted(task, examples)
             return
 
 
 def letters(task: Task) -> Iterator[Finding]:
     """The finding for golds that are the letters of options, under a judge that knows no options."""
-    from orchestrator.answers.judges.choice import is_letter
-
-    golds = {example.answer.strip() for split in task.splits() for example in task.examples(split)}
-    if task.own_verdict or task.judge.type == "choice" or len(golds) < 2 or not all(map(is_letter, golds)):
+    if task.own_verdict or task.judge.type == "choice":
         return
+    golds = Counter(example.answer.strip() for split in task.splits() for example in task.examples(split))
+    labels = {gold: label for gold in golds if (label := _label(gold)) is not None}
+    n, labelled = golds.total(), sum(golds[gold] for gold in labels)
+    if len(set(labels.values())) < 2 or labelled < _LABELS * n:
+        return
+    others = sorted(set(golds) - set(labels))
     yield Finding(
         "choice-judge",
         "warning",
-        f"all gold answers are single letters, and judge {task.judge.type} takes them for text like any other",
-        f"gold answers: {', '.join(sorted(golds)[:12])}",
+        f"{'all' if labelled == n else f'{labelled:,} of {n:,}'} gold answers are labels of options, and judge "
+        f"{task.judge.type} takes them for text like any other",
+        f"gold answers: {', '.join(sorted(labels)[:12])}",
         "they are the labels of options: `(E)`, `E.` and `E) 12 m` are right for E, and would be judged wrong",
-        "set task.judge: {type: choice}",
+        "set task.judge: {type: choice}"
+        + (f", and leave out the rows whose gold answer is no label, such as {others[0][:40]!r}" if others else ""),
     )
+
+
+def _label(gold: str) -> str | None:
+    """The option that a gold answer is the label of: a letter, or a Roman numeral up to x; a number is none."""
+    from orchestrator.answers.judges.choice import is_letter, option
+
+    label = option(gold)
+    return label if is_letter(gold) or label in _ROMAN else None
 
 
 def _distinct(examples: Sequence[Example]) -> list[Example]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from orchestrator.types import answer_text
@@ -71,6 +72,17 @@ def find(record: Any, name: str) -> tuple[bool, Any]:
     return False, None
 
 
+def numbered(record: Any, name: str) -> str | None:
+    """A name that leads where this one does not, with the number of the first item of each list on its way: `a.0.b`."""
+    parts = name.split(".")
+    for place in range(1, len(parts)):
+        inside = find(record, ".".join(parts[:place]))[1]
+        if isinstance(inside, list) and inside and not parts[place].isdecimal():
+            longer = ".".join([*parts[:place], "0", *parts[place:]])
+            return longer if find(record, longer)[0] else numbered(record, longer)
+    return None
+
+
 def top_column(name: str, columns: Sequence[str]) -> str | None:
     """The column of a table that a name speaks of: itself, else the one that it is inside of; None: there is none."""
     if name in columns:
@@ -89,12 +101,12 @@ def _cuts(name: str) -> Iterator[int]:
 
 
 def number_text(value: Any) -> str | None:
-    """A number as text, with every digit it has; None where the value is no number."""
+    """A number as text, with every digit it has: a decimal 72.50 as `72.50`. None where the value is no number."""
     if isinstance(value, WrittenNumber):
         return value.text
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
         return None
-    return answer_text(value)
+    return format(value, "f") if isinstance(value, Decimal) else answer_text(value)
 
 
 # --- messages
@@ -131,11 +143,14 @@ def _as_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def reply(messages: Sequence[Message]) -> str:
-    """What the model says at the end of a conversation. Raises ValueError where it ends with somebody else."""
-    last = messages[-1]
-    if last.role not in ASSISTANT:
-        raise ValueError(f"a conversation that ends with the {last.role}, so there is no completion in it")
-    return last.text()
+    """What the model says at the end of a conversation. Raises ValueError where it ends with somebody else.
+
+    Several messages of it at the end are one turn, such as a beginning that was given and what was written after it.
+    """
+    if messages[-1].role not in ASSISTANT:
+        raise ValueError(f"a conversation that ends with the {messages[-1].role}, so there is no completion in it")
+    turn = takewhile(lambda message: message.role in ASSISTANT, reversed(messages))
+    return "".join([message.text() for message in turn][::-1])
 
 
 def content_text(content: Any) -> str:

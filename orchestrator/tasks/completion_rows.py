@@ -6,13 +6,13 @@ It reads cells and says what is in them; it must not know how an answer is judge
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, shape, top_column
-from orchestrator.tasks.draws import REASONS, Draw, draws_of, finish_reason, reasons_of
-from orchestrator.tasks.files import Columns, Origin, Table
+from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, numbered, shape, top_column
+from orchestrator.tasks.draws import REASONS, Draw, draws_of, finish_reason, reasons_of, says_why
+from orchestrator.tasks.files import Columns, Origin, Table, listed
 from orchestrator.tasks.rows import gold, rows_error
 from orchestrator.types import FinishReason
 
@@ -41,7 +41,7 @@ class Gold:
     question: str | None
     answer: str
     why: str | None
-    """Why there is no answer in it, None where there is one."""
+    """Why the row cannot be judged: there is no answer in it, or no completion; None where it can."""
     is_number: bool = False
     """Whether it is a number in the file."""
 
@@ -73,24 +73,28 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
     """The completions of all rows. Raises DataError where a row holds something that is none, with every such row."""
     if not any(find(record, columns.text)[0] for _, record in table.records):
         first = find(table.records[0][1], top_column(columns.text, table.names) or "")[1]
-        raise DataError(
-            f"{origin.name}: no row has a field {columns.text!r}; the column is {shape(first)}: name another"
+        other = next(filter(None, (numbered(record, columns.text) for _, record in table.records)), None)
+        hint = (
+            f"items of lists are reached by their number, from 0: did you mean {other!r}?" if other else "name another"
         )
+        raise DataError(f"{origin.name}: no row has a field {columns.text!r}; the column is {shape(first)}: {hint}")
     golds: list[Gold] = []
     completions: list[Completion] = []
     problems: list[str] = []
     odd_questions: list[Any] = []
     unknown: Counter[str] = Counter()
-    reason = _reason_column(table.names, columns)
     for row, (line, record) in enumerate(table.records):
         place = origin.place(line)
         asked = find(record, columns.question)[1]
         question = asked if isinstance(asked, str) else _question(asked)
         if question is None and not missing(asked):
             odd_questions.append(asked)
-        golds.append(_gold(find(record, columns.answer)[1], question, columns.answer, place, line))
+        answer = _gold(find(record, columns.answer)[1], question, columns.answer, place, line)
+        if not find(record, columns.text)[0]:
+            answer = replace(answer, why=f"has no {columns.text!r}, only {listed(list(record)) or 'nothing'}: add it")
+        golds.append(answer)
         try:
-            for number, draw in enumerate(_draws(record, columns.text, reason)):
+            for number, draw in enumerate(_draws(record, columns)):
                 cut, odd = finish_reason(draw.reason)
                 completions.append(Completion(row, number, draw.text, cut))
                 unknown.update([] if odd is None else [odd])
@@ -109,8 +113,8 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
     return CompletionRows(tuple(golds), tuple(completions), tuple(notes))
 
 
-def _draws(record: dict[str, Any], text: str, reason: str) -> Sequence[Draw]:
-    value, given = find(record, text)[1], find(record, reason)[1]
+def _draws(record: dict[str, Any], columns: CompletionColumns) -> Sequence[Draw]:
+    value, given = find(record, columns.text)[1], _reason(record, columns)
     if isinstance(value, str) and (given is None or isinstance(given, str)):
         return (Draw(value, given),)
     draws = draws_of(value)
@@ -120,9 +124,10 @@ def _draws(record: dict[str, Any], text: str, reason: str) -> Sequence[Draw]:
     return [d if d.reason is not None else Draw(d.text, why) for d, why in zip(draws, reasons, strict=True)]
 
 
-def _reason_column(names: Sequence[str], columns: CompletionColumns) -> str:
-    """The column that says why completions ended: the named one, else what another tool calls it."""
-    return next((name for name in (columns.finish_reason, *REASONS) if name in names), columns.finish_reason)
+def _reason(record: dict[str, Any], columns: CompletionColumns) -> Any:
+    """Why a row's completions ended: as the named column says, else one that another tool calls so; None: none does."""
+    given = (find(record, name)[1] for name in (columns.finish_reason, *REASONS))
+    return next(filter(says_why, given), None)
 
 
 def _gold(value: Any, question: str | None, column: str, place: str, line: int) -> Gold:

@@ -30,13 +30,16 @@ REASONS = ("finish_reason", "stop_reason", "finishReason", "stopReason", "done_r
 _DETAILS = ("details", "meta_info", "incomplete_details")
 """Fields that hold such a field: of TGI, SGLang, OpenAI's Responses."""
 _CUT = re.compile(
-    "length|max_(new_|output_|completion_)?tokens|max_length|model_length|token_limit|truncated"
-    "|model_context_window_exceeded|context_length_exceeded"
+    "length|max(new|output|completion|generation)?tokens?|max(seq(uence)?)?len(gth)?|modellength|tokenlimit|truncated"
+    "|modelcontextwindow(exceeded)?|context(length|window)(exceeded)?|incomplete"
 )
+"""Reasons in lower case without blanks, `_` and `-`: that it was cut off, and that it was not."""
 _WHOLE = re.compile(
-    "stop(_sequence|_token|_str)?|eos(_token)?|end(_turn)?|completed?|finished|(tool|function)_calls?|tool_use"
-    "|content_filter|safety|recitation|refusal|unspecified|none|null|"
+    "stop(sequence|token|str)?|eos(token)?|end(turn|ofturn)?|completed?|finished|(tool|function)calls?|tooluse"
+    "|contentfilter|safety|recitation|refusal|unspecified|none|null|nan|"
 )
+_ENUM = re.compile(r"<?\s*(?:\w+\.)*(?P<name>[\w\s-]*?)\s*(?::[^:]*)?>?")
+"""`FinishReason.LENGTH`, `<FinishReason.LENGTH: 2>`, `FinishReason.LENGTH: 'length'`: as enums are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def _reason(value: dict[str, Any]) -> Any:
     """Why an answer ended, None where it does not say."""
     for place in (value, *(value[name] for name in _DETAILS if isinstance(value.get(name), dict))):
         for name in REASONS if place is value else (*REASONS, "reason"):
-            if _some(place, name):
+            if says_why(place.get(name)):
                 return place[name]
     return None
 
@@ -150,10 +153,20 @@ def finish_reason(value: Any) -> tuple[FinishReason, str | None]:
     return _of_word(value) if isinstance(value, str) else ("stop", repr(value))
 
 
+def says_why(value: Any) -> bool:
+    """Whether a cell gives a reason: none is given by an empty one, nor by a list of such."""
+    if isinstance(value, list):
+        return any(map(says_why, value))
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "none", "null", "nan")
+    return not missing(value)
+
+
 @lru_cache(maxsize=1_000)
 def _of_word(reason: str) -> tuple[FinishReason, str | None]:
-    word = reason.strip().rpartition(".")[2].lower().replace("-", "_").replace(" ", "_")
-    word = word.removeprefix("finish_reason_")
+    written = _ENUM.fullmatch(reason.strip()) if len(reason) <= 100 else None
+    word = re.sub(r"[\s_-]", "", reason if written is None else written["name"]).lower()
+    word = word.removeprefix("finishreason")
     if _CUT.fullmatch(word):
         return "length", None
     return "stop", None if _WHOLE.fullmatch(word) else reason

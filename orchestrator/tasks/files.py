@@ -7,6 +7,7 @@ import csv
 import difflib
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.cells import WrittenNumber, shape, top_column
+from orchestrator.tasks.cells import WrittenNumber, find, shape, top_column
 from orchestrator.tasks.class_labels import features_in, named
+
+_STRUCTURE = re.compile(
+    r"""(?P<open> [{\[]) | (?P<close> [}\]]) | (?P<key> "(?:[^"\\]|\\.)*+") (?=\s*:) | "(?:[^"\\]|\\.)*+" """,
+    re.VERBOSE,
+)
+"""What tells the keys of JSON from its other texts."""
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What may separate the fields of a CSV file."""
 
 
 class Columns(BaseModel):
@@ -155,15 +164,38 @@ def _read_json(path: Path, columns: Columns) -> Table:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: is not valid JSON ({error.msg}): {hint}"
         ) from None
+    except _DoubledKey:
+        raise DataError(_twice(path, 1, text)) from None
     except RecursionError:
         raise DataError(f"{path}: is nested too deep to be rows: write a list of [question, answer] pairs") from None
-    if not isinstance(content, list):
+    rows = _only_list(content, columns) if isinstance(content, dict) else content
+    if not isinstance(rows, list):
         raise DataError(
-            f"{path}: holds {kind(content)}, not a list: write a list of [question, answer] pairs, or of objects "
-            f"with {columns.question!r} and {columns.answer!r}"
+            f"{path}: holds {kind(content)}, not a list{_lists_in(content)}: write a list of [question, answer] pairs, "
+            f"or of objects with {columns.question!r} and {columns.answer!r}"
         )
-    records = list(enumerate(content, start=1))
+    records = list(enumerate(rows, start=1))
     return Table(records, _keys(records), [])
+
+
+def _only_list(content: dict[str, Any], columns: Columns) -> list[Any] | None:
+    """The rows of `{"data": [...]}`: the one list in an object that is no row itself; None: there is no such."""
+    lists = [(name, value) for name, value in content.items() if isinstance(value, list)]
+    if len(lists) != 1:
+        return None
+    [(name, rows)] = lists
+    is_row = any(wanted != name and find(content, wanted)[0] for wanted in (columns.question, columns.answer))
+    return None if is_row or not all(isinstance(row, dict | list) for row in rows) else rows
+
+
+def _lists_in(content: Any) -> str:
+    """What is said of the lists in an object, of which none can be taken for the rows."""
+    lists = {k: v for k, v in content.items() if isinstance(v, list)} if isinstance(content, dict) else {}
+    if len(lists) < 2:
+        return ""
+    if len(set(map(len, lists.values()))) == 1 and not any(isinstance(v, dict) for one in lists.values() for v in one):
+        return f", but columns of {len(next(iter(lists.values()))):,} values each (of pandas, orient='records' is rows)"
+    return f", but the lists {listed(list(lists))} (keep the one that holds the rows)"
 
 
 def _read_jsonl(path: Path, columns: Columns) -> Table:
@@ -182,6 +214,8 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
                 f"{path}, line {number}, column {error.colno}: is not valid JSON ({error.msg}): "
                 "write one [question, answer] pair or one object on each line"
             )
+        except _DoubledKey:
+            problems.append(_twice(path, number, line))
         except RecursionError:
             problems.append(f"{path}, line {number}: is nested too deep to be a row: write a [question, answer] pair")
     return Table(records, _keys(records), problems)
@@ -192,7 +226,8 @@ def _read_csv(path: Path, columns: Columns) -> Table:
     text = _read_text(path)
     # One limit for the whole process, 131,072 characters if nobody says otherwise: a long completion is no mistake.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    separator = _separator(text, columns)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     names: list[str] = []
     records: list[tuple[int, Any]] = []
     problems: list[str] = []
@@ -210,7 +245,7 @@ def _read_csv(path: Path, columns: Columns) -> Table:
             elif len(fields) != len(names):
                 problems.append(
                     f"{path}, line {first_line}: has {len(fields)} fields, the header has {len(names)}: "
-                    "put text that holds commas in double quotes"
+                    f"put text that holds {_SEPARATORS[separator]} in double quotes"
                 )
             else:
                 records.append((first_line, dict(zip(names, fields, strict=True))))
@@ -218,6 +253,24 @@ def _read_csv(path: Path, columns: Columns) -> Table:
         # What follows a broken quote cannot be told into rows.
         problems.append(f"{path}, line {line}: is not valid CSV ({error}): check its double quotes")
     return Table(records, names, problems)
+
+
+def _separator(text: str, columns: Columns) -> str:
+    """What separates the fields of a CSV file: that with which its header has most of the columns that are wanted.
+
+    Where it has none with any, the comma if there is one in it, else what makes most fields of it.
+    """
+    headers: dict[str, list[str]] = {}
+    for separator in _SEPARATORS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        try:
+            headers[separator] = [field.strip() for field in next(filter(None, reader), [])]
+        except csv.Error:
+            headers[separator] = []
+    found = {separator: len(columns.among(names)) for separator, names in headers.items()}
+    if any(found.values()):
+        return max(found, key=lambda separator: found[separator])
+    return "," if len(headers[","]) > 1 else max(headers, key=lambda separator: len(headers[separator]))
 
 
 def _read_parquet(path: Path, columns: Columns) -> Table:
@@ -230,7 +283,8 @@ def _read_parquet(path: Path, columns: Columns) -> Table:
             file = pyarrow.parquet.ParquetFile(opened)
             names = file.schema_arrow.names
             doubled = sorted({name for name in columns.among(names) if names.count(name) > 1})
-            content = [] if doubled else _widened(file.read(columns=columns.among(names))).to_pylist()
+            table = file.read(columns=[] if doubled else columns.among(names))
+            content = _widened(table)
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             message = " ".join(str(error).split())
             raise DataError(f"{path}: is not a readable parquet file ({message:.100}): write it again") from None
@@ -244,15 +298,30 @@ def _read_parquet(path: Path, columns: Columns) -> Table:
     return Table(list(enumerate(content, start=1)), names, [])
 
 
-def _widened(table: Any) -> Any:
-    """The table with its floats of fewer than 64 bits as the numbers that their digits mean: 0.1, not 0.10000000149."""
-    import pyarrow
+def _widened(table: Any) -> list[dict[str, Any]]:
+    """The rows of a table, its short floats as the numbers that their digits mean: 0.1, not 0.10000000149."""
+    short_floats = {field.name: read for field in table.schema if (read := _reader_of_floats(field.type)) is not None}
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows if short_floats else ():
+        row.update({name: read(row[name]) for name, read in short_floats.items()})
+    return rows
 
-    for place, field in enumerate(table.schema):
-        if pyarrow.types.is_float32(field.type) or pyarrow.types.is_float16(field.type):
-            digits = table.column(place).cast(pyarrow.string())
-            table = table.set_column(place, field.name, digits.cast(pyarrow.float64()))
-    return table
+
+def _reader_of_floats(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes of a value the shortest one that is the same float of 16 or 32 bits; None: there is none in it."""
+    import numpy
+    import pyarrow.types as types
+
+    if types.is_float16(kind) or types.is_float32(kind):
+        bits = numpy.float16 if types.is_float16(kind) else numpy.float32
+        return lambda value: None if value is None else float(str(bits(value)))
+    if types.is_struct(kind):
+        fields = {field.name: read for field in kind if (read := _reader_of_floats(field.type)) is not None}
+        return (lambda value: value and value | {n: read(value[n]) for n, read in fields.items()}) if fields else None
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = _reader_of_floats(kind.value_type)
+        return None if inner is None else lambda value: value and [inner(item) for item in value]
+    return None
 
 
 _READERS: dict[str, Callable[[Path, Columns], Table]] = {
@@ -266,8 +335,44 @@ _READERS: dict[str, Callable[[Path, Columns], Table]] = {
 def _parse(text: str) -> Any:
     # Python refuses to read integers of thousands of digits; as text they are shown like any other bad value.
     return json.loads(
-        text, parse_int=lambda digits: int(digits) if len(digits) < 300 else digits, parse_float=WrittenNumber
+        text,
+        parse_int=lambda digits: int(digits) if len(digits) < 300 else digits,
+        parse_float=WrittenNumber,
+        object_pairs_hook=_once,
     )
+
+
+class _DoubledKey(Exception):
+    """An object that says two things under one key."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. Raises _DoubledKey where a key occurs twice: any of the two may be meant."""
+    if len(found := dict(pairs)) < len(pairs):
+        raise _DoubledKey
+    return found
+
+
+def _doubled_key(text: str) -> tuple[int, str]:
+    """The first key of valid JSON that its object holds already: after how many line breaks it stands, and itself."""
+    inside: list[set[str]] = []
+    for token in _STRUCTURE.finditer(text):
+        if token["open"]:
+            inside.append(set())
+        elif token["close"]:
+            inside.pop()
+        elif token["key"]:
+            key = json.loads(token["key"])
+            if key in inside[-1]:
+                return text.count("\n", 0, token.start()), key
+            inside[-1].add(key)
+    raise ValueError("no key occurs twice")
+
+
+def _twice(path: Path, line: int, text: str) -> str:
+    """The problem of a key that occurs twice in a text that begins on a line."""
+    breaks, key = _doubled_key(text)
+    return f"{path}, line {line + breaks}: the key {short(key)} occurs twice in one object: keep the right one"
 
 
 def _keys(records: Sequence[tuple[int, Any]]) -> list[str]:

@@ -15,7 +15,18 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.cells import USER, WrittenNumber, conversation, find, missing, number_text, reply, top_column
+from orchestrator.tasks.cells import (
+    ASSISTANT,
+    USER,
+    WrittenNumber,
+    conversation,
+    find,
+    missing,
+    number_text,
+    numbered,
+    reply,
+    top_column,
+)
 from orchestrator.tasks.files import Columns, Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import answer_text
 
@@ -29,7 +40,7 @@ class Row:
 
     question: str
     answer: str
-    """Text; a number of JSON as it is written there, any other as `answer_text` writes it."""
+    """Text; a number of JSON or a decimal as it is written there, any other as `answer_text` writes it."""
     demonstration: str | None
     id: str | None
     line: int
@@ -103,8 +114,6 @@ def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator
         hint = f"set columns.{role} to one of them"
         if close:
             hint = f"did you mean {lowered[close[0]]!r}? Set columns.{role}"
-        elif len(table.names) == 1 and (separator := re.search(r"[;\t|]", table.names[0])):
-            hint = f"they are separated by {separator[0]!r}, save the file with commas"
         yield f"{origin.name}: has no column {wanted!r}; its columns are {listed(table.names)}: {hint}"
 
 
@@ -136,7 +145,8 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
     required = (columns.question, columns.answer, *((columns.id,) if columns.id else ()))
     for name in required:
         if not find(record, name)[0]:
-            raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: add it")
+            hint = f"did you mean {other!r}?" if (other := numbered(record, name)) else "add it"
+            raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: {hint}")
     worked = columns.demonstration or "demonstration"
     answer = find(record, columns.answer)[1]
     return Row(
@@ -159,7 +169,7 @@ def _question(value: Any, what: str = "the question") -> str:
         raise ValueError(f"{what} is empty: write one or leave the row out")
     if (messages := conversation(value)) is not None:
         roles = [message.role for message in messages]
-        if roles[0] not in USER or len(roles) > 2 or (roles[1:2] and roles[1] in USER):
+        if roles[0] not in USER or not all(role in ASSISTANT for role in roles[1:]):
             raise ValueError(
                 f"{what} is {kind(value)}: a question is one message of a user, with or without the answer to it; what "
                 "a system message says belongs into task.format.prompt"
@@ -184,7 +194,7 @@ def gold(value: Any, what: str = "the answer") -> str:
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError(f"{what} is {value}: write a finite number or leave the row out")
-        return answer_text(value)
+        return number_text(value) or answer_text(value)
     if (messages := conversation(value)) is not None:
         return gold(_said(lambda: reply(messages), what), what)
     if isinstance(value, list) and len(value) == 1:

@@ -52,6 +52,18 @@ E = [
     *("option E", "Option (E)", "Answer: E", "**Answer:** E", "the answer is E", "The answer is E.", "Final answer: E"),
     *("The correct answer is (E).", "I choose E", "I would go with option E", "The answer is option E: 12 m"),
     *("E is correct", "E is the correct answer.", "E, because it is long", "E. East"),
+    *("故选E。", "因此选 E", "정답: E", "정답은 E", "Ответ: E", "Antwort: E", "Die Antwort ist E", "La respuesta es E"),
+    *(
+        "Réponse : E",
+        "E<|im_end|>",
+        "E</s>",
+        "E<|im_end|>\nA",
+        "'E'",
+        "‘E’",
+        "'E'.",
+        "E) None of the above",
+        "E) vitamin A.",
+    ),
     *("E) Both A and B", "E) Both (A) and (B)", "E: A and B", "E) 12, 13 and 14"),
 ]
 NONE = [
@@ -83,6 +95,13 @@ NONE = [
         "E isn't right",
         "E not F",
     ),
+    *("E. No, A", "E. Actually A", "E. Wait, the answer is A.", "E) no, (A)", "E: wrong, it is A", "E - no, A"),
+    *("E is correct? No", "E is correct. No, A", "E is correct or A", "E (or A)", "E (wrong)", "E (incorrect)"),
+    *("(E) violates the law", "(E) must be false", "(E) should be excluded", "(E) contradicts", "(E) looks wrong"),
+    *("(E) doesn't work", "(E) won’t work", "(E) fails", "(E) eliminated", "(E) ✗", "~~E~~", "E is correct?"),
+    *("E) 1 F) 2", "E: 1, F: 2", "E: 1; F: 2", "E - yes, F - no", "E: true F: false", "E. 1 F. 2", "E: yes F - yes"),
+    *("E. It's A", "E) A is right", "E is correct; A", "E is the right answer? A", "E. Perhaps A", "E. I mean A"),
+    *("E. The answer is A", "E) 5, so (A).", "E: 12 -> A", "A) 1 E) 2", "A: 1, E: 2", "A: 1; E: 2"),
     *("", "  ", "(E", "none", "None of the above", "Answer", "the answer", "I think so", "E, not F"),
 ]
 
@@ -110,6 +129,9 @@ def test_what_names_no_option_or_several_is_no_choice(text: str) -> None:
         ("iv)", "IV"),
         ("(ii) x", "II"),
         ("I", "I"),
+        ("2) 5, 6", "2"),
+        ("II) red, blue", "II"),
+        ("a) x, y", "A"),
         ("A", "A"),
         ("The answer is A", "A"),
         ("a", "A"),

@@ -270,6 +270,17 @@ PLACEHOLDERS = [
     "<your answer>",
     "___",
     "[answer]",
+    "-",
+    "**",
+    "&nbsp;",
+    "\u200b",
+    "number only",
+    "just the number",
+    "答案",
+    "XX",
+    "TODO",
+    "a number",
+    "—",
 ]
 
 
@@ -281,6 +292,46 @@ def test_an_empty_or_placeholder_pair_hides_no_answer(answer_format: AnswerForma
         first = answer_format.model_copy(update={"take": "first"})
         assert first.extract(f"{pair.format(placeholder)}\n{text.format('')}") == "72", placeholder
     assert answer_format.extract(text.format(pair.format("15"))) == "15"
+
+
+@pytest.mark.parametrize(
+    "placeholder",
+    [
+        *(r"\ldots", r"\dots", r"\cdots", r"\quad", r"\ ", r"\_\_", r"\square", r"\phantom{0}", "-", "—", "XX", "TODO"),
+        *("a number", r"\mathrm{ans}", r"\text{your answer}", r"\qquad\qquad", r"\underline{\quad}"),
+    ],
+)
+def test_placeholders_in_tex_hide_no_answer(placeholder: str) -> None:
+    assert BoxedFormat().extract(rf"\boxed{{72}} as in \boxed{{{placeholder}}}") == "72"
+
+
+@pytest.mark.parametrize(
+    "answer", ["-5", "?x", r"\dots 5", "no", "none", "x", "X", r"\square ABC", "an ant", "number 5", "()"]
+)
+def test_answers_that_are_no_placeholders(answer: str) -> None:
+    assert BoxedFormat().extract(rf"\boxed{{72}} no, \boxed{{{answer}}}") == answer
+
+
+@pytest.mark.parametrize("answer_format", ALL, ids=lambda f: f.type)
+@pytest.mark.parametrize(
+    "token", ["<|endoftext|>", "<|im_end|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>", "<|end|>", "[EOS]"]
+)
+def test_what_follows_the_end_of_a_turn_is_not_read(answer_format: AnswerFormat, token: str) -> None:
+    target, other = answer_format.target_text("72"), answer_format.target_text("5")
+    assert answer_format.extract(f"{target}{token}{other}") == "72"
+    assert answer_format.extract(f"{token}\n{target}{token}\n{other}") == "72"
+    assert answer_format.extract(f"so{token}{other}") is None
+    assert answer_format.extract(f"<|channel|>final<|message|>{target}") == "72"
+    assert answer_format.extract(f"<|channel|>analysis<|message|>so<|end|><|start|>assistant: {target}") == "72"
+    start = answer_format.answer_start(f"so {target}{token}{other}")
+    assert start is not None and start < len(f"so {target}")
+
+
+def test_what_dresses_up_a_boxed_answer() -> None:
+    assert BoxedFormat().extract(r"\boxed{\textcolor{red}{72}}") == "72"
+    assert BoxedFormat().extract(r"\boxed{\textcolor{red}{\frac{3}{4}}}") == r"\frac{3}{4}"
+    assert BoxedFormat().extract(r"\boxed{~72~}") == "72"
+    assert BoxedFormat().extract(r"\boxed{~72}") == "~72", "about 72"
 
 
 def test_other_placeholders() -> None:

@@ -27,6 +27,32 @@ SAME = [
     *(("-2^2", "-4"), ("2^3^2", "512"), ("sin(pi)", "0"), ("1/x", "x^-1"), ("1/(2x)", r"\frac{1}{2x}"), ("0", "0")),
     *(("{1,2}", r"\{2,1\}"), ("(1,2)", "(1, 2)"), ("[0,inf)", "[0, infinity)"), ("abs(x)", "|x|"), ("x<3", "3>x")),
     *(("2xy", "2yx"), ("3+4i", "4i+3"), ("pi", "π"), ("theta", "θ"), ("e^2", "exp(2)"), (r"\text{cat}", r"\text{cat}")),
+    *(
+        ("a/b*c", "ac/b"),
+        ("v*t", "vt"),
+        ("l*w*h", "lwh"),
+        ("b*h", "bh"),
+        ("1/2*b*h", r"\frac{bh}{2}"),
+        ("mgh", "m*g*h"),
+    ),
+    *(("pi*r**2*h", r"\pi r^2 h"), ("mc^2", "c^2*m"), ("rho*g*h", r"\rho g h"), ("gamma*x", r"\gamma x")),
+    *(("5", "5 m"), ("5", "5m"), ("5", r"5 \text{ cm}"), ("5", r"5\,\mathrm{cm}^2"), ("5", "5 m/s"), ("5", "5 cm^2")),
+    *(("5 km", r"5 \text{ km}"), ("5 km", "5 km"), ("5", "5 hours"), (r"5\sqrt{2}", r"5\sqrt{2} cm"), ("5", r"\(5\)")),
+    *(
+        ("2*pi*R", "2*pi*R"),
+        ("pi*R**2", r"\pi R^2"),
+        ("P*V", "VP"),
+        ("V/R", r"\frac{V}{R}"),
+        ("A+B", "B+A"),
+        ("N", "N"),
+    ),
+    *(("A", "A"), ("E", "E"), ("E=mc^2", "E = m c^2"), ("V=IR", "V=RI"), ("I_0 x", "x I_0"), ("IV", "VI")),
+    *(("arccos(x)", r"\arccos x"), ("acos(x)", "arccos(x)"), ("asin(x)", r"\arcsin(x)"), ("acos(2x)", "arccos(2x)")),
+    *(("x=5", "5 m"), ("5", "x = 5 m"), ("x=5", "x = 5 cm"), ("100 km/h", "100"), ("GM/r^2", r"\frac{GM}{r^2}")),
+    *(("cbrt(8)", "2"), ("3+4*I", "3+4i"), ("(1+i)^2", "2i"), ("2(3)", "6"), ("(2)(3)", "6"), ("2^3(4)", "32")),
+    *(("1 1/2 x", r"\frac{3x}{2}"), ("1 1/2 x", "1.5x"), ("lnx", r"\ln x"), ("sinx", r"\sin(x)")),
+    *(("5x10^3", "5000"), ("5x10^3", r"5\times10^3"), ("3x10^8", "3e8"), ("6.02x10^23", "6.02e23")),
+    *((r"\sum_{i=1}^{3} i", "6"), ("log2(8)", "3"), ("2**1000", "2**1000"), ("x,y", r"\{x,y\}")),
 ]
 OTHER = [
     *(("2*pi*r", "2*i*p*r"), ("101_2", "101"), ("12_8", "12"), ("2 1/2", "1.5"), ("1e5", "5e"), ("x^10", "x^11")),
@@ -34,6 +60,12 @@ OTHER = [
     *(("1.6e-19*x", "9.1e-31*x"), ("1.6e-19*pi", "9.1e-31*pi"), ("{1.6e-19}", "{9.1e-31}"), ("x=1.6e-19", "9.1e-31")),
     *(("12345678901234567890", "12345678901234567891"), ("1000001", "1000002"), ("1e20", "100000000000000000001")),
     *(("9007199254740993", "9007199254740992"), ("99999.99", "100000"), ("x", "y"), ("x**2", "2x"), ("[1,2]", "[1,2)")),
+    *(("x^2", "x^2 t"), ("2*pi*r", r"2\pi r h"), (r"\pi r^2", r"\pi r^2 h"), ("v_0", "v_0 t"), ("x+1", "(x+1) t")),
+    *((r"\frac12", r"\frac12 h"), ("5x", "5x h"), ("x*c", "x*d"), ("n*h", "n*m"), ("a/b*c", "a/b*d")),
+    *(("x=5", "y = 5 m"), ("12pi", r"12\pi h"), ("5", "6 m"), ("x=h", "x=5 h"), ("5/2", "5/2 x")),
+    *(("2*g*h", "2*g*m"), ("x*y*t", "x*y*h"), ("R", "r"), ("5 km", "5 m"), ("5 m", "5 h"), ("5x", "5X")),
+    *(("(1,2)", "{1,2}"), ("{1,2}", "(1,2)"), (r"\{1,2\}", "(1,2)"), ("(1,2)", r"\{1,2\}")),
+    *(("2**1000", "2**1000+1"), ("100!", "100!+1"), ("3+4*I", "3-4i")),
 ]
 
 
@@ -61,6 +93,12 @@ def test_words_are_no_products_of_letters(judge: MathJudge, gold: str) -> None:
     assert "set judge: {type: exact}" in str(judge.check_gold(gold))
     assert judge.judge("x", gold, "stop").status == "error"
     assert judge.judge(gold, "x", "stop") == Verdict("unparsed")
+
+
+@pytest.mark.parametrize("gold", ["0xFF", "1/0", r"\frac{1}{0}", "x + 1/0", "lnrt"])
+def test_golds_that_have_no_value_are_refused(judge: MathJudge, gold: str) -> None:
+    assert judge.check_gold(gold) is not None
+    assert judge.judge(gold, gold, "stop").status in ("unparsed", "error")
 
 
 def test_a_word_is_not_another_of_the_same_letters(judge: MathJudge) -> None:
@@ -127,3 +165,11 @@ def test_a_number_is_itself_under_every_judge(gold: str) -> None:
     for judge in judges:
         assert judge.check_gold(gold) is None
         assert judge.judge(gold, gold, "stop").status == "correct", judge
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"), [("v0*t", "v_0 t"), ("x1+x2", "x_1+x_2"), ("a1", "a_1"), ("2x1", "2 x_1"), ("x1", "x1")]
+)
+def test_a_digit_behind_a_letter_is_its_index(gold: str, answer: str) -> None:
+    assert MathJudge().judge(answer, gold, "stop").status == "correct"
+    assert MathJudge().judge("0", gold, "stop").status == "wrong"

@@ -106,6 +106,12 @@ def test_a_text_that_is_missing_is_no_answer() -> None:
     assert statuses(judged([{"text": None, "answer": 5}, {"answer": 5}, GOOD])) == ["unparsed", "unparsed", "correct"]
 
 
+def test_a_row_without_the_column_of_the_text_is_told() -> None:
+    found = judged([GOOD, {"completion": GOOD["text"], "answer": 5}, GOOD | {"text": None}])
+    assert statuses(found) == ["correct", "unparsed", "unparsed"]
+    assert found.problems == ("made.jsonl, line 2: has no 'text', only 'completion', 'answer': add it",)
+
+
 @pytest.mark.parametrize("answer", [None, "", "  ", "many", float("nan"), [], {}])
 def test_a_gold_answer_that_cannot_be_judged_is_an_error_of_its_row(answer: Any) -> None:
     assert statuses(judged([{"text": GOOD["text"], "answer": answer}, GOOD])) == ["error", "correct"]

@@ -12,9 +12,11 @@ import pytest
 from orchestrator.errors import DataError
 from orchestrator.health.data_faults import data_faults
 from orchestrator.health.overlap import overlap
-from orchestrator.recipe.recipe import load_task
+from orchestrator.health.refusals import refusals
+from orchestrator.recipe.recipe import load_recipe, load_task
 from orchestrator.tasks import Task
 from orchestrator.types import Finding
+from tests.conftest import REPOSITORY
 
 NAMES = re.findall(
     r"\w+", "Anna Ben Carla Dan Emil Fay Gus Hanna Ivo Jan Kim Lea Max Nora Ole Pia Quin Rosa Sam Tom Uli"
@@ -22,6 +24,7 @@ NAMES = re.findall(
 THINGS = re.findall(
     r"\w+", "apples boxes coins dogs eggs forks games hats inks jars keys lamps maps nuts oars pens rings"
 )
+GSM8K = REPOSITORY.parent / "shared" / "data" / "gsm8k"
 Rows = list[dict[str, Any]]
 
 
@@ -87,6 +90,20 @@ def test_a_constant_gold_answer() -> None:
     assert only(found(test=column(healthy(10), "answer", lambda _: 7))).severity == "warning", "10 may be chance"
 
 
+@pytest.mark.parametrize("forms", [["7", "7.0", "07"], ["7 km", "7 m", "7 cm", "7"]])
+def test_a_constant_gold_answer_in_several_forms(forms: list[str]) -> None:
+    made = task(train=column(healthy(), "answer", lambda n: forms[n % len(forms)]))
+    finding = only(list(data_faults(made)))
+    assert (finding.check, finding.severity) == ("gold-constant", "error")
+    assert finding.what == f"task.train: all 60 gold answers are '{forms[0]}', also written " + ", ".join(
+        map(repr, forms[1:])
+    )
+    assert list(refusals(made)) == [], "the golds of other rows are right"
+    assert found("judge.type=exact", train=column(healthy(), "answer", lambda n: forms[n % len(forms)])) == []
+    near = column(healthy(), "answer", lambda n: 100 + n)
+    assert found("judge.tolerance=0.9", train=near) == [], "a tolerance does not make them one"
+
+
 def test_half_of_the_demonstrations_are_empty() -> None:
     rows = healthy()
     finding = only(
@@ -101,6 +118,29 @@ def test_the_same_demonstration_everywhere() -> None:
     finding = only(found(demonstrations=column(rows, "demonstration", lambda _: rows[0]["demonstration"])))
     assert (finding.check, finding.severity) == ("demonstrations-alike", "error")
     assert "stands in 60 of 60 rows" in finding.what
+
+
+def test_the_same_demonstration_but_for_its_answer() -> None:
+    said = "Let us think step by step. <answer>{}</answer>"
+    rows = healthy()
+    templated = column(rows, "demonstration", lambda n: said.format(rows[n]["answer"]))
+    finding = only(found("format.type=tags", demonstrations=templated))
+    assert (finding.check, finding.severity) == ("demonstrations-alike", "warning")
+    assert "stands in 60 of 60 rows, but for its final answer" in finding.what
+    assert "Let us think step by step. <answer>...</answer>" in finding.evidence
+    half = column(rows, "demonstration", lambda n: (templated if n % 3 else rows)[n]["demonstration"])
+    assert "40 of 60 rows" in only(found("format.type=last_number", demonstrations=half)).what
+    letters = column(rows, "answer", lambda n: "aer"[n % 3])
+    letters = column(letters, "demonstration", lambda n: said.format("aer"[n % 3]))
+    assert "in 60 of 60 rows" in only(found("format.type=tags", "judge.type=exact", demonstrations=letters)).what
+
+
+@pytest.mark.parametrize(("settings", "said"), [("tags", "<answer>{}</answer>"), ("hash", "#### {}"), ("boxed", "{}")])
+def test_demonstrations_that_are_bare_answers(settings: str, said: str) -> None:
+    rows = healthy()
+    said = r"\boxed{{{}}}" if settings == "boxed" else said
+    bare = column(rows, "demonstration", lambda n: said.format(rows[n]["answer"]))
+    assert found(f"format.type={settings}", demonstrations=bare) == []
 
 
 def test_identical_rows() -> None:
@@ -144,6 +184,60 @@ def test_questions_shifted_by_a_row(by: int, neighbour: str) -> None:
     rows = healthy()
     finding = only(found(demonstrations=column(rows, "question", lambda n: rows[(n - by) % len(rows)]["question"])))
     assert finding.check == "answers-shifted" and f"the numbers of the {neighbour} row's question" in finding.what
+
+
+SHIFTS = {1: "next", -1: "previous", 3: "third next", -3: "third last"}
+
+
+@pytest.mark.parametrize("by", SHIFTS)
+@pytest.mark.parametrize("n", [20, 60])
+def test_questions_shifted_beside_numbers_of_no_use(by: int, n: int) -> None:
+    rows = healthy(n)
+    shops = column(rows, "question", lambda k: f"In shop number {1_000 + k}, {rows[k]['question']}")
+    assert found(demonstrations=shops) == []
+    finding = only(found(demonstrations=column(shops, "question", lambda k: shops[(k - by) % n]["question"])))
+    assert (finding.check, finding.severity) == ("answers-shifted", "error")
+    assert f"the numbers of the {SHIFTS[by]} row's question (100% of theirs stand there)" in finding.what
+
+
+def sample() -> Rows:
+    """Questions that people wrote, with the words for numbers and the numbers of no use that they write."""
+    text = (REPOSITORY / "recipes" / "data" / "gsm8k_sample.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("by", [0, *SHIFTS])
+def test_sample_questions_shifted(by: int) -> None:
+    rows = sample()
+    slipped = column(rows, "question", lambda n: rows[(n - by) % len(rows)]["question"])
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, slipped)))
+    made = load_task(["type=gsm8k", *(f"{split}={{file: rows.jsonl}}" for split in ("train", "test"))])
+    findings = [finding for finding in data_faults(made) if finding.check == "answers-shifted"]
+    assert len(findings) == (2 if by else 0), [finding.what for finding in findings]
+
+
+@pytest.mark.parametrize("by", [0, *SHIFTS])
+def test_generated_questions_shifted(by: int) -> None:
+    made = load_task(["type=units", "train={generate: 200}", "test={generate: 10}"])
+    rows = [
+        {"question": e.question, "answer": e.answer, "demonstration": e.demonstration} for e in made.examples("train")
+    ]
+    slipped = column(rows, "question", lambda n: rows[(n - by) % len(rows)]["question"])
+    findings = found("format.type=tags", demonstrations=slipped)
+    assert [finding.check for finding in findings] == (["answers-shifted"] if by else [])
+
+
+@pytest.mark.skipif(not GSM8K.is_dir(), reason="GSM8K is not beside the repository")
+def test_published_data_are_healthy() -> None:
+    files = {"train": GSM8K / "train.jsonl", "test": GSM8K / "test.jsonl"}
+    made = load_task(["type=gsm8k", *(f"{split}={{file: {path}}}" for split, path in files.items())])
+    assert [f.what for f in data_faults(made) if f.severity != "info"] == []
+
+
+@pytest.mark.parametrize("recipe", ["answer_weight", "best_checkpoint", "dyck", "gsm8k_smoke", "rft", "rft_control"])
+def test_shipped_recipes_are_healthy(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    assert list(data_faults(load_recipe(f"recipes/{recipe}.yaml", ()).task)) == []
 
 
 def test_answers_shuffled() -> None:
@@ -207,6 +301,53 @@ def test_questions_of_one_pattern_are_only_told() -> None:
 
     finding = only(near(asked(0), asked(100)))
     assert (finding.check, finding.severity) == ("near-duplicates", "info")
+
+
+CHINESE = [
+    f"{name}有{3 * n + 2}个{thing}，又买了{n + 4}个，一共有多少个？"
+    for n, (name, thing) in enumerate(
+        zip(
+            ["小明", "小红", "小刚", "小丽", "小华", "小芳", "小军", "小燕", "小强", "小兰", "小龙", "小玉"],
+            ["苹果", "铅笔", "气球", "橘子", "书本", "糖果", "鸡蛋", "杯子", "玩具", "贝壳", "邮票", "花盆"],
+            strict=True,
+        )
+    )
+]
+JAPANESE = [
+    f"{name}は{thing}を{3 * n + 2}個持っています。全部でいくつですか。"
+    for n, (name, thing) in enumerate(
+        zip(
+            ["太郎", "花子", "次郎", "恵子", "健太", "美咲", "大輔", "由美", "翔太", "直子"],
+            ["りんご", "みかん", "本", "鉛筆", "風船", "卵", "コップ", "切手", "花", "石"],
+            strict=True,
+        )
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("questions", "change"),
+    [
+        (CHINESE, lambda q: f"请问：{q}"),
+        (CHINESE, lambda q: f"请回答下面的问题：{q}"),
+        (CHINESE, lambda q: q.replace("又买", "后来又买")),
+        (CHINESE, lambda q: q.replace("，", ",")),
+        (JAPANESE, lambda q: f"問題：{q}"),
+        (JAPANESE, lambda q: q.replace("全部で", "今は全部で")),
+        ([q * 3 for q in JAPANESE], lambda q: f"問題：{q}次の問い"),
+    ],
+)
+def test_questions_without_spaces_that_are_all_but_equal(questions: list[str], change: Callable[[str], str]) -> None:
+    train = [{"question": question, "answer": 41 * n + 7} for n, question in enumerate(questions)]
+    findings = near(train, [row | {"question": change(row["question"])} for row in train])
+    assert sum(int(finding.what.split(" of ")[0]) for finding in findings) == len(train), [f.what for f in findings]
+    assert {finding.severity for finding in findings} <= {"warning", "error"}
+
+
+@pytest.mark.parametrize("questions", [CHINESE, JAPANESE])
+def test_questions_without_spaces_that_are_others(questions: list[str]) -> None:
+    rows = [{"question": question, "answer": 41 * n + 7} for n, question in enumerate(questions)]
+    assert [f.what for f in near(rows[::2], rows[1::2]) if f.severity != "info"] == []
 
 
 @pytest.mark.parametrize("kind", ["units", "dyck"])

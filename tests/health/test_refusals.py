@@ -128,6 +128,24 @@ def test_letters_are_for_the_judge_of_choices() -> None:
         task(["A", "B"]).check()
 
 
+@pytest.mark.parametrize(
+    ("golds", "what"),
+    [
+        (["A.", "B.", "C.", "D."] * 7 + ["A.", "none"], "58 of 60 gold answers are labels of options"),
+        (["i", "ii", "iii", "iv"] * 5, "all gold answers are labels of options"),
+        (["(a)", "(b)"] * 4, "all gold answers are labels of options"),
+    ],
+)
+def test_labels_of_options(golds: list[str], what: str) -> None:
+    [finding] = letters(task(golds, "task.judge.type=exact"))
+    assert finding.what.startswith(what) and ("none" in finding.remedy) == ("none" in golds)
+
+
+@pytest.mark.parametrize("golds", [["0", "1", "2", "3"], ["A", "B", "none"] * 3, ["A", "A."], ["yes", "no"], ["12 m"]])
+def test_golds_that_are_no_labels_of_options(golds: list[str]) -> None:
+    assert list(letters(task(golds, "task.judge.type=exact"))) == []
+
+
 def rows(pairs: list[tuple[str, str, Status]]) -> list[Written]:
     return [Written(str(n), "q?", gold, value, value, status, "stop") for n, (value, gold, status) in enumerate(pairs)]
 

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.commands.judge import CompletionColumns, JudgedFile, judge_file
 from orchestrator.errors import DataError
 from orchestrator.recipe.recipe import load_task
-from orchestrator.tasks.cells import find, shape, top_column
+from orchestrator.tasks.cells import find, numbered, shape, top_column
 from orchestrator.tasks.class_labels import features_in, named
 from orchestrator.tasks.draws import draws_of, finish_reason
 from orchestrator.tasks.files import Columns
@@ -39,7 +39,7 @@ def texts(value: Any) -> list[str]:
         (None, [""]),
         (float("nan"), [""]),
         (72, ["72"]),
-        (Decimal("72.50"), ["72.5"]),
+        (Decimal("72.50"), ["72.50"]),
         ([SAID], [SAID]),
         ([SAID, "no"], [SAID, "no"]),
         ([[SAID, "no"]], [SAID, "no"]),
@@ -58,6 +58,8 @@ def texts(value: Any) -> list[str]:
         ([USER, {"role": "assistant", "content": [THOUGHT, {"type": "text", "text": SAID}]}], [SAID]),
         ([{"from": "human", "value": "?"}, {"from": "gpt", "value": SAID}], [SAID]),
         ({"role": ["user", "assistant"], "content": ["?", SAID]}, [SAID]),
+        ([USER, {"role": "assistant", "content": "#### "}, {"role": "assistant", "content": "72"}], [SAID]),
+        ([USER, {"role": "assistant", "content": "1"}, USER, {"role": "assistant", "content": SAID}], [SAID]),
         ([{"type": "text", "text": "####"}, {"type": "text", "text": " 72"}], [SAID]),
         ([THOUGHT, {"type": "text", "text": SAID}], [SAID]),
         ([{"type": "text", "text": SAID, "thinking": None}, THOUGHT | {"text": None}], [SAID]),
@@ -140,6 +142,15 @@ def test_shapes_hold_no_content_and_are_short() -> None:
             "FinishReason.MAX_TOKENS",
         ),
         *("FINISH_REASON_MAX_TOKENS", "max-new-tokens", "model_length", " Length ", "max_output_tokens"),
+        *(
+            "maxTokens",
+            "MaxTokens",
+            "FinishReason.maxTokens",
+            "<FinishReason.MAX_TOKENS: 2>",
+            "max seq len",
+            "incomplete",
+        ),
+        *("FinishReason.LENGTH: 'length'", "context_length", "max_seq_len", "<FinishReason.LENGTH: 'length'>"),
         *({"type": "length"}, {"type": "length", "length": 512}, {"reason": "max_output_tokens"}, {"name": "LENGTH"}),
     ],
 )
@@ -281,6 +292,17 @@ def test_a_field_that_no_row_has_is_refused() -> None:
         judged(rows, text="doc.text", answer="doc.target")
 
 
+def test_items_of_lists_are_reached_by_their_number() -> None:
+    rows = [{"r": {"out": []}, "answer": 72}, {"r": {"out": [{"t": SAID}]}, "answer": 72}]
+    with pytest.raises(DataError, match=r"items of lists .* by their number, from 0: did you mean 'r\.out\.0\.t'\?"):
+        judged(rows, text="r.out.t")
+    assert statuses(judged(rows, text="r.out.0.t")) == ["unparsed", "correct"]
+    assert numbered({"a": [{"b": [{"c": 1}]}]}, "a.b.c") == "a.0.b.0.c"
+    assert numbered({"a": [{"b": 1}]}, "a.c") is None and numbered({"a": []}, "a.b") is None
+    with pytest.raises(DataError, match=r"has no 'a\.b', only 'question', 'a': did you mean 'a\.0\.b'\?"):
+        rows_of({"question": "q?", "a": [{"b": 1}]}, answer="a.b")
+
+
 def test_completions_that_were_cut_off_by_each_tool() -> None:
     reasons = ["length", "MAX_TOKENS", "max_tokens", "FinishReason.LENGTH", {"type": "length"}, "stop"]
     rows = [{"text": f"{n}", "answer": 72, "finish_reason": reason} for n, reason in enumerate(reasons)]
@@ -301,6 +323,27 @@ def test_completions_that_were_cut_off_by_each_tool() -> None:
         assert statuses(judged([{"made": cell, "answer": 1}], text="made")) == ["truncated"]
     with pytest.raises(DataError, match="is a cell of 2 beside reasons for the end of 3"):
         judged([{"text": ["a", "b"], "answer": 1, "finish_reason": ["stop"] * 3}])
+
+
+def test_each_row_may_say_in_its_own_column_why_it_ended() -> None:
+    rows = [
+        {"finish_reason": None, "stop_reason": "max_tokens"},
+        {"finish_reason": "", "stopReason": "max_tokens"},
+        {"done_reason": "length"},
+        {"finish_reason": "length", "stop_reason": None},
+        {"finish_reason": [None], "finishReason": ["MAX_TOKENS"]},
+        {"finish_reason": "stop", "stop_reason": None},
+        {},
+    ]
+    found = judged([{"text": f"{n}", "answer": 72} | row for n, row in enumerate(rows)])
+    assert statuses(found) == ["truncated"] * 5 + ["unparsed"] * 2 and found.notes == ()
+    named = [{"text": "a", "answer": 72, "meta": {"why": "length"}}, {"text": "b", "answer": 72, "stop_reason": "stop"}]
+    assert statuses(judged(named, finish_reason="meta.why")) == ["truncated", "unparsed"]
+
+
+@pytest.mark.parametrize("cell", [{"text": "a", "finish_reason": "", "stop_reason": "length"}])
+def test_an_empty_reason_is_none(cell: Any) -> None:
+    assert statuses(judged([{"made": cell, "answer": 72}], text="made")) == ["truncated"]
 
 
 def test_reasons_that_are_not_known_are_said_with_their_number() -> None:

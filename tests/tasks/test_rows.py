@@ -2,17 +2,20 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 from pydantic import ValidationError
 
 from orchestrator.errors import DataError
-from orchestrator.tasks.files import Columns, origin_of
-from orchestrator.tasks.rows import Row, distinct_questions, read_rows, select_rows
+from orchestrator.tasks.cells import find
+from orchestrator.tasks.files import Columns, origin_of, read_table
+from orchestrator.tasks.rows import Row, distinct_questions, gold, read_rows, select_rows
 
 TWO_ROWS = [Row("a?", "1", None, None, 1), Row("b?", "x", None, None, 2)]
 
@@ -68,11 +71,25 @@ def test_numbers_of_parquet_become_their_shortest_text(tmp_path: Path) -> None:
     for kind, numbers, text in (
         (pyarrow.float64(), [72.0, 99999.99, 1e20], ["72", "99999.99", "1e20"]),
         (pyarrow.float32(), [72.0, 0.1, 1e20], ["72", "0.1", "1e20"]),
+        (pyarrow.float16(), np.array([72.0, 0.1, 0.333], np.float16), ["72", "0.1", "0.333"]),
+        (pyarrow.decimal128(6, 2), [Decimal("72.50"), Decimal("72.00"), Decimal("-0.10")], ["72.50", "72.00", "-0.10"]),
+        (pyarrow.decimal128(12, 9), [Decimal("0.000000001"), Decimal(0), Decimal(1)], None),
         (pyarrow.int64(), [72, 9007199254740993, -1], ["72", "9007199254740993", "-1"]),
     ):
         table = {"question": ["a?", "b?", "c?"], "answer": pyarrow.array(numbers, kind)}
         pyarrow.parquet.write_table(pyarrow.table(table), path)
+        text = text or ["0.000000001", "0.000000000", "1.000000000"]
         assert [row.answer for row in read_rows(path, Columns())] == text
+
+
+def test_short_floats_inside_other_cells(tmp_path: Path) -> None:
+    inside = pyarrow.struct({"a": pyarrow.list_(pyarrow.float32()), "b": pyarrow.float16(), "c": pyarrow.string()})
+    cells = [{"a": [0.1], "b": np.float16(0.1), "c": "x"}, {"a": None, "b": None, "c": "y"}]
+    table = pyarrow.table({"question": ["a?", "b?"], "answer": pyarrow.array(cells, inside)})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    for column in ("answer.a", "answer.b"):
+        first, second = read_table(tmp_path / "a.parquet", Columns(answer=column)).records
+        assert gold(find(first[1], column)[1]) == "0.1" and find(second[1], column) == (True, None)
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv"])
@@ -199,14 +216,46 @@ def test_every_malformed_line_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_key_that_occurs_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    doubled = '{"question": "a \\" {?", "answer": "72", "more": [{"answer": 1}], "answer": "5"}'
+    lines = '{"question": "a?", "answer": 1}\n' + doubled + '\n{"question": "b?", "answer": 1}'
+    said = "line 2: the key 'answer' occurs twice in one object: keep the right one"
+    assert problems(write(tmp_path, "a.jsonl", lines)) == [f"{tmp_path / 'a.jsonl'}, {said}"]
+    spread = "[" + lines.replace("\n", ",\n").replace(', "answer": "5"', ',\n\n"answer": "5"') + "]"
+    assert problems(write(tmp_path, "a.json", spread)) == [f"{tmp_path / 'a.json'}, {said.replace('2', '4', 1)}"]
+    inside = '["a?", {"value": 1, "value": 1}]'
+    assert "line 1: the key 'value' occurs twice" in problems(write(tmp_path, "a.jsonl", inside))[0]
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
 def test_bottomless_nesting(tmp_path: Path, name: str) -> None:
     assert "too deep" in problems(write(tmp_path, name, "[" * 100_000))[0]
 
 
-@pytest.mark.parametrize("content", [{"data": []}, 5, "text", None])
+@pytest.mark.parametrize("content", [{"data": {}}, 5, "text", None])
 def test_json_that_is_no_list(tmp_path: Path, content: Any) -> None:
     assert "not a list: write a list of" in problems(write(tmp_path, "a.json", json.dumps(content)))[0]
+
+
+def test_rows_in_the_one_list_of_an_object(tmp_path: Path) -> None:
+    rows = [{"question": "a?", "answer": 1}, ["b?", "x"]]
+    for content in ({"data": rows}, {"version": 2, "meta": {"n": [1]}, "data": rows}):
+        assert read_rows(write(tmp_path, "a.json", json.dumps(content)), Columns()) == TWO_ROWS
+    assert "no rows in it" in problems(write(tmp_path, "a.json", '{"data": []}'))[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"question": ["a?", "b?"], "answer": [1, 2]}, "not a list, but columns of 2 values each (of pandas, orient="),
+        ({"train": [["a?", 1]], "test": [["b?", 2]] * 2}, "not a list, but the lists 'train', 'test' (keep the one"),
+        ({"question": "a?", "answer": 1, "more": [{"x": 1}]}, "holds a struct with fields question, answer, more"),
+        ({"data": ["a?", "b?"]}, "holds a struct with fields data"),
+    ],
+)
+def test_objects_that_are_no_list_of_rows(tmp_path: Path, content: dict[str, Any], said: str) -> None:
+    [problem] = problems(write(tmp_path, "a.json", json.dumps(content)))
+    assert said in problem and "write a list of" in problem
 
 
 def test_a_csv_field_may_be_long(tmp_path: Path) -> None:
@@ -239,7 +288,20 @@ def test_named_columns_must_be_there(tmp_path: Path) -> None:
 
 
 def test_columns_of_a_file_with_other_separators(tmp_path: Path) -> None:
-    assert "separated by ';', save the file with commas" in problems(write(tmp_path, "a.csv", "f;g\na;1"))[0]
+    for separator in ";\t|":
+        text = "question;answer\na, b?;1,5\n'c;d?';x\n".replace("'", '"').replace(";", separator)
+        rows = [Row("a, b?", "1,5", None, None, 2), Row(f"c{separator}d?", "x", None, None, 3)]
+        assert read_rows(write(tmp_path, "a.csv", text), Columns()) == rows
+    assert "its columns are 'f', 'g'" in problems(write(tmp_path, "a.csv", "f;g\na;1"))[0]
+    found = problems(write(tmp_path, "a.csv", "question;answer\na;b?;1"))
+    assert "has 3 fields, the header has 2: put text that holds semicolons in double quotes" in found[0]
+
+
+def test_the_header_decides_what_separates_a_csv_file(tmp_path: Path) -> None:
+    text = "question,answer,a;b;c;d\na;b;c;d?,1,x\n"
+    assert read_rows(write(tmp_path, "a.csv", text), Columns()) == [Row("a;b;c;d?", "1", None, None, 2)]
+    text = "question;answer;weight, kg, net\na,b,c?;1;x\n"
+    assert read_rows(write(tmp_path, "a.csv", text), Columns()) == [Row("a,b,c?", "1", None, None, 2)]
 
 
 def test_columns_of_parquet(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from orchestrator.answers.control_tokens import before_end
 from orchestrator.errors import DataError
 from orchestrator.types import Answer, answer_text
 
@@ -19,11 +20,18 @@ Found = tuple[int, str]
 _SLOT = "{question}"
 _PLACEHOLDER = re.compile(
     r"""
-    [\s*`"'<>{}()\[\]$]*+ (?: \\(?:text|mathrm|textbf|mathbf)\{ \s*+ )?+
-    (?: \} | [.…?_]++
-      | (?: (?: insert | put | write | your | the | my | final | numerical | numeric | correct ) [\s_]++ )*+
-        (?: answer | number | result | value ) (?: [\s_]++ here )?+ )
-    [\s*_`"'<>{}()\[\]$.…]*+
+    (?: [\s*~\u200b-\u200d\u2060\ufeff] | &nbsp; )++
+    | [\s*`"'<>{}()\[\]$\u200b-\u200d\u2060\ufeff]*+ (?: \\(?:text|mathrm|textbf|mathbf|texttt)\{ \s*+ )?+
+    (?: \}
+      | (?: [\s.…?_~□⬜\-–—\u200b-\u200d\u2060\ufeff] | &nbsp; | \\[_,;:!\ ] | \{\}
+          | \\(?: [lc]?dots[cbo]? | q?quad | square | Box | blacksquare ) (?![A-Za-z])
+          | \\(?: phantom | hspace\*? | hphantom | rule | underline ) \s*+ \{ [^{}]*+ \} )++
+      | X{2,}+ | x{3,}+ | (?: TODO | TBD ) \b
+      | (?: (?: insert | put | write | your | the | my | final | numerical | numeric | correct | just | only | a | an
+              | single | actual ) [\s_]++ )*+
+        (?: answer | ans | number | result | value | integer ) (?: [\s_]++ (?: goes [\s_]++ )?+ (?: here | only ) )?+
+      | (?: 你的 | 最终 | 您的 )*+ (?: 答案 | 答え | 数字 ) )
+    [\s*`"'<>{}()\[\]$.…\u200b-\u200d\u2060\ufeff]*+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -95,8 +103,11 @@ class AnswerFormat(BaseModel):
         return completion[: min(ends)] if ends else completion
 
     def extract(self, completion: str) -> str | None:
-        """The answer's raw text, stripped; None if there is none. Of several complete ones `take` says which."""
-        text = self.cut(completion) if self.stop else completion
+        """The answer's raw text, stripped; None if there is none. Of several complete ones `take` says which.
+
+        What follows a token that ends a turn is not read.
+        """
+        text = before_end(self.cut(completion) if self.stop else completion)
         found = self.find(self.prefix + text if self.prefix else text)
         return None if found is None else found[1].strip()
 
@@ -105,7 +116,7 @@ class AnswerFormat(BaseModel):
 
         A character offset, 0 where the prefix opens it already; None where there is no answer.
         """
-        found = self.find(self.prefix + self.cut(completion))
+        found = self.find(self.prefix + before_end(self.cut(completion)))
         return None if found is None or not found[1].strip() else max(0, found[0] - len(self.prefix))
 
     def fingerprint(self) -> dict[str, Any]:

@@ -8,6 +8,15 @@ from orchestrator.answers.formats.base import AnswerFormat, Found
 
 # A box with what may open it, an escaped character, or a brace; possessive, so that a text is passed through once.
 _TOKEN = re.compile(r"(?:\\\\?(?:boxed|fbox)|\x08oxed)(?![A-Za-z])(?:\s*+(\{)|[^\S\n]++([^\s${}\\]++))?+|\\[\\{}]|[{}]")
+_COLOURED = re.compile(r"\s*+\\textcolor\s*+\{[^{}]*+\}\s*+\{((?:[^{}]|\{[^{}]*+\})*+)\}\s*+")
+
+
+def _bare(content: str) -> str:
+    """What stands in a box without its colour, and without the ties that keep it off the frame."""
+    if "\\textcolor" in content and (coloured := _COLOURED.fullmatch(content)):
+        content = coloured[1]
+    tied = content.strip()
+    return tied.strip("~ ") if tied.startswith("~") and tied.endswith("~") and tied.strip("~ ") else content
 
 
 class BoxedFormat(AnswerFormat):
@@ -28,7 +37,7 @@ class BoxedFormat(AnswerFormat):
                 box = open_braces.pop() if open_braces else None
                 if box is not None:
                     content = text[box[1] : match.start()]
-                    found.append((box[0], content.replace(r"\\", "\\") if box[2] else content))
+                    found.append((box[0], _bare(content.replace(r"\\", "\\") if box[2] else content)))
             elif token == "{":
                 open_braces.append(None)
             elif match[1]:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from typing import ClassVar, Literal
 
+from orchestrator.answers.control_tokens import before_token
 from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
 from orchestrator.answers.tex import plain_tex
 from orchestrator.answers.visible import visible
@@ -18,11 +19,15 @@ _MAX_CHARS = 2_000
 _LABEL = r"(?: [^\W\d_] | [0-9]{1,2} | (?i:x{0,2}(?:ix|iv|v?i{1,3}|v)|x{1,2}) ) (?![\w%°'’])"
 _BEFORE = r"""
     (?: (?: the|my|our|so|thus|hence|therefore|is|would|be|should|must|final|correct|right|best|answer|option|choice|i
-            |choose|chose|pick|select|go|with|letter|a(?=\ (?:final|correct)) ) \b [\s,:=]*+
-      | (?: 正确 | 最终 | 答案 | 答え | 选项 | 选择 | 应?选 | 選択肢 | 是 | 为 | は ) [\s:=]*+ )*
+            |choose|chose|pick|select|go|with|letter|a(?=\ (?:final|correct))
+            |la|die|respuesta|réponse|resposta|risposta|antwort|lautet|ist|es|est|correcta|correcte|richtige|ответ
+            |правильный ) \b [\s,:=]*+
+      | (?: 正确 | 最终 | 答案 | 答え | 选项 | 选择 | (?:故|因此|所以)?+ 应?选 | 選択肢 | 是 | 为 | は
+          | 정답[은는]? | 답[은는]? ) [\s:=]*+ )*
 """
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">", "": ""}
 _MARKS = re.compile(r"[\s*_`$\"“”]+")
+_QUOTED = re.compile(r"['‘] ([^'‘’]+) ['’] [.]?", re.VERBOSE)
 _STARTED = re.compile(rf"{_BEFORE} (?P<open>[(\[{{<]?)\s*+ (?P<label>{_LABEL})", re.VERBOSE | re.IGNORECASE)
 # What stands after the label and its bracket: nothing, or that it is right, or why, or its option's text.
 _AFTER = re.compile(
@@ -45,6 +50,36 @@ _SEVERAL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# What follows takes the label back or denies it. It may be the option's own text all the same: no verdict is better
+# than a wrong one.
+_DENIED = re.compile(
+    r"""
+    \b (?: no|not|nor|never|wrong|incorrect|false|untrue|invalid|impossible|unlikely|actually|wait|or|but|however|rather
+         |instead|sorry|oops|hmm+|correction|scratch|mistaken?|exclud\w*|eliminat\w*|reject\w*|discard\w*|dismiss\w*
+         |rul(?:e|es|ed|ing)\ out|cross(?:ed)?\ out|violat\w*|contradict\w*|fail\w*|falsch|nicht|kein\w* ) \b
+    | n['’]t \b | [✗✘❌❎不错误] | \b (?:correct|right|best) \s*+ \?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# Another label, set off as a label is: `B) 2`, `B: 2`, `B - 2`, `B. 2`, `the answer is B`.
+_SET_OFF = r"(?<![\w(\[{{<'’.]) ({kind}) (?: \s*+ [)\]] | \s*+ : (?![A-Za-z]) | \s++ [-–—] \s | [.] \s++ (?=\w) )"
+# What names another label without setting it off: `the answer is B`, `so B.`; of capital letters only, as numbers and
+# words often end an option's text.
+_NAMED = r"""
+    {set_off} | (?i: \b (?: answer | option | choice ) (?: \ is )?+ {more} ) [\s:*,]*+
+                [(\[]?+ ({kind}) [)\]]?+ \s*+ (?: [.,;!?] | \Z )
+"""
+_POINTED = r"""| \b (?: choose|pick|is|so|thus|therefore|that|mean|maybe|perhaps|probably|possibly|then|if|since
+                      |because )
+                | ['’]s | -> | => | [→⇒;,?!]"""
+_OTHERS = {
+    name: re.compile(
+        _NAMED.format(set_off=_SET_OFF.format(kind=kind), kind=kind, more=_POINTED if name == "upper" else "")
+        + (rf"| \b ({kind}) \s (?: is|are|was|seems|looks ) \b" if name == "upper" else ""),
+        re.VERBOSE,
+    )
+    for name, kind in {"upper": "[A-Z]", "lower": "[a-z]", "digits": "[0-9]{1,2}", "other": r"[^\W\d_]+"}.items()
+}
 _SAYS = re.compile(
     r"\s*+ (?: is|are|was|isn['’]t|cannot|can|can['’]t|could|does|may|might|seems|would )\b", re.VERBOSE | re.IGNORECASE
 )
@@ -89,9 +124,13 @@ def option(text: str) -> str | None:
     """The label of the one option that a text names, as a capital letter; None where it names none, or several."""
     if len(text) > _MAX_CHARS:
         return None
-    text = unicodedata.normalize("NFKC", visible(text))
+    text = unicodedata.normalize("NFKC", visible(before_token(text)))
+    if "~~" in text:  # struck out
+        return None
     # the marks of TeX and Markdown stand for nothing; a line break may tell one option from the next
     text = _MARKS.sub(lambda marks: "\n" if "\n" in marks[0] else " ", plain_tex(text)).strip()
+    if quoted := _QUOTED.fullmatch(text):
+        text = quoted[1]
     found = _STARTED.match(text)
     if found is None:
         return None
@@ -103,7 +142,16 @@ def option(text: str) -> str | None:
     another = _ANOTHER.fullmatch(rest)
     if another and label.isalpha() and len(label) == 1 and another[1].isupper() == label.isupper():
         return None  # E. F
-    if _SEVERAL.search(rest):
+    if _SEVERAL.search(rest) or _DENIED.search(rest) or _names_another(label, rest):
         return None
     told_apart = closing != "" and rest[:1].isspace() and _SAYS.match(rest) is None  # (E) 12 m
     return label.upper() if told_apart or _AFTER.match(rest) else None
+
+
+def _names_another(label: str, rest: str) -> bool:
+    """Whether what follows a label sets off another one of its kind."""
+    kind = "digits" if label.isdigit() else "other"
+    if len(label) == 1 and label.isascii() and label.isalpha():
+        kind = "upper" if label.isupper() else "lower"
+    found = _OTHERS[kind].finditer(rest)
+    return any(other[other.lastindex or 0] != label for other in found)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from orchestrator.answers.judges.base import BaseJudge, check_text, nothing_extracted
 from orchestrator.answers.numbers import parse_number
-from orchestrator.answers.plain_math import NotMathematicsError, as_tex
+from orchestrator.answers.plain_math import NoNumberError, NotMathematicsError, as_tex
 from orchestrator.answers.plain_value import letter_value, value_at
 from orchestrator.answers.tex import plain_tex
 from orchestrator.types import FinishReason, Verdict
@@ -25,6 +25,27 @@ _MAX_CHARS = 2_000
 """No answer is longer; the grammar takes a stack frame for each bracket."""
 _POINTS = 3
 _MORE_THAN_A_NUMBER = re.compile("[A-Za-z%=]")
+_MATH_SIGNS = re.compile(r"(?<!\\)\\[()\[\]]")
+_TEXT_AT_THE_END = re.compile(
+    r"(?<=[^\s,;=\\]) (?:\\[,;:!\ ]|~|\s)*+ \\(?:text|mathrm|mathit|mathbf|textrm|textbf|textit|textnormal|mbox) \s*+"
+    r"\{ (?!\s*+(?:and|or)\b) [^{}]*+ \} (?: \^\s*+ (?:[0-9] | \{[0-9]\}) )?+ \s*+ \Z",
+    re.VERBOSE,
+)
+"""A unit as TeX writes it, which a value may have and another leave out: `5 \\text{ cm}^2`."""
+_PLAIN = re.compile(r"(?:[A-Za-z]\w*+\s*+=\s*+)?[-+]?[0-9][0-9.,]*+")
+_ONE_LETTER = frozenset("ghlmstLNJWVAKC")
+_UNIT = re.compile(
+    r"""
+    (?P<value> .* [0-9)}\s] ) (?: \\[,;:!\ ] | ~ | \s )*+
+    (?P<whole>
+        (?P<unit> [cmkd]?m | in | ft | yd | mi | [mk]?g | lbs? | oz | [mcd]?[lL] | gal | m?s | sec | min | h | hrs?
+                | yrs? | mph | kmh? | kph | sq | deg | k?Pa | [mk]?[NJWVA] | k?Hz | kWh | mol | K | C | t )
+        (?: \s*+ /\s*+ (?: s|h|hr|min|kg|g|m|cm|l|L ) )?+
+        (?: \s*+ (?: \^\s*+ (?: [23] | \{[23]\} ) | [²³] ) )?+
+    ) [.]?
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 class MathJudge(BaseJudge):
@@ -50,6 +71,7 @@ class MathJudge(BaseJudge):
             return Verdict("error", value)
         if (doubt := _doubt(gold)) is not None:
             return Verdict("error", doubt)
+        wanted, found = _without_units(gold, wanted, value, found)
         return Verdict("correct" if _same(wanted, found, self.precision) else "wrong", value)
 
     def check_gold(self, answer: str) -> str | None:
@@ -61,7 +83,7 @@ class MathJudge(BaseJudge):
         try:
             as_tex(answer)
         except NotMathematicsError as why:
-            if parse_number(answer) is None:
+            if isinstance(why, NoNumberError) or parse_number(answer) is None:
                 return f"{why}: write it in TeX or plain notation (2*x, x^2), or set judge: {{type: exact}}"
         return None
 
@@ -81,14 +103,39 @@ def _read(text: str) -> tuple[Any, ...]:
         return (_rational(number), text)
     try:
         tex = as_tex(text)
-    except NotMathematicsError:
-        return () if number is None else (_rational(number), text)
-    from math_verify import LatexExtractionConfig, parse
+    except NotMathematicsError as why:
+        return () if number is None or isinstance(why, NoNumberError) else (_rational(number), text)
+    return _parsed(tex)
 
-    # read as LaTeX alone: what math-verify does with plain expressions ends in SymPy's parse_expr, which is an eval
-    latex = [LatexExtractionConfig(boxed_match_priority=0)]
-    boxed: list[Any] = parse(f"\\boxed{{{tex}}}", latex, parsing_timeout=None)
-    return tuple(boxed or parse(tex, latex, parsing_timeout=None))
+
+def _parsed(tex: str) -> tuple[Any, ...]:
+    """The expression of a text in TeX and how it was written; the text alone where the library cannot read it.
+
+    It does what math-verify's `parse` does, but drops no letter at the end as a unit, and tells `R` from `r`. Nothing
+    is read as a plain expression, which would end in SymPy's parse_expr, an eval.
+    """
+    from latex2sympy2_extended import NormalizationConfig, normalize_latex
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
+    from math_verify.grader import should_treat_as_complex
+    from math_verify.parser import get_last_eq
+
+    rules = NormalizationConfig(units=False, malformed_operators=True, nits=True, boxed="last")
+    tex = _TEXT_AT_THE_END.sub("", _MATH_SIGNS.sub(" ", tex))
+    normal: str = normalize_latex(f"\\boxed{{{tex}}}", config=rules)
+    for latex in dict.fromkeys((normal, get_last_eq(normal))):
+        try:
+            expression = latex2sympy(
+                latex,
+                is_real=not should_treat_as_complex(latex),
+                convert_degrees=False,
+                normalization_config=None,
+                conversion_config=ConversionConfig(lowercase_symbols=False),
+            )
+        except Exception:  # the grammar's, of every kind
+            continue
+        if expression is not None:
+            return (_with_own_letters(expression), normal)
+    return (normal,) if normal else ()
 
 
 def _rational(number: Any) -> Any:
@@ -96,6 +143,61 @@ def _rational(number: Any) -> Any:
 
     exact = Fraction(number)
     return Rational(exact.numerator, exact.denominator)
+
+
+def _with_own_letters(expression: Any) -> Any:
+    """An expression in which `i` is the imaginary unit, and gamma a letter as any other."""
+    from sympy import Basic, EulerGamma, I, Symbol
+
+    if not isinstance(expression, Basic):
+        return expression
+    given = {symbol: I for symbol in expression.free_symbols if symbol.name == "i"}
+    try:
+        replaced = expression.xreplace({**given, EulerGamma: Symbol("gamma", real=True)})
+    except ValueError:  # a sum over i as well
+        return expression
+    # the library has letters be real or not by whether an `i` stands among them
+    return replaced.xreplace({symbol: Symbol(symbol.name, real=True) for symbol in replaced.free_symbols if given})
+
+
+# --- units
+
+
+def _without_units(
+    gold: str, wanted: tuple[Any, ...], answer: str, found: tuple[Any, ...]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Both sides without a unit, where one has it and the other is a number, or both have the same one."""
+    ours, theirs = (_unit(side) if _has_letters(read) else None for side, read in ((gold, wanted), (answer, found)))
+    if ours and theirs:
+        return (_read(ours[0]), _read(theirs[0])) if ours[1] == theirs[1] else (wanted, found)
+    if ours and not _has_letters(found):
+        return _read(ours[0]) or wanted, found
+    if theirs and not _has_letters(wanted):
+        return wanted, _read(theirs[0]) or found
+    return wanted, found
+
+
+def _unit(text: str) -> tuple[str, str] | None:
+    """A text without the unit at its end, and the unit; None where it has none.
+
+    A single letter is a unit only after a number: behind anything else it is a factor.
+    """
+    match = _UNIT.fullmatch(text.strip().strip("$").strip())
+    if match is None:
+        return None
+    number, unit = match["value"].strip(), match["unit"]
+    if len(unit) == 1 and (not _PLAIN.fullmatch(number) or unit not in _ONE_LETTER):
+        return None
+    return number, re.sub(r"[\s^{}]", "", match["whole"])
+
+
+def _has_letters(read: tuple[Any, ...]) -> bool:
+    """Whether the value that was read, of `x = 5` the 5, has letters."""
+    from sympy import Basic, Eq
+
+    value = read[0] if read else None
+    value = value.rhs if isinstance(value, Eq) and value.lhs.is_Symbol else value
+    return isinstance(value, Basic) and bool(value.free_symbols)
 
 
 # --- a gold answer, read twice
@@ -114,12 +216,16 @@ def _doubt(gold: str) -> str | None:
         readings = [ours for ours in (value_at(gold, point), stated) if ours is not None]
         if theirs is None or not readings:
             return None
-        if all(abs(ours - theirs) > 1e-12 + 1e-6 * max(abs(ours), abs(theirs)) for ours in readings):
+        if not any(_close(ours, theirs) or _close(ours.conjugate(), theirs) for ours in readings):
             return (
                 f"gold answer {gold!r} has two readings: {expression} by math-verify ({_shown(theirs)}), and one that "
                 f"is worth {_shown(readings[0])}: write it with brackets, or in TeX"
             )[:1_000]
     return None
+
+
+def _close(ours: complex, theirs: complex) -> bool:
+    return abs(ours - theirs) <= 1e-12 + 1e-6 * max(abs(ours), abs(theirs))
 
 
 def _shown(value: complex) -> str:
@@ -162,8 +268,22 @@ def _same(wanted: tuple[Any, ...], found: tuple[Any, ...], precision: int) -> bo
         wanted, found = (a, *wanted[1:]), (b, *found[1:])
     elif (told := _same_parts(wanted[0], found[0], precision)) is not None:
         return told
+    elif (_is_set(wanted) and _is_pair(found)) or (_is_pair(wanted) and _is_set(found)):
+        return False
     rounding = precision + max(_leading_zeros(wanted), _leading_zeros(found))
     return bool(verify(list(wanted), list(found), float_rounding=rounding, timeout_seconds=None))
+
+
+def _is_set(read: tuple[Any, ...]) -> bool:
+    r"""Whether braces were written around it: `\{1,2\}`, which is no pair."""
+    return str(read[-1]).lstrip().startswith("\\{")
+
+
+def _is_pair(read: tuple[Any, ...]) -> bool:
+    """Whether it was read as a pair or an interval: `(1,2)`."""
+    from sympy import Interval, Tuple
+
+    return isinstance(read[0], (Interval, Tuple))
 
 
 def _unwrapped(wanted: tuple[Any, ...], found: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -179,6 +299,7 @@ def _unwrapped(wanted: tuple[Any, ...], found: tuple[Any, ...]) -> tuple[tuple[A
 
 def _near(wanted: Any, found: Any, precision: int) -> bool | None:
     """Whether two numbers agree to so many digits; None where they are no real numbers."""
+    wanted, found = _exact(wanted), _exact(found)
     if wanted.is_Rational and found.is_Rational:
         off, size = abs(wanted - found), abs(wanted)
     else:
@@ -194,6 +315,17 @@ def _near(wanted: Any, found: Any, precision: int) -> bool | None:
     if not (off.is_finite if hasattr(off, "is_finite") else True) or not size.is_finite:
         return None
     return bool(off <= min(1, size) / 10**precision)
+
+
+def _exact(number: Any) -> Any:
+    """A whole number written as an expression, `2**1000` or `100!`, worked out where it is not too long for that."""
+    try:
+        if number.is_integer and not number.is_Integer and abs(number.evalf(5)) < 10**5_000:
+            worked_out = number.doit()
+            return worked_out if worked_out.is_Integer else number
+    except Exception:  # SymPy's, of every kind
+        pass
+    return number
 
 
 def _same_parts(wanted: Any, found: Any, precision: int) -> bool | None:
