@@ -5,6 +5,7 @@ Knows no model and no tokenizer.
 
 from collections.abc import Iterator
 
+from orchestrator.answers.control_tokens import before_token
 from orchestrator.answers.formats import HashFormat, MarkerFormat, RegexFormat, TagsFormat
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
@@ -118,6 +119,18 @@ def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
     if not bad:
         return
     lines = [*refused, *(_shown(e, t, v) for e, t, v in failed)]
+    if failed and all(before_token(text).strip() not in ("", text.strip()) for _, text, _ in failed):
+        yield Finding(
+            "end-in-target",
+            "error",
+            f"{task.where(split)}: {len(failed):,} of {len(examples):,} worked solutions hold the end of a turn before "
+            "their answer",
+            "\n".join(lines[:_SHOWN]),
+            "the solutions were written out with a model's end tokens: nothing after the first is ever generated, so "
+            "it is not read either",
+            "take these tokens out of the worked solutions",
+        )
+        return
     worked = any(e.demonstration is not None for e, _, _ in failed)
     yield Finding(
         "gold-round-trip",

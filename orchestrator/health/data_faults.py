@@ -35,6 +35,8 @@ _NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 _EQUALS = re.compile(r"(?:[=≈>]|####)\s*[^\w\s]{0,2}\Z")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_SAID = 4
+"""Words from which on a worked solution says something beside its answer."""
 _TAG = re.compile(r"</?\w+>|\\\w+")
 _SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*\d|\d.*\s.*[^\W\d_]{2,}", re.DOTALL)
 """Words beside a number: a question, more likely than an answer to a bare number."""
@@ -190,7 +192,7 @@ def _but_for_answer(task: Task, example: Example) -> str | None:
     with suppress(DataError):
         if " ".join(task.format.target_text(gold).split()) == text:
             return None
-    return left if _WORD.search(_TAG.sub("", left)) else None
+    return left if len(_WORD.findall(_TAG.sub("", left))) >= _SAID else None
 
 
 def _apart(task: Task, split: Split) -> Iterator[Finding]:

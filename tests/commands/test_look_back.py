@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,8 @@ def test_diagnose_of_one_model_of_a_run_by_the_beginning_of_its_id(
     by_stage, page = diagnose(sft[:8], questions=8)
     assert [m.model for m in by_stage.models] == ["sft"] and not by_stage.sick and run_id(small_run) in page
     narrowed, _ = diagnose(run_id(small_run), models=["sft"], questions=8)
-    assert narrowed == by_stage
+    assert [f.check for f in narrowed.findings] == [f.check for f in by_stage.findings]
+    assert replace(narrowed, findings=()) == replace(by_stage, findings=()), "how full the disk is may differ"
 
 
 def test_prompts_and_texts_of_a_diagnosis_are_those_of_the_run(small_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
