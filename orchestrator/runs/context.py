@@ -25,5 +25,5 @@ def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path],
         inputs=inputs,
         cpus=cpus,
         gpus=gpus,
-        models=lambda name: find_model(recipe.stages, plan.start, name, lambda made_by: inputs[made_by]),
+        model=lambda name: find_model(recipe.stages, plan.start, name, lambda made_by: inputs[made_by]),
     )

@@ -46,17 +46,13 @@ class Context:
     """For each stage this one reads from: its output, a file or the folder of a model."""
     cpus: int
     gpus: float
-    models: Callable[[str], ModelRef]
+    model: Callable[[str], ModelRef]
     """The model of a name: the base, or one that a stage made."""
 
     @property
     def output(self) -> Path:
         """The folder whose content becomes the stage's artifacts."""
         return self.work / "output"
-
-    def model(self, name: str) -> ModelRef:
-        """The model of that name: the base, or one that a stage made."""
-        return self.models(name)
 
 
 @dataclass(frozen=True, slots=True)
