@@ -33,6 +33,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -101,6 +102,9 @@ class Store:
         """The runs that were started here and are not ended yet, in this order."""
         try:
             with alone(self.uri), _own_root(self.uri):
+                # MLflow remembers for the whole process where the files of a run go, by the run's id alone: in a copy of
+                # a store, whose runs have the same ids, it would write into the files of the other
+                _artifact_repos_cache.clear()
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
                 self._artifacts = Artifacts(self.client, store_folder() / "downloads")
                 self._outputs = StoredOutputs(self.client, self._artifacts)

@@ -125,6 +125,17 @@ def test_a_swapped_adapter_costs_nothing_and_every_verb_says_which_it_is(small_c
             look()
 
 
+def test_a_copy_of_a_store_is_written_to_and_not_the_store_that_it_was_copied_from(
+    small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = [copied(small_run[0], tmp_path / name) for name in ("one", "two")]
+    for folder in copies:
+        monkeypatch.chdir(folder)
+        before = artifact(client(folder).get_run(run_id(small_run)), "report.html")
+        before.write_text("an older page")
+        assert report(anew=True).page == before and before.read_text() != "an older page"
+
+
 def test_a_copy_whose_files_have_other_times_is_no_false_alarm(small_run: Run, tmp_path: Path) -> None:
     copied(small_run[0], tmp_path)
     for file in (tmp_path / "mlruns" / "artifacts").rglob("*"):
