@@ -102,8 +102,8 @@ class Store:
         """The runs that were started here and are not ended yet, in this order."""
         try:
             with alone(self.uri), _own_root(self.uri):
-                # MLflow remembers for the whole process where the files of a run go, by the run's id alone: in a copy of
-                # a store, whose runs have the same ids, it would write into the files of the other
+                # MLflow remembers for the whole process where a run's files go, by its id alone: in a copy of a store,
+                # whose runs have the same ids, it would write into the files of the other
                 _artifact_repos_cache.clear()
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=self.uri), self.uri)
                 self._artifacts = Artifacts(self.client, store_folder() / "downloads")
