@@ -39,11 +39,11 @@ from orchestrator.runs.past import PastRun, PastStage, RecipeDamaged, past_run, 
 from orchestrator.runs.past_curves import findings_of, stage_curves
 from orchestrator.runs.past_outputs import changed_outputs
 from orchestrator.sampling.transformers_engine import TransformersEngine
+from orchestrator.stages.training import Training
 from orchestrator.stats import wilson
 from orchestrator.store.mlflow import Store
-from orchestrator.store.names import JUDGING_TAG, MODEL, OUTPUTS, output_of
+from orchestrator.store.names import JUDGING_TAG, MODEL
 from orchestrator.store.place import store_folder
-from orchestrator.training.settings import SftSpec
 from orchestrator.types import BASE, Finding
 
 QUESTIONS = 100
@@ -352,7 +352,8 @@ class _Look:
     def _little(self, name: str, rows: list[Written]) -> None:
         """Whether a model was trained too little; what its curve alone says of that is then said once."""
         stage, spec = self.past.stages.get(name), self.recipe.stages.get(name)
-        if not isinstance(spec, SftSpec) or spec.model != BASE or self.base_is_trained or stage is None:
+        imitates = isinstance(spec, Training) and spec.row_sources() and spec.model == BASE
+        if not imitates or self.base_is_trained or stage is None or spec is None:
             return
         found = too_little(name, stage.curves, spec.model_dump(mode="json"), rows)
         if found is not None:
@@ -386,9 +387,9 @@ class _Look:
 
 def _left(stage: PastStage) -> Iterator[Finding]:
     """What is wrong with the file that a finished stage has made, or with its evaluation."""
-    if stage.status == "FINISHED" and stage.verb in OUTPUTS:
-        found = output_finding(stage.name, stage.store.artifact(stage.origin, output_of(stage.verb)))
-        if found is not None and output_of(stage.verb) != MODEL:  # models are looked at by themselves
+    if stage.status == "FINISHED" and stage.output is not None:
+        found = output_finding(stage.name, stage.store.artifact(stage.origin, stage.output))
+        if found is not None and stage.output != MODEL:  # models are looked at by themselves
             yield found
 
 

@@ -31,9 +31,9 @@ def forecasts(made: Plan | SeedsPlan) -> dict[str, Forecast]:
 
 def needs(stage: Stage) -> str:
     """What one job of a stage asks for, in words; `auto` where it depends on the machine."""
-    if stage.verb == "select":
+    if stage.spec.IN_DRIVER:
         return "-"
     asked = stage.spec.resources
-    cpus = asked.cpus or ("1-2" if stage.spec.MAKES_MODEL else 1)
+    cpus = asked.cpus or (1 if stage.spec.CPUS == 1 else f"1-{stage.spec.CPUS}")
     gpus = f"{asked.gpus:g}" if asked.gpus is not None else "0-1"
     return f"{cpus} CPU, {gpus} GPU"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.comparison.answers import Evaluated
+from orchestrator.comparison.baseline import baseline_of
 from orchestrator.comparison.build import compare_evaluated
 from orchestrator.comparison.types import Comparison
 from orchestrator.comparison.words import contaminated
@@ -16,7 +17,8 @@ from orchestrator.types import BASE, Finding
 def baseline(plan: Plan) -> str:
     """What the others are compared with: the first SFT model that is evaluated, else the base model."""
     evaluated = plan.recipe.models()
-    return next((s.name for s in plan.stages if s.verb == "sft" and s.name in evaluated), BASE)
+    in_order = [name for name in plan.recipe.stages if name in evaluated]
+    return baseline_of(in_order, {name: spec.verb for name, spec in plan.recipe.stages.items()})
 
 
 def compare_one_run(

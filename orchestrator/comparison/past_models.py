@@ -10,7 +10,7 @@ from orchestrator.health.findings import findings_of
 from orchestrator.recipe.plain import behind, block, made_from
 from orchestrator.recipe.yaml_source import read_data
 from orchestrator.store.find import PastRuns
-from orchestrator.store.names import JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, evaluation_tag, output_of
+from orchestrator.store.names import JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, RESULTS, evaluation_tag, output_of
 from orchestrator.store.tables import readable
 from orchestrator.tasks.judged_by import judged_by_settings
 from orchestrator.types import BASE, Finding
@@ -125,7 +125,7 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
             continue
         origin = child.data.tags.get(evaluation_tag("orch.eval_cached_from", also), child.info.run_id)
         try:
-            results = readable(runs.output(origin, output_of("evaluate", also)))
+            results = readable(runs.output(origin, output_of(RESULTS, also)))
         except (OutputError, DataError) as error:
             runs.damaged.append(f"model {model} of run {above[:8]}: {'; '.join(error.problems)}.")
             continue

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.comparison import Comparison, compare_evaluated, contaminated
+from orchestrator.comparison.baseline import baseline_of
 from orchestrator.comparison.comparable import left_out, refuse_unlike
 from orchestrator.comparison.groups import Variant, labelled, variants
 from orchestrator.comparison.past_models import PastModel, not_evaluated, past_models, same_recipe, split_of
@@ -149,8 +150,8 @@ def _baselines(
             raise InputError(f"--baseline: {unknown('model', baseline, list(labels))}")
         return {label: chosen for label in labels if label != chosen}
     stages = first[0].recipe.get("stages") or {}
-    sft = [m.model for m in first if m.model in stages and stages[m.model].get("type") == "sft"]
-    default = by_name.get(sft[0] if sft else BASE) or next(iter(labels))
+    verbs = {name: str(settings.get("type")) for name, settings in stages.items()}
+    default = by_name.get(baseline_of([m.model for m in first], verbs)) or next(iter(labels))
     like = {label: by_name[variant.name] if named else default for label, variant in labels.items()}
     chosen_for = {label: other if other != label else default for label, other in like.items()}
     return {label: other for label, other in chosen_for.items() if other != label}

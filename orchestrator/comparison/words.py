@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
+from orchestrator.stages import STAGES
 from orchestrator.types import Finding
 
 _TOO_GOOD = {
@@ -12,7 +13,7 @@ _TOO_GOOD = {
     "near-duplicates": ("error", "warning"),
 }
 """Findings after which an accuracy is no measure of what a model can do, and with which severity."""
-_SPOKEN = re.compile(r"(?:sft|rft|grpo)\d*(?= |$)")
+_SPOKEN = re.compile(rf"(?:rft|{'|'.join(name for name, verb in STAGES.items() if verb.SPOKEN)})\d*(?= |$)")
 """Labels that people write in capitals."""
 
 

@@ -90,7 +90,7 @@ def trained_by(recipe: Recipe, model: str) -> list[tuple[str, str]]:
     while model != BASE:
         spec = recipe.stages[model]
         chain.insert(0, (model, spec.verb))
-        model = str(getattr(spec, "model", BASE))
+        model = spec.model_read or BASE
     return chain
 
 

@@ -20,7 +20,6 @@ from orchestrator.health.overlap import asked_in_training, overlap
 from orchestrator.health.power import power
 from orchestrator.health.refusals import letters, refusals
 from orchestrator.health.rows import rows_findings
-from orchestrator.health.steps import step_findings
 from orchestrator.health.template import template_findings
 from orchestrator.health.token_view import TokenView
 from orchestrator.health.vocabulary import embedding_findings, special_token_findings
@@ -76,13 +75,12 @@ def _with_tokens(
     views: list[TokenView] = []
     for stage in stages:
         found += argument_findings(plan, stage)
-        found += step_findings(plan, stage)
-        if stage.verb == "sft":
-            more, some = rows_findings(plan, stage, tokenizer)
-            found += more
-            views += some
+        found += stage.spec.settings_findings(stage.name, plan.recipe.task, plan.recipe.stages)
+        more, some = rows_findings(plan, stage, tokenizer)
+        found += more
+        views += some
     found += length_findings(plan, stages, tokenizer, context_of(parts.config))
-    found += weight_findings(plan, [s for s in stages if s.spec.MAKES_MODEL], parts.config, work, elsewhere)
+    found += weight_findings(plan, [s for s in stages if s.spec.makes_model], parts.config, work, elsewhere)
     if usable:
         found += draw_findings(plan, stages, tokenizer, parts.model)
     return found, tuple(views[:2])
@@ -90,7 +88,7 @@ def _with_tokens(
 
 def _stops(plan: Plan) -> Iterator[Finding]:
     stop = plan.recipe.task.format.stop
-    stages = [stage.name for stage in plan.stages if stage.verb == "grpo"]
+    stages = [s.name for s in plan.stages if (drawing := s.spec.drawing()) is not None and drawing.learns]
     if stop and stages:
         yield Finding(
             "stop-not-in-grpo",

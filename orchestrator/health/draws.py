@@ -7,7 +7,7 @@ hundredths. Only a temperature above 1 is worth the loading, and only of a small
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,9 +21,8 @@ from orchestrator.health.weights import context_of
 from orchestrator.models.loading import load_for_generation
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, Stage
-from orchestrator.stages.specs import SampleSpec
+from orchestrator.stages.base import Drawing
 from orchestrator.tasks.base import Split
-from orchestrator.training.settings import GrpoSpec
 from orchestrator.types import Finding
 
 _NUCLEUS = 0.99
@@ -39,55 +38,27 @@ _LARGE = 1_000_000_000
 """Parameters from which on a model is not loaded for a check."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """How a stage draws: what is done to the model's probabilities, and how often."""
-
-    temperature: float
-    top_p: float
-    top_k: int
-    min_p: float
-    n: int
-
-    def narrowed(self) -> bool:
-        """Whether anything but the temperature narrows the draws."""
-        return self.top_p < 0.95 or 0 < self.top_k <= 100 or self.min_p >= 0.01
-
-    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """What is drawn from, of logits of shape (tokens, vocabulary)."""
-        found = torch.softmax(logits.float() / self.temperature, dim=-1)
-        if self.top_k > 0:
-            least = found.topk(min(self.top_k, found.shape[-1])).values[:, -1:]
-            found = found.masked_fill(found < least, 0.0)
-        if self.top_p < 1:
-            found = found.masked_fill(~inside(found / found.sum(-1, keepdim=True), self.top_p), 0.0)
-        if self.min_p > 0:
-            found = found.masked_fill(found < self.min_p * found.amax(-1, keepdim=True), 0.0)
-        return found / found.sum(-1, keepdim=True)
+def narrowed(drawing: Drawing) -> bool:
+    """Whether anything but the temperature narrows the draws."""
+    return drawing.top_p < 0.95 or 0 < drawing.top_k <= 100 or drawing.min_p >= 0.01
 
 
-def drawing_of(stage: Stage) -> Drawing | None:
-    """How a stage draws; None where it draws nothing by chance."""
-    spec = stage.spec
-    if isinstance(spec, SampleSpec):
-        return Drawing(spec.temperature, spec.top_p, 0, 0.0, spec.n)
-    if not isinstance(spec, GrpoSpec):
-        return None
-    own: dict[str, Any] = {"temperature": spec.temperature, "top_p": spec.top_p} | spec.further
-    given = own.get("generation_kwargs")
-    own |= given if isinstance(given, dict) else {}
-    numbers = [_number(own.get(name), idle) for name, idle in _IDLE.items()]
-    if own.get("do_sample") is False:
-        numbers[0] = 0.0
-    return Drawing(numbers[0], numbers[1], int(numbers[2]), numbers[3], spec.num_generations)
-
-
-_IDLE = {"temperature": 1.0, "top_p": 1.0, "top_k": 0.0, "min_p": 0.0}
+def probabilities(drawing: Drawing, logits: torch.Tensor) -> torch.Tensor:
+    """What is drawn from, of logits of shape (tokens, vocabulary)."""
+    shares = torch.softmax(logits.float() / drawing.temperature, dim=-1)
+    if drawing.top_k > 0:
+        least = shares.topk(min(drawing.top_k, shares.shape[-1])).values[:, -1:]
+        shares = shares.masked_fill(shares < least, 0.0)
+    if drawing.top_p < 1:
+        shares = shares.masked_fill(~inside(shares / shares.sum(-1, keepdim=True), drawing.top_p), 0.0)
+    if drawing.min_p > 0:
+        shares = shares.masked_fill(shares < drawing.min_p * shares.amax(-1, keepdim=True), 0.0)
+    return shares / shares.sum(-1, keepdim=True)
 
 
 def draw_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, model: torch.nn.Module) -> Iterator[Finding]:
     """Findings on each stage that draws; `model` is the base's shape, without its weights."""
-    drawings = [(stage, drawing) for stage in stages if (drawing := drawing_of(stage)) is not None]
+    drawings = [(stage, drawing) for stage in stages if (drawing := stage.spec.drawing()) is not None]
     logits = []
     if any(drawing.temperature > 1 for _, drawing in drawings):
         small = sum(p.numel() for p in model.parameters()) < _LARGE
@@ -109,14 +80,14 @@ def inside(probabilities: torch.Tensor, share: float) -> torch.Tensor:
 
 def surviving(logits: torch.Tensor, length: int, drawing: Drawing) -> float:
     """The share of texts of so many tokens in which no token is one that the model would not write at temperature 1."""
-    outside = (drawing.probabilities(logits) * ~inside(torch.softmax(logits.float(), dim=-1), _NUCLEUS)).sum(-1)
+    outside = (probabilities(drawing, logits) * ~inside(torch.softmax(logits.float(), dim=-1), _NUCLEUS)).sum(-1)
     return math.exp(length * torch.log1p(-outside.double().clamp(max=1 - 1e-12)).mean().item())
 
 
 def _noise(stage: Stage, drawing: Drawing, logits: Sequence[tuple[torch.Tensor, int]]) -> Iterator[Finding]:
     hot = drawing.temperature
     if logits:
-        cool = Drawing(1.0, 1.0, 0, 0.0, drawing.n)
+        cool = replace(drawing, temperature=1.0, top_p=1.0, top_k=0, min_p=0.0)
         kept, all_of_it = (
             sum(surviving(row, length, d) for row, length in logits) / len(logits) for d in (drawing, cool)
         )
@@ -126,9 +97,9 @@ def _noise(stage: Stage, drawing: Drawing, logits: Sequence[tuple[torch.Tensor, 
             f"temperature 1, where it is {all_of_it:.1%}"
         )
     else:
-        share = 1.0 if drawing.narrowed() or hot < _HOT else 0.0 if hot >= _NOISE else _ERROR
+        share = 1.0 if narrowed(drawing) or hot < _HOT else 0.0 if hot >= _NOISE else _ERROR
         seen = f"temperature {hot:g}, top_p {drawing.top_p:g}; not measured, for the model is large or not here yet"
-    if hot >= 2 * _NOISE and not drawing.narrowed():
+    if hot >= 2 * _NOISE and not narrowed(drawing):
         share = 0.0
     if share < _WARNING:
         yield Finding(
@@ -154,7 +125,7 @@ def _alike(drawing: Drawing) -> str | None:
 
 
 def _same(stage: Stage, drawing: Drawing, why: str) -> Finding:
-    grpo = isinstance(stage.spec, GrpoSpec)
+    grpo = drawing.learns
     return Finding(
         "draws-alike",
         "error",
@@ -199,7 +170,3 @@ def _logits(plan: Plan, tokenizer: Any, shape: torch.nn.Module) -> list[tuple[to
 def _is_here(plan: Plan) -> bool:
     """Whether the weights need not be downloaded first."""
     return any(file_of(plan.base)(name) for name in ("model.safetensors", "pytorch_model.bin"))
-
-
-def _number(value: Any, idle: float) -> float:
-    return float(value) if isinstance(value, int | float) else idle

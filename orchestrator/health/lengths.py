@@ -7,9 +7,7 @@ from typing import Any
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.health.contract import targets
 from orchestrator.plan.plan import Plan, Stage
-from orchestrator.stages.specs import EvaluateSpec, SampleSpec
 from orchestrator.tasks.base import Split
-from orchestrator.training.settings import GrpoSpec, StageSpec
 from orchestrator.types import Example, Finding
 
 _FEW = 0.05
@@ -29,8 +27,8 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
     """Findings on every stage that generates; `context` is the number of tokens the model can hold."""
     rooms: dict[_Room, str] = {}
     for stage in stages:
-        if (room := _room(stage.spec)) is not None:
-            rooms.setdefault(room, stage.name)
+        if (drawing := stage.spec.drawing()) is not None:
+            rooms.setdefault(_Room(drawing.split, drawing.max_tokens, drawing.limit), stage.name)
     taught = _target_lengths(plan, tokenizer, _taught(plan))
     prompts: dict[Split, list[tuple[int, Example]]] = {}
     for room, name in rooms.items():
@@ -65,16 +63,6 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
                 "beyond its context a model writes noise",
                 f"lower {room.setting}, shorten the prompt, or leave the longest questions out",
             )
-
-
-def _room(spec: StageSpec) -> _Room | None:
-    if isinstance(spec, SampleSpec):
-        return _Room(spec.prompts, spec.max_tokens, "max_tokens")
-    if isinstance(spec, GrpoSpec):
-        return _Room(spec.prompts, spec.max_completion_length, "max_completion_length")
-    if isinstance(spec, EvaluateSpec):
-        return _Room(spec.on, spec.max_tokens, "evaluate.max_tokens")
-    return None
 
 
 def _taught(plan: Plan) -> Split:

@@ -5,16 +5,16 @@ Eight words in a row: as GPT-3's and later reports on contamination count, with 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.health.near import Words, in_characters, spaced
 from orchestrator.health.near import near as doubles
 from orchestrator.recipe.graph import behind
 from orchestrator.recipe.recipe import Recipe
-from orchestrator.stages.specs import SampleSpec, SelectSpec
+from orchestrator.stages.base import Verb
+from orchestrator.stages.training import Training
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
-from orchestrator.training.settings import GrpoSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.types import Example, Finding
 
 _N = 8
@@ -108,7 +108,7 @@ def _all_but_equal(
 def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
     """A finding where models are compared on a split that they are trained on, or that chose their checkpoint."""
     asked, made = recipe.evaluate.on, behind(recipe.stages, recipe.models())
-    learn = [name for name in made if asked in _trains_on(recipe.stages[name], recipe.stages)]
+    learn = [name for name in made if asked in recipe.stages[name].learns_from(recipe.stages)]
     if learn:
         yield Finding(
             "test-in-training",
@@ -130,22 +130,8 @@ def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-def _trains_on(spec: StageSpec, stages: Mapping[str, StageSpec]) -> set[Split]:
-    """The splits whose questions a stage learns from."""
-    if isinstance(spec, GrpoSpec):
-        return {spec.prompts}
-    if not isinstance(spec, SftSpec):
-        return set()
-    found = {"demonstrations"} & set(spec.data)
-    for name in spec.data:
-        chosen = stages.get(name)
-        sampled = stages.get(chosen.source) if isinstance(chosen, SelectSpec) else None
-        found |= {sampled.prompts} if isinstance(sampled, SampleSpec) else set()
-    return found
-
-
-def _chooses(spec: StageSpec) -> bool:
-    return isinstance(spec, TrainingSpec) and spec.validation is not None and spec.validation.select != "last"
+def _chooses(spec: Verb) -> bool:
+    return isinstance(spec, Training) and spec.validation is not None and spec.validation.select != "last"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,10 +14,10 @@ from orchestrator.health.row_faults import Row, row_findings
 from orchestrator.health.token_view import TokenView, token_view
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, Stage
-from orchestrator.stages.specs import SampleSpec, SelectSpec
+from orchestrator.stages.base import Kind, Verb
 from orchestrator.tasks.base import Split
 from orchestrator.training.invariants import wrong_label
-from orchestrator.training.settings import SftSpec
+from orchestrator.training.settings import SftSettings
 from orchestrator.training.sft import SftJob, collator, tokenized
 from orchestrator.types import Finding
 
@@ -26,20 +26,21 @@ _AT_ONCE = 256
 _VIEWS = 2
 
 
-def known_pairs(plan: Plan, spec: SftSpec) -> list[tuple[str, str]]:
+def known_pairs(plan: Plan, spec: Verb) -> list[tuple[str, str]]:
     """The (question, target) pairs of a stage that are known before anything has run.
 
     What a `select` stage will choose is not: bare answers to training questions stand for it where there is no other.
     """
     task = plan.recipe.task
-    split: Split = "demonstrations" if "demonstrations" in spec.data or task.train is None else "train"
+    split: Split = "demonstrations" if "demonstrations" in spec.row_sources() or task.train is None else "train"
     return [(example.question, target) for example, target in targets(task, split)[0]]
 
 
 def rows_findings(plan: Plan, stage: Stage, tokenizer: Any) -> tuple[list[Finding], list[TokenView]]:
-    """What is wrong with the rows of an `sft` stage, and the first two of them to look at."""
+    """What is wrong with the rows of a stage that fine-tunes on rows, and the first two of them to look at."""
     spec = stage.spec
-    assert isinstance(spec, SftSpec)
+    if not isinstance(spec, SftSettings):
+        return [], []
     pairs, answer_format = known_pairs(plan, spec), plan.recipe.task.format
     tokens = [
         (array("i", prompt_ids(tokenizer, answer_format, q)), array("i", target_ids(tokenizer, t))) for q, t in pairs
@@ -47,7 +48,7 @@ def rows_findings(plan: Plan, stage: Stage, tokenizer: Any) -> tuple[list[Findin
     lengths = [len(prompt) + len(target) for prompt, target in tokens]
     fitting = [i for i, length in enumerate(lengths) if length <= spec.max_length]
     found = list(_too_long(stage.name, pairs, lengths, spec.max_length))
-    found += _may_be_too_long(plan, stage.name, spec, tokenizer)
+    found += _may_be_too_long(plan, stage.name, spec, spec.max_length, tokenizer)
     views: list[TokenView] = []
 
     def rows() -> Iterator[Row]:
@@ -71,13 +72,13 @@ def built(
 ) -> list[Row]:
     """Rows as training builds and collates them; `tokens`: their prompts and targets at inference, where known."""
     spec = stage.spec
-    assert isinstance(spec, SftSpec)
+    assert isinstance(spec, SftSettings) and spec.model_read is not None
     if not pairs:
         return []
     task, recipe = plan.recipe.task, plan.recipe
     if tokens is None:
         tokens = [(prompt_ids(tokenizer, task.format, q), target_ids(tokenizer, t)) for q, t in pairs]
-    job = SftJob(Path(), ModelRef(spec.model, plan.base), task.format, spec, recipe.seed, 1, tuple(pairs))
+    job = SftJob(Path(), ModelRef(spec.model_read, plan.base), task.format, spec, recipe.seed, 1, tuple(pairs))
     data = tokenized(job, tokenizer).select_columns(["input_ids", "labels"]).to_list()
     sound = [row for row in data if wrong_label(row["input_ids"], row["labels"]) is None]
     batch = collator(tokenizer)(sound) if sound else {"input_ids": [], "labels": []}
@@ -109,24 +110,25 @@ def _too_long(stage: str, pairs: Sequence[tuple[str, str]], lengths: Sequence[in
     )
 
 
-def _may_be_too_long(plan: Plan, stage: str, spec: SftSpec, tokenizer: Any) -> Iterator[Finding]:
+def _may_be_too_long(plan: Plan, stage: str, spec: Verb, most: int, tokenizer: Any) -> Iterator[Finding]:
     """What is drawn first is trained on only hours later, and one draw that is too long ends the stage then."""
     task, stages = plan.recipe.task, plan.recipe.stages
-    for chosen in spec.data:
-        select = stages.get(chosen)
-        if not isinstance(select, SelectSpec) or not isinstance(sample := stages.get(select.source), SampleSpec):
+    for chosen in spec.row_sources():
+        drawing = stages[chosen].source(stages) if chosen in stages else None
+        if drawing is None:
             continue
-        examples = task.examples(sample.prompts)
+        drawn_by = next(ref.stage for ref in stages[chosen].references() if ref.kind is Kind.COMPLETIONS)
+        examples = task.examples(drawing.split)
         longest = max((len(prompt_ids(tokenizer, task.format, e.question)) for e in examples), default=0)
-        room, left = longest + sample.max_tokens, spec.max_length - longest
-        if room > spec.max_length:
-            less = f", or stages.{select.source}.max_tokens to {left}" if left > 0 else ""
+        room, left = longest + drawing.max_tokens, most - longest
+        if room > most:
+            less = f", or stages.{drawn_by}.{drawing.limit} to {left}" if left > 0 else ""
             yield Finding(
                 "rows-may-be-too-long",
                 "warning",
                 f"stage {stage}: what {chosen} keeps may have up to {room} tokens with its prompt, and max_length is "
-                f"{spec.max_length}",
-                f"the longest prompt has {longest} tokens, and {select.source} may write {sample.max_tokens}",
+                f"{most}",
+                f"the longest prompt has {longest} tokens, and {drawn_by} may write {drawing.max_tokens}",
                 "a row that is too long is an error, and these rows are known only once they are drawn",
                 f"set stages.{stage}.max_length to {room}{less}",
             )

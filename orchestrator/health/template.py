@@ -13,7 +13,7 @@ from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import chat_text
 from orchestrator.health.contract import targets
 from orchestrator.plan.plan import Plan
-from orchestrator.training.settings import SftSpec
+from orchestrator.stages.base import DEMONSTRATIONS
 from orchestrator.types import Finding
 
 _QUESTION, _ANSWER = "How much is 6 times 7?", "All in all it is 42."
@@ -188,7 +188,7 @@ def _end(plan: Plan, turns: _Turns, stops: Collection[int]) -> Iterator[Finding]
 def _demonstrated(plan: Plan) -> list[str]:
     """The worked solutions that an `sft` stage is trained on."""
     task = plan.recipe.task
-    used = any(isinstance(s.spec, SftSpec) and "demonstrations" in s.spec.data for s in plan.stages)
+    used = any(DEMONSTRATIONS in stage.spec.row_sources() for stage in plan.stages)
     return [target for _, target in targets(task, "demonstrations")[0]] if used else []
 
 

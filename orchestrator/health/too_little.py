@@ -13,7 +13,7 @@ import numpy as np
 from orchestrator.health.curves.advice import Settings, faster, longer, short
 from orchestrator.health.curves.series import Point, Series
 from orchestrator.health.written import Written
-from orchestrator.training.settings import GrpoSpec, SftSpec
+from orchestrator.training.settings import GrpoSettings, SftSettings
 from orchestrator.types import Finding
 
 _FEW_RIGHT = 0.1
@@ -45,7 +45,7 @@ def too_little(
         return None  # it came to rest: more of the same would not help
     read = Settings(settings, f"stages.{stage}.")
     rate = read.get("learning_rate") or 0.0
-    kind = SftSpec if settings.get("lora", {}) is not None else GrpoSpec  # all weights take smaller steps
+    kind = SftSettings if settings.get("lora", {}) is not None else GrpoSettings  # all weights take smaller steps
     slow = rate < kind.model_fields["learning_rate"].default
     answered = sum(row.status in ("correct", "wrong") for row in rows)
     seen = f"loss {began:.2f} at step {loss.steps[0]}, {ends:.2f} at step {steps}, still on its way; {answered:,} of "

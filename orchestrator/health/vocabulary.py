@@ -10,7 +10,6 @@ from typing import Any
 from orchestrator.answers.tokens import completion_text, prompt_ids, target_ids
 from orchestrator.health.contract import targets
 from orchestrator.plan.plan import Plan
-from orchestrator.training.settings import SftSpec
 from orchestrator.types import Finding
 
 _LOOKED_AT = 100
@@ -65,7 +64,7 @@ def special_token_findings(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
     """Texts of the recipe and of its rows that the tokenizer takes for special tokens."""
     special = _Special(tokenizer)
     task = plan.recipe.task
-    trained = any(isinstance(s.spec, SftSpec) for s in plan.stages)
+    trained = any(stage.spec.row_sources() for stage in plan.stages)
     hidden: list[tuple[str, list[str]]] = []
     others: list[tuple[str, list[str]]] = []
     for split in task.splits():

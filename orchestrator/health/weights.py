@@ -22,7 +22,7 @@ from orchestrator.models.settings import Lora
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.recipe.graph import is_adapter
 from orchestrator.recipe.recipe import Limits
-from orchestrator.training.settings import TrainingSpec
+from orchestrator.stages.training import Training
 from orchestrator.types import Finding
 
 _ADAM_BYTES = 16
@@ -74,7 +74,7 @@ def weight_findings(
     with torch.device("meta"):
         whole = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
     parameters = sum(p.numel() for p in whole.parameters())
-    full = sum(isinstance(s.spec, TrainingSpec) and s.spec.lora is None for s in trainings)
+    full = sum(isinstance(s.spec, Training) and s.spec.lora is None for s in trainings)
     trained = [parameters] * full + [largest] * (len(trainings) - full)
     yield _needs(parameters, dtype(plan.base.dtype), trained, work, elsewhere)
 
@@ -84,7 +84,7 @@ def _adapters(plan: Plan, trainings: list[Stage]) -> dict[Lora, list[str]]:
     found: dict[Lora, list[str]] = {}
     for stage in trainings:
         spec = stage.spec
-        if isinstance(spec, TrainingSpec) and spec.lora is not None and not is_adapter(plan.recipe.stages, spec.model):
+        if isinstance(spec, Training) and spec.lora is not None and not is_adapter(plan.recipe.stages, spec.model):
             found.setdefault(spec.lora, []).append(stage.name)
     return found
 

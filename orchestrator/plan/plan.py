@@ -15,15 +15,13 @@ from orchestrator.errors import FormatChange, RecipeError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.start import StartModel, check_adapter, resolve_start
 from orchestrator.recipe.graph import whole_stage
-from orchestrator.recipe.recipe import Recipe, references
-from orchestrator.stages.specs import EvaluateSpec, SampleSpec, SelectSpec
+from orchestrator.recipe.recipe import Recipe
+from orchestrator.stages.base import Keys, Kind, Verb
+from orchestrator.stages.training import Training
+from orchestrator.store.names import output_of
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tasks.tolerance import fitted
-from orchestrator.training.settings import GrpoSpec, SftSpec, StageSpec, TrainingSpec
 from orchestrator.types import BASE
-
-VERSIONS = {"sft": 1, "sample": 2, "select": 1, "grpo": 1, "evaluate": 2}
-"""Raise a verb's number when the same settings make another output: stages made before are then made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Stage:
 
     name: str
     verb: str
-    spec: StageSpec
+    spec: Verb
     key: str
     """32 hex digits."""
     inputs: tuple[str, ...]
@@ -53,7 +51,17 @@ class Stage:
     @property
     def run_name(self) -> str:
         """The MLflow run a stage writes to: an evaluation goes into the run of the model it evaluates."""
-        return self.model if self.verb == "evaluate" and self.model else self.name
+        return self.model if self.is_evaluation and self.model else self.name
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether it judges a model, whose run then holds its figures."""
+        return self.spec.MAKES is Kind.RESULTS
+
+    @property
+    def output(self) -> str:
+        """The artifact that it leaves."""
+        return output_of(self.spec.OUTPUT, self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,27 +171,25 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
     seedless = {keys[BASE]: keys[BASE]}
     stages = []
     for name, spec in recipe.stages.items():
-        verb = spec.verb
-        payload = {"verb": verb, "version": VERSIONS[verb], "settings": spec.settings(), **_inputs(recipe, spec, keys)}
+        payload = _payload(spec, recipe, keys, spec.model_read)
         keys[name] = _digest(payload)
         seedless[keys[name]] = _digest(_without_seed(payload, seedless))
-        inputs = tuple(dict.fromkeys([wanted for _, wanted, _ in references(spec)] + _under(recipe, spec)))
-        model = name if spec.MAKES_MODEL else getattr(spec, "model", None)
-        stages.append(Stage(name, verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
+        used = [reference.stage for reference in spec.references()]
+        inputs = tuple(dict.fromkeys(used + _under(recipe, spec.model_read)))
+        model = name if spec.makes_model else spec.model_read
+        stages.append(Stage(name, spec.verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
     words = judged_by(recipe.task)
     judging = _digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
     for also, model in product((None, *recipe.evaluate.also), recipe.models()):
-        spec = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
-        read = _inputs(recipe, spec, keys, model)
-        payload = {"verb": "evaluate", "version": VERSIONS["evaluate"], "settings": spec.settings(), **read}
+        asked = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
+        payload = _payload(asked, recipe, keys, model)
         alike = _digest(_without_seed(payload, seedless))
         if also is not None:
             payload["also"] = also  # its figures and files are named after it
-        inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, spec, model)))
+        inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
         key = _digest(payload)
-        made = Stage(name, "evaluate", spec, key, inputs, model, None, also, alike, judging, words)
-        stages.append(made)
+        stages.append(Stage(name, asked.verb, asked, key, inputs, model, None, also, alike, judging, words))
     return tuple(stages)
 
 
@@ -203,7 +209,7 @@ def _check_adapters(recipe: Recipe, start: StartModel) -> None:
     """The recipe's own model may be an adapter, which only its folder tells: then no other is begun on it."""
     if start.adapter is None:
         return
-    new = [n for n, s in recipe.stages.items() if isinstance(s, TrainingSpec) and s.model == BASE and s.asks_for_lora]
+    new = [n for n, s in recipe.stages.items() if isinstance(s, Training) and s.model == BASE and s.asks_for_lora]
     if new:
         raise RecipeError(
             *(
@@ -216,7 +222,7 @@ def _check_adapters(recipe: Recipe, start: StartModel) -> None:
 
 def _check_validation(recipe: Recipe) -> None:
     """A validation loss is that of worked solutions, and only the data tell whether there are any."""
-    stages = [(n, s.validation) for n, s in recipe.stages.items() if isinstance(s, TrainingSpec) and s.validation]
+    stages = [(n, s.validation) for n, s in recipe.stages.items() if isinstance(s, Training) and s.validation]
     problems = [
         f"{recipe.source}: stages.{name}.validation.select: best_loss goes by the loss on worked solutions, and the "
         f"first {validation.questions} questions of task.validation have none; set it to best_accuracy, or give that "
@@ -229,33 +235,16 @@ def _check_validation(recipe: Recipe) -> None:
         raise RecipeError(*problems)
 
 
-def _under(recipe: Recipe, spec: StageSpec, model: str | None = None) -> list[str]:
+def _under(recipe: Recipe, model: str | None) -> list[str]:
     """The stage whose whole model lies under the one that a stage loads; empty where that is the recipe's own."""
-    whole = whole_stage(recipe.stages, model or getattr(spec, "model", None) or BASE)
+    whole = whole_stage(recipe.stages, model or BASE)
     return [] if whole is None else [whole]
 
 
-def _inputs(recipe: Recipe, spec: StageSpec, keys: dict[str, str], model: str | None = None) -> dict[str, Any]:
-    """What a stage reads, as keys and fingerprints."""
-    task = recipe.task
-    if isinstance(spec, SelectSpec):
-        return {"from": keys[spec.source]} | ({"seed": recipe.seed} if spec.keep == "random" else {})
-    used = model if isinstance(spec, EvaluateSpec) else getattr(spec, "model", None)
-    assert used is not None
-    found: dict[str, Any] = {"model": keys[used], "format": task.format.fingerprint()}
-    if isinstance(spec, TrainingSpec) and spec.validation is not None:
-        asked: dict[str, Any] = {"questions": task.fingerprint("validation"), "judging": task.judging()}
-        if any(e.demonstration is None for e in task.examples("validation")[: spec.validation.questions]):
-            asked["loss"] = "demonstrations"  # it was once that of bare answers too
-        found["validation"] = asked | {"max_tokens": recipe.evaluate.max_tokens}
-    if isinstance(spec, SftSpec):
-        found["data"] = [task.fingerprint("demonstrations") if d == "demonstrations" else keys[d] for d in spec.data]
-        found["seed"] = recipe.seed
-    elif isinstance(spec, SampleSpec | GrpoSpec):
-        found |= {"prompts": task.fingerprint(spec.prompts), "judging": task.judging(), "seed": recipe.seed}
-    elif isinstance(spec, EvaluateSpec):
-        found |= {"questions": task.fingerprint(spec.on), "judging": task.judging()}
-    return found
+def _payload(spec: Verb, recipe: Recipe, keys: Mapping[str, str], model: str | None) -> dict[str, Any]:
+    """What a stage's key hashes."""
+    read = spec.key_inputs(Keys(recipe.task, recipe.seed, recipe.evaluate, keys, model))
+    return {"verb": spec.verb, "version": spec.VERSION, "settings": spec.settings(), **read}
 
 
 def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> dict[str, Any]:

@@ -9,39 +9,26 @@ from pathlib import Path
 from orchestrator.models.base import made_model
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.start import StartModel
-from orchestrator.stages.specs import SelectSpec
-from orchestrator.training.settings import SftSpec, StageSpec, TrainingSpec
+from orchestrator.stages.base import Verb
+from orchestrator.stages.training import Training
 from orchestrator.types import BASE
 
 
-def references(spec: StageSpec) -> list[tuple[str, str, str]]:
-    """The stages that a stage uses: (field, stage, what it must be)."""
-    found = []
-    model = getattr(spec, "model", BASE)
-    if model != BASE:
-        found.append(("model", model, "one that makes a model"))
-    if isinstance(spec, SftSpec):
-        found += [("data", name, "a select stage") for name in spec.data if name != "demonstrations"]
-    if isinstance(spec, SelectSpec):
-        found.append(("from", spec.source, "a sample stage"))
-    return found
-
-
-def behind(stages: Mapping[str, StageSpec], models: Iterable[str]) -> list[str]:
+def behind(stages: Mapping[str, Verb], models: Iterable[str]) -> list[str]:
     """The stages that made some models: their own, and all that these stand on, in the recipe's order."""
     found, queue = set(), list(models)
     while queue:
         name = queue.pop()
         if name in stages and name not in found:
             found.add(name)
-            queue += [used for _, used, _ in references(stages[name])]
+            queue += [reference.stage for reference in stages[name].references()]
     return [name for name in stages if name in found]
 
 
-def whole_stage(stages: Mapping[str, StageSpec], model: str) -> str | None:
+def whole_stage(stages: Mapping[str, Verb], model: str) -> str | None:
     """The stage that trained the whole model which `model` is, or on which its adapter stands; None: the recipe's."""
     seen: set[str] = set()
-    while model not in seen and isinstance(spec := stages.get(model), TrainingSpec):
+    while model not in seen and isinstance(spec := stages.get(model), Training):
         if spec.lora is None:
             return model
         seen.add(model)
@@ -49,14 +36,12 @@ def whole_stage(stages: Mapping[str, StageSpec], model: str) -> str | None:
     return None
 
 
-def is_adapter(stages: Mapping[str, StageSpec], model: str) -> bool:
+def is_adapter(stages: Mapping[str, Verb], model: str) -> bool:
     """Whether a stage made `model` as an adapter, which is then trained on as it is."""
-    return isinstance(stages.get(model), TrainingSpec) and whole_stage(stages, model) != model
+    return isinstance(stages.get(model), Training) and whole_stage(stages, model) != model
 
 
-def find_model(
-    stages: Mapping[str, StageSpec], start: StartModel, name: str, folder: Callable[[str], Path]
-) -> ModelRef:
+def find_model(stages: Mapping[str, Verb], start: StartModel, name: str, folder: Callable[[str], Path]) -> ModelRef:
     """The model of that name in a recipe; `folder` says where a stage has left its model.
 
     Raises:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.schema import flatten
+from orchestrator.stages import every_verb
 from orchestrator.types import BASE
 
-_IDLE = frozenset({"resources", "logging_steps", "save_steps"})
+IDLE = frozenset(name for verb in every_verb() for name in verb.IDLE)
 """Settings of a stage that decide nothing of what it makes."""
 _ABSENT = object()
 
@@ -50,14 +51,14 @@ def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
     """All that decides a model and how it was asked, but for the seed: dotted names and their values."""
     stages, evaluate = block(recipe, "stages"), block(recipe, "evaluate")
     made = {name: _deciding(stages[name]) for name in behind(stages, model)}
-    asked = {k: v for k, v in evaluate.items() if k not in _IDLE | {"models", "on", "also", "type"}}
+    asked = {k: v for k, v in evaluate.items() if k not in IDLE | {"on", "type"}}
     model_named = {k: v for k, v in block(recipe, "model").items() if k != "revision"}  # older runs have none
     parts = {"task": recipe.get("task"), "model": model_named, "stages": made, "evaluate": asked}
     return flatten(parts)
 
 
 def _deciding(spec: Any) -> Any:
-    return {k: v for k, v in spec.items() if k not in _IDLE} if isinstance(spec, Mapping) else spec
+    return {k: v for k, v in spec.items() if k not in IDLE} if isinstance(spec, Mapping) else spec
 
 
 def made_from(recipe: Mapping[str, Any], model: str) -> str:

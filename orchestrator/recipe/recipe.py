@@ -11,15 +11,14 @@ from pydantic import Field
 
 from orchestrator.errors import RecipeError
 from orchestrator.models.settings import ModelSpec
-from orchestrator.recipe.graph import references
 from orchestrator.recipe.head import WATCHED, Head, Limits
 from orchestrator.recipe.stages import RESERVED, check_references, check_splits, read_stages
 from orchestrator.recipe.task import OwnTask, read_task, task_class
 from orchestrator.recipe.yaml_source import DEEPEST, parse, parse_value, read_text
 from orchestrator.schema import Loc, clipped, unknown, validate
-from orchestrator.stages.specs import EvaluateSpec
+from orchestrator.stages.base import Verb
+from orchestrator.stages.evaluate import Evaluate
 from orchestrator.tasks import Task
-from orchestrator.training.settings import StageSpec
 from orchestrator.types import BASE
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "Recipe",
     "load_recipe",
     "load_task",
-    "references",
 ]
 """Everything that others need to know of a recipe, wherever it is written."""
 
@@ -44,8 +42,8 @@ class Recipe(Head):
 
     task: Task
     model: ModelSpec
-    stages: dict[str, StageSpec]
-    evaluate: EvaluateSpec
+    stages: dict[str, Verb]
+    evaluate: Evaluate
     source: str = Field(exclude=True)
     """Where it was read."""
 
@@ -53,7 +51,7 @@ class Recipe(Head):
         """The models this recipe evaluates, in order."""
         if self.evaluate.models is not None:
             return list(dict.fromkeys(self.evaluate.models))
-        return [BASE, *(name for name, spec in self.stages.items() if spec.MAKES_MODEL)]
+        return [BASE, *(name for name, spec in self.stages.items() if spec.makes_model)]
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same experiment with one seed, as `orch run RECIPE seed=S` would run it; the task is shared."""
@@ -163,12 +161,12 @@ def _build(
     model = validate(ModelSpec, data["model"], ("model",), problems) if data.get("model") is not None else None
     stages = read_stages(data.get("stages"), problems)
     block = data.get("evaluate")
-    evaluate = validate(EvaluateSpec, {} if block is None else block, ("evaluate",), problems)
+    evaluate = validate(Evaluate, {} if block is None else block, ("evaluate",), problems)
     head = validate(Head, {key: data[key] for key in Head.model_fields if key in data}, (), problems)
     if data.get("seed") is not None and data.get("seeds") is not None:
         problems.append((("seeds",), "seed and seeds both say which seeds to run: keep one of them"))
-    check_references(stages, evaluate or EvaluateSpec(), problems)
-    check_splits(data.get("task"), evaluate or EvaluateSpec(), problems)
+    check_references(stages, evaluate or Evaluate(), problems)
+    check_splits(data.get("task"), evaluate or Evaluate(), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
     if problems:
         shown = [_line(source, lines, overridden, loc, text) for loc, text in problems[:_MOST_SHOWN]]

@@ -1,25 +1,44 @@
 """A recipe's `stages` block: each stage by itself, then what they say of each other and of the splits."""
 
+import re
 from typing import Any
 
-from orchestrator.recipe.graph import is_adapter, references
+from orchestrator.recipe.graph import is_adapter
 from orchestrator.schema import Loc, unknown, validate
-from orchestrator.stages.specs import NAME, STAGE_SPECS, EvaluateSpec
+from orchestrator.stages import STAGES
+from orchestrator.stages.base import Kind, Verb
+from orchestrator.stages.context import Context, Job, Output
+from orchestrator.stages.evaluate import Evaluate
+from orchestrator.stages.training import Training
 from orchestrator.tasks.base import SPLITS
-from orchestrator.training.settings import StageSpec, TrainingSpec
 from orchestrator.types import BASE
 
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+"""What a stage may be called: it becomes a run name, a tag and part of a metric's name."""
 RESERVED = (BASE, "demonstrations", "train", "test", "validation", "evaluate")
 """What no stage may be called."""
 _MOST = 1000
 """Stages of a recipe."""
-_BROKEN = StageSpec()
-"""Stands for a stage that is wrong itself, so that no stage that uses it is called wrong too."""
 
 
-def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, StageSpec]:
+class _Broken(Verb):
+    """Stands for a stage that is wrong itself, so that no stage that uses it is called wrong too."""
+
+    MAKES = Kind.RESULTS
+
+    def jobs(self, context: Context) -> list[Job]:
+        raise AssertionError("a recipe with such a stage is refused")
+
+    def finish(self, context: Context) -> Output:
+        raise AssertionError("a recipe with such a stage is refused")
+
+
+_BROKEN = _Broken()
+
+
+def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
     """The stages of a block by name, after adding each problem as (path, sentence)."""
-    stages: dict[str, StageSpec] = {}
+    stages: dict[str, Verb] = {}
     if data is None:
         return stages
     if not isinstance(data, dict) or not data:
@@ -38,24 +57,26 @@ def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, StageSp
         if not isinstance(block, dict):
             problems.append((path, "must be a block of keys with a type"))
         elif not isinstance(block.get("type"), str):
-            problems.append(((*path, "type"), f"is missing (choices: {', '.join(STAGE_SPECS)})"))
-        elif block["type"] not in STAGE_SPECS:
-            problems.append(((*path, "type"), unknown("stage type", block["type"], STAGE_SPECS)))
-        elif (spec := validate(STAGE_SPECS[block["type"]], block, path, problems)) is not None:
+            problems.append(((*path, "type"), f"is missing (choices: {', '.join(STAGES)})"))
+        elif block["type"] not in STAGES:
+            problems.append(((*path, "type"), unknown("stage type", block["type"], STAGES)))
+        elif (spec := validate(STAGES[block["type"]], block, path, problems)) is not None:
             stages[str(name)] = spec
     return stages
 
 
-def check_references(stages: dict[str, StageSpec], evaluate: EvaluateSpec, problems: list[tuple[Loc, str]]) -> None:
+def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list[tuple[Loc, str]]) -> None:
     """Does every stage use what stands above it, and is every model there that is evaluated?"""
     order = list(stages)
     for index, (name, spec) in enumerate(stages.items()):
-        for field, wanted, kind in references(spec):
+        for field, wanted, kind in spec.references():
             path: Loc = ("stages", name, field)
             if wanted in order[:index]:
-                fits = stages[wanted] is _BROKEN or _fits(stages[wanted], kind)
-                if not fits:
-                    problems.append((path, f"{wanted!r} is a {stages[wanted].verb} stage, not {kind}"))
+                used = stages[wanted]
+                if used is not _BROKEN and used.MAKES is not kind:
+                    article = "an" if used.SPOKEN and used.verb[0] in "aefhilmnorsx" else "a"  # an SFT stage
+                    what = f"{article} {used.verb} stage, which makes {used.MAKES.value}"
+                    problems.append((path, f"{wanted!r} is {what}; name a stage that makes {kind.value}"))
             elif wanted == name or (wanted in order and _reaches(stages, wanted, name)):
                 circle = f"{name!r} would wait for itself"
                 if wanted != name:
@@ -64,8 +85,8 @@ def check_references(stages: dict[str, StageSpec], evaluate: EvaluateSpec, probl
             elif wanted in order:
                 problems.append((path, f"stage {wanted!r} stands later in the recipe; move it above {name!r}"))
             else:
-                problems.append((path, unknown("stage", wanted, [*_extra(kind), *order[:index]])))
-        if isinstance(spec, TrainingSpec) and spec.asks_for_lora and is_adapter(stages, spec.model):
+                problems.append((path, unknown("stage", wanted, [*kind.given, *order[:index]])))
+        if isinstance(spec, Training) and spec.asks_for_lora and is_adapter(stages, spec.model):
             problems.append(
                 (
                     ("stages", name, "lora"),
@@ -74,12 +95,12 @@ def check_references(stages: dict[str, StageSpec], evaluate: EvaluateSpec, probl
                 )
             )
     for position, model in enumerate(evaluate.models or ()):
-        if model != BASE and (model not in stages or not (stages[model].MAKES_MODEL or stages[model] is _BROKEN)):
-            choices = [BASE, *(n for n, s in stages.items() if s.MAKES_MODEL)]
+        if model != BASE and (model not in stages or not (stages[model].makes_model or stages[model] is _BROKEN)):
+            choices = [BASE, *(n for n, s in stages.items() if s.makes_model)]
             problems.append((("evaluate", "models", position), unknown("model", model, choices)))
 
 
-def check_splits(task: Any, evaluate: EvaluateSpec, problems: list[tuple[Loc, str]]) -> None:
+def check_splits(task: Any, evaluate: Evaluate, problems: list[tuple[Loc, str]]) -> None:
     """Are the splits there that are evaluated on, each named once?"""
     further = task.get("further") if isinstance(task, dict) else None  # as it is written: it may be wrong itself
     choices = [*SPLITS, *(str(name) for name in further)] if isinstance(further, dict) else list(SPLITS)
@@ -95,17 +116,7 @@ def check_splits(task: Any, evaluate: EvaluateSpec, problems: list[tuple[Loc, st
         named.add(name)
 
 
-def _extra(kind: str) -> list[str]:
-    return {"one that makes a model": [BASE], "a select stage": ["demonstrations"]}.get(kind, [])
-
-
-def _fits(spec: StageSpec, kind: str) -> bool:
-    if kind == "one that makes a model":
-        return spec.MAKES_MODEL
-    return spec.verb == {"a select stage": "select", "a sample stage": "sample"}[kind]
-
-
-def _reaches(stages: dict[str, StageSpec], start: str, goal: str) -> bool:
+def _reaches(stages: dict[str, Verb], start: str, goal: str) -> bool:
     """Does `start` use `goal`, directly or through others?"""
     seen, queue = set(), [start]
     while queue:
@@ -114,5 +125,5 @@ def _reaches(stages: dict[str, StageSpec], start: str, goal: str) -> bool:
             return True
         if name not in seen and name in stages:
             seen.add(name)
-            queue += [wanted for _, wanted, _ in references(stages[name])]
+            queue += [reference.stage for reference in stages[name].references()]
     return False

@@ -19,12 +19,8 @@ from matplotlib.ticker import NullFormatter
 from orchestrator.health.curves.reading import StageCurves
 from orchestrator.health.curves.series import Series
 from orchestrator.report.html import shown
+from orchestrator.stages import verb_of
 
-_PANELS = {
-    "sft": (("loss, nats per token", ("loss", "eval_loss")), ("held-out accuracy", ("eval_accuracy",))),
-    "grpo": (("reward, accuracy", ("reward", "eval_accuracy")),),
-}
-"""What is drawn for each verb: a panel's axis and its curves. The loss of GRPO says nothing."""
 _LABELS = {"loss": "training", "eval_loss": "evaluation", "reward": "reward", "eval_accuracy": "held-out accuracy"}
 
 
@@ -83,7 +79,7 @@ def panels_of(curves: StageCurves) -> list[tuple[str, dict[str, Series]]]:
     """What is drawn of a stage: for each panel its axis and its curves; none where no curve has two points."""
     series = {name: Series.of(points) for name, points in curves.curves.items()}
     drawn = {name: one for name, one in series.items() if len(one) >= _LEAST}
-    panels = [(label, {n: drawn[n] for n in names if n in drawn}) for label, names in _PANELS.get(curves.verb, ())]
+    panels = [(label, {n: drawn[n] for n in names if n in drawn}) for label, names in _panels(curves)]
     return [(label, found) for label, found in panels if found]
 
 
@@ -130,12 +126,19 @@ def draw_panel(axis: Axes, label: str, series: Mapping[str, Series], curves: Sta
     axis.legend(frameon=False, labelcolor=inks.ink, loc="best")
 
 
+def _panels(curves: StageCurves) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What is drawn of a stage: the axis of each panel and its curves."""
+    verb = verb_of(curves.verb)
+    return () if verb is None else verb.PANELS
+
+
 def title(curves: StageCurves) -> str:
     """What the figure shows, in words, for who cannot see it."""
     words = [f"Curves of stage {curves.stage}"]
+    drawn = {name for _, names in _panels(curves) for name in names}
     for name, label in _LABELS.items():
         points: Any = curves.curves.get(name, ())
-        if len(points) >= _LEAST and (name, curves.verb) != ("loss", "grpo"):
+        if len(points) >= _LEAST and name in drawn:
             what = f"{label} loss" if "loss" in name else label
             (first, begin), (last, end) = points[0], points[-1]
             words.append(f"{what} from {begin:.3g} at step {first} to {end:.3g} at {last}")

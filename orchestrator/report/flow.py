@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from orchestrator.comparison.baseline import makes_baseline
 from orchestrator.report.facts import Asked
 
 KINDS = ("fixed", "broken", "kept", "missed")
@@ -62,7 +63,7 @@ def first_pair(recipe: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, s
     one model alone.
     """
     stages = recipe["stages"]
-    tuned = [label for label in labels if stages.get(label, {}).get("type") == "sft"]
+    tuned = [label for label in labels if makes_baseline(stages.get(label, {}).get("type", ""))]
     selected = [label for label in tuned if any(d in stages for d in _listed(stages[label].get("data", ())))]
     plain = [label for label in tuned if label not in selected]
     if plain and selected:

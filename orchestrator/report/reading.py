@@ -17,6 +17,8 @@ from orchestrator.recipe.yaml_source import parse, read_text
 from orchestrator.report.difficulty import expected
 from orchestrator.report.facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
 from orchestrator.runs.past import RECIPE_FILE, PastStage, past_stages
+from orchestrator.stages import verb_of
+from orchestrator.stages.base import Kind
 from orchestrator.store.mlflow import Store
 from orchestrator.store.names import CHOSEN_TAG, COMPLETIONS
 from orchestrator.store.tables import read_stored
@@ -112,7 +114,7 @@ def _trainings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> It
         if stage is None or not stage.curves:
             continue
         settings = recipe["stages"][name]
-        read = read_curves(stage.verb, stage.curves, settings, ended=stage.status == "FINISHED")
+        read = read_curves(stage.headline, stage.curves, settings, ended=stage.status == "FINISHED")
         curves = StageCurves(name, stage.verb, stage.curves, read, stage.chosen)
         why = stage.tags.get(CHOSEN_TAG, "")
         yield Training(curves, why, tuple(_worth_a_line(settings, stage.metrics)))
@@ -134,7 +136,8 @@ def _samplings(
     """What was drawn; a table that cannot be read, or was changed, is put into `damaged` and left out."""
     for name, settings in recipe["stages"].items():
         stage = stages.get(name)
-        file = stage.store.artifact(stage.origin, COMPLETIONS) if stage and settings["type"] == "sample" else None
+        drawn = _kind(settings) is Kind.COMPLETIONS
+        file = stage.store.artifact(stage.origin, COMPLETIONS) if stage and drawn else None
         if file is None or not file.is_file():
             continue
         assert stage is not None
@@ -150,12 +153,18 @@ def _samplings(
         kept = [
             Selected(other, int(stages[other].metrics["rows"]), int(stages[other].metrics["questions"]))
             for other, s in recipe["stages"].items()
-            if s["type"] == "select" and s["from"] == name and "rows" in getattr(stages.get(other), "metrics", {})
+            if _kind(s) is Kind.ROWS and name in s.values() and "rows" in getattr(stages.get(other), "metrics", {})
         ]
         n = settings["n"]
         majority = stage.metrics.get(f"maj_at_{n}") if stage is not None else None
         model, temperature = settings["model"], settings["temperature"]
         yield Sampling(name, model, n, temperature, right, Counter(statuses), majority, tuple(kept))
+
+
+def _kind(settings: Mapping[str, Any]) -> Kind | None:
+    """What a stage with these settings makes."""
+    verb = verb_of(settings["type"])
+    return None if verb is None else verb.MAKES
 
 
 def _expected(
@@ -177,7 +186,7 @@ def _in_order(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> lis
 
 def _stage(stage: PastStage) -> StageFacts:
     reused = stage.origin != stage.run_id or "orch.eval_cached_from" in stage.tags
-    seconds = stage.metrics.get("seconds", stage.metrics.get("eval/seconds") if stage.verb == "evaluate" else None)
+    seconds = stage.metrics.get("seconds", stage.metrics.get("eval/seconds"))
     key = stage.tags.get("orch.key", "")
     return StageFacts(stage.name, stage.verb, stage.status, reused, seconds, key, stage.run_id)
 

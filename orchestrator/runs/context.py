@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.recipe.graph import find_model
-from orchestrator.stages.base import Context
+from orchestrator.stages.context import Context
 
 
 def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path], cpus: int, gpus: float) -> Context:
@@ -13,14 +13,13 @@ def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path],
     recipe = plan.recipe
     return Context(
         name=stage.name,
-        spec=stage.spec,
         model_name=stage.model or "",
         also=stage.also,
         task=recipe.task,
         seed=recipe.seed,
         evaluate=recipe.evaluate,
         stop_on=recipe.limits.ends_on,
-        specs=recipe.stages,
+        stages=recipe.stages,
         work=work,
         inputs=inputs,
         cpus=cpus,

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError, RecipeError, UntrustedCode
-from orchestrator.health.curves.read import NAMES
 from orchestrator.health.findings import findings_of
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.start import StartModel, resolve_start
 from orchestrator.recipe.graph import find_model
 from orchestrator.recipe.recipe import Recipe, load_recipe
 from orchestrator.recipe.stored_task import StoredCode, StoredTask
-from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL
 from orchestrator.schema import clipped
+from orchestrator.stages import every_verb, verb_of
+from orchestrator.stages.base import Kind
 from orchestrator.store.mlflow import Store
 from orchestrator.store.names import CHOSEN_STEP, MODEL, RESULTS, TASK_FILE, TASK_TAG
 from orchestrator.store.place import store_exists, tracking_uri
@@ -26,7 +26,7 @@ SEEDS_TAG = "orch.seeds"
 """On the run above those of several seeds: which seeds."""
 _OF_A_RECIPE = ("run", "seed")
 """Verbs of the runs that stand above stages, or above such."""
-_CURVES = tuple(dict.fromkeys((*NAMES, "frac_reward_zero_std", "completions/clipped_ratio", IDENTICAL, ANSWERED)))
+_CURVES = tuple(dict.fromkeys(name for verb in every_verb() for name in verb.CURVES))
 """The curves that are read, and those that are only watched."""
 
 
@@ -55,6 +55,18 @@ class PastStage:
     """The last value of each, also of a training that was reused."""
     tags: Mapping[str, str]
 
+    @property
+    def output(self) -> str | None:
+        """The artifact that its verb leaves; None for the base model, and for a verb of another version."""
+        verb = verb_of(self.verb)
+        return None if verb is None or verb.MAKES is Kind.RESULTS else verb.OUTPUT
+
+    @property
+    def headline(self) -> str:
+        """The curve that its verb goes by."""
+        verb = verb_of(self.verb)
+        return "" if verb is None else verb.HEADLINE
+
     def model(self, unchanged: bool = False) -> Path:
         """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost.
 
@@ -79,7 +91,7 @@ class PastRun:
 
     def models(self) -> list[str]:
         """The models it evaluated or made, in the recipe's order."""
-        return [BASE, *(name for name, spec in self.recipe.stages.items() if spec.MAKES_MODEL and self._made(name))]
+        return [BASE, *(name for name, spec in self.recipe.stages.items() if spec.makes_model and self._made(name))]
 
     def _made(self, name: str) -> bool:
         """Whether a stage came to a model: one that failed may have left none, and one that is lost was made."""

@@ -10,7 +10,8 @@ from orchestrator.health.curves.read import read_curves
 from orchestrator.health.curves.reading import StageCurves
 from orchestrator.models.start import is_trained
 from orchestrator.runs.past import PastRun, PastStage
-from orchestrator.training.settings import StageSpec, TrainingSpec
+from orchestrator.stages.base import Verb
+from orchestrator.stages.training import Training
 from orchestrator.training.watch import Watch
 from orchestrator.types import BASE, Finding
 
@@ -21,7 +22,7 @@ def stage_curves(past: PastRun, stage: PastStage) -> StageCurves | None:
         return None
     spec = past.recipe.stages.get(stage.name)
     settings = spec.model_dump(mode="json") if spec is not None else {}
-    readings = read_curves(stage.verb, stage.curves, settings, f"stages.{stage.name}.", _ended(stage))
+    readings = read_curves(stage.headline, stage.curves, settings, f"stages.{stage.name}.", _ended(stage))
     return StageCurves(stage.name, stage.verb, stage.curves, readings, stage.chosen)
 
 
@@ -46,7 +47,7 @@ def _watched(past: PastRun, stage: PastStage) -> Iterator[Finding]:
     if total is None:
         return
     from_base = getattr(spec, "model", BASE) == BASE and not is_trained(past.start.base, past.start.adapter)
-    watch = Watch(stage.verb, total, from_base)
+    watch = Watch(stage.headline, total, from_base)
     for step in sorted(points):
         for finding in watch.look(step, points[step]):
             yield _of(stage, finding)
@@ -57,9 +58,9 @@ def _ended(stage: PastStage) -> bool:
     return stage.status == "FINISHED"
 
 
-def _planned(spec: StageSpec | None, stage: PastStage) -> int | None:
+def _planned(spec: Verb | None, stage: PastStage) -> int | None:
     """How many steps a training was to take that was cut off; None where neither its settings nor its curves tell."""
-    if not isinstance(spec, TrainingSpec):
+    if not isinstance(spec, Training):
         return None
     if spec.max_steps is not None:
         return spec.max_steps

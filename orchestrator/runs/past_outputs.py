@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orchestrator.errors import DataError, OutputError
 from orchestrator.health.findings import file_damaged
 from orchestrator.runs.past import PastStage
-from orchestrator.store.names import OUTPUTS, RESULTS, output_of
+from orchestrator.store.names import RESULTS, output_of
 from orchestrator.store.tables import read_stored
 from orchestrator.types import Finding
 
@@ -15,12 +15,12 @@ _EVALUATED_BY = "orch.eval_cached_from"
 def changed_outputs(stage: PastStage) -> Iterator[Finding]:
     """Findings on what a stage has made and on the evaluations of its model; all content is read."""
     outputs = []
-    if stage.verb in OUTPUTS and stage.verb != "evaluate" and stage.status == "FINISHED":
-        outputs.append((stage.origin, output_of(stage.verb)))
+    if stage.output is not None and stage.status == "FINISHED":
+        outputs.append((stage.origin, stage.output))
     if stage.results is not None:
         outputs.append((stage.tags.get(_EVALUATED_BY, stage.run_id), RESULTS))
     for tag, origin in _further(stage):
-        outputs.append((origin, output_of("evaluate", tag)))
+        outputs.append((origin, output_of(RESULTS, tag)))
     for run_id, name in outputs:
         what = f"stage {stage.name}" if not name.startswith("eval/") else f"the evaluation of {stage.name}"
         path = stage.store.artifact(run_id, name)

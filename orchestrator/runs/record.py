@@ -24,7 +24,7 @@ from orchestrator.runs.cost import COST_METRICS, Cost
 from orchestrator.runs.notes import describe
 from orchestrator.runs.showing import NOTE_TAG, show_models
 from orchestrator.runs.state import StageState
-from orchestrator.stages.base import Context, Output
+from orchestrator.stages.context import Context, Output
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.mlflow import Store, key_tag, origin_tags
 from orchestrator.store.names import (
@@ -35,7 +35,6 @@ from orchestrator.store.names import (
     TASK_FILE,
     TASK_TAG,
     evaluation_tag,
-    output_of,
 )
 from orchestrator.store.pages import UNFOLDED
 from orchestrator.store.provenance import git_commit, versions
@@ -66,7 +65,7 @@ class Record:
         self._runs: dict[str, str] = {}
         """For each run name under the parent: its id."""
         self._stages = {stage.name for stage in plan.stages}
-        self._unsettled = {stage.name for stage in plan.stages if stage.verb == "evaluate"}
+        self._unsettled = {stage.name for stage in plan.stages if stage.is_evaluation}
         """Evaluations that have not come to an end."""
         self._machine = kind_of_machine()
         self._forecasts = forecast(plan, past_costs(store, self._machine))
@@ -87,11 +86,11 @@ class Record:
         stage = state.stage
         self.origins[stage.name] = origin
         metrics = self.store.metrics(origin)
-        if stage.verb == "evaluate" or stage.spec.MAKES_MODEL:  # a model's run holds its evaluations' figures too
-            wanted = (stage.also or "eval") if stage.verb == "evaluate" else None
+        if stage.is_evaluation or stage.spec.makes_model:  # a model's run holds its evaluations' figures too
+            wanted = (stage.also or "eval") if stage.is_evaluation else None
             metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
         told = self.store.tags(origin)
-        tags = {tag: text for tag, text in told.items() if tag == CHOSEN_TAG and stage.spec.MAKES_MODEL}
+        tags = {tag: text for tag, text in told.items() if tag == CHOSEN_TAG and stage.spec.makes_model}
         tags |= as_tags(f for f in findings_of(told) if f"stage {stage.name}: " in f.what)  # not of its evaluations
         tags |= origin_tags(stage, origin)
         state.run_id = self._run_of(stage, tags)
@@ -101,25 +100,25 @@ class Record:
     def finished(self, state: StageState, context: Context, output: Output, cost: Cost) -> None:
         """A stage is made: its artifacts first, then the key that says that they are there."""
         stage, run_id = state.stage, str(state.run_id)
-        folder = "".join(output_of(stage.verb, stage.also).rpartition("/")[:2])
+        folder = "".join(stage.output.rpartition("/")[:2])
         if output.samples:
             self.store.log_samples(run_id, output.samples, f"{folder}samples.json")
         for used in output.data:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output)
-        of = f"{stage.also or 'eval'}/" if stage.verb == "evaluate" else ""
+        of = f"{stage.also or 'eval'}/" if stage.is_evaluation else ""
         costs = cost.metrics()
         if (expected := self._forecasts.get(stage.name)) is not None:
             costs |= expected.metrics()
         metrics = dict(output.metrics) | {f"{of}{name}": value for name, value in costs.items()}
-        if stage.verb == "evaluate":
+        if stage.is_evaluation:
             assert stage.model is not None
             tags = {"orch.seed": str(self.plan.recipe.seed), "orch.run": self.parent}
             self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], tags)
         else:
             self.store.log(run_id, metrics)
         told = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | _standing(stage)
-        told |= self.store.digests(run_id, context.output, output_of(stage.verb, stage.also))
+        told |= self.store.digests(run_id, context.output, stage.output)
         self.store.log(run_id, {}, told | {key_tag(stage): stage.key})
         self.origins[stage.name] = run_id
         self._close(stage, None)
@@ -179,7 +178,7 @@ class Record:
         if run_id is None:
             return
         together = self._together(stage.run_name)
-        if stage.verb != "evaluate":
+        if not stage.is_evaluation:
             self.store.end(run_id, "FAILED" if error else "FINISHED", error)
             return
         if error is not None:
@@ -192,7 +191,7 @@ class Record:
         """The evaluations that share a run which no other stage closes: those of the base model."""
         if run_name in self._stages:
             return []
-        return [one for one in self.plan.stages if one.verb == "evaluate" and one.run_name == run_name]
+        return [one for one in self.plan.stages if one.is_evaluation and one.run_name == run_name]
 
     def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
         """The stage's run under this parent, started if need be."""
@@ -207,7 +206,7 @@ class Record:
                 "orch.key": stage.key,
                 "orch.seed": str(self.plan.recipe.seed),
             } | tags
-            if stage.model is not None and (stage.spec.MAKES_MODEL or stage.verb == "evaluate"):
+            if stage.model is not None and (stage.spec.makes_model or stage.is_evaluation):
                 all_tags |= {"orch.model": stage.model} | UNFOLDED
             self._runs[stage.run_name] = self.store.start(
                 self._experiment, stage.run_name, all_tags, params | {"seed": self.plan.recipe.seed}
@@ -291,10 +290,10 @@ def _side_by_side(
     """The models that were asked the same split, each against the baseline; what cannot be read is put into `lost`."""
     models, results = [], {}
     for stage in plan.stages:
-        if stage.verb == "evaluate" and stage.also == also and stage.name in origins:
+        if stage.is_evaluation and stage.also == also and stage.name in origins:
             assert stage.model is not None
             try:
-                file = store.output(origins[stage.name], output_of(stage.verb, also))
+                file = store.output(origins[stage.name], stage.output)
                 read_stored(file, _ANSWERED)
                 models.append(_figures(stage.model, store.metrics(origins[stage.name]), also))
             except (DataError, OutputError) as error:

@@ -23,11 +23,9 @@ from orchestrator.runs.cost import cost_of
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
-from orchestrator.stages.base import Context
-from orchestrator.stages.registry import STAGES
+from orchestrator.stages.context import Context
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.mlflow import Store
-from orchestrator.store.names import output_of
 from orchestrator.store.place import store_folder
 from orchestrator.training.journal import NAME as JOURNAL
 from orchestrator.training.journal import Tail
@@ -140,7 +138,7 @@ class Walk:
     def _share(self, stage: Stage) -> tuple[int, float]:
         """CPU cores and GPUs for one job of a stage."""
         assert self.cluster is not None
-        return STAGES[stage.verb].resources(stage.spec.resources, self.cluster.cores, self.cluster.gpus)
+        return stage.spec.share(self.cluster.cores, self.cluster.gpus)
 
     def _room(self, branch: Branch, cpus: int, gpus: float) -> bool:
         """Whether a plan may ask for a job's share now; a cluster that was joined may grow with what is asked."""
@@ -166,7 +164,7 @@ class Walk:
         context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
         self.work.note(stage.key, _about(branch, state))
         state.state, state.started, state.figure = "running", time.monotonic(), ""
-        jobs = STAGES[stage.verb].jobs(context)
+        jobs = stage.spec.jobs(context)
         crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
         state.total = len(jobs)
         self.running[stage.key] = _Running(
@@ -176,9 +174,9 @@ class Walk:
     def _input(self, branch: Branch, name: str) -> Path:
         """What a finished stage has made, where those can read it who will."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
-        made = self.store.output(origin, output_of(stage.verb, stage.also))
+        made = self.store.output(origin, stage.output)
         # the driver reads tables itself; models are loaded by workers, on whatever machine they are
-        shared = branch.plan.recipe.storage is not None and stage.spec.MAKES_MODEL
+        shared = branch.plan.recipe.storage is not None and stage.spec.makes_model
         return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
 
     def _look(self) -> None:
@@ -213,7 +211,9 @@ class Walk:
                 running.state.done, running.state.total = record["step"], record["total"]
             else:
                 points.append(record)
-                running.state.figure = _headline(record["metrics"]) or running.state.figure
+                name = running.state.stage.spec.HEADLINE
+                if name in record["metrics"]:
+                    running.state.figure = f"{name} {record['metrics'][name]:.3f}"
         if points and running.state.run_id:
             self.store.log_points(running.state.run_id, points)
 
@@ -221,7 +221,7 @@ class Walk:
         branch, state, stage = running.branch, running.state, running.state.stage
         made = [done for done in running.done if done is not None]
         collected = time.monotonic()
-        output = STAGES[stage.verb].finish(running.context)
+        output = stage.spec.finish(running.context)
         worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
         state.seconds = worked + time.monotonic() - collected
         for finding in output.findings:
@@ -270,10 +270,3 @@ def _about(branch: Branch, state: StageState) -> dict[str, str]:
     stage, recipe = state.stage, branch.plan.recipe
     told = {"stage": stage.name, "verb": stage.verb, "also": stage.also or "", "recipe": recipe.name}
     return told | {"run": str(state.run_id or ""), "parent": str(branch.record.parent)}
-
-
-def _headline(metrics: dict[str, float]) -> str:
-    for name in ("reward", "loss"):
-        if name in metrics:
-            return f"{name} {metrics[name]:.3f}"
-    return ""

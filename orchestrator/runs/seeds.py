@@ -11,7 +11,7 @@ from orchestrator.runs.past import SEEDS_TAG
 from orchestrator.runs.record import read_again, start_run
 from orchestrator.runs.showing import NOTE_TAG, show_models
 from orchestrator.store.mlflow import Store
-from orchestrator.store.names import output_of
+from orchestrator.store.names import RESULTS, output_of
 from orchestrator.text import inline
 
 
@@ -51,7 +51,7 @@ def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
 def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
     def results(run_id: str, also: str | None) -> Path:
         reused = "orch.eval_cached_from" if also is None else f"orch.eval_cached_from.{also}"
-        return store.artifact(store.tags(run_id).get(reused, run_id), output_of("evaluate", also))
+        return store.artifact(store.tags(run_id).get(reused, run_id), output_of(RESULTS, also))
 
     return over_seeds(parent, store.experiment_of(parent), seeds, runs, results)
 

@@ -6,11 +6,22 @@ from collections.abc import Sequence
 from orchestrator.comparison.palette import model_colours
 from orchestrator.results import RunResult
 from orchestrator.runs.notes import model_note
+from orchestrator.stages import STAGES
 from orchestrator.store.mlflow import Store
 from orchestrator.store.pages import VIEW_TAG, run_link, view, view_link
 
 NOTE_TAG = "mlflow.note.content"
 """A run's description, in Markdown."""
+_CHARTS = tuple(
+    dict.fromkeys(
+        (
+            *(curve for verb in STAGES.values() for _, curves in verb.PANELS for curve in curves),
+            "learning_rate",
+            "grad_norm",
+        )
+    )
+)
+"""The curves that are charted: those of the report, and two that tell how a training went."""
 _COLOUR_TAG = "mlflow.runColor"
 
 
@@ -28,4 +39,4 @@ def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) 
                 store.log(run_id, {}, {NOTE_TAG: note, _COLOUR_TAG: colours[model.model].light})
                 runs.append(run_id)
     if runs:
-        store.save_view(experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), int(time.time() * 1000)))
+        store.save_view(experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), _CHARTS, int(time.time() * 1000)))

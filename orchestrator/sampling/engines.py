@@ -1,21 +1,33 @@
 """The engines a recipe may name, each loaded when it is asked for."""
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.engine import Engine
+from orchestrator.schema import unknown
+
+ENGINES = {
+    "transformers": "orchestrator.sampling.transformers_engine:TransformersEngine",
+    "vllm": "orchestrator.sampling.vllm_engine:VllmEngine",
+}
+"""For each engine where its class is: it is called with a model, and is an `Engine`."""
 
 
-def _transformers(model: ModelRef) -> Engine:
-    from orchestrator.sampling.transformers_engine import TransformersEngine
-
-    return TransformersEngine(model)
-
-
-def _vllm(model: ModelRef) -> Engine:
-    from orchestrator.sampling.vllm_engine import VllmEngine
-
-    return VllmEngine(model)
+def make_engine(name: str, model: ModelRef) -> Engine:
+    """The engine of that name with a model loaded."""
+    module, _, attribute = ENGINES[name].partition(":")
+    engine: Engine = getattr(import_module(module), attribute)(model)
+    return engine
 
 
-ENGINES: dict[str, Callable[[ModelRef], Engine]] = {"transformers": _transformers, "vllm": _vllm}
+def _known(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(unknown("engine", name, ENGINES))
+    return name
+
+
+EngineName = Annotated[str, AfterValidator(_known)]
+"""As a recipe writes it."""

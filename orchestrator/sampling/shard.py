@@ -92,10 +92,10 @@ _loaded: dict[tuple[str, ModelRef], Engine] = {}
 def _engine(name: str, model: ModelRef, cpus: int) -> Engine:
     import torch
 
-    from orchestrator.sampling.engines import ENGINES
+    from orchestrator.sampling.engines import make_engine
 
     torch.set_num_threads(cpus)
     if (name, model) not in _loaded:
         _loaded.clear()
-        _loaded[name, model] = ENGINES[name](model)
+        _loaded[name, model] = make_engine(name, model)
     return _loaded[name, model]

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from orchestrator.errors import DataError
 from orchestrator.sampling.strict_judge import too_strict
-from orchestrator.stages.base import Context, Job
-from orchestrator.stats import wilson
+from orchestrator.stages.base import Drawing
+from orchestrator.stages.context import Context, Job
 from orchestrator.store.tables import read_stored
 from orchestrator.tasks.base import Split, Task
 from orchestrator.text import plain
@@ -24,20 +24,20 @@ _SHOWN = 4_000
 
 def shard_jobs(
     context: Context,
-    examples: Sequence[Example],
-    n: int,
+    drawing: Drawing,
     batch_size: int,
     engine: str,
-    decoding: tuple[float, float, int],
 ) -> list[Job]:
-    """One job for each shard that is not there yet. `decoding` is (temperature, top_p, max_tokens)."""
+    """One job for each shard that is not there yet."""
     from orchestrator.sampling.engine import Decoding
     from orchestrator.sampling.shard import ShardJob, cut
 
     model = context.model(context.model_name)
-    how, seed, cpus = Decoding(*decoding, stop=context.task.format.stop), context.seed, context.cpus
+    stop, seed, cpus = context.task.format.stop, context.seed, context.cpus
+    how = Decoding(drawing.temperature, drawing.top_p, drawing.max_tokens, stop=stop)
     jobs = []
-    for index, (questions, draws) in enumerate(cut(examples, n, batch_size)):
+    examples = context.task.examples(drawing.split)
+    for index, (questions, draws) in enumerate(cut(examples, drawing.n, batch_size)):
         path = context.work / f"shard-{index:06d}.parquet"
         if not _whole(path):
             job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus)
@@ -70,6 +70,8 @@ def gather(work: Path) -> pa.Table:
 
 def count(table: pa.Table) -> dict[str, float]:
     """The metrics of judged completions: accuracy with its interval, answer rate, statuses, tokens."""
+    from orchestrator.stats import wilson  # scipy takes its time to load
+
     statuses = Counter(table["status"].to_pylist())
     n = table.num_rows
     low, high = wilson(statuses["correct"], n)

@@ -1,67 +1,93 @@
 """`sample`: draw n completions for every question; all of them are kept, each with its verdict."""
 
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from orchestrator.sampling.engines import EngineName
 from orchestrator.sampling.same_draws import sampling_finding
-from orchestrator.stages.base import Context, Job, Output, one_gpu_job
+from orchestrator.schema import Fraction, Positive, PositiveFloat
+from orchestrator.stages.base import Drawing, Kind, Verb
+from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.drawing import count, digest, gather, readable, shard_jobs, silent
-from orchestrator.stages.specs import SampleSpec
-from orchestrator.stats import majority_at_k, pass_at_k
 from orchestrator.store.names import COMPLETIONS
-from orchestrator.training.settings import Resources
+from orchestrator.tasks import Task
 from orchestrator.types import DataUsed, Finding
 
 
-def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
-    """One core a job: many narrow workers draw faster than few wide ones."""
-    return one_gpu_job(asked, cores, gpus, default_cpus=1)
+class Sample(Verb):
+    """Draw completions from a model; all of them are kept, each with its verdict."""
+
+    type: Literal["sample"]
+    model: str
+    prompts: Literal["train", "demonstrations"] = "train"
+    n: Positive = 8
+    temperature: PositiveFloat = 1.0
+    top_p: Fraction = 1.0
+    max_tokens: Positive = 512
+    batch_size: Positive = 256
+    """Rows in one generate call; also the size of a shard, the unit of work that is never lost."""
+    engine: EngineName = "transformers"
+
+    VERSION = 2
+    OUTPUT = COMPLETIONS
+    MAKES = Kind.COMPLETIONS
+    REFERENCES: ClassVar[Mapping[str, Kind]] = {"model": Kind.MODEL}
+    SPLITS: ClassVar[Mapping[str, str]] = {"prompts": "prompts"}
+
+    def drawing(self) -> Drawing:
+        """As its settings say."""
+        return Drawing(self.prompts, self.n, self.temperature, self.max_tokens, "max_tokens", self.top_p)
+
+    def jobs(self, context: Context) -> list[Job]:
+        """One job per shard: many narrow workers draw faster than few wide ones."""
+        return shard_jobs(context, self.drawing(), self.batch_size, self.engine)
+
+    def finish(self, context: Context) -> Output:
+        """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
+        examples = context.task.examples(self.prompts)
+        table = gather(context.work)
+        context.output.mkdir(exist_ok=True)
+        path = context.output / COMPLETIONS
+        pq.write_table(table, path)
+        counted = count(table)
+        statuses = table.select(["example_id", "status"]).to_pylist()
+        solved = {row["example_id"] for row in statuses if row["status"] == "correct"}
+        metrics = {
+            "draws": counted["n"],
+            "pass_rate": counted["accuracy"],
+            "sampling/answer_rate": counted["answer_rate"],
+            "coverage": len(solved) / len(examples),
+            "tokens_per_completion": counted["tokens_per_completion"],
+        } | {k: v for k, v in counted.items() if k.startswith("status/")}
+        metrics |= of_k(table, self.n)
+        used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
+        figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
+        shown, tokens = readable(table, examples, rows=40), sum(table["n_tokens"].to_pylist())
+        findings = *silent(context, table), *alike(table, self.temperature, counted["accuracy"])
+        return Output(figure, metrics, (used,), shown, findings, tokens=tokens)
+
+    @classmethod
+    def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
+        """Draws."""
+        return known.get("draws")
+
+    def countable(self, task: Task) -> Mapping[str, float]:
+        """The draws."""
+        return {"draws": len(task.examples(self.prompts)) * self.n}
 
 
-def jobs(context: Context) -> list[Job]:
-    """One job per shard."""
-    spec = context.spec
-    assert isinstance(spec, SampleSpec)
-    examples = context.task.examples(spec.prompts)
-    decoding = (spec.temperature, spec.top_p, spec.max_tokens)
-    return shard_jobs(context, examples, spec.n, spec.batch_size, spec.engine, decoding)
-
-
-def finish(context: Context) -> Output:
-    """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
-    spec = context.spec
-    assert isinstance(spec, SampleSpec)
-    examples = context.task.examples(spec.prompts)
-    table = gather(context.work)
-    context.output.mkdir(exist_ok=True)
-    path = context.output / COMPLETIONS
-    pq.write_table(table, path)
-    counted = count(table)
-    solved = {r["example_id"] for r in table.select(["example_id", "status"]).to_pylist() if r["status"] == "correct"}
-    metrics = {
-        "draws": counted["n"],
-        "pass_rate": counted["accuracy"],
-        "sampling/answer_rate": counted["answer_rate"],
-        "coverage": len(solved) / len(examples),
-        "tokens_per_completion": counted["tokens_per_completion"],
-    } | {k: v for k, v in counted.items() if k.startswith("status/")}
-    metrics |= of_k(table, spec.n)
-    used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
-    figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"
-    shown, tokens = readable(table, examples, rows=40), sum(table["n_tokens"].to_pylist())
-    found = *silent(context, table), *alike(table, spec, counted["accuracy"])
-    return Output(figure, metrics, (used,), shown, found, tokens=tokens)
-
-
-def alike(table: pa.Table, spec: SampleSpec, correct: float) -> tuple[Finding, ...]:
+def alike(table: pa.Table, temperature: float, correct: float) -> tuple[Finding, ...]:
     """The finding for draws of a question that are all the same."""
     texts: dict[str, list[str]] = {}
     for example, text in zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True):
         texts.setdefault(example, []).append(text)
-    found = sampling_finding(list(texts.values()), correct, spec.temperature)
-    return () if found is None else (found,)
+    finding = sampling_finding(list(texts.values()), correct, temperature)
+    return () if finding is None else (finding,)
 
 
 def of_k(table: pa.Table, n: int) -> dict[str, float]:
@@ -69,6 +95,8 @@ def of_k(table: pa.Table, n: int) -> dict[str, float]:
 
     Answers are equal as they were parsed. MLflow's names of metrics have no @: `pass_at_4`, `maj_at_4`.
     """
+    from orchestrator.stats import majority_at_k, pass_at_k  # scipy takes its time to load
+
     order = np.argsort(_numbered(table["example_id"]), kind="stable")
     right = (np.array(table["status"].to_pylist(), dtype=object) == "correct")[order].reshape(-1, n)
     numbers = _numbered(table["value"])[order].reshape(-1, n)

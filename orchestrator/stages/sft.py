@@ -1,67 +1,119 @@
 """`sft`: supervised fine-tuning on demonstrations, on selected completions, or on both; the latter two are RFT."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from orchestrator.errors import StageError
-from orchestrator.stages.base import Context, Job, Output, one_gpu_job
+from orchestrator.schema import Names
+from orchestrator.stages.base import DEMONSTRATIONS, Bounds, Kind, Verb
+from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.drawing import digest, split_digest
-from orchestrator.stages.training import trained, validation_of
+from orchestrator.stages.training import Training
 from orchestrator.store.tables import read_stored
-from orchestrator.training.settings import Resources, SftSpec
-from orchestrator.types import DataUsed
-
-
-def resources(asked: Resources, cores: int, gpus: float) -> tuple[int, float]:
-    """Two cores and a GPU."""
-    return one_gpu_job(asked, cores, gpus, default_cpus=2)
-
-
-def jobs(context: Context) -> list[Job]:
-    """One job; the rows travel with it."""
-    spec = context.spec
-    assert isinstance(spec, SftSpec)
-    pairs, seed = tuple(rows(context, spec)), context.seed
-    model = context.model(spec.model)
-    stop_on = context.stop_on
-    looked = validation_of(context)
-    return [Job(_run, (context.work, model, context.task.format, spec, seed, context.cpus, pairs, stop_on, looked))]
+from orchestrator.tasks import Task
+from orchestrator.tasks.base import Split
+from orchestrator.training.job import TrainingJob
+from orchestrator.training.settings import SftSettings
+from orchestrator.types import DataUsed, Finding
 
 
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.sft import SftJob, run_sft
 
-    *settings, stop_on, looked = argument
-    run_sft(SftJob(*settings, stop_on=stop_on, validation=looked))
+    settings, stop_on, validation = argument
+    run_sft(SftJob(*settings, stop_on=stop_on, validation=validation))
 
 
-def rows(context: Context, spec: SftSpec) -> list[tuple[str, str]]:
-    """The (question, target) pairs to train on, in the order the recipe names their sources."""
-    pairs: list[tuple[str, str]] = []
-    for source in spec.data:
-        if source == "demonstrations":
-            pairs += [(e.question, context.task.target(e)) for e in context.task.examples("demonstrations")]
-        else:
-            table = read_stored(context.inputs[source], ("question", "text"))
-            pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
-    if not pairs:
-        raise StageError(
-            f"there is no row to train on: {' and '.join(spec.data)} is empty; add demonstrations to "
-            f"stages.{context.name}.data, or draw more"
+class Sft(SftSettings, Training):
+    """Supervised fine-tuning on worked solutions (TRL's SFTTrainer)."""
+
+    type: Literal["sft"]
+    data: Names = (DEMONSTRATIONS,)
+    """`demonstrations`, select stages, or several of them: their rows are put together."""
+
+    VERSION = 1
+    REFERENCES: ClassVar[Mapping[str, Kind]] = {**Training.REFERENCES, "data": Kind.ROWS}
+    PANELS = (("loss, nats per token", ("loss", "eval_loss")), ("held-out accuracy", ("eval_accuracy",)))
+    BASELINE = True
+
+    def leaves_out(self) -> Mapping[str, str]:
+        """Worked solutions are learned as they are."""
+        return {"judging": "no completion is judged"}
+
+    def jobs(self, context: Context) -> list[Job]:
+        """One job; the rows travel with it."""
+        pairs, model = tuple(self.rows(context)), context.model(self.model)
+        validation = self.validation_job(context)
+        settings = (context.work, model, context.task.format, self, context.seed, context.cpus, pairs)
+        return [Job(_run, (settings, context.stop_on, validation))]
+
+    def rows(self, context: Context) -> list[tuple[str, str]]:
+        """The (question, target) pairs to train on, in the order the recipe names their sources."""
+        pairs: list[tuple[str, str]] = []
+        for source in self.data:
+            if source == DEMONSTRATIONS:
+                pairs += [(e.question, context.task.target(e)) for e in context.task.examples(source)]
+            else:
+                table = read_stored(context.inputs[source], ("question", "text"))
+                pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
+        if not pairs:
+            raise StageError(
+                f"there is no row to train on: {' and '.join(self.data)} is empty; add demonstrations to "
+                f"stages.{context.name}.data, or draw more"
+            )
+        return pairs
+
+    def finish(self, context: Context) -> Output:
+        """The model, its curves and the data it was trained on."""
+        used = []
+        for source in self.data:
+            if source == DEMONSTRATIONS:
+                number, known = len(context.task.examples(source)), split_digest(context.task, source)
+                used.append(DataUsed(source, "training", known, context.task.type, number))
+            else:
+                path = context.inputs[source]
+                number = read_stored(path, ("question",)).num_rows
+                used.append(DataUsed(source, "training", digest(path), path.as_uri(), number))
+        return self.trained(context, tuple(used), {"rows": float(sum(d.rows for d in used))})
+
+    def config(self, job: TrainingJob) -> Any:
+        """TRL's SFTConfig."""
+        from orchestrator.training.configuration import sft_config
+
+        return sft_config(job)
+
+    def row_sources(self) -> tuple[str, ...]:
+        """The sources of its rows."""
+        return self.data
+
+    def learns_from(self, stages: Mapping[str, Verb]) -> set[Split]:
+        """The demonstrations, and the splits whose questions its rows were drawn for."""
+        drawings = [stages[name].source(stages) for name in self.data if name in stages]
+        return ({DEMONSTRATIONS} & set(self.data)) | {drawing.split for drawing in drawings if drawing is not None}
+
+    def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
+        """The rows of all sources together."""
+        known = [
+            Bounds(n := len(task.examples(DEMONSTRATIONS)), n)
+            if name == DEMONSTRATIONS
+            else stages[name].bounds(task, stages)
+            for name in self.data
+        ]
+        return Bounds(sum(b.least for b in known), sum(b.most for b in known))
+
+    def too_few(self, name: str, task: Task, rows: Bounds) -> Finding | None:
+        """Rows that fill no batch, where a batch that is not full is left out."""
+        if not self.further.get("dataloader_drop_last") or rows.most >= self.per_device_train_batch_size:
+            return None
+        return Finding(
+            "too-few-rows",
+            "error",
+            f"stage {name}: {rows.most:,} rows fill no batch of {self.per_device_train_batch_size:,}",
+            "dataloader_drop_last is true",
+            "a batch that is not full is left out, so no step would be taken",
+            f"leave stages.{name}.dataloader_drop_last out, or lower per_device_train_batch_size",
         )
-    return pairs
 
-
-def finish(context: Context) -> Output:
-    """The adapter, its curves and the data it was trained on."""
-    spec = context.spec
-    assert isinstance(spec, SftSpec)
-    used = []
-    for source in spec.data:
-        if source == "demonstrations":
-            number, known = len(context.task.examples(source)), split_digest(context.task, source)
-            used.append(DataUsed(source, "training", known, context.task.type, number))
-        else:
-            path = context.inputs[source]
-            number = read_stored(path, ("question",)).num_rows
-            used.append(DataUsed(source, "training", digest(path), path.as_uri(), number))
-    return trained(context, "loss", tuple(used), {"rows": float(sum(d.rows for d in used))})
+    def countable(self, task: Task) -> Mapping[str, float]:
+        """The rows, where they are demonstrations alone."""
+        return {"rows": len(task.examples(DEMONSTRATIONS))} if set(self.data) == {DEMONSTRATIONS} else {}

@@ -57,8 +57,14 @@ class Keyed(Protocol):
     @property
     def key(self) -> str: ...
     @property
+    def is_evaluation(self) -> bool: ...
+    @property
     def also(self) -> str | None:
         """The further split of an evaluation."""
+
+    @property
+    def output(self) -> str:
+        """The artifact that it leaves."""
 
 
 def key_tag(stage: Keyed) -> str:
@@ -72,7 +78,7 @@ def origin_tags(stage: Keyed, run_id: str) -> dict[str, str]:
 
 
 def _tag(stage: Keyed, what: str) -> str:
-    if stage.verb != "evaluate":
+    if not stage.is_evaluation:
         return f"orch.{what}"
     return f"orch.eval_{what}" if stage.also is None else f"orch.eval_{what}.{stage.also}"
 
@@ -131,7 +137,7 @@ class Store:
             for run in self._one_by_one(done, experiments):
                 origin = run.data.tags.get(_tag(stage, "cached_from"), run.info.run_id)
                 maker = run if origin == run.info.run_id else self._active(origin)
-                if maker is not None and self._outputs.is_there(maker, stage.verb, stage.also, problems.append):
+                if maker is not None and self._outputs.is_there(maker, stage.output, problems.append):
                     found[stage.key] = origin
                     break
             changed += [f"stage {stage.name}: {text}" for text in problems[:1] if stage.key not in found]

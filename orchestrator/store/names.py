@@ -26,13 +26,11 @@ TASK_FILE = "task.py"
 """The artifact of a run that is the file of a user's own task, as it was run."""
 TASK_TAG = "orch.task_overrides"
 """The tag of such a run that says what its task does in its own way."""
-OUTPUTS = {"sft": MODEL, "grpo": MODEL, "sample": COMPLETIONS, "select": CHOSEN, "evaluate": RESULTS}
-"""The artifact without which a verb's stage is not done."""
 
 
-def output_of(verb: str, also: str | None = None) -> str:
-    """The artifact that a stage leaves; `also` is the further split that an evaluation asked."""
-    return OUTPUTS[verb] if also is None else f"eval/{also}/results.parquet"
+def output_of(output: str, also: str | None = None) -> str:
+    """The artifact that a stage leaves, `output` being its verb's; `also` is the further split of an evaluation."""
+    return output if also is None else f"eval/{also}/results.parquet"
 
 
 def evaluation_tag(tag: str, also: str | None = None) -> str:
@@ -41,7 +39,7 @@ def evaluation_tag(tag: str, also: str | None = None) -> str:
 
 
 def digest_tag(output: str) -> str:
-    """The tag that holds the digests of an output, named as `output_of` names it."""
+    """The tag that holds the digests of an output, named by its path in the run."""
     folder, _, rest = output.partition("/")
     if folder != "eval" or not rest:
         return _DIGESTS_TAG
@@ -53,9 +51,9 @@ _CONFIGS = ("adapter_config.json", "config.json")
 _WEIGHTS = (".safetensors", ".bin")
 
 
-def is_whole(verb: str, sizes: Mapping[str, int]) -> bool:
+def is_whole(output: str, sizes: Mapping[str, int]) -> bool:
     """Whether an output is there: `sizes` holds the bytes of its file, or of each file right in its folder."""
-    if OUTPUTS[verb] != MODEL:
+    if output != MODEL:
         return any(sizes.values())
     weights = [size for name, size in sizes.items() if name.endswith(_WEIGHTS)]
     return bool(weights) and all(weights) and any(sizes.get(name) for name in _CONFIGS)

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.errors import OutputError
 from orchestrator.store.artifacts import Artifacts
 from orchestrator.store.digests import Digests, as_text, changes, digests_of, from_text, give_times, lost
-from orchestrator.store.names import digest_tag, is_whole, output_of
+from orchestrator.store.names import digest_tag, is_whole
 
 LISTED = "digests.json"
 """The artifact that lists the digests of an output with too many files for a tag."""
@@ -71,14 +71,13 @@ class StoredOutputs:
             give_times(path, recorded)
         return path
 
-    def is_there(self, run: Any, verb: str, also: str | None, changed: Callable[[str], None]) -> bool:
-        """Whether a stage's output is there whole and unchanged; one that was changed is told to `changed`.
+    def is_there(self, run: Any, name: str, changed: Callable[[str], None]) -> bool:
+        """Whether the output `name` is there whole and unchanged; one that was changed is passed to `changed`.
 
         Behind a server only names and sizes are looked at: content is when it is fetched.
         """
-        name = output_of(verb, also)
         sizes = self.artifacts.sizes(run, name)
-        if not is_whole(verb, sizes):
+        if not is_whole(name, sizes):
             return False
         try:
             recorded = self.recorded(run, name)

@@ -14,7 +14,6 @@ VIEW_TAG = "mlflow.sharedViewState.orch"
 UNFOLDED = {"mlflow.runType": "evaluation"}
 """Tag of a run whose parent MLflow unfolds when the experiment is opened for the first time."""
 _COMPARED = ("accuracy", "answer_rate", "accuracy_low", "accuracy_high", "tokens_per_completion")
-_CURVES = ("loss", "eval_loss", "reward", "eval_accuracy", "learning_rate", "grad_norm")
 _COLUMNS = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
 _TAGS = ("orch.model", "orch.verb", "orch.seed")
 _MOST_RUNS = 100
@@ -33,8 +32,11 @@ def run_link(experiment_id: str, run_id: str, artifact: str | None = None) -> st
     return f"#/experiments/{experiment_id}/runs/{run_id}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
-def view(run_ids: Sequence[str], now: int) -> str:
-    """The saved view of these models' runs as MLflow reads it from its tag; `now` in milliseconds since 1970."""
+def view(run_ids: Sequence[str], curves: Sequence[str], now: int) -> str:
+    """The saved view of these models' runs as MLflow reads it from its tag; `now` in milliseconds since 1970.
+
+    `curves` are the metrics that get a chart of their own over the steps.
+    """
     listed = ", ".join(f"'{run_id}'" for run_id in run_ids[:_MOST_RUNS])
     state = {
         "searchFilter": f"attributes.run_id IN ({listed})",
@@ -52,7 +54,7 @@ def view(run_ids: Sequence[str], now: int) -> str:
         "compareRunSections": [_section("models", VIEW), _section("curves", "Training")],
         "compareRunCharts": [
             *(_chart("BAR", name, "models") for name in _COMPARED),
-            *(_chart("LINE", name, "curves", _LINE | {"selectedMetricKeys": [name]}) for name in _CURVES),
+            *(_chart("LINE", name, "curves", _LINE | {"selectedMetricKeys": [name]}) for name in curves),
         ],
     }
     return json.dumps({"name": VIEW, "createdAt": now, "updatedAt": now, "state": _packed(state)})

@@ -3,7 +3,7 @@
 Further arguments are held against the types of TRL's fields first: its dataclasses take any value and fail much later.
 """
 
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -14,24 +14,23 @@ from trl import GRPOConfig, SFTConfig
 from orchestrator.errors import StageError
 from orchestrator.models.loading import dtype
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.settings import GrpoSpec, SftSpec
+from orchestrator.training.settings import GrpoSettings, SftSettings
 
 
 def sft_config(job: TrainingJob) -> SFTConfig:
-    """The configuration of an `sft` stage. StageError where TRL does not take it."""
-    assert isinstance(job.spec, SftSpec)
+    """The configuration of supervised fine-tuning, of a job with its settings. StageError where TRL rejects it."""
+    spec = cast(SftSettings, job.spec)
     return _built(
         SFTConfig,
         job,
         _shared(job)
-        | {"max_length": job.spec.max_length, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}},
+        | {"max_length": spec.max_length, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}},
     )
 
 
 def grpo_config(job: TrainingJob) -> GRPOConfig:
-    """The configuration of a `grpo` stage. StageError where TRL does not take it."""
-    spec = job.spec
-    assert isinstance(spec, GrpoSpec)
+    """The configuration of GRPO, of a job with its settings. StageError where TRL rejects it."""
+    spec = cast(GrpoSettings, job.spec)
     own: dict[str, Any] = {
         "num_generations": spec.num_generations,
         "num_iterations": spec.num_iterations,

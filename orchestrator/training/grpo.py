@@ -16,7 +16,7 @@ from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
 from orchestrator.training.configuration import grpo_config
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.settings import GrpoSpec
+from orchestrator.training.settings import GrpoSettings
 from orchestrator.training.trainer import train
 from orchestrator.types import Example, FinishReason
 
@@ -25,6 +25,7 @@ from orchestrator.types import Example, FinishReason
 class GrpoJob(TrainingJob):
     """A training job with the questions it practises on and the task that judges."""
 
+    spec: GrpoSettings
     task: Task
     examples: tuple[Example, ...]
 
@@ -32,7 +33,6 @@ class GrpoJob(TrainingJob):
 def run_grpo(job: GrpoJob) -> None:
     """Train by reward; leaves the model in `work/model`."""
     spec = job.spec
-    assert isinstance(spec, GrpoSpec)
     torch.set_num_threads(job.cpus)
     torch.manual_seed(job.seed)
     tokenizer = load_tokenizer(job.model.base)
@@ -69,7 +69,6 @@ class _Correct:
     __name__ = "correct"
 
     def __init__(self, job: GrpoJob) -> None:
-        assert isinstance(job.spec, GrpoSpec)
         self.job = job
         self.limit, self.draws = job.spec.max_completion_length, job.spec.num_generations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from orchestrator.answers.formats import AnswerFormat
 from orchestrator.models.reference import ModelRef
 from orchestrator.tasks import Task
-from orchestrator.training.settings import TrainingSpec
+from orchestrator.training.settings import TrainingSettings
 from orchestrator.types import Example
 
 MODEL_FOLDER = "model"
@@ -32,7 +32,7 @@ class TrainingJob:
     work: Path
     model: ModelRef
     answer_format: AnswerFormat
-    spec: TrainingSpec
+    spec: TrainingSettings
     seed: int
     cpus: int
     stop_on: tuple[str, ...] = field(default=(), kw_only=True)

@@ -1,5 +1,10 @@
-"""The settings of a training, as a recipe spells them: TRL's own names. Pydantic only; nothing here runs anything."""
+"""The settings of a training, as a recipe spells them: TRL's own names. Pydantic only; nothing here runs anything.
 
+What a stage reads, and what is done with it, is the verb's (`stages/`), which adds its fields to these.
+"""
+
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -12,7 +17,7 @@ from pydantic import (
 )
 
 from orchestrator.models.settings import Lora
-from orchestrator.schema import Fraction, Names, NonNegative, Positive, PositiveFloat, Spec, unknown
+from orchestrator.schema import Fraction, NonNegative, Positive, PositiveFloat, Spec, unknown
 from orchestrator.training.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS, Scheduler
 
 
@@ -55,12 +60,12 @@ class Validation(Spec):
     out; last: the model as the training leaves it."""
 
 
-class StageSpec(Spec):
+class StageSettings(Spec):
     """What every stage has."""
 
     resources: Resources = Resources()
-    MAKES_MODEL: ClassVar[bool] = False
-    NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset({"type", "resources"})
+    IDLE: ClassVar[Mapping[str, str]] = {"resources": "how many workers ran it does not change what they make"}
+    """The settings that decide nothing of what the stage makes, and why."""
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Settings that came later and whose default changes nothing: at it, they leave the key as it was before them."""
 
@@ -69,16 +74,20 @@ class StageSpec(Spec):
         """The verb that a stage of a recipe names as its type."""
         return str(getattr(self, "type", "?"))
 
+    def in_key_by_content(self) -> set[str]:
+        """The settings whose content, not their names, is what decides: the verb's key has it."""
+        return {"type"}
+
     def settings(self) -> dict[str, object]:
         """The settings that decide this stage's output, without what it refers to."""
-        idle = {name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude=set(self.NOT_IN_KEY) | idle)
+        usual = {name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude={*self.IDLE, *self.in_key_by_content(), *usual})
 
 
 _FURTHER = "further arguments"
 
 
-class TrainingSpec(StageSpec):
+class TrainingSettings(StageSettings):
     """What SFT and GRPO share."""
 
     resources: TrainingResources = TrainingResources()
@@ -112,9 +121,14 @@ class TrainingSpec(StageSpec):
     """The names that `further` may hold."""
     DEFAULT_EPOCHS: ClassVar[float]
     """How long it trains where neither max_steps nor num_train_epochs is set."""
-    MAKES_MODEL = True
-    NOT_IN_KEY = StageSpec.NOT_IN_KEY | {"model", "data", "prompts", "logging_steps", "save_steps"}
-    LATER = StageSpec.LATER | {"activation_checkpointing", "validation"}
+    IDLE: ClassVar[Mapping[str, str]] = {
+        **StageSettings.IDLE,
+        "logging_steps": "how often the curve is written does not change the model",
+        "save_steps": "a training that resumes from a checkpoint makes the same model",
+    }
+    HEADLINE: ClassVar[str] = "loss"
+    """The curve that tells how the training goes; what is watched goes by it."""
+    LATER = StageSettings.LATER | {"activation_checkpointing", "validation"}
 
     @classmethod
     def explain_unknown(cls, name: str) -> str:
@@ -134,7 +148,7 @@ class TrainingSpec(StageSpec):
         return kept | {_FURTHER: {name: data[name] for name in own}}
 
     @model_validator(mode="after")
-    def _one_length(self) -> "TrainingSpec":
+    def _one_length(self) -> "TrainingSettings":
         if self.max_steps is not None and self.num_train_epochs is not None:
             raise ValueError("max_steps and num_train_epochs both say how long to train: keep one of them")
         return self
@@ -143,6 +157,18 @@ class TrainingSpec(StageSpec):
     def asks_for_lora(self) -> bool:
         """Whether the recipe itself describes an adapter, rather than leaving it at the default."""
         return self.lora is not None and "lora" in self.model_fields_set
+
+    def batches(self, rows: int) -> int:
+        """The batches of one epoch on one device, as TRL counts them; 0 where no batch is full."""
+        size = self.per_device_train_batch_size
+        return rows // size if self.further.get("dataloader_drop_last") else math.ceil(rows / size)
+
+    def steps(self, rows: int) -> int:
+        """The optimizer steps of a training on that many rows or questions."""
+        if self.max_steps is not None:
+            return self.max_steps
+        an_epoch = max(1, math.ceil(self.batches(rows) / self.gradient_accumulation_steps))
+        return math.ceil((self.num_train_epochs or self.DEFAULT_EPOCHS) * an_epoch)
 
     def settings(self) -> dict[str, object]:
         """As every stage's; the default adapter is none of the settings, however it is written."""
@@ -163,12 +189,9 @@ class TrainingSpec(StageSpec):
         return data
 
 
-class SftSpec(TrainingSpec):
+class SftSettings(TrainingSettings):
     """Supervised fine-tuning on worked solutions (TRL's SFTTrainer)."""
 
-    type: Literal["sft"]
-    data: Names = ("demonstrations",)
-    """`demonstrations`, select stages, or several of them: their rows are put together."""
     learning_rate: PositiveFloat = 2e-4
     per_device_train_batch_size: Positive = 32
     num_train_epochs: PositiveFloat | None = None
@@ -179,21 +202,19 @@ class SftSpec(TrainingSpec):
 
     ARGUMENTS = SFT_ARGUMENTS
     DEFAULT_EPOCHS = 3
-    LATER = TrainingSpec.LATER | {"answer_weight"}
+    LATER = TrainingSettings.LATER | {"answer_weight"}
 
     @model_validator(mode="after")
-    def _one_loss(self) -> "SftSpec":
+    def _one_loss(self) -> "SftSettings":
         other = [name for name in ("loss_type", "label_smoothing_factor") if name in self.further]
         if self.answer_weight != 1 and other:
             raise ValueError(f"answer_weight and {other[0]} both change the loss: keep one of them")
         return self
 
 
-class GrpoSpec(TrainingSpec):
+class GrpoSettings(TrainingSettings):
     """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the task's judge: 1 or 0."""
 
-    type: Literal["grpo"]
-    prompts: Literal["train", "demonstrations"] = "train"
     learning_rate: PositiveFloat = 1e-5
     per_device_train_batch_size: Positive = 64
     """Completions in a batch, as TRL counts: questions in a step = this x accumulation / num_generations."""
@@ -210,9 +231,29 @@ class GrpoSpec(TrainingSpec):
 
     ARGUMENTS = GRPO_ARGUMENTS
     DEFAULT_EPOCHS = 1
+    HEADLINE = "reward"
+
+    @property
+    def completions_at_once(self) -> int:
+        """Completions that are drawn at a time: TRL's generation_batch_size."""
+        own, a_generation = self.further.get("generation_batch_size"), self.further.get("steps_per_generation")
+        if isinstance(own, int):
+            return own
+        batches = a_generation if isinstance(a_generation, int) else self.gradient_accumulation_steps
+        return self.per_device_train_batch_size * batches
+
+    @property
+    def questions_at_once(self) -> int:
+        """The questions that completions are drawn for at a time; fewer than these make no step at all."""
+        return self.completions_at_once // self.num_generations
+
+    def batches(self, rows: int) -> int:
+        """As TRL counts them; `rows` are questions."""
+        generations = rows // max(1, self.questions_at_once)
+        return generations * self.num_iterations * (self.completions_at_once // self.per_device_train_batch_size)
 
     @model_validator(mode="after")
-    def _groups_fit(self) -> "GrpoSpec":
+    def _groups_fit(self) -> "GrpoSettings":
         batch = self.per_device_train_batch_size * self.gradient_accumulation_steps
         if batch % self.num_generations:
             raise ValueError(

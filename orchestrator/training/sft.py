@@ -20,7 +20,7 @@ from orchestrator.training.invariants import (
     WeightedRowTrainer,
 )
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.settings import SftSpec
+from orchestrator.training.settings import SftSettings
 from orchestrator.training.trainer import train
 from orchestrator.training.weighted import WEIGHTS, target_weights
 
@@ -29,13 +29,13 @@ from orchestrator.training.weighted import WEIGHTS, target_weights
 class SftJob(TrainingJob):
     """A training job with its rows."""
 
+    spec: SftSettings
     rows: tuple[tuple[str, str], ...]
     """(question, target) pairs."""
 
 
 def run_sft(job: SftJob) -> None:
     """Train on the rows; leaves the model in `work/model`."""
-    assert isinstance(job.spec, SftSpec)
     torch.set_num_threads(job.cpus)
     # the adapter's random weights are drawn before the trainer exists, so its seed has to be set here
     torch.manual_seed(job.seed)
@@ -73,7 +73,6 @@ def tokenized(job: SftJob, tokenizer: object) -> Dataset:
 
     Where answers weigh more there is a third column, the tokens' weights.
     """
-    assert isinstance(job.spec, SftSpec)
     weight = job.spec.answer_weight
     rows: dict[str, list[Any]] = {"input_ids": [], "labels": []} | ({WEIGHTS: []} if weight != 1 else {})
     for number, (question, target) in enumerate(job.rows):

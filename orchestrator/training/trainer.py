@@ -24,7 +24,6 @@ from orchestrator.training.checkpoints import checkpoint_of, mark_whole, resume_
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 from orchestrator.training.journal import Journal
 from orchestrator.training.moving import Moving
-from orchestrator.training.settings import GrpoSpec
 from orchestrator.training.validating import Validator
 from orchestrator.training.watch import MOVED, Schedule, Watch, stops
 from orchestrator.training.windows import Windows, every
@@ -108,8 +107,9 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         self.schedule = _schedule(lr_scheduler, spec.learning_rate, state.global_step, state.max_steps)
         self.moving, self._moving_steps = Moving(model), 0
         from_base = spec.model == BASE and not is_trained(base.base, base.adapter)
-        groups = args.generation_batch_size // args.num_generations if isinstance(spec, GrpoSpec) else None
-        self.watch = Watch(spec.verb, state.max_steps, from_base, args.fp16, self.schedule, groups)
+        drawn, each = (getattr(args, name, None) for name in ("generation_batch_size", "num_generations"))
+        groups = drawn // each if drawn and each else None
+        self.watch = Watch(spec.HEADLINE, state.max_steps, from_base, args.fp16, self.schedule, groups)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Have every step logged."""

@@ -63,14 +63,14 @@ class Watch:
 
     def __init__(
         self,
-        verb: str,
+        headline: str,
         total: int,
         from_base: bool = True,
         scaled: bool = False,
         schedule: Schedule | None = None,
         groups: int | None = None,
     ) -> None:
-        self.verb, self.total, self.scaled, self.schedule = verb, total, scaled, schedule
+        self.headline, self.total, self.scaled, self.schedule = headline, total, scaled, schedule
         self._least = _LOW if from_base else _ZERO
         self._groups_a_look = groups or _GROUPS
         self._told: set[str] = set()
@@ -100,7 +100,10 @@ class Watch:
         yield from self._finite(step, values)
         yield from self._rate(step, values)
         yield from self._weights(step, values)
-        yield from self._loss(step, values) if self.verb == "sft" else self._groups(step, values)
+        if self.headline == "loss":
+            yield from self._loss(step, values)
+        elif self.headline == "reward":
+            yield from self._groups(step, values)
 
     def _finite(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
         if math.isfinite(values.get("grad_norm", math.nan)):

@@ -14,7 +14,7 @@ from orchestrator.plan.plan import Stage, compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult
 from orchestrator.runs.state import StageState
-from orchestrator.training.settings import SftSpec
+from orchestrator.stages.sft import Sft
 
 
 def console(width: int = 80, terminal: bool = False) -> Console:
@@ -27,7 +27,7 @@ def text(shown: Console) -> str:
 
 
 def state(name: str = "sft", **fields: object) -> StageState:
-    return StageState(Stage(name, "sft", SftSpec(type="sft"), "k" * 32, (), name), **fields)  # type: ignore[arg-type]
+    return StageState(Stage(name, "sft", Sft(type="sft"), "k" * 32, (), name), **fields)  # type: ignore[arg-type]
 
 
 # --- while a run is going on

@@ -13,7 +13,7 @@ from orchestrator.cli.show.seeds import seeds_table
 from orchestrator.plan.plan import Stage
 from orchestrator.results import DifferenceOverSeeds, EvaluationOverSeeds, ModelOverSeeds, SeedsResult
 from orchestrator.runs.state import StageState
-from orchestrator.training.settings import SftSpec
+from orchestrator.stages.sft import Sft
 
 
 def console(width: int = 80) -> Console:
@@ -26,7 +26,7 @@ def text(shown: Console) -> str:
 
 
 def state(name: str, seed: int, **fields: object) -> StageState:
-    return StageState(Stage(name, "sft", SftSpec(type="sft"), "k" * 32, (), name), seed=seed, **fields)  # type: ignore[arg-type]
+    return StageState(Stage(name, "sft", Sft(type="sft"), "k" * 32, (), name), seed=seed, **fields)  # type: ignore[arg-type]
 
 
 def states(seeds: int) -> list[StageState]:

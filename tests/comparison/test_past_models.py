@@ -25,7 +25,7 @@ from orchestrator.runs.record import Record
 from orchestrator.runs.state import StageState
 from orchestrator.store.find import PastRuns
 from orchestrator.store.mlflow import Store
-from orchestrator.store.names import output_of
+from orchestrator.store.names import RESULTS, output_of
 from orchestrator.types import BASE, Finding
 
 compare = importlib.import_module("orchestrator.comparison.side_by_side")
@@ -107,7 +107,7 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
         )
         store.log(origin, metrics)
         for also in (None, "longer"):
-            written_results(store.artifact(origin, output_of("evaluate", also)))
+            written_results(store.artifact(origin, output_of(RESULTS, also)))
         record.reused(StageState(made.stage(name)), origin)
     runs = PastRuns(store)
     run = runs.find(record.parent)
@@ -195,7 +195,7 @@ def test_the_spread_over_seeds_is_that_on_one_split() -> None:
         tags = {"orch.eval_key": f"{seed}", f"orch.eval_key.{also}": f"{seed}-also"}
         children[str(seed)] = {"sft": run(f"sft-{seed}", tags=tags, metrics=figures)}
         for split in (None, "longer", "test"):
-            written_results(Path(f"sft-{seed}-{output_of('evaluate', split)}"))
+            written_results(Path(f"sft-{seed}-{output_of(RESULTS, split)}"))
     runs = [run(name, tags={}, metrics={}) for name in children]
     past: Any = SimpleNamespace(
         damaged=[],

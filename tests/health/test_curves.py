@@ -22,6 +22,9 @@ from tests.support.invented_curves import GRPO, LINEAR, SICK, healthy_grpo, heal
 SEEDS = range(6)
 
 
+HEADLINES = {"sft": "loss", "grpo": "reward"}
+
+
 def verb_of(name: str) -> str:
     return "grpo" if "reward" in name else "sft"
 
@@ -30,7 +33,7 @@ def read(name: str, seed: int = 0, **settings: object) -> tuple[Reading, ...]:
     """What is read from a sick curve."""
     verb = verb_of(name)
     curves = SICK[name][1](np.random.default_rng(seed))
-    return read_curves(verb, curves, (GRPO if verb == "grpo" else LINEAR) | settings)
+    return read_curves(HEADLINES[verb], curves, (GRPO if verb == "grpo" else LINEAR) | settings)
 
 
 def checks(readings: tuple[Reading, ...]) -> list[str]:
@@ -64,8 +67,8 @@ def test_healthy_curves_are_left_alone() -> None:
     Measured on 2,000 more of each (seeds 30,000 to 31,999, not looked at before either): 9 trainings, 0.45%, had a
     finding (95% Wilson interval 0.24% to 0.85%), and no GRPO (0% to 0.19%).
     """
-    trainings = [n for n in range(40_000, 40_200) if read_curves("sft", healthy_sft(n), LINEAR)]
-    rewards = [n for n in range(40_000, 40_200) if read_curves("grpo", healthy_grpo(n), GRPO)]
+    trainings = [n for n in range(40_000, 40_200) if read_curves("loss", healthy_sft(n), LINEAR)]
+    rewards = [n for n in range(40_000, 40_200) if read_curves("reward", healthy_grpo(n), GRPO)]
     assert len(trainings) <= 5 and len(rewards) <= 2, (trainings, rewards)
 
 
@@ -75,7 +78,7 @@ def test_of_a_training_that_was_cut_off_the_end_is_not_read(name: str) -> None:
     check, make = SICK[name]
     verb, curves = verb_of(name), make(np.random.default_rng(0))
     open_yet = check in ("too-short", "nothing-learned", "answers-not-learned", "last-evaluation-alone")
-    found = read_curves(verb, curves, GRPO if verb == "grpo" else LINEAR, ended=False)
+    found = read_curves(HEADLINES[verb], curves, GRPO if verb == "grpo" else LINEAR, ended=False)
     assert checks(found) == ([] if open_yet else [check])
 
 
@@ -83,35 +86,35 @@ def test_of_a_training_that_was_cut_off_the_end_is_not_read(name: str) -> None:
 def test_too_few_points_say_nothing(name: str) -> None:
     curves = SICK[name][1](np.random.default_rng(0))
     few: Curves = {curve: points[:4] for curve, points in curves.items()}
-    assert read_curves(verb_of(name), few, LINEAR) == () == read_curves(verb_of(name), {}, {})
+    assert read_curves(HEADLINES[verb_of(name)], few, LINEAR) == () == read_curves(HEADLINES[verb_of(name)], {}, {})
 
 
 def test_settings_and_other_curves_may_be_missing() -> None:
     for name, (check, make) in SICK.items():
         curves = {k: v for k, v in make(np.random.default_rng(0)).items() if k not in ("grad_norm", "learning_rate")}
-        assert set(checks(read_curves(verb_of(name), curves, {}))) <= {check}
+        assert set(checks(read_curves(HEADLINES[verb_of(name)], curves, {}))) <= {check}
 
 
 def test_values_that_are_not_finite_are_the_watch_s() -> None:
     curves: Curves = {"loss": [(n, math.nan) for n in range(30)], "eval_loss": [(n, math.inf) for n in range(9)]}
-    assert read_curves("sft", curves, LINEAR) == ()
+    assert read_curves("loss", curves, LINEAR) == ()
 
 
 def test_points_may_come_in_any_order() -> None:
     curves = healthy_sft(3) | {"loss": SICK["diverged"][1](np.random.default_rng(0))["loss"][::-1]}
-    assert checks(read_curves("sft", {"loss": curves["loss"]}, LINEAR)) == ["loss-too-high"]
+    assert checks(read_curves("loss", {"loss": curves["loss"]}, LINEAR)) == ["loss-too-high"]
 
 
 def test_the_first_cause_is_told_alone() -> None:
     curves = SICK["left the minimum"][1](np.random.default_rng(0))
     low = [(step, 0.01) for step, _ in curves["eval_loss"]]
-    assert checks(read_curves("sft", curves | {"eval_accuracy": low}, LINEAR)) == ["training-unstable"]
+    assert checks(read_curves("loss", curves | {"eval_accuracy": low}, LINEAR)) == ["training-unstable"]
 
 
 def test_a_training_loss_that_rises_alone_is_the_batches_fault() -> None:
     curves = SICK["left the minimum"][1](np.random.default_rng(0))
     calm = [(step, 0.3 + 2 * 0.5**n) for n, (step, _) in enumerate(curves["eval_loss"])]
-    assert "training-unstable" not in checks(read_curves("sft", curves | {"eval_loss": calm}, LINEAR))
+    assert "training-unstable" not in checks(read_curves("loss", curves | {"eval_loss": calm}, LINEAR))
 
 
 def test_overfitting_that_harms_no_answer_is_a_note() -> None:
@@ -119,7 +122,7 @@ def test_overfitting_that_harms_no_answer_is_a_note() -> None:
     steps = [step for step, _ in curves["eval_loss"]]
     for last, severity in ((0.8, "info"), (0.4, "warning")):
         rising = [(s, float(a)) for s, a in zip(steps, np.linspace(0.5, last, len(steps)), strict=True)]
-        (reading,) = read_curves("sft", curves | {"eval_accuracy": rising}, LINEAR)
+        (reading,) = read_curves("loss", curves | {"eval_accuracy": rising}, LINEAR)
         assert (reading.finding.check, reading.finding.severity) == ("overfitting", severity)
 
 
@@ -198,7 +201,7 @@ def test_advice_names_the_very_settings_of_a_stage() -> None:
     for name, said in wanted.items():
         curves = SICK[name][1](np.random.default_rng(0))
         own = GRPO if verb_of(name) == "grpo" else LINEAR
-        (reading,) = read_curves(verb_of(name), curves, own | {"validation": validation}, "stages.rft.")
+        (reading,) = read_curves(HEADLINES[verb_of(name)], curves, own | {"validation": validation}, "stages.rft.")
         assert said in reading.finding.remedy, name
 
 

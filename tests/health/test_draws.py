@@ -7,14 +7,29 @@ import pytest
 import torch
 
 from orchestrator.health import draws as draws_module
-from orchestrator.health.draws import Drawing, draw_findings, drawing_of, inside, surviving
+from orchestrator.health.draws import draw_findings, inside, probabilities, surviving
 from orchestrator.models.loading import load_base, load_tokenizer
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.stages.base import Drawing
 from orchestrator.types import Finding
 from tests.conftest import SMALL
 
-PLAIN = Drawing(1.0, 1.0, 0, 0.0, 8)
+
+def drawing(
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    min_p: float,
+    n: int,
+    limit: str = "max_completion_length",
+    most: int = 64,
+    learns: bool = True,
+) -> Drawing:
+    return Drawing("train", n, temperature, most, limit, top_p, top_k, min_p, learns)
+
+
+PLAIN = drawing(1.0, 1.0, 0, 0.0, 8)
 
 
 def planned(*overrides: str) -> Plan:
@@ -46,32 +61,33 @@ def checks(loaded: tuple[Any, Any], *overrides: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("override", "drawing"),
+    ("override", "expected"),
     [
-        ("stages.grpo.temperature=0.7", Drawing(0.7, 1.0, 0, 0.0, 4)),
-        ("stages.grpo.top_k=20", Drawing(1.0, 1.0, 20, 0.0, 4)),
-        ("stages.grpo.min_p=0.1", Drawing(1.0, 1.0, 0, 0.1, 4)),
-        ("stages.grpo.top_p=0.5", Drawing(1.0, 0.5, 0, 0.0, 4)),
-        ("stages.grpo.generation_kwargs={temperature: 3, top_k: 5}", Drawing(3.0, 1.0, 5, 0.0, 4)),
-        ("stages.grpo.generation_kwargs={do_sample: false}", Drawing(0.0, 1.0, 0, 0.0, 4)),
+        ("stages.grpo.temperature=0.7", drawing(0.7, 1.0, 0, 0.0, 4)),
+        ("stages.grpo.top_k=20", drawing(1.0, 1.0, 20, 0.0, 4)),
+        ("stages.grpo.min_p=0.1", drawing(1.0, 1.0, 0, 0.1, 4)),
+        ("stages.grpo.top_p=0.5", drawing(1.0, 0.5, 0, 0.0, 4)),
+        ("stages.grpo.generation_kwargs={temperature: 3, top_k: 5}", drawing(3.0, 1.0, 5, 0.0, 4)),
+        ("stages.grpo.generation_kwargs={do_sample: false}", drawing(0.0, 1.0, 0, 0.0, 4)),
     ],
 )
-def test_all_that_decides_a_draw_is_read(override: str, drawing: Drawing) -> None:
+def test_all_that_decides_a_draw_is_read(override: str, expected: Drawing) -> None:
     made = planned(override)
-    assert drawing_of(made.stage("grpo")) == drawing
-    assert drawing_of(made.stage("samples")) == Drawing(0.8, 1.0, 0, 0.0, 4)
-    assert drawing_of(made.stage("sft")) is None and drawing_of(made.stage("evaluate.base")) is None
+    assert made.stage("grpo").spec.drawing() == expected
+    assert made.stage("samples").spec.drawing() == drawing(0.8, 1.0, 0, 0.0, 4, "max_tokens", learns=False)
+    asked = made.stage("evaluate.base").spec.drawing()
+    assert made.stage("sft").spec.drawing() is None and asked is not None and (asked.temperature, asked.n) == (0, 1)
 
 
 def test_what_is_drawn_from_is_what_transformers_draws_from() -> None:
     from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
     logits = torch.randn(50, 640, generator=torch.Generator().manual_seed(0)) * 3
-    drawing = Drawing(1.7, 0.8, 40, 0.05, 1)
+    hot = drawing(1.7, 0.8, 40, 0.05, 1)
     scores = logits
     for warper in (TemperatureLogitsWarper(1.7), TopKLogitsWarper(40), TopPLogitsWarper(0.8), MinPLogitsWarper(0.05)):
         scores = warper(torch.zeros(50, 1, dtype=torch.long), scores)
-    assert torch.allclose(drawing.probabilities(logits), scores.softmax(-1), atol=1e-6)
+    assert torch.allclose(probabilities(hot, logits), scores.softmax(-1), atol=1e-6)
 
 
 # --- noise

@@ -297,7 +297,7 @@ def test_the_context_is_the_models_own() -> None:
 
 
 def weights(made: Plan, work: Path | None = None, elsewhere: bool = False) -> list[Finding]:
-    stages: list[Stage] = [s for s in made.stages if s.spec.MAKES_MODEL]
+    stages: list[Stage] = [s for s in made.stages if s.spec.makes_model]
     return list(weight_findings(made, stages, config_of(BASE), work or Path.cwd(), elsewhere))
 
 
@@ -336,7 +336,7 @@ def test_an_adapter_on_tied_weights_is_refused(modules: Any, reached: str) -> No
     untied = config_of(BASE)
     untied.tie_word_embeddings = False
     made = plan(f"stages.sft.lora={json.dumps({'target_modules': modules})}", "stages.rft.model=sft")
-    free = weight_findings(made, [s for s in made.stages if s.spec.MAKES_MODEL], untied, Path.cwd())
+    free = weight_findings(made, [s for s in made.stages if s.spec.makes_model], untied, Path.cwd())
     assert "lora-target-tied" not in [f.check for f in free]
 
 

@@ -11,7 +11,7 @@ from orchestrator.models.settings import Lora
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.graph import find_model, is_adapter, whole_stage
 from orchestrator.recipe.recipe import Recipe, load_recipe
-from orchestrator.training.settings import SftSpec
+from orchestrator.stages.sft import Sft
 from tests.conftest import SMALL
 
 FULL = "stages.sft.lora=null"
@@ -42,10 +42,10 @@ def test_a_default_adapter_has_one_key_however_it_is_written() -> None:
 
 
 def test_settings_that_came_later_leave_old_keys_alone() -> None:
-    settings = SftSpec.model_validate({"type": "sft"}).settings()
+    settings = Sft.model_validate({"type": "sft"}).settings()
     assert settings["lora"] is None
     assert not {"answer_weight", "activation_checkpointing"} & set(settings)
-    assert SftSpec.model_validate({"type": "sft", "answer_weight": 5}).settings()["answer_weight"] == 5
+    assert Sft.model_validate({"type": "sft", "answer_weight": 5}).settings()["answer_weight"] == 5
 
 
 def test_what_a_model_stands_on() -> None:

@@ -11,8 +11,10 @@ from orchestrator.commands.plan import needs
 from orchestrator.errors import DataError, ModelError, RecipeError
 from orchestrator.models.base import TINY, resolve_model
 from orchestrator.models.settings import ModelSpec
-from orchestrator.plan.plan import VERSIONS, Plan, _digest, _inputs, compile_plan
+from orchestrator.plan.plan import Plan, _digest, compile_plan
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.stages import verb_of
+from orchestrator.stages.base import Keys
 
 TEXT = """\
 name: test
@@ -120,7 +122,8 @@ def test_some_worked_solutions_make_a_loss() -> None:
 def test_a_loss_that_was_once_of_bare_answers_is_measured_anew(missing: tuple[int, ...], anew: bool) -> None:
     """Three questions are looked at; where all of those have worked solutions the key is what it was."""
     plan = with_validation("last", *(None if n in missing else f"<answer>{n}</answer>" for n in range(4)))
-    read = _inputs(plan.recipe, plan.stage("sft").spec, {"base": "key"})["validation"]
+    keys = Keys(plan.recipe.task, 0, plan.recipe.evaluate, {"base": "key"}, "base")
+    read = plan.stage("sft").spec.key_inputs(keys)["validation"]
     assert read.keys() - {"loss"} == {"questions", "judging", "max_tokens"} and ("loss" in read) is anew
 
 
@@ -256,7 +259,7 @@ def test_a_setting_changes_its_stage_and_what_depends_on_it(override: str, expec
 @pytest.mark.parametrize("verb", ["sft", "sample", "select", "grpo", "evaluate"])
 def test_a_verbs_version_is_part_of_its_keys(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys()
-    monkeypatch.setitem(VERSIONS, verb, 99)
+    monkeypatch.setattr(verb_of(verb), "VERSION", 99)
     first = {
         "sft": AFTER_SFT,
         "sample": AFTER_SAMPLES,

@@ -13,8 +13,11 @@ import yaml
 from orchestrator.errors import DataError, RecipeError
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import RESERVED, Recipe, load_recipe
-from orchestrator.stages.specs import EvaluateSpec, SampleSpec, SelectSpec
-from orchestrator.training.settings import GrpoSpec, SftSpec
+from orchestrator.stages.evaluate import Evaluate
+from orchestrator.stages.grpo import Grpo
+from orchestrator.stages.sample import Sample
+from orchestrator.stages.select import Select
+from orchestrator.stages.sft import Sft
 from tests.conftest import REPOSITORY
 
 GOOD = """\
@@ -72,15 +75,15 @@ def test_a_recipe_as_it_is_written() -> None:
     recipe = good()
     assert (recipe.name, recipe.seed, recipe.storage, recipe.source) == ("test", 0, None, "r.yaml")
     assert recipe.models() == ["base", "sft", "rft", "grpo"]
-    kinds = [SftSpec, SampleSpec, SelectSpec, SftSpec, GrpoSpec]
+    kinds = [Sft, Sample, Select, Sft, Grpo]
     assert [type(spec) for spec in recipe.stages.values()] == kinds
-    assert isinstance(recipe.stages["rft"], SftSpec) and recipe.stages["rft"].data == ("demonstrations", "chosen")
-    assert recipe.evaluate == EvaluateSpec()
+    assert isinstance(recipe.stages["rft"], Sft) and recipe.stages["rft"].data == ("demonstrations", "chosen")
+    assert recipe.evaluate == Evaluate()
 
 
 def test_one_name_does_for_a_list_of_names() -> None:
     recipe = good("stages.rft.data=chosen", "evaluate.models=rft")
-    assert isinstance(recipe.stages["rft"], SftSpec) and recipe.stages["rft"].data == ("chosen",)
+    assert isinstance(recipe.stages["rft"], Sft) and recipe.stages["rft"].data == ("chosen",)
     assert recipe.models() == ["rft"]
 
 
@@ -296,11 +299,14 @@ def test_all_problems_are_told_at_once() -> None:
             "  a: {type: sft}\n  b: {type: grpo, model: aa}",
             "r.yaml:10: stages.b.model: unknown stage 'aa'; did you mean",
         ),
-        ("  a: {type: sft}\n  b: {type: sft, data: a}", "r.yaml:10: stages.b.data: 'a' is a sft stage, not a select"),
+        (
+            "  a: {type: sft}\n  b: {type: sft, data: a}",
+            "r.yaml:10: stages.b.data: 'a' is an sft stage, which makes a model; name a stage that makes rows to train on",
+        ),
         ("  a: {type: sample, model: base}\n  b: {type: sft, model: a}", "r.yaml:10: stages.b.model: 'a' is a sample"),
         (
             "  a: {type: sft}\n  b: {type: select, from: a}",
-            "r.yaml:10: stages.b.from: 'a' is a sft stage, not a sample",
+            "r.yaml:10: stages.b.from: 'a' is an sft stage, which makes a model; name a stage that makes completions",
         ),
         ("  b: {type: grpo, model: a}\n  a: {type: sft}", "r.yaml:9: stages.b.model: stage 'a' stands later in the re"),
         ("  a: {type: sft, model: a}", "r.yaml:9: stages.a.model: 'a' would wait for itself"),
@@ -350,8 +356,8 @@ def test_overrides_change_and_add() -> None:
         "name=a=b",
         "storage=here",
     )
-    assert isinstance(recipe.stages["rft"], SftSpec) and recipe.stages["rft"].learning_rate == 1e-4
-    assert isinstance(recipe.stages["sft"], SftSpec) and recipe.stages["sft"].lora is not None
+    assert isinstance(recipe.stages["rft"], Sft) and recipe.stages["rft"].learning_rate == 1e-4
+    assert isinstance(recipe.stages["sft"], Sft) and recipe.stages["sft"].lora is not None
     assert recipe.stages["sft"].lora.r == 4
     assert recipe.task.judge.fingerprint()["tolerance"] == 0.5
     assert (recipe.task.test.file, recipe.task.test.rows) == (Path("my.json"), "10:50")

@@ -7,8 +7,8 @@ import pytest
 
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.stages.sft import Sft
 from orchestrator.tasks.base import SPLITS
-from orchestrator.training.settings import SftSpec
 from tests.conftest import REPOSITORY
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"
@@ -49,7 +49,7 @@ def test_the_adapter_of_the_gsm8k_recipe_stays_under_20_megabytes() -> None:
     hidden, layers, intermediate, kv = 896, 24, 4864, 128  # Qwen2.5-0.5B
     pairs = [(hidden, hidden)] * 2 + [(hidden, kv)] * 2 + [(hidden, intermediate)] * 3
     for spec in load_recipe(REPOSITORY / "recipes" / "gsm8k.yaml").stages.values():
-        if isinstance(spec, SftSpec):
+        if isinstance(spec, Sft):
             assert spec.lora is not None and spec.lora.target_modules == "all-linear"
             parameters = layers * spec.lora.r * sum(a + b for a, b in pairs)
             assert parameters == 549_888 * spec.lora.r and 4 * parameters < 20e6

@@ -14,6 +14,8 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.cluster import Cluster, Done
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.evaluate import Evaluate
+from orchestrator.stages.sft import Sft
 
 RECIPE = """\
 name: test
@@ -87,7 +89,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
             def __init__(self, verb: str) -> None:
                 self.cpus = 2 if verb == "sft" else 1
 
-            def resources(self, asked: object, cores: int, gpus: float) -> tuple[int, float]:
+            def share(self, cores: int, gpus: float) -> tuple[int, float]:
                 return self.cpus, float(min(1, gpus))
 
             def jobs(self, context: Any) -> list[Any]:
@@ -101,7 +103,9 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
                     raise StageError("why")
                 return SimpleNamespace(findings=(), figure="", tokens=None)
 
-        monkeypatch.setattr(module, "STAGES", {verb: Verb(verb) for verb in ("sft", "evaluate")})
+        for kind, verb in ((Sft, Verb("sft")), (Evaluate, Verb("evaluate"))):
+            for name in ("share", "jobs", "finish"):
+                monkeypatch.setattr(kind, name, staticmethod(getattr(verb, name)))
         cluster = Cluster(cores, cores, gpus, joined)
         monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
         store = SimpleNamespace(finished=lambda stages: {}, output=lambda origin, name: Path(origin, name))
@@ -194,7 +198,7 @@ FAULTS = [
 
 def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the training of the first seed go wrong at one of its boundaries."""
-    mine, verb = made.branches[0].record, sys.modules["orchestrator.runs.scheduler"].STAGES["sft"]  # type: ignore[attr-defined]
+    mine, verb = made.branches[0].record, Sft
 
     def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -208,7 +212,7 @@ def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.
         return bool(context.seed == 0)
 
     if where in ("jobs", "finish"):
-        monkeypatch.setattr(verb, where, broken(getattr(verb, where), is_first))
+        monkeypatch.setattr(verb, where, staticmethod(broken(getattr(verb, where), is_first)))
     elif where in ("started", "finished"):
         monkeypatch.setattr(mine, where, broken(getattr(mine, where), lambda state, *_: state.stage.name == "sft"))
     elif where == "input":
@@ -285,8 +289,8 @@ def test_a_full_disk_is_said_with_the_first_stage_that_found_it(
 ) -> None:
     made = walk(cores=8)
     full = OSError(28, "No space left on device", "/somewhere/file")
-    for verb in sys.modules["orchestrator.runs.scheduler"].STAGES.values():  # type: ignore[attr-defined]
-        monkeypatch.setattr(verb, "finish", lambda context: (_ for _ in ()).throw(full))
+    for verb in (Sft, Evaluate):
+        monkeypatch.setattr(verb, "finish", lambda spec, context: (_ for _ in ()).throw(full))
     made.go()
     errors = [str(state.error) for branch in made.branches for state in branch.states.values() if state.error]
     assert sum("disk full: " in error for error in errors) == 1 and "MB free; make room" in errors[0]

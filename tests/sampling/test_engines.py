@@ -118,14 +118,14 @@ def test_shards_are_the_same_in_any_order_and_never_made_twice(tmp_path: Path) -
 
 
 def test_every_prompt_is_the_beginning_of_its_training_row() -> None:
-    from orchestrator.training.settings import SftSpec
+    from orchestrator.stages.sft import Sft
     from orchestrator.training.sft import SftJob, tokenized
 
     task = load_recipe(SMALL).task
     tokenizer = AutoTokenizer.from_pretrained(BASE.base.location)
     examples = task.examples("demonstrations")
     pairs = tuple((e.question, task.target(e)) for e in examples)
-    data = tokenized(SftJob(Path(), BASE, task.format, SftSpec(type="sft"), 0, 1, pairs), tokenizer)
+    data = tokenized(SftJob(Path(), BASE, task.format, Sft(type="sft"), 0, 1, pairs), tokenizer)
     for example, row in zip(examples, data, strict=True):
         prompt = prompt_ids(tokenizer, task.format, example.question)
         target = target_ids(tokenizer, task.target(example))
@@ -140,11 +140,11 @@ def test_every_prompt_is_the_beginning_of_its_training_row() -> None:
 
 def test_a_row_that_is_too_long_is_refused_and_never_cut() -> None:
     from orchestrator.errors import StageError
-    from orchestrator.training.settings import SftSpec
+    from orchestrator.stages.sft import Sft
     from orchestrator.training.sft import SftJob, tokenized
 
     task = load_recipe(SMALL).task
     tokenizer = AutoTokenizer.from_pretrained(BASE.base.location)
-    job = SftJob(Path(), BASE, task.format, SftSpec(type="sft", max_length=20), 0, 1, (("How far?", "far " * 40),))
+    job = SftJob(Path(), BASE, task.format, Sft(type="sft", max_length=20), 0, 1, (("How far?", "far " * 40),))
     with pytest.raises(StageError, match=r"row 1 has .* more than max_length = 20"):
         tokenized(job, tokenizer)

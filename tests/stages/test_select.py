@@ -14,14 +14,14 @@ from orchestrator.errors import StageError
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.context import context_of
-from orchestrator.stages import select, sft
-from orchestrator.stages.base import Context
-from orchestrator.stages.specs import SelectSpec
-from orchestrator.training.settings import SftSpec
+from orchestrator.stages import select
+from orchestrator.stages.context import Context, Output
+from orchestrator.stages.select import Select
+from orchestrator.stages.sft import Sft
 
 
-def spec(**settings: Any) -> SelectSpec:
-    return SelectSpec.model_validate({"type": "select", "from": "samples"} | settings)
+def spec(**settings: Any) -> Select:
+    return Select.model_validate({"type": "select", "from": "samples"} | settings)
 
 
 def draw(
@@ -30,7 +30,7 @@ def draw(
     return {"example_id": example, "draw": number, "text": text, "status": status, "finish_reason": finish_reason}
 
 
-def keep(drawn: list[dict[str, Any]], spec: SelectSpec, seed: int = 0) -> list[dict[str, Any]]:
+def keep(drawn: list[dict[str, Any]], spec: Select, seed: int = 0) -> list[dict[str, Any]]:
     return select.keep(drawn, spec, seed)
 
 
@@ -118,7 +118,7 @@ def test_a_question_without_a_correct_draw_has_no_row_in_the_control() -> None:
 
 def test_the_control_says_how_many_of_its_rows_are_correct() -> None:
     drawn = [draw("units-train-0", "one"), draw("units-train-0", "two", number=1), draw("units-train-1", "three")]
-    output = select.finish(context(drawn, ", keep: random"))
+    output = finish(context(drawn, ", keep: random"))
     assert output.metrics == {"rows": 3, "questions": 2, "rows_per_question": 1.5, "correct_share": 1.0}
     assert output.figure == "3 rows of 2 questions, 100% correct"
 
@@ -154,10 +154,14 @@ def context(drawn: list[dict[str, Any]], settings: str = "") -> Context:
     return context_of(plan, plan.stage("chosen"), work, {"samples": samples / "completions.parquet"}, 0, 0.0)
 
 
+def finish(given: Context) -> Output:
+    return given.stages["chosen"].finish(given)
+
+
 def test_what_is_kept_is_written_with_its_question() -> None:
     drawn = [draw("units-train-1", "one", number=3), draw("units-train-0", "two"), draw("units-train-1", "no", "wrong")]
     given = context(drawn)
-    output = select.finish(given)
+    output = finish(given)
     rows = pq.read_table("work/output/chosen.parquet").to_pylist()
     questions = {e.id: e.question for e in given.task.examples("train")}
     assert rows == [
@@ -170,11 +174,11 @@ def test_what_is_kept_is_written_with_its_question() -> None:
 
 def test_nothing_to_train_on_is_an_error_that_says_where_to_look() -> None:
     with pytest.raises(StageError, match="none of the 2 draws is correct, so there is nothing to train on; look at"):
-        select.finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]))
+        finish(context([draw("units-train-0", "a", "wrong"), draw("units-train-1", "b", "unparsed")]))
 
 
 def test_nothing_to_train_on_may_be_allowed_and_is_told() -> None:
-    output = select.finish(context([draw("units-train-0", "a", "wrong")], ", allow_empty: true"))
+    output = finish(context([draw("units-train-0", "a", "wrong")], ", allow_empty: true"))
     table = pq.read_table("work/output/chosen.parquet")
     assert table.schema == select.SCHEMA and table.num_rows == 0
     assert output.figure == "0 rows: no draw was correct"
@@ -182,18 +186,18 @@ def test_nothing_to_train_on_may_be_allowed_and_is_told() -> None:
 
 
 def test_what_may_be_empty_is_written_the_same_where_it_is_not() -> None:
-    select.finish(context([draw("units-train-0", "a")], ", allow_empty: true"))
+    finish(context([draw("units-train-0", "a")], ", allow_empty: true"))
     assert pq.read_table("work/output/chosen.parquet").schema == select.SCHEMA
     assert pq.read_table("work/output/chosen.parquet")["text"].to_pylist() == ["a"]
 
 
 def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
     given = context([draw("units-train-0", "a", "wrong")], ", allow_empty: true")
-    select.finish(given)
+    finish(given)
     trained = replace(given, inputs={"chosen": given.output / "chosen.parquet"})
     with pytest.raises(StageError, match="there is no row to train on: chosen is empty; add demonstrations to"):
-        sft.rows(trained, SftSpec.model_validate({"type": "sft", "data": "chosen"}))
+        Sft.model_validate({"type": "sft", "data": "chosen"}).rows(trained)
 
 
 def test_select_asks_for_no_worker() -> None:
-    assert select.resources(spec().resources, 8, 1.0) == (0, 0.0)
+    assert spec().share(8, 1.0) == (0, 0.0)

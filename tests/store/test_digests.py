@@ -12,7 +12,7 @@ from orchestrator.errors import OutputError
 from orchestrator.store import digests as module
 from orchestrator.store.artifacts import Artifacts
 from orchestrator.store.digests import FileDigest, as_text, changes, digests_of, from_text, lost
-from orchestrator.store.names import digest_tag, output_of
+from orchestrator.store.names import CHOSEN, COMPLETIONS, MODEL, RESULTS, digest_tag, output_of
 from orchestrator.store.outputs import StoredOutputs
 
 
@@ -78,14 +78,14 @@ def test_what_is_no_record_is_none(text: str) -> None:
 
 
 def test_each_output_has_a_tag_of_its_own() -> None:
-    names = [output_of("sft"), output_of("evaluate"), output_of("evaluate", "longer"), output_of("evaluate", "x/y")]
+    names = [MODEL, RESULTS, output_of(RESULTS, "longer"), output_of(RESULTS, "x/y")]
     assert [digest_tag(name) for name in names] == [
         "orch.output",
         "orch.eval_output",
         "orch.eval_output.longer",
         "orch.eval_output.x/y",
     ]
-    assert {digest_tag(output_of(verb)) for verb in ("sft", "grpo", "sample", "select")} == {"orch.output"}
+    assert {digest_tag(output) for output in (MODEL, COMPLETIONS, CHOSEN)} == {"orch.output"}
 
 
 def store(tags: dict[str, str], remote: Path | None = None) -> tuple[Any, StoredOutputs]:
@@ -128,11 +128,11 @@ def test_what_was_changed_is_not_there_and_told_what_is_lost_is_not_there(model:
     run, outputs = store({})
     run.data.tags |= outputs.record("r", model.parent, "model")
     told: list[str] = []
-    assert outputs.is_there(run, "sft", None, told.append) and not told
+    assert outputs.is_there(run, MODEL, told.append) and not told
     (model / "inner" / "file").unlink()
-    assert not outputs.is_there(run, "sft", None, told.append) and not told, "it is made again"
+    assert not outputs.is_there(run, MODEL, told.append) and not told, "it is made again"
     (model / "inner" / "file").write_text("other")
-    assert not outputs.is_there(run, "sft", None, told.append)
+    assert not outputs.is_there(run, MODEL, told.append)
     assert len(told) == 1 and "inner/file has 5 bytes, it had 10" in told[0]
 
 
@@ -161,7 +161,7 @@ def test_what_is_fetched_is_verified_and_fetched_again_where_the_transfer_broke_
     assert (outputs.path("r", "model") / file).read_text() == file
     os.truncate(model / file, 3)
     told: list[str] = []
-    assert not outputs.is_there(run, "sft", None, told.append) and "has 3 bytes, it had 25" in told[0]
+    assert not outputs.is_there(run, MODEL, told.append) and "has 3 bytes, it had 25" in told[0]
     os.truncate(copy / file, 3)
     with pytest.raises(OutputError, match="has 3 bytes, it had 25"):
         outputs.path("r", "model")

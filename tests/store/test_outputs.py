@@ -2,14 +2,9 @@
 
 import pytest
 
-from orchestrator.stages.registry import STAGES
-from orchestrator.store.names import OUTPUTS, is_whole
+from orchestrator.store.names import CHOSEN, COMPLETIONS, MODEL, RESULTS, is_whole
 
 ADAPTER = {"adapter_config.json": 900, "adapter_model.safetensors": 80_000, "answer_format.json": 200}
-
-
-def test_every_verb_has_an_output() -> None:
-    assert set(OUTPUTS) == set(STAGES)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +22,12 @@ def test_every_verb_has_an_output() -> None:
     ],
 )
 def test_a_model_needs_its_settings_and_all_its_weights(sizes: dict[str, int], whole: bool) -> None:
-    assert is_whole("sft", sizes) is is_whole("grpo", sizes) is whole
+    assert is_whole(MODEL, sizes) is whole
 
 
-@pytest.mark.parametrize("verb", ["sample", "select", "evaluate"])
-def test_a_table_needs_to_be_there_and_not_empty(verb: str) -> None:
-    name = OUTPUTS[verb].rpartition("/")[2]
-    assert is_whole(verb, {name: 1})
-    assert not is_whole(verb, {name: 0})
-    assert not is_whole(verb, {})
+@pytest.mark.parametrize("output", [COMPLETIONS, CHOSEN, RESULTS])
+def test_a_table_needs_to_be_there_and_not_empty(output: str) -> None:
+    name = output.rpartition("/")[2]
+    assert is_whole(output, {name: 1})
+    assert not is_whole(output, {name: 0})
+    assert not is_whole(output, {})

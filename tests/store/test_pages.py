@@ -12,6 +12,9 @@ from orchestrator.types import Finding
 MODEL = ModelResult("rft", 0.8, 0.75, 0.85, 1.0, 500)
 
 
+CURVES = ("loss", "eval_loss", "reward", "eval_accuracy", "learning_rate", "grad_norm")
+
+
 def state_of(text: str) -> dict[str, object]:
     packed = json.loads(text)["state"]
     assert packed.startswith("deflate;")
@@ -19,7 +22,7 @@ def state_of(text: str) -> dict[str, object]:
 
 
 def test_a_view_lists_these_runs_and_charts_what_is_compared() -> None:
-    state = state_of(view(["a1", "b2"], 5))
+    state = state_of(view(["a1", "b2"], CURVES, 5))
     assert state["searchFilter"] == "attributes.run_id IN ('a1', 'b2')"
     charts = state["compareRunCharts"]
     assert isinstance(charts, list) and isinstance(state["compareRunSections"], list)
@@ -33,7 +36,7 @@ def test_a_view_of_many_models_fits_a_tag() -> None:
     import random
 
     ids = ["".join(random.Random(i).choices("0123456789abcdef", k=32)) for i in range(500)]
-    assert len(view(ids, 1_800_000_000_000)) <= 5000
+    assert len(view(ids, CURVES, 1_800_000_000_000)) <= 5000
 
 
 def test_links_lead_to_the_view_by_its_tag() -> None:

@@ -19,8 +19,8 @@ from orchestrator.models.loading import load_tokenizer
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.settings import ModelSpec
 from orchestrator.models.start import ADAPTER_FILE
+from orchestrator.stages.sft import Sft
 from orchestrator.tasks.units_questions import UnitSettings, generate
-from orchestrator.training.settings import SftSpec
 from orchestrator.training.sft import SftJob, collator, run_sft, tokenized
 from orchestrator.training.weighted import WEIGHTS, WeightedTrainer, target_weights
 
@@ -30,7 +30,7 @@ PAIRS = tuple((e.question, e.demonstration or "") for e in generate("demonstrati
 def job(work: Path, pairs: tuple[tuple[str, str], ...] = PAIRS, **settings: Any) -> SftJob:
     """A training of two steps on sixteen rows each, unless the settings say otherwise."""
     usual = {"max_steps": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 16, "logging_steps": 1}
-    spec = SftSpec.model_validate({"type": "sft", **usual, **settings})
+    spec = Sft.model_validate({"type": "sft", **usual, **settings})
     return SftJob(work, ModelRef("base", resolve_model(ModelSpec(name="tiny"))), TagsFormat(), spec, 0, 1, pairs)
 
 

@@ -8,14 +8,14 @@ import yaml
 from orchestrator.errors import RecipeError
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.training.settings import SftSpec
+from orchestrator.stages.sft import Sft
 from tests.conftest import SMALL
 
 
 def test_they_stand_in_the_block_under_their_own_names() -> None:
     recipe = load_recipe(SMALL, ["stages.sft.adam_epsilon=1e-7", "stages.grpo.top_k=40"])
     sft = recipe.stages["sft"]
-    assert isinstance(sft, SftSpec) and sft.further == {"adam_epsilon": 1e-7}
+    assert isinstance(sft, Sft) and sft.further == {"adam_epsilon": 1e-7}
     written = recipe.resolved()["stages"]
     assert written["sft"]["adam_epsilon"] == 1e-7 and written["grpo"]["top_k"] == 40
     Path("again.yaml").write_text(yaml.safe_dump(recipe.resolved(), sort_keys=False))

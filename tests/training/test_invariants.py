@@ -14,9 +14,9 @@ from orchestrator.models.loading import load_tokenizer
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.stages.sft import Sft
 from orchestrator.training import sft as sft_module
 from orchestrator.training.invariants import ROW, Source, parts_at, wrong_label
-from orchestrator.training.settings import SftSpec
 from orchestrator.training.sft import SftJob, collator, run_sft
 from orchestrator.training.weighted import WEIGHTS
 from tests.conftest import SMALL
@@ -129,7 +129,7 @@ def spoil_rows(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]]
 
 
 def job(made: Plan, work: Path) -> SftJob:
-    spec = SftSpec(type="sft", max_steps=2, per_device_train_batch_size=4)
+    spec = Sft(type="sft", max_steps=2, per_device_train_batch_size=4)
     task = made.recipe.task
     pairs = tuple((e.question, task.target(e)) for e in task.examples("demonstrations")[:8])
     return SftJob(work, ModelRef("base", made.base), task.format, spec, 0, 1, pairs)

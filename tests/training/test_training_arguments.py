@@ -15,20 +15,22 @@ from orchestrator.models.loading import load_tokenizer
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.stages.grpo import Grpo
+from orchestrator.stages.sft import Sft
+from orchestrator.stages.training import Training
 from orchestrator.training.configuration import grpo_config, sft_config
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.settings import GrpoSpec, SftSpec, TrainingSpec
 from orchestrator.training.sft import collator
 from orchestrator.training.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT_ARGUMENTS, Scheduler
 from orchestrator.training.weighted import WEIGHTS
 from tests.conftest import SMALL
 
-KINDS = [(SftSpec, SFTConfig, SFT_ARGUMENTS), (GrpoSpec, GRPOConfig, GRPO_ARGUMENTS)]
+KINDS = [(Sft, SFTConfig, SFT_ARGUMENTS), (Grpo, GRPOConfig, GRPO_ARGUMENTS)]
 
 
 @pytest.mark.parametrize(("spec", "config", "shipped"), KINDS)
 def test_every_argument_of_trl_is_a_setting_or_free_or_refused(
-    spec: type[TrainingSpec], config: type[Any], shipped: tuple[str, ...]
+    spec: type[Training], config: type[Any], shipped: tuple[str, ...]
 ) -> None:
     fields = {field.name for field in dataclasses.fields(config) if field.init}
     assert set(shipped) <= fields
@@ -45,7 +47,7 @@ def test_what_is_refused_is_an_argument() -> None:
 
 @pytest.mark.parametrize(("spec", "config", "shipped"), KINDS)
 def test_every_free_argument_has_a_type_to_be_held_against(
-    spec: type[TrainingSpec], config: type[Any], shipped: tuple[str, ...]
+    spec: type[Training], config: type[Any], shipped: tuple[str, ...]
 ) -> None:
     types = get_type_hints(config)
     for name in shipped:
@@ -54,7 +56,7 @@ def test_every_free_argument_has_a_type_to_be_held_against(
 
 def job(**settings: Any) -> TrainingJob:
     plan = compile_plan(load_recipe(SMALL))
-    kind = GrpoSpec if settings.get("type") == "grpo" else SftSpec
+    kind = Grpo if settings.get("type") == "grpo" else Sft
     spec = kind.model_validate({"type": "sft", **settings})
     return TrainingJob(Path("work"), ModelRef("base", plan.base), plan.recipe.task.format, spec, 7, 1)
 

@@ -19,8 +19,8 @@ from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.sampling.engine import Decoding, Request
 from orchestrator.sampling.transformers_engine import TransformersEngine
+from orchestrator.stages.grpo import Grpo
 from orchestrator.training.grpo import GrpoJob, run_grpo
-from orchestrator.training.settings import GrpoSpec
 from orchestrator.training.sft import run_sft
 from tests.conftest import SMALL
 from tests.training.test_answer_weight import furthest, job, trained
@@ -43,7 +43,7 @@ def grpo(work: Path, model: ModelRef, **settings: Any) -> GrpoJob:
     work.mkdir()
     task = compile_plan(load_recipe(SMALL)).recipe.task
     usual = {"max_steps": 2, "per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 24}
-    spec = GrpoSpec.model_validate({"type": "grpo", **usual, **settings})
+    spec = Grpo.model_validate({"type": "grpo", **usual, **settings})
     return GrpoJob(work, model, task.format, spec, 0, 1, task, tuple(task.examples("train")[:8]))
 
 

@@ -22,11 +22,11 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
+from orchestrator.stages.grpo import Grpo
 from orchestrator.tasks import Task
 from orchestrator.training.grpo import GrpoJob, run_grpo
 from orchestrator.training.job import CHOSEN_FILE, ValidationJob
 from orchestrator.training.journal import NAME, Journal, read
-from orchestrator.training.settings import GrpoSpec
 from orchestrator.training.sft import SftJob, run_sft
 from orchestrator.training.trainer import _Report
 from orchestrator.training.validating import Validator, mean_loss
@@ -170,7 +170,7 @@ def test_whole_models_and_grpo_are_looked_at_too(finished: Path, tmp_path: Path)
         "temperature": 0.7,
         "validation": {"every": 2},
     }
-    spec = GrpoSpec.model_validate({"type": "grpo", **settings})
+    spec = Grpo.model_validate({"type": "grpo", **settings})
     model = ModelRef("sft", BASE, str(finished / "model"))
     asked = ValidationJob(made, tuple(made.examples("validation")), 64, 16)
     examples = tuple(made.examples("train"))

@@ -33,7 +33,7 @@ Points = Iterable[tuple[int, Mapping[str, float]]]
 
 def watched(points: Points, verb: str = "sft", total: int = 40, from_base: bool = True) -> list[tuple[int, str]]:
     """Which findings a curve gives, and at which step."""
-    watch = Watch(verb, total, from_base)
+    watch = Watch("reward" if verb == "grpo" else "loss", total, from_base)
     return [(step, f.check) for step, values in points for f in watch.look(step, values)]
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_finite_is_told_once(verb: str, name: str, check: str, value
 
 
 def test_both_can_be_told_at_one_step() -> None:
-    found = Watch("sft", 40).look(5, {"loss": NAN, "grad_norm": INF})
+    found = Watch("loss", 40).look(5, {"loss": NAN, "grad_norm": INF})
     assert [f.check for f in found] == ["loss-not-finite", "gradient-not-finite"]
     assert all(f.severity == "error" and "at step 5" in f.what for f in found)
     assert found[0].what == "the loss is nan at step 5" and "grad_norm inf" in found[0].evidence
@@ -85,7 +85,7 @@ def test_both_can_be_told_at_one_step() -> None:
 
 def scaled(norms: Iterable[float], every: int = 1) -> list[int]:
     """At which steps a gradient is told of that is scaled, as float16 needs it."""
-    watch = Watch("sft", 400, scaled=True)
+    watch = Watch("loss", 400, scaled=True)
     return [step for step, values in curve("grad_norm", norms, every) for _ in watch.look(step, values)]
 
 
@@ -95,7 +95,7 @@ def test_a_scaler_may_overflow_until_it_has_found_its_scale() -> None:
     assert scaled([1.0, *[INF] * 20]) == [18]
     assert scaled([1.0, INF] * 20) == [], "a step now and then is left out"
     assert scaled([NAN] * 9, every=10) == [30] and scaled([INF] * 9, every=5) == [20]
-    watch = Watch("sft", 40, scaled=True)
+    watch = Watch("loss", 40, scaled=True)
     assert [f.check for f in watch.look(5, {"loss": NAN, "grad_norm": INF})] == ["loss-not-finite"]
 
 
@@ -156,7 +156,7 @@ def test_three_points_in_a_row_make_a_state(name: str, check: str) -> None:
 
 @pytest.mark.parametrize(("reward", "cause"), [(0.0, "no completion is ever correct"), (1.0, "correct already")])
 def test_groups_are_alike_for_one_of_two_reasons(reward: float, cause: str) -> None:
-    watch = Watch("grpo", 10)
+    watch = Watch("reward", 10)
     found = [f for s in range(1, 6) for f in watch.look(s, {"frac_reward_zero_std": 1.0, "reward": reward})]
     assert [f.check for f in found] == ["groups-alike"]
     assert cause in found[0].cause and f"mean reward {reward:.3f}" in found[0].evidence
@@ -176,7 +176,7 @@ def test_a_single_step_is_an_accident() -> None:
 
 def planned(wanted: float, rates: list[float]) -> list[tuple[int, str]]:
     """What is told of a training whose schedule is known."""
-    watch = Watch("sft", len(rates), schedule=Schedule(wanted, max(rates), sum(rates)))
+    watch = Watch("loss", len(rates), schedule=Schedule(wanted, max(rates), sum(rates)))
     return [(s, f.check) for s, rate in enumerate(rates, 1) for f in watch.look(s, {"learning_rate": rate})]
 
 
@@ -211,7 +211,7 @@ def test_a_learning_rate_that_will_do_something(wanted: float, rates: list[float
 
 def test_a_schedule_whose_end_was_passed() -> None:
     """Training goes on at step 21 of 40, and the schedule has nothing left."""
-    watch = Watch("sft", 40, schedule=Schedule(4e-3, 0.0, 0.0))
+    watch = Watch("loss", 40, schedule=Schedule(4e-3, 0.0, 0.0))
     assert [f.check for f in watch.look(21, {"learning_rate": 0.0})] == ["learning-rate-zero"]
 
 
@@ -225,7 +225,7 @@ def test_weights_that_stay_what_they_were(moved: float, told: bool) -> None:
 
 def grpo(groups: int, total: int, *steps: Mapping[str, float]) -> list[tuple[int, str, str]]:
     """What is told of GRPO with so many groups a step: step, check and cause."""
-    watch = Watch("grpo", total, groups=groups)
+    watch = Watch("reward", total, groups=groups)
     return [(s, f.check, f.cause) for s, values in enumerate(steps, 1) for f in watch.look(s, values)]
 
 
@@ -262,7 +262,7 @@ def test_few_groups_a_step_are_alike_now_and_then() -> None:
 
 
 def test_a_stage_that_ends_where_groups_are_alike_ends_where_draws_are_the_same() -> None:
-    (found,) = Watch("grpo", 1).look(1, values(0.0, same=1.0))
+    (found,) = Watch("reward", 1).look(1, values(0.0, same=1.0))
     assert found.check == "draws-identical"
     assert stops([found], ("groups-alike",)) is found and stops([found], ("draws-identical",)) is found
     assert stops([found], ("learning-rate-zero",)) is None and stops([found], ()) is None
@@ -294,7 +294,7 @@ def test_what_is_watched_for_can_be_named_in_a_recipe() -> None:
 
 
 def test_what_ends_a_stage() -> None:
-    found = Watch("sft", 40).look(5, {"loss": NAN, "grad_norm": NAN})
+    found = Watch("loss", 40).look(5, {"loss": NAN, "grad_norm": NAN})
     assert stops(found, ()) is None and stops([], ("all",)) is None
     assert stops(found, ("all",)) is found[0]
     assert stops(found, ("gradient-not-finite",)) is found[1]

@@ -1,7 +1,9 @@
 """The answer formats a recipe may name."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag, TypeAdapter
 
@@ -44,16 +46,11 @@ def _type_of(answer_format: Any) -> Any:
     return getattr(answer_format, "type", None)
 
 
-Format = Annotated[
-    Annotated[TagsFormat, Tag("tags")]
-    | Annotated[HashFormat, Tag("hash")]
-    | Annotated[BoxedFormat, Tag("boxed")]
-    | Annotated[MarkerFormat, Tag("marker")]
-    | Annotated[RegexFormat, Tag("regex")]
-    | Annotated[JsonFormat, Tag("json")]
-    | Annotated[LastNumberFormat, Tag("last_number")],
-    Discriminator(_type_of),
-]
+if TYPE_CHECKING:
+    Format = AnswerFormat
+else:
+    _tagged = (Annotated[answer_format, Tag(name)] for name, answer_format in FORMATS.items())
+    Format = Annotated[reduce(or_, _tagged), Discriminator(_type_of)]
 """Any format as a recipe writes it: `{type: hash}`, `{opening: "<a>", closing: "</a>"}`; without a type: tags."""
 
 _ADAPTER: TypeAdapter[AnswerFormat] = TypeAdapter(Format)

@@ -1,6 +1,8 @@
 """The judges a recipe may name."""
 
-from typing import Annotated, Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
@@ -26,12 +28,9 @@ def _type_of(judge: Any) -> Any:
     return judge.get("type", "numeric") if isinstance(judge, dict) else getattr(judge, "type", None)
 
 
-Judge = Annotated[
-    Annotated[NumericJudge, Tag("numeric")]
-    | Annotated[ExactJudge, Tag("exact")]
-    | Annotated[ChoiceJudge, Tag("choice")]
-    | Annotated[SequenceJudge, Tag("sequence")]
-    | Annotated[MathJudge, Tag("math")],
-    Discriminator(_type_of),
-]
+if TYPE_CHECKING:
+    Judge = BaseJudge
+else:
+    _tagged = (Annotated[judge, Tag(name)] for name, judge in JUDGES.items())
+    Judge = Annotated[reduce(or_, _tagged), Discriminator(_type_of)]
 """Any judge as a recipe writes it: `{tolerance: 0.01}`, `{type: exact, casefold: true}`; without a type: numeric."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.health.curves.series import Series
-from orchestrator.training.settings import SftSpec
+from orchestrator.training.settings import SftSettings
 
 _WARMUP = 0.1
 """A tenth of the steps: the warm-up that most fine-tuning recipes use."""
@@ -128,7 +128,7 @@ def longer(settings: Settings, epochs: Series, factor: float) -> str:
 
 def faster(settings: Settings) -> str:
     """A learning rate that moves something: the default, or ten times one that is above it."""
-    now, usual = settings.get("learning_rate") or 0.0, SftSpec.model_fields["learning_rate"].default
+    now, usual = settings.get("learning_rate") or 0.0, SftSettings.model_fields["learning_rate"].default
     return change(settings, "learning_rate", usual if now < usual else 10 * now)
 
 

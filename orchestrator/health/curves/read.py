@@ -25,9 +25,11 @@ NAMES = (
 
 
 def read_curves(
-    verb: str, curves: Curves, settings: Mapping[str, Any], place: str = "", ended: bool = True
+    headline: str, curves: Curves, settings: Mapping[str, Any], place: str = "", ended: bool = True
 ) -> tuple[Reading, ...]:
-    """What the curves of one training say; `verb` is `sft` or `grpo`, `settings` are the stage's own.
+    """What the curves of one training say.
+
+    `headline` is the curve that its verb goes by, `loss` or `reward`; `settings` are the stage's own.
 
     `ended`: it was trained to its last step. Of one that was cut off only that is told which steps to come could not
     have mended: what left a good region, jumped, overfitted or collapsed.
@@ -36,10 +38,10 @@ def read_curves(
     with too few points, gives nothing.
     """
     training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings, place)
-    return tuple(_sft(training, ended) if verb == "sft" else _grpo(training, ended))
+    return tuple(_READERS.get(headline, _validated)(training, ended))
 
 
-def _sft(training: Training, ended: bool) -> list[Reading]:
+def _of_loss(training: Training, ended: bool) -> list[Reading]:
     left = curve_loss.diverged(training) or curve_loss.unstable(training)
     if left is not None:
         return [left]
@@ -56,9 +58,18 @@ def _sft(training: Training, ended: bool) -> list[Reading]:
     return [reading for reading in found if reading is not None]
 
 
-def _grpo(training: Training, ended: bool) -> list[Reading]:
+def _of_reward(training: Training, ended: bool) -> list[Reading]:
     found = [
         curve_evaluation.reward_collapsed(training) or curve_evaluation.reward_not_accuracy(training),
         curve_evaluation.alone(training) if ended else None,
     ]
     return [reading for reading in found if reading is not None]
+
+
+def _validated(training: Training, ended: bool) -> list[Reading]:
+    found = curve_evaluation.alone(training) if ended else None
+    return [] if found is None else [found]
+
+
+_READERS = {"loss": _of_loss, "reward": _of_reward}
+"""By the headline of a verb; of any other curve only what validation measured is read."""

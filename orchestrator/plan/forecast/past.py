@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.stages import every_verb, verb_of
 from orchestrator.store.names import RECIPE_TAG, evaluation_tag
 
 if TYPE_CHECKING:
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
 
 MACHINE_TAG = "orch.machine"
 BASE_TAG = "orch.base"
+EVALUATE = "evaluate"
 NEWEST = 200
 """Runs that are looked at."""
-IDLE = frozenset({"seed", "logging_steps", "save_steps"})
+IDLE = frozenset({"seed", *(name for verb in every_verb() for name in verb.IDLE)})
 """Parameters of a stage's run that do not decide how long it takes."""
 
 
@@ -50,7 +52,7 @@ def _costs(run: Any) -> Iterator[PastCost]:
         if f"{of}/seconds" in metrics and evaluation_tag("orch.eval_cached_from", also) not in tags:
             settings = evaluation_settings(tags.get(evaluation_tag(RECIPE_TAG, also), ""))
             memory = metrics.get(f"{of}/peak_memory_mb")
-            yield PastCost("evaluate", base, settings, metrics.get(n), metrics[f"{of}/seconds"], memory)
+            yield PastCost(EVALUATE, base, settings, metrics.get(n), metrics[f"{of}/seconds"], memory)
 
 
 def evaluation_settings(recipe_digest: str) -> dict[str, str]:
@@ -59,22 +61,6 @@ def evaluation_settings(recipe_digest: str) -> dict[str, str]:
 
 
 def amount(verb: str, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-    """How much a stage has to do, None where that is not known: `known` holds `rows`, `draws`, `n`, `prompts`.
-
-    Rows that a training goes through, each as often as it does; completions of GRPO; draws of a sampling; questions of
-    an evaluation.
-    """
-    if verb == "sample":
-        return known.get("draws")
-    if verb == "evaluate":
-        return known.get("n")
-    if verb not in ("sft", "grpo"):
-        return None
-    in_a_step = float(settings["per_device_train_batch_size"]) * float(settings.get("gradient_accumulation_steps", 1))
-    if "max_steps" in settings:
-        return float(settings["max_steps"]) * in_a_step
-    rows = known.get("rows") if verb == "sft" else known.get("prompts")
-    epochs = float(settings.get("num_train_epochs", 3 if verb == "sft" else 1))
-    if rows is None:
-        return None
-    return rows * epochs * (1 if verb == "sft" else float(settings["num_generations"]))
+    """How much a stage has to do, in its verb's own units; None where that is not known."""
+    kind = verb_of(verb)
+    return None if kind is None else kind.amount(settings, known)

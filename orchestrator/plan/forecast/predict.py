@@ -1,6 +1,6 @@
 """What past costs say of the stages that would run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -8,7 +8,6 @@ from typing import Literal
 from orchestrator.plan.forecast.past import IDLE, PastCost, amount, evaluation_settings
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.schema import flatten
-from orchestrator.training.settings import SftSpec
 
 _NEWEST = 5
 """So many past runs of one stage are enough."""
@@ -51,7 +50,7 @@ def _of(stage: Stage, plan: Plan, past: Sequence[PastCost]) -> Forecast | None:
     if not alike:
         return None
     settings = _settings(stage)
-    todo = amount(stage.verb, settings, _known(stage, plan))
+    todo = amount(stage.verb, settings, stage.spec.countable(plan.recipe.task))
     same = [p for p in alike if p.settings == settings and _as_much(p.amount, todo)]
     if same:
         return _median(same, [p.seconds for p in same], "same")
@@ -68,25 +67,10 @@ def _median(past: Sequence[PastCost], seconds: Sequence[float], how: How) -> For
 
 def _settings(stage: Stage) -> dict[str, str]:
     """As a run of this stage keeps them."""
-    if stage.verb == "evaluate":
+    if stage.is_evaluation:
         return evaluation_settings(stage.recipe_digest)
     written = stage.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
     return {name: str(value) for name, value in flatten(written).items() if name not in IDLE}
-
-
-def _known(stage: Stage, plan: Plan) -> Mapping[str, float]:
-    """What can be counted before anything runs: what is yet to be drawn and chosen cannot."""
-    spec, task = stage.spec, plan.recipe.task
-    if stage.verb == "evaluate":
-        return {"n": len(task.examples(getattr(spec, "on", "test")))}
-    if stage.verb == "sample":
-        draws = len(task.examples(getattr(spec, "prompts", "train"))) * getattr(spec, "n", 1)
-        return {"draws": draws}
-    if stage.verb == "grpo":
-        return {"prompts": len(task.examples(getattr(spec, "prompts", "train")))}
-    if isinstance(spec, SftSpec) and set(spec.data) == {"demonstrations"}:
-        return {"rows": len(task.examples("demonstrations"))}
-    return {}
 
 
 def _as_much(done: float | None, todo: float | None) -> bool:

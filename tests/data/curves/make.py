@@ -33,11 +33,12 @@ from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.past import past_run
+from orchestrator.stages.base import Verb
+from orchestrator.stages.training import Training
 from orchestrator.training import trainer
 from orchestrator.training.grpo import GrpoJob, run_grpo
 from orchestrator.training.job import MODEL_FOLDER, ValidationJob
 from orchestrator.training.journal import NAME, read
-from orchestrator.training.settings import StageSpec, TrainingSpec
 from orchestrator.training.sft import SftJob, run_sft
 from orchestrator.training.validating import Validator
 
@@ -185,7 +186,7 @@ def make(name: str) -> None:
     case = CASES[name]
     recipe = load_recipe(RECIPE, case.settings)
     task, spec, base = recipe.task, recipe.stages[case.stage], compile_plan(recipe).base
-    assert isinstance(spec, TrainingSpec) and spec.validation is not None
+    assert isinstance(spec, Training) and spec.validation is not None
     examples = tuple(task.examples("validation")[: spec.validation.questions])
     looked = ValidationJob(task, examples, recipe.evaluate.max_tokens, recipe.evaluate.batch_size)
     work = MODELS / name
@@ -219,7 +220,7 @@ def stored(run: str, name: str) -> None:
             write(f"{name}_{stage.name}", what, past.recipe.stages[stage.name], stage.curves)
 
 
-def write(name: str, what: str, spec: StageSpec, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+def write(name: str, what: str, spec: Verb, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
     """One file: what it is, the stage's settings, and the curves that are read, to five digits."""
     kept = {
         curve: [(step, float(f"{value:.5g}")) for step, value in points if math.isfinite(value)]

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.health.steps import rows_of, step_findings, steps
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.training.settings import TrainingSpec
+from orchestrator.stages.training import Training
 from orchestrator.types import Finding
 from tests.conftest import SMALL
 
@@ -20,18 +19,23 @@ def planned(*overrides: str) -> Plan:
 
 def found(stage: str, *overrides: str) -> list[Finding]:
     made = planned(*(f"stages.{stage}.{o}" if not o.startswith(("task", "stages")) else o for o in overrides))
-    return list(step_findings(made, made.stage(stage)))
+    return list(made.stage(stage).spec.settings_findings(stage, made.recipe.task, made.recipe.stages))
 
 
 def checks(stage: str, *overrides: str) -> list[tuple[str, str]]:
     return [(f.check, f.severity) for f in found(stage, *overrides)]
 
 
-def spec(stage: str, *overrides: str) -> tuple[Plan, TrainingSpec]:
+def spec(stage: str, *overrides: str) -> tuple[Plan, Training]:
     made = planned(*overrides)
     found = made.stage(stage).spec
-    assert isinstance(found, TrainingSpec)
+    assert isinstance(found, Training)
     return made, found
+
+
+def rows(made: Plan, training: Training) -> tuple[int, int]:
+    bounds = training.bounds(made.recipe.task, made.recipe.stages)
+    return bounds.least, bounds.most
 
 
 # --- the small recipe: 120 demonstrations, 48 training questions of which 4 draws each, 2 of them kept at most
@@ -39,13 +43,13 @@ def spec(stage: str, *overrides: str) -> tuple[Plan, TrainingSpec]:
 
 def test_rows_are_known_as_far_as_nothing_has_to_be_drawn_first() -> None:
     made, sft = spec("sft")
-    assert (rows_of(made, sft).least, rows_of(made, sft).most) == (120, 120)
+    assert rows(made, sft) == (120, 120)
     made, rft = spec("rft")
-    assert (rows_of(made, rft).least, rows_of(made, rft).most) == (121, 120 + 2 * 48)
+    assert rows(made, rft) == (121, 120 + 2 * 48)
     made, rft = spec("rft", "stages.chosen.max_per_example=null", "stages.chosen.allow_empty=true")
-    assert (rows_of(made, rft).least, rows_of(made, rft).most) == (120, 120 + 4 * 48)
+    assert rows(made, rft) == (120, 120 + 4 * 48)
     made, grpo = spec("grpo")
-    assert (rows_of(made, grpo).least, rows_of(made, grpo).most) == (48, 48)
+    assert rows(made, grpo) == (48, 48)
 
 
 @pytest.mark.parametrize("stage", ["sft", "rft", "grpo"])
@@ -182,13 +186,13 @@ def test_steps_are_those_of_the_trainers(stage: str, settings: dict[str, Any], t
     made, wanted = spec(stage, f"stages.{stage}.max_steps=null", *overrides)
     job = TrainingJob(tmp_path, ModelRef("base", made.base), made.recipe.task.format, wanted, 0, 1)
     tokenizer, model = load_tokenizer(made.base), load_base(made.base)
-    n = rows_of(made, wanted).most
+    n = rows(made, wanted)[1]
     if stage == "sft":
-        rows = Dataset.from_dict({"input_ids": [[5, 6]] * n, "labels": [[5, 6]] * n, "row": list(range(n))})
+        data = Dataset.from_dict({"input_ids": [[5, 6]] * n, "labels": [[5, 6]] * n, "row": list(range(n))})
         trainer: Any = RowTrainer(
             model=model,
             args=sft_config(job),
-            train_dataset=rows,
+            train_dataset=data,
             data_collator=collator(tokenizer),
             processing_class=tokenizer,
         )
@@ -201,4 +205,4 @@ def test_steps_are_those_of_the_trainers(stage: str, settings: dict[str, Any], t
             processing_class=tokenizer,
         )
     counted = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
-    assert steps(wanted, n) == counted[-1]
+    assert wanted.steps(n) == counted[-1]
