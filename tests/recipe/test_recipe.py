@@ -192,7 +192,7 @@ def test_the_unknown_key_is_named_once_with_its_choices() -> None:
         ("stages.samples.temperature=0", "stages.samples.temperature: input should be greater than 0"),
         ("stages.samples.top_p=1.1", "stages.samples.top_p: input should be less than or equal to 1"),
         ("stages.samples.top_p=.nan", "stages.samples.top_p: "),
-        ("stages.samples.engine=vlm", "stages.samples.engine: unknown value 'vlm'; did you mean 'vllm'?"),
+        ("stages.samples.engine=vlm", "stages.samples.engine: unknown engine 'vlm'; did you mean 'vllm'?"),
         ("stages.samples.prompts=test", "stages.samples.prompts: unknown value 'test'"),
         ("stages.sft.learning_rate=.inf", "stages.sft.learning_rate: input should be a finite number"),
         ("stages.sft.learning_rate=abc", "stages.sft.learning_rate: input should be a valid number"),
@@ -301,7 +301,7 @@ def test_all_problems_are_told_at_once() -> None:
         ),
         (
             "  a: {type: sft}\n  b: {type: sft, data: a}",
-            "r.yaml:10: stages.b.data: 'a' is an sft stage, which makes a model; name a stage that makes rows to train on",
+            "r.yaml:10: stages.b.data: 'a' is an sft stage, which makes a model; name a stage that makes rows",
         ),
         ("  a: {type: sample, model: base}\n  b: {type: sft, model: a}", "r.yaml:10: stages.b.model: 'a' is a sample"),
         (
