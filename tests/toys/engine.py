@@ -1,0 +1,17 @@
+"""`one_by_one`: transformers, a completion at a time. One file is all an engine takes."""
+
+from orchestrator.models.reference import ModelRef
+from orchestrator.sampling.engine import Decoding, Generated, Request
+from orchestrator.sampling.transformers_engine import TransformersEngine
+
+
+class OneByOneEngine:
+    """Answers each request alone."""
+
+    def __init__(self, model: ModelRef) -> None:
+        self._engine = TransformersEngine(model)
+        self.tokenizer: object = self._engine.tokenizer
+
+    def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
+        """Complete every request, in order."""
+        return [self._engine.generate([request], decoding)[0] for request in requests]
