@@ -106,12 +106,6 @@ def test_packages_import_in_one_direction() -> None:
     assert not upward
 
 
-def test_the_readme_shows_every_package() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
-    missing = [path.name for path in PACKAGE.iterdir() if path.is_dir() and f"{path.name}/ " not in readme]
-    assert [name for name in missing if not name.startswith("_")] == []
-
-
 def test_tests_stand_beside_what_they_test() -> None:
     """One folder for each package; what belongs to none is shared or runs `orch` whole."""
     folders = {
