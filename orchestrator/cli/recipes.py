@@ -44,12 +44,14 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
     from orchestrator.commands.clean import much_work
     from orchestrator.commands.plan import forecasts, needs
     from orchestrator.commands.plan import plan as make_plan
+    from orchestrator.plan.plan import TrialsPlan
     from orchestrator.recipe.recipe import load_recipe
     from orchestrator.text import plain
 
     made = make_plan(load_recipe(recipe, overrides or ()))
     expected = forecasts(made)
     if as_json:
+        sharing = made.sharing() if isinstance(made, TrialsPlan) else {}
         stages = [
             {
                 "name": s.name,
@@ -59,7 +61,7 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
                 "needs": needs(s),
                 "cached": s.cached is not None,
                 "run_id": s.cached,
-                "seeds": made.seeds_of(s),
+                "trials": [dict(trial.label) for trial in sharing.get(s.key, ())],
                 "forecast": asdict(expected[s.key]) if s.key in expected else None,
             }
             for s in made.stages

@@ -2,7 +2,7 @@
 
 from orchestrator.commands.plan import plan
 from orchestrator.health.findings import CheckReport
-from orchestrator.plan.plan import SeedsPlan
+from orchestrator.plan.plan import plans_of
 from orchestrator.recipe.recipe import Recipe
 
 
@@ -17,6 +17,5 @@ def check(recipe: Recipe) -> CheckReport:
     from orchestrator.runs.cluster import is_joined
     from orchestrator.store.place import store_folder
 
-    made = plan(recipe)
-    one = made.plans[0] if isinstance(made, SeedsPlan) else made  # the seed decides nothing of what is looked at
-    return check_plan(one, recipe.storage or store_folder() / "work", is_joined())
+    first = plans_of(plan(recipe))[0]  # the checks do not depend on the seed
+    return check_plan(first, recipe.storage or store_folder() / "work", is_joined())

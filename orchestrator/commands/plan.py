@@ -1,13 +1,13 @@
 """`plan` as a function: the compiled recipe, knowing what the store holds already."""
 
 from orchestrator.plan.forecast import Forecast, forecast, past_costs
-from orchestrator.plan.plan import Plan, SeedsPlan, Stage, compile_recipe
+from orchestrator.plan.plan import Plan, Stage, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.place import store_exists
 
 
-def plan(recipe: Recipe) -> Plan | SeedsPlan:
+def plan(recipe: Recipe) -> Plan | TrialsPlan:
     """Compile a recipe and look up which of its stages are made. Writes nothing, starts nothing."""
     compiled = compile_recipe(recipe)
     if not store_exists():
@@ -17,15 +17,14 @@ def plan(recipe: Recipe) -> Plan | SeedsPlan:
     return compiled.with_cached(Store().finished(compiled.stages))
 
 
-def forecasts(made: Plan | SeedsPlan) -> dict[str, Forecast]:
+def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:
     """What is known, by key, of how long the stages to be run will take on this machine, and of their memory."""
     if not store_exists() or all(stage.cached for stage in made.stages):
         return {}
     from orchestrator.store.mlflow import Store
 
     past = past_costs(Store(), kind_of_machine())
-    plans = made.plans if isinstance(made, SeedsPlan) else (made,)
-    found = [(plan, forecast(plan, past)) for plan in plans]
+    found = [(plan, forecast(plan, past)) for plan in plans_of(made)]
     return {stage.key: known[stage.name] for plan, known in found for stage in plan.stages if stage.name in known}
 
 

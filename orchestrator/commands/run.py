@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from orchestrator.errors import Interrupted, OrchError
-from orchestrator.plan.plan import Plan, SeedsPlan, compile_recipe
+from orchestrator.plan.plan import Plan, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult
@@ -49,7 +49,7 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
     if store is not None:
         plan = plan.with_cached(store.finished(plan.stages))
         if all(stage.cached for stage in plan.stages):
-            found = read_seeds_again(store, plan) if isinstance(plan, SeedsPlan) else read_again(store, plan)
+            found = read_seeds_again(store, plan) if isinstance(plan, TrialsPlan) else read_again(store, plan)
             if found is None:
                 found = _carry_out(plan, store, _work(recipe), None, listener)
             made = report_of(store, found.run_id)
@@ -68,7 +68,7 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             _heed_sigterm()  # Ray has put a handler of its own there, which ends the process on the spot
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
-            noticed = checked(_plans(plan)[0], work, cluster)  # the seed decides nothing of what is looked at
+            noticed = checked(plans_of(plan)[0], work, cluster)  # the checks do not depend on the seed
             store = store or Store()
         except OrchError:
             work.withdraw()
@@ -79,15 +79,15 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
     return with_report(done, recipe.task)
 
 
-def _plans(plan: Plan | SeedsPlan) -> tuple[Plan, ...]:
-    return plan.plans if isinstance(plan, SeedsPlan) else (plan,)
-
-
-def _not_begun(plan: Plan | SeedsPlan) -> list[StageState]:
-    several = isinstance(plan, SeedsPlan)
-    states = [StageState(s, seed=p.recipe.seed if several else None) for p in _plans(plan) for s in p.stages]
+def _not_begun(plan: Plan | TrialsPlan) -> list[StageState]:
+    states = [StageState(stage, trial=title) for title, each in _titled(plan) for stage in each.stages]
     states[0].figure = "checking the set-up"
     return states
+
+
+def _titled(plan: Plan | TrialsPlan) -> list[tuple[str, Plan]]:
+    """Each plan with the title of its trial; of one alone an empty one."""
+    return [(t.title, t.plan) for t in plan.trials] if isinstance(plan, TrialsPlan) else [("", plan)]
 
 
 def _work(recipe: Recipe) -> WorkFolder:
@@ -121,7 +121,7 @@ def _in_main() -> bool:
 
 
 def _carry_out(
-    plan: Plan | SeedsPlan,
+    plan: Plan | TrialsPlan,
     store: Store,
     work: WorkFolder,
     cluster: Cluster | None,
@@ -136,10 +136,10 @@ def _carry_out(
     walk = Walk([], store, work, cluster, listener)
     above = None
     try:
-        above = SeedsRecord(store, plan) if isinstance(plan, SeedsPlan) else None
-        for each in _plans(plan):
-            seed, parent = (None, None) if above is None else (each.recipe.seed, above.parent)
-            walk.branches.append(Branch(each, Record(store, each, parent), noticed, seed))
+        above = SeedsRecord(store, plan) if isinstance(plan, TrialsPlan) else None
+        for title, each in _titled(plan):
+            record = Record(store, each, None if above is None else above.parent)
+            walk.branches.append(Branch(each, record, noticed, title))
         walk.go()
         results = [branch.result for branch in walk.branches if branch.result is not None]
         return results[0] if above is None else above.ended(results)

@@ -86,10 +86,6 @@ class Plan:
         """Identifies the whole plan: every stage's key under its name."""
         return _digest({stage.name: stage.key for stage in self.stages})
 
-    def seeds_of(self, stage: Stage) -> tuple[int, ...]:
-        """The seeds whose stage it is."""
-        return (self.recipe.seed,)
-
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
@@ -100,50 +96,89 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class SeedsPlan:
-    """A recipe with several seeds: for each the plan that `orch run RECIPE seed=S` would have."""
+class Trial:
+    """One variant of a recipe: what it changes, and the plan that makes it."""
+
+    label: Mapping[str, Any]
+    """Dotted names and their values, such as `{"seed": 1, "stages.rft.learning_rate": 1e-4}`."""
+    plan: Plan
+
+    @property
+    def title(self) -> str:
+        """The label for people: `seed 1, stages.rft.learning_rate 0.0001`."""
+        return ", ".join(f"{name} {value}" for name, value in self.label.items())
+
+
+@dataclass(frozen=True, slots=True)
+class TrialsPlan:
+    """A recipe with several variants: for each the plan that it would have by itself."""
 
     recipe: Recipe
-    plans: tuple[Plan, ...]
-    """In the recipe's order of seeds."""
+    trials: tuple[Trial, ...]
+    """In the recipe's order."""
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plan of each trial."""
+        return tuple(trial.plan for trial in self.trials)
 
     @property
     def key(self) -> str:
-        """Identifies all of it, in whatever order the seeds stand."""
-        return _digest({"seeds": {str(plan.recipe.seed): plan.key for plan in self.plans}})
+        """Identifies all of it, in whatever order the trials are."""
+        return _digest({"trials": {_digest(dict(trial.label)): trial.plan.key for trial in self.trials}})
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Every stage once: what does not depend on the seed is shared."""
+        """Every stage once: what trials have in common is shared."""
         found: dict[str, Stage] = {}
-        for plan in self.plans:
-            for stage in plan.stages:
+        for trial in self.trials:
+            for stage in trial.plan.stages:
                 found.setdefault(stage.key, stage)
         return tuple(found.values())
 
-    def seeds_of(self, stage: Stage) -> tuple[int, ...]:
-        """The seeds whose stage it is; all of them where it does not depend on the seed."""
-        return tuple(plan.recipe.seed for plan in self.plans if any(s.key == stage.key for s in plan.stages))
+    def sharing(self) -> dict[str, tuple[Trial, ...]]:
+        """For each key the trials whose stage it is."""
+        found: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            for stage in trial.plan.stages:
+                found.setdefault(stage.key, []).append(trial)
+        return {key: tuple(trials) for key, trials in found.items()}
 
-    def with_cached(self, runs: Mapping[str, str]) -> "SeedsPlan":
+    def with_cached(self, runs: Mapping[str, str]) -> "TrialsPlan":
         """The same plans, knowing which keys are made already."""
-        return replace(self, plans=tuple(plan.with_cached(runs) for plan in self.plans))
+        return replace(self, trials=tuple(replace(t, plan=t.plan.with_cached(runs)) for t in self.trials))
 
 
-def compile_recipe(recipe: Recipe) -> Plan | SeedsPlan:
-    """The plan of a recipe, or its plans where it has several seeds; raises as `compile_plan` does."""
-    if recipe.seeds is None:
+def plans_of(compiled: Plan | TrialsPlan) -> tuple[Plan, ...]:
+    """The plan, or that of each trial."""
+    return compiled.plans if isinstance(compiled, TrialsPlan) else (compiled,)
+
+
+def compile_recipe(recipe: Recipe) -> Plan | TrialsPlan:
+    """The plan of a recipe, or its plans where it has several variants; raises as `compile_plan` does.
+
+    Where variants have the model and the task in common, these are looked at once.
+    """
+    first, *others = recipe.trials()
+    if not first:
         return compile_plan(recipe)
-    first, *others = (recipe.with_seed(seed) for seed in recipe.seeds)
-    plan = compile_plan(first)
+    plan = compile_plan(recipe.varied(first))
     settled = {"task": plan.recipe.task}
-    rest = (r.model_copy(update=settled) for r in others)
-    plans = (plan, *(replace(plan, recipe=r, stages=_stages(r, plan.start)) for r in rest))
-    return SeedsPlan(recipe.model_copy(update=settled), plans)
+    trials = [Trial(first, plan)]
+    for label in others:
+        variant = recipe.varied(label)
+        if variant.task is not recipe.task or variant.model != recipe.model:
+            trials.append(Trial(label, compile_plan(variant)))
+            continue
+        variant = variant.model_copy(update=settled)
+        _check_adapters(variant, plan.start)
+        _check_validation(variant)
+        trials.append(Trial(label, replace(plan, recipe=variant, stages=_stages(variant, plan.start))))
+    return TrialsPlan(recipe.model_copy(update=settled), tuple(trials))
 
 
 def compile_plan(recipe: Recipe) -> Plan:
-    """Check the recipe's data and model, and give each stage its key; of several seeds the first is planned.
+    """Check the recipe's data and model, and give each stage its key; of several trials the first is planned.
 
     Raises:
         DataError: a split that cannot be read or used.
@@ -151,8 +186,8 @@ def compile_plan(recipe: Recipe) -> Plan:
         RecipeError: a new adapter on a model that is one already; a choice by a loss that cannot be measured.
         FormatChange: a model that was trained under another answer format, unless the recipe allows it.
     """
-    if recipe.seeds is not None:
-        recipe = recipe.with_seed(recipe.seeds[0])
+    if first := recipe.trials()[0]:
+        recipe = recipe.varied(first)
     start = resolve_start(recipe.model)
     check_adapter(start)
     change = _format_change(recipe, start)

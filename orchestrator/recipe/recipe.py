@@ -3,7 +3,8 @@
 Knows the schemas and nothing of how they are carried out: neither torch, ray, trl nor mlflow is imported here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
 """Everything that others need to know of a recipe, wherever it is written."""
 
 
+_NOT_WRITTEN = ("source", "written")
 _MOST_SHOWN = 50
 """Problems of one recipe that are told one by one."""
 
@@ -46,6 +48,8 @@ class Recipe(Head):
     evaluate: Evaluate
     source: str = Field(exclude=True)
     """Where it was read."""
+    written: "Written" = Field(exclude=True)
+    """As it was read, before defaults: what a variant is made from."""
 
     def models(self) -> list[str]:
         """The models this recipe evaluates, in order."""
@@ -53,9 +57,20 @@ class Recipe(Head):
             return list(dict.fromkeys(self.evaluate.models))
         return [BASE, *(name for name, spec in self.stages.items() if spec.makes_model)]
 
-    def with_seed(self, seed: int) -> "Recipe":
-        """The same experiment with one seed, as `orch run RECIPE seed=S` would run it; the task is shared."""
-        return self.model_copy(update={"seed": seed, "seeds": None})
+    def varied(self, changes: Mapping[str, Any]) -> "Recipe":
+        """The recipe with other values of some settings, by their dotted names: `{"stages.rft.learning_rate": 1e-4}`.
+
+        Overrides, seeds and sweeps all go through this. It is validated whole, as if it were written so; where no
+        setting of the task changes, the task is shared, and its data is read once.
+
+        Raises:
+            RecipeError: with every problem of the variant.
+        """
+        return self.written.varied(changes).recipe(None if _of_the_task(changes) else self.task)
+
+    def trials(self) -> tuple[dict[str, Any], ...]:
+        """What each variant of this recipe changes; one that changes nothing where it has no variants."""
+        return ({},) if self.seeds is None else tuple({"seed": seed} for seed in self.seeds)
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain data; loads as a recipe again."""
@@ -86,23 +101,51 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTa
     data, lines = parse(text, source)
     if not isinstance(data, dict):
         raise RecipeError(f"{source}: must be a block of keys (name, task, model, stages, evaluate)")
-    overridden: list[tuple[str, ...]] = []
-    problems: list[str] = []
-    for item in overrides:
-        try:
-            overridden.append(_override(data, item))
-        except RecipeError as error:
-            problems += error.problems
-    for ours, theirs in (("seed", "seeds"), ("seeds", "seed")):
-        if (ours,) in overridden and (theirs,) not in overridden and data.get(ours) is not None:
-            data.pop(theirs, None)  # an override of one takes the place of the file's other
+    written, problems = _overridden(Written(data, source, lines, (), own_task), overrides)
     try:
-        recipe = _build(data, source, lines, overridden, own_task)
+        recipe = written.recipe()
     except RecipeError as error:
         raise RecipeError(*problems, *error.problems) from None
     if problems:
         raise RecipeError(*problems)
     return recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A recipe as it is written, and which of its settings were changed since it was read."""
+
+    data: Mapping[str, Any]
+    source: str
+    lines: Mapping[tuple[str, ...], int]
+    """Where in the file each setting is."""
+    changed: tuple[tuple[str, ...], ...]
+    """The paths of the settings that were changed, which a message then calls overrides."""
+    own_task: OwnTask
+
+    def varied(self, changes: Mapping[str, Any]) -> "Written":
+        """With other values of some settings, by their dotted names.
+
+        Raises:
+            RecipeError: names that lead into a single value, or too deep.
+        """
+        data, paths = dict(self.data), []
+        problems: list[str] = []
+        for name, value in changes.items():
+            try:
+                paths.append(_put(data, name, value))
+            except RecipeError as error:
+                problems += error.problems
+        if problems:
+            raise RecipeError(*problems)
+        for ours, theirs in (("seed", "seeds"), ("seeds", "seed")):
+            if (ours,) in paths and (theirs,) not in paths and data.get(ours) is not None:
+                data.pop(theirs, None)  # a change of one takes the place of the recipe's other
+        return replace(self, data=data, changed=(*self.changed, *paths))
+
+    def recipe(self, task: Task | None = None) -> "Recipe":
+        """Validated; with `task` in place of the one it describes, where that is known to be the same."""
+        return _build(self, task)
 
 
 def load_task(overrides: Sequence[str]) -> Task:
@@ -111,28 +154,44 @@ def load_task(overrides: Sequence[str]) -> Task:
     Raises:
         RecipeError: with every problem of the overrides.
     """
-    data: dict[str, Any] = {"type": "file", "test": {"generate": 1}}
-    overridden: list[tuple[str, ...]] = []
-    refused: list[str] = []
-    for item in overrides:
-        try:
-            overridden.append(("task", *_override(data, item)))
-        except RecipeError as error:
-            refused += error.problems
+    bare = Written({"type": "file", "test": {"generate": 1}}, "overrides", {}, (), task_class)
+    written, refused = _overridden(bare, overrides)
     problems: list[tuple[Loc, str]] = []
-    task = read_task(data, problems)
+    task = read_task(dict(written.data), problems)
     if task is None or problems or refused:
-        raise RecipeError(*refused, *(_line("overrides", {}, overridden, loc, text) for loc, text in problems))
+        of_the_task = replace(written, changed=tuple(("task", *path) for path in written.changed))
+        raise RecipeError(*refused, *(_line(of_the_task, loc, text) for loc, text in problems))
     return task
 
 
-def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
-    """Put one override in its place in the recipe; the keys that lead there."""
+def _overridden(written: Written, overrides: Sequence[str]) -> tuple[Written, list[str]]:
+    """A recipe with its overrides, but for those that cannot be read or applied: what is said of them."""
+    changes: dict[str, Any] = {}
+    problems: list[str] = []
+    for item in overrides:
+        try:
+            change = _parsed(item)
+            written.varied(changes | change)
+        except RecipeError as error:
+            problems += error.problems
+        else:
+            changes |= change
+    return written.varied(changes), problems
+
+
+def _parsed(item: str) -> dict[str, Any]:
+    """An override as a change: `key=value`, the value being YAML."""
     dotted, equals, value = item.partition("=")
-    keys = tuple(dotted.strip().split("."))
     where = f"override {clipped(item, 200)!r}"
-    if not equals or not all(keys):
+    if not equals or not all(part.strip() for part in dotted.split(".")):
         raise RecipeError(f"{where}: must read key=value, such as stages.rft.learning_rate=1e-4")
+    return {dotted.strip(): parse_value(value, where)}
+
+
+def _put(data: dict[str, Any], name: str, value: Any) -> tuple[str, ...]:
+    """Put a value in its place in the recipe; the keys that lead there."""
+    keys = tuple(name.split("."))
+    where = f"override {clipped(name, 200)!r}"
     if len(keys) > DEEPEST:
         raise RecipeError(f"{where}: names {len(keys):,} blocks in each other, and a recipe has {DEEPEST} at most")
     block: Any = data
@@ -142,22 +201,22 @@ def _override(data: dict[str, Any], item: str) -> tuple[str, ...]:
             raise RecipeError(f"{where}: {clipped(key)!r} is a single value, it has no {clipped(keys[-1])!r} inside")
         block[key] = dict(inner or {})  # a copy: a block that YAML shares by an alias stays as it is elsewhere
         block = block[key]
-    block[keys[-1]] = parse_value(value, where)
+    block[keys[-1]] = value
     return keys
 
 
-def _build(
-    data: dict[str, Any],
-    source: str,
-    lines: dict[tuple[str, ...], int],
-    overridden: Sequence[tuple[str, ...]],
-    own_task: OwnTask,
-) -> Recipe:
+def _of_the_task(changes: Mapping[str, Any]) -> bool:
+    return any(name.partition(".")[0] == "task" for name in changes)
+
+
+def _build(written: Written, known_task: Task | None) -> Recipe:
+    data, source, own_task = written.data, written.source, written.own_task
     problems: list[tuple[Loc, str]] = []
     for key in data:
-        if key not in Recipe.model_fields or key == "source":
-            problems.append(((key,), unknown("key", str(key), [k for k in Recipe.model_fields if k != "source"])))
-    task = read_task(data.get("task"), problems, own_task)
+        if key not in Recipe.model_fields or key in _NOT_WRITTEN:
+            known = [name for name in Recipe.model_fields if name not in _NOT_WRITTEN]
+            problems.append(((key,), unknown("key", str(key), known)))
+    task = known_task or read_task(data.get("task"), problems, own_task)
     model = validate(ModelSpec, data["model"], ("model",), problems) if data.get("model") is not None else None
     stages = read_stages(data.get("stages"), problems)
     block = data.get("evaluate")
@@ -169,23 +228,22 @@ def _build(
     check_splits(data.get("task"), evaluate or Evaluate(), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
     if problems:
-        shown = [_line(source, lines, overridden, loc, text) for loc, text in problems[:_MOST_SHOWN]]
+        shown = [_line(written, loc, text) for loc, text in problems[:_MOST_SHOWN]]
         if len(problems) > _MOST_SHOWN:
             shown.append(f"{source}: ... and {len(problems) - _MOST_SHOWN:,} more problems")
         raise RecipeError(*shown)
     assert head is not None
     parts: dict[str, Any] = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
+    parts["written"] = written
     return Recipe.model_construct(**{name: getattr(head, name) for name in Head.model_fields}, **parts)
 
 
-def _line(
-    source: str, lines: dict[tuple[str, ...], int], overridden: Sequence[tuple[str, ...]], loc: Loc, text: str
-) -> str:
+def _line(written: Written, loc: Loc, text: str) -> str:
     path = tuple(str(part) for part in loc)
     dotted = ".".join(clipped(part) for part in path)
-    if any(path[: len(keys)] == keys for keys in overridden):
+    if any(path[: len(keys)] == keys for keys in written.changed):
         return f"override {dotted}: {text}"
-    while path and path not in lines:
+    while path and path not in written.lines:
         path = path[:-1]
-    where = f"{source}:{lines[path]}" if path else source
+    where = f"{written.source}:{written.lines[path]}" if path else written.source
     return f"{where}: {dotted}: {text}"

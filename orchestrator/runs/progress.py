@@ -16,11 +16,11 @@ _ENDED = ("done", "cached", "failed", "skipped", "stopped")
 
 
 class Branch:
-    """A plan, its record, and the state of each stage. `seed` is set where it is one of several."""
+    """A plan, its record, and the state of each stage. `title` is that of its trial, where there are several."""
 
-    def __init__(self, plan: Plan, record: Record, noticed: tuple[Finding, ...] = (), seed: int | None = None) -> None:
-        self.plan, self.record, self.noticed, self.seed = plan, record, noticed, seed
-        self.states = {stage.name: StageState(stage, seed=seed) for stage in plan.stages}
+    def __init__(self, plan: Plan, record: Record, noticed: tuple[Finding, ...] = (), title: str = "") -> None:
+        self.plan, self.record, self.noticed, self.title = plan, record, noticed, title
+        self.states = {stage.name: StageState(stage, trial=title) for stage in plan.stages}
         self.result: RunResult | None = None
         """What it came to; set once all of its stages have ended and its run is closed."""
 
@@ -28,11 +28,6 @@ class Branch:
     def settled(self) -> bool:
         """Whether every stage has come to an end, good or bad."""
         return all(state.state in _ENDED for state in self.states.values())
-
-    @property
-    def title(self) -> str:
-        """Which of several plans it is, in words."""
-        return f"seed {self.seed}"
 
     def ready(self, state: StageState) -> bool:
         """Whether all that a waiting stage reads is there; one that reads of a failed stage is skipped."""
@@ -52,7 +47,7 @@ class Branch:
         """Tell of a finding at once, and keep it with the stage's run; once, also where it is read again."""
         if all(known.check != finding.check for known in state.findings):
             [told] = told_only([finding], self.plan.recipe.limits.ignore)
-            where = f"stage {state.stage.name}" if self.seed is None else f"{self.title}, stage {state.stage.name}"
+            where = f"{self.title}, stage {state.stage.name}" if self.title else f"stage {state.stage.name}"
             named = replace(told, what=f"{where}: {told.what}")
             state.findings.append(named)
             self.record.noticed(state, named)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.comparison.over_seeds import metrics_of, over_seeds
-from orchestrator.plan.plan import SeedsPlan
+from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.runs.notes import paragraphs, ways_on
 from orchestrator.runs.past import SEEDS_TAG
@@ -18,7 +18,7 @@ from orchestrator.text import inline
 class SeedsRecord:
     """Writes the run above those of the seeds. `parent` is its id."""
 
-    def __init__(self, store: Store, plan: SeedsPlan) -> None:
+    def __init__(self, store: Store, plan: TrialsPlan) -> None:
         self.store, self.plan = store, plan
         recipe = plan.recipe
         self.seeds = tuple(each.recipe.seed for each in plan.plans)
@@ -36,7 +36,7 @@ class SeedsRecord:
         return found
 
 
-def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
+def read_seeds_again(store: Store, plan: TrialsPlan) -> SeedsResult | None:
     """What a run of these very seeds came to, all of whose stages are made; None where there was none."""
     parent = store.whole(plan.key)
     if parent is None:

@@ -25,13 +25,13 @@ class StageState:
     run_id: str | None = None
     error: str | None = None
     findings: list[Finding] = field(default_factory=list)
-    seed: int | None = None
-    """Of a recipe with several seeds: whose stage it is."""
+    trial: str = ""
+    """The title of the trial whose stage it is, where there are several."""
 
     @property
     def title(self) -> str:
-        """The stage, told from those of other seeds."""
-        return self.stage.name if self.seed is None else f"seed {self.seed}  {self.stage.name}"
+        """The stage, with its trial where there are several."""
+        return f"{self.trial}  {self.stage.name}" if self.trial else self.stage.name
 
     def row(self) -> dict[str, Any]:
         """This stage in `--json`."""

@@ -142,11 +142,7 @@ class Task(BaseModel):
         whole = split != "train" or not any(self._source(s).hold_out for s in self.splits() if s != "train")
         if source.generate is not None and whole:
             return self._identity() | {"split": split, "n": source.generate} | self.generator(split)
-        digest = hashlib.sha256()
-        for example in self.examples(split):
-            row = (example.id, example.question, example.answer, example.demonstration)
-            digest.update(repr(row).encode("utf-8", "surrogatepass"))
-        return {"rows": digest.hexdigest()}
+        return {"rows": self._splits.digest(split)}
 
     def generator(self, split: Split) -> dict[str, Any]:
         """What decides the generator's questions of a split, beside their number."""
@@ -231,6 +227,20 @@ class _Splits(dict[Split, list[Example]]):
         super().__init__()
         self.task = task
         self.repeated: dict[Split, int] = {}
+        self._digests: dict[Split, tuple[list[Example], str]] = {}
+        self._whole: list[Example] | None = None
+
+    def digest(self, split: Split) -> str:
+        """sha256 of the rows of a split, computed once."""
+        examples = self[split]
+        known = self._digests.get(split)
+        if known is None or known[0] is not examples:
+            rows = hashlib.sha256()
+            for example in examples:
+                row = (example.id, example.question, example.answer, example.demonstration)
+                rows.update(repr(row).encode("utf-8", "surrogatepass"))
+            known = self._digests[split] = (examples, rows.hexdigest())
+        return known[1]
 
     def __missing__(self, split: Split) -> list[Example]:
         source = self.task._source(split)
@@ -245,8 +255,10 @@ class _Splits(dict[Split, list[Example]]):
         return examples
 
     def _pool(self) -> list[Example]:
-        """Train's questions before any are set aside."""
-        return self._read("train", self.task._source("train"))
+        """Train's questions before any are set aside, read once."""
+        if self._whole is None:
+            self._whole = self._read("train", self.task._source("train"))
+        return self._whole
 
     def _held_out(self) -> dict[str, Split]:
         """Which of train's questions go to another split: a seeded choice that does not depend on their order."""

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.show.run import RunScreen, show_result
-from orchestrator.cli.show.seeds import seeds_table
+from orchestrator.cli.show.seeds import trials_table
 from orchestrator.plan.plan import Stage
 from orchestrator.results import DifferenceOverSeeds, EvaluationOverSeeds, ModelOverSeeds, SeedsResult
 from orchestrator.runs.state import StageState
@@ -26,7 +26,7 @@ def text(shown: Console) -> str:
 
 
 def state(name: str, seed: int, **fields: object) -> StageState:
-    return StageState(Stage(name, "sft", Sft(type="sft"), "k" * 32, (), name), seed=seed, **fields)  # type: ignore[arg-type]
+    return StageState(Stage(name, "sft", Sft(type="sft"), "k" * 32, (), name), trial=f"seed {seed}", **fields)  # type: ignore[arg-type]
 
 
 def states(seeds: int) -> list[StageState]:
@@ -48,7 +48,7 @@ def states(seeds: int) -> list[StageState]:
 
 def shown_table(seeds: int, width: int = 80) -> list[str]:
     shown = console(width)
-    shown.print(seeds_table(states(seeds), width))
+    shown.print(trials_table(states(seeds), width))
     lines = [line.rstrip() for line in text(shown).splitlines()]
     assert all(len(line) <= width for line in lines)
     return lines

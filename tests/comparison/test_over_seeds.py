@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.errors import RecipeError
-from orchestrator.plan.plan import SeedsPlan, compile_plan, compile_recipe
+from orchestrator.plan.plan import Stage, TrialsPlan, compile_plan, compile_recipe
 from orchestrator.recipe.recipe import Recipe, load_recipe
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, SeedsResult
 from orchestrator.runs.seeds import describe_seeds
@@ -81,9 +81,13 @@ def test_a_resolved_recipe_with_seeds_loads_again() -> None:
 # --- the plans
 
 
-def seeds_plan(*seeds: int) -> SeedsPlan:
+def seeds_of(plan: TrialsPlan, stage: Stage) -> list[int]:
+    return [trial.label["seed"] for trial in plan.sharing()[stage.key]]
+
+
+def seeds_plan(*seeds: int) -> TrialsPlan:
     made = compile_recipe(load(f"seeds: {list(seeds)}"))
-    assert isinstance(made, SeedsPlan)
+    assert isinstance(made, TrialsPlan)
     return made
 
 
@@ -100,8 +104,8 @@ def test_what_no_seed_changes_stands_once() -> None:
     names = [stage.name for stage in made.stages]
     assert names.count("evaluate.base") == 1 and names.count("sft") == names.count("evaluate.sft") == 3
     assert len({stage.key for stage in made.stages}) == len(names) == 7
-    assert [made.seeds_of(s) for s in made.stages if s.name == "sft"] == [(0,), (1,), (2,)]
-    assert [made.seeds_of(s) for s in made.stages if s.name == "evaluate.base"] == [(0, 1, 2)]
+    assert [seeds_of(made, s) for s in made.stages if s.name == "sft"] == [[0], [1], [2]]
+    assert [seeds_of(made, s) for s in made.stages if s.name == "evaluate.base"] == [[0, 1, 2]]
 
 
 def test_the_key_follows_from_the_seeds_and_not_from_their_order() -> None:

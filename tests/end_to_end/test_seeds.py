@@ -146,10 +146,10 @@ def test_again_runs_nothing_and_adds_nothing_whatever_the_order(seeds_run: Seeds
 def test_a_seed_that_is_added_runs_alone(seeds_run: SeedsRun) -> None:
     plan = call(seeds_run.folder, "plan", str(SMALL), "seeds=[0, 1, 2]", "--json").json
     assert len(plan["stages"]) == 3 * 9 - 2, "the base model is evaluated once for all"
-    to_run = [(stage["name"], stage["seeds"]) for stage in plan["stages"] if not stage["cached"]]
+    to_run = [(stage["name"], [t["seed"] for t in stage["trials"]]) for stage in plan["stages"] if not stage["cached"]]
     assert len(to_run) == 8 and all(seeds == [2] for _, seeds in to_run)
     [base] = [stage for stage in plan["stages"] if stage["name"] == "evaluate.base"]
-    assert base["seeds"] == [0, 1, 2]
+    assert [trial["seed"] for trial in base["trials"]] == [0, 1, 2]
 
 
 def test_the_aggregate_is_right_to_the_digit(seeds_run: SeedsRun) -> None:

@@ -552,3 +552,42 @@ def test_an_override_is_bounded_as_a_recipe_is() -> None:
     lists += "".join(f", &a{i} [{','.join(['*a' + (str(i - 1) if i > 1 else '')] * 8)}]" for i in range(1, 9)) + "]"
     [problem] = problems(f"stages.sft.data={lists}")
     assert ":1: holds more than 100,000 keys and values with its aliases written out" in problem and len(problem) < 500
+
+
+# --- variants
+
+
+def test_a_variant_is_the_recipe_written_so_and_shares_its_task_where_no_setting_of_it_changes() -> None:
+    Path("r.yaml").write_text(TEXT)
+    recipe = load_recipe("r.yaml", ["stages.sft.max_steps=7"])
+    variant = recipe.varied({"stages.rft.learning_rate": 1e-4, "seed": 3})
+    written = load_recipe("r.yaml", ["stages.sft.max_steps=7", "stages.rft.learning_rate=1e-4", "seed=3"])
+    assert variant.resolved() == written.resolved() and variant.task is recipe.task
+    assert recipe.resolved() == load_recipe("r.yaml", ["stages.sft.max_steps=7"]).resolved(), "it is left as it was"
+    assert recipe.varied({"task.seed": 5}).task.seed == 5 != recipe.task.seed
+    assert (
+        variant.varied({"seed": 4}).resolved()
+        == recipe.varied({"stages.rft.learning_rate": 1e-4, "seed": 4}).resolved()
+    )
+
+
+def test_a_variant_that_cannot_be_is_refused_with_all_its_problems() -> None:
+    Path("r.yaml").write_text(TEXT)
+    recipe = load_recipe("r.yaml")
+    with pytest.raises(RecipeError) as error:
+        recipe.varied({"stages.rft.learning_rat": 1, "stages.sft.max_steps": 0, "name.x": 1})
+    assert error.value.problems == ("override 'name.x': 'name' is a single value, it has no 'x' inside",)
+    with pytest.raises(RecipeError) as error:
+        recipe.varied({"stages.rft.learning_rat": 1, "stages.sft.max_steps": 0})
+    assert [problem.partition(": ")[0] for problem in error.value.problems] == [
+        "override stages.sft.max_steps",
+        "override stages.rft.learning_rat",
+    ]
+
+
+def test_each_seed_is_a_variant() -> None:
+    Path("r.yaml").write_text(TEXT)
+    several = load_recipe("r.yaml", ["seeds=[4, 2]"])
+    assert several.trials() == ({"seed": 4}, {"seed": 2}) and load_recipe("r.yaml").trials() == ({},)
+    one = several.varied(several.trials()[1])
+    assert one.seed == 2 and one.seeds is None and one.resolved() == load_recipe("r.yaml", ["seed=2"]).resolved()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import RefusalError, StageError, TrackingError
-from orchestrator.plan.plan import SeedsPlan, compile_recipe
+from orchestrator.plan.plan import TrialsPlan, compile_recipe
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.cluster import Cluster, Done
 from orchestrator.runs.state import StageState
@@ -81,7 +81,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     ) -> Any:
         Path("r.yaml").write_text(RECIPE)
         plan = compile_recipe(load_recipe("r.yaml"))
-        assert isinstance(plan, SeedsPlan)
+        assert isinstance(plan, TrialsPlan)
         plan = plan.with_cached({plan.plans[1].stage(name).key: f"old {name}" for name in cached})
         told: list[str] = []
 
@@ -109,7 +109,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         cluster = Cluster(cores, cores, gpus, joined)
         monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
         store = SimpleNamespace(finished=lambda stages: {}, output=lambda origin, name: Path(origin, name))
-        branches = [branch.Branch(p, Record(told, p.recipe.seed), (), p.recipe.seed) for p in plan.plans]  # type: ignore[arg-type]
+        branches = [branch.Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
         made = module.Walk(branches, store, WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
         monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))
         made.told = told  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.commands.judge import judge_file
 from orchestrator.health.check import _tolerance
-from orchestrator.plan.plan import Plan, SeedsPlan, compile_recipe
+from orchestrator.plan.plan import Plan, TrialsPlan, compile_recipe
 from orchestrator.recipe.recipe import load_recipe, load_task
 from orchestrator.tasks.judged_by import judged_by, judged_by_settings
 from orchestrator.tasks.tolerance import fitted
@@ -84,7 +84,7 @@ def test_it_is_part_of_the_keys_and_of_the_recipe_that_a_run_keeps() -> None:
 def test_every_seed_has_it() -> None:
     write(["1.5"], ["2"])
     several = compile_recipe(load_recipe("r.yaml", ["seeds=[0, 1]"]))
-    assert isinstance(several, SeedsPlan)
+    assert isinstance(several, TrialsPlan)
     assert [judge_of(plan).tolerance for plan in several.plans] == [0.01, 0.01]
     assert several.recipe.task.judge.tolerance == 0.01  # type: ignore[attr-defined]
     assert several.plans[1].key == planned("seed=1").key

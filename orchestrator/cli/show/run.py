@@ -16,10 +16,10 @@ from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
 from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
-from orchestrator.cli.show.seeds import seeds_comparison, seeds_table
+from orchestrator.cli.show.seeds import seeds_comparison, trials_table
 from orchestrator.commands.plan import needs
 from orchestrator.plan.forecast import Forecast
-from orchestrator.plan.plan import Plan, SeedsPlan
+from orchestrator.plan.plan import Plan, TrialsPlan, plans_of
 from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult
 from orchestrator.runs.state import StageState
 from orchestrator.text import plain
@@ -72,8 +72,8 @@ class RunScreen:
         self.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}"), soft_wrap=True)
 
     def _table(self) -> Table:
-        if any(state.seed is not None for state in self._states):
-            return seeds_table(self._states, self.console.width)
+        if any(state.trial for state in self._states):
+            return trials_table(self._states, self.console.width)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("stage", no_wrap=True)
         table.add_column("state", no_wrap=True, min_width=9)
@@ -177,28 +177,29 @@ def _comparison(
     return Group(table, Text(note, style="dim"))
 
 
-def show_plan(console: Console, plan: Plan | SeedsPlan, forecasts: Mapping[str, Forecast] | None = None) -> None:
-    """The stages of a plan: what each reads, needs, and whether it is made already; what seeds share stands once.
+def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str, Forecast] | None = None) -> None:
+    """The stages of a plan: what each reads, needs, and whether it is cached; a stage that trials share is listed once.
 
     `forecasts`: by key, what is known of how long those to be run will take.
     """
     known = forecasts or {}
-    several = isinstance(plan, SeedsPlan)
-    base = plan.plans[0].base if isinstance(plan, SeedsPlan) else plan.base
+    trials = plan.trials if isinstance(plan, TrialsPlan) else ()
+    sharing = plan.sharing() if isinstance(plan, TrialsPlan) else {}
+    first = plans_of(plan)[0]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in (*(["seed"] if several else []), "stage", "verb", "reads", "needs", "key", "state"):
+    for title in (*(["trial"] if trials else []), "stage", "verb", "reads", "needs", "key", "state"):
         table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text(f"to run {_expected(known.get(stage.key))}")
-        reads = Text(", ".join(stage.inputs) or base.name)
-        seeds = plan.seeds_of(stage)
-        seed = str(seeds[0]) if len(seeds) == 1 else "all"
+        reads = Text(", ".join(stage.inputs) or first.base.name)
+        sharers = [trial.title for trial in sharing.get(stage.key, ())]
+        trial = "all" if len(sharers) == len(trials) else sharers[0] if len(sharers) == 1 else f"{len(sharers)} trials"
         table.add_row(
-            *([seed] if several else []), Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state
+            *([Text(trial)] if trials else []), Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state
         )
     console.print(table)
     judged_by = next(stage.judged_by for stage in plan.stages if stage.judged_by)
-    why = (plan.plans[0] if isinstance(plan, SeedsPlan) else plan).tolerance
+    why = first.tolerance
     console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")

@@ -1,4 +1,4 @@
-"""Several seeds as a person sees them: a column for each while they run, means and intervals at the end."""
+"""Several trials as a person sees them: a column for each while they run; of seeds means and intervals at the end."""
 
 import time
 from collections import Counter
@@ -19,24 +19,26 @@ _NARROW = 5
 """Characters that it needs for these; where there is less room, seeds are counted."""
 
 
-def seeds_table(states: Sequence[StageState], width: int) -> Table:
-    """A row for each stage, a column for each seed; where there are too many of them, how many stand where."""
-    seeds = list(dict.fromkeys(state.seed for state in states))
+def trials_table(states: Sequence[StageState], width: int) -> Table:
+    """A row for each stage, a column for each trial; where there are too many, how many are in which state."""
+    trials = list(dict.fromkeys(state.trial for state in states))
     names = list(dict.fromkeys(state.stage.name for state in states))
-    by_place = {(state.stage.name, state.seed): state for state in states}
-    room = (width - max(map(len, names)) - 2) // len(seeds) - 2
+    by_place = {(state.stage.name, state.trial): state for state in states}
+    room = (width - max(map(len, names)) - 2) // len(trials) - 2
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("stage" if room >= _WIDE or room < _NARROW else "stage / seed", no_wrap=True)
+    narrow = all(trial.startswith("seed ") for trial in trials) and _NARROW <= room < _WIDE
+    table.add_column("stage / seed" if narrow else "stage", no_wrap=True)
     if room < _NARROW:
-        table.add_column(f"{len(seeds)} seeds", no_wrap=True, overflow="ellipsis")
+        what = "seeds" if all(trial.startswith("seed ") for trial in trials) else "trials"
+        table.add_column(f"{len(trials)} {what}", no_wrap=True, overflow="ellipsis")
         for name in names:
-            table.add_row(Text(name), _counted([by_place[name, seed] for seed in seeds]))
+            table.add_row(Text(name), _counted([by_place[name, trial] for trial in trials]))
         return table
-    for seed in seeds:
-        title = f"seed {seed}" if room >= _WIDE else str(seed)
+    for trial in trials:
+        title = Text(trial.removeprefix("seed ") if narrow else trial)
         table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min(room, _WIDE), max_width=room)
     for name in names:
-        table.add_row(Text(name), *(_cell(by_place[name, seed], room >= _WIDE) for seed in seeds))
+        table.add_row(Text(name), *(_cell(by_place[name, trial], room >= _WIDE) for trial in trials))
     return table
 
 
