@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, Called, call
 
-TOYS = REPOSITORY / "tests" / "toys"
+TOYS = REPOSITORY / "tests" / "support" / "toys"
 PLACES = {
     "verb": ("stages", "__init__.py", "STAGES: dict[str, type[Verb]] = {\n", "rehearse", "Rehearse"),
     "task": ("tasks", "__init__.py", "TASKS: dict[str, type[Task]] = {\n", "sums", "SumsTask"),

@@ -18,7 +18,7 @@ from orchestrator.stages.grpo import Grpo
 from orchestrator.stages.sample import Sample
 from orchestrator.stages.select import Select
 from orchestrator.stages.sft import Sft
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SMALL
 
 GOOD = """\
 name: test
@@ -375,7 +375,7 @@ def test_overrides_that_are_none(item: str) -> None:
 
 
 def test_other_overrides_that_cannot_be() -> None:
-    assert problems("name.x=1") == ["override 'name.x=1': 'name' is a single value, it has no 'x' inside"]
+    assert problems("name.x=1") == ["override 'name.x': 'name' is a single value, it has no 'x' inside"]
     assert problems("seed=[1")[0].startswith("override 'seed=[1'")
     assert "not valid YAML" in problems("seed=[1")[0]
     assert len(problems("a", "b", "seed=x")) == 3
@@ -558,12 +558,11 @@ def test_an_override_is_bounded_as_a_recipe_is() -> None:
 
 
 def test_a_variant_is_the_recipe_written_so_and_shares_its_task_where_no_setting_of_it_changes() -> None:
-    Path("r.yaml").write_text(TEXT)
-    recipe = load_recipe("r.yaml", ["stages.sft.max_steps=7"])
+    recipe = load_recipe(SMALL, ["stages.sft.max_steps=7"])
     variant = recipe.varied({"stages.rft.learning_rate": 1e-4, "seed": 3})
-    written = load_recipe("r.yaml", ["stages.sft.max_steps=7", "stages.rft.learning_rate=1e-4", "seed=3"])
+    written = load_recipe(SMALL, ["stages.sft.max_steps=7", "stages.rft.learning_rate=1e-4", "seed=3"])
     assert variant.resolved() == written.resolved() and variant.task is recipe.task
-    assert recipe.resolved() == load_recipe("r.yaml", ["stages.sft.max_steps=7"]).resolved(), "it is left as it was"
+    assert recipe.resolved() == load_recipe(SMALL, ["stages.sft.max_steps=7"]).resolved(), "it is left as it was"
     assert recipe.varied({"task.seed": 5}).task.seed == 5 != recipe.task.seed
     assert (
         variant.varied({"seed": 4}).resolved()
@@ -572,8 +571,7 @@ def test_a_variant_is_the_recipe_written_so_and_shares_its_task_where_no_setting
 
 
 def test_a_variant_that_cannot_be_is_refused_with_all_its_problems() -> None:
-    Path("r.yaml").write_text(TEXT)
-    recipe = load_recipe("r.yaml")
+    recipe = load_recipe(SMALL)
     with pytest.raises(RecipeError) as error:
         recipe.varied({"stages.rft.learning_rat": 1, "stages.sft.max_steps": 0, "name.x": 1})
     assert error.value.problems == ("override 'name.x': 'name' is a single value, it has no 'x' inside",)
@@ -586,8 +584,7 @@ def test_a_variant_that_cannot_be_is_refused_with_all_its_problems() -> None:
 
 
 def test_each_seed_is_a_variant() -> None:
-    Path("r.yaml").write_text(TEXT)
-    several = load_recipe("r.yaml", ["seeds=[4, 2]"])
-    assert several.trials() == ({"seed": 4}, {"seed": 2}) and load_recipe("r.yaml").trials() == ({},)
+    several = load_recipe(SMALL, ["seeds=[4, 2]"])
+    assert several.trials() == ({"seed": 4}, {"seed": 2}) and load_recipe(SMALL).trials() == ({},)
     one = several.varied(several.trials()[1])
-    assert one.seed == 2 and one.seeds is None and one.resolved() == load_recipe("r.yaml", ["seed=2"]).resolved()
+    assert one.seed == 2 and one.seeds is None and one.resolved() == load_recipe(SMALL, ["seed=2"]).resolved()
