@@ -3,12 +3,12 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.errors import Interrupted, OrchError
+from orchestrator.errors import Interrupted, OrchError, TrackingError
 from orchestrator.plan.plan import Plan, SeedsPlan, compile_recipe
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import report_of, with_report
@@ -16,13 +16,15 @@ from orchestrator.results import RunResult, SeedsResult
 from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
 from orchestrator.runs.preflight import checked
 from orchestrator.runs.progress import Branch
-from orchestrator.runs.record import Record, one_line, read_again
+from orchestrator.runs.record import Record, one_line
+from orchestrator.runs.result import read_again
 from orchestrator.runs.scheduler import Listener, Walk
 from orchestrator.runs.seeds import SeedsRecord, read_seeds_again
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
-from orchestrator.store.mlflow import Store
-from orchestrator.store.place import store_exists, store_folder
+from orchestrator.store.base import Store
+from orchestrator.store.opening import existing_store, open_store
+from orchestrator.store.place import store_folder
 from orchestrator.tasks import TASKS
 from orchestrator.types import Finding
 
@@ -45,7 +47,7 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
 
 def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
     plan = compile_recipe(recipe)
-    store = Store() if store_exists() else None
+    store = existing_store()
     if store is not None:
         plan = plan.with_cached(store.finished(plan.stages))
         if all(stage.cached for stage in plan.stages):
@@ -69,7 +71,7 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
             noticed = checked(_plans(plan)[0], work, cluster)  # the seed decides nothing of what is looked at
-            store = store or Store()
+            store = store or open_store(create=True)
         except OrchError:
             work.withdraw()
             raise
@@ -130,7 +132,7 @@ def _carry_out(
 ) -> RunResult | SeedsResult:
     """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
     for process in work.abandoned(_PROCESS):
-        store.close_abandoned(process)
+        store.close_runs(process, "KILLED", "the process was killed")
     store.process = uuid4().hex
     lock = work.lock(_PROCESS + store.process)
     walk = Walk([], store, work, cluster, listener)
@@ -146,19 +148,25 @@ def _carry_out(
     except (KeyboardInterrupt, SystemExit):
         with _undisturbed():
             walk.stop()
-            store.end_open("KILLED", "interrupted")
+            _close_runs(store, "KILLED", "interrupted")
         parents = [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
         run = f" (run {parents[0]})" if parents else ""
         raise Interrupted(f"interrupted; what was finished is kept, the same command goes on from there{run}") from None
     except BaseException as error:
         with _undisturbed():
             walk.stop()
-            store.end_open("FAILED", one_line(error))
+            _close_runs(store, "FAILED", one_line(error))
         raise
     finally:
         if lock is not None:
             work.release(lock)
             work.forget_inputs(_PROCESS)
+
+
+def _close_runs(store: Store, status: str, error: str) -> None:
+    """Close what this process has left open, as far as the store can be reached."""
+    with suppress(TrackingError):
+        store.close_runs(str(store.process), status, error)
 
 
 @contextmanager

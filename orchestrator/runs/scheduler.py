@@ -25,8 +25,8 @@ from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.base import Context
 from orchestrator.stages.registry import STAGES
+from orchestrator.store.base import Store
 from orchestrator.store.disk_space import disk_full
-from orchestrator.store.mlflow import Store
 from orchestrator.store.names import output_of
 from orchestrator.store.place import store_folder
 from orchestrator.training.journal import NAME as JOURNAL

@@ -7,11 +7,11 @@ from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import SeedsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.runs.notes import paragraphs, ways_on
-from orchestrator.runs.past import SEEDS_TAG
-from orchestrator.runs.record import read_again, start_run
-from orchestrator.runs.showing import NOTE_TAG, show_models
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import output_of
+from orchestrator.runs.record import start_run
+from orchestrator.runs.result import finished_run, read_again
+from orchestrator.runs.showing import show_models
+from orchestrator.store.base import Store
+from orchestrator.store.names import NOTE_TAG, PLAN_TAG, SEEDS_TAG, VERB_TAG, WHOLE_RUN, output_of
 from orchestrator.text import inline
 
 
@@ -22,7 +22,7 @@ class SeedsRecord:
         self.store, self.plan = store, plan
         recipe = plan.recipe
         self.seeds = tuple(each.recipe.seed for each in plan.plans)
-        tags = {"orch.verb": "run", "orch.plan": plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
+        tags = {VERB_TAG: WHOLE_RUN, PLAN_TAG: plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
         self.parent = start_run(store, recipe, plan.plans[0].base, recipe.name, tags)
 
     def ended(self, runs: list[RunResult]) -> SeedsResult:
@@ -38,11 +38,11 @@ class SeedsRecord:
 
 def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
     """What a run of these very seeds came to, all of whose stages are made; None where there was none."""
-    parent = store.whole(plan.key)
+    parent = finished_run(store, plan.key)
     if parent is None:
         return None
-    below = {run.data.tags.get("orch.seed"): run.info.run_id for run in store.children(parent).values()}
-    runs = [read_again(store, each, below.get(str(each.recipe.seed))) for each in plan.plans]
+    below = {run.seed: run.run_id for run in store.children(parent).values()}
+    runs = [read_again(store, each, below.get(each.recipe.seed)) for each in plan.plans]
     found = [run for run in runs if run is not None]
     seeds = [each.recipe.seed for each in plan.plans]
     return _together(store, parent, seeds, found) if len(found) == len(seeds) else None
@@ -50,10 +50,9 @@ def read_seeds_again(store: Store, plan: SeedsPlan) -> SeedsResult | None:
 
 def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
     def results(run_id: str, also: str | None) -> Path:
-        reused = "orch.eval_cached_from" if also is None else f"orch.eval_cached_from.{also}"
-        return store.artifact(store.tags(run_id).get(reused, run_id), output_of("evaluate", also))
+        return store.artifact(store.find(run_id).evaluation_origin(also), output_of("evaluate", also))
 
-    return over_seeds(parent, store.experiment_of(parent), seeds, runs, results)
+    return over_seeds(parent, store.find(parent).experiment, seeds, runs, results)
 
 
 def describe_seeds(found: SeedsResult) -> str:

@@ -24,7 +24,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.record import Record
 from orchestrator.runs.state import StageState
 from orchestrator.store.find import PastRuns
-from orchestrator.store.mlflow import Store
+from orchestrator.store.mlflow import MlflowStore
 from orchestrator.store.names import output_of
 from orchestrator.types import BASE, Finding
 
@@ -95,7 +95,7 @@ def written_results(path: Path) -> None:
 
 
 def test_a_run_writes_down_what_its_models_stand_on() -> None:
-    store, made = Store(), plan()
+    store, made = MlflowStore(), plan()
     record = Record(store, made)
     for name, metrics in (("sft", {}), ("evaluate.sft", {"accuracy": 0.5}), ("evaluate.sft.longer", {})):
         noticed = as_tags(
@@ -115,7 +115,7 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
         [found] = past_models(runs, run, on)
         assert found.recipe_digest == made.stage(stage).recipe_digest
         assert found.judging_digest == made.stage(stage).judging_digest is not None
-    told = [finding.what for finding in findings_of(runs.children(record.parent)["sft"].data.tags)]
+    told = [finding.what for finding in findings_of(runs.children(record.parent)["sft"].tags)]
     assert told == ["stage sft: odd", "stage evaluate.sft: odd"], "each from the run that made it"
 
 

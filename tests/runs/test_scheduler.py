@@ -1,19 +1,22 @@
 """The order in which plans of several seeds are walked, and what they share; workers and the store are stood in for."""
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import orchestrator.runs.scheduler as module
 from orchestrator.errors import RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import SeedsPlan, compile_recipe
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.cluster import Cluster, Done
+from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.store.base import StoredRun
+from orchestrator.store.memory import MemoryStore
 
 RECIPE = """\
 name: test
@@ -62,17 +65,16 @@ class Crew:
         return 0, Done(None, 0.0, 1.0)
 
 
+class Outputs(MemoryStore):
+    """A store that holds no run, and the outputs of those that the test names."""
+
+    def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
+        return Path(str(run), name)
+
+
 @pytest.fixture
-def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes a walk over both seeds on a machine with so many cores; `told` is what happened, in order."""
-    tracking = ModuleType("orchestrator.store.mlflow")
-    vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags"), object))
-    monkeypatch.setitem(sys.modules, "orchestrator.store.mlflow", tracking)
-    loaded = ("runs.record", "runs.progress", "runs.scheduler")
-    for name in loaded:
-        monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
-    import orchestrator.runs.progress as branch
-    import orchestrator.runs.scheduler as module
 
     def make(
         cores: int = 2, gpus: float = 0, joined: bool = False, failing: Sequence[str] = (), cached: Sequence[str] = ()
@@ -104,16 +106,13 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         monkeypatch.setattr(module, "STAGES", {verb: Verb(verb) for verb in ("sft", "evaluate")})
         cluster = Cluster(cores, cores, gpus, joined)
         monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
-        store = SimpleNamespace(finished=lambda stages: {}, output=lambda origin, name: Path(origin, name))
-        branches = [branch.Branch(p, Record(told, p.recipe.seed), (), p.recipe.seed) for p in plan.plans]  # type: ignore[arg-type]
-        made = module.Walk(branches, store, WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
+        branches = [Branch(p, Record(told, p.recipe.seed), (), p.recipe.seed) for p in plan.plans]  # type: ignore[arg-type]
+        made = module.Walk(branches, Outputs(Path("store")), WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
         monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))
         made.told = told  # type: ignore[attr-defined]
         return made
 
-    yield make
-    for name in loaded:
-        sys.modules.pop(f"orchestrator.{name}", None)
+    return make
 
 
 def states(walk: Any) -> list[list[str]]:
@@ -194,7 +193,7 @@ FAULTS = [
 
 def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the training of the first seed go wrong at one of its boundaries."""
-    mine, verb = made.branches[0].record, sys.modules["orchestrator.runs.scheduler"].STAGES["sft"]  # type: ignore[attr-defined]
+    mine, verb = made.branches[0].record, module.STAGES["sft"]  # type: ignore[attr-defined]
 
     def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -260,7 +259,7 @@ def test_a_journal_that_cannot_be_read_is_the_failure_of_its_stage(
     def broken(self: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sys.modules["orchestrator.runs.scheduler"].Tail, "new", broken)  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.Tail, "new", broken)  # type: ignore[attr-defined]
     made.go()
     assert states(made) == [["failed", "failed", "skipped"]] * 2
 
@@ -285,7 +284,7 @@ def test_a_full_disk_is_said_with_the_first_stage_that_found_it(
 ) -> None:
     made = walk(cores=8)
     full = OSError(28, "No space left on device", "/somewhere/file")
-    for verb in sys.modules["orchestrator.runs.scheduler"].STAGES.values():  # type: ignore[attr-defined]
+    for verb in module.STAGES.values():  # type: ignore[attr-defined]
         monkeypatch.setattr(verb, "finish", lambda context: (_ for _ in ()).throw(full))
     made.go()
     errors = [str(state.error) for branch in made.branches for state in branch.states.values() if state.error]
