@@ -1,5 +1,6 @@
 """The report of a run, on one finished small run: kept with it, shown again, made anew, never in the way."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_a_report_that_cannot_be_made_is_a_finding_and_no_more(
     def refuse(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("orchestrator.report.make.write_report", refuse)
+    monkeypatch.setattr(import_module("orchestrator.report.make"), "write_report", refuse)
     recipe = load_recipe(SMALL)
     store, plan = MlflowStore(), compile_plan(recipe)
     made = read_again(store, plan.with_cached(store.finished(plan.stages)))
