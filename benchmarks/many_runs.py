@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from orchestrator.store.mlflow import Store
+from orchestrator.store.mlflow import MlflowStore
 from tests.support.written_runs import answers, recipe, write_run
 
 REPOSITORY = Path(__file__).parent.parent
@@ -29,9 +29,9 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(asked.folder)
-    store = Store()
+    store = MlflowStore()
     names = [f"study-{i}" for i in range(4)]
-    there = sum(len(store.runs_of(name)) for name in names if name in store.experiments())
+    there = sum(1 for _ in store.runs(experiments=names))
     for number in range(there // OF_ONE, -(-asked.runs // OF_ONE)):
         models = {"base": answers(0.0, answered=0.0)}
         models |= {
@@ -39,7 +39,7 @@ def main() -> None:
         }
         rate = 0.001 * (1 + number % 12)
         write_run(store, recipe(names[number % 4], seed=number // 48, stages__rft__learning_rate=rate), models)
-    print(f"{sum(len(store.runs_of(name)) for name in names):,} runs in {len(names)} experiments")
+    print(f"{sum(1 for _ in store.runs(experiments=names)):,} runs in {len(names)} experiments")
     shipped = str(REPOSITORY / "recipes" / "rft.yaml")
     for command in (("plan", shipped), ("compare",), ("compare", "--experiment", names[0])):
         began, worked = time.perf_counter(), cpu_of_children()

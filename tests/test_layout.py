@@ -144,6 +144,37 @@ def test_each_large_library_has_one_home() -> None:
     assert {part(module) for module in importers("peft")} <= {"health", "models", "training"}
 
 
+def outside_the_store() -> Iterator[tuple[str, ast.AST]]:
+    for module, tree in modules().items():
+        if part(module) != "store":
+            yield from ((module, node) for node in ast.walk(tree))
+
+
+def is_of_mlflow(node: ast.AST) -> bool:
+    """Whether an expression reads a run as MLflow has it: `run.info.` or `run.data.tags`."""
+    if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute):
+        return False
+    return node.value.attr == "info" or (node.value.attr == "data" and node.attr in ("tags", "metrics", "params"))
+
+
+def test_no_run_of_mlflow_leaves_the_store() -> None:
+    tree = ast.parse("a.info.b; a().data.tags; a.data.b; a.info; b.tags")
+    assert [ast.unparse(node) for node in ast.walk(tree) if is_of_mlflow(node)] == ["a.info.b", "a().data.tags"]
+    assert [f"{module}: {ast.unparse(node)}" for module, node in outside_the_store() if is_of_mlflow(node)] == []
+
+
+def test_tags_are_spelled_in_one_place() -> None:
+    """Neither orch's nor MLflow's, nor the beginning of one in an f-string."""
+    spelled = [
+        f"{module}: {node.value}"
+        for module, node in outside_the_store()
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.startswith(("orch.", "mlflow."))
+    ]
+    assert spelled == []
+
+
 def test_ray_is_started_in_one_place() -> None:
     calls = {
         module

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import InputError, TrackingError
 from orchestrator.runs.work import LOCKS, WorkFolder, at_work, size_of
+from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import PREFIX as DISK_FULL
-from orchestrator.store.place import store_exists, store_folder
-
-if TYPE_CHECKING:
-    from orchestrator.store.mlflow import Store
+from orchestrator.store.names import EVALUATION_KEY_TAG, KEY_TAG, evaluation_tag
+from orchestrator.store.opening import existing_store
+from orchestrator.store.place import store_folder
 
 OLD = 14.0
 """Days after its last change that what could still be gone on from is given back."""
@@ -115,19 +115,16 @@ def much_work(storage: Path | None) -> str | None:
     return f"{root} holds {size / 1e9:.1f} GB of work in progress: `orch clean{where}` lists what of it can go"
 
 
-def _store() -> tuple["Store | None", str]:
-    if not store_exists():
-        return None, "there is no MLflow store here, so only age tells what is not needed any more"
-    from orchestrator.store.mlflow import Store
-
+def _store() -> tuple[Store | None, str]:
     try:
-        return Store(), ""
+        store = existing_store()
+        return store, "" if store else "there is no MLflow store here, so only age tells what is not needed any more"
     except TrackingError as error:  # on a full disk it cannot even be opened
         return None, f"only age tells what is not needed any more: {error}"
 
 
 def _leftovers(
-    root: Path, copies: Path | None, store: "Store | None", older_than: float, everything: bool
+    root: Path, copies: Path | None, store: Store | None, older_than: float, everything: bool
 ) -> Iterator[Leftover]:
     busy = any(at_work(root, path.name) for path in (root / LOCKS).glob(f"{_PROCESS}*"))
     for path in sorted(root.iterdir()) if root.is_dir() else ():
@@ -149,7 +146,7 @@ def _leftovers(
             yield _aged(path, what, "fetched again when they are asked for", goes, older_than)
 
 
-def _of_a_stage(root: Path, path: Path, store: "Store | None", everything: bool) -> tuple[str, str, bool | None]:
+def _of_a_stage(root: Path, path: Path, store: Store | None, everything: bool) -> tuple[str, str, bool | None]:
     """Whose work it is, why it goes or is kept, and whether it goes; None: when it is old."""
     about = WorkFolder.about(path)
     what = f"stage {about['stage']} of {about['recipe']}" if about else f"the stage with the key {path.name[:8]}"
@@ -161,22 +158,38 @@ def _of_a_stage(root: Path, path: Path, store: "Store | None", everything: bool)
     return what, why, None
 
 
-def _state(key: str, about: dict[str, str], store: "Store | None") -> tuple[str, str]:
+def _state(key: str, about: dict[str, str], store: Store | None) -> tuple[str, str]:
     """`finished`, `failed`, `interrupted` or `unknown`, and that in words."""
     if store is None:
         return "unknown", "no store says what became of it"
     also = about.get("also") or None
-    run = store.holder(key, also) or store.known(about.get("run")) or store.known(about.get("parent"))
+    holder = _holder(store, key, also)
+    run = holder or _known(store, about.get("run")) or _known(store, about.get("parent"))
     if run is None:
         return "unknown", "no run in this store has made it or tried to"
-    told, run_id = run.data.tags.get("orch.error", ""), run.info.run_id[:8]
-    if run.info.status == "FINISHED" and store.holder(key, also) is not None:
+    told, run_id = run.error or "", run.run_id[:8]
+    if run.status == "FINISHED" and holder is not None:
         return "finished", f"the stage is finished in run {run_id}"
-    if run.info.status == "FAILED" and DISK_FULL not in told:
+    if run.status == "FAILED" and DISK_FULL not in told:
         reason = " ".join(told.split())
         return "failed", f"it failed in run {run_id}" + (f": {reason[:100]}" if reason else "")
     full = ", when the disk was full" if DISK_FULL in told else ""
     return "interrupted", f"it was cut off in run {run_id}{full}; the same recipe goes on from here"
+
+
+def _holder(store: Store, key: str, also: str | None) -> StoredRun | None:
+    """The run with a stage's key, a finished one before others; `also`: the further split of an evaluation."""
+    further = [] if also is None else [evaluation_tag(EVALUATION_KEY_TAG, also)]
+    for tag in (KEY_TAG, EVALUATION_KEY_TAG, *further):
+        for status in ("FINISHED", None):
+            for run in store.runs({tag: key}, status=status, limit=1):
+                return run
+    return None
+
+
+def _known(store: Store, run_id: str | None) -> StoredRun | None:
+    """The run with that id; None where there is none, or it was deleted."""
+    return next(store.runs(ids=[run_id], limit=1), None) if run_id else None
 
 
 def _aged(path: Path, what: str, why: str, goes: bool | None, older_than: float) -> Leftover:

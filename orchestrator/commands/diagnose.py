@@ -41,8 +41,8 @@ from orchestrator.runs.past_outputs import changed_outputs
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stages.training import Training
 from orchestrator.stats import wilson
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import JUDGING_TAG, MODEL
+from orchestrator.store.names import MODEL
+from orchestrator.store.opening import open_store
 from orchestrator.store.place import store_folder
 from orchestrator.types import BASE, Finding
 
@@ -86,7 +86,7 @@ def diagnose(
     past = with_own_task(past)
     found = diagnose_run(past, models or ([named] if named else None), questions)
     page = diagnosis_page(found)
-    Store().log_text(past.run_id, page, "diagnosis.html")
+    open_store().log_text(past.run_id, page, "diagnosis.html")
     return found, page
 
 
@@ -344,7 +344,7 @@ class _Look:
         self._little(name, rows)
         stage = self.past.stages.get(name)
         if source == "evaluation" and stage is not None and self.plan is not None:
-            then = stage.tags.get(JUDGING_TAG)
+            then = stage.run.judging_digest()
             now = next((s.judging_digest for s in self.plan.stages if s.name == f"evaluate.{name}"), None)
             found = judged_again(name, self.recipe.task, rows, None if None in (then, now) else then == now)
             self.found += [] if found is None else [found]

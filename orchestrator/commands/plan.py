@@ -4,26 +4,22 @@ from orchestrator.plan.forecast import Forecast, forecast, past_costs
 from orchestrator.plan.plan import Plan, Stage, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.store.machine import kind_of_machine
-from orchestrator.store.place import store_exists
+from orchestrator.store.opening import existing_store
 
 
 def plan(recipe: Recipe) -> Plan | TrialsPlan:
     """Compile a recipe and look up which of its stages are made. Writes nothing, starts nothing."""
     compiled = compile_recipe(recipe)
-    if not store_exists():
-        return compiled
-    from orchestrator.store.mlflow import Store
-
-    return compiled.with_cached(Store().finished(compiled.stages))
+    store = existing_store()
+    return compiled if store is None else compiled.with_cached(store.finished(compiled.stages))
 
 
 def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:
     """What is known, by key, of how long the stages to be run will take on this machine, and of their memory."""
-    if not store_exists() or all(stage.cached for stage in made.stages):
+    store = None if all(stage.cached for stage in made.stages) else existing_store()
+    if store is None:
         return {}
-    from orchestrator.store.mlflow import Store
-
-    past = past_costs(Store(), kind_of_machine())
+    past = past_costs(store, kind_of_machine())
     found = [(plan, forecast(plan, past)) for plan in plans_of(made)]
     return {stage.key: known[stage.name] for plan, known in found for stage in plan.stages if stage.name in known}
 

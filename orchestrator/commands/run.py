@@ -3,12 +3,13 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.errors import Interrupted, OrchError
+from orchestrator.errors import Interrupted, OrchError, TrackingError
+from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import report_of, with_report
@@ -16,13 +17,16 @@ from orchestrator.results import RunResult, SeedsResult
 from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
 from orchestrator.runs.preflight import checked
 from orchestrator.runs.progress import Branch
-from orchestrator.runs.record import Record, one_line, read_again
+from orchestrator.runs.record import Record, one_line
+from orchestrator.runs.result import read_again
 from orchestrator.runs.scheduler import Listener, Walk
-from orchestrator.runs.seeds import SeedsRecord, read_seeds_again
 from orchestrator.runs.state import StageState
+from orchestrator.runs.trials import TrialsRecord, read_trials_again
 from orchestrator.runs.work import WorkFolder
-from orchestrator.store.mlflow import Store
-from orchestrator.store.place import store_exists, store_folder
+from orchestrator.store.base import Store
+from orchestrator.store.machine import kind_of_machine
+from orchestrator.store.opening import existing_store, open_store
+from orchestrator.store.place import store_folder
 from orchestrator.tasks import TASKS
 from orchestrator.types import Finding
 
@@ -45,11 +49,11 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
 
 def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
     plan = compile_recipe(recipe)
-    store = Store() if store_exists() else None
+    store = existing_store()
     if store is not None:
         plan = plan.with_cached(store.finished(plan.stages))
         if all(stage.cached for stage in plan.stages):
-            found = read_seeds_again(store, plan) if isinstance(plan, TrialsPlan) else read_again(store, plan)
+            found = read_trials_again(store, plan) if isinstance(plan, TrialsPlan) else read_again(store, plan)
             if found is None:
                 found = _carry_out(plan, store, _work(recipe), None, listener)
             made = report_of(store, found.run_id)
@@ -69,7 +73,7 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             if type(recipe.task) not in TASKS.values():
                 carry(type(recipe.task))
             noticed = checked(plans_of(plan)[0], work, cluster)  # the checks do not depend on the seed
-            store = store or Store()
+            store = store or open_store(create=True)
         except OrchError:
             work.withdraw()
             raise
@@ -80,14 +84,10 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
 
 
 def _not_begun(plan: Plan | TrialsPlan) -> list[StageState]:
-    states = [StageState(stage, trial=title) for title, each in _titled(plan) for stage in each.stages]
+    titled = [(t.title, t.plan) for t in plan.trials] if isinstance(plan, TrialsPlan) else [("", plan)]
+    states = [StageState(stage, trial=title) for title, each in titled for stage in each.stages]
     states[0].figure = "checking the set-up"
     return states
-
-
-def _titled(plan: Plan | TrialsPlan) -> list[tuple[str, Plan]]:
-    """Each plan with the title of its trial; of one alone an empty one."""
-    return [(t.title, t.plan) for t in plan.trials] if isinstance(plan, TrialsPlan) else [("", plan)]
 
 
 def _work(recipe: Recipe) -> WorkFolder:
@@ -130,35 +130,46 @@ def _carry_out(
 ) -> RunResult | SeedsResult:
     """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
     for process in work.abandoned(_PROCESS):
-        store.close_abandoned(process)
+        store.close_runs(process, "KILLED", "the process was killed")
     store.process = uuid4().hex
     lock = work.lock(_PROCESS + store.process)
     walk = Walk([], store, work, cluster, listener)
     above = None
     try:
-        above = SeedsRecord(store, plan) if isinstance(plan, TrialsPlan) else None
-        for title, each in _titled(plan):
-            record = Record(store, each, None if above is None else above.parent)
-            walk.branches.append(Branch(each, record, noticed, title))
+        above = TrialsRecord(store, plan) if isinstance(plan, TrialsPlan) else None
+        past = past_costs(store, kind_of_machine())
+        if above is None or not isinstance(plan, TrialsPlan):
+            assert isinstance(plan, Plan)
+            walk.branches.append(Branch(plan, Record(store, plan, past), noticed))
+        else:
+            for trial in plan.trials:
+                record = Record(store, trial.plan, past, above.parent, trial)
+                walk.branches.append(Branch(trial.plan, record, noticed, trial.title))
         walk.go()
         results = [branch.result for branch in walk.branches if branch.result is not None]
         return results[0] if above is None else above.ended(results)
     except (KeyboardInterrupt, SystemExit):
         with _undisturbed():
             walk.stop()
-            store.end_open("KILLED", "interrupted")
+            _close_runs(store, "KILLED", "interrupted")
         parents = [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
         run = f" (run {parents[0]})" if parents else ""
         raise Interrupted(f"interrupted; what was finished is kept, the same command goes on from there{run}") from None
     except BaseException as error:
         with _undisturbed():
             walk.stop()
-            store.end_open("FAILED", one_line(error))
+            _close_runs(store, "FAILED", one_line(error))
         raise
     finally:
         if lock is not None:
             work.release(lock)
             work.forget_inputs(_PROCESS)
+
+
+def _close_runs(store: Store, status: str, error: str) -> None:
+    """Close what this process has left open, as far as the store can be reached."""
+    with suppress(TrackingError):
+        store.close_runs(str(store.process), status, error)
 
 
 @contextmanager

@@ -5,7 +5,9 @@ import socket
 import sys
 
 from orchestrator.errors import InputError
-from orchestrator.store.mlflow import Store
+from orchestrator.store.base import Store
+from orchestrator.store.names import VERB_TAG, WHOLE_RUN
+from orchestrator.store.opening import open_store
 from orchestrator.store.pages import VIEW_TAG, view_link
 from orchestrator.store.place import database, store_exists, store_folder, tracking_uri
 
@@ -29,7 +31,7 @@ def serve(host: str, port: int) -> None:
     artifacts = (store_folder() / "artifacts").resolve().as_uri()
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"MLflow UI: {address}  (store: {uri}; takes some 15 s to start; Ctrl-C ends it)", flush=True)
-    experiment = Store().newest_with_view(VIEW_TAG)
+    experiment = _newest_with_view(open_store())
     if experiment is not None:
         print(f"The newest run's models side by side: {address}/{view_link(experiment)}", flush=True)
     else:
@@ -54,3 +56,10 @@ def serve(host: str, port: int) -> None:
         "1",
     ]
     os.execv(command[0], command)
+
+
+def _newest_with_view(store: Store) -> str | None:
+    """The id of the experiment with the newest run, of those that have a saved view of models."""
+    with_view = {each.name: each.experiment_id for each in store.experiments() if VIEW_TAG in each.tags}
+    newest = next(store.runs({VERB_TAG: WHOLE_RUN}, experiments=with_view, limit=1), None)
+    return None if newest is None else with_view[newest.experiment]

@@ -9,8 +9,12 @@ from orchestrator.errors import DataError, InputError, OutputError, RecipeError
 from orchestrator.health.findings import findings_of
 from orchestrator.recipe.plain import behind, block, made_from
 from orchestrator.recipe.yaml_source import read_data
+from orchestrator.store.base import StoredRun
 from orchestrator.store.find import PastRuns
-from orchestrator.store.names import JUDGED_BY_TAG, JUDGING_TAG, RECIPE_TAG, RESULTS, evaluation_tag, output_of
+from orchestrator.store.names import (
+    RESULTS,
+    output_of,
+)
 from orchestrator.store.tables import readable
 from orchestrator.tasks.judged_by import judged_by_settings
 from orchestrator.types import BASE, Finding
@@ -64,7 +68,7 @@ def same_recipe(ours: PastModel, theirs: PastModel) -> bool:
     return ours.model == theirs.model and ours.recipe_digest == theirs.recipe_digest
 
 
-def past_models(runs: PastRuns, run: Any, on: str | None = None) -> list[PastModel]:
+def past_models(runs: PastRuns, run: StoredRun, on: str | None = None) -> list[PastModel]:
     """What a run of one seed or of several has evaluated: on the split `on`, else on the one its recipe compares on.
 
     An evaluation whose file is damaged is not among it; `runs.damaged` says which and why.
@@ -72,19 +76,19 @@ def past_models(runs: PastRuns, run: Any, on: str | None = None) -> list[PastMod
     Raises:
         InputError: it was not made by `orch run`.
     """
-    return list(_models(runs, run, run.info.run_id, on))
+    return list(_models(runs, run, run.run_id, on))
 
 
-def not_evaluated(runs: PastRuns, run: Any, on: str | None = None) -> list[str]:
+def not_evaluated(runs: PastRuns, run: StoredRun, on: str | None = None) -> list[str]:
     """The models that a run's recipe evaluates and the run has not: one that failed, was killed, or still goes on."""
-    children = runs.children(run.info.run_id)
-    seeds = [child for child in children.values() if child.data.tags.get("orch.verb") == "seed"]
+    children = runs.children(run.run_id)
+    seeds = [child for child in children.values() if child.is_trial]
     if seeds:
-        return [f"{name} of {child.info.run_name}" for child in seeds for name in not_evaluated(runs, child, on)]
+        return [f"{name} of {child.name}" for child in seeds for name in not_evaluated(runs, child, on)]
     recipe = recipe_of(runs, run)
     wanted = block(recipe, "evaluate").get("models") or ()  # a run's recipe has every default written out
-    key = evaluation_tag("orch.eval_key", None if on in (None, split_of(recipe)) else on)
-    return [name for name in wanted if name not in children or key not in children[name].data.tags]
+    also = None if on in (None, split_of(recipe)) else on
+    return [name for name in wanted if name not in children or children[name].evaluation_key(also) is None]
 
 
 def split_of(recipe: Mapping[str, Any]) -> str:
@@ -92,40 +96,39 @@ def split_of(recipe: Mapping[str, Any]) -> str:
     return str(block(recipe, "evaluate").get("on", "test"))
 
 
-def recipe_of(runs: PastRuns, run: Any) -> Mapping[str, Any]:
+def recipe_of(runs: PastRuns, run: StoredRun) -> Mapping[str, Any]:
     """The recipe that a run wrote down.
 
     Raises:
         InputError: it has none that can be read.
     """
     try:
-        data = read_data(runs.artifact(run.info.run_id, RECIPE_FILE), f"the recipe of run {run.info.run_id}")
+        data = read_data(runs.artifact(run.run_id, RECIPE_FILE), f"the recipe of run {run.run_id}")
     except OSError:
         data = None
     except RecipeError as error:
         raise InputError(*error.problems) from None
     if not isinstance(data, dict):
-        raise InputError(f"run {run.info.run_id} was not made by `orch run`: it has no {RECIPE_FILE} that can be read")
+        raise InputError(f"run {run.run_id} was not made by `orch run`: it has no {RECIPE_FILE} that can be read")
     return data
 
 
-def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[PastModel]:
-    children = runs.children(run.info.run_id)
-    seeds = [child for child in children.values() if child.data.tags.get("orch.verb") == "seed"]
+def _models(runs: PastRuns, run: StoredRun, above: str, on: str | None) -> Iterator[PastModel]:
+    children = runs.children(run.run_id)
+    seeds = [one for one in children.values() if one.is_trial]
     if seeds:
-        for child in seeds:
-            yield from _models(runs, child, above, on)
+        for one in seeds:
+            yield from _models(runs, one, above, on)
         return
     recipe = recipe_of(runs, run)
     stages, seed = block(recipe, "stages"), int(recipe.get("seed", 0))
     also = None if on in (None, split_of(recipe)) else on
     for model in (BASE, *stages):
         child = children.get(model)
-        if child is None or (key := child.data.tags.get(evaluation_tag("orch.eval_key", also))) is None:
+        if child is None or (key := child.evaluation_key(also)) is None:
             continue
-        origin = child.data.tags.get(evaluation_tag("orch.eval_cached_from", also), child.info.run_id)
         try:
-            results = readable(runs.output(origin, output_of(RESULTS, also)))
+            results = readable(runs.output(child.evaluation_origin(also), output_of(RESULTS, also)))
         except (OutputError, DataError) as error:
             runs.damaged.append(f"model {model} of run {above[:8]}: {'; '.join(error.problems)}.")
             continue
@@ -133,25 +136,24 @@ def _models(runs: PastRuns, run: Any, above: str, on: str | None) -> Iterator[Pa
         yield PastModel(
             model=model,
             seed=None if model == BASE else seed,
-            run_id=child.info.run_id,
+            run_id=child.run_id,
             above=above,
             recipe=recipe,
             key=key,
             made_from=made_from(recipe, model),
             results=results,
-            accuracy=child.data.metrics.get("accuracy" if also is None else f"{also}/accuracy"),
+            accuracy=child.metrics.get("accuracy" if also is None else f"{also}/accuracy"),
             seconds=_sum(made_by, "seconds"),
             gpu_hours=_sum(made_by, "gpu_hours"),
-            findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.data.tags)),
-            recipe_digest=child.data.tags.get(evaluation_tag(RECIPE_TAG, also)),
-            judging_digest=child.data.tags.get(evaluation_tag(JUDGING_TAG, also)),
-            judged_by=child.data.tags.get(evaluation_tag(JUDGED_BY_TAG, also))
-            or judged_by_settings(block(recipe, "task")),  # an older run
+            findings=tuple(finding for one in (run, *made_by) for finding in findings_of(one.tags)),
+            recipe_digest=child.recipe_digest(also),
+            judging_digest=child.judging_digest(also),
+            judged_by=child.judged_by(also) or judged_by_settings(block(recipe, "task")),  # an older run
             also=also,
         )
 
 
-def _sum(made_by: Sequence[Any], metric: str) -> float | None:
+def _sum(made_by: Sequence[StoredRun], metric: str) -> float | None:
     """Of all that made a model; None where not all of it is known, or nothing made it."""
-    known = [one.data.metrics.get(metric) for one in made_by]
-    return sum(known) if known and None not in known else None
+    values = [one.metrics[metric] for one in made_by if metric in one.metrics]
+    return sum(values) if values and len(values) == len(made_by) else None

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from statistics import stdev
-from typing import Any
 
 from orchestrator.comparison.groups import Variant
 from orchestrator.comparison.past_models import PastModel, past_models, recipe_of, same_recipe
 from orchestrator.errors import InputError
 from orchestrator.recipe.plain import made_from
+from orchestrator.store.base import StoredRun
 from orchestrator.store.find import PastRuns
 
 _ENOUGH = 3
@@ -42,7 +42,7 @@ def seed_sds(past: PastRuns, labels: Mapping[str, Variant]) -> tuple[tuple[str, 
 
 
 def _tells(
-    past: PastRuns, run: Any, single: Mapping[str, PastModel], known: Mapping[str, Mapping[int | None, float]]
+    past: PastRuns, run: StoredRun, single: Mapping[str, PastModel], known: Mapping[str, Mapping[int | None, float]]
 ) -> bool:
     """Whether a run may have one of these models with a seed that is not known yet: its recipe alone tells."""
     recipe = recipe_of(past, run)

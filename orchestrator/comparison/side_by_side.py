@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from orchestrator.comparison import Comparison, compare_evaluated, contaminated
 from orchestrator.comparison.baseline import baseline_of
@@ -14,8 +13,9 @@ from orchestrator.comparison.seed_spread import seed_sds
 from orchestrator.errors import InputError
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.schema import unknown
-from orchestrator.store.find import PastRuns, open_store
-from orchestrator.store.mlflow import Store
+from orchestrator.store.base import Store, StoredRun
+from orchestrator.store.find import PastRuns
+from orchestrator.store.opening import open_store
 from orchestrator.types import BASE
 
 _RECIPES = (".yaml", ".yml")
@@ -44,7 +44,7 @@ def compare(
             raise InputError(f"no run of the experiment {experiment!r} has evaluated a model{_on(on)}", *past.damaged)
         per_run, out = left_out(all_runs)
         return _side_by_side(past, per_run, baseline, on, out=[*out, *past.damaged])
-    found = list({run.info.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
+    found = list({run.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
     wanted = [_evaluated(past, run, on) for run in found]
     refuse_unlike(wanted)
     out = [*_missing(past, found, on), *past.damaged]
@@ -63,7 +63,7 @@ def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison 
     return _side_by_side(past, [models], None, on, out=past.damaged, alone=True) if models else None
 
 
-def _named(past: PastRuns, name: str) -> Any:
+def _named(past: PastRuns, name: str) -> StoredRun:
     if name.endswith(_RECIPES) or Path(name).is_file():
         recipe = load_recipe(name)
         if recipe.name not in past.experiments():
@@ -72,24 +72,24 @@ def _named(past: PastRuns, name: str) -> Any:
     return past.find(name)
 
 
-def _evaluated(past: PastRuns, run: Any, on: str | None) -> list[PastModel]:
+def _evaluated(past: PastRuns, run: StoredRun, on: str | None) -> list[PastModel]:
     models = past_models(past, run, on)
     if not models:
         if past.damaged:
             raise InputError(*past.damaged)
-        why = run.data.tags.get("orch.error")
+        why = run.error
         raise InputError(
-            f"run {run.info.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")
+            f"run {run.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")
         )
     return models
 
 
-def _missing(past: PastRuns, runs: Iterable[Any], on: str | None) -> Iterator[str]:
+def _missing(past: PastRuns, runs: Iterable[StoredRun], on: str | None) -> Iterator[str]:
     """What is said of each run that has not evaluated all of its models."""
     for run in runs:
         names = not_evaluated(past, run, on)
         if names:
-            yield f"run {run.info.run_id[:8]} ({run.info.status}) has no evaluation of {', '.join(names)}."
+            yield f"run {run.run_id[:8]} ({run.status}) has no evaluation of {', '.join(names)}."
 
 
 def _on(on: str | None) -> str:

@@ -37,8 +37,7 @@ from orchestrator.models.start import BASE_FILE, FORMAT_FILE
 from orchestrator.results import ModelResult
 from orchestrator.runs.past import RECIPE_FILE, PastRun
 from orchestrator.stages.drawing import count
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import JUDGED_BY_TAG
+from orchestrator.store.opening import open_store
 from orchestrator.store.tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import BASE, Finding
@@ -145,8 +144,8 @@ def _card(
 ) -> Card:
     question, written = shown
     recipe, answer_format = past.recipe, _format(past, ref.name)
-    store = Store()
-    tags: dict[str, str] = store.find(past.run_id).data.tags
+    store = open_store()
+    run = store.find(past.run_id)
     ends_itself = tokenizer("1")["input_ids"][-1:] == [tokenizer.eos_token_id]
     base = ref.base if kind == "adapter" else None
     trust, limit = ref.base.trust_remote_code, recipe.evaluate.max_tokens
@@ -161,8 +160,8 @@ def _card(
         base=ref.base,
         dtype=dtype,
         recipe=recipe,
-        judged_by=tags.get(JUDGED_BY_TAG) or judged_by(recipe.task),
-        recipe_text=store.artifact(past.run_id, RECIPE_FILE).read_text(encoding="utf-8"),
+        judged_by=run.judged_by() or judged_by(recipe.task),
+        recipe_text=store.artifact(run, RECIPE_FILE).read_text(encoding="utf-8"),
         figures=tuple(_figures(name, evaluated[name]) for name in past.models() if name in evaluated),
         differences=tuple(
             found
@@ -176,8 +175,8 @@ def _card(
         code=loading_code(loading, question),
         prompt=tokenizer.decode(prompt_ids(tokenizer, answer_format, question)),
         written=written,
-        versions={k.removeprefix("version."): v for k, v in tags.items() if k.startswith("version.")},
-        commit=tags.get("mlflow.source.git.commit"),
+        versions=run.versions,
+        commit=run.commit,
     )
 
 

@@ -7,10 +7,9 @@ from typing import get_args
 
 from orchestrator.errors import CheckError, OrchError
 from orchestrator.health.token_view import TokenView
+from orchestrator.store.names import FINDING_TAG
 from orchestrator.types import Finding, Severity
 
-FINDING_TAG = "orch.finding."
-"""Begins the tag of a stage's run that holds a finding; the check's name follows."""
 _PARTS = ("\nseen: ", "\ncause: ", "\ndo: ")
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 

@@ -12,9 +12,10 @@ from orchestrator.errors import InputError, OrchError, UntrustedCode
 from orchestrator.recipe.stored_task import StoredTask
 from orchestrator.results import RunResult, SeedsResult
 from orchestrator.runs.past import stored_recipe
+from orchestrator.store.base import Store
 from orchestrator.store.disk_space import disk_full
-from orchestrator.store.mlflow import Store
-from orchestrator.store.place import store_exists, store_folder, tracking_uri
+from orchestrator.store.opening import open_store
+from orchestrator.store.place import store_folder
 from orchestrator.tasks import Task
 from orchestrator.types import Finding
 
@@ -60,17 +61,13 @@ def report(
         InputError: no such run, a run of which no model was evaluated, a file that cannot be written.
     """
     target = None if out is None else _writable(Path(out).expanduser().absolute())
-    if not store_exists():
-        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
-    store = Store()
+    store = open_store()
     run_id = _run_of(store, run)
-    _forget_copies(store, run_id)
-    made = anew or not store.artifact(run_id, PAGE).is_file()
+    made = anew or not store.artifact(run_id, PAGE, fresh=True).is_file()
     notes: list[str] = []
     if made:
         write_report(store, run_id, _questions_of_past(store, run_id, trust, notes))
-        _forget_copies(store, run_id)
-    page, figures = store.artifact(run_id, PAGE), store.artifact(run_id, FIGURES)
+    page, figures = store.artifact(run_id, PAGE, fresh=made), store.artifact(run_id, FIGURES, fresh=True)
     if target is not None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +84,7 @@ def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | Seed
     if not result.models:
         return result
     try:
-        store = Store()
+        store = open_store()
         write_report(store, result.run_id, questions_of(task))
         return replace(result, report=report_of(store, result.run_id))
     except Exception as error:  # whatever it is: what was trained and evaluated stands
@@ -128,7 +125,7 @@ def write_report(store: Store, run_id: str, questions: "Questions") -> None:
     seeds = seed_runs(store, run_id)
     for seed in seeds:
         with suppress(InputError):  # a seed of which nothing was evaluated
-            write_report(store, seed.info.run_id, questions)
+            write_report(store, seed.run_id, questions)
     with tempfile.TemporaryDirectory() as folder:
         if seeds:
             of_seeds = read_seeds(store, run_id, PAGE)
@@ -140,11 +137,6 @@ def write_report(store: Store, run_id: str, questions: "Questions") -> None:
             write_figures(facts, Path(folder) / FIGURES)
         (Path(folder) / PAGE).write_text(page, encoding="utf-8")
         store.log_folder(run_id, Path(folder))
-
-
-def _forget_copies(store: Store, run_id: str) -> None:
-    for name in (PAGE, FIGURES):
-        store.forget(run_id, name)
 
 
 def questions_of(task: Task) -> "Questions":
@@ -173,9 +165,7 @@ def _questions_of_past(store: Store, run_id: str, trust: bool, notes: list[str])
 def _run_of(store: Store, wanted: str | None) -> str:
     """The id of the `orch run` that is meant, also where one of its stages is named."""
     run = store.find(None if wanted in (None, "last") else wanted)
-    above = run.data.tags.get("mlflow.parentRunId")
-    of_a_stage = above is not None and run.data.tags.get("orch.verb") not in ("run", "seed")
-    return str(above if of_a_stage else run.info.run_id)
+    return run.parent if run.is_stage and run.parent is not None else run.run_id
 
 
 def _writable(target: Path) -> Path:

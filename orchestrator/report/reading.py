@@ -19,14 +19,13 @@ from orchestrator.report.facts import Answered, Asked, RunFacts, Sampling, Selec
 from orchestrator.runs.past import RECIPE_FILE, PastStage, past_stages
 from orchestrator.stages import verb_of
 from orchestrator.stages.base import Kind
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import CHOSEN_TAG, COMPLETIONS
+from orchestrator.store.base import Store
+from orchestrator.store.names import COMPLETIONS
 from orchestrator.store.tables import read_stored
 from orchestrator.types import Finding
 
 Questions = Callable[[str], Mapping[str, str]]
 """The questions of a split by id; empty where they cannot be had any more."""
-_VERSION = "version."
 
 
 def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
@@ -63,10 +62,10 @@ def read_about(store: Store, run_id: str) -> dict[str, Any]:
         InputError: the run was not made by `orch run`, or none of its models was evaluated.
     """
     run = store.find(run_id)
-    file = store.artifact(run_id, RECIPE_FILE)
+    file = store.artifact(run, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {run_id} was not made by `orch run`: it has no {RECIPE_FILE}")
-    text, tags = read_text(file, f"the recipe of run {run_id}"), run.data.tags
+    text = read_text(file, f"the recipe of run {run_id}")
     recipe, _ = parse(text, f"the recipe of run {run_id}")
     comparison = compare_run(store, run_id)
     if comparison is None:
@@ -74,17 +73,17 @@ def read_about(store: Store, run_id: str) -> dict[str, Any]:
     also = (compare_run(store, run_id, split) for split in recipe["evaluate"].get("also", ()))
     return {
         "run_id": run_id,
-        "experiment": store.experiment_of(run_id),
-        "status": str(run.info.status),
-        "error": tags.get("orch.error"),
-        "started": run.info.start_time / 1000,
+        "experiment": run.experiment,
+        "status": run.status,
+        "error": run.error,
+        "started": run.started,
         "recipe": recipe,
         "recipe_text": text,
-        "versions": {tag.removeprefix(_VERSION): tags[tag] for tag in tags if tag.startswith(_VERSION)},
-        "commit": tags.get("mlflow.source.git.commit"),
+        "versions": run.versions,
+        "commit": run.commit,
         "comparison": comparison,
         "also": tuple(compared for compared in also if compared is not None),
-        "findings": tuple(findings_of(tags)),
+        "findings": tuple(findings_of(run.tags)),
     }
 
 
@@ -116,8 +115,7 @@ def _trainings(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> It
         settings = recipe["stages"][name]
         read = read_curves(stage.headline, stage.curves, settings, ended=stage.status == "FINISHED")
         curves = StageCurves(name, stage.verb, stage.curves, read, stage.chosen)
-        why = stage.tags.get(CHOSEN_TAG, "")
-        yield Training(curves, why, tuple(_worth_a_line(settings, stage.metrics)))
+        yield Training(curves, stage.run.chosen, tuple(_worth_a_line(settings, stage.metrics)))
 
 
 def _worth_a_line(settings: Mapping[str, Any], metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -185,10 +183,9 @@ def _in_order(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> lis
 
 
 def _stage(stage: PastStage) -> StageFacts:
-    reused = stage.origin != stage.run_id or "orch.eval_cached_from" in stage.tags
+    reused = {stage.origin, stage.run.evaluation_origin()} != {stage.run_id}
     seconds = stage.metrics.get("seconds", stage.metrics.get("eval/seconds"))
-    key = stage.tags.get("orch.key", "")
-    return StageFacts(stage.name, stage.verb, stage.status, reused, seconds, key, stage.run_id)
+    return StageFacts(stage.name, stage.verb, stage.status, reused, seconds, stage.run.key, stage.run_id)
 
 
 def _findings(stages: Iterable[PastStage], shapes: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:

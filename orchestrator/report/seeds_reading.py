@@ -4,22 +4,26 @@ import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 from orchestrator.comparison import ComparedModel
 from orchestrator.health.findings import findings_of, ranked
 from orchestrator.report.facts import SeedFacts, SeedsFacts
 from orchestrator.report.reading import read_about
-from orchestrator.store.mlflow import Store
+from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.names import RESULTS
 from orchestrator.store.tables import read_stored
 from orchestrator.types import Finding
 
 
-def seed_runs(store: Store, run_id: str) -> list[Any]:
+def seed_runs(store: Store, run_id: str) -> list[StoredRun]:
     """The runs of single seeds under a run, in the order of their seeds; none where it has one seed."""
-    found = [run for run in store.children(run_id).values() if run.data.tags.get("orch.verb") == "seed"]
-    return sorted(found, key=lambda run: int(run.data.tags["orch.seed"]))
+    found = [run for run in store.children(run_id).values() if run.is_trial]
+    return sorted(found, key=_seed)
+
+
+def _seed(run: StoredRun) -> int:
+    assert run.seed is not None, "every run of `orch run` has one"
+    return run.seed
 
 
 def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
@@ -34,12 +38,12 @@ def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
     found: dict[Finding, set[int]] = {finding: set() for finding in about.pop("findings")}
     seeds = []
     for run in runs:
-        own, seed = store.artifact(run.info.run_id, page), int(run.data.tags["orch.seed"])
+        own, seed = store.artifact(run, page), _seed(run)
         accuracies = {m.label: m.by_seed[m.seeds.index(seed)] for m in about["comparison"].models if seed in m.seeds}
         path = os.path.relpath(own, here) if own.is_file() else None
-        seeds.append(SeedFacts(seed, run.info.run_id, str(run.info.status), accuracies, path))
-        below = [run, *store.children(run.info.run_id).values()]
-        for finding in (finding for one in below for finding in findings_of(one.data.tags)):
+        seeds.append(SeedFacts(seed, run.run_id, run.status, accuracies, path))
+        below = [run, *store.children(run.run_id).values()]
+        for finding in (finding for one in below for finding in findings_of(one.tags)):
             found.setdefault(finding, set()).add(seed)
     steady = {m.label: _steady(store, m) for m in about["comparison"].models if len(m.seeds) > 1}
     named = [_named(finding, of, len(runs)) for finding, of in found.items()]
@@ -57,7 +61,7 @@ def _named(finding: Finding, seeds: Collection[int], n: int) -> Finding:
 def _steady(store: Store, model: ComparedModel) -> list[int]:
     right: Counter[str] = Counter()
     for run_id in model.run_ids:
-        origin = store.tags(run_id).get("orch.eval_cached_from", run_id)
+        origin = store.find(run_id).evaluation_origin()
         table = read_stored(store.output(origin, RESULTS), ["example_id", "status"])
         for example_id, status in zip(table["example_id"].to_pylist(), table["status"].to_pylist(), strict=True):
             right[example_id] += status == "correct"

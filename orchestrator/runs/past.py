@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import InputError, RecipeError, UntrustedCode
 from orchestrator.health.findings import findings_of
@@ -15,17 +14,13 @@ from orchestrator.recipe.stored_task import StoredCode, StoredTask
 from orchestrator.schema import clipped
 from orchestrator.stages import every_verb, verb_of
 from orchestrator.stages.base import Kind
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import CHOSEN_STEP, MODEL, RESULTS, TASK_FILE, TASK_TAG
-from orchestrator.store.place import store_exists, tracking_uri
+from orchestrator.store.base import Store, StoredRun
+from orchestrator.store.names import MODEL, RESULTS, TASK_FILE, TASK_TAG
+from orchestrator.store.opening import open_store
 from orchestrator.tasks import Task
 from orchestrator.types import BASE, Finding
 
 RECIPE_FILE = "recipe.yaml"
-SEEDS_TAG = "orch.seeds"
-"""On the run above those of several seeds: which seeds."""
-_OF_A_RECIPE = ("run", "seed")
-"""Verbs of the runs that stand above stages, or above such."""
 _CURVES = tuple(dict.fromkeys(name for verb in every_verb() for name in verb.CURVES))
 """The curves that are read, and those that are only watched."""
 
@@ -53,7 +48,8 @@ class PastStage:
     """What was found while it ran."""
     metrics: Mapping[str, float]
     """The last value of each, also of a training that was reused."""
-    tags: Mapping[str, str]
+    run: StoredRun
+    """All that the store holds of it."""
 
     @property
     def output(self) -> str | None:
@@ -137,7 +133,7 @@ def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
         RecipeError: it cannot be read any more.
     """
     file, kept = store.artifact(run_id, RECIPE_FILE), store.artifact(run_id, TASK_FILE)
-    overrides = store.tags(run_id).get(TASK_TAG)
+    overrides = store.find(run_id).tags.get(TASK_TAG)
     names = None if overrides is None else frozenset(overrides.split(","))
     codes: list[StoredCode] = []
 
@@ -183,18 +179,16 @@ def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, s
         RecipeDamaged: its recipe cannot be read any more.
         InputError: its recipe is not there, or names a model that is not.
     """
-    store = _store()
+    store = open_store()
     run = store.find(None if wanted == "last" else wanted)
     named = None
-    if run.data.tags.get("orch.verb") not in _OF_A_RECIPE and "mlflow.parentRunId" in run.data.tags:  # a stage's
-        named = run.data.tags.get("orch.model")
-        run = store.find(run.data.tags["mlflow.parentRunId"])
+    if run.is_stage:
+        named, run = run.model, store.find(run.parent)
     run = _one_seed(store, run, None)
-    parent = run.info.run_id
-    file = store.artifact(parent, RECIPE_FILE)
+    parent = run.run_id
+    file = store.artifact(run, RECIPE_FILE)
     if not file.is_file():
         raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
-    tags = run.data.tags
     stages = {stage.name: stage for stage in past_stages(store, parent)}
     try:
         recipe = stored_recipe(store, parent, trust)
@@ -209,16 +203,8 @@ def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, s
             f"run {parent[:8]}: its recipe lets code run that comes with the model {clipped(recipe.model.name)!r} "
             "(model.trust_remote_code), so the model is not loaded; --trust runs that code"
         )
-    found = PastRun(
-        parent,
-        store.experiment_of(parent),
-        str(run.info.status),
-        tags.get("orch.error"),
-        recipe,
-        resolve_start(recipe.model),
-        stages,
-    )
-    return found, named
+    start = resolve_start(recipe.model)
+    return PastRun(parent, run.experiment, run.status, run.error, recipe, start, stages), named
 
 
 def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tuple[int, ...]]:
@@ -230,53 +216,43 @@ def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tupl
         TrackingError: no such run.
         InputError: it has no such seed.
     """
-    store = _store()
+    store = open_store()
     run = store.find(None if wanted == "last" else wanted)
     one = _one_seed(store, run, seed)
-    seeds = tuple(int(text) for text in run.data.tags.get(SEEDS_TAG, "").split(",") if text)
-    return one.info.run_id, int(one.data.tags.get("orch.seed", 0)), seeds
+    return one.run_id, one.seed or 0, run.seeds
 
 
-def _one_seed(store: Store, run: Any, seed: int | None) -> Any:
-    tags = run.data.tags
-    seeds = tags[SEEDS_TAG].split(",") if SEEDS_TAG in tags else [tags.get("orch.seed", str(seed))]
-    wanted = seeds[0] if seed is None else str(seed)
+def _one_seed(store: Store, run: StoredRun, seed: int | None) -> StoredRun:
+    seeds = run.seeds or (seed if run.seed is None else run.seed,)
+    wanted = seeds[0] if seed is None else seed
     if wanted not in seeds:
-        raise InputError(f"run {run.info.run_id} has no seed {wanted}; it has {', '.join(seeds)}")
-    if SEEDS_TAG not in tags:
+        raise InputError(f"run {run.run_id} has no seed {wanted}; it has {', '.join(map(str, seeds))}")
+    if not run.seeds:
         return run
-    one = store.children(run.info.run_id).get(f"seed {wanted}")
+    one = store.children(run.run_id).get(f"seed {wanted}")
     if one is None:
-        raise InputError(f"the run of seed {wanted} under {run.info.run_id} was deleted in MLflow")
+        raise InputError(f"the run of seed {wanted} under {run.run_id} was deleted in MLflow")
     return one
-
-
-def _store() -> Store:
-    if not store_exists():
-        raise InputError(f"there is no MLflow store at {tracking_uri()}; run a recipe first, or change to its folder")
-    return Store()
 
 
 def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
     """The stages of a run, and its base model where that was evaluated."""
     for name, run in store.children(parent).items():
-        tags: dict[str, Any] = run.data.tags
-        run_id = run.info.run_id
-        origin = tags.get("orch.cached_from", run_id)
-        results = store.artifact(tags.get("orch.eval_cached_from", run_id), RESULTS)
-        curves = {c: store.history(origin, c) for c in _CURVES if c in run.data.metrics or origin != run_id}
+        maker = run if run.origin == run.run_id else store.find(run.origin)
+        results = store.artifact(run.evaluation_origin(), RESULTS)
+        curves = {c: store.history(maker.run_id, c) for c in _CURVES if c in maker.metrics}
         yield PastStage(
             name,
-            tags.get("orch.verb", ""),
-            run_id,
-            str(run.info.status),
-            tags.get("orch.error"),
+            run.verb,
+            run.run_id,
+            run.status,
+            run.error,
             store,
-            origin,
+            maker.run_id,
             results if results.is_file() else None,
             {c: points for c, points in curves.items() if points},
-            int(run.data.metrics[CHOSEN_STEP]) if CHOSEN_STEP in run.data.metrics else None,
-            tuple(findings_of(tags)),
-            (store.metrics(origin) if origin != run_id else {}) | run.data.metrics,
-            tags,
+            run.chosen_step,
+            tuple(findings_of(run.tags)),
+            {**maker.metrics, **run.metrics},
+            run,
         )

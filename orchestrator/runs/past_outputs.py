@@ -9,8 +9,6 @@ from orchestrator.store.names import RESULTS, output_of
 from orchestrator.store.tables import read_stored
 from orchestrator.types import Finding
 
-_EVALUATED_BY = "orch.eval_cached_from"
-
 
 def changed_outputs(stage: PastStage) -> Iterator[Finding]:
     """Findings on what a stage has made and on the evaluations of its model; all content is read."""
@@ -18,9 +16,9 @@ def changed_outputs(stage: PastStage) -> Iterator[Finding]:
     if stage.output is not None and stage.status == "FINISHED":
         outputs.append((stage.origin, stage.output))
     if stage.results is not None:
-        outputs.append((stage.tags.get(_EVALUATED_BY, stage.run_id), RESULTS))
-    for tag, origin in _further(stage):
-        outputs.append((origin, output_of(RESULTS, tag)))
+        outputs.append((stage.run.evaluation_origin(), RESULTS))
+    for also in stage.run.splits:
+        outputs.append((stage.run.evaluation_origin(also), output_of(RESULTS, also)))
     for run_id, name in outputs:
         what = f"stage {stage.name}" if not name.startswith("eval/") else f"the evaluation of {stage.name}"
         path = stage.store.artifact(run_id, name)
@@ -46,11 +44,3 @@ def _changed(what: str, error: OutputError) -> Finding:
         "a copy broke off, the file was replaced or edited, or the disk is failing",
         "trust no figure that comes from it; restore the file, or remove it and run the recipe again",
     )
-
-
-def _further(stage: PastStage) -> Iterator[tuple[str, str]]:
-    """The further splits that a model was asked, and the run that has each evaluation."""
-    for tag in sorted(stage.tags):
-        if tag.startswith("orch.eval_key."):
-            also = tag.removeprefix("orch.eval_key.")
-            yield also, stage.tags.get(f"{_EVALUATED_BY}.{also}", stage.run_id)

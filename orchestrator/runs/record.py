@@ -1,44 +1,65 @@
-"""One `orch run` as MLflow sees it: the parent run, a run per stage, and the result read back from them.
+"""One `orch run` as it is written into the store: the parent run, and a run per stage.
 
 An evaluation is written into the run of the model it judges. That run is closed by the stage that made the model; the
 evaluation of a model that no stage of the recipe makes (the base) has a run of its own.
 """
 
+import json
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
-from orchestrator.errors import DataError, OrchError, OutputError
-from orchestrator.health.findings import FINDING_TAG, as_tags, findings_of, format_changed, written_down
+from orchestrator.errors import OrchError
+from orchestrator.health.findings import as_tags, findings_of, written_down
 from orchestrator.models.base import BaseModelRef
-from orchestrator.plan.forecast import BASE_TAG, MACHINE_TAG, forecast, past_costs
-from orchestrator.plan.plan import Plan, Stage
+from orchestrator.plan.forecast import PastCost, forecast
+from orchestrator.plan.plan import Plan, Stage, Trial
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.recipe.stored_task import overridden
 from orchestrator.recipe.yaml_source import write_data
-from orchestrator.results import Evaluation, ModelResult, RunResult
+from orchestrator.results import RunResult
 from orchestrator.runs.cost import COST_METRICS, Cost
 from orchestrator.runs.notes import describe
-from orchestrator.runs.showing import NOTE_TAG, show_models
+from orchestrator.runs.result import changed_format, result
+from orchestrator.runs.showing import show_models
 from orchestrator.runs.state import StageState
 from orchestrator.stages.context import Context, Output
+from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
-from orchestrator.store.mlflow import Store, key_tag, origin_tags
 from orchestrator.store.names import (
+    BASE_TAG,
     CHOSEN_TAG,
+    COMMIT_TAG,
+    ERROR_TAG,
+    FINDING_TAG,
     JUDGED_BY_TAG,
     JUDGING_TAG,
+    KEY_TAG,
+    MACHINE_TAG,
+    MODEL_TAG,
+    NOTE_TAG,
+    PARENT_TAG,
+    PLAN_TAG,
     RECIPE_TAG,
+    RUN_TAG,
+    SEED_TAG,
+    SOURCE_TAG,
+    STAGE_TAG,
     TASK_FILE,
     TASK_TAG,
+    TRIAL,
+    TRIAL_TAG,
+    VERB_TAG,
+    VERSION_TAG,
+    WHOLE_RUN,
     evaluation_tag,
+    key_tag,
+    origin_tag,
 )
 from orchestrator.store.pages import UNFOLDED
 from orchestrator.store.provenance import git_commit, versions
-from orchestrator.store.tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
 
@@ -46,8 +67,6 @@ ERROR_FILE = "error.txt"
 """The artifact that has the trace of an error that nobody has foreseen."""
 _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
 """What Ray raises where a worker was lost."""
-_ANSWERED = ("example_id", "question", "gold", "status")
-"""The columns of an evaluation without which it is compared with no other."""
 _EVALUATED = re.compile(
     r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
@@ -56,9 +75,19 @@ _EVALUATED = re.compile(
 
 
 class Record:
-    """Writes a run as it happens. `parent` is its id; `above` is the run that it is one seed of."""
+    """Writes a run as it happens. `parent` is its id; `above` is the run that it is one trial of.
 
-    def __init__(self, store: Store, plan: Plan, above: str | None = None) -> None:
+    `past` is what stages took in past runs on this kind of machine.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        past: Sequence[PastCost] = (),
+        above: str | None = None,
+        trial: Trial | None = None,
+    ) -> None:
         self.store, self.plan = store, plan
         self.origins: dict[str, str] = {}
         """For each stage that is made: the run that holds its artifacts."""
@@ -68,13 +97,13 @@ class Record:
         self._unsettled = {stage.name for stage in plan.stages if stage.is_evaluation}
         """Evaluations that have not come to an end."""
         self._machine = kind_of_machine()
-        self._forecasts = forecast(plan, past_costs(store, self._machine))
+        self._forecasts = forecast(plan, past)
         self._experiment = store.experiment(plan.recipe.name)
-        tags = {"orch.plan": plan.key, "orch.seed": str(plan.recipe.seed), "orch.verb": "run"}
+        tags = {PLAN_TAG: plan.key, SEED_TAG: str(plan.recipe.seed), VERB_TAG: WHOLE_RUN}
         name = plan.recipe.name
-        if above is not None:
-            tags |= {"orch.verb": "seed", "mlflow.parentRunId": above}
-            name = f"seed {plan.recipe.seed}"
+        if above is not None and trial is not None:
+            tags |= {VERB_TAG: TRIAL, PARENT_TAG: above, TRIAL_TAG: json.dumps(dict(trial.label))}
+            name = trial.title
         self.parent = start_run(store, plan.recipe, plan.base, name, tags)
 
     def started(self, state: StageState) -> None:
@@ -85,14 +114,15 @@ class Record:
         """A stage was made before, by the run `origin`: its figures are shown again, its artifacts stay there."""
         stage = state.stage
         self.origins[stage.name] = origin
-        metrics = self.store.metrics(origin)
+        maker = self.store.find(origin)
+        metrics = maker.metrics
         if stage.is_evaluation or stage.spec.makes_model:  # a model's run holds its evaluations' figures too
             wanted = (stage.also or "eval") if stage.is_evaluation else None
             metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
-        told = self.store.tags(origin)
-        tags = {tag: text for tag, text in told.items() if tag == CHOSEN_TAG and stage.spec.makes_model}
-        tags |= as_tags(f for f in findings_of(told) if f"stage {stage.name}: " in f.what)  # not of its evaluations
-        tags |= origin_tags(stage, origin)
+        tags = {CHOSEN_TAG: maker.chosen} if maker.chosen and stage.spec.makes_model else {}
+        own = (f for f in findings_of(maker.tags) if f"stage {stage.name}: " in f.what)  # not of its evaluations
+        tags |= as_tags(own)
+        tags[origin_tag(stage)] = origin
         state.run_id = self._run_of(stage, tags)
         self.store.log(state.run_id, metrics, _standing(stage) | {key_tag(stage): stage.key} | tags)
         self._close(stage, None)
@@ -102,10 +132,10 @@ class Record:
         stage, run_id = state.stage, str(state.run_id)
         folder = "".join(stage.output.rpartition("/")[:2])
         if output.samples:
-            self.store.log_samples(run_id, output.samples, f"{folder}samples.json")
+            self.store.log_table(run_id, output.samples, f"{folder}samples.json")
         for used in output.data:
             self.store.log_data(run_id, used)
-        self.store.log_folder(run_id, context.output)
+        self.store.log_folder(run_id, context.output, stage.output)
         of = f"{stage.also or 'eval'}/" if stage.is_evaluation else ""
         costs = cost.metrics()
         if (expected := self._forecasts.get(stage.name)) is not None:
@@ -113,13 +143,11 @@ class Record:
         metrics = dict(output.metrics) | {f"{of}{name}": value for name, value in costs.items()}
         if stage.is_evaluation:
             assert stage.model is not None
-            tags = {"orch.seed": str(self.plan.recipe.seed), "orch.run": self.parent}
-            self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], tags)
-        else:
-            self.store.log(run_id, metrics)
-        told = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | _standing(stage)
-        told |= self.store.digests(run_id, context.output, stage.output)
-        self.store.log(run_id, {}, told | {key_tag(stage): stage.key})
+            about = {SEED_TAG: str(self.plan.recipe.seed), RUN_TAG: self.parent}
+            self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], about)
+            metrics = {}
+        tags = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | _standing(stage)
+        self.store.log(run_id, metrics, tags | {key_tag(stage): stage.key})
         self.origins[stage.name] = run_id
         self._close(stage, None)
 
@@ -145,7 +173,7 @@ class Record:
 
     def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
-        self.store.log(self.parent, {}, as_tags([*_changed(self.plan), *noticed]))
+        self.store.log(self.parent, {}, as_tags([*changed_format(self.plan), *noticed]))
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
         self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)})
         show_models(self.store, self._experiment, [found])
@@ -157,7 +185,7 @@ class Record:
         text = f"the run's figures could not be put together: {self._why(self.parent, error)}"
         errors = (*(state.error for state in states if state.error), text)
         self.store.end(self.parent, "FAILED", "\n".join(errors))
-        rows, experiment = tuple(state.row() for state in states), self.store.experiment_of(self.parent)
+        rows, experiment = tuple(state.row() for state in states), self.store.find(self.parent).experiment
         return RunResult(self.parent, experiment, (), rows, errors=errors, findings=noticed, seed=self.plan.recipe.seed)
 
     def _why(self, run_id: str, error: BaseException) -> str:
@@ -182,7 +210,7 @@ class Record:
             self.store.end(run_id, "FAILED" if error else "FINISHED", error)
             return
         if error is not None:
-            self.store.log(run_id, {}, {"orch.error": error})
+            self.store.log(run_id, {}, {ERROR_TAG: error})
         if together and not self._unsettled & {one.name for one in together}:
             made = any(one.name in self.origins for one in together)
             self.store.end(run_id, "FINISHED" if made else "FAILED")
@@ -200,14 +228,14 @@ class Record:
                 mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"}
             )
             all_tags = {
-                "mlflow.parentRunId": self.parent,
-                "orch.stage": stage.run_name,
-                "orch.verb": stage.verb,
-                "orch.key": stage.key,
-                "orch.seed": str(self.plan.recipe.seed),
+                PARENT_TAG: self.parent,
+                STAGE_TAG: stage.run_name,
+                VERB_TAG: stage.verb,
+                KEY_TAG: stage.key,
+                SEED_TAG: str(self.plan.recipe.seed),
             } | tags
             if stage.model is not None and (stage.spec.makes_model or stage.is_evaluation):
-                all_tags |= {"orch.model": stage.model} | UNFOLDED
+                all_tags |= {MODEL_TAG: stage.model} | UNFOLDED
             self._runs[stage.run_name] = self.store.start(
                 self._experiment, stage.run_name, all_tags, params | {"seed": self.plan.recipe.seed}
             )
@@ -220,13 +248,13 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
     The recipe names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The
     file of a user's own task is kept beside it.
     """
-    all_tags = tags | {"orch.recipe": recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
+    all_tags = tags | {SOURCE_TAG: recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
     if recipe.task.CODE is not None:
         all_tags[TASK_TAG] = ",".join(overridden(type(recipe.task)))
     commit = git_commit()
     if commit is not None:
-        all_tags["mlflow.source.git.commit"] = commit
-    all_tags |= {f"version.{package}": number for package, number in versions().items()}
+        all_tags[COMMIT_TAG] = commit
+    all_tags |= {VERSION_TAG + package: number for package, number in versions().items()}
     resolved = recipe.resolved()
     if base.revision is not None and base.name == recipe.model.name:
         resolved["model"]["revision"] = base.revision
@@ -240,92 +268,12 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
     return run_id
 
 
-def read_again(store: Store, plan: Plan, parent: str | None = None) -> RunResult | None:
-    """What a finished run of this very plan came to, all of whose stages are made; None where there was none."""
-    parent = parent or store.whole(plan.key)
-    if parent is None:
-        return None
-    origins = {stage.name: str(stage.cached) for stage in plan.stages}
-    states = [StageState(stage, "cached", run_id=stage.cached) for stage in plan.stages]
-    return result(store, plan, parent, states, origins)
-
-
-def result(
-    store: Store,
-    plan: Plan,
-    parent: str,
-    states: list[StageState],
-    origins: dict[str, str],
-    noticed: tuple[Finding, ...] = (),
-) -> RunResult:
-    """Read the models' figures back from the store: what is shown is what is kept."""
-    findings = (*_changed(plan), *noticed, *(finding for state in states for finding in state.findings))
-    known = [*findings, *findings_of(store.tags(parent))]  # also of the run that made what is only shown again
-    lost: list[str] = []
-    models, comparison = _side_by_side(store, plan, origins, None, known, lost)
-    further = [(also, *_side_by_side(store, plan, origins, also, known, lost)) for also in plan.recipe.evaluate.also]
-    return RunResult(
-        parent,
-        store.experiment_of(parent),
-        models,
-        tuple(state.row() for state in states),
-        differences(comparison),
-        (*(state.error for state in states if state.error), *lost),
-        findings,
-        tuple(Evaluation(also, m, differences(c), conclusions(c)) for also, m, c in further if m),
-        plan.recipe.seed,
-        conclusions=conclusions(comparison),
-        judged_by=judged_by(plan.recipe.task),
-    )
-
-
-def _side_by_side(
-    store: Store,
-    plan: Plan,
-    origins: dict[str, str],
-    also: str | None,
-    findings: Sequence[Finding],
-    lost: list[str],
-) -> tuple[tuple[ModelResult, ...], Comparison]:
-    """The models that were asked the same split, each against the baseline; what cannot be read is put into `lost`."""
-    models, results = [], {}
-    for stage in plan.stages:
-        if stage.is_evaluation and stage.also == also and stage.name in origins:
-            assert stage.model is not None
-            try:
-                file = store.output(origins[stage.name], stage.output)
-                read_stored(file, _ANSWERED)
-                models.append(_figures(stage.model, store.metrics(origins[stage.name]), also))
-            except (DataError, OutputError) as error:
-                lost.append(f"stage {stage.name!r}: {error}")
-            else:
-                results[stage.model] = file
-    on = also or plan.recipe.evaluate.on
-    return tuple(models), compare_one_run(on, results, baseline(plan), plan.recipe.seed, findings)
-
-
-def _figures(model: str, metrics: Mapping[str, float], also: str | None) -> ModelResult:
-    name = "" if also is None else f"{also}/"
-    return ModelResult(
-        model=model,
-        accuracy=metrics[f"{name}accuracy"],
-        accuracy_low=metrics[f"{name}accuracy_low"],
-        accuracy_high=metrics[f"{name}accuracy_high"],
-        answer_rate=metrics[f"{name}answer_rate"],
-        n=int(metrics[f"{name}n"]),
-    )
-
-
 def _standing(stage: Stage) -> dict[str, str]:
     """What other runs are compared by, of an evaluation."""
     if stage.judging_digest is None:
         return {}
     told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest, JUDGED_BY_TAG: stage.judged_by or ""}
     return {evaluation_tag(tag, stage.also): text for tag, text in told.items()}
-
-
-def _changed(plan: Plan) -> tuple[Finding, ...]:
-    return () if plan.format_change is None else (format_changed(plan.format_change),)
 
 
 def one_line(error: BaseException) -> str:

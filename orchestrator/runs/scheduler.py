@@ -24,8 +24,8 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.context import Context
+from orchestrator.store.base import Store
 from orchestrator.store.disk_space import disk_full
-from orchestrator.store.mlflow import Store
 from orchestrator.store.place import store_folder
 from orchestrator.training.journal import NAME as JOURNAL
 from orchestrator.training.journal import Tail

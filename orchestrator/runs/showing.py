@@ -7,11 +7,10 @@ from orchestrator.comparison.palette import model_colours
 from orchestrator.results import RunResult
 from orchestrator.runs.notes import model_note
 from orchestrator.stages import STAGES
-from orchestrator.store.mlflow import Store
+from orchestrator.store.base import Store
+from orchestrator.store.names import COLOUR_TAG, NOTE_TAG
 from orchestrator.store.pages import VIEW_TAG, run_link, view, view_link
 
-NOTE_TAG = "mlflow.note.content"
-"""A run's description, in Markdown."""
 _CHARTS = tuple(
     dict.fromkeys(
         (
@@ -22,7 +21,6 @@ _CHARTS = tuple(
     )
 )
 """The curves that are charted: those of the report, and two that tell how a training went."""
-_COLOUR_TAG = "mlflow.runColor"
 
 
 def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) -> None:
@@ -36,7 +34,9 @@ def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) 
             run_id = made.get(f"evaluate.{model.model}")
             if run_id is not None:
                 note = model_note(model, view_link(experiment_id), report)
-                store.log(run_id, {}, {NOTE_TAG: note, _COLOUR_TAG: colours[model.model].light})
+                store.log(run_id, {}, {NOTE_TAG: note, COLOUR_TAG: colours[model.model].light})
                 runs.append(run_id)
     if runs:
-        store.save_view(experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), _CHARTS, int(time.time() * 1000)))
+        store.tag_experiment(
+            experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), _CHARTS, int(time.time() * 1000))
+        )

@@ -16,9 +16,13 @@ STAGES: dict[str, type[Verb]] = {
 """The verbs that a stage of a recipe may have as its `type`."""
 
 
+EVALUATE = "evaluate"
+"""The verb of the block that says how models are evaluated."""
+
+
 def verb_of(name: str) -> type[Verb] | None:
     """The verb of that name, `evaluate` among them, which has a block of its own; None: none of this version's."""
-    return Evaluate if name == "evaluate" else STAGES.get(name)
+    return Evaluate if name == EVALUATE else STAGES.get(name)
 
 
 def every_verb() -> tuple[type[Verb], ...]:

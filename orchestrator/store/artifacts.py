@@ -1,16 +1,19 @@
 """Where the artifacts of a run lie, and copies of those that lie behind a server or in an object store.
 
-Knows MLflow only through the client it is given.
+Knows the server only through the client it is given, which lists and downloads.
 """
 
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
+
+from orchestrator.store.base import StoredRun
 
 KEPT = 30 * 24 * 3600.0
 """Seconds after its last use that a run's copies are kept."""
@@ -19,20 +22,21 @@ KEPT = 30 * 24 * 3600.0
 class Artifacts:
     """The artifacts of all runs of one store; copies go to a folder."""
 
-    def __init__(self, client: Any, copies: Path) -> None:
-        self.client, self.copies = client, copies.absolute()
+    def __init__(self, find: Callable[[str], StoredRun], client: Any, copies: Path) -> None:
+        self._find, self.client, self.copies = find, client, copies.absolute()
 
-    def path(self, run_id: str, name: str, run: Any | None = None) -> Path:
+    def path(self, run: str | StoredRun, name: str) -> Path:
         """Where an artifact lies, a file or a folder; nothing lies there where the run has no such artifact.
 
         What is asked for is copied once: a run may be written to again, but none of its artifacts, unless one says
-        `forget`. `run` is what MLflow holds of the run, where that is known already.
+        `forget`. `run` is an id, or the run where it is known already.
         """
+        run_id = _id(run)
         copy = self.copies / run_id / name
         if copy.exists():
             os.utime(self.copies / run_id)  # it was used
             return copy
-        run = run or self.client.get_run(run_id)
+        run = self.known(run)
         local = _local(run)
         if local is not None:
             return local / name
@@ -49,7 +53,11 @@ class Artifacts:
                 shutil.rmtree(temporary, ignore_errors=True)
         return copy
 
-    def local(self, run: Any, name: str) -> Path | None:
+    def known(self, run: str | StoredRun) -> StoredRun:
+        """The run with an id."""
+        return self._find(run) if isinstance(run, str) else run
+
+    def local(self, run: StoredRun, name: str) -> Path | None:
         """Where an artifact lies in the store itself; None where that is not on this machine."""
         folder = _local(run)
         return None if folder is None else folder / name
@@ -60,15 +68,15 @@ class Artifacts:
 
     def address(self, run_id: str, name: str) -> str | None:
         """Where a file among a run's artifacts is, without copying it: a path, or a URI; None where there is none."""
-        run = self.client.get_run(run_id)
+        run = self._find(run_id)
         local = _local(run)
         if not self.sizes(run, name):
             return None
-        return f"{run.info.artifact_uri}/{name}" if local is None else str(local / name)
+        return f"{run.location}/{name}" if local is None else str(local / name)
 
-    def forget(self, run_id: str, name: str) -> None:
+    def forget(self, run: str | StoredRun, name: str) -> None:
         """Drop the copy of an artifact that may have been written again since."""
-        copy = self.copies / run_id / name
+        copy = self.copies / _id(run) / name
         if copy.is_dir():
             shutil.rmtree(copy)
         else:
@@ -82,7 +90,7 @@ class Artifacts:
                 if folder.stat().st_mtime < old:
                     shutil.rmtree(folder)
 
-    def sizes(self, run: Any, name: str) -> dict[str, int]:
+    def sizes(self, run: StoredRun, name: str) -> dict[str, int]:
         """Bytes of each file right in a folder, or of one file, which has a suffix; empty where there is none."""
         local = _local(run)
         if local is not None:
@@ -91,12 +99,16 @@ class Artifacts:
             return {file.name: file.stat().st_size for file in here}
         wanted = PurePosixPath(name)
         folder = str(wanted.parent) if wanted.suffix else name
-        listed = self.client.list_artifacts(run.info.run_id, None if folder == "." else folder)
+        listed = self.client.list_artifacts(run.run_id, None if folder == "." else folder)
         there = [e for e in listed if not e.is_dir and (e.path == name or not wanted.suffix)]
         return {PurePosixPath(e.path).name: e.file_size or 0 for e in there}
 
 
-def _local(run: Any) -> Path | None:
+def _id(run: str | StoredRun) -> str:
+    return run if isinstance(run, str) else run.run_id
+
+
+def _local(run: StoredRun) -> Path | None:
     """The folder of a run's artifacts; None where it is not on this machine."""
-    parsed = urlparse(run.info.artifact_uri)
+    parsed = urlparse(run.location)
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None

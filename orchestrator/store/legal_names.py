@@ -1,4 +1,4 @@
-"""Names as the MLflow store takes them: keys of settings, and the folder of an experiment.
+"""Names and values as the MLflow store takes them: settings, tags, and the folder of an experiment.
 
 Whatever a recipe may say has a name here, so that no name ends a run that has begun. Knows nothing of mlflow.
 """
@@ -9,11 +9,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.schema import flatten
+
+_MAX_PARAM = 6000
+_MAX_TAG = 8000
+"""Characters."""
 _LONGEST_KEY = 250
 _LONGEST_FOLDER = 100
 """Bytes: file systems take 255, and eCryptfs 143."""
 _REFUSED = re.compile(r"[^/\w.\- :]")
 """What MLflow refuses in the name of a param, metric or tag."""
+
+
+def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Nested settings as a run's params: dotted keys, and values as text, cut where they are too long."""
+    return {key: storable(str(value))[:_MAX_PARAM] for key, value in keys(flatten(settings)).items()}
+
+
+def tags_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags with their texts cut where they are too long."""
+    return {name: storable(text)[:_MAX_TAG] for name, text in tags.items()}
 
 
 def keys(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,53 @@
-"""What each verb leaves among its run's artifacts, and whether that is there whole.
+"""Names in the store: the tags of a run, the artifacts of stages, and whether those are there whole.
 
-Knows names and sizes; where artifacts lie and how they are fetched is for others to know.
+The only place where a tag is spelled. Knows names and sizes; where artifacts lie and how they are fetched is for others
+to know.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
+VERB_TAG = "orch.verb"
+"""A stage's verb; `run` on the run above its stages, `trial` on such a run of one of several trials."""
+STAGE_TAG = "orch.stage"
+KEY_TAG = "orch.key"
+"""The key of the stage that a run is of; `key_tag` says where that of an evaluation stands."""
+EVALUATION_KEY_TAG = "orch.eval_key"
+_ORIGIN_TAG = "orch.cached_from"
+_EVALUATION_ORIGIN_TAG = "orch.eval_cached_from"
+"""The run that made what is reused."""
+MODEL_TAG = "orch.model"
+"""The model that a stage makes, or that an evaluation judges."""
+PLAN_TAG = "orch.plan"
+"""The key of a whole plan, on the run above its stages."""
+SEED_TAG = "orch.seed"
+TRIALS_TAG = "orch.trials"
+"""On the run above those of several trials: their labels, as a JSON list."""
+TRIAL_TAG = "orch.trial"
+"""On the run of one of several trials: its label, as JSON."""
+SEEDS_TAG = "orch.seeds"
+"""On the run above those of several seeds: which seeds, with commas between."""
+RUN_TAG = "orch.run"
+"""On an evaluation among MLflow's models: the run above it."""
+SOURCE_TAG = "orch.recipe"
+"""The file of the recipe."""
+ERROR_TAG = "orch.error"
+"""Why a run failed."""
+MACHINE_TAG = "orch.machine"
+"""The kind of machine that a stage ran on."""
+BASE_TAG = "orch.base"
+"""The whole model under every adapter."""
+FINDING_TAG = "orch.finding."
+"""Begins the tag that holds a finding; the check's name follows."""
+PROCESS_TAG = "orch.process"
+"""Marks the runs that one process has started."""
+PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+"""A run's description, in Markdown."""
+COLOUR_TAG = "mlflow.runColor"
+COMMIT_TAG = "mlflow.source.git.commit"
+VERSION_TAG = "version."
+"""Begins the tag that holds a package's version; the package follows."""
 MODEL = "model"
 """A folder: an adapter, or a whole model."""
 COMPLETIONS = "completions.parquet"
@@ -26,6 +69,11 @@ TASK_FILE = "task.py"
 """The artifact of a run that is the file of a user's own task, as it was run."""
 TASK_TAG = "orch.task_overrides"
 """The tag of such a run that says what its task does in its own way."""
+TRIAL = "trial"
+"""The verb of a run that is one of several trials; runs of older versions say `seed`."""
+OLDER_TRIAL = "seed"
+WHOLE_RUN = "run"
+"""The verb of what `orch run` makes: of one seed, or of several."""
 
 
 def output_of(output: str, also: str | None = None) -> str:
@@ -36,6 +84,51 @@ def output_of(output: str, also: str | None = None) -> str:
 def evaluation_tag(tag: str, also: str | None = None) -> str:
     """A tag of an evaluation's; that of a further split stands beside it under the split's name."""
     return tag if also is None else f"{tag}.{also}"
+
+
+class Keyed(Protocol):
+    """What the store needs to know of a stage."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def verb(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def is_evaluation(self) -> bool: ...
+    @property
+    def also(self) -> str | None:
+        """The further split of an evaluation."""
+
+    @property
+    def output(self) -> str:
+        """The artifact that it leaves."""
+
+
+def key_tag(stage: Keyed) -> str:
+    """The tag that holds a stage's key; an evaluation's stands beside that of the stage that made the model."""
+    return KEY_TAG if not stage.is_evaluation else evaluation_tag(EVALUATION_KEY_TAG, stage.also)
+
+
+def origin_tag(stage: Keyed) -> str:
+    """The tag that names the run that made a stage's output, where that is reused."""
+    return _ORIGIN_TAG if not stage.is_evaluation else evaluation_tag(_EVALUATION_ORIGIN_TAG, stage.also)
+
+
+def origin_of(tags: Mapping[str, str]) -> str | None:
+    """The run that made what a run of a stage reuses; None where it made that itself."""
+    return tags.get(_ORIGIN_TAG)
+
+
+def evaluation_origin_of(tags: Mapping[str, str], also: str | None = None) -> str | None:
+    """The run that holds an evaluation which is reused; None where the run itself holds it."""
+    return tags.get(evaluation_tag(_EVALUATION_ORIGIN_TAG, also))
+
+
+def further_splits(tags: Mapping[str, str], tag: str = EVALUATION_KEY_TAG) -> list[str]:
+    """The further splits for which a run has a tag of an evaluation's, in order."""
+    return sorted(name.removeprefix(f"{tag}.") for name in tags if name.startswith(f"{tag}."))
 
 
 def digest_tag(output: str) -> str:

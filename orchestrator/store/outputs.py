@@ -6,10 +6,10 @@ whose own digest the tag holds. Runs of older versions have no such tag: their o
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import OutputError
 from orchestrator.store.artifacts import Artifacts
+from orchestrator.store.base import StoredRun
 from orchestrator.store.digests import Digests, as_text, changes, digests_of, from_text, give_times, lost
 from orchestrator.store.names import digest_tag, is_whole
 
@@ -23,55 +23,57 @@ _SHOWN = 3
 class StoredOutputs:
     """The outputs in one store."""
 
-    def __init__(self, client: Any, artifacts: Artifacts) -> None:
-        self.client, self.artifacts = client, artifacts
+    def __init__(self, artifacts: Artifacts) -> None:
+        self.artifacts = artifacts
 
-    def record(self, run_id: str, folder: Path, name: str) -> dict[str, str]:
-        """The tag that says what the output `name`, whose files were logged from `folder`, holds."""
+    def record(self, folder: Path, name: str) -> dict[str, str]:
+        """The tag that says what the output `name`, whose files are to be logged from `folder`, holds.
+
+        Where it has too many files for a tag, they are listed in one more file of the folder.
+        """
         digests = digests_of(folder / name)
         text = as_text(digests)
         if len(text) > _LONGEST:
             (folder / LISTED).write_text(text, encoding="utf-8")
-            self.client.log_artifact(run_id, str(folder / LISTED))
             text = as_text(digests_of(folder / LISTED))
         return {digest_tag(name): text}
 
-    def recorded(self, run: Any, name: str) -> Digests | None:
+    def recorded(self, run: StoredRun, name: str) -> Digests | None:
         """What an output held when it was made; None where its run does not say."""
-        digests = from_text(run.data.tags.get(digest_tag(name), ""))
+        digests = from_text(run.tags.get(digest_tag(name), ""))
         if digests is None or set(digests) != {LISTED}:
             return digests
-        file = self.artifacts.path(run.info.run_id, LISTED, run)
+        file = self.artifacts.path(run, LISTED)
         if found := list(changes(file, digests)):
-            raise OutputError(_changed(run.info.run_id, found, file))
+            raise OutputError(_changed(run.run_id, found, file))
         return from_text(file.read_text(encoding="utf-8"))
 
-    def path(self, run_id: str, name: str, run: Any | None = None, full: bool = False) -> Path:
+    def path(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
         """Where an output lies, or a copy of it, its content being what was made.
 
-        With `full` all content is read. `run` is what MLflow holds of the run, where that is known already.
+        With `full` all content is read. `run` is an id, or the run where it is known already.
 
         Raises:
             OutputError: it is not what it was.
         """
-        run = run or self.client.get_run(run_id)
+        run = self.artifacts.known(run)
         recorded = self.recorded(run, name)
-        path = self.artifacts.path(run_id, name, run)
+        path = self.artifacts.path(run, name)
         if recorded is None:
             return path
         found = list(changes(path, recorded, full))
         copied = self.artifacts.is_copy(path)
         if found and copied:  # a transfer that broke off, or a copy that was changed here: the store may have it whole
-            self.artifacts.forget(run_id, name)
-            path = self.artifacts.path(run_id, name, run)
+            self.artifacts.forget(run, name)
+            path = self.artifacts.path(run, name)
             found = list(changes(path, recorded, full))
         if found:
-            raise OutputError(_changed(run_id, found, path))
+            raise OutputError(_changed(run.run_id, found, path))
         if copied:
             give_times(path, recorded)
         return path
 
-    def is_there(self, run: Any, name: str, changed: Callable[[str], None]) -> bool:
+    def is_there(self, run: StoredRun, name: str, changed: Callable[[str], None]) -> bool:
         """Whether the output `name` is there whole and unchanged; one that was changed is passed to `changed`.
 
         Behind a server only names and sizes are looked at: content is when it is fetched.
@@ -88,14 +90,14 @@ class StoredOutputs:
                 return self._listed(run, name, recorded, sizes, changed)
             if lost(path, recorded):
                 return False
-            self.path(run.info.run_id, name, run)
+            self.path(run, name)
         except OutputError as error:
             changed(error.problems[0])
             return False
         return True
 
     def _listed(
-        self, run: Any, name: str, recorded: Digests, sizes: Mapping[str, int], changed: Callable[[str], None]
+        self, run: StoredRun, name: str, recorded: Digests, sizes: Mapping[str, int], changed: Callable[[str], None]
     ) -> bool:
         right_here = {file: was for file, was in recorded.items() if "/" not in file}
         if any(was.size and not sizes.get(file) for file, was in right_here.items()):
@@ -106,7 +108,7 @@ class StoredOutputs:
             if sizes.get(file, was.size) != was.size
         ]
         if found:
-            changed(_changed(run.info.run_id, found, Path(name)))
+            changed(_changed(run.run_id, found, Path(name)))
         return not found
 
 

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
@@ -21,6 +22,7 @@ PACKAGES = (
 )
 
 
+@cache
 def versions() -> dict[str, str]:
     """Installed versions of the packages that matter, and Python's."""
     found = {"python": platform.python_version()}
@@ -32,6 +34,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def git_commit() -> str | None:
     """The commit of the current folder's repository, with `-dirty` where files differ from it."""
     try:

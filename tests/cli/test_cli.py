@@ -2,16 +2,20 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 
 from orchestrator import cli
 from orchestrator.errors import Interrupted, OrchError, TrackingError
+from orchestrator.plan.plan import compile_plan
+from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import ModelResult, RunResult
+from orchestrator.store.machine import kind_of_machine
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.names import BASE_TAG, KEY_TAG, MACHINE_TAG, MODEL_TAG, VERB_TAG
+from orchestrator.store.opening import using
 from tests.conftest import call
 
 RECIPE = """\
@@ -29,28 +33,14 @@ def _recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "_quiet", lambda: None)
 
 
-def replace(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
-    """Another module under a module's name."""
-    module = ModuleType(name)
-    vars(module).update(content)
-    monkeypatch.setitem(sys.modules, name, module)
+@pytest.fixture
+def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that nothing may open or make."""
 
-
-class _Untouched:
-    def __init__(self) -> None:
+    def refuse() -> None:
         raise AssertionError("the store was opened")
 
-
-@pytest.fixture
-def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A store that nothing may open or make."""
-    replace(monkeypatch, "orchestrator.store.mlflow", **dict.fromkeys(("Store", "key_tag", "origin_tags"), _Untouched))
-    imports_it = ("orchestrator.commands.run", "orchestrator.commands.ui")
-    for name in imports_it:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield
-    for name in imports_it:
-        sys.modules.pop(name, None)
+    monkeypatch.setattr("orchestrator.store.opening.connect", refuse)
 
 
 def orch(*arguments: str) -> int:
@@ -72,7 +62,7 @@ def here() -> set[str]:
 
 def ends_with(monkeypatch: pytest.MonkeyPatch, ending: Callable[[], RunResult]) -> None:
     """`orch run` ends so."""
-    replace(monkeypatch, "orchestrator.commands.run", run=lambda recipe, listener: ending())
+    monkeypatch.setattr("orchestrator.commands.run.run", lambda recipe, listener: ending())
 
 
 def raises(error: BaseException) -> Callable[[], RunResult]:
@@ -161,21 +151,24 @@ def test_a_plan_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> No
     assert made["stages"][2]["inputs"] == ["sft"] and made["stages"][2]["cached"] is False
 
 
-def test_a_plan_shows_what_the_store_holds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Store:
-        def finished(self, stages: Any) -> dict[str, str]:
-            return {next(iter(stages)).key: "run-1"}
-
-        def tagged(self, tag: str, value: str, most: int) -> list[Any]:
-            tags = {"orch.verb": "evaluate", "orch.base": "tiny", "orch.model": "base"}
-            return [SimpleNamespace(data=SimpleNamespace(tags=tags, params={}, metrics={"n": 4, "eval/seconds": 9}))]
-
-    replace(monkeypatch, "orchestrator.store.mlflow", Store=Store)
-    monkeypatch.setattr("orchestrator.commands.plan.store_exists", lambda: True)
-    assert orch("plan", "r.yaml", "--json") == 0
+def test_a_plan_shows_what_the_store_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    store, stage = MemoryStore(Path("store")), compile_plan(load_recipe("r.yaml")).stage("sft")
+    experiment = store.experiment("test")
+    trained = store.start(experiment, "sft", {VERB_TAG: "sft", KEY_TAG: stage.key}, {})
+    Path("made/model").mkdir(parents=True)
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        Path("made/model", file).write_text("x")
+    store.log_folder(trained, Path("made"), "model")
+    tags = {VERB_TAG: "evaluate", BASE_TAG: "tiny", MODEL_TAG: "base", MACHINE_TAG: kind_of_machine()}
+    asked = store.start(experiment, "base", tags, {})
+    store.log(asked, {"n": 4, "eval/seconds": 9})
+    for run_id in (trained, asked):
+        store.end(run_id, "FINISHED")
+    with using(store):
+        assert orch("plan", "r.yaml", "--json") == 0
     stages = json.loads(capsys.readouterr().out)["stages"]
     assert stages[0]["forecast"] is None and stages[1]["forecast"]["how"] == "scaled"
-    assert [(stage["cached"], stage["run_id"]) for stage in stages] == [(True, "run-1"), (False, None), (False, None)]
+    assert [(stage["cached"], stage["run_id"]) for stage in stages] == [(True, trained), (False, None), (False, None)]
 
 
 # --- run

@@ -3,8 +3,8 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +13,10 @@ from orchestrator.commands import clean as cleaning
 from orchestrator.commands.clean import Cleaned, clean, much_work
 from orchestrator.errors import InputError
 from orchestrator.runs.work import WorkFolder
+from orchestrator.store.base import Store
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.names import KEY_TAG
+from orchestrator.store.opening import using
 from tests.cli.test_cli import orch
 from tests.runs.test_work import hold, said
 
@@ -45,22 +49,18 @@ def work() -> WorkFolder:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, str]]:
-    """Stands for the store: for each key the status of the run that has it, and its error."""
-    known: dict[str, tuple[str, str]] = {}
+def store() -> Iterator[MemoryStore]:
+    """The store that `clean` asks."""
+    store = MemoryStore(Path("store"))
+    with using(store):
+        yield store
 
-    def run(status: str, error: str) -> Any:
-        tags = {"orch.error": error} if error else {}
-        return SimpleNamespace(
-            info=SimpleNamespace(run_id="abcdef0123", status=status), data=SimpleNamespace(tags=tags)
-        )
 
-    fake = SimpleNamespace(
-        holder=lambda wanted, also: run(*known[wanted]) if wanted in known else None,
-        known=lambda run_id: run(*known[run_id]) if run_id in known else None,
-    )
-    monkeypatch.setattr(cleaning, "_store", lambda: (fake, ""))
-    return known
+def ran(store: Store, letter: str, status: str, error: str | None = None) -> str:
+    """Write the run of a stage with this key; its id as it is shown."""
+    run_id = store.start(store.experiment("mine"), "sft", {KEY_TAG: key(letter)}, {})
+    store.end(run_id, status, error)
+    return run_id[:8]
 
 
 def fates(found: Cleaned) -> dict[str, bool]:
@@ -68,20 +68,25 @@ def fates(found: Cleaned) -> dict[str, bool]:
 
 
 def test_the_work_of_finished_and_failed_stages_goes_and_what_can_be_gone_on_from_stays(
-    work: WorkFolder, store: dict[str, tuple[str, str]]
+    work: WorkFolder, store: MemoryStore
 ) -> None:
     for letter in "abcdef":
         folder(key(letter), recipe="mine", stage="sft")
-    store |= {key("a"): ("FINISHED", ""), key("b"): ("FAILED", "stage 'sft' failed: no room\non the GPU")}
-    store |= {key("c"): ("KILLED", "interrupted"), key("d"): ("RUNNING", "")}
-    store[key("e")] = ("FAILED", "stage 'sft' failed: disk full: /work has 0 MB free; make room")
+    ids = {
+        "a": ran(store, "a", "FINISHED"),
+        "b": ran(store, "b", "FAILED", "stage 'sft' failed: no room\non the GPU"),
+        "c": ran(store, "c", "KILLED", "interrupted"),
+        "d": ran(store, "d", "RUNNING"),
+    }
+    ran(store, "e", "FAILED", "stage 'sft' failed: disk full: /work has 0 MB free; make room")
     found = clean()
     assert fates(found) == {"a": True, "b": True, "c": False, "d": False, "e": False, "f": False}
     assert not found.deleted and found.freed == sum(one.size for one in found.leftovers if one.goes) > 2000
     whys = {one.path.name[0]: one.why for one in found.leftovers}
-    assert whys["a"] == "the stage is finished in run abcdef01"
-    assert whys["b"] == "it failed in run abcdef01: stage 'sft' failed: no room on the GPU"
-    assert whys["c"] == whys["d"] == "it was cut off in run abcdef01; the same recipe goes on from here"
+    assert whys["a"] == f"the stage is finished in run {ids['a']}"
+    assert whys["b"] == f"it failed in run {ids['b']}: stage 'sft' failed: no room on the GPU"
+    for letter in "cd":
+        assert whys[letter] == f"it was cut off in run {ids[letter]}; the same recipe goes on from here"
     assert "when the disk was full" in whys["e"] and whys["f"].startswith("no run in this store")
     assert {one.what for one in found.leftovers} == {"stage sft of mine"}
     assert len(list(WORK.iterdir())) == 7, "it was only looked at"
@@ -91,17 +96,19 @@ def test_the_work_of_finished_and_failed_stages_goes_and_what_can_be_gone_on_fro
     assert [path.name for path in WORK.iterdir()] == ["locks"] and list((WORK / "locks").iterdir()) == []
 
 
-def test_what_is_old_goes(work: WorkFolder, store: dict[str, tuple[str, str]]) -> None:
+def test_what_is_old_goes(work: WorkFolder, store: MemoryStore) -> None:
     folder(key("a"), days=13)
     folder(key("b"), days=15)
-    store |= {key("a"): ("KILLED", ""), key("b"): ("KILLED", "")}
+    for letter in "ab":
+        ran(store, letter, "KILLED")
     assert fates(clean()) == {"a": False, "b": True}
     assert fates(clean(older_than=12)) == {"a": True, "b": True}
     assert fates(clean(older_than=16)) == {"a": False, "b": False}
 
 
-def test_what_a_running_process_holds_is_never_touched(work: WorkFolder, store: dict[str, tuple[str, str]]) -> None:
-    store |= {key("a"): ("FAILED", ""), key("b"): ("FAILED", "")}
+def test_what_a_running_process_holds_is_never_touched(work: WorkFolder, store: MemoryStore) -> None:
+    for letter in "ab":
+        ran(store, letter, "FAILED")
     folder(key("a"), days=99)
     folder(key("b"), days=99)
     with hold_in(key("a")) as process:
@@ -119,14 +126,15 @@ def hold_in(name: str) -> Any:
     return hold(name)
 
 
-def test_an_evaluation_is_known_by_what_was_noted_of_it(work: WorkFolder, store: dict[str, tuple[str, str]]) -> None:
-    folder(key("a"), stage="evaluate.sft", recipe="mine", run="gone", parent="above", also="")
-    store["above"] = ("FAILED", "why")
+def test_an_evaluation_is_known_by_what_was_noted_of_it(work: WorkFolder, store: MemoryStore) -> None:
+    above = store.start(store.experiment("mine"), "mine", {}, {})
+    store.end(above, "FAILED", "why")
+    folder(key("a"), stage="evaluate.sft", recipe="mine", run="gone", parent=above, also="")
     [one] = clean().leftovers
     assert one.goes and one.what == "stage evaluate.sft of mine"
 
 
-def test_inputs_and_copies(work: WorkFolder, store: dict[str, tuple[str, str]]) -> None:
+def test_inputs_and_copies(work: WorkFolder, store: MemoryStore) -> None:
     folder("inputs", 10)
     folder("inputs-123", 10)
     for name, days in (("0" * 32, 1), ("1" * 32, 20)):
@@ -149,7 +157,7 @@ def test_inputs_and_copies(work: WorkFolder, store: dict[str, tuple[str, str]]) 
     assert [path.name for path in WORK.iterdir()] == ["locks"] and not list(Path("mlruns/downloads").iterdir())
 
 
-def test_what_is_not_of_orch_is_not_even_listed(work: WorkFolder, store: dict[str, tuple[str, str]]) -> None:
+def test_what_is_not_of_orch_is_not_even_listed(work: WorkFolder, store: MemoryStore) -> None:
     (WORK / "notes").mkdir()
     (WORK / "notes" / "mine").write_text("mine")
     (WORK / "file").write_text("mine")
@@ -171,12 +179,10 @@ def test_without_a_work_folder_there_is_nothing(capsys: pytest.CaptureFixture[st
     assert orch("clean") == 0 and "Nothing to delete" in capsys.readouterr().out
 
 
-def test_on_the_command_line(
-    work: WorkFolder, store: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_on_the_command_line(work: WorkFolder, store: MemoryStore, capsys: pytest.CaptureFixture[str]) -> None:
     folder(key("a"), 3_000_000, days=2, recipe="mine", stage="sft")
     folder(key("b"))
-    store |= {key("a"): ("FAILED", "why"), key("b"): ("KILLED", "")}
+    ran(store, "a", "FAILED", "why"), ran(store, "b", "KILLED")
     assert orch("clean") == 0
     out = capsys.readouterr().out
     assert "nothing is deleted yet" in out and "3.0 MB" in out and "2 days" in out and "kept" in out
@@ -208,10 +214,10 @@ def test_a_folder_with_nothing_to_go_on_from_is_given_back_at_once(work: WorkFol
 
 
 def test_what_cannot_be_deleted_is_kept_and_says_why(
-    work: WorkFolder, store: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    work: WorkFolder, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder(key("a"))
-    store[key("a")] = ("FAILED", "")
+    ran(store, "a", "FAILED")
 
     def refuse(path: Path, **_: Any) -> None:
         raise PermissionError(13, "Permission denied", str(path))

@@ -13,8 +13,9 @@ from orchestrator.cli.show.comparison import as_csv
 from orchestrator.comparison import Comparison, conclusions
 from orchestrator.comparison.side_by_side import compare_run
 from orchestrator.errors import InputError
-from orchestrator.health.findings import FINDING_TAG, written_down
-from orchestrator.store.mlflow import Store
+from orchestrator.health.findings import written_down
+from orchestrator.store.mlflow import MlflowStore
+from orchestrator.store.names import FINDING_TAG
 from orchestrator.types import Finding
 from tests.conftest import SMALL, Called, call
 from tests.support.store import children, rows
@@ -39,7 +40,7 @@ def ids(folder: Path) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store = Store()
+        store = MlflowStore()
         found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
         better = FOUR | {"rft": answers(0.9, seed=2)}
         made = {
@@ -194,7 +195,7 @@ def test_what_was_not_asked_and_judged_alike_is_not_compared(ids: dict[str, str]
 
 
 def test_an_experiment_says_what_it_leaves_out(ids: dict[str, str], folder: Path) -> None:
-    store = Store()
+    store = MlflowStore()
     write_run(store, recipe("mixed"), {"sft": answers(0.5, n=40), "rft": answers(0.5, n=40)})
     write_run(store, recipe("mixed", task__judge__tolerance=0.5), FOUR)
     write_run(store, recipe("mixed"), FOUR)
@@ -206,7 +207,7 @@ def test_an_experiment_says_what_it_leaves_out(ids: dict[str, str], folder: Path
 
 
 def test_models_that_a_run_has_not_evaluated_are_named(ids: dict[str, str], folder: Path) -> None:
-    store = Store()
+    store = MlflowStore()
     cut = write_run(store, recipe("cut"), {name: FOUR[name] for name in ("base", "sft")}, status="KILLED")
     [said] = compare(cut).left_out
     assert said == f"run {cut[:8]} (KILLED) has no evaluation of rft, grpo."
@@ -257,14 +258,14 @@ def test_the_command_prints_sentences_tables_json_and_csv(ids: dict[str, str], f
 def test_a_real_run_says_the_same_everywhere(small_run: tuple[Path, Called], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, called = small_run
     monkeypatch.chdir(folder)
-    found = compare_run(Store(), called.json["run_id"])
+    found = compare_run(MlflowStore(), called.json["run_id"])
     assert found is not None
     assert list(conclusions(found)) == called.json["conclusions"]
     assert {m.label: m.accuracy for m in found.models} == {m["model"]: m["accuracy"] for m in called.json["models"]}
     by = {d["model"]: d for d in called.json["differences"]}
     for d in found.differences:
         assert by[d.label]["p"] == pytest.approx(d.p_corrected) and by[d.label]["wins"] == d.wins
-    note = Store().tags(called.json["run_id"])["mlflow.note.content"]
+    note = MlflowStore().find(called.json["run_id"]).tags["mlflow.note.content"]
     assert note.startswith(called.json["conclusions"][0].replace("<", "\\<").replace("[", "\\["))
     assert all(m.seconds for m in found.models if m.label != "base")
 

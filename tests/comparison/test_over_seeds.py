@@ -16,7 +16,7 @@ from orchestrator.errors import RecipeError
 from orchestrator.plan.plan import Stage, TrialsPlan, compile_plan, compile_recipe
 from orchestrator.recipe.recipe import Recipe, load_recipe
 from orchestrator.results import Difference, Evaluation, ModelResult, RunResult, SeedsResult
-from orchestrator.runs.seeds import describe_seeds
+from orchestrator.runs.trials import describe_seeds
 from orchestrator.stats import seed_difference, seed_mean, wilson
 from orchestrator.types import Finding
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +23,9 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.record import Record
 from orchestrator.runs.state import StageState
 from orchestrator.store.find import PastRuns
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import RESULTS, output_of
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.mlflow import MlflowStore
+from orchestrator.store.names import PARENT_TAG, RESULTS, VERB_TAG, output_of
 from orchestrator.types import BASE, Finding
 
 compare = importlib.import_module("orchestrator.comparison.side_by_side")
@@ -95,7 +95,7 @@ def written_results(path: Path) -> None:
 
 
 def test_a_run_writes_down_what_its_models_stand_on() -> None:
-    store, made = Store(), plan()
+    store, made = MlflowStore(), plan()
     record = Record(store, made)
     for name, metrics in (("sft", {}), ("evaluate.sft", {"accuracy": 0.5}), ("evaluate.sft.longer", {})):
         noticed = as_tags(
@@ -115,7 +115,7 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
         [found] = past_models(runs, run, on)
         assert found.recipe_digest == made.stage(stage).recipe_digest
         assert found.judging_digest == made.stage(stage).judging_digest is not None
-    told = [finding.what for finding in findings_of(runs.children(record.parent)["sft"].data.tags)]
+    told = [finding.what for finding in findings_of(runs.children(record.parent)["sft"].tags)]
     assert told == ["stage sft: odd", "stage evaluate.sft: odd"], "each from the run that made it"
 
 
@@ -181,31 +181,25 @@ def test_the_spread_over_seeds_is_that_on_one_split() -> None:
         evaluate = {"on": on, "also": ["longer" if on == "test" else "test"]}
         return {"seed": seed, "task": {"type": "units"}, "stages": {"sft": {"type": "sft"}}, "evaluate": evaluate}
 
-    def run(name: str, **data: Any) -> Any:
-        return SimpleNamespace(info=SimpleNamespace(run_id=name), data=SimpleNamespace(**data))
-
-    children = {}
+    store = MemoryStore(Path("store"))
+    experiment = store.experiment("test")
+    runs = []
     for seed, on, figures in (
         (0, "test", {"accuracy": 0.80, "longer/accuracy": 0.1}),
         (1, "test", {"accuracy": 0.82, "longer/accuracy": 0.2}),
         (2, "longer", {"accuracy": 0.30, "test/accuracy": 0.84}),
     ):
-        Path(f"{seed}-recipe.yaml").write_text(yaml.safe_dump(written(seed, on)))
+        runs.append(store.start(experiment, "test", {VERB_TAG: "run"}, {}))
+        store.log_text(runs[-1], yaml.safe_dump(written(seed, on)), "recipe.yaml")
         also = "longer" if on == "test" else "test"
         tags = {"orch.eval_key": f"{seed}", f"orch.eval_key.{also}": f"{seed}-also"}
-        children[str(seed)] = {"sft": run(f"sft-{seed}", tags=tags, metrics=figures)}
+        model = store.start(experiment, "sft", tags | {PARENT_TAG: runs[-1]}, {})
+        store.log(model, figures)
         for split in (None, "longer", "test"):
-            written_results(Path(f"sft-{seed}-{output_of(RESULTS, split)}"))
-    runs = [run(name, tags={}, metrics={}) for name in children]
-    past: Any = SimpleNamespace(
-        damaged=[],
-        beside=lambda _: runs,
-        children=children.__getitem__,
-        artifact=lambda name, file: Path(f"{name}-{file}"),
-        output=lambda name, file: Path(f"{name}-{file}"),
-    )
+            written_results(store.artifact(model, output_of(RESULTS, split)))
+    past = PastRuns(store)
     for on, spread in ((None, 0.02), ("longer", 0.1)):
-        [found] = past_models(past, runs[0], on)
+        [found] = past_models(past, past.find(runs[0]), on)
         [(label, sd, seeds)] = seed_sds(past, {"sft": Variant((found,))})
         assert (label, round(sd, 9), seeds) == ("sft", spread, 3)
 

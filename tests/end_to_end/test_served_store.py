@@ -20,7 +20,7 @@ from orchestrator.commands.ask import ask
 from orchestrator.commands.diagnose import diagnose
 from orchestrator.commands.plan import plan
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.store.mlflow import Store
+from orchestrator.store.mlflow import MlflowStore
 from tests.conftest import Called, call, command, environment
 from tests.report.test_run_page import Page
 
@@ -220,7 +220,7 @@ def test_copies_that_nobody_uses_are_not_kept_for_ever(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", served)
     stages = {s["name"]: s["run_id"] for s in first[1].json["stages"]}
-    copies, store, long_ago = tmp_path / "mlruns" / "downloads", Store(), time.time() - 31 * 24 * 3600
+    copies, store, long_ago = tmp_path / "mlruns" / "downloads", MlflowStore(), time.time() - 31 * 24 * 3600
     for name, output in (("sft", "model"), ("samples", "completions.parquet")):
         assert store.artifact(stages[name], output).exists()
         os.utime(copies / stages[name], (long_ago, long_ago))

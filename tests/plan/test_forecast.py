@@ -1,7 +1,8 @@
 """How long a stage will take, told from what others took: which of them count, and how sure it is."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from orchestrator.runs.cluster import Done
 from orchestrator.runs.cost import COST_METRICS, cost_of
 from orchestrator.runs.memory_peak import peak_mb, start_measuring
 from orchestrator.schema import flatten
+from orchestrator.store.base import StoredRun
 from orchestrator.store.machine import kind_of_machine
-from orchestrator.store.names import RECIPE_TAG, evaluation_tag
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.names import MACHINE_TAG, RECIPE_TAG, evaluation_tag
 
 RECIPE = """\
 name: test
@@ -36,20 +39,31 @@ def plan(*overrides: str) -> Plan:
     return compile_plan(load_recipe("r.yaml", overrides))
 
 
-def ran(made: Plan, name: str, metrics: dict[str, float], **tags: str) -> Any:
-    """A stage's run as MLflow holds it."""
+def ran(made: Plan, name: str, metrics: dict[str, float], **tags: str) -> StoredRun:
+    """A stage's run as the store holds it."""
     spec = made.stage(name).spec
     written = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
     params = {key: str(value) for key, value in flatten(written).items()} | {"seed": "0"}
     known = {"orch.verb": made.stage(name).verb, "orch.base": "tiny", "orch.model": name} | tags
     if made.stage(name).verb == "evaluate":
         known[evaluation_tag(RECIPE_TAG, made.stage(name).also)] = made.stage(name).recipe_digest
-    return SimpleNamespace(data=SimpleNamespace(tags=known, params=params, metrics=metrics))
+    return StoredRun("id", name, "test", "FINISHED", "parent", 0.0, 1.0, "", params, metrics, known)
 
 
-def told(made: Plan, *runs: Any) -> dict[str, Forecast]:
-    store = SimpleNamespace(tagged=lambda tag, value, most: list(runs))
-    return forecast(made, past_costs(store, "here"))  # type: ignore[arg-type]
+class Past(MemoryStore):
+    """A store whose finished runs are given, the newest first."""
+
+    def __init__(self, *runs: StoredRun) -> None:
+        super().__init__(Path("past"))
+        self.given = runs
+
+    def runs(self, tags: Any = None, **_: Any) -> Iterator[StoredRun]:
+        assert tags == {MACHINE_TAG: "here"}
+        return iter(self.given)
+
+
+def told(made: Plan, *runs: StoredRun) -> dict[str, Forecast]:
+    return forecast(made, past_costs(Past(*runs), "here"))
 
 
 def test_the_same_stage_takes_as_long_as_it_took() -> None:
@@ -102,8 +116,8 @@ def test_an_evaluation_of_another_kind_is_no_sure_word(other: str) -> None:
 
 def test_what_an_older_run_was_asked_is_not_known() -> None:
     past = ran(plan(), "evaluate.sft", {"n": 10, "eval/seconds": 8.0})
-    del past.data.tags[RECIPE_TAG]
-    assert told(plan(), past)["evaluate.sft"] == Forecast(8.0, None, "scaled", 1)
+    older = replace(past, tags={tag: text for tag, text in past.tags.items() if tag != RECIPE_TAG})
+    assert told(plan(), older)["evaluate.sft"] == Forecast(8.0, None, "scaled", 1)
 
 
 def test_a_further_split_is_told_by_its_own_past() -> None:
@@ -208,8 +222,5 @@ def test_memory_at_its_peak_is_that_since_the_beginning() -> None:
 
 
 def test_a_past_cost_reads_memory() -> None:
-    [cost] = past_costs(
-        SimpleNamespace(tagged=lambda *_: [ran(plan(), "sft", {"seconds": 3.0, "peak_memory_mb": 9.0})]),  # type: ignore[arg-type]
-        "here",
-    )
+    [cost] = past_costs(Past(ran(plan(), "sft", {"seconds": 3.0, "peak_memory_mb": 9.0})), "here")
     assert isinstance(cost, PastCost) and (cost.memory_mb, cost.amount) == (9.0, 640.0)

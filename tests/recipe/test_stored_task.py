@@ -16,7 +16,7 @@ from orchestrator.recipe.yaml_source import write_data
 from orchestrator.report.make import report
 from orchestrator.runs.past import RECIPE_FILE, stored_recipe
 from orchestrator.runs.record import start_run
-from orchestrator.store.mlflow import Store
+from orchestrator.store.mlflow import MlflowStore
 from orchestrator.tasks.judged_by import judged_by
 from tests.support.written_runs import answers, recipe, write_run
 
@@ -197,7 +197,7 @@ def test_a_run_keeps_the_file_of_its_task_and_is_read_back_without_it() -> None:
     Path("r.yaml").write_text(RECIPE)
     loaded = load_recipe("r.yaml")
     assert overridden(type(loaded.task)) == ["generate", "verdict"]
-    store = Store()
+    store = MlflowStore()
     run_id = start_run(store, loaded, resolve_model(loaded.model), "own", {"orch.verb": "run"})
     assert store.artifact(run_id, "task.py").read_bytes() == Path("mine.py").read_bytes()
     RAN.unlink()

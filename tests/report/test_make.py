@@ -1,6 +1,6 @@
 """The report of a run, on one finished small run: kept with it, shown again, made anew, never in the way."""
 
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from orchestrator.errors import InputError
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.report.make import with_report
-from orchestrator.runs.record import read_again
-from orchestrator.store.mlflow import Store
+from orchestrator.runs.result import read_again
+from orchestrator.store.mlflow import MlflowStore
 from tests.cli.test_cli import orch
 from tests.conftest import SMALL, Called, call
 from tests.report.test_run_page import Page
@@ -188,9 +188,10 @@ def test_a_report_that_cannot_be_made_is_a_finding_and_no_more(
     def refuse(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(sys.modules["orchestrator.report.make"], "write_report", refuse)
+    monkeypatch.setattr(import_module("orchestrator.report.make"), "write_report", refuse)
     recipe = load_recipe(SMALL)
-    made = read_again(Store(), compile_plan(recipe).with_cached(Store().finished(compile_plan(recipe).stages)))
+    store, plan = MlflowStore(), compile_plan(recipe)
+    made = read_again(store, plan.with_cached(store.finished(plan.stages)))
     assert made is not None
     found = with_report(made, recipe.task)
     [told] = [f for f in found.findings if f.check == "report-not-made"]

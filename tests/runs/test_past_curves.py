@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,7 +12,8 @@ from orchestrator.models.start import FORMAT_FILE, resolve_start
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.past import PastRun, PastStage
 from orchestrator.runs.past_curves import findings_of, stage_curves
-from orchestrator.store.mlflow import Store
+from orchestrator.store.base import StoredRun
+from orchestrator.store.memory import MemoryStore
 from tests.conftest import SMALL
 from tests.health.test_real_curves import kept
 
@@ -25,8 +26,8 @@ def past(status: str, curves: Mapping[str, Points], *overrides: str) -> list[str
     start = resolve_start(recipe.model)
     if Path(FORMAT_FILE).exists():
         start = replace(start, base=replace(start.base, location=str(Path.cwd())))
-    store = cast(Store, None)  # nothing is read from it
-    stage = PastStage("sft", "sft", "1", status, None, store, "1", None, curves, None, (), {}, {})
+    store, stored = MemoryStore(Path("store")), StoredRun("1", "sft", "small", status, "0", 0.0, None, "")
+    stage = PastStage("sft", "sft", "1", status, None, store, "1", None, curves, None, (), {}, stored)
     run = PastRun("0", "small", status, None, recipe, start, {"sft": stage})
     return [finding.check for finding in findings_of(run, stage, stage_curves(run, stage))]
 

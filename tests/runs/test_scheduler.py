@@ -1,21 +1,24 @@
 """The order in which plans of several seeds are walked, and what they share; workers and the store are stood in for."""
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import orchestrator.runs.scheduler as module
 from orchestrator.errors import RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import TrialsPlan, compile_recipe
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.cluster import Cluster, Done
+from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.evaluate import Evaluate
 from orchestrator.stages.sft import Sft
+from orchestrator.store.base import StoredRun
+from orchestrator.store.memory import MemoryStore
 
 RECIPE = """\
 name: test
@@ -64,17 +67,16 @@ class Crew:
         return 0, Done(None, 0.0, 1.0)
 
 
+class Outputs(MemoryStore):
+    """A store that holds no run, and the outputs of those that the test names."""
+
+    def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
+        return Path(str(run), name)
+
+
 @pytest.fixture
-def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes a walk over both seeds on a machine with so many cores; `told` is what happened, in order."""
-    tracking = ModuleType("orchestrator.store.mlflow")
-    vars(tracking).update(dict.fromkeys(("Store", "key_tag", "origin_tags"), object))
-    monkeypatch.setitem(sys.modules, "orchestrator.store.mlflow", tracking)
-    loaded = ("runs.record", "runs.progress", "runs.scheduler")
-    for name in loaded:
-        monkeypatch.delitem(sys.modules, f"orchestrator.{name}", raising=False)
-    import orchestrator.runs.progress as branch
-    import orchestrator.runs.scheduler as module
 
     def make(
         cores: int = 2, gpus: float = 0, joined: bool = False, failing: Sequence[str] = (), cached: Sequence[str] = ()
@@ -108,16 +110,13 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
                 monkeypatch.setattr(kind, name, staticmethod(getattr(verb, name)))
         cluster = Cluster(cores, cores, gpus, joined)
         monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
-        store = SimpleNamespace(finished=lambda stages: {}, output=lambda origin, name: Path(origin, name))
-        branches = [branch.Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
-        made = module.Walk(branches, store, WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
+        branches = [Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
+        made = module.Walk(branches, Outputs(Path("store")), WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
         monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))
         made.told = told  # type: ignore[attr-defined]
         return made
 
-    yield make
-    for name in loaded:
-        sys.modules.pop(f"orchestrator.{name}", None)
+    return make
 
 
 def states(walk: Any) -> list[list[str]]:
@@ -198,7 +197,7 @@ FAULTS = [
 
 def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the training of the first seed go wrong at one of its boundaries."""
-    mine, verb = made.branches[0].record, Sft
+    mine, verb = made.branches[0].record, module.STAGES["sft"]  # type: ignore[attr-defined]
 
     def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -264,7 +263,7 @@ def test_a_journal_that_cannot_be_read_is_the_failure_of_its_stage(
     def broken(self: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sys.modules["orchestrator.runs.scheduler"].Tail, "new", broken)  # type: ignore[attr-defined]
+    monkeypatch.setattr(module.Tail, "new", broken)  # type: ignore[attr-defined]
     made.go()
     assert states(made) == [["failed", "failed", "skipped"]] * 2
 
@@ -289,8 +288,8 @@ def test_a_full_disk_is_said_with_the_first_stage_that_found_it(
 ) -> None:
     made = walk(cores=8)
     full = OSError(28, "No space left on device", "/somewhere/file")
-    for verb in (Sft, Evaluate):
-        monkeypatch.setattr(verb, "finish", lambda spec, context: (_ for _ in ()).throw(full))
+    for verb in module.STAGES.values():  # type: ignore[attr-defined]
+        monkeypatch.setattr(verb, "finish", lambda context: (_ for _ in ()).throw(full))
     made.go()
     errors = [str(state.error) for branch in made.branches for state in branch.states.values() if state.error]
     assert sum("disk full: " in error for error in errors) == 1 and "MB free; make room" in errors[0]

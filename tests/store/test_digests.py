@@ -11,6 +11,7 @@ import pytest
 from orchestrator.errors import OutputError
 from orchestrator.store import digests as module
 from orchestrator.store.artifacts import Artifacts
+from orchestrator.store.base import StoredRun
 from orchestrator.store.digests import FileDigest, as_text, changes, digests_of, from_text, lost
 from orchestrator.store.names import CHOSEN, COMPLETIONS, MODEL, RESULTS, digest_tag, output_of
 from orchestrator.store.outputs import StoredOutputs
@@ -88,10 +89,10 @@ def test_each_output_has_a_tag_of_its_own() -> None:
     assert {digest_tag(output) for output in (MODEL, COMPLETIONS, CHOSEN)} == {"orch.output"}
 
 
-def store(tags: dict[str, str], remote: Path | None = None) -> tuple[Any, StoredOutputs]:
+def store(tags: dict[str, str], remote: Path | None = None) -> tuple[StoredRun, StoredOutputs]:
     """A run whose artifacts lie here, or elsewhere: then they are fetched."""
     uri = Path("run/artifacts").absolute().as_uri() if remote is None else "mlflow-artifacts:/1"
-    run = SimpleNamespace(info=SimpleNamespace(run_id="r", artifact_uri=uri), data=SimpleNamespace(tags=tags))
+    run = StoredRun("r", "sft", "test", "FINISHED", None, 0.0, 1.0, uri, tags=tags)
 
     def fetch(run_id: str, name: str, to: str) -> str:
         assert remote is not None
@@ -104,20 +105,16 @@ def store(tags: dict[str, str], remote: Path | None = None) -> tuple[Any, Stored
             SimpleNamespace(path=f"model/{p.name}", is_dir=False, file_size=p.stat().st_size) for p in remote.glob("*")
         ]
 
-    def kept(run_id: str, file: str) -> None:
-        assert Path(file) == Path("run/artifacts/digests.json"), "here it is logged from where it lies"
-
-    client = SimpleNamespace(
-        get_run=lambda run_id: run, download_artifacts=fetch, list_artifacts=listed, log_artifact=kept
-    )
+    client = SimpleNamespace(download_artifacts=fetch, list_artifacts=listed)
     Path("copies").mkdir(exist_ok=True)
-    return run, StoredOutputs(client, Artifacts(client, Path("copies")))
+    return run, StoredOutputs(Artifacts({"r": run}.__getitem__, client, Path("copies")))
 
 
 def test_an_output_is_held_against_its_run(model: Path) -> None:
-    run, outputs = store({})
+    tags: dict[str, str] = {}
+    _, outputs = store(tags)
     assert outputs.path("r", "model") == model.absolute(), "an older run says nothing: it is taken as it is"
-    run.data.tags |= outputs.record("r", model.parent, "model")
+    tags |= outputs.record(model.parent, "model")
     assert outputs.path("r", "model", full=True) == model.absolute()
     os.truncate(model / "adapter_model.safetensors", 3)
     with pytest.raises(OutputError, match=r"^the output of run r has changed since it was made: adapter_model\.safe"):
@@ -125,8 +122,9 @@ def test_an_output_is_held_against_its_run(model: Path) -> None:
 
 
 def test_what_was_changed_is_not_there_and_told_what_is_lost_is_not_there(model: Path) -> None:
-    run, outputs = store({})
-    run.data.tags |= outputs.record("r", model.parent, "model")
+    tags: dict[str, str] = {}
+    run, outputs = store(tags)
+    tags |= outputs.record(model.parent, "model")
     told: list[str] = []
     assert outputs.is_there(run, MODEL, told.append) and not told
     (model / "inner" / "file").unlink()
@@ -139,9 +137,10 @@ def test_what_was_changed_is_not_there_and_told_what_is_lost_is_not_there(model:
 def test_an_output_of_many_files_is_listed_in_a_file_whose_digest_the_tag_holds(model: Path) -> None:
     for number in range(100):
         (model / f"model-{number:05}-of-00100.safetensors").write_text(str(number))
-    run, outputs = store({})
-    run.data.tags |= outputs.record("r", model.parent, "model")
-    assert len(run.data.tags["orch.output"]) < 8000 and outputs.path("r", "model") == model.absolute()
+    tags: dict[str, str] = {}
+    _, outputs = store(tags)
+    tags |= outputs.record(model.parent, "model")
+    assert len(tags["orch.output"]) < 8000 and outputs.path("r", "model") == model.absolute()
     (model / "model-00050-of-00100.safetensors").write_text("51")
     with pytest.raises(OutputError, match="model-00050-of-00100"):
         outputs.path("r", "model")

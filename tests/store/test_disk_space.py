@@ -96,5 +96,5 @@ def test_ray_that_finds_no_room_for_its_files_says_so_at_once(monkeypatch: pytes
 def test_mlflow_prints_no_trace_of_what_the_store_client_says_in_a_line() -> None:
     import orchestrator.store.mlflow
 
-    assert orchestrator.store.mlflow.Store
+    assert orchestrator.store.mlflow.MlflowStore
     assert not logging.getLogger("mlflow.store.db.utils").isEnabledFor(logging.ERROR)

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.commands.plan import plan
 from orchestrator.errors import TrackingError
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.store.mlflow import Store
+from orchestrator.store.mlflow import MlflowStore
 from tests.conftest import SMALL, Called, call
 from tests.support.store import artifact, children, runs
 
@@ -52,7 +52,7 @@ def test_a_model_that_is_lost_is_trained_again(small_copy: Path, small_run: Run)
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_however_many_there_are(small_copy: Path, small_run: Run) -> None:
-    first, store = small_run[1].json["run_id"], Store()
+    first, store = small_run[1].json["run_id"], MlflowStore()
     before = len(runs(small_copy))
     with closing(sqlite3.connect(small_copy / "mlruns" / "mlflow.db")) as database, database:
         columns = [row[1] for row in database.execute("PRAGMA table_info(runs)")]
@@ -64,7 +64,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id_however_many_there_are(small_
             (first,),
         )
     assert len(runs(small_copy)) == 1000 > before, "one page of the search, and the run is not on it"
-    assert store.find(first[:10]).info.run_id == store.find(first).info.run_id == first
+    assert store.find(first[:10]).run_id == store.find(first).run_id == first
     with pytest.raises(TrackingError, match=r"\d+ runs begin with 'z00'"):
         store.find("z00")
     for wanted in ("zz", "%", "_" * 32, "' OR 1=1", ""):
@@ -77,7 +77,7 @@ def test_a_store_in_a_folder_with_an_odd_name(tmp_path: Path, monkeypatch: pytes
     place.mkdir()
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    store = Store()
+    store = MlflowStore()
     for name in ("..", "../x?%20", "日" * 200):
         experiment = store.experiment(name)
         run = store.start(experiment, name, {"orch.recipe": "a\udcff.yaml"}, {"units": {"°C": 1, "€C": 2}, "..": 3})
@@ -85,10 +85,10 @@ def test_a_store_in_a_folder_with_an_odd_name(tmp_path: Path, monkeypatch: pytes
         (tmp_path / "made" / "completions.parquet").write_text("x")
         store.log_folder(run, tmp_path / "made")
         store.end(run, "FINISHED")
-        assert store.experiment_of(run) == name and store.experiment(name) == experiment
+        assert store.find(run).experiment == name and store.experiment(name) == experiment
         kept = store.artifact(run, "completions.parquet")
         assert kept.read_text() == "x" and kept.is_relative_to(place / "mlruns" / "artifacts")
         assert store.address(run, "completions.parquet") == str(kept)
-        assert store.client.get_run(run).data.params == {"units._C": "1", "units._C_2": "2", "_..": "3"}
+        assert store.find(run).params == {"units._C": "1", "units._C_2": "2", "_..": "3"}
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [place.name, "made"], "nothing lands beside it"
     assert [entry.name for entry in place.iterdir()] == ["mlruns"]

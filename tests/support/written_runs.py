@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from orchestrator.plan.forecast import BASE_TAG, MACHINE_TAG
 from orchestrator.stages.drawing import count
+from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
-from orchestrator.store.mlflow import Store
+from orchestrator.store.names import BASE_TAG, MACHINE_TAG
 
 Statuses = Sequence[str]
 

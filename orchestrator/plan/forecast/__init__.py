@@ -4,7 +4,7 @@ past.py     what past runs took
 predict.py  what that says of a stage to be run
 """
 
-from orchestrator.plan.forecast.past import BASE_TAG, MACHINE_TAG, PastCost, past_costs
+from orchestrator.plan.forecast.past import PastCost, past_costs
 from orchestrator.plan.forecast.predict import Forecast, forecast
 
-__all__ = ["BASE_TAG", "MACHINE_TAG", "Forecast", "PastCost", "forecast", "past_costs"]
+__all__ = ["Forecast", "PastCost", "forecast", "past_costs"]

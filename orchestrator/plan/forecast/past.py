@@ -2,17 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from orchestrator.stages import every_verb, verb_of
-from orchestrator.store.names import RECIPE_TAG, evaluation_tag
+from orchestrator.stages import EVALUATE, every_verb, verb_of
+from orchestrator.store.base import Store, StoredRun
+from orchestrator.store.names import MACHINE_TAG, RECIPE_TAG, further_splits
 
-if TYPE_CHECKING:
-    from orchestrator.store.mlflow import Store
-
-MACHINE_TAG = "orch.machine"
-BASE_TAG = "orch.base"
-EVALUATE = "evaluate"
 NEWEST = 200
 """Runs that are looked at."""
 IDLE = frozenset({"seed", *(name for verb in every_verb() for name in verb.IDLE)})
@@ -34,23 +28,22 @@ class PastCost:
     memory_mb: float | None
 
 
-def past_costs(store: "Store", machine: str) -> list[PastCost]:
+def past_costs(store: Store, machine: str) -> list[PastCost]:
     """The newest first."""
-    return [cost for run in store.tagged(MACHINE_TAG, machine, NEWEST) for cost in _costs(run)]
+    runs = store.runs({MACHINE_TAG: machine}, status="FINISHED", limit=NEWEST)
+    return [cost for run in runs for cost in _costs(run)]
 
 
-def _costs(run: Any) -> Iterator[PastCost]:
-    tags, metrics, base = run.data.tags, run.data.metrics, run.data.tags.get(BASE_TAG, "")
-    verb = tags.get("orch.verb", "")
-    if "seconds" in metrics and "orch.cached_from" not in tags:
-        settings = {name: value for name, value in run.data.params.items() if name not in IDLE}
+def _costs(run: StoredRun) -> Iterator[PastCost]:
+    metrics, base, verb = run.metrics, run.base, run.verb
+    if "seconds" in metrics and run.origin == run.run_id:
+        settings = {name: value for name, value in run.params.items() if name not in IDLE}
         memory = metrics.get("peak_memory_mb")
         yield PastCost(verb, base, settings, amount(verb, settings, metrics), metrics["seconds"], memory)
-    further = (tag.removeprefix(f"{RECIPE_TAG}.") for tag in tags if tag.startswith(f"{RECIPE_TAG}."))
-    for also in (None, *further):
+    for also in (None, *further_splits(run.tags, RECIPE_TAG)):
         of, n = ("eval", "n") if also is None else (also, f"{also}/n")
-        if f"{of}/seconds" in metrics and evaluation_tag("orch.eval_cached_from", also) not in tags:
-            settings = evaluation_settings(tags.get(evaluation_tag(RECIPE_TAG, also), ""))
+        if f"{of}/seconds" in metrics and run.evaluation_origin(also) == run.run_id:
+            settings = evaluation_settings(run.recipe_digest(also) or "")
             memory = metrics.get(f"{of}/peak_memory_mb")
             yield PastCost(EVALUATE, base, settings, metrics.get(n), metrics[f"{of}/seconds"], memory)
 

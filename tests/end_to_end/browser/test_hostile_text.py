@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.stages.drawing import readable
-from orchestrator.store.mlflow import Store
+from orchestrator.store.mlflow import MlflowStore
 from orchestrator.types import Example
 from tests.end_to_end.browser.conftest import Served, Watched
 
@@ -23,7 +23,7 @@ def test_completions_of_any_kind_are_text(
     served: Served, visit: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{served.folder}/mlruns/mlflow.db")
-    store = Store()
+    store = MlflowStore()
     experiment = store.experiment("hostile")
     run_id = store.start(experiment, "rft", {}, {})
     examples = [Example(id=str(i), question=text[:100], answer="5") for i, text in enumerate(TEXTS)]

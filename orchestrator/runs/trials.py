@@ -1,5 +1,9 @@
-"""A run of several seeds as MLflow sees it: one run above those of the seeds, with what they come to together."""
+"""A run of several trials as MLflow sees it: one run above theirs, with what they come to together.
 
+Trials are over `seed`: their figures are put together over seeds.
+"""
+
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,22 +11,23 @@ from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.runs.notes import paragraphs, ways_on
-from orchestrator.runs.past import SEEDS_TAG
-from orchestrator.runs.record import read_again, start_run
-from orchestrator.runs.showing import NOTE_TAG, show_models
-from orchestrator.store.mlflow import Store
-from orchestrator.store.names import RESULTS, output_of
+from orchestrator.runs.record import start_run
+from orchestrator.runs.result import finished_run, read_again
+from orchestrator.runs.showing import show_models
+from orchestrator.store.base import Store
+from orchestrator.store.names import NOTE_TAG, PLAN_TAG, RESULTS, SEEDS_TAG, TRIALS_TAG, VERB_TAG, WHOLE_RUN, output_of
 from orchestrator.text import inline
 
 
-class SeedsRecord:
-    """Writes the run above those of the seeds. `parent` is its id."""
+class TrialsRecord:
+    """Writes the run above those of the trials. `parent` is its id."""
 
     def __init__(self, store: Store, plan: TrialsPlan) -> None:
         self.store, self.plan = store, plan
         recipe = plan.recipe
         self.seeds = tuple(each.recipe.seed for each in plan.plans)
-        tags = {"orch.verb": "run", "orch.plan": plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
+        tags = {VERB_TAG: WHOLE_RUN, PLAN_TAG: plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
+        tags[TRIALS_TAG] = json.dumps([dict(trial.label) for trial in plan.trials])
         self.parent = start_run(store, recipe, plan.plans[0].base, recipe.name, tags)
 
     def ended(self, runs: list[RunResult]) -> SeedsResult:
@@ -36,13 +41,13 @@ class SeedsRecord:
         return found
 
 
-def read_seeds_again(store: Store, plan: TrialsPlan) -> SeedsResult | None:
-    """What a run of these very seeds came to, all of whose stages are made; None where there was none."""
-    parent = store.whole(plan.key)
+def read_trials_again(store: Store, plan: TrialsPlan) -> SeedsResult | None:
+    """The result of a finished run of the same trials, whose stages are all cached; None if there is none."""
+    parent = finished_run(store, plan.key)
     if parent is None:
         return None
-    below = {run.data.tags.get("orch.seed"): run.info.run_id for run in store.children(parent).values()}
-    runs = [read_again(store, each, below.get(str(each.recipe.seed))) for each in plan.plans]
+    below = {json.dumps(dict(run.label)): run.run_id for run in store.children(parent).values()}
+    runs = [read_again(store, t.plan, below.get(json.dumps(dict(t.label)))) for t in plan.trials]
     found = [run for run in runs if run is not None]
     seeds = [each.recipe.seed for each in plan.plans]
     return _together(store, parent, seeds, found) if len(found) == len(seeds) else None
@@ -50,10 +55,9 @@ def read_seeds_again(store: Store, plan: TrialsPlan) -> SeedsResult | None:
 
 def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[RunResult]) -> SeedsResult:
     def results(run_id: str, also: str | None) -> Path:
-        reused = "orch.eval_cached_from" if also is None else f"orch.eval_cached_from.{also}"
-        return store.artifact(store.tags(run_id).get(reused, run_id), output_of(RESULTS, also))
+        return store.artifact(store.find(run_id).evaluation_origin(also), output_of(RESULTS, also))
 
-    return over_seeds(parent, store.experiment_of(parent), seeds, runs, results)
+    return over_seeds(parent, store.find(parent).experiment, seeds, runs, results)
 
 
 def describe_seeds(found: SeedsResult) -> str:

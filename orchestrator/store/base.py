@@ -1,0 +1,291 @@
+"""What the rest of orch needs of a store: runs with params, metrics, tags and files, as plain data.
+
+`StoredRun` is one run as it was when it was read; `Store` is the protocol that `mlflow.py` and, for tests, `memory.py`
+implement. Both raise TrackingError where the store cannot be reached or written.
+"""
+
+import json
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.errors import TrackingError
+from orchestrator.store import names
+from orchestrator.store.names import Keyed, evaluation_tag
+from orchestrator.types import DataUsed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """One run as the store holds it."""
+
+    run_id: str
+    name: str
+    experiment: str
+    """The name of the experiment that it stands in."""
+    status: str
+    """RUNNING, FINISHED, FAILED or KILLED."""
+    parent: str | None
+    """The id of the run above it."""
+    started: float
+    """Seconds since 1970."""
+    ended: float | None
+    """None: it is not closed."""
+    location: str
+    """Where its artifacts are: a path, or a URI."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last value of each."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verb(self) -> str:
+        """A stage's verb, or `run` or `trial` above stages; empty where something else made the run."""
+        return self.tags.get(names.VERB_TAG, "")
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether it stands below a run of `orch run`, and is no trial of it."""
+        return self.parent is not None and self.verb != names.WHOLE_RUN and not self.is_trial
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is the run of one of several trials."""
+        return self.verb in (names.TRIAL, names.OLDER_TRIAL)
+
+    @property
+    def label(self) -> Mapping[str, Any]:
+        """What its trial changes in the recipe; empty where there are no trials."""
+        text = self.tags.get(names.TRIAL_TAG)
+        if text is not None:
+            return dict(json.loads(text))
+        return {"seed": self.seed} if self.is_trial else {}
+
+    @property
+    def key(self) -> str:
+        """The key of its stage; empty where it has none."""
+        return self.tags.get(names.KEY_TAG, "")
+
+    @property
+    def model(self) -> str | None:
+        """The model that its stage made or evaluated."""
+        return self.tags.get(names.MODEL_TAG)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that it ran with; None above several, and on runs that something else made."""
+        text = self.tags.get(names.SEED_TAG)
+        return None if text is None else int(text)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Above runs of several seeds: which."""
+        return tuple(int(text) for text in self.tags.get(names.SEEDS_TAG, "").split(",") if text)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed."""
+        return self.tags.get(names.ERROR_TAG)
+
+    @property
+    def origin(self) -> str:
+        """The run that made its stage's output: itself, unless that is reused."""
+        return names.origin_of(self.tags) or self.run_id
+
+    def evaluation_key(self, also: str | None = None) -> str | None:
+        """The key of its model's evaluation, or of that on a further split; None where there is none."""
+        return self.tags.get(evaluation_tag(names.EVALUATION_KEY_TAG, also))
+
+    def evaluation_origin(self, also: str | None = None) -> str:
+        """The run that holds the results of its model's evaluation: itself, unless they are reused."""
+        return names.evaluation_origin_of(self.tags, also) or self.run_id
+
+    @property
+    def splits(self) -> list[str]:
+        """The further splits that its model was evaluated on."""
+        return names.further_splits(self.tags)
+
+    def recipe_digest(self, also: str | None = None) -> str | None:
+        """Equal for evaluations that differ in the seed alone; None: an older run."""
+        return self.tags.get(evaluation_tag(names.RECIPE_TAG, also))
+
+    def judging_digest(self, also: str | None = None) -> str | None:
+        """Equal for evaluations whose answers were asked for, read and judged alike; None: an older run."""
+        return self.tags.get(evaluation_tag(names.JUDGING_TAG, also))
+
+    def judged_by(self, also: str | None = None) -> str | None:
+        """How answers were read and judged, in words; None: an older run."""
+        return self.tags.get(evaluation_tag(names.JUDGED_BY_TAG, also))
+
+    @property
+    def base(self) -> str:
+        """The whole model under every adapter; empty where that is not known."""
+        return self.tags.get(names.BASE_TAG, "")
+
+    @property
+    def chosen(self) -> str:
+        """Why a training handed on the checkpoint that it did; empty where it had no choice."""
+        return self.tags.get(names.CHOSEN_TAG, "")
+
+    @property
+    def chosen_step(self) -> int | None:
+        """The step of that checkpoint."""
+        step = self.metrics.get(names.CHOSEN_STEP)
+        return None if step is None else int(step)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of the code around it."""
+        return self.tags.get(names.COMMIT_TAG)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The packages that it ran with, and their versions."""
+        prefix = names.VERSION_TAG
+        return {name.removeprefix(prefix): text for name, text in self.tags.items() if name.startswith(prefix)}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExperiment:
+    """One experiment as the store holds it."""
+
+    experiment_id: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """A store. What the methods below the last line do is made of those above it."""
+
+    process: str | None
+    """Marks the runs that are started, so that others can tell when the process that writes them is gone."""
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def finished(self, stages: Iterable[Keyed]) -> dict[str, str]:
+        """For each key that is done: the run whose artifacts hold the output. What was deleted since is not done.
+
+        Raises:
+            OutputError: outputs that were changed since they were made, each named.
+        """
+        ...
+
+    def runs(
+        self,
+        tags: Mapping[str, str | None] | None = None,
+        *,
+        status: str | None = None,
+        experiments: Collection[str] | None = None,
+        ids: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredRun]:
+        """The runs that fit, however many, the newest first; at most `limit`. What was deleted is left out.
+
+        Args:
+            tags: what each tag says, or None for whatever it says.
+            experiments: names; without them all.
+        """
+        ...
+
+    def find(self, wanted: str | None) -> StoredRun:
+        """The run whose id begins with `wanted`; without it the newest run of a recipe.
+
+        Raises:
+            TrackingError: there is none, or the beginning fits several.
+        """
+        ...
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """The points of one curve: (step, value)."""
+        ...
+
+    def artifact(self, run: str | StoredRun, name: str, *, fresh: bool = False) -> Path:
+        """Where one of a run's artifacts lies; a copy where the store is elsewhere, nothing where there is none.
+
+        `fresh`: it may have been written again since it was copied.
+        """
+        ...
+
+    def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
+        """As `artifact`, for what a stage has made: its content is what was made; with `full` all of it is read.
+
+        Raises:
+            OutputError: it is not what it was.
+        """
+        ...
+
+    def address(self, run_id: str, name: str) -> str | None:
+        """Where one of a run's files is: a path, or a URI where the store is elsewhere; None where there is none."""
+        ...
+
+    def experiments(self) -> list[StoredExperiment]:
+        """All experiments there are, the newest first."""
+        ...
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made if need be."""
+        ...
+
+    def tag_experiment(self, experiment_id: str, tag: str, text: str) -> None:
+        """Set a tag of an experiment's."""
+        ...
+
+    def start(self, experiment_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
+        """Start a run; its id."""
+        ...
+
+    def log(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
+        """Single values, and tags."""
+        ...
+
+    def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Points of training curves, as the journal holds them: `metrics`, `step`, and `time` in milliseconds."""
+        ...
+
+    def log_evaluation(
+        self, run_id: str, model: str, metrics: Mapping[str, float], data: DataUsed, tags: Mapping[str, str]
+    ) -> None:
+        """An evaluation's figures, in the run of its model and where the store lists models."""
+        ...
+
+    def log_data(self, run_id: str, data: DataUsed) -> None:
+        """A data set the run made or read, with its source and digest; a bare file name is one of its artifacts."""
+        ...
+
+    def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """A table that a person may read, as an artifact; all rows have the keys of the first."""
+        ...
+
+    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> None:
+        """All files below a folder, as artifacts.
+
+        `output` names the stage's output among them: what it holds is written down, and `Store.output` goes by it.
+        """
+        ...
+
+    def end(self, run_id: str, status: str, error: str | None = None) -> None:
+        """Close a run as FINISHED, FAILED or KILLED."""
+        ...
+
+    # -- made of these ---------------------------------------------------------------------------------------------
+
+    def children(self, parent: str) -> dict[str, StoredRun]:
+        """The runs under a parent, by name, the oldest first; of two of one name the newer counts."""
+        return {run.name: run for run in reversed([*self.runs({names.PARENT_TAG: parent})])}
+
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        """One text artifact; `name` has no folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+            self.log_folder(run_id, Path(folder))
+
+    def close_runs(self, process: str, status: str, error: str) -> None:
+        """Close what a process has started and left open, what it started last first; one that cannot be, stays."""
+        for run in [*self.runs({names.PROCESS_TAG: process}, status="RUNNING")]:
+            with suppress(TrackingError):
+                self.end(run.run_id, status, error)

@@ -1,0 +1,161 @@
+"""A connection to MLflow: how it is opened, and experiments and runs read page by page. The first to import mlflow.
+
+A run leaves here as `StoredRun`. However many runs or experiments there are, all of them are read.
+"""
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from orchestrator.errors import TrackingError
+from orchestrator.store.base import StoredExperiment, StoredRun
+from orchestrator.store.client import StoreClient, unreachable
+from orchestrator.store.names import PARENT_TAG
+from orchestrator.store.place import alone, database, store_folder
+
+# read by mlflow when it is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "16384")  # a path, with its characters quoted
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+
+for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
+    logging.getLogger(_name).setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the trace of what it raises too
+
+PAGE = 1000
+"""Runs or experiments in one request; the most that MLflow's servers give by default."""
+_IDS = 100
+"""Ids in one request."""
+_NEWEST_FIRST = ("attributes.start_time DESC",)
+_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+
+
+class Connection:
+    """MLflow at one URI.
+
+    Raises:
+        TrackingError: it cannot be reached or made.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._names: dict[str, str] = {}
+        """Of experiments by id, as they were when they were last read."""
+        try:
+            with alone(uri), _own_root(uri):
+                # MLflow remembers for the whole process where a run's files go, by its id alone: in a copy of a store,
+                # whose runs have the same ids, it would write into the files of the other
+                _artifact_repos_cache.clear()
+                self.client: Any = StoreClient(MlflowClient(tracking_uri=uri), uri)
+                self.experiments()
+        except TrackingError:
+            raise
+        except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
+            raise TrackingError(unreachable(uri, error)) from None
+
+    def experiments(self) -> list[StoredExperiment]:
+        """All experiments there are now, the newest first: another process may have added one since the last look."""
+        experiments, token = [], None
+        while token is None or token:
+            page = self.client.search_experiments(ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token)
+            experiments += [StoredExperiment(str(e.experiment_id), e.name, dict(e.tags)) for e in page]
+            token = page.token or ""
+        self._names |= {each.experiment_id: each.name for each in experiments}
+        return experiments
+
+    def run(self, run_id: str) -> StoredRun:
+        """The run with exactly this id, also where it was deleted. Raises MlflowException where there is none."""
+        return self._stored(self.client.get_run(run_id))
+
+    def search(
+        self, query: str, experiments: Collection[str] | None = None, limit: int | None = None
+    ) -> Iterator[StoredRun]:
+        """The runs that fit, the newest first, read page by page as they are asked for; in experiments of these names.
+
+        Names whose experiment was read before cost no request.
+        """
+        ids = self._ids(experiments)
+        token, left = None, limit
+        while ids and (token is None or token) and left != 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self.client.search_runs(
+                ids, query, order_by=list(_NEWEST_FIRST), max_results=size, page_token=token or None
+            )
+            yield from map(self._stored, page)
+            left = None if left is None else left - len(page)
+            token = page.token or ""
+
+    def _ids(self, experiments: Collection[str] | None) -> list[str]:
+        if experiments is None:
+            return [each.experiment_id for each in self.experiments()]
+        by_name = {name: experiment_id for experiment_id, name in self._names.items()}
+        if not set(experiments) <= by_name.keys():
+            by_name = {each.name: each.experiment_id for each in self.experiments()}
+        return [by_name[name] for name in experiments if name in by_name]
+
+    def _stored(self, run: Any) -> StoredRun:
+        info, data = run.info, run.data
+        return StoredRun(
+            run_id=info.run_id,
+            name=info.run_name or "",
+            experiment=self._name_of(info.experiment_id),
+            status=str(info.status),
+            parent=data.tags.get(PARENT_TAG),
+            started=(info.start_time or 0) / 1000,
+            ended=None if info.end_time is None else info.end_time / 1000,
+            location=info.artifact_uri,
+            params=dict(data.params),
+            metrics=dict(data.metrics),
+            tags=dict(data.tags),
+        )
+
+    def _name_of(self, experiment_id: str) -> str:
+        if experiment_id not in self._names:
+            self._names[experiment_id] = self.client.get_experiment(experiment_id).name
+        return self._names[experiment_id]
+
+
+def queries(tags: Mapping[str, str | None] | None, status: str | None, ids: Collection[str] | None) -> Iterator[str]:
+    """The filters that together find the runs which fit, in MLflow's language: one for each hundred of the ids."""
+    terms = [
+        f"tags.`{tag}` LIKE '%'" if text is None else f"tags.`{tag}` = {_literal(text)}"
+        for tag, text in (tags or {}).items()
+    ]
+    if status is not None:
+        terms.append(f"attributes.status = '{status}'")
+    if ids is None:
+        yield " and ".join(terms)
+        return
+    listed = sorted(ids)
+    for begin in range(0, len(listed), _IDS):
+        some = ", ".join(map(_literal, listed[begin : begin + _IDS]))
+        yield " and ".join([*terms, f"attributes.run_id IN ({some})"])
+
+
+def _literal(text: str) -> str:
+    """A text in MLflow's filters, which know no escaping."""
+    if "'" in text and '"' in text:
+        raise TrackingError(f"MLflow cannot search for a text with both kinds of quotation marks: {text[:100]}")
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
+@contextmanager
+def _own_root(uri: str) -> Iterator[None]:
+    """Have MLflow place the experiment that it makes itself beside a local store, in a URI without quotation marks:
+    with those of a folder's name it writes SQL that cannot be read."""
+    if database(uri) is None or _ROOT in os.environ:
+        yield
+        return
+    os.environ[_ROOT] = (store_folder() / "artifacts").resolve().as_uri()
+    try:
+        yield
+    finally:
+        del os.environ[_ROOT]

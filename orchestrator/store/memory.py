@@ -1,0 +1,179 @@
+"""A store in this process's memory, for tests: what `MlflowStore` promises, without its database.
+
+Files lie in a folder that the caller gives.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from orchestrator.errors import RefusalError, TrackingError
+from orchestrator.store.artifacts import Artifacts
+from orchestrator.store.base import Store, StoredExperiment, StoredRun
+from orchestrator.store.finished import finished
+from orchestrator.store.legal_names import params_of, tags_of
+from orchestrator.store.names import ERROR_TAG, PARENT_TAG, PROCESS_TAG, VERB_TAG, WHOLE_RUN, Keyed
+from orchestrator.store.outputs import StoredOutputs
+from orchestrator.types import DataUsed
+
+
+@dataclass
+class _Run:
+    """A run that is being written."""
+
+    run_id: str
+    name: str
+    experiment: str
+    folder: Path
+    params: dict[str, str]
+    tags: dict[str, str]
+    status: str = "RUNNING"
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+    points: dict[str, list[tuple[int, int, float]]] = field(default_factory=dict)
+    """Of each metric: (step, milliseconds, value)."""
+    data: list[DataUsed] = field(default_factory=list)
+
+    def stored(self) -> StoredRun:
+        return StoredRun(
+            run_id=self.run_id,
+            name=self.name,
+            experiment=self.experiment,
+            status=self.status,
+            parent=self.tags.get(PARENT_TAG),
+            started=self.started,
+            ended=self.ended,
+            location=str(self.folder),
+            params=dict(self.params),
+            metrics={name: max(points)[2] for name, points in self.points.items()},
+            tags=dict(self.tags),
+        )
+
+
+class MemoryStore(Store):
+    """A store whose files lie below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process: str | None = None
+        self._folder = folder.absolute()
+        self._experiments: dict[str, dict[str, str]] = {}
+        """By name: the experiment's tags. Its id is its name."""
+        self._runs: dict[str, _Run] = {}
+        """By id, the oldest first."""
+        self._artifacts = Artifacts(lambda run_id: self._run(run_id).stored(), None, self._folder / "downloads")
+        self._outputs = StoredOutputs(self._artifacts)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def finished(self, stages: Iterable[Keyed]) -> dict[str, str]:
+        return finished(self, self._outputs, stages)
+
+    def runs(
+        self,
+        tags: Mapping[str, str | None] | None = None,
+        *,
+        status: str | None = None,
+        experiments: Collection[str] | None = None,
+        ids: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredRun]:
+        fitting = [
+            run.stored()
+            for run in reversed([*self._runs.values()])
+            if status in (None, run.status)
+            and (experiments is None or run.experiment in experiments)
+            and (ids is None or run.run_id in ids)
+            and all(tag in run.tags and text in (None, run.tags[tag]) for tag, text in (tags or {}).items())
+        ]
+        return iter(fitting[:limit])
+
+    def find(self, wanted: str | None) -> StoredRun:
+        if wanted is None:
+            newest = next(self.runs({VERB_TAG: WHOLE_RUN}, limit=1), None)
+            if newest is None:
+                raise TrackingError("the store holds no run; make one with `orch run RECIPE`")
+            return newest
+        if wanted in self._runs:
+            return self._runs[wanted].stored()
+        fitting = [run_id for run_id in self._runs if wanted and run_id.startswith(wanted)]
+        if not fitting:
+            raise TrackingError(f"no run {wanted!r} in the store")
+        if len(fitting) > 1:
+            raise TrackingError(f"{len(fitting)} runs begin with {wanted!r}: give more of the id")
+        return self._runs[fitting[0]].stored()
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        return [(step, value) for step, _, value in self._run(run_id).points.get(metric, ())]
+
+    def artifact(self, run: str | StoredRun, name: str, *, fresh: bool = False) -> Path:
+        return self._artifacts.path(run, name)
+
+    def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
+        return self._outputs.path(run, name, full)
+
+    def address(self, run_id: str, name: str) -> str | None:
+        return self._artifacts.address(run_id, name)
+
+    def experiments(self) -> list[StoredExperiment]:
+        return [StoredExperiment(name, name, dict(tags)) for name, tags in reversed(self._experiments.items())]
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def experiment(self, name: str) -> str:
+        self._experiments.setdefault(name, {})
+        return name
+
+    def tag_experiment(self, experiment_id: str, tag: str, text: str) -> None:
+        self._experiments[experiment_id][tag] = text
+
+    def start(self, experiment_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
+        run_id = uuid4().hex
+        all_tags = tags_of(tags) | ({} if self.process is None else {PROCESS_TAG: self.process})
+        self._runs[run_id] = _Run(run_id, name, experiment_id, self._folder / run_id, params_of(params), all_tags)
+        self._runs[run_id].folder.mkdir(parents=True)
+        return run_id
+
+    def log(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
+        self.log_points(run_id, [{"metrics": metrics, "step": 0, "time": int(time.time() * 1000)}])
+        self._run(run_id).tags.update(tags_of(tags or {}))
+
+    def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
+        points = self._run(run_id).points
+        for record in records:
+            for name, value in record["metrics"].items():
+                points.setdefault(name, []).append((record["step"], record["time"], float(value)))
+
+    def log_evaluation(
+        self, run_id: str, model: str, metrics: Mapping[str, float], data: DataUsed, tags: Mapping[str, str]
+    ) -> None:
+        self.log(run_id, metrics)
+
+    def log_data(self, run_id: str, data: DataUsed) -> None:
+        self._run(run_id).data.append(data)
+
+    def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        file = self._run(run_id).folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = {"columns": [*rows[0]], "data": [[str(row[key]) for key in rows[0]] for row in rows]}
+        file.write_text(json.dumps(table), encoding="utf-8")
+
+    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> None:
+        digests = {} if output is None else self._outputs.record(folder, output)
+        shutil.copytree(folder, self._run(run_id).folder, dirs_exist_ok=True)
+        self._run(run_id).tags.update(digests)
+
+    def end(self, run_id: str, status: str, error: str | None = None) -> None:
+        run = self._run(run_id)
+        if error is not None:
+            run.tags |= tags_of({ERROR_TAG: error})
+        run.status, run.ended = status, time.time()
+
+    def _run(self, run_id: str) -> _Run:
+        if run_id not in self._runs:
+            raise RefusalError(f"the store refuses this: it has no run {run_id}")
+        return self._runs[run_id]
