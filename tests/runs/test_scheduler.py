@@ -197,7 +197,7 @@ FAULTS = [
 
 def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the training of the first seed go wrong at one of its boundaries."""
-    mine, verb = made.branches[0].record, module.STAGES["sft"]  # type: ignore[attr-defined]
+    mine, verb = made.branches[0].record, Sft
 
     def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -288,8 +288,8 @@ def test_a_full_disk_is_said_with_the_first_stage_that_found_it(
 ) -> None:
     made = walk(cores=8)
     full = OSError(28, "No space left on device", "/somewhere/file")
-    for verb in module.STAGES.values():  # type: ignore[attr-defined]
-        monkeypatch.setattr(verb, "finish", lambda context: (_ for _ in ()).throw(full))
+    for verb in (Sft, Evaluate):
+        monkeypatch.setattr(verb, "finish", lambda spec, context: (_ for _ in ()).throw(full))
     made.go()
     errors = [str(state.error) for branch in made.branches for state in branch.states.values() if state.error]
     assert sum("disk full: " in error for error in errors) == 1 and "MB free; make room" in errors[0]

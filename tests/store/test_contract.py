@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import OutputError, RefusalError, TrackingError
+from orchestrator.stages import verb_of
 from orchestrator.store import connection
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.memory import MemoryStore
@@ -25,6 +26,7 @@ from orchestrator.store.names import (
     VERB_TAG,
     evaluation_tag,
     origin_tag,
+    output_of,
 )
 from orchestrator.types import DataUsed
 
@@ -57,7 +59,10 @@ def ids(runs: Iterator[StoredRun]) -> list[str]:
 
 
 def stage(verb: str, key: str, also: str | None = None) -> Any:
-    return SimpleNamespace(name=f"the {verb}", verb=verb, key=key, also=also)
+    judges, kind = verb == "evaluate", verb_of(verb)
+    assert kind is not None
+    output = output_of(kind.OUTPUT, also)
+    return SimpleNamespace(name=f"the {verb}", verb=verb, key=key, also=also, is_evaluation=judges, output=output)
 
 
 def model(store: Store, run_id: str) -> Path:

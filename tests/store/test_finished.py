@@ -13,13 +13,15 @@ import pytest
 from orchestrator.store import connection
 from orchestrator.store import finished as module
 from orchestrator.store.mlflow import MlflowStore
-from orchestrator.store.names import KEY_TAG, VERB_TAG
+from orchestrator.store.names import COMPLETIONS, KEY_TAG, VERB_TAG
 
 COUNTED = ("search_runs", "search_experiments", "get_run", "list_artifacts", "get_experiment")
 
 
 def stage(number: int) -> Any:
-    return SimpleNamespace(name=f"stage {number}", verb="sample", key=f"key {number}", also=None)
+    return SimpleNamespace(
+        name=f"stage {number}", verb="sample", key=f"key {number}", also=None, is_evaluation=False, output=COMPLETIONS
+    )
 
 
 @pytest.fixture
