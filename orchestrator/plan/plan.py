@@ -5,7 +5,7 @@ Knows neither Ray nor MLflow nor torch: it says what would run, not how.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -155,13 +155,17 @@ def plans_of(compiled: Plan | TrialsPlan) -> tuple[Plan, ...]:
 
 
 def compile_recipe(recipe: Recipe) -> Plan | TrialsPlan:
-    """The plan of a recipe, or its plans where it has several variants; raises as `compile_plan` does.
+    """The plan of a recipe, or its plans where it has several variants; raises as `compile_plan` does."""
+    labels = recipe.trials()
+    return compile_trials(recipe, labels) if labels[0] else compile_plan(recipe)
 
-    Where variants have the model and the task in common, these are looked at once.
+
+def compile_trials(recipe: Recipe, labels: Sequence[Mapping[str, Any]]) -> TrialsPlan:
+    """The plans of a recipe's variants; raises as `compile_plan` does.
+
+    Where variants have the model and the task in common, these are read and checked once.
     """
-    first, *others = recipe.trials()
-    if not first:
-        return compile_plan(recipe)
+    first, *others = labels
     plan = compile_plan(recipe.varied(first))
     settled = {"task": plan.recipe.task}
     trials = [Trial(first, plan)]
