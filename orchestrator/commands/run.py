@@ -141,7 +141,7 @@ def _carry_out(
         above = SeedsRecord(store, plan) if isinstance(plan, SeedsPlan) else None
         for each in _plans(plan):
             seed, parent = (None, None) if above is None else (each.recipe.seed, above.parent)
-            walk.branches.append(Branch(each, Record(store, each, parent), noticed, seed))
+            walk.branches.append(Branch(each, Record(store, each, parent, walk.writer.submit), noticed, seed))
         walk.go()
         results = [branch.result for branch in walk.branches if branch.result is not None]
         return results[0] if above is None else above.ended(results)
