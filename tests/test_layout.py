@@ -175,6 +175,15 @@ def test_tags_are_spelled_in_one_place() -> None:
     assert spelled == []
 
 
+def test_a_store_is_opened_in_one_place() -> None:
+    """So that any store can be handed in; the one in memory is for tests."""
+    users = {
+        name: {module for module, targets in edges().items() if f"orchestrator.store.{name}" in targets}
+        for name in ("mlflow", "memory")
+    }
+    assert users == {"mlflow": {"orchestrator.store.opening"}, "memory": set()}
+
+
 def test_ray_is_started_in_one_place() -> None:
     calls = {
         module

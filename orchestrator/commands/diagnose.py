@@ -86,7 +86,7 @@ def diagnose(
     past = with_own_task(past)
     found = diagnose_run(past, models or ([named] if named else None), questions)
     page = diagnosis_page(found)
-    open_store().log_text(past.run_id, page, "diagnosis.html")
+    open_store().log_file(past.run_id, page, "diagnosis.html")
     return found, page
 
 

@@ -137,13 +137,13 @@ def _carry_out(
     above = None
     try:
         above = TrialsRecord(store, plan) if isinstance(plan, TrialsPlan) else None
-        past = past_costs(store, kind_of_machine())
+        past, later = past_costs(store, kind_of_machine()), walk.writer.submit
         if above is None or not isinstance(plan, TrialsPlan):
             assert isinstance(plan, Plan)
-            walk.branches.append(Branch(plan, Record(store, plan, past), noticed))
+            walk.branches.append(Branch(plan, Record(store, plan, past, later), noticed))
         else:
             for trial in plan.trials:
-                record = Record(store, trial.plan, past, above.parent, trial)
+                record = Record(store, trial.plan, past, later, above.parent, trial)
                 walk.branches.append(Branch(trial.plan, record, noticed, trial.title))
         walk.go()
         results = [branch.result for branch in walk.branches if branch.result is not None]

@@ -6,10 +6,8 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 
 import json
 import re
-import tempfile
 import traceback
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from orchestrator.errors import OrchError
 from orchestrator.health.findings import as_tags, findings_of, written_down
@@ -74,10 +72,18 @@ _EVALUATED = re.compile(
 """An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""
 
 
+Later = Callable[[str, Callable[[], object]], None]
+
+
+def _at_once(_: str, job: Callable[[], object]) -> None:
+    job()
+
+
 class Record:
     """Writes a run as it happens. `parent` is its id; `above` is the run that it is one trial of.
 
-    `past` is what stages took in past runs on this kind of machine.
+    `past` is what stages took in past runs on this kind of machine; `later` takes what need not be written at once,
+    with the key of the stage that it belongs to.
     """
 
     def __init__(
@@ -85,10 +91,12 @@ class Record:
         store: Store,
         plan: Plan,
         past: Sequence[PastCost] = (),
+        later: Later | None = None,
         above: str | None = None,
         trial: Trial | None = None,
     ) -> None:
         self.store, self.plan = store, plan
+        self._later = later or _at_once
         self.origins: dict[str, str] = {}
         """For each stage that is made: the run that holds its artifacts."""
         self._runs: dict[str, str] = {}
@@ -108,7 +116,7 @@ class Record:
 
     def started(self, state: StageState) -> None:
         """A stage begins to run."""
-        state.run_id = self._run_of(state.stage, {})
+        state.run_id = self._run_of(state.stage, {}, self._later)
 
     def reused(self, state: StageState, origin: str) -> None:
         """A stage was made before, by the run `origin`: its figures are shown again, its artifacts stay there."""
@@ -128,7 +136,10 @@ class Record:
         self._close(stage, None)
 
     def finished(self, state: StageState, context: Context, output: Output, cost: Cost) -> None:
-        """A stage is made: its artifacts first, then the key that says that they are there."""
+        """A stage is made: its artifacts first, then the key that says that they are there.
+
+        Takes as long as the store takes; `failed` undoes it.
+        """
         stage, run_id = state.stage, str(state.run_id)
         folder = "".join(stage.output.rpartition("/")[:2])
         if output.samples:
@@ -153,14 +164,16 @@ class Record:
 
     def noticed(self, state: StageState, finding: Finding) -> None:
         """A stage was found to go wrong: its run says so."""
-        if state.run_id is not None:
-            self.store.log(state.run_id, {}, {FINDING_TAG + finding.check: written_down(finding)})
+        if (run_id := state.run_id) is not None:
+            tags = {FINDING_TAG + finding.check: written_down(finding)}
+            self._later(state.stage.key, lambda: self.store.log(run_id, {}, tags))
 
     def failed(self, state: StageState, error: BaseException) -> str:
         """A stage has failed, also before it began: its run says why. What a user is told of it, in one line."""
         if state.run_id is None:
             state.run_id = self._run_of(state.stage, {})
         text = self._why(state.run_id, error)
+        self.origins.pop(state.stage.name, None)
         self._close(state.stage, text)
         return text
 
@@ -193,7 +206,7 @@ class Record:
         text = one_line(error)
         if isinstance(getattr(error, "cause", None) or error, OrchError):
             return text
-        self.store.log_text(run_id, "".join(traceback.format_exception(error)), ERROR_FILE)
+        self.store.log_file(run_id, "".join(traceback.format_exception(error)), ERROR_FILE)
         return f"{text} (traceback: {self.store.address(run_id, ERROR_FILE) or ERROR_FILE})"
 
     def _close(self, stage: Stage, error: str | None) -> None:
@@ -221,8 +234,8 @@ class Record:
             return []
         return [one for one in self.plan.stages if one.is_evaluation and one.run_name == run_name]
 
-    def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
-        """The stage's run under this parent, started if need be."""
+    def _run_of(self, stage: Stage, tags: dict[str, str], later: Later = _at_once) -> str:
+        """The stage's run under this parent, started if need be; its settings may be written `later`."""
         if stage.run_name not in self._runs:
             params = stage.spec.model_dump(
                 mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"}
@@ -236,9 +249,9 @@ class Record:
             } | tags
             if stage.model is not None and (stage.spec.makes_model or stage.is_evaluation):
                 all_tags |= {MODEL_TAG: stage.model} | UNFOLDED
-            self._runs[stage.run_name] = self.store.start(
-                self._experiment, stage.run_name, all_tags, params | {"seed": self.plan.recipe.seed}
-            )
+            run_id = self._runs[stage.run_name] = self.store.start(self._experiment, stage.run_name, all_tags, {})
+            settings = params | {"seed": self.plan.recipe.seed}
+            later(stage.key, lambda: self.store.log_params(run_id, settings))
         return self._runs[stage.run_name]
 
 
@@ -260,11 +273,9 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
         resolved["model"]["revision"] = base.revision
     shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
     run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
-    store.log_text(run_id, write_data(resolved), "recipe.yaml")
+    store.log_file(run_id, write_data(resolved), "recipe.yaml")
     if recipe.task.CODE is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / TASK_FILE).write_bytes(recipe.task.CODE)
-            store.log_folder(run_id, Path(folder))
+        store.log_file(run_id, recipe.task.CODE, TASK_FILE)
     return run_id
 
 

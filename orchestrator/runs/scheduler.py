@@ -2,7 +2,8 @@
 
 Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
 reason, stages that read of it are skipped, all others go on. Only an interruption and a store that cannot be reached or
-written end a walk.
+written end a walk. What running stages write goes through a queue that the walk does not wait for; a stage is done, and
+its lock released, once all that it writes is in the store.
 """
 
 import tempfile
@@ -23,7 +24,8 @@ from orchestrator.runs.cost import cost_of
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
-from orchestrator.stages.context import Context
+from orchestrator.runs.writer import Writer
+from orchestrator.stages.context import Context, Output
 from orchestrator.store.base import Store
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.place import store_folder
@@ -35,6 +37,8 @@ from orchestrator.types import Finding
 Listener = Callable[[list[StageState]], None]
 _TICK = 0.25
 """Seconds between two looks at the workers."""
+_PATIENCE = 20.0
+"""Seconds that a walk which is given up waits for what is to be written."""
 _RETRIES = 2
 """How often a job whose worker died is started again; it goes on from its own work folder."""
 
@@ -51,6 +55,8 @@ class _Running:
     done: list[Done | None]
     """What came of each job, in the jobs' order."""
     tail: Tail
+    output: Output | None = None
+    """What it has made, while that is being written to the store."""
 
 
 class Walk:
@@ -60,6 +66,8 @@ class Walk:
         self, branches: list[Branch], store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener
     ) -> None:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
+        self.writer = Writer()
+        """Its owners are the keys of stages."""
         self.running: dict[str, _Running] = {}
         """By key: no two plans make the same at once."""
         self._no_room: str | None = None
@@ -80,11 +88,16 @@ class Walk:
                 self._look()
             elif not all(branch.settled for branch in self.branches):
                 time.sleep(_TICK)  # another process makes what the rest waits for
+        self.writer.flush()  # the curves of stages that have failed
+        self.writer.close()
         self._tell()
 
     def stop(self) -> None:
         """The walk is given up: no worker goes on, no lock is held, what is made is kept."""
         disconnect()
+        with suppress(Exception):  # what goes wrong now is not why the walk ends
+            self.writer.flush(_PATIENCE)
+        self.writer.close()
         for running in self.running.values():
             running.state.state = "stopped"
             self.work.release(running.lock)
@@ -146,7 +159,7 @@ class Walk:
         first = next(b for b in self.branches if not b.settled)
         if branch is first or self.cluster.joined or not self.running or not (cpus or gpus):
             return True
-        at_work = [(len(r.crew.pending), r.context) for r in self.running.values()]
+        at_work = [(len(r.crew.pending) or 1, r.context) for r in self.running.values()]  # or it is being written
         free_cpus = self.cluster.total_cores - sum(jobs * context.cpus for jobs, context in at_work)
         free_gpus = self.cluster.gpus - sum(jobs * context.gpus for jobs, context in at_work)
         return cpus <= free_cpus and gpus <= free_gpus
@@ -191,11 +204,17 @@ class Walk:
                 if running is not None:
                     with self._boundary(running.branch, running.state):
                         self._collect(running, ref)
-        for running in list(self.running.values()):
+        else:
+            self.writer.wait(_TICK)
+        for key, running in list(self.running.items()):
             with self._boundary(running.branch, running.state):
-                self._read_journal(running)
-                if not running.crew.pending:
-                    self._finish(running)
+                is_written = self.writer.is_written(key)
+                if running.output is None:
+                    self._read_journal(running)
+                    if not running.crew.pending:
+                        self._finish(running)
+                elif is_written:
+                    self._conclude(running, running.output)
 
     def _collect(self, running: _Running, ref: Any) -> None:
         place, running.done[place] = running.crew.take(ref)
@@ -214,8 +233,8 @@ class Walk:
                 name = running.state.stage.spec.HEADLINE
                 if name in record["metrics"]:
                     running.state.figure = f"{name} {record['metrics'][name]:.3f}"
-        if points and running.state.run_id:
-            self.store.log_points(running.state.run_id, points)
+        if points and (run_id := running.state.run_id):
+            self.writer.submit(running.state.stage.key, lambda: self.store.log_points(run_id, points))
 
     def _finish(self, running: _Running) -> None:
         branch, state, stage = running.branch, running.state, running.state.stage
@@ -229,7 +248,12 @@ class Walk:
         if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
         cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
-        branch.record.finished(state, running.context, output, cost)
+        self.writer.submit(stage.key, lambda: branch.record.finished(state, running.context, output, cost))
+        running.output = output
+
+    def _conclude(self, running: _Running, output: Output) -> None:
+        """All that a stage writes is in the store."""
+        branch, state, stage = running.branch, running.state, running.state.stage
         state.state, state.figure = "done", output.figure
         self._ended[stage.key] = (branch, branch.record.origins[stage.name])
         self.work.remove(stage.key)

@@ -239,6 +239,10 @@ class Store(Protocol):
         """Start a run; its id."""
         ...
 
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Settings, nested ones under dotted keys."""
+        ...
+
     def log(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
         """Single values, and tags."""
         ...
@@ -278,10 +282,10 @@ class Store(Protocol):
         """The runs under a parent, by name, the oldest first; of two of one name the newer counts."""
         return {run.name: run for run in reversed([*self.runs({names.PARENT_TAG: parent})])}
 
-    def log_text(self, run_id: str, text: str, name: str) -> None:
-        """One text artifact; `name` has no folder."""
+    def log_file(self, run_id: str, content: str | bytes, name: str) -> None:
+        """One artifact; `name` has no folder."""
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / name).write_text(text, encoding="utf-8")
+            (Path(folder) / name).write_bytes(content.encode() if isinstance(content, str) else content)
             self.log_folder(run_id, Path(folder))
 
     def close_runs(self, process: str, status: str, error: str) -> None:

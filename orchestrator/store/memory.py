@@ -134,9 +134,13 @@ class MemoryStore(Store):
     def start(self, experiment_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
         run_id = uuid4().hex
         all_tags = tags_of(tags) | ({} if self.process is None else {PROCESS_TAG: self.process})
-        self._runs[run_id] = _Run(run_id, name, experiment_id, self._folder / run_id, params_of(params), all_tags)
+        self._runs[run_id] = _Run(run_id, name, experiment_id, self._folder / run_id, {}, all_tags)
         self._runs[run_id].folder.mkdir(parents=True)
+        self.log_params(run_id, params)
         return run_id
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        self._run(run_id).params |= params_of(params)
 
     def log(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
         self.log_points(run_id, [{"metrics": metrics, "step": 0, "time": int(time.time() * 1000)}])

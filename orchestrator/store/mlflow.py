@@ -121,10 +121,13 @@ class MlflowStore(Store):
     def start(self, experiment_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
         all_tags = tags_of(tags) | ({} if self.process is None else {PROCESS_TAG: self.process})
         run_id = str(self.client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
+        self.log_params(run_id, params)
+        return run_id
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         entries = [Param(key, value) for key, value in params_of(params).items()]
         for begin in range(0, len(entries), _BATCH_PARAMS):
             self.client.log_batch(run_id, params=entries[begin : begin + _BATCH_PARAMS])
-        return run_id
 
     def log(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
         now = int(time.time() * 1000)

@@ -137,7 +137,7 @@ def test_an_interruption_while_the_run_is_made_closes_it(store: MemoryStore, mon
     def interrupts(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "log_text", interrupts)
+    monkeypatch.setattr(store, "log_file", interrupts)
     with pytest.raises(Interrupted):
         execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
     assert statuses(store) == {"test": "KILLED"}

@@ -190,7 +190,7 @@ def test_the_spread_over_seeds_is_that_on_one_split() -> None:
         (2, "longer", {"accuracy": 0.30, "test/accuracy": 0.84}),
     ):
         runs.append(store.start(experiment, "test", {VERB_TAG: "run"}, {}))
-        store.log_text(runs[-1], yaml.safe_dump(written(seed, on)), "recipe.yaml")
+        store.log_file(runs[-1], yaml.safe_dump(written(seed, on)), "recipe.yaml")
         also = "longer" if on == "test" else "test"
         tags = {"orch.eval_key": f"{seed}", f"orch.eval_key.{also}": f"{seed}-also"}
         model = store.start(experiment, "sft", tags | {PARENT_TAG: runs[-1]}, {})

@@ -1,5 +1,6 @@
 """The order in which plans of several seeds are walked, and what they share; workers and the store are stood in for."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,6 +183,73 @@ def test_what_all_seeds_share_fails_for_all_and_is_tried_once(walk: Callable[...
     made.go()
     assert states(made) == [["done", "failed", "done"]] * 2
     assert made.told.count("evaluate.base of 0") == 1 and "evaluate.base of 1" not in made.told
+
+
+# --- what stages write
+
+
+def test_others_go_on_while_a_stage_is_written_and_it_is_done_when_that_is_through(walk: Callable[..., Any]) -> None:
+    made = walk(cores=8)
+    branch, seen = made.branches[0], []
+    real, other_ended = branch.record.finished, threading.Event()
+
+    def slow(state: StageState, *rest: object) -> None:
+        if state.stage.name == "sft":
+            seen.append(other_ended.wait(30))
+            seen.append((state.state, len(list(Path("work/locks").iterdir())) > 0, branch.states["evaluate.sft"].state))
+        real(state, *rest)
+
+    def listen(states: list[StageState]) -> None:
+        if {"done evaluate.base of 0", "done sft of 1"} <= set(made.told):
+            other_ended.set()
+
+    branch.record.finished, made.listener = slow, listen
+    made.go()
+    assert seen == [True, ("running", True, "waiting")]
+    assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
+
+
+def test_points_are_written_in_order_before_the_stage_is_done(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = walk(cores=2)
+    written: list[Any] = []
+    batches = [[{"step": step, "metrics": {"loss": 1.0}, "time": 1}] for step in range(3)]
+    monkeypatch.setattr(module.Tail, "new", lambda tail: batches.pop(0) if batches else [])
+    monkeypatch.setattr(made.store, "log_points", lambda run_id, points: written.append((run_id, points[0]["step"])))
+    for branch in made.branches:
+
+        def finished(state: StageState, *rest: object, real: Any = branch.record.finished) -> None:
+            written.append(state.run_id)
+            real(state, *rest)
+
+        branch.record.finished = finished
+    made.go()
+    for number, entry in enumerate(written):
+        if isinstance(entry, tuple):
+            assert entry[0] in written[number:], "its stage is finished after that"
+    assert [entry[1] for entry in written if isinstance(entry, tuple)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("error", [RefusalError("not taken"), TrackingError("the store is away")])
+def test_points_that_cannot_be_written_are_the_stages_failure_or_end_the_walk(
+    walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: TrackingError
+) -> None:
+    made = walk(cores=2)
+    batches = [[{"step": 1, "metrics": {"loss": 1.0}, "time": 1}]]
+
+    def refuse(run_id: str, points: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.Tail, "new", lambda tail: batches.pop(0) if batches else [])
+    monkeypatch.setattr(made.store, "log_points", refuse)
+    if isinstance(error, RefusalError):
+        made.go()
+        assert states(made)[0] == ["failed", "done", "skipped"] and states(made)[1] == ["done", "cached", "done"]
+        assert not made.running and list(Path("work/locks").iterdir()) == []
+    else:
+        with pytest.raises(TrackingError, match=r"^the store is away$"):
+            made.go()
 
 
 # --- whatever goes wrong with a stage is that stage's failure

@@ -82,7 +82,8 @@ def test_a_run_is_read_back_as_it_was_written(store: Store, start: Start) -> Non
     before = time.time() - 1
     parent = start({VERB_TAG: "run", SEEDS_TAG: "0,3"}, "above")
     tags = {VERB_TAG: "sft", KEY_TAG: "k", SEED_TAG: "3", MODEL_TAG: "m", BASE_TAG: "tiny", PARENT_TAG: parent}
-    run_id = start(tags, lora={"r": 8, "°C": None}, rate=1e-4)
+    run_id = start(tags, rate=1e-4)
+    store.log_params(run_id, {"lora": {"r": 8, "°C": None}})
     store.log(run_id, {"accuracy": 0.5}, {"orch.chosen": "why", "version.torch": "2", "a": "x" * 9000})
     store.end(run_id, "FAILED", "no memory\udcff")
     run = store.find(run_id)
@@ -181,14 +182,16 @@ def test_an_evaluation_writes_its_figures_into_the_run_of_its_model(store: Store
 
 def test_files(store: Store, start: Start) -> None:
     run_id = start()
-    store.log_text(run_id, "ä", "note.txt")
+    store.log_file(run_id, "ä", "note.txt")
+    store.log_file(run_id, b"\xe9\r\n", "task.py")
     store.log_table(run_id, [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], "eval/samples.json")
     assert store.artifact(run_id, "note.txt").read_text(encoding="utf-8") == "ä"
+    assert store.artifact(run_id, "task.py").read_bytes() == b"\xe9\r\n"
     assert '"columns"' in store.artifact(run_id, "eval/samples.json").read_text()
     assert not store.artifact(store.find(run_id), "other").exists()
     assert store.address(run_id, "note.txt") == str(store.artifact(run_id, "note.txt"))
     assert store.address(run_id, "other.txt") is None
-    store.log_text(run_id, "new", "note.txt")
+    store.log_file(run_id, "new", "note.txt")
     assert store.artifact(run_id, "note.txt", fresh=True).read_text() == "new"
 
 

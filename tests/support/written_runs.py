@@ -86,7 +86,7 @@ def write_run(
     head = {"orch.verb": "run" if above is None else "seed", "orch.seed": str(written["seed"])} | dict(tags or {})
     name = str(written["name"]) if above is None else f"seed {written['seed']}"
     parent = store.start(experiment, name, head | _below(above), {"seed": written["seed"]})
-    store.log_text(parent, yaml.safe_dump(dict(written), sort_keys=False), "recipe.yaml")
+    store.log_file(parent, yaml.safe_dump(dict(written), sort_keys=False), "recipe.yaml")
     for name in ("base", *written["stages"]):
         spec = written["stages"].get(name, {"type": "evaluate"})
         own = {"orch.verb": spec["type"], "orch.stage": name, "orch.seed": str(written["seed"])} | _below(parent)

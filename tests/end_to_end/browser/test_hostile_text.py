@@ -28,7 +28,7 @@ def test_completions_of_any_kind_are_text(
     run_id = store.start(experiment, "rft", {}, {})
     examples = [Example(id=str(i), question=text[:100], answer="5") for i, text in enumerate(TEXTS)]
     rows = {"example_id": [e.id for e in examples], "text": TEXTS, "value": [None] * 4, "status": ["wrong"] * 4}
-    store.log_samples(run_id, readable(pa.table(rows), examples, rows=4), "eval/samples.json")
+    store.log_table(run_id, readable(pa.table(rows), examples, rows=4), "eval/samples.json")
     store.end(run_id, "FINISHED")
     page = visit(f"{served.address}/#/experiments/{experiment}/runs/{run_id}/artifacts/eval/samples.json").page
     page.get_by_text("View as table").wait_for()

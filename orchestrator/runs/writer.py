@@ -1,0 +1,134 @@
+"""What running stages write to the store, written by one thread, so that the scheduler waits for no request.
+
+Jobs are done one at a time, in the order in which they were submitted; none is lost. Each has an owner, a stage. What a
+job raises is raised to the scheduler when it next asks for that owner, and until then nothing more of that owner's is
+written: a stage whose artifacts could not be written gets no key. A store that cannot be reached or written ends all
+writing; `check` raises that.
+"""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from orchestrator.errors import RefusalError, TrackingError
+
+Job = Callable[[], object]
+
+
+class Writer:
+    """A queue of jobs and the thread that does them, which is started with the first one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: deque[tuple[str, Job]] = deque()
+        self._waiting: Counter[str] = Counter()
+        """For each owner: how many of its jobs are not done."""
+        self._errors: dict[str, BaseException] = {}
+        """For each owner: what one of its jobs has raised, and nobody was told of."""
+        self._fatal: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def submit(self, owner: str, job: Job) -> None:
+        """Have a job done after all that were submitted before it.
+
+        Raises:
+            TrackingError: the store cannot be reached or written.
+        """
+        with self._changed:
+            self._check()
+            self._jobs.append((owner, job))
+            self._waiting[owner] += 1
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="store writer", daemon=True)
+                self._thread.start()
+
+    def check(self) -> None:
+        """Raise what has ended all writing, if anything has."""
+        with self._changed:
+            self._check()
+
+    def is_written(self, owner: str) -> bool:
+        """Whether all jobs of an owner are done. Raises what one of them has raised, once; the rest are dropped."""
+        with self._changed:
+            self._check()
+            if owner in self._errors:
+                self._drop(owner)
+                raise self._errors.pop(owner)
+            return self._waiting[owner] == 0
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until every job is done, for so many seconds at most; whether all are.
+
+        Raises:
+            TrackingError: the store cannot be reached or written.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while self._waiting.total():
+                self._check()
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+            self._check()
+        return True
+
+    def wait(self, timeout: float) -> None:
+        """Wait until a job is done, for so many seconds at most."""
+        with self._changed:
+            if self._waiting.total():
+                self._changed.wait(timeout)
+
+    def close(self) -> None:
+        """Do no further job but the one that is being done, if any."""
+        with self._changed:
+            for owner in {owner for owner, _ in self._jobs}:
+                self._drop(owner)
+            self._thread = None
+            self._changed.notify_all()
+
+    def _drop(self, owner: str) -> None:
+        kept = [(other, job) for other, job in self._jobs if other != owner]
+        self._waiting[owner] -= len(self._jobs) - len(kept)
+        self._jobs = deque(kept)
+
+    def _check(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs and self._thread is threading.current_thread():
+                    self._changed.wait()
+                if self._thread is not threading.current_thread():
+                    return
+                owner, job = self._jobs.popleft()
+                skipped = owner in self._errors
+            error = None if skipped else _error_of(job)
+            with self._changed:
+                self._waiting[owner] -= 1
+                if error is not None and _is_fatal(error):
+                    self._fatal = error
+                elif error is not None:
+                    self._errors[owner] = error
+                self._changed.notify_all()
+                if self._fatal is not None:
+                    return
+
+
+def _error_of(job: Job) -> BaseException | None:
+    try:
+        job()
+    except BaseException as error:
+        return error
+    return None
+
+
+def _is_fatal(error: BaseException) -> bool:
+    """Whether an error is no single stage's: the store is gone, or the process is to end."""
+    if isinstance(error, TrackingError):
+        return not isinstance(error, RefusalError)
+    return not isinstance(error, Exception)
