@@ -14,7 +14,7 @@
     |-- StageError            a stage failed while it ran; exit 1
     `-- Interrupted           Ctrl-C or SIGTERM; exit 130
 
-An error carries one or more problems; each is one line that says what, where, why and how to mend.
+An error carries one or more problems; each is one line that says what, where, why and how to fix it.
 """
 
 

@@ -1,6 +1,7 @@
 """Who imports whom: dependencies point one way, and what is light stays light."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -244,3 +245,19 @@ def test_what_is_light_loads_nothing_heavy(code: str) -> None:
     assert done.returncode == 0, done.stderr
     if code == HELP:
         assert all(verb in done.stdout for verb in ("run", "plan", "check", "diagnose", "judge", "ask", "ui"))
+
+
+WORN = re.compile(
+    r"\b(mend(?:s|ed)?|foretold|anew|(?:this|these) very|hand(?:s|ed)? on|stands? twice|(?:is|are) told)\b"
+)
+"""Phrases that have a plainer word: fix, predicted, again, the same, select or pass on, duplicate, reported."""
+
+
+def test_texts_of_the_code_are_plain_english() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {match[0]}"
+        for path in sorted((*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2")))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (match := WORN.search(line)) is not None and "told from" not in line and "told apart" not in line
+    ]
+    assert found == []

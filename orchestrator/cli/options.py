@@ -43,7 +43,7 @@ def busy(console: "Console", what: str) -> AbstractContextManager[Any]:
 
 
 def one_seed(console: "Console", run: str, seed: int | None) -> str:
-    """The run of one seed, where a run of several is named; which one is told unless it was asked for."""
+    """The run of one seed, where a run of several is named; which one is printed unless it was asked for."""
     with suppress(OSError, RuntimeError):  # too long for a path, or no such user's home: no folder
         if Path(run).expanduser().is_dir():
             return run
@@ -52,5 +52,5 @@ def one_seed(console: "Console", run: str, seed: int | None) -> str:
     run_id, found, seeds = seed_of(run, seed)
     if seeds and seed is None:
         listed = ", ".join(map(str, seeds))
-        console.print(f"a run of the seeds {listed}: this is seed {found}, --seed names another", style="dim")
+        console.print(f"The run has seeds {listed}; using seed {found} (choose with --seed).", style="dim")
     return run_id

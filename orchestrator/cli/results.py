@@ -91,7 +91,7 @@ def report(
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the page here too: one file, to be passed around.")] = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Make it again, also where it is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild it even if it exists.")] = False,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +109,7 @@ def report(
 
     console = Console(stderr=as_json)
     with busy(console, "making the page"):
-        made = make(run, out, anew=anew, trust=trust)
+        made = make(run, out, force=force, trust=trust)
     show_report(console, made)
     if as_json:
         print(json.dumps(made.as_json()))

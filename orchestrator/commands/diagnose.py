@@ -397,10 +397,10 @@ def _refused(error: InputError) -> Finding:
     return Finding(
         "set-up-refused",
         "error",
-        f"the recipe is refused now: {error.problems[0]}",
+        f"the recipe no longer validates: {error.problems[0]}",
         "\n".join(error.problems),
         "a file, a model or a setting that it names is not as it must be",
-        "mend what the lines name; `orch check` says when it is well",
+        "fix the lines above and run `orch check` again",
     )
 
 
@@ -411,7 +411,7 @@ def _failed(stage: PastStage) -> Finding:
         f"stage {stage.name} failed: {str(stage.error).splitlines()[0]}",
         f"{stage.error}\nthe whole trace: artifact error.txt of run {stage.run_id}",
         "see what it says",
-        "mend that and run the recipe again: what is finished is kept",
+        "fix that and run the recipe again: what is finished is kept",
     )
 
 
@@ -422,5 +422,5 @@ def _missing(name: str, error: ModelError) -> Finding:
         f"model {name}: {error.problems[0].removeprefix('model.name: ')}",
         "it was trained whole (lora: null), and it, or the whole model under its adapter, is read from that folder",
         "it was deleted, was never saved, or a copy broke off",
-        "train it again (the stage is made anew), or copy the files back",
+        "train it again (the stage runs again), or copy the files back",
     )

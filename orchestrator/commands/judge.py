@@ -118,7 +118,7 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
     whys = [why for _, why in golds]
     if all(whys):
         raise DataError(
-            f"{path}: no gold answer can be judged (of {len(whys):,}): mend them, or name another column with "
+            f"{path}: no gold answer can be judged (of {len(whys):,}): fix them, or name another column with "
             "--answer, or the recipe of their task with --recipe",
             *(f"{gold.place}: {why}" for gold, why in list(zip(read.golds, whys, strict=True))[:3]),
         )

@@ -96,13 +96,13 @@ def _work(recipe: Recipe) -> WorkFolder:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does; either is told as one error."""
+    """SIGTERM ends a run as Ctrl-C does; either is reported as one error."""
     before = signal.getsignal(signal.SIGTERM)
     _heed_sigterm()
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was finished is kept, the same command goes on from there") from None
+        raise Interrupted("Interrupted. Finished stages are kept; run the same command to resume.") from None
     finally:
         if _in_main():
             signal.signal(signal.SIGTERM, before)
@@ -154,7 +154,7 @@ def _carry_out(
             _close_runs(store, "KILLED", "interrupted")
         parents = [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
         run = f" (run {parents[0]})" if parents else ""
-        raise Interrupted(f"interrupted; what was finished is kept, the same command goes on from there{run}") from None
+        raise Interrupted(f"Interrupted{run}. Finished stages are kept; run the same command to resume.") from None
     except BaseException as error:
         with _undisturbed():
             walk.stop()

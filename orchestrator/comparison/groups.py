@@ -44,7 +44,7 @@ class Variant:
 
 
 def variants(models: Sequence[PastModel], apart: bool = False) -> list[Variant]:
-    """Each variant once, in the order of the models; of a model that stands twice, the first.
+    """Each variant once, in the order of the models; of a model that occurs twice, the first.
 
     `apart`: models that differ in their seed alone are kept apart.
     """

@@ -11,7 +11,7 @@ from orchestrator.store.base import StoredRun
 from orchestrator.store.find import PastRuns
 
 _ENOUGH = 3
-"""Seeds from which on a standard deviation is told."""
+"""Seeds from which on a standard deviation is reported."""
 _LOOKED_AT = 50
 """Of the newest runs of the experiment."""
 

@@ -58,7 +58,7 @@ class ModelDifference:
     """The true difference that such a test finds at 80% power; None: none at all."""
     bootstrap_low: float
     bootstrap_high: float
-    """Paired bootstrap over questions, 10,000 resamples: of these very models, the seeds as they are."""
+    """Paired bootstrap over questions, 10,000 resamples: of these models, the seeds as they are."""
     by_answering: float | None
     """The part of the difference that is answer rate; None where one side gave no answer."""
     by_being_right: float | None

@@ -1,4 +1,4 @@
-"""A comparison in plain sentences. The terminal, the run's description and the report say these very words."""
+"""A comparison in plain sentences. The terminal, the run's description and the report say the same words."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -76,10 +76,12 @@ def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
         if d.seeds_alone:
             verdict += "; they differ in their seed alone, so these two models differ, not two recipes"
         return f"{verdict}."
-    detectable = "no difference" if d.detectable is None else f"{points(d.detectable)} points"
-    what = f"{d.n:,} questions" if max(seeds) <= 1 else f"{d.n:,} questions and so many seeds"
-    text = f"No difference between {ours} and {theirs} could be shown: {figures}; {what} can show {detectable}"
-    return f"{text}; they differ in their seed alone." if d.seeds_alone else f"{text}."
+    what = f"{d.n:,} questions" if max(seeds) <= 1 else f"{d.n:,} questions and this number of seeds"
+    text = f"No significant difference between {ours} and {theirs}: {figures}"
+    text += "; they differ in their seed alone." if d.seeds_alone else "."
+    if d.detectable is None:
+        return f"{text} With {what} no difference can be detected."
+    return f"{text} With {what} the smallest detectable difference is {points(d.detectable)} points."
 
 
 def _made(model: ComparedModel) -> str:
@@ -94,17 +96,22 @@ def _parts(d: ModelDifference, models: dict[str, ComparedModel]) -> Iterator[str
     ours, theirs = name(d.label), name(d.baseline)
     if d.by_answering is None or d.by_being_right is None:
         mute = ours if not models[d.label].answer_rate else theirs
-        yield f"{mute} gave no answer that could be read, so how often it would have been right is not known."
+        change = "gain" if d.difference > 0 else "loss"
+        yield f"None of {mute}'s answers could be parsed, so the {change} cannot be split."
         return
-    noun, share = "gain" if d.difference > 0 else "loss", d.answering_share
-    of = f"Of {ours}'s {noun} against {theirs}, "
+    gain, share = d.difference > 0, d.answering_share
+    change = f"{ours}'s {'gain over' if gain else 'loss against'} {theirs}"
+    often, accuracy = ("more", "higher") if gain else ("less", "lower")
     if share is not None:
         answering = round(100 * share) + 0  # no -0
-        yield f"{of}{answering}% is answer rate and {100 - answering}% right answers among those that could be read."
+        yield (
+            f"{answering}% of {change} comes from answering {often} often, {100 - answering}% from {accuracy} accuracy "
+            "on the answers it gave."
+        )
     else:
         yield (
-            f"{of}{points(d.by_answering, sign=True)} points are answer rate and "
-            f"{points(d.by_being_right, sign=True)} right answers among those that could be read."
+            f"Of {change}, {points(d.by_answering, sign=True)} points come from how often it answers and "
+            f"{points(d.by_being_right, sign=True)} from its accuracy on the answers it gave."
         )
 
 
@@ -115,11 +122,9 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
     known += list(comparison.seed_sd_elsewhere)
     if known:
         told = "; ".join(f"{name(label)} {points(sd)} points over {n}" for label, sd, n in known)
-        yield f"With the seed alone, accuracy varies by (standard deviation): {told} seeds."
+        yield f"Standard deviation of accuracy across seeds: {told} seeds."
     if len(several) < len(comparison.trained) and comparison.differences:
         where = "Where a model has one seed" if several else "One seed each"
-        yield f"{where}: this is about these very models" + (
-            "; another seed makes others."
-            if known
-            else ", and how much another seed would change them is not known (seeds: [0, 1, 2] in the recipe tells)."
+        yield f"{where}: the result holds for these models, not for the recipes." + (
+            "" if known else " Add seeds: [0, 1, 2] to the recipe to measure seed variance."
         )

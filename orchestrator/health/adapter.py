@@ -35,7 +35,7 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weigh
             f"model {name}: {missing} is not in {folder}",
             f"the folder holds: {_content(folder)}",
             "it was saved in a temporary folder that is gone, was never saved, or was deleted",
-            "train it again (the stage is made anew), or copy the file back",
+            "train it again (the stage runs again), or copy the file back",
         )
         return
     size = file.stat().st_size

@@ -68,7 +68,7 @@ def _broken(task: Task) -> Finding | None:
 
 def _opening(task: Task) -> Iterator[Finding]:
     if task.format.chat:
-        return  # the model's turn begins anew: what the user's message ends in is an instruction
+        return  # the model's turn begins again: what the user's message ends in is an instruction
     opening = opening_text(task)
     after = task.format.prompt_text(_SLOT).removesuffix(task.format.prefix).rpartition(_SLOT)[2].rstrip()
     if opening and _opens(task, after, opening):

@@ -23,7 +23,7 @@ class CheckReport:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """What must be mended before a run."""
+        """What must be fixed before a run."""
         return tuple(f for f in self.findings if f.severity == "error")
 
 

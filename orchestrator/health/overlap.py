@@ -125,7 +125,7 @@ def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
             "warning",
             f"models are compared on task.validation, and {_listed(chosen)} chose a checkpoint by it",
             "",
-            "the best of several checkpoints is in part the luckiest on these very questions",
+            "choosing the best checkpoint on these questions biases their accuracy upward",
             "compare on questions that decide nothing: evaluate.on=test",
         )
 

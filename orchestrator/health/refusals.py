@@ -1,4 +1,4 @@
-"""Does the judge refuse what is wrong? It is given answers that cannot be right, and what it accepts is told.
+"""Does the judge refuse what is wrong? It is given answers that cannot be right, and what it accepts is reported.
 
 Golds of other rows may be right where a task has several right answers, or a tolerance: one alone says nothing, half of
 them do. Knows no model and no tokenizer.

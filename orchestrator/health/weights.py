@@ -80,7 +80,7 @@ def weight_findings(
 
 
 def _adapters(plan: Plan, trainings: list[Stage]) -> dict[Lora, list[str]]:
-    """Each adapter that is begun anew, and the stages that begin it."""
+    """Each adapter that is newly begun, and the stages that begin it."""
     found: dict[Lora, list[str]] = {}
     for stage in trainings:
         spec = stage.spec

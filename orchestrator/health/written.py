@@ -66,7 +66,7 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: 
             f"{listed}\n" + "\n".join(f"parsed {r.value!r}, expected {r.gold!r}" for r in rows if r.value)[:400],
             "the model writes the form and does not know the content: too little training, labels that do not belong "
             "to their questions, or gold answers in another unit or form",
-            "compare parsed and expected answers; train longer, or mend the data",
+            "compare parsed and expected answers; train longer, or fix the data",
         )
     if counts["error"] or counts["timeout"]:
         yield Finding(
@@ -76,7 +76,7 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: 
             f"{n:,} completions",
             listed,
             "the judge raises, loops or eats memory on some texts; they count as not correct",
-            "mend the judge; `orch judge` judges stored completions again",
+            "fix the judge; `orch judge` judges stored completions again",
         )
 
 

@@ -134,7 +134,7 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
     if again(_SAMPLE)["input_ids"] != tokenizer(_SAMPLE)["input_ids"]:
         raise StageError(
             f"the tokenizer of {ref.base.name} reads text otherwise once it is saved beside the trained model, so the "
-            "model could not be used; train an adapter (leave lora out), or mend tokenizer_class in its "
+            "model could not be used; train an adapter (leave lora out), or fix tokenizer_class in its "
             "tokenizer_config.json"
         )
 

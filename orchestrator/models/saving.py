@@ -71,7 +71,7 @@ def check_tokenizer(
         if prompt_ids(again, answer_format, question) != prompt_ids(tokenizer, answer_format, question):
             raise CheckError(
                 f"the tokenizer of {base.name} reads {question[:60]!r} otherwise once it is saved: AutoTokenizer makes "
-                "another one of its files; mend tokenizer_class in the base's tokenizer_config.json"
+                "another one of its files; fix tokenizer_class in the base's tokenizer_config.json"
             )
 
 

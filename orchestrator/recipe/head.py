@@ -126,5 +126,5 @@ class Head(Spec):
     def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
         twice = [seed for seed, times in Counter(value or ()).items() if times > 1]
         if twice:
-            raise ValueError(f"{twice[0]} stands twice: the same seed makes the same models; keep one")
+            raise ValueError(f"seed {twice[0]} is listed twice")
         return value

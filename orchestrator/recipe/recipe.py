@@ -36,7 +36,7 @@ __all__ = [
 
 _NOT_WRITTEN = ("source", "written")
 _MOST_SHOWN = 50
-"""Problems of one recipe that are told one by one."""
+"""Problems of one recipe that are reported one by one."""
 
 
 class Recipe(Head):

@@ -53,7 +53,7 @@ def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             problems.append((path, "a stage's name is lower-case letters, digits, - and _, at most 40"))
         elif name in RESERVED:
-            problems.append((path, f"{name!r} means something else in a recipe; choose another name"))
+            problems.append((path, f"{name!r} is a reserved name; choose another"))
         if not isinstance(block, dict):
             problems.append((path, "must be a block of keys with a type"))
         elif not isinstance(block.get("type"), str):
@@ -78,12 +78,12 @@ def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list
                     what = f"{article} {used.verb} stage, which makes {used.MAKES.value}"
                     problems.append((path, f"{wanted!r} is {what}; name a stage that makes {kind.value}"))
             elif wanted == name or (wanted in order and _reaches(stages, wanted, name)):
-                circle = f"{name!r} would wait for itself"
+                circle = f"{name!r} depends on itself"
                 if wanted != name:
-                    circle = f"{wanted!r} and {name!r} would wait for each other"
-                problems.append((path, f"{circle}: a stage uses what stands above it"))
+                    circle = f"{wanted!r} and {name!r} depend on each other"
+                problems.append((path, f"{circle}; a stage may only use stages above it"))
             elif wanted in order:
-                problems.append((path, f"stage {wanted!r} stands later in the recipe; move it above {name!r}"))
+                problems.append((path, f"stage {wanted!r} comes later in the recipe; move it above {name!r}"))
             else:
                 problems.append((path, unknown("stage", wanted, [*kind.given, *order[:index]])))
         if isinstance(spec, Training) and spec.asks_for_lora and is_adapter(stages, spec.model):

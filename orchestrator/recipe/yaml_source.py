@@ -262,7 +262,8 @@ def _walk(node: Node, path: Path, lines: dict[Path, int], source: str, around: s
                 continue
             name = str(key.value)
             if name in seen:
-                yield f"{source}:{line}: {_dotted((*path, name))}: stands twice, first on line {seen[name]}: keep one"
+                where = f"{source}:{line}: {_dotted((*path, name))}"
+                yield f"{where}: duplicate key (first defined on line {seen[name]}); keep one"
             seen[name] = line
             yield from _walk(value, (*path, name), lines, source, around)
             lines[(*path, name)] = line

@@ -84,7 +84,7 @@ def panels_of(curves: StageCurves) -> list[tuple[str, dict[str, Series]]]:
 
 
 def draw_panel(axis: Axes, label: str, series: Mapping[str, Series], curves: StageCurves, inks: Inks) -> None:
-    """Draw one panel: its curves, the findings' steps, and the checkpoint that was handed on."""
+    """Draw one panel: its curves, the findings' steps, and the selected checkpoint."""
     axis.patch.set_visible(False)
     axis.set_ylabel(label, color=inks.ink)
     axis.tick_params(colors=inks.ink)

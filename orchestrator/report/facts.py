@@ -39,7 +39,7 @@ class Training:
 
     curves: StageCurves
     chosen_why: str
-    """Why the checkpoint was handed on that `curves.chosen` names."""
+    """Why the checkpoint was selected that `curves.chosen` names."""
     facts: tuple[tuple[str, str], ...]
     """What else is worth a line: (name, value)."""
 

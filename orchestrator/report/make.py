@@ -50,9 +50,9 @@ class Reported:
 
 
 def report(
-    run: str | None = None, out: str | Path | None = None, *, anew: bool = False, trust: bool = False
+    run: str | None = None, out: str | Path | None = None, *, force: bool = False, trust: bool = False
 ) -> Reported:
-    """The report of a run (its id, its beginning, or the newest), made where it is missing or with `anew`.
+    """The report of a run (its id, its beginning, or the newest), made where it is missing or with `force`.
 
     With `out` the page is written there too. A page needs no code of a user's own task but for how often each question
     was expected to be solved; `trust` runs that code though it has changed.
@@ -63,7 +63,7 @@ def report(
     target = None if out is None else _writable(Path(out).expanduser().absolute())
     store = open_store()
     run_id = _run_of(store, run)
-    made = anew or not store.artifact(run_id, PAGE, fresh=True).is_file()
+    made = force or not store.artifact(run_id, PAGE, fresh=True).is_file()
     notes: list[str] = []
     if made:
         write_report(store, run_id, _questions_of_past(store, run_id, trust, notes))

@@ -201,5 +201,5 @@ def _findings(stages: Iterable[PastStage], shapes: Mapping[str, Sequence[Finding
                 f"stage {stage.name} failed: {stage.error.splitlines()[0]}",
                 stage.error,
                 "see what it says",
-                "mend that and run the recipe again: what is finished is kept",
+                "fix that and run the recipe again: what is finished is kept",
             )

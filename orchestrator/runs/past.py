@@ -43,7 +43,7 @@ class PastStage:
     curves: Mapping[str, list[tuple[int, float]]]
     """Points (step, value) of each training curve."""
     chosen: int | None
-    """The step whose model it handed on, where that was a choice."""
+    """The step it selected, where that was a choice."""
     noticed: tuple[Finding, ...]
     """What was found while it ran."""
     metrics: Mapping[str, float]

@@ -23,7 +23,7 @@ def changed_outputs(stage: PastStage) -> Iterator[Finding]:
         what = f"stage {stage.name}" if not name.startswith("eval/") else f"the evaluation of {stage.name}"
         path = stage.store.artifact(run_id, name)
         if not path.exists():
-            continue  # what is lost is told of by whoever misses it
+            continue  # whoever misses it reports what is lost
         try:
             if path.is_file():
                 read_stored(path)

@@ -169,7 +169,7 @@ class Record:
             self._later(state.stage.key, lambda: self.store.log(run_id, {}, tags))
 
     def failed(self, state: StageState, error: BaseException) -> str:
-        """A stage has failed, also before it began: its run says why. What a user is told of it, in one line."""
+        """A stage has failed, also before it began: its run says why. What a user reads of it, in one line."""
         if state.run_id is None:
             state.run_id = self._run_of(state.stage, {})
         text = self._why(state.run_id, error)

@@ -25,7 +25,7 @@ def finished_run(store: Store, plan_key: str) -> str | None:
 
 
 def read_again(store: Store, plan: Plan, parent: str | None = None) -> RunResult | None:
-    """What a finished run of this very plan came to, all of whose stages are made; None where there was none."""
+    """What a finished run of the same plan came to; None if there is none."""
     parent = parent or finished_run(store, plan.key)
     if parent is None:
         return None

@@ -129,14 +129,14 @@ class Walk:
             return
         if stage.key in self.running:
             other = self.running[stage.key].branch
-            state.figure = "being made" if other is branch else f"waits for {other.title}"
+            state.figure = "running" if other is branch else f"shared with {other.title}, which is running it"
             return
         cpus, gpus = self._share(stage)
         if not self._room(branch, cpus, gpus):
             return
         lock = self.work.lock(stage.key)
         if lock is None:
-            state.figure = "another orch run is making this"
+            state.figure = "waiting for another orch run that is running this stage"
             return
         try:
             made = self.store.finished([stage]).get(stage.key)

@@ -25,7 +25,7 @@ class Writer:
         self._waiting: Counter[str] = Counter()
         """For each owner: how many of its jobs are not done."""
         self._errors: dict[str, BaseException] = {}
-        """For each owner: what one of its jobs has raised, and nobody was told of."""
+        """For each owner: what one of its jobs has raised, and nobody was told about."""
         self._fatal: BaseException | None = None
         self._thread: threading.Thread | None = None
 

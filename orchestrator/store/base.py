@@ -127,7 +127,7 @@ class StoredRun:
 
     @property
     def chosen(self) -> str:
-        """Why a training handed on the checkpoint that it did; empty where it had no choice."""
+        """Why a training selected its checkpoint; empty where it had no choice."""
         return self.tags.get(names.CHOSEN_TAG, "")
 
     @property

@@ -52,14 +52,14 @@ def is_of_the_store(error: BaseException) -> bool:
 
 
 def unreachable(uri: str, error: BaseException) -> str:
-    """What a user is told of a store that does not answer."""
+    """What a user reads of a store that does not answer."""
     if (full := disk_full(error, store_folder())) is not None:
         here = isinstance(error, OSError) or uri.startswith("sqlite:///")
         return full if here else f"{PREFIX}the MLflow store at {uri} has no room left: {first_line(error)}"
     elsewhere = "; or unset MLFLOW_TRACKING_URI to use ./mlruns" if os.environ.get("MLFLOW_TRACKING_URI") else ""
     return (
-        f"the MLflow store at {uri} cannot be reached or written: {first_line(error)}; once that is mended the same "
-        f"command goes on from what was finished{elsewhere}"
+        f"the MLflow store at {uri} cannot be reached or written: {first_line(error)}; fix this and run the command "
+        f"again: finished stages are reused{elsewhere}"
     )
 
 

@@ -32,7 +32,7 @@ PREFIX = "disk full: "
 
 
 def disk_full(error: BaseException, *folders: Path) -> str | None:
-    """What a user is told where an error came from a full disk: the fullest of these folders, how much is free.
+    """What a user reads where an error came from a full disk: the fullest of these folders, how much is free.
 
     None where it did not come from that.
     """

@@ -50,7 +50,7 @@ class Task(BaseModel):
     train: Source | None = None
     test: Source
     validation: Source | None = None
-    """What trainings are looked at with while they run, and which of their checkpoints is best is told by."""
+    """Questions that trainings are validated on while they run, and that choose their checkpoint."""
     further: dict[SplitName, Source] = {}
     """Further splits to evaluate on, such as harder questions, each under a name of its own."""
     format: Format = TagsFormat()
@@ -66,7 +66,7 @@ class Task(BaseModel):
     @classmethod
     def _new_names(cls, value: dict[str, Source]) -> dict[str, Source]:
         if taken := [name for name in value if name in (*SPLITS, "eval", "status")]:
-            raise ValueError(f"{taken[0]!r} means something else: choose another name")
+            raise ValueError(f"{taken[0]!r} is a reserved name; choose another")
         return value
 
     def generate(self, split: Split, n: int) -> list[Example]:

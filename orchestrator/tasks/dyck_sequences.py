@@ -49,7 +49,7 @@ class DyckSettings(BaseModel):
     """Which pairs of brackets there are."""
     lengths: tuple[Count, Count] = (3, 8)
     """The fewest and the most brackets. Every number is drawn as often, but what is balanced or was drawn before
-    is drawn anew: as there are few short sequences, most of a large split are long."""
+    is drawn again: as there are few short sequences, most of a large split are long."""
     longer: tuple[Count, Count] = (9, 12)
     """The same for the split `longer`: lengths that no training meets."""
     depth: Count = 4

@@ -158,7 +158,7 @@ def _read_json(path: Path, columns: Columns) -> Table:
     try:
         content = _parse(text)
     except json.JSONDecodeError as error:
-        hint = "mend it there"
+        hint = "fix it there"
         if error.msg == "Extra data" and error.lineno > 1:
             hint = "if each line is a row of its own, name the file .jsonl"
         raise DataError(

@@ -54,7 +54,7 @@ def _check_reachable(name: str) -> None:
         return
     try:
         huggingface_hub.HfApi().dataset_info(name, timeout=10)
-    except Exception as error:  # the Hub's answers are told better by `datasets`; that there is none is told here
+    except Exception as error:  # `datasets` explains the Hub's answers better; that there is none is said here
         # The client's own errors derive from no common one: httpx, httpx2, requests.
         if {"ConnectError", "ConnectTimeout", "ConnectionError"} & {cls.__name__ for cls in type(error).__mro__}:
             raise DataError(_unreachable(name)) from None

@@ -1,7 +1,7 @@
 """Code from a user's own file, run so that what it does stays its own.
 
-Whatever it raises is told with its file and line, also where it ends the program or raises KeyboardInterrupt itself;
-what it prints goes to stderr, as stdout may be a JSON object. It must not know what a task is.
+Whatever it raises is reported with its file and line, also where it ends the program or raises KeyboardInterrupt
+itself; what it prints goes to stderr, as stdout may be a JSON object. It must not know what a task is.
 """
 
 import contextlib

@@ -135,7 +135,7 @@ def _check_rows(table: Table, origin: Origin, columns: Columns) -> tuple[list[Ro
 
 
 def _row(line: int, record: Any, columns: Columns) -> Row:
-    """The row in a record. Raises ValueError with what is wrong and how to mend it."""
+    """The row in a record. Raises ValueError with what is wrong and how to fix it it."""
     if isinstance(record, list):
         if len(record) != 2:
             raise ValueError(f"is a list of {len(record)}: write a pair [question, answer]")
@@ -184,7 +184,7 @@ def _question(value: Any, what: str = "the question") -> str:
 
 
 def gold(value: Any, what: str = "the answer") -> str:
-    """A gold answer as text; of a list of one, that one. Raises ValueError with what is wrong and how to mend it."""
+    """A gold answer as text; of a list of one, that one. Raises ValueError with what is wrong and how to fix it it."""
     if isinstance(value, str) and value.strip():
         return _sound(value, "answer")
     if value is None or isinstance(value, str):
@@ -215,7 +215,7 @@ def _demonstration(value: Any, what: str) -> str | None:
 
 
 def _said(say: Callable[[], str], what: str) -> str:
-    """What a message says; a message that says nothing is told as what the cell is."""
+    """What a message says; of a message that says nothing, what the cell is."""
     try:
         return say()
     except ValueError as error:

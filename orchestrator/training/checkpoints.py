@@ -30,7 +30,7 @@ class Resumed:
     """What is wrong with each newer checkpoint that was whole once."""
 
     def finding(self) -> Finding | None:
-        """What a user is told of checkpoints that could not be used; None where there were none."""
+        """What a user reads of checkpoints that could not be used; None where there were none."""
         if not self.damaged:
             return None
         going_on = (

@@ -55,7 +55,7 @@ def _built(kind: type[TrainingArguments], job: TrainingJob, arguments: dict[str,
     except (TypeError, ValueError, ImportError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         given = ", ".join(further) or "these settings"
-        raise StageError(f"TRL does not take {given}: {first}") from None
+        raise StageError(f"TRL rejected {given}: {first}") from None
     if made.n_gpu > 1:  # the trainer would take this many times the batch, under the key of one batch
         raise StageError(f"this training was given one GPU and sees {made.n_gpu}: leave CUDA_VISIBLE_DEVICES to Ray")
     _try_schedule(made)

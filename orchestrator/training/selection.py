@@ -1,4 +1,4 @@
-"""Which checkpoint of a training is handed on: a pure rule over the points that were measured on the validation split.
+"""Which checkpoint of a training is selected: a pure rule over the points that were measured on the validation split.
 
 Knows no model, no file and no trainer.
 """
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The step whose model is handed on, and why."""
+    """The selected step, and why."""
 
     step: int
     why: str

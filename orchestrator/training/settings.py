@@ -45,7 +45,7 @@ class TrainingResources(Resources):
 
 
 Selection = Literal["best_accuracy", "best_loss", "last"]
-"""Which of a training's validated checkpoints is handed on."""
+"""Which of a training's validated checkpoints is selected."""
 
 
 class Validation(Spec):

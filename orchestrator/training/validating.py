@@ -1,4 +1,4 @@
-"""Look at a model while it trains, on questions that it is not trained on, and hand on the checkpoint that was best.
+"""Look at a model while it trains, on questions that it is not trained on, and select the best checkpoint.
 
 Answers are generated as evaluation generates them, greedily, and judged by the same judge. What was measured stands in
 the journal and the models that may yet be chosen lie beside it, so a killed training goes on with both.

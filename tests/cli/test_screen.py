@@ -243,7 +243,7 @@ def test_a_plan_fits_and_shows_names_as_they_are() -> None:
     show_plan(wide, plan)
     assert str(folder) in text(wide)
     show_plan(wide, plan.with_cached({stage.key: "r" for stage in plan.stages}))
-    assert "Nothing to run: all is there" in text(wide)
+    assert "Nothing to run: every stage is cached." in text(wide)
 
 
 def test_a_problem_of_a_recipe_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,7 @@ def test_a_gold_answer_that_the_judge_fails_on_is_told() -> None:
 def test_a_file_without_any_gold_answer_that_can_be_judged_is_refused() -> None:
     found = problems([GOOD | {"answer": f"number {n}"} for n in range(1_200)])
     assert len(found) == 4 and all("\n" not in problem for problem in found)
-    assert found[0].startswith("made.jsonl: no gold answer can be judged (of 1,200): mend them, or name another column")
+    assert found[0].startswith("made.jsonl: no gold answer can be judged (of 1,200): fix them, or name another column")
     assert found[1].startswith("made.jsonl, line 1: gold answer 'number 0': it is not a number")
     assert "there is no gold answer" in problems([GOOD | {"answer": None}])[1]
 
@@ -360,7 +360,7 @@ def test_the_command_on_a_file_of_another_task(
     Path("made.jsonl").write_text(lines[1])
     assert orch("judge", "made.jsonl", "--json") == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("orch: made.jsonl: no gold answer can be judged (of 1): mend them")
+    assert out == "" and err.startswith("orch: made.jsonl: no gold answer can be judged (of 1): fix them")
     assert "orch: made.jsonl, line 1: gold answer 'She had" in err
     assert orch("judge", "made.jsonl", "--recipe", str(REPOSITORY / "recipes" / "gsm8k.yaml"), "--json") == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1.0

@@ -66,9 +66,11 @@ def test_a_difference_that_is_shown() -> None:
     said = conclusions(two(65, 18, 200, 500))
     assert said[0] == SENTENCE
     assert (
-        said[1] == "Of RFT's gain against SFT, 0% is answer rate and 100% right answers among those that could be read."
+        said[1]
+        == "0% of RFT's gain over SFT comes from answering more often, 100% from higher accuracy on the answers it "
+        "gave."
     )
-    assert said[2].startswith("One seed each: this is about these very models")
+    assert said[2].startswith("One seed each: the result holds for these models, not for the recipes.")
     assert len(said) == 3, "one comparison needs no correction"
 
 
@@ -81,13 +83,13 @@ def test_a_loss_is_called_one() -> None:
 def test_a_difference_that_is_not_shown_says_what_could_have_been() -> None:
     [said, *_] = conclusions(two(30, 25, 200, 500))
     assert said.startswith(
-        "No difference between RFT and SFT could be shown: +1.0 points (95% interval -1.9 to 3.9, p = 0.59"
+        "No significant difference between RFT and SFT: +1.0 points (95% interval -1.9 to 3.9, p = 0.59"
     )
-    assert said.endswith("n = 500); 500 questions can show 4.1 points.")
+    assert said.endswith("n = 500). With 500 questions the smallest detectable difference is 4.1 points.")
     [same, *_] = conclusions(two(0, 0, 200, 500))
-    assert "+0.0 points" in same and "p = 1.00" in same and "500 questions can show 1.6 points" in same
+    assert "+0.0 points" in same and "p = 1.00" in same and "smallest detectable difference is 1.6 points" in same
     [few, *_] = conclusions(two(1, 0, 1, 3))
-    assert "3 questions can show no difference" in few
+    assert "With 3 questions no difference can be detected" in few
 
 
 def test_a_gain_that_is_all_formatting() -> None:
@@ -95,21 +97,21 @@ def test_a_gain_that_is_all_formatting() -> None:
     ours, theirs = exactly(100, 0, 150, 500, (0, 200))
     found = compare_evaluated("test", [evaluated("sft", theirs), evaluated("rft", ours)], {"rft": "sft"})
     assert found.differences[0].answering_share == pytest.approx(1.0)
-    assert "100% is answer rate and 0% right answers" in conclusions(found)[1]
+    assert "100% of RFT's gain over SFT comes from answering more often, 0% from" in conclusions(found)[1]
 
 
 def test_parts_that_point_against_each_other_are_told_in_points() -> None:
     found = two(100, 0, 150, 500, (200, 50))
     d = found.differences[0]
     assert d.answering_share is None and d.by_answering is not None and d.by_answering < 0
-    assert "-17.5 points are answer rate and +37.5 right answers" in conclusions(found)[1]
+    assert "-17.5 points come from how often it answers and +37.5 from its accuracy" in conclusions(found)[1]
 
 
 def test_a_model_without_answers_is_not_taken_apart() -> None:
     ours, theirs = exactly(100, 0, 0, 300, (0, 0))
     mute = theirs.set_column(4, "status", pa.array(["unparsed"] * 300))
     found = compare_evaluated("test", [evaluated("base", mute, trained=False), evaluated("sft", ours)], {"sft": "base"})
-    assert "base gave no answer that could be read" in conclusions(found)[1]
+    assert "None of base's answers could be parsed" in conclusions(found)[1]
 
 
 def test_several_comparisons_are_corrected_and_the_base_comes_last() -> None:

@@ -48,7 +48,7 @@ def test_seeds_are_read_in_their_order() -> None:
     [
         ("seeds: []", "r.yaml:6: seeds: tuple should have at least 1 item"),
         ("seeds: 3", "r.yaml:6: seeds: must be a list of seeds, such as [0, 1, 2], not 3"),
-        ("seeds: [0, 1, 0]", "r.yaml:6: seeds: 0 stands twice: the same seed makes the same models; keep one"),
+        ("seeds: [0, 1, 0]", "r.yaml:6: seeds: seed 0 is listed twice"),
         ("seeds: [0, -1]", "r.yaml:6: seeds.1: input should be greater than or equal to 0, got -1"),
         ("seeds: [0, x]", "r.yaml:6: seeds.1: input should be a valid integer"),
         ("seed: 0\nseeds: [0]", "r.yaml:7: seeds: seed and seeds both say which seeds to run: keep one of them"),

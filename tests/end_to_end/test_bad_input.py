@@ -64,7 +64,7 @@ def test_a_later_stage(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(text.replace(chosen + "\n", "").replace("evaluate:", chosen + "\nevaluate:"))
     called = call(tmp_path, "run", "r.yaml", fresh=True)
     assert called.code == 2
-    assert "stage 'chosen' stands later in the recipe; move it above 'rft'" in called.err
+    assert "stage 'chosen' comes later in the recipe; move it above 'rft'" in called.err
 
 
 GOOD = [["How many m in 1 km?", 1000], ["How many g in 2 kg?", 2000]]

@@ -116,11 +116,11 @@ def test_a_swapped_adapter_costs_nothing_and_every_verb_says_which_it_is(small_c
     assert [model.label for model in compared.models] == ["base", "rft", "grpo"]
     [left_out] = compared.left_out
     assert left_out.startswith("model sft of run ") and "eval/results.parquet" in left_out
-    page = report(anew=True).page.read_text()
+    page = report(force=True).page.read_text()
     assert "Left out: model sft of run " in page and "eval/results.parquet" in page
     for name in ("base", "rft", "grpo"):
         spoil(artifact(found[name], "eval/results.parquet"))
-    for look in (compare, lambda: report(anew=True)):
+    for look in (compare, lambda: report(force=True)):
         with pytest.raises(InputError, match=r"eval/results\.parquet"):
             look()
 
@@ -133,7 +133,7 @@ def test_a_copy_of_a_store_is_written_to_and_not_the_store_that_it_was_copied_fr
         monkeypatch.chdir(folder)
         before = artifact(client(folder).get_run(run_id(small_run)), "report.html")
         before.write_text("an older page")
-        assert report(anew=True).page == before and before.read_text() != "an older page"
+        assert report(force=True).page == before and before.read_text() != "an older page"
 
 
 def test_a_copy_whose_files_have_other_times_is_no_false_alarm(small_run: Run, tmp_path: Path) -> None:

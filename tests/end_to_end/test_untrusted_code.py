@@ -52,7 +52,7 @@ def test_what_needs_no_code_runs_none(own: tuple[Path, Any], tmp_path: Path) -> 
     exported = call(folder, "export", "last", str(tmp_path / "model"), "--json")
     assert exported.code == 0 and (tmp_path / "model" / "README.md").is_file(), exported.err
     assert call(folder, "compare", "last", "--json").code == 0
-    reported = call(folder, "report", "last", "--anew", "--json")
+    reported = call(folder, "report", "last", "--force", "--json")
     assert reported.code == 0, reported.err
     [note] = reported.json["notes"]
     assert note.startswith("mine.py: has changed since run ") and f"! {note}"[:60] in reported.err

@@ -74,7 +74,7 @@ def test_healthy_curves_are_left_alone() -> None:
 
 @pytest.mark.parametrize("name", SICK)
 def test_of_a_training_that_was_cut_off_the_end_is_not_read(name: str) -> None:
-    """What steps to come might have mended is not told; what has happened is."""
+    """What steps to come might have fixed is not told; what has happened is."""
     check, make = SICK[name]
     verb, curves = verb_of(name), make(np.random.default_rng(0))
     open_yet = check in ("too-short", "nothing-learned", "answers-not-learned", "last-evaluation-alone")

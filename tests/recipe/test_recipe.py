@@ -215,8 +215,8 @@ def test_the_unknown_key_is_named_once_with_its_choices() -> None:
         ("evaluate.also=longer", "evaluate.also.0: unknown split 'longer' (choices: demonstrations, train, test, "),
         ("evaluate.also=[train, test]", "evaluate.also.1: 'test' is evaluated on already; leave it out"),
         ("evaluate.also=[train, train]", "evaluate.also.1: 'train' is evaluated on already"),
-        ("task.further={eval: {generate: 3}}", "task.further: 'eval' means something else: choose another name"),
-        ("task.further={test: {generate: 3}}", "task.further: 'test' means something else"),
+        ("task.further={eval: {generate: 3}}", "task.further: 'eval' is a reserved name; choose another"),
+        ("task.further={test: {generate: 3}}", "task.further: 'test' is a reserved name"),
         ("task.further={A b: {generate: 3}}", "task.further.A b"),
         ("task.further={more: {file: a.json, hold_out: 3}}", "task.further.more: give exactly one of"),
         ("evaluate.modles=[rft]", "evaluate.modles: unknown key 'modles'; did you mean 'models'?"),
@@ -308,9 +308,9 @@ def test_all_problems_are_told_at_once() -> None:
             "  a: {type: sft}\n  b: {type: select, from: a}",
             "r.yaml:10: stages.b.from: 'a' is an sft stage, which makes a model; name a stage that makes completions",
         ),
-        ("  b: {type: grpo, model: a}\n  a: {type: sft}", "r.yaml:9: stages.b.model: stage 'a' stands later in the re"),
-        ("  a: {type: sft, model: a}", "r.yaml:9: stages.a.model: 'a' would wait for itself"),
-        ("  a: {type: sft, model: b}\n  b: {type: sft, model: a}", "r.yaml:9: stages.a.model: 'b' and 'a' would wait"),
+        ("  b: {type: grpo, model: a}\n  a: {type: sft}", "r.yaml:9: stages.b.model: stage 'a' comes later in the re"),
+        ("  a: {type: sft, model: a}", "r.yaml:9: stages.a.model: 'a' depends on itself"),
+        ("  a: {type: sft, model: b}\n  b: {type: sft, model: a}", "r.yaml:9: stages.a.model: 'b' and 'a' depend"),
     ],
 )
 def test_stages_that_cannot_be(block: str, problem: str) -> None:
@@ -321,7 +321,7 @@ def test_stages_that_cannot_be(block: str, problem: str) -> None:
 def test_a_long_circle_is_found() -> None:
     block = "  a: {type: sft, model: c}\n  b: {type: sft, model: a}\n  c: {type: sft, model: b}\n"
     [problem] = stages(block)
-    assert problem.startswith("r.yaml:9: stages.a.model: 'c' and 'a' would wait")
+    assert problem.startswith("r.yaml:9: stages.a.model: 'c' and 'a' depend")
 
 
 def test_a_stage_that_uses_a_broken_one_is_not_called_wrong_too() -> None:
@@ -334,7 +334,7 @@ def test_a_stage_that_uses_a_broken_one_is_not_called_wrong_too() -> None:
 @pytest.mark.parametrize("name", RESERVED)
 def test_names_that_mean_something_else(name: str) -> None:
     [problem] = stages(f"  {name}: {{type: sft}}\n")
-    assert problem.startswith(f"r.yaml:9: stages.{name}: {name!r} means something else in a recipe")
+    assert problem.startswith(f"r.yaml:9: stages.{name}: {name!r} is a reserved name")
 
 
 @pytest.mark.parametrize("value", ["{}", "[]", "text", "5"])
@@ -538,9 +538,7 @@ def test_a_value_of_a_megabyte_is_told_in_a_line(block: str, value: str) -> None
 def test_a_recipe_of_many_wrong_values_names_the_first() -> None:
     wrong = problems("evaluate.also=[" + "nope," * 20_000 + "]")
     assert len(wrong) == 51 and wrong[-1] == "r.yaml: ... and 19,950 more problems"
-    assert problems("seeds=[" + ",".join(map(str, range(40_000))) + ",7]") == [
-        "override seeds: 7 stands twice: the same seed makes the same models; keep one"
-    ]
+    assert problems("seeds=[" + ",".join(map(str, range(40_000))) + ",7]") == ["override seeds: seed 7 is listed twice"]
     many = "  s0: {type: sft}\n" + "".join(f"  s{i}: {{type: grpo, model: s{i - 1}}}\n" for i in range(1, 2_000))
     assert stages(many) == ["r.yaml:8: stages: has 2,000 stages, and a recipe has 1,000 at most"]
 

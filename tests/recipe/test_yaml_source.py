@@ -96,10 +96,10 @@ def test_each_setting_has_its_line() -> None:
 def test_every_doubled_key_is_named_with_both_lines() -> None:
     found = problems("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\na: 2\n")
     assert found == [
-        "r.yaml:5: b.c: stands twice, first on line 3: keep one",
-        "r.yaml:6: a: stands twice, first on line 1: keep one",
+        "r.yaml:5: b.c: duplicate key (first defined on line 3); keep one",
+        "r.yaml:6: a: duplicate key (first defined on line 1); keep one",
     ]
-    assert "d: stands twice" in problems("a: [{d: 1, d: 1}]")[0]
+    assert "d: duplicate key" in problems("a: [{d: 1, d: 1}]")[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The report of a run, on one finished small run: kept with it, shown again, made anew, never in the way."""
+"""The report of a run, on one finished small run: kept with it, shown again, run again, never in the way."""
 
 from importlib import import_module
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_a_run_that_is_there_makes_no_report_again(small_copy: Path, small_run: 
 
 def made_anew(folder: Path) -> str:
     """The page, made again. In a process of its own: mlflow keeps one folder open for each run id, also of a copy."""
-    called = call(folder, "report", "--anew", "--json")
+    called = call(folder, "report", "--force", "--json")
     assert called.code == 0, called.err
     return Path(called.json["page"]).read_text(encoding="utf-8")
 
@@ -164,7 +164,7 @@ def test_a_run_without_evaluations_is_refused(
         if "orch.eval_key" in run.data.tags:
             store.delete_tag(run.info.run_id, "orch.eval_key")
     with pytest.raises(InputError, match="has no evaluation to report on"):
-        report(anew=True)
+        report(force=True)
 
 
 def test_without_a_store_nothing_is_written(tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_rows_of_the_wrong_shape(tmp_path: Path, row: Any, problem: str) -> None
     good = {"question": "fine?", "answer": 1}
     [found] = problems(write(tmp_path, "a.json", [good, row]))
     assert found.startswith(f"{tmp_path / 'a.json'}, row 2: {problem}")
-    assert found.count(": ") >= 2, "says what is wrong and how to mend it"
+    assert found.count(": ") >= 2, "says what is wrong and how to fix it it"
 
 
 def test_a_named_id_must_not_be_empty(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_a_finding_that_the_store_cut_short_gives_what_is_there() -> None:
 
 
 def finding(check: str, severity: Severity = "error") -> Finding:
-    return Finding(check, severity, f"what {check}", "", "", f"mend {check}")
+    return Finding(check, severity, f"what {check}", "", "", f"fix {check}")
 
 
 def test_the_worst_comes_first() -> None:
@@ -349,7 +349,7 @@ def test_the_worst_comes_first() -> None:
     assert [f.check for f in report.errors] == ["b", "d"]
     error = errors_of(report)
     assert isinstance(error, CheckError) and error.exit_code == 3
-    assert error.problems == ("b: what b; mend b", "d: what d; mend d")
+    assert error.problems == ("b: what b; fix b", "d: what d; fix d")
 
 
 def test_a_cause_comes_before_its_symptoms() -> None:

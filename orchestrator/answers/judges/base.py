@@ -1,7 +1,7 @@
 """What every judge is: it says whether an extracted answer is the gold answer. It knows no model, format or file.
 
 A judge never raises, whatever a model wrote: a gold answer that cannot be judged gives the status `error`, and
-`check_gold` says so beforehand, while there is still time to mend the data.
+`check_gold` says so beforehand, while there is still time to fix the data.
 """
 
 from typing import Any, ClassVar

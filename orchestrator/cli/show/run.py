@@ -126,7 +126,7 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
     console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
     console.print(f": {reused}{done} run, {clock(seconds)} in all")
     if name not in (None, result.experiment):
-        console.print(Text(plain(f"Nothing was left to do for {name!r}: it is all made there"), style="dim"))
+        console.print(Text(plain(f"All stages were already cached in experiment {name!r}."), style="dim"))
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     if result.report is not None:
         here = result.report if Path(result.report).is_file() else f"orch report {result.run_id} --open"
@@ -202,7 +202,9 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     why = first.tolerance
     console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
     to_run = sum(stage.cached is None for stage in plan.stages)
-    console.print(f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: all is there")
+    console.print(
+        f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: every stage is cached."
+    )
     if to_run:
         console.print(Text(_forecast_note(to_run, list(known.values())), style="dim"))
 
@@ -216,12 +218,12 @@ def _expected(forecast: Forecast | None) -> str:
 def _forecast_note(to_run: int, known: Sequence[Forecast]) -> str:
     """How long it takes in all, how much memory, and how sure that is."""
     if not known:
-        return "How long it takes is not known: no such stage was run on this kind of machine"
+        return "No estimate: no comparable stage has run on this type of machine"
     memory = max((f.memory_mb for f in known if f.memory_mb is not None), default=None)
     largest = "" if memory is None else f", {memory / 1000:.1f} GB in the largest worker"
     lines = [f"About {clock(sum(f.seconds for f in known))}, one stage after another{largest}; from past runs here"]
     if any(f.how != "same" for f in known):
         lines.append("~ a guess: from stages of that kind with other settings")
     if len(known) < to_run:
-        lines.append("? not known: no such stage was run on this kind of machine; it is not in the sum")
+        lines.append("? no estimate: no comparable stage has run on this type of machine; it is not in the sum")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """What to change after a bad curve: settings of the stage by name, each from what to what.
 
-Knows the names of settings and what was logged; which curve is bad is told by others.
+Knows the names of settings and what was logged; which curve is bad is decided elsewhere.
 """
 
 import math

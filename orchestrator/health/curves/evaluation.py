@@ -70,7 +70,7 @@ def overfitting(training: Training) -> Reading | None:
     cause = "the training rows are learned by heart: there are too few of them for so many steps"
     remedy = f"set {until(training.settings, training['epoch'], step)}, or train on more rows"
     if training.hands_on_best:
-        cause += "; the model that was handed on is that of the best step"
+        cause += "; the selected model is that of the best step"
     elif harmless:
         cause += "; answers are as good as before, but the model grows surer of its mistakes"
     elif training.settings.get("validation"):

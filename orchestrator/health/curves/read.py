@@ -1,7 +1,7 @@
 """Reading the curves of a training that is over: shapes that a person would see on the chart, said with what to change.
 
-Where several shapes fit, the first cause is told: a training that diverged is not also too short. Knows no store and
-no figure: curves and settings go in, findings with their steps come out.
+Where several shapes fit, the first cause is reported: a training that diverged is not also too short. Knows no store
+and no figure: curves and settings go in, findings with their steps come out.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ def read_curves(
 
     `headline` is the curve that its verb goes by, `loss` or `reward`; `settings` are the stage's own.
 
-    `ended`: it was trained to its last step. Of one that was cut off only that is told which steps to come could not
-    have mended: what left a good region, jumped, overfitted or collapsed.
+    `ended`: it was trained to its last step. Of one that was cut off only those shapes are reported that later steps
+    could not have changed: it left a good region, jumped, overfitted or collapsed.
 
     Advice names settings with their `place` in the recipe before them, like `stages.rft.`. A healthy training, or one
     with too few points, gives nothing.

@@ -32,7 +32,7 @@ class StageCurves:
     curves: Curves
     readings: tuple[Reading, ...]
     chosen: int | None = None
-    """The step whose model was handed on, where that was a choice."""
+    """The selected step, where that was a choice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _SPIKE_DIPS = 2.0
 _SPIKE_NATS = 0.15
 """... and by at least so much."""
 _LONE = 2.0
-"""A single spike in a whole training is told if it is above its level by so many times that level; batches that are
+"""A single spike in a whole training is reported if it is above its level by so many times that level; batches that are
 small draw one of less now and then."""
 _SPIKE_POINTS = 2
 """Points in a row that still are a spike; more are a region."""

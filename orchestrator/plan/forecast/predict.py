@@ -25,7 +25,7 @@ class Forecast:
     memory_mb: float | None
     """Main memory of its largest worker."""
     how: How
-    """`same`: runs of this very stage took so long; `scaled`: others of its kind did, for what they had to do; `guess`:
+    """`same`: runs of the same stage took so long; `scaled`: others of its kind did, for what they had to do; `guess`:
     others of its kind did, whatever they had to do."""
     runs: int
     """Past runs that it is taken from."""
