@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.many_trials import CountingStore, finish_all, planned
 from tests.conftest import REPOSITORY, SMALL, Called
 from tests.support.forking import done
 
@@ -29,3 +30,14 @@ def test_the_plain_script_makes_the_same_models(small_run: tuple[Path, Called], 
     run = {m["model"]: m["accuracy"] for m in small_run[1].json["models"]}
     for model in ("base", "sft"):  # its draws are other ones, so RFT's rows are
         assert abs(accuracies[model] - run[model]) < 0.05, model
+
+
+def test_many_trials_are_planned_with_few_requests(tmp_path: Path) -> None:
+    plan, _ = planned(20, tmp_path)
+    assert len(plan.stages) == 8 + 2 * 20 and sum(len(trial.plan.stages) for trial in plan.trials) == 200
+    store = CountingStore(tmp_path / "store")
+    assert store.finished(plan.stages) == {}
+    finish_all(store, plan, tmp_path / "made")
+    store.requests.clear()
+    assert set(store.finished(plan.stages)) == {stage.key for stage in plan.stages}
+    assert 0 < store.requests.total() <= 3 * len(plan.stages)
