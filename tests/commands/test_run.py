@@ -4,18 +4,21 @@ The walk itself is tested on the real stack.
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import orchestrator.commands.run as execute
-from orchestrator.errors import Interrupted, StageError
+from orchestrator.errors import Interrupted, RefusalError, StageError
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import RunResult
+from orchestrator.runs.cost import cost_of
 from orchestrator.runs.record import one_line
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.base import Output
 from orchestrator.store.base import Store
 from orchestrator.store.memory import MemoryStore
 from orchestrator.types import Finding
@@ -86,6 +89,42 @@ def test_a_stage_that_fails_ends_its_run(store: MemoryStore) -> None:
     _, branch = walk(store)
     branch.fail(branch.states["sft"], StageError("why"))
     assert statuses(store)["sft"] == "FAILED"
+
+
+def test_a_stage_that_could_not_be_written_to_its_end_is_not_made(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, branch = walk(store)
+    state, real = branch.states["sft"], store.end
+    context: Any = SimpleNamespace(output=Path("made"))
+    (context.output / "model").mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise RefusalError("no")
+
+    monkeypatch.setattr(store, "end", refuse)
+    with pytest.raises(RefusalError):
+        branch.record.finished(state, context, Output("", {"rows": 3.0}), cost_of([], 1.0, 0.0, None))
+    monkeypatch.setattr(store, "end", real)
+    branch.fail(state, RefusalError("no"))
+    assert "sft" not in branch.record.origins and statuses(store)["sft"] == "FAILED"
+    assert store.find(str(state.run_id)).metrics["rows"] == 3.0
+
+
+def test_settings_and_findings_of_a_stage_may_be_written_later(store: MemoryStore) -> None:
+    jobs: list[tuple[str, Any]] = []
+    made = plan()
+    record = execute.Record(store, made, None, lambda owner, job: jobs.append((owner, job)))
+    state = StageState(made.stage("sft"))
+    record.started(state)
+    record.noticed(state, Finding("odd", "warning", "what", "", "", ""))
+    assert store.find(str(state.run_id)).params == {}
+    assert [owner for owner, _ in jobs] == [made.stage("sft").key] * 2
+    for _, job in jobs:
+        job()
+    run = store.find(str(state.run_id))
+    assert run.params["seed"] == "0" and run.params["type"] == "sft"
+    assert run.tags["orch.finding.odd"].startswith("warning: what")
 
 
 def test_what_was_found_before_a_run_stays_with_it(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
