@@ -2,7 +2,8 @@
 
 Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
 reason, stages that read of it are skipped, all others go on. Only an interruption and a store that cannot be reached or
-written end a walk.
+written end a walk. Rows and weights are read and written by workers, also where a stage's output is put together: what
+comes back are paths, counts and the rows of a table that people look at.
 """
 
 import tempfile
@@ -23,7 +24,8 @@ from orchestrator.runs.cost import cost_of
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
-from orchestrator.stages.context import Context
+from orchestrator.stages.base import put_together
+from orchestrator.stages.context import Context, Output
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.mlflow import Store
 from orchestrator.store.place import store_folder
@@ -51,6 +53,10 @@ class _Running:
     done: list[Done | None]
     """What came of each job, in the jobs' order."""
     tail: Tail
+    finishing: bool = False
+    """Whether the crew's one call is `finish`."""
+    output: Done | None = None
+    """What it gave."""
 
 
 class Walk:
@@ -146,7 +152,8 @@ class Walk:
         first = next(b for b in self.branches if not b.settled)
         if branch is first or self.cluster.joined or not self.running or not (cpus or gpus):
             return True
-        at_work = [(len(r.crew.pending), r.context) for r in self.running.values()]
+        # one that is put together keeps its share, for what its plan does next
+        at_work = [(r.crew.left, r.context) for r in self.running.values()]
         free_cpus = self.cluster.total_cores - sum(jobs * context.cpus for jobs, context in at_work)
         free_gpus = self.cluster.gpus - sum(jobs * context.gpus for jobs, context in at_work)
         return cpus <= free_cpus and gpus <= free_gpus
@@ -175,8 +182,8 @@ class Walk:
         """What a finished stage has made, where those can read it who will."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
         made = self.store.output(origin, stage.output)
-        # the driver reads tables itself; models are loaded by workers, on whatever machine they are
-        shared = branch.plan.recipe.storage is not None and stage.spec.makes_model
+        # workers read it, on whatever machine they are
+        shared = branch.plan.recipe.storage is not None
         return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
 
     def _look(self) -> None:
@@ -185,7 +192,9 @@ class Walk:
 
         refs = {ref: key for key, r in self.running.items() for ref in r.crew.pending}
         if refs:
-            ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=_TICK)
+            ready, rest = ray.wait(list(refs), num_returns=1, timeout=_TICK)
+            if ready and rest:  # a worker that waits for its next call must not wait for the tick
+                ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
             for ref in ready:
                 running = self.running.get(refs[ref])
                 if running is not None:
@@ -194,10 +203,15 @@ class Walk:
         for running in list(self.running.values()):
             with self._boundary(running.branch, running.state):
                 self._read_journal(running)
-                if not running.crew.pending:
+                if running.output is not None:
                     self._finish(running)
+                elif not running.crew.pending:
+                    self._put_together(running)
 
     def _collect(self, running: _Running, ref: Any) -> None:
+        if running.finishing:
+            _, running.output = running.crew.take(ref)
+            return
         place, running.done[place] = running.crew.take(ref)
         if len(running.done) > 1:
             running.state.done += 1
@@ -217,18 +231,26 @@ class Walk:
         if points and running.state.run_id:
             self.store.log_points(running.state.run_id, points)
 
+    def _put_together(self, running: _Running) -> None:
+        """All jobs are done: a worker puts the output together. Where there were jobs, it takes no more cores."""
+        assert self.cluster is not None
+        spec, context = running.state.stage.spec, running.context
+        examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
+        call, cpus = (put_together, (spec, context, examples)), 0 if running.done else context.cpus
+        running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True
+
     def _finish(self, running: _Running) -> None:
         branch, state, stage = running.branch, running.state, running.state.stage
-        made = [done for done in running.done if done is not None]
-        collected = time.monotonic()
-        output = stage.spec.finish(running.context)
+        made, last = [done for done in running.done if done is not None], running.output
+        assert last is not None
+        output: Output = last.result
         worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
-        state.seconds = worked + time.monotonic() - collected
+        state.seconds = worked + last.ended - last.began
         for finding in output.findings:
             branch.notice(state, finding)
         if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
-        cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
+        cost = cost_of(made, last, state.seconds, running.context.gpus, output.tokens)
         branch.record.finished(state, running.context, output, cost)
         state.state, state.figure = "done", output.figure
         self._ended[stage.key] = (branch, branch.record.origins[stage.name])
