@@ -4,6 +4,7 @@ Training concatenates `prompt_ids` and `target_ids`; sampling, GRPO and evaluati
 the prompt at inference is a prefix of the training row by construction.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.answers.formats import AnswerFormat
@@ -46,6 +47,13 @@ def chat_template(tokenizer: Any) -> str:
 def target_ids(tokenizer: Any, target: str) -> list[int]:
     """The token ids a model learns to write: the target and the end of text."""
     return [*tokenizer(target, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
+def targets_ids(tokenizer: Any, targets: Sequence[str]) -> list[list[int]]:
+    """`target_ids` of each target, in one call: many times faster for many of them."""
+    if not targets:
+        return []
+    return [[*ids, tokenizer.eos_token_id] for ids in tokenizer(list(targets), add_special_tokens=False)["input_ids"]]
 
 
 def answer_token(tokenizer: Any, answer_format: AnswerFormat, target: str) -> int | None:

@@ -38,9 +38,9 @@ from orchestrator.report.diagnosis_page import diagnosis_page
 from orchestrator.runs.past import PastRun, PastStage, RecipeDamaged, past_run, with_own_task
 from orchestrator.runs.past_curves import findings_of, stage_curves
 from orchestrator.runs.past_outputs import changed_outputs
+from orchestrator.sampling.completions import summary_of
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stages.training import Training
-from orchestrator.stats import wilson
 from orchestrator.store.names import MODEL
 from orchestrator.store.opening import open_store
 from orchestrator.store.place import store_folder
@@ -335,9 +335,10 @@ class _Look:
         if not rows:
             return
         self.answers[name] = rows
-        n, correct = len(rows), sum(r.status == "correct" for r in rows)
-        answered = correct + sum(r.status == "wrong" for r in rows)
-        self.measured.append(Measured(name, correct / n, *wilson(correct, n), answered / n, n, source))
+        counted = summary_of(r.status for r in rows)
+        self.measured.append(
+            Measured(name, counted.accuracy, *counted.interval, counted.answer_rate, counted.n, source)
+        )
         trained, task = self._is_trained(name), self.recipe.task
         self.found += written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type)
         self.found += reading_findings(name, rows, task, trained)

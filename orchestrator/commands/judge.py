@@ -2,13 +2,13 @@
 
 import difflib
 import os
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import DataError
+from orchestrator.sampling.completions import summary_of
 from orchestrator.store.legal_names import storable
 from orchestrator.tasks import Task
 from orchestrator.tasks.cells import top_column
@@ -19,9 +19,6 @@ from orchestrator.tasks.rows import Row
 from orchestrator.types import Verdict
 
 __all__ = ["CompletionColumns", "JudgedFile", "judge_file"]
-
-_NORMAL = 1.959964
-"""The normal distribution's quantile for 95%."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +38,9 @@ class JudgedFile:
 
         Draws of one row may all be alike: where rows hold several, the interval is that of so many rows.
         """
-        from orchestrator.stats import wilson
-        from orchestrator.stats.proportion import wilson_of
-
-        counts = Counter(v.status for v in self.verdicts)
-        n, rows = len(self.verdicts), len({row["row"] for row in self.rows})
-        alone = rows == n
-        low, high = wilson(counts["correct"], n) if alone else wilson_of(counts["correct"] / n, rows, _NORMAL)
-        answered = counts["correct"] + counts["wrong"]
-        return {
-            "accuracy": counts["correct"] / n,
-            "accuracy_low": low,
-            "accuracy_high": high,
-            "answer_rate": answered / n,
-            "n": n,
-        } | {f"status/{status}": number for status, number in sorted(counts.items())}
+        rows = len({row["row"] for row in self.rows})
+        independent = None if rows == len(self.verdicts) else rows
+        return summary_of((v.status for v in self.verdicts), independent).metrics()
 
     def write(self, path: Path) -> None:
         """One row per completion, in the file's order, as parquet. Raises DataError where that cannot be written."""

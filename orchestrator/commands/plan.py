@@ -26,9 +26,7 @@ def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:
 
 def needs(stage: Stage) -> str:
     """What one job of a stage asks for, in words; `auto` where it depends on the machine."""
-    if stage.spec.IN_DRIVER:
-        return "-"
     asked = stage.spec.resources
     cpus = asked.cpus or (1 if stage.spec.CPUS == 1 else f"1-{stage.spec.CPUS}")
     gpus = f"{asked.gpus:g}" if asked.gpus is not None else "0-1"
-    return f"{cpus} CPU, {gpus} GPU"
+    return f"{cpus} CPU, {gpus} GPU" if stage.spec.ON_GPU else f"{cpus} CPU"

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
+from orchestrator.sampling.completions import Summary, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class Answers:
     """Of one label: seeds x questions, the questions in the same order for every label."""
 
     correct: NDArray[np.bool_]
-    parsed: NDArray[np.bool_]
-    tokens: NDArray[np.int64] | None
+    summaries: tuple[Summary, ...]
+    """Of each seed."""
 
 
 def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
@@ -54,12 +56,8 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
             elif (parts := _other_questions(first, table)) is not None:
                 raise InputError(f"{first_label} and {one.label} were not asked the same questions: {parts}")
             tables.append(table)
-        statuses = np.array([table["status"].to_pylist() for table in tables], dtype=object)
-        tokens = None
-        if all("n_tokens" in table.column_names for table in tables):
-            tokens = np.array([table["n_tokens"].to_numpy() for table in tables], dtype=np.int64)
-        correct = statuses == "correct"
-        found.append(Answers(correct, correct | (statuses == "wrong"), tokens))
+        correct = np.array([pc.equal(table["status"], "correct").to_numpy() for table in tables])
+        found.append(Answers(correct, tuple(summary([table]) for table in tables)))
     return found
 
 

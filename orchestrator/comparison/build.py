@@ -14,7 +14,6 @@ from orchestrator.stats import (
     rate_parts,
     seed_difference,
     seed_mean,
-    wilson,
 )
 
 
@@ -46,13 +45,15 @@ def compare_evaluated(
 
 
 def _model(one: Evaluated, answers: Answers) -> ComparedModel:
-    by_seed, n = answers.correct.mean(axis=1), answers.correct.shape[1]
+    found = answers.summaries
+    by_seed = [one.accuracy for one in found]
+    tokens = [one.tokens_per_completion for one in found if one.tokens_per_completion is not None]
     if len(by_seed) > 1:
         mean = seed_mean(answers.correct)
         accuracy, low, high, sd = mean.mean, mean.low, mean.high, mean.sd
     else:
-        accuracy, sd = float(by_seed[0]), None
-        low, high = wilson(int(answers.correct.sum()), n)
+        accuracy, sd = by_seed[0], None
+        low, high = found[0].interval
     return ComparedModel(
         label=one.label,
         model=one.model,
@@ -61,11 +62,11 @@ def _model(one: Evaluated, answers: Answers) -> ComparedModel:
         accuracy=accuracy,
         accuracy_low=low,
         accuracy_high=high,
-        answer_rate=float(answers.parsed.mean()),
-        n=n,
-        by_seed=tuple(float(a) for a in by_seed),
+        answer_rate=sum(one.answered for one in found) / sum(one.n for one in found),
+        n=found[0].n,
+        by_seed=tuple(by_seed),
         seed_sd=sd,
-        tokens_per_answer=None if answers.tokens is None else float(answers.tokens.mean()),
+        tokens_per_answer=sum(tokens) / len(tokens) if len(tokens) == len(found) else None,
         seconds=one.seconds,
         gpu_hours=one.gpu_hours,
     )

@@ -36,7 +36,7 @@ from orchestrator.models.saving import (
 from orchestrator.models.start import BASE_FILE, FORMAT_FILE
 from orchestrator.results import ModelResult
 from orchestrator.runs.past import RECIPE_FILE, PastRun
-from orchestrator.stages.drawing import count
+from orchestrator.sampling.completions import summary
 from orchestrator.store.opening import open_store
 from orchestrator.store.tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
@@ -181,15 +181,9 @@ def _card(
 
 
 def _figures(name: str, results: Path) -> ModelResult:
-    found = count(read_stored(results))
-    return ModelResult(
-        model=name,
-        accuracy=found["accuracy"],
-        accuracy_low=found["accuracy_low"],
-        accuracy_high=found["accuracy_high"],
-        answer_rate=found["answer_rate"],
-        n=int(found["n"]),
-    )
+    found = summary([read_stored(results, ["status"])])
+    low, high = found.interval
+    return ModelResult(name, found.accuracy, low, high, found.answer_rate, found.n)
 
 
 def _findings(past: PastRun, name: str) -> Sequence[Finding]:

@@ -6,6 +6,7 @@ Rows are built by the code that builds them for training, and labels are read fr
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
@@ -78,7 +79,8 @@ def built(
     task, recipe = plan.recipe.task, plan.recipe
     if tokens is None:
         tokens = [(prompt_ids(tokenizer, task.format, q), target_ids(tokenizer, t)) for q, t in pairs]
-    job = SftJob(Path(), ModelRef(spec.model_read, plan.base), task.format, spec, recipe.seed, 1, tuple(pairs))
+    model = ModelRef(spec.model_read, plan.base)
+    job = SftJob(Path(gettempdir()), model, task.format, spec, recipe.seed, 1, tuple(pairs))
     data = tokenized(job, tokenizer).select_columns(["input_ids", "labels"]).to_list()
     sound = [row for row in data if wrong_label(row["input_ids"], row["labels"]) is None]
     batch = collator(tokenizer)(sound) if sound else {"input_ids": [], "labels": []}

@@ -1,9 +1,9 @@
 """What an evaluation left behind, looked at without a model: where answers stand, where they end, against another's."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator.sampling.completions import summary_of
 from orchestrator.sampling.strict_judge import too_strict
 from orchestrator.stats import mcnemar, paired_difference
 from orchestrator.types import Finding, Status
@@ -31,9 +31,8 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: 
     """Symptoms in a model's own completions; `trained` is false for the base model, which may well know nothing."""
     if not rows or not trained:
         return
-    counts = Counter(row.status for row in rows)
-    n = len(rows)
-    answered = counts["correct"] + counts["wrong"]
+    found = summary_of(row.status for row in rows)
+    counts, n, answered = found.statuses, found.n, found.answered
     listed = ", ".join(f"{status} {number:,}" for status, number in counts.most_common())
     shown = "\n".join(f"{row.text[:160]!r} (expected {row.gold})" for row in rows[:3])
     cut = [row for row in rows if row.finish_reason == "length"]

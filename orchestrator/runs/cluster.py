@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from orchestrator.store.disk_space import disk_full
 from orchestrator.text import write_in_any_encoding
 
 _OBJECT_STORE = 200 * 1024 * 1024
-"""Bytes for objects on one machine: what travels are rows of text, never weights."""
+"""Bytes for objects on one machine: what travels are paths and questions, never completions or weights."""
+_IN_FLIGHT = 256
+"""Calls without a GPU that are handed to Ray at a time, or twice as many as can run: their arguments take memory."""
 _LONGEST_FOLDER = 103 - 65
 """Characters: a Unix socket's path may have 103 on macOS (107 on Linux), and Ray appends up to 65 to its folder."""
 _TRIES = 3
@@ -44,7 +47,7 @@ class Done:
     began: float
     ended: float
     peak_mb: float | None = None
-    """Main memory that the worker held at the most."""
+    """Main memory that the worker and the processes that it has started held at the most."""
     gpu_peak_mb: float | None = None
     """Memory that torch held on the worker's GPU at the most."""
 
@@ -92,7 +95,8 @@ class Cluster:
 
         A worker that dies is replaced so many times.
         """
-        return Crew(calls, cpus, gpus, retries, at_once=int(self.gpus // gpus) if gpus else 0)
+        slots = int(self.gpus // gpus) if gpus else max(_IN_FLIGHT, 2 * self.total_cores // max(1, cpus))
+        return Crew(calls, cpus, gpus, retries, max(1, slots))
 
     def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> dict[str, T]:
         """What a call comes to on each machine that takes work, by the machine's name."""
@@ -111,53 +115,64 @@ class Cluster:
 
 
 class Crew:
-    """Workers, and the calls they have been given.
+    """Workers, and the calls they have been given. A worker that is free takes the next call.
 
-    Calls without a GPU go to whatever worker is free, and find it warm. With a GPU there are workers for these calls
-    alone: each takes its share, one after another, keeping what it has loaded, and ends with the last one. So a GPU's
-    memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it.
+    Calls without a GPU go to whatever process of Ray's is idle, and find it warm. With a GPU there are workers for
+    these calls alone: each keeps what it has loaded from one call to the next, and ends when no call is left for it. So
+    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it.
     """
 
     def __init__(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int) -> None:
         import ray
 
-        self._own: list[Any] = []
-        if gpus:
-            worker = ray.remote(_Worker).options(
-                num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
-            )
-            self._own = [worker.remote() for _ in range(min(len(calls), max(1, at_once)))]
-            made = [self._own[place % len(self._own)].call.remote(*call) for place, call in enumerate(calls)]
-        else:
-            task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
-            made = [task.remote(*call) for call in calls]
-        self.pending = {reference: place for place, reference in enumerate(made)}
-        """Ray's reference of each call that is not done, and the call's place among all of them."""
+        self._waiting = deque(enumerate(calls))
+        self._has: dict[Any, Any] = {}
+        """For each reference the worker that has the call; None: one of Ray's."""
+        self.pending: dict[Any, int] = {}
+        """Ray's reference of each call that a worker has or will have next, and the call's place among all of them."""
+        self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
+        worker = ray.remote(_Worker).options(
+            num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
+        )
+        for _ in range(min(len(calls), at_once)):
+            self._give(worker.remote() if gpus else None)
         _crews.add(self)
+
+    @property
+    def left(self) -> int:
+        """Calls that are not done."""
+        return len(self.pending) + len(self._waiting)
+
+    def _give(self, worker: Any) -> None:
+        """Give a worker the next call."""
+        place, call = self._waiting.popleft()
+        reference = (self._task if worker is None else worker.call).remote(*call)
+        self.pending[reference], self._has[reference] = place, worker
 
     def take(self, reference: Any) -> tuple[int, Done]:
         """The place of a call that has ended, and what came of it; raises what Ray does where it failed."""
         import ray
 
-        place = self.pending.pop(reference)
+        place, worker = self.pending.pop(reference), self._has.pop(reference)
         try:
             return place, ray.get(reference)
         finally:
-            if self._own:
-                share = place % len(self._own)
-                if all(other % len(self._own) != share for other in self.pending.values()):
-                    ray.kill(self._own[share])
+            if self._waiting:
+                self._give(worker)
+            elif worker is not None:
+                ray.kill(worker)
 
     def stop(self) -> None:
         """End all calls that are not done."""
         import ray
 
-        for worker in self._own:
-            ray.kill(worker)
-        if not self._own:
-            for reference in self.pending:
+        self._waiting.clear()
+        for reference, worker in self._has.items():
+            if worker is None:
                 ray.cancel(reference, force=True)
-        self.pending = {}
+            else:
+                ray.kill(worker)
+        self._has, self.pending = {}, {}
 
 
 _crews: WeakSet[Crew] = WeakSet()

@@ -1,4 +1,8 @@
-"""The most memory that this process has held since a moment. Knows torch only where the process has loaded it."""
+"""The most memory that this process and those it has started have held since a moment.
+
+Judges run in processes of their own, and so do some engines: they count. Knows torch only where the process has loaded
+it.
+"""
 
 import resource
 import sys
@@ -6,28 +10,48 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_CLEAR = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
+import psutil
+
+_PROC = Path("/proc")
 
 
 def start_measuring() -> None:
     """From now on. Where a system cannot forget an earlier peak, it is that of the process's whole life."""
-    with suppress(OSError):
-        _CLEAR.write_text("5")  # Linux: sets the high-water mark to what is held now
+    for process in _family():
+        with suppress(OSError):
+            (_PROC / str(process.pid) / "clear_refs").write_text("5")  # Linux: the peak becomes what is held now
     cuda = _cuda()
     if cuda is not None:
         cuda.reset_peak_memory_stats()
 
 
 def peak_mb() -> float:
-    """Megabytes of main memory at the most."""
+    """Megabytes of main memory at the most: the peaks of this process and of those it has started and that still run.
+
+    They need not have been at one moment, so it may be too much, never too little of those.
+    """
+    own, *others = _family()
+    return _peak_mb(own, _own_peak_mb()) + sum(_peak_mb(other, 0.0) for other in others)
+
+
+def _family() -> list[psutil.Process]:
+    """This process, and all that it or one of these has started."""
+    own = psutil.Process()
+    return [own, *own.children(recursive=True)]
+
+
+def _peak_mb(process: psutil.Process, otherwise: float) -> float:
     try:
-        lines = _STATUS.read_text().splitlines()
+        lines = (_PROC / str(process.pid) / "status").read_text().splitlines()
         [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
         return int(kilobytes) * 1024 / 1e6
-    except (OSError, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    except (OSError, ValueError):  # it has ended, or this is no Linux
+        return otherwise
+
+
+def _own_peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def gpu_peak_mb() -> float | None:

@@ -2,8 +2,9 @@
 
 Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
 reason, stages that read of it are skipped, all others go on. Only an interruption and a store that cannot be reached or
-written end a walk. What running stages write goes through a queue that the walk does not wait for; a stage is done, and
-its lock released, once all that it writes is in the store.
+written end a walk. Rows and weights are read and written by workers, also where a stage's output is put together: what
+comes back are paths, counts and the rows of a table that people look at. What running stages write goes through a queue
+that the walk does not wait for; a stage is done, and its lock released, once all that it writes is in the store.
 """
 
 import tempfile
@@ -25,6 +26,7 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.runs.writer import Writer
+from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Context, Output
 from orchestrator.store.base import Store
 from orchestrator.store.disk_space import disk_full
@@ -55,6 +57,10 @@ class _Running:
     done: list[Done | None]
     """What came of each job, in the jobs' order."""
     tail: Tail
+    finishing: bool = False
+    """Whether the crew's one call is `finish`."""
+    result: Done | None = None
+    """What that call gave."""
     output: Output | None = None
     """What it has made, while that is being written to the store."""
 
@@ -159,7 +165,8 @@ class Walk:
         first = next(b for b in self.branches if not b.settled)
         if branch is first or self.cluster.joined or not self.running or not (cpus or gpus):
             return True
-        at_work = [(len(r.crew.pending) or 1, r.context) for r in self.running.values()]  # or it is being written
+        # one that is put together or written keeps its share, for what its plan does next
+        at_work = [(r.crew.left or 1, r.context) for r in self.running.values()]
         free_cpus = self.cluster.total_cores - sum(jobs * context.cpus for jobs, context in at_work)
         free_gpus = self.cluster.gpus - sum(jobs * context.gpus for jobs, context in at_work)
         return cpus <= free_cpus and gpus <= free_gpus
@@ -188,8 +195,8 @@ class Walk:
         """What a finished stage has made, where those can read it who will."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
         made = self.store.output(origin, stage.output)
-        # the driver reads tables itself; models are loaded by workers, on whatever machine they are
-        shared = branch.plan.recipe.storage is not None and stage.spec.makes_model
+        # workers read it, on whatever machine they are
+        shared = branch.plan.recipe.storage is not None
         return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
 
     def _look(self) -> None:
@@ -198,7 +205,9 @@ class Walk:
 
         refs = {ref: key for key, r in self.running.items() for ref in r.crew.pending}
         if refs:
-            ready, _ = ray.wait(list(refs), num_returns=len(refs), timeout=_TICK)
+            ready, rest = ray.wait(list(refs), num_returns=1, timeout=_TICK)
+            if ready and rest:  # a worker that waits for its next call must not wait for the tick
+                ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
             for ref in ready:
                 running = self.running.get(refs[ref])
                 if running is not None:
@@ -209,14 +218,20 @@ class Walk:
         for key, running in list(self.running.items()):
             with self._boundary(running.branch, running.state):
                 is_written = self.writer.is_written(key)
-                if running.output is None:
-                    self._read_journal(running)
-                    if not running.crew.pending:
-                        self._finish(running)
-                elif is_written:
-                    self._conclude(running, running.output)
+                if running.output is not None:
+                    if is_written:
+                        self._conclude(running, running.output)
+                    continue
+                self._read_journal(running)
+                if running.result is not None:
+                    self._finish(running)
+                elif not running.crew.pending:
+                    self._put_together(running)
 
     def _collect(self, running: _Running, ref: Any) -> None:
+        if running.finishing:
+            _, running.result = running.crew.take(ref)
+            return
         place, running.done[place] = running.crew.take(ref)
         if len(running.done) > 1:
             running.state.done += 1
@@ -236,18 +251,26 @@ class Walk:
         if points and (run_id := running.state.run_id):
             self.writer.submit(running.state.stage.key, lambda: self.store.log_points(run_id, points))
 
+    def _put_together(self, running: _Running) -> None:
+        """All jobs are done: a worker puts the output together. Where there were jobs, it takes no more cores."""
+        assert self.cluster is not None
+        spec, context = running.state.stage.spec, running.context
+        examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
+        call, cpus = (put_together, (spec, context, examples)), 0 if running.done else context.cpus
+        running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True
+
     def _finish(self, running: _Running) -> None:
         branch, state, stage = running.branch, running.state, running.state.stage
-        made = [done for done in running.done if done is not None]
-        collected = time.monotonic()
-        output = stage.spec.finish(running.context)
+        made, last = [done for done in running.done if done is not None], running.result
+        assert last is not None
+        output: Output = last.result
         worked = max(d.ended for d in made) - min(d.began for d in made) if made else 0.0
-        state.seconds = worked + time.monotonic() - collected
+        state.seconds = worked + last.ended - last.began
         for finding in output.findings:
             branch.notice(state, finding)
         if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
-        cost = cost_of(made, state.seconds, running.context.gpus, output.tokens)
+        cost = cost_of(made, last, state.seconds, running.context.gpus, output.tokens)
         self.writer.submit(stage.key, lambda: branch.record.finished(state, running.context, output, cost))
         running.output = output
 

@@ -88,13 +88,14 @@ class WorkFolder:
             self.remove(key)
 
     def share(self, folder: Path, name: str) -> Path:
-        """A copy of a folder where all machines see it, under `inputs/<name>`; made once, whole or not at all."""
-        shared = self.root / _INPUTS / name
+        """A copy of a file or folder where all machines see it, under `inputs/`; made once, whole or not at all."""
+        shared = self.root / _INPUTS / f"{name}{folder.suffix}"
         if not shared.exists():
             shared.parent.mkdir(exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=shared.parent))
             try:
-                shutil.copytree(folder, temporary / folder.name).rename(shared)
+                copy = shutil.copyfile if folder.is_file() else shutil.copytree
+                Path(copy(folder, temporary / folder.name)).rename(shared)
             except OSError:
                 if not shared.exists():  # otherwise another run was faster
                     raise

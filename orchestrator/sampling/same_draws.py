@@ -5,6 +5,7 @@ text, many draws say no more than one. Knows no model and no table.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrator.types import Finding
 
@@ -64,19 +65,32 @@ def group_finding(identical: bool, values: Mapping[str, float], evidence: str) -
     )
 
 
-def sampling_finding(groups: Sequence[Sequence[str]], correct: float, temperature: float) -> Finding | None:
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Questions with several draws each."""
+
+    questions: int
+    identical: int
+    """Those all of whose draws are the same text."""
+    draws: int
+    """Of each question."""
+    first: str
+    """The first draw of all."""
+
+
+def sampling_finding(groups: Groups, correct: float, temperature: float) -> Finding | None:
     """The finding for a sampling whose draws of a question are all the same; None where they differ, as they should.
 
     `correct` is the share of draws that are.
     """
-    if len(groups) < _LEAST or len(groups[0]) < 2 or (share := share_identical(groups)) < _ALIKE:
+    if groups.questions < _LEAST or groups.draws < 2 or (share := groups.identical / groups.questions) < _ALIKE:
         return None
     sure = correct >= _ALL
     return Finding(
         "draws-identical",
         "warning",
-        f"for {share:.0%} of {len(groups):,} questions all {len(groups[0])} draws are the same text",
-        f"temperature {temperature:g}, {correct:.0%} of the draws are correct; the first reads {groups[0][0][:120]!r}",
+        f"for {share:.0%} of {groups.questions:,} questions all {groups.draws} draws are the same text",
+        f"temperature {temperature:g}, {correct:.0%} of the draws are correct; the first reads {groups.first[:120]!r}",
         "the questions are so easy that the model is sure of every answer"
         if sure
         else "temperature or top_p is so low that every draw is the likeliest text, or the model has collapsed onto "

@@ -3,33 +3,17 @@
 Shards are cut by the recipe, never by the workers at hand, and a shard's file appears whole or not at all.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.answering import answer
+from orchestrator.sampling.completions import write
 from orchestrator.sampling.engine import Decoding, Engine
 from orchestrator.tasks import Task
-from orchestrator.types import Completion, Example, Verdict
-
-SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        ("draw", pa.int32()),
-        ("text", pa.string()),
-        ("n_tokens", pa.int32()),
-        ("finish_reason", pa.string()),
-        ("status", pa.string()),
-        ("value", pa.string()),
-    ]
-)
+from orchestrator.types import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +49,6 @@ def run_shard(job: ShardJob) -> float:
         engine = _engine(job.engine, job.model, job.cpus)
         write(job.path, answer(engine, job.task, job.examples, job.draws, job.decoding, job.seed))
     return time.monotonic() - started
-
-
-def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
-    """Write judged completions under a temporary name, then rename."""
-    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    for c, v in rows:
-        value = v.value and _utf8(v.value)
-        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value)
-        for name, cell in zip(SCHEMA.names, row, strict=True):
-            columns[name].append(cell)
-    temporary = path.with_suffix(f".tmp{os.getpid()}")
-    pq.write_table(pa.table(columns, schema=SCHEMA), temporary)
-    temporary.replace(path)
-
-
-def _utf8(text: str) -> str:
-    """Lone surrogates cannot be stored: they become U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 _loaded: dict[tuple[str, ModelRef], Engine] = {}

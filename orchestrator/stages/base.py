@@ -1,9 +1,11 @@
 """What a verb is: the settings of a stage as a recipe spells them, and everything that is done with such a stage.
 
 A verb is one class in one file, and one line in `STAGES`. Nothing else in orch asks which verb a stage has: it asks the
-verb. `jobs` and `finish` run in the driver and stay light; the jobs run on Ray workers and import what they need there.
+verb. `jobs` runs in the driver and stays light. The jobs run on Ray workers and import what they need there; `finish`
+is one more call on a worker, after them.
 """
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from orchestrator.stages.context import Context, Job, Output
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
 from orchestrator.training.settings import StageSettings
-from orchestrator.types import BASE, Finding
+from orchestrator.types import BASE, Example, Finding
 
 DEMONSTRATIONS = "demonstrations"
 """The split of worked solutions, which may be named where a stage that makes rows may."""
@@ -104,8 +106,8 @@ class Verb(StageSettings, ABC):
     """The fields that name a split of the task whose questions are read, and what the key calls their content."""
     CPUS: ClassVar[int] = 1
     """Cores of one job where the recipe does not say."""
-    IN_DRIVER: ClassVar[bool] = False
-    """Whether there are no jobs: `finish` does all of it."""
+    ON_GPU: ClassVar[bool] = True
+    """Whether its jobs use a GPU where there is one."""
     HEADLINE: ClassVar[str] = ""
     """The curve whose last point is shown while the stage runs."""
     CURVES: ClassVar[tuple[str, ...]] = ()
@@ -168,10 +170,10 @@ class Verb(StageSettings, ABC):
 
     def share(self, cores: int, gpus: float) -> tuple[int, float]:
         """CPU cores and GPUs of one job, on machines with `cores` cores in a cluster with `gpus` GPUs."""
-        if self.IN_DRIVER:
-            return 0, 0.0
-        asked = self.resources
-        return asked.cpus or min(self.CPUS, cores), asked.gpus if asked.gpus is not None else float(min(1, gpus))
+        asked, cpus = self.resources, self.resources.cpus or min(self.CPUS, cores)
+        if not self.ON_GPU:
+            return cpus, 0.0
+        return cpus, asked.gpus if asked.gpus is not None else float(min(1, gpus))
 
     @abstractmethod
     def jobs(self, context: Context) -> list[Job]:
@@ -179,7 +181,14 @@ class Verb(StageSettings, ABC):
 
     @abstractmethod
     def finish(self, context: Context) -> Output:
-        """Put what the jobs left in the work folder together under `context.output`."""
+        """Put what the jobs left in the work folder together under `context.output`.
+
+        Runs on a worker without a GPU, and again if that worker dies. `context.output` does not exist before.
+        """
+
+    def splits_read(self, stages: "Mapping[str, Verb]") -> set[Split]:
+        """The splits whose examples `finish` reads: they are sent along, as a worker may not see the user's files."""
+        return {getattr(self, field) for field in self.SPLITS}
 
     # -- what checks, forecasts and reports ask --------------------------------------------------------------------
 
@@ -218,6 +227,14 @@ class Verb(StageSettings, ABC):
     def countable(self, task: Task) -> Mapping[str, float]:
         """What `amount` asks for, as far as it can be counted before anything has run."""
         return {}
+
+
+def put_together(argument: tuple[Verb, Context, Mapping[Split, list[Example]]]) -> Output:
+    """`finish` on a worker, with the examples that it reads; what a worker that died has left of it is removed."""
+    verb, context, examples = argument
+    context.task.use(examples)
+    shutil.rmtree(context.output, ignore_errors=True)
+    return verb.finish(context)
 
 
 def _names(value: Any) -> tuple[str, ...]:

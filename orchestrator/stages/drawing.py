@@ -1,7 +1,6 @@
 """What sampling and evaluation share: the same shards, the same engines, the same judge; only the decoding differs."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.errors import DataError
-from orchestrator.sampling.strict_judge import too_strict
+from orchestrator.sampling.completions import Summary
 from orchestrator.stages.base import Drawing
 from orchestrator.stages.context import Context, Job
-from orchestrator.store.tables import read_stored
+from orchestrator.store.tables import readable as whole
 from orchestrator.tasks.base import Split, Task
 from orchestrator.text import plain
 from orchestrator.training.watch import answer_rate_zero
@@ -46,11 +45,11 @@ def shard_jobs(
 
 
 def _whole(shard: Path) -> bool:
-    """Whether a shard is there. One that cannot be read, as a power failure leaves them, is drawn again."""
+    """Whether a shard is there. One that was cut off, as a power failure leaves them, is drawn again."""
     if not shard.exists():
         return False
     try:
-        read_stored(shard)
+        whole(shard)
     except DataError:
         shard.unlink()
         return False
@@ -63,49 +62,17 @@ def _run_shard(job: Any) -> float:
     return run_shard(job)
 
 
-def gather(work: Path) -> pa.Table:
-    """All shards of a stage, in the order of its questions."""
-    return pa.concat_tables(read_stored(path) for path in sorted(work.glob("shard-*.parquet")))
-
-
-def count(table: pa.Table) -> dict[str, float]:
-    """The metrics of judged completions: accuracy with its interval, answer rate, statuses, tokens."""
-    from orchestrator.stats import wilson  # scipy takes its time to load
-
-    statuses = Counter(table["status"].to_pylist())
-    n = table.num_rows
-    low, high = wilson(statuses["correct"], n)
-    tokens = sum(table["n_tokens"].to_pylist())
-    return {
-        "accuracy": statuses["correct"] / n,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "answer_rate": (statuses["correct"] + statuses["wrong"]) / n,
-        "n": n,
-        "tokens_per_completion": tokens / n,
-    } | {f"status/{status}": statuses[status] for status in sorted(statuses)}
-
-
-def silent(context: Context, table: pa.Table, examples: Sequence[Example] = ()) -> tuple[Finding, ...]:
-    """The finding for a trained model without answers, or (of these `examples`) without any that its judge takes."""
-    statuses = Counter(table["status"].to_pylist())
-    answered = statuses["correct"] + statuses["wrong"]
-    if context.model_name == BASE or (answered and not examples):
+def silent(context: Context, counted: Summary, first: str) -> tuple[Finding, ...]:
+    """The finding for a trained model none of whose completions holds an answer; `first` is one of them."""
+    if context.model_name == BASE or counted.answered:
         return ()
-    if answered:
-        task, golds = context.task, {e.id: e.answer for e in examples}
-        pairs = [
-            (row["value"], golds[row["example_id"]], row["status"])
-            for row in table.select(["example_id", "value", "status"]).to_pylist()
-        ]
-        strict = None if task.own_verdict else too_strict(context.model_name, task.judge.type, pairs)
-        return () if strict is None else (strict,)
-    return (answer_rate_zero(table.num_rows, statuses["truncated"], table["text"][0].as_py()),)
+    return (answer_rate_zero(counted.n, counted.statuses["truncated"], first),)
 
 
 def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[dict[str, Any]]:
     """The first rows as a person reads them: question, what was expected, what came, what was made of it."""
-    by_id = {e.id: e for e in examples}
+    shown = set(table["example_id"].slice(0, rows).to_pylist())
+    by_id = {e.id: e for e in examples if e.id in shown}
     return [
         {
             "question": _cell(by_id[row["example_id"]].question),

@@ -1,20 +1,27 @@
 """`evaluate`: every model answers the same questions greedily and is judged the same way."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from pydantic import BeforeValidator
 
+from orchestrator.sampling.completions import RESULTS_SCHEMA, Tally, shards, whole_questions, writing
 from orchestrator.sampling.engines import EngineName
+from orchestrator.sampling.strict_judge import too_strict
 from orchestrator.schema import Names, Positive, as_tuple
 from orchestrator.stages.base import Drawing, Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
-from orchestrator.stages.drawing import count, gather, readable, shard_jobs, silent, split_digest
+from orchestrator.stages.drawing import readable, shard_jobs, silent, split_digest
 from orchestrator.store.names import RESULTS, output_of
+from orchestrator.store.tables import read_stored
 from orchestrator.tasks import Task
-from orchestrator.types import DataUsed
+from orchestrator.types import BASE, DataUsed, Finding
+
+_SHOWN = 20
+"""Answers in the table of samples."""
 
 
 class Evaluate(Verb):
@@ -63,33 +70,33 @@ class Evaluate(Verb):
     def finish(self, context: Context) -> Output:
         """The table of results, and the metrics that make models comparable; a further split's carry its name."""
         examples = context.task.examples(self.on)
-        table = gather(context.work)
-        by_id = {e.id: e for e in examples}
-        ids = table["example_id"].to_pylist()
-        results_table = pa.table(
+        asked = pa.table(
             {
-                "example_id": ids,
-                "question": [by_id[i].question for i in ids],
-                "gold": [by_id[i].answer for i in ids],
-                "text": table["text"],
-                "value": table["value"],
-                "status": table["status"],
-                "n_tokens": table["n_tokens"],
-                "finish_reason": table["finish_reason"],
+                "example_id": pa.array([e.id for e in examples], pa.string()),
+                "question": pa.array([e.question for e in examples], pa.string()),
+                "gold": pa.array([e.answer for e in examples], pa.string()),
             }
         )
         name = output_of(RESULTS, context.also)
         path = context.output / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(results_table, path)
-        metrics = count(table)
-        used = DataUsed(self.on, "evaluation", split_digest(context.task, self.on), name, table.num_rows)
-        shown = readable(table, examples, rows=20)
-        figure = f"accuracy {metrics['accuracy']:.3f}"
+        tally, shown, first = Tally(), None, ""
+        with writing(path, RESULTS_SCHEMA) as out:
+            for table in whole_questions(shards(context.work)):
+                rows = asked.take(pc.index_in(table["example_id"], asked["example_id"]))
+                for column in RESULTS_SCHEMA.names[rows.num_columns :]:
+                    rows = rows.append_column(column, table[column])
+                out.write_table(rows)
+                tally.add(table)
+                if shown is None:
+                    shown, first = readable(table, examples, rows=_SHOWN), table["text"][0].as_py()
+        counted = tally.summary()
+        metrics = counted.metrics()
+        used = DataUsed(self.on, "evaluation", split_digest(context.task, self.on), name, counted.n)
+        figure = f"accuracy {counted.accuracy:.3f}"
         if context.also is not None:
             metrics = {f"{context.also}/{metric}": value for metric, value in metrics.items()}
-        tokens = sum(table["n_tokens"].to_pylist())
-        return Output(figure, metrics, (used,), shown, silent(context, table, examples), tokens=tokens)
+        findings = silent(context, counted, first) or _strict(context, path)
+        return Output(figure, metrics, (used,), shown or [], findings, tokens=counted.tokens)
 
     @classmethod
     def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
@@ -99,3 +106,14 @@ class Evaluate(Verb):
     def countable(self, task: Task) -> Mapping[str, float]:
         """The questions."""
         return {"n": len(task.examples(self.on))}
+
+
+def _strict(context: Context, results: Path) -> tuple[Finding, ...]:
+    """The finding for a trained model whose answers are there, and next to none of which the judge takes."""
+    task = context.task
+    if context.model_name == BASE or task.own_verdict:
+        return ()
+    table = read_stored(results, ("value", "gold", "status"))
+    columns = (table[name].to_pylist() for name in ("value", "gold", "status"))
+    found = too_strict(context.model_name, task.judge.type, list(zip(*columns, strict=True)))
+    return () if found is None else (found,)

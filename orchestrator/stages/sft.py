@@ -1,6 +1,7 @@
 """`sft`: supervised fine-tuning on demonstrations, on selected completions, or on both; the latter two are RFT."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from orchestrator.errors import StageError
@@ -9,10 +10,11 @@ from orchestrator.stages.base import DEMONSTRATIONS, Bounds, Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.drawing import digest, split_digest
 from orchestrator.stages.training import Training
-from orchestrator.store.tables import read_stored
+from orchestrator.store.tables import rows_of
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.rows import Pair, Rows
 from orchestrator.training.settings import SftSettings
 from orchestrator.types import DataUsed, Finding
 
@@ -41,27 +43,40 @@ class Sft(SftSettings, Training):
         return {"judging": "no completion is judged"}
 
     def jobs(self, context: Context) -> list[Job]:
-        """One job; the rows travel with it."""
-        pairs, model = tuple(self.rows(context)), context.model(self.model)
-        validation = self.validation_job(context)
-        settings = (context.work, model, context.task.format, self, context.seed, context.cpus, pairs)
-        return [Job(_run, (settings, context.stop_on, validation))]
+        """One job. Demonstrations travel with it; of all other rows it gets the paths."""
+        settings = (
+            context.work,
+            context.model(self.model),
+            context.task.format,
+            self,
+            context.seed,
+            context.cpus,
+            self.rows(context),
+        )
+        return [Job(_run, (settings, context.stop_on, self.validation_job(context)))]
 
-    def rows(self, context: Context) -> list[tuple[str, str]]:
-        """The (question, target) pairs to train on, in the order the recipe names their sources."""
-        pairs: list[tuple[str, str]] = []
+    def rows(self, context: Context) -> Rows:
+        """What it trains on, in the order the recipe names the sources.
+
+        Raises:
+            StageError: there is no row.
+        """
+        rows: list[Pair | Path] = []
         for source in self.data:
             if source == DEMONSTRATIONS:
-                pairs += [(e.question, context.task.target(e)) for e in context.task.examples(source)]
-            else:
-                table = read_stored(context.inputs[source], ("question", "text"))
-                pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
-        if not pairs:
+                rows += [(e.question, context.task.target(e)) for e in context.task.examples(source)]
+            elif rows_of(context.inputs[source]):
+                rows.append(context.inputs[source])
+        if not rows:
             raise StageError(
                 f"there is no row to train on: {' and '.join(self.data)} is empty; add demonstrations to "
                 f"stages.{context.name}.data, or draw more"
             )
-        return pairs
+        return tuple(rows)
+
+    def splits_read(self, stages: Mapping[str, Verb]) -> set[Split]:
+        """The demonstrations, where it trains on them."""
+        return {DEMONSTRATIONS} & set(self.data)
 
     def finish(self, context: Context) -> Output:
         """The model, its curves and the data it was trained on."""
@@ -72,8 +87,7 @@ class Sft(SftSettings, Training):
                 used.append(DataUsed(source, "training", known, context.task.type, number))
             else:
                 path = context.inputs[source]
-                number = read_stored(path, ("question",)).num_rows
-                used.append(DataUsed(source, "training", digest(path), path.as_uri(), number))
+                used.append(DataUsed(source, "training", digest(path), path.as_uri(), rows_of(path)))
         return self.trained(context, tuple(used), {"rows": float(sum(d.rows for d in used))})
 
     def config(self, job: TrainingJob) -> Any:

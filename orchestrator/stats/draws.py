@@ -29,9 +29,14 @@ def majority_at_k(values: NDArray[np.integer], right: NDArray[np.bool_]) -> floa
     `values` is questions x k: equal numbers are equal answers, -1 is a draw without one; `right` says of each draw
     whether it is right. Answers that are equally frequent share the vote; where no draw has an answer, it is wrong.
     """
+    return float(majority_shares(values, right).mean())
+
+
+def majority_shares(values: NDArray[np.integer], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """For each question the share of its leading answers that is right: maj@k is their mean."""
     rows = max(1, _AT_ONCE // values.shape[1] ** 2)
     parts = [_majority(values[i : i + rows], right[i : i + rows]) for i in range(0, len(values), rows)]
-    return float(np.concatenate(parts).mean())
+    return np.concatenate(parts)
 
 
 _AT_ONCE = 10_000_000
@@ -39,7 +44,7 @@ _AT_ONCE = 10_000_000
 
 
 def _majority(values: NDArray[np.integer], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """For each question the share of its leading answers that is right."""
+    """`majority_shares` of so few questions that all their pairs of draws fit into memory."""
     votes = (values[:, :, None] == values[:, None, :]).sum(axis=2) * (values >= 0)
     most = votes.max(axis=1, keepdims=True)
     # each draw of a leading answer counts 1 / (size of its group), so each group counts the same

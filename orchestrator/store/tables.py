@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 
 from orchestrator.errors import DataError
 
+_BUFFER = 2**20
+"""Bytes of a column that are read at once: without a limit all of a row group's are."""
 _FIX = "restore it from a copy, or remove it and run the recipe again"
 
 
@@ -38,6 +40,22 @@ def read_stored(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
     return table
+
+
+def rows_of(path: Path) -> int:
+    """How many rows a stage's parquet file has. Raises DataError as `readable` does."""
+    with _told(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def batches_of(path: Path, columns: Sequence[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
+    """A parquet file of a stage's, or some of its columns, some rows at a time. Raises DataError as `read_stored`."""
+    with _told(path), pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+        if missing := [name for name in columns or () if name not in file.schema_arrow.names]:
+            raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
+        for batch in file.iter_batches(rows, columns=None if columns is None else list(columns)):
+            batch.validate(full=True)
+            yield batch
 
 
 @contextmanager

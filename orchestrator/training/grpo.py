@@ -11,6 +11,7 @@ from trl import GRPOTrainer
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import StageError
 from orchestrator.models.loading import load_tokenizer, load_trainable
+from orchestrator.sampling.completions import summary_of
 from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, share_identical
 from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
@@ -86,7 +87,7 @@ class _Correct:
             for text, ids, index in zip(completions, completion_ids, row, strict=True)
         ]
         statuses = [verdict.status for verdict in verdicts(self.job.task, items)]
-        log_metric(ANSWERED, sum(status in ("correct", "wrong") for status in statuses) / len(statuses))
+        log_metric(ANSWERED, summary_of(statuses).answer_rate)
         groups = [completions[place : place + self.draws] for place in range(0, len(completions), self.draws)]
         log_metric(IDENTICAL, share_identical(groups))
         return [None if status in ("timeout", "error") else float(status == "correct") for status in statuses]

@@ -1,12 +1,16 @@
 """Supervised fine-tuning on (question, target) pairs; the loss is taken on the target alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
 import torch
 from datasets import Dataset
 
-from orchestrator.answers.tokens import answer_token, prompt_ids, target_ids
+from orchestrator.answers.tokens import answer_token, prompt_ids, targets_ids
 from orchestrator.errors import StageError
 from orchestrator.models.loading import load_tokenizer, load_trainable
 from orchestrator.training.configuration import sft_config
@@ -20,6 +24,7 @@ from orchestrator.training.invariants import (
     WeightedRowTrainer,
 )
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.rows import Pair, Pairs, Rows, batches, on_disk
 from orchestrator.training.settings import SftSettings
 from orchestrator.training.trainer import train
 from orchestrator.training.weighted import WEIGHTS, target_weights
@@ -30,8 +35,7 @@ class SftJob(TrainingJob):
     """A training job with its rows."""
 
     spec: SftSettings
-    rows: tuple[tuple[str, str], ...]
-    """(question, target) pairs."""
+    rows: Rows
 
 
 def run_sft(job: SftJob) -> None:
@@ -43,11 +47,12 @@ def run_sft(job: SftJob) -> None:
     model = load_trainable(job.model, job.spec.lora)
     weighted = job.spec.answer_weight != 1
     config = sft_config(job)
-    source = Source(tokenizer, job.answer_format, job.rows)
+    source = Source(tokenizer, job.answer_format, Pairs(job.rows, job.work))
+    data = tokenized(job, tokenizer)
     trainer = (WeightedRowTrainer if weighted else RowTrainer)(
         model=model,
         args=config,
-        train_dataset=tokenized(job, tokenizer).add_column(ROW, list(range(len(job.rows)))),
+        train_dataset=data.add_column(ROW, np.arange(len(data))),
         data_collator=collator(tokenizer, weighted, config.pad_to_multiple_of, source),
         processing_class=tokenizer,
     )
@@ -71,21 +76,46 @@ def collator(
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:
     """Rows of `input_ids` and `labels`: -100 on the prompt, the token itself on the target and the end of text.
 
-    Where answers weigh more there is a third column, the tokens' weights.
+    Where answers weigh more there is a third column, the tokens' weights. The rows lie on the disk, in `job.work`.
+
+    Raises:
+        StageError: a row is longer than `max_length`.
+        DataError: a file of rows is missing or damaged.
     """
+    columns = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())}
+    if job.spec.answer_weight != 1:
+        columns[WEIGHTS] = pa.list_(pa.float64())
+    schema = pa.schema(columns)
+    made = (pa.record_batch(_columns(job, tokenizer, *part), schema) for part in _numbered(job.rows))
+    # a fingerprint of its own: datasets would read all rows to make one
+    return Dataset(on_disk(schema, made, job.work), fingerprint=uuid4().hex)
+
+
+def _numbered(rows: Rows) -> Iterator[tuple[int, list[Pair]]]:
+    """Batches of pairs, each with the number of its first one."""
+    number = 0
+    for pairs in batches(rows):
+        yield number, pairs
+        number += len(pairs)
+
+
+def _columns(job: SftJob, tokenizer: object, first: int, pairs: list[Pair]) -> list[list[list[Any]]]:
+    """The columns of a batch whose first row is the `first`."""
+    prompts = {q: prompt_ids(tokenizer, job.answer_format, q) for q in dict.fromkeys(q for q, _ in pairs)}
+    ids, labels, weights = [], [], []
     weight = job.spec.answer_weight
-    rows: dict[str, list[Any]] = {"input_ids": [], "labels": []} | ({WEIGHTS: []} if weight != 1 else {})
-    for number, (question, target) in enumerate(job.rows):
-        prompt, answer = prompt_ids(tokenizer, job.answer_format, question), target_ids(tokenizer, target)
+    answers = targets_ids(tokenizer, [target for _, target in pairs])
+    for number, ((question, target), answer) in enumerate(zip(pairs, answers, strict=True), first + 1):
+        prompt = prompts[question]
         if len(prompt) + len(answer) > job.spec.max_length:
             raise StageError(
-                f"training row {number + 1} has {len(prompt) + len(answer)} tokens, more than max_length = "
+                f"training row {number} has {len(prompt) + len(answer)} tokens, more than max_length = "
                 f"{job.spec.max_length}: cutting it would cut its answer off; raise max_length or drop the row. "
                 f"It begins {question[:60]!r}"
             )
-        rows["input_ids"].append(prompt + answer)
-        rows["labels"].append([MASKED] * len(prompt) + answer)
-        if WEIGHTS in rows:
+        ids.append(prompt + answer)
+        labels.append([MASKED] * len(prompt) + answer)
+        if weight != 1:
             begins = answer_token(tokenizer, job.answer_format, target)
-            rows[WEIGHTS].append(target_weights(len(prompt), len(answer), begins, weight))
-    return Dataset.from_dict(rows)
+            weights.append(target_weights(len(prompt), len(answer), begins, weight))
+    return [ids, labels, weights] if weight != 1 else [ids, labels]

@@ -17,6 +17,7 @@ from transformers import GenerationConfig, TrainerCallback, TrainerControl, Trai
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.models.loading import save_model, stop_ids
 from orchestrator.sampling.answering import answer
+from orchestrator.sampling.completions import summary_of
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.training.checkpoints import step_of
@@ -106,15 +107,15 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         loss = mean_loss(self.model, rows, self.tokenizer.pad_token_id) if rows else math.nan
         engine = _Live(self.model, self.tokenizer)
         decoding = Decoding(0.0, 1.0, self.asked.max_tokens, task.format.stop)
-        statuses = []
+        statuses: list[str] = []
         try:
             for start in range(0, len(examples), self.asked.batch_size):
                 part = examples[start : start + self.asked.batch_size]
                 statuses += [verdict.status for _, verdict in answer(engine, task, part, range(1), decoding, 0)]
         finally:
             engine.leave()
-        correct, wrong = statuses.count("correct"), statuses.count("wrong")
-        measured = {"eval_accuracy": correct / len(statuses), "eval_answer_rate": (correct + wrong) / len(statuses)}
+        found = summary_of(statuses)
+        measured = {"eval_accuracy": found.accuracy, "eval_answer_rate": found.answer_rate}
         return measured | ({"eval_loss": loss} if math.isfinite(loss) else {})
 
     def _keep(self, step: int) -> None:

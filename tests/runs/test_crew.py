@@ -5,6 +5,7 @@ Ray counts GPUs that it is told of, so none is needed here.
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,12 +104,59 @@ def test_workers_without_a_gpu_stay(cluster: Cluster) -> None:
 def test_a_gpus_worker_keeps_what_it_loaded_for_its_calls_and_ends_with_the_last(cluster: Cluster) -> None:
     made = results(cluster.submit([(with_child, None)] * 6, 1, 1, 0))
     workers = [worker for worker, _ in made]
-    assert workers[0::2] == [workers[0]] * 3 and workers[1::2] == [workers[1]] * 3
-    assert workers[0] != workers[1], "one for each GPU"
+    assert workers[0] != workers[1] and len(set(workers)) == 2, "one for each GPU"
     assert all(ended(pid) for pair in made for pid in pair), "with all that it has started"
     again = results(cluster.submit([(who, None)], 1, 2, 0))
     assert len(again) == 1 and again[0] not in workers, "both GPUs are free"
     assert results(cluster.submit([], 1, 1, 0)) == []
+
+
+def waits_for(argument: tuple[Path, int]) -> int:
+    """Wait until so many others are done."""
+    folder, others = argument
+    end = time.monotonic() + 60
+    while len(list(folder.iterdir())) < others:
+        assert time.monotonic() < end, "the others wait for this one"
+        time.sleep(0.05)
+    return os.getpid()
+
+
+def leaves_a_mark(path: Path) -> int:
+    path.touch()
+    return os.getpid()
+
+
+def test_a_worker_that_is_free_takes_the_next_call_and_waits_for_no_other(cluster: Cluster, tmp_path: Path) -> None:
+    calls: list[Any] = [(waits_for, (tmp_path, 5)), *((leaves_a_mark, tmp_path / str(n)) for n in range(5))]
+    slow, *quick = results(cluster.submit(calls, 1, 1, 0))
+    assert len(set(quick)) == 1 and slow not in quick
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_few_calls_are_handed_over_at_a_time(cluster: Cluster, gpus: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.runs.cluster._IN_FLIGHT", 3)
+    crew = cluster.submit([(who, None)] * 9, 1, gpus, 0)
+    assert len(crew.pending) == (2 if gpus else 4) and crew.left == 9
+    assert len(results(crew)) == 9 and crew.left == 0
+
+
+def test_a_workers_memory_counts_that_of_its_judges(cluster: Cluster) -> None:
+    crew = cluster.submit([(judges_with, 200)], 1, 0, 0)
+    _, done = crew.take(next(iter(crew.pending)))
+    assert done.peak_mb is not None and 180 < done.peak_mb - done.result < 280
+
+
+def judges_with(megabytes: int) -> float:
+    """Have a process hold so much, for as long as this one lives; what this one holds, in megabytes."""
+    code = f"import sys; held = b'x' * {megabytes} * 10**6; print(flush=True); sys.stdin.read()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    _children.append(child)
+    assert child.stdout is not None
+    child.stdout.readline()
+    return psutil.Process().memory_info().rss / 1e6
+
+
+_children: list[subprocess.Popen[bytes]] = []
 
 
 def test_a_call_sees_the_gpus_that_it_was_given_and_no_others(cluster: Cluster) -> None:

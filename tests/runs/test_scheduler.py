@@ -58,14 +58,23 @@ class Record:
 
 
 class Crew:
-    """One call, done when it is looked at."""
+    """One call, made when it is looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Sequence[tuple[Callable[[Any], Any] | None, Any]]) -> None:
+        [self.call] = calls
         self.pending = {object(): 0}
+
+    @property
+    def left(self) -> int:
+        return len(self.pending)
 
     def take(self, reference: object) -> tuple[int, Done]:
         del self.pending[reference]
-        return 0, Done(None, 0.0, 1.0)
+        function, argument = self.call
+        return 0, Done(None if function is None else function(argument), 0.0, 1.0)
+
+    def stop(self) -> None:
+        self.pending = {}
 
 
 class Outputs(MemoryStore):
@@ -110,7 +119,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             for name in ("share", "jobs", "finish"):
                 monkeypatch.setattr(kind, name, staticmethod(getattr(verb, name)))
         cluster = Cluster(cores, cores, gpus, joined)
-        monkeypatch.setattr(Cluster, "submit", lambda *_: Crew())
+        monkeypatch.setattr(Cluster, "submit", lambda _, calls, *__: Crew(calls))
         branches = [Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
         made = module.Walk(branches, Outputs(Path("store")), WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
         monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,9 +13,10 @@ from orchestrator.models.base import BaseModelRef
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling import shard
 from orchestrator.sampling.answering import draw_seed
+from orchestrator.sampling.completions import SCHEMA, shards, summary, summary_of, whole_questions, write, writing
 from orchestrator.sampling.engine import Decoding, Generated, Request
-from orchestrator.sampling.shard import SCHEMA, ShardJob, cut, run_shard, write
-from orchestrator.stages.drawing import _whole, gather
+from orchestrator.sampling.shard import ShardJob, cut, run_shard
+from orchestrator.stages.drawing import _whole
 from orchestrator.tasks import TASKS
 from orchestrator.types import Completion, Example, Verdict
 
@@ -53,15 +53,17 @@ def test_a_questions_draws_stay_together_where_they_fit() -> None:
 @pytest.mark.parametrize("left", [b"", b"PAR1", b"PAR1 cut off"])
 def test_a_shard_that_cannot_be_read_is_drawn_again(tmp_path: Path, left: bytes) -> None:
     whole, broken = tmp_path / "shard-000000.parquet", tmp_path / "shard-000001.parquet"
-    pq.write_table(pa.table({"a": [1]}), whole)
+    write(whole, [(Completion("e", 0, "x", 1, "stop"), Verdict("wrong", "1"))])
     broken.write_bytes(left)
     assert _whole(whole) and not _whole(broken) and not _whole(tmp_path / "shard-000002.parquet")
     assert whole.exists() and not broken.exists()
     data = bytearray(whole.read_bytes())
     data[4:24] = bytes(20)  # a page, which the footer does not tell of
     whole.write_bytes(data)
-    with pytest.raises(DataError, match=r"shard-000000\.parquet is damaged and cannot be read"):
-        gather(tmp_path)
+    assert _whole(whole), "only its rows tell"
+    with pytest.raises(DataError, match=r"shard-000000\.parquet is damaged and cannot be read: .*; it is removed: run"):
+        list(shards(tmp_path))
+    assert not _whole(whole)
 
 
 def test_seeds_are_distinct_and_of_64_bits() -> None:
@@ -152,3 +154,43 @@ def test_any_text_can_be_stored(tmp_path: Path) -> None:
     expected = ["", "\ufffd", "a\ufffdb", "\U0001f600", "\0", "é\n"]
     assert [r["text"] for r in stored] == [r["value"] for r in stored] == expected
     assert [p.name for p in tmp_path.iterdir()] == ["s.parquet"], "no temporary file is left"
+
+
+def judged(statuses: str, question: str = "e") -> list[tuple[Completion, Verdict]]:
+    """Completions of one question: c is correct, w wrong, u unparsed; each of two tokens."""
+    names: dict[str, Any] = {"c": "correct", "w": "wrong", "u": "unparsed"}
+    return [(Completion(question, n, s, 2, "stop"), Verdict(names[s], s)) for n, s in enumerate(statuses)]
+
+
+def test_the_summary_of_shards_is_that_of_all_their_rows(tmp_path: Path) -> None:
+    for number, statuses in enumerate(("ccwu", "wu", "c")):
+        write(tmp_path / f"shard-{number:06d}.parquet", judged(statuses, f"e{number}"))
+    found = summary(whole_questions(shards(tmp_path), 2))
+    assert (found.n, found.correct, found.answered, found.tokens) == (7, 3, 5, 14)
+    low, high = found.interval
+    assert found.metrics() == {
+        "accuracy": 3 / 7,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "answer_rate": 5 / 7,
+        "n": 7,
+        "tokens_per_completion": 2.0,
+        "status/correct": 3,
+        "status/unparsed": 2,
+        "status/wrong": 2,
+    }
+    alone = summary_of(["correct"] * 3 + ["wrong"] * 2 + ["unparsed"] * 2)
+    assert alone.interval == (low, high) and "tokens_per_completion" not in alone.metrics()
+    wider = summary_of(alone.statuses.elements(), independent=3).interval
+    assert wider[0] < low < high < wider[1], "seven draws of three questions tell less"
+
+
+def test_a_file_of_completions_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "output" / "completions.parquet"
+    with pytest.raises(ValueError), writing(path, SCHEMA) as out:
+        out.write_table(SCHEMA.empty_table())
+        raise ValueError
+    assert list(path.parent.iterdir()) == []
+    with writing(path, SCHEMA):
+        pass
+    assert list(path.parent.iterdir()) == [path] and pq.read_table(path).schema == SCHEMA

@@ -1,7 +1,10 @@
 """Which completions are kept for training."""
 
+import hashlib
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,11 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from orchestrator.errors import StageError
+from orchestrator.errors import DataError, StageError
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.context import context_of
+from orchestrator.sampling.completions import whole_questions
 from orchestrator.stages import select
 from orchestrator.stages.context import Context, Output
 from orchestrator.stages.select import Select
@@ -31,7 +37,9 @@ def draw(
 
 
 def keep(drawn: list[dict[str, Any]], spec: Select, seed: int = 0) -> list[dict[str, Any]]:
-    return select.keep(drawn, spec, seed)
+    if not drawn:
+        return []
+    return [drawn[place] for place in select.keep(pa.Table.from_pylist(drawn), spec, seed)]
 
 
 def test_only_correct_draws_are_kept_in_order() -> None:
@@ -81,15 +89,15 @@ def many(questions: int = 40, draws: int = 8) -> list[dict[str, Any]]:
     return made
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_per_example": 2}, {"distinct": False}], ids=str)
-def test_the_control_has_as_many_rows_of_each_question_as_the_correct_ones(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("rules", [{}, {"max_per_example": 2}, {"distinct": False}], ids=str)
+def test_the_control_has_as_many_rows_of_each_question_as_the_correct_ones(rules: dict[str, Any]) -> None:
     drawn = many()
-    right, control = keep(drawn, spec(**settings)), keep(drawn, spec(keep="random", **settings))
+    right, control = keep(drawn, spec(**rules)), keep(drawn, spec(keep="random", **rules))
     count = Counter(row["example_id"] for row in right)
     assert Counter(row["example_id"] for row in control) == count and 20 < len(count) < 40
     assert {row["status"] for row in control} > {"correct", "wrong", "unparsed"}
     assert control == [row for row in drawn if row in control], "in the order they were drawn"
-    if settings != {"distinct": False}:
+    if rules != {"distinct": False}:
         assert len({(row["example_id"], row["text"]) for row in control}) == len(control)
 
 
@@ -199,5 +207,73 @@ def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
         Sft.model_validate({"type": "sft", "data": "chosen"}).rows(trained)
 
 
-def test_select_asks_for_no_worker() -> None:
-    assert spec().share(8, 1.0) == (0, 0.0)
+def test_select_asks_for_one_core_and_no_gpu() -> None:
+    assert spec().share(8, 1.0) == (1, 0.0)
+    assert spec(resources={"cpus": 3, "gpus": 1}).share(8, 1.0) == (3, 0.0)
+
+
+# --- piece by piece, as one loop over all rows would
+
+
+def loop(drawn: list[dict[str, Any]], spec: Select, seed: int) -> list[dict[str, Any]]:
+    """What is kept, by the plainest loop over all rows at once."""
+
+    def first(rows: Iterable[dict[str, Any]], most: Callable[[str], int | None]) -> list[dict[str, Any]]:
+        kept: list[dict[str, Any]] = []
+        for row in rows:
+            same = [r for r in kept if r["example_id"] == row["example_id"]]
+            limit = most(row["example_id"])
+            seen = {" ".join(r["text"].split()) for r in same}
+            if (spec.distinct and " ".join(row["text"].split()) in seen) or (limit is not None and len(same) >= limit):
+                continue
+            kept.append(row)
+        return kept
+
+    def lot(row: dict[str, Any]) -> bytes:
+        return hashlib.sha256(f"select\0{seed}\0{row['draw']}\0{row['example_id']}".encode()).digest()
+
+    right = first((row for row in drawn if row["status"] == "correct"), lambda _: spec.max_per_example)
+    if spec.keep == "correct":
+        return right
+    wanted = Counter(row["example_id"] for row in right)
+    ending = [row for row in drawn if row["finish_reason"] == "stop" or row["status"] in ("correct", "wrong")]
+    kept = first(sorted(ending, key=lot), wanted.__getitem__)
+    return [row for row in drawn if row in kept]
+
+
+SPACES = ("", " ", "\n", "\u00a0", "\x1c", "\u2003 \t")
+"""What Python splits words at is more than a regular expression's white space."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_pieces_of_any_size_give_the_rows_of_one_loop_over_all(data: st.DataObject) -> None:
+    drawn = [
+        draw(
+            f"q{question}",
+            data.draw(st.sampled_from(SPACES)).join(("", data.draw(st.sampled_from("xyé")), "z", "")),
+            data.draw(st.sampled_from(("correct", "correct", "wrong", "unparsed", "truncated"))),
+            number,
+            data.draw(st.sampled_from(("stop", "length"))),
+        )
+        for question in range(data.draw(st.integers(1, 5)))
+        for number in range(data.draw(st.integers(1, 6)))
+    ]
+    wanted = spec(
+        keep=data.draw(st.sampled_from(("correct", "random"))),
+        distinct=data.draw(st.booleans()),
+        max_per_example=data.draw(st.sampled_from((None, 1, 2))),
+    )
+    seed, size = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 8))
+    batches = pa.Table.from_pylist(drawn).to_batches(max_chunksize=data.draw(st.integers(1, 5)))
+    pieces = list(whole_questions(batches, size))
+    assert pa.concat_tables(pieces).to_pylist() == drawn
+    assert not any(set(a["example_id"].to_pylist()) & set(b["example_id"].to_pylist()) for a, b in pairwise(pieces))
+    kept = [row for piece in pieces for row in piece.take(select.keep(piece, wanted, seed)).to_pylist()]
+    assert kept == loop(drawn, wanted, seed)
+
+
+def test_draws_of_a_question_that_stand_apart_are_refused() -> None:
+    apart = pa.Table.from_pylist([draw(question, "x") for question in ("a", "b", "a", "c")])
+    with pytest.raises(DataError, match="the draws of question 'a' do not stand together"):
+        list(whole_questions(apart.to_batches(max_chunksize=1), 1))

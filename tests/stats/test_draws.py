@@ -4,9 +4,11 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from orchestrator.stages.sample import of_k
+from orchestrator.sampling.draws import Draws
+from orchestrator.sampling.same_draws import Groups
 from orchestrator.stats import majority_at_k, pass_at_k
 
 
@@ -54,10 +56,31 @@ def test_the_metrics_of_a_sampling() -> None:
     }
     rows = [(q, *draws[i]) for i in range(5) for q, draws in drawn.items()]  # in whatever order the shards come
     ids, status, value = zip(*rows, strict=True)
-    found = of_k(pa.table({"example_id": ids, "status": status, "value": value}), 5)
-    assert found == pytest.approx(
-        {"pass_at_1": 0.3, "pass_at_2": (1 - 3 / 10 + 4 / 10) / 2, "pass_at_4": (1 + 4 / 5) / 2, "pass_at_5": 1.0}
+    table = pa.table({"example_id": ids, "status": status, "value": value, "text": value})
+    counted = Draws(5)
+    counted.add(table)
+    assert counted.metrics() == pytest.approx(
+        {
+            "coverage": 1.0,
+            "pass_at_1": 0.3,
+            "pass_at_2": (1 - 3 / 10 + 4 / 10) / 2,
+            "pass_at_4": (1 + 4 / 5) / 2,
+            "pass_at_5": 1.0,
+        }
         | {"maj_at_5": 0.25}
     )
-    one = of_k(pa.table({"example_id": ["a"], "status": ["wrong"], "value": ["1"]}), 1)
-    assert one == {"pass_at_1": 0.0}
+    in_pieces = Draws(5)
+    for question in drawn:
+        in_pieces.add(table.filter(pc.equal(table["example_id"], question)))
+    assert in_pieces.metrics() == counted.metrics() and in_pieces.groups() == counted.groups()
+    one = Draws(1)
+    one.add(pa.table({"example_id": ["a"], "status": ["wrong"], "value": ["1"], "text": ["x"]}))
+    assert one.metrics() == {"coverage": 0.0, "pass_at_1": 0.0}
+
+
+def test_questions_whose_draws_are_all_the_same_text() -> None:
+    counted = Draws(2)
+    for question, texts in (("a", "xx"), ("b", "xy"), ("c", "yy")):
+        rows = {"example_id": [question] * 2, "status": ["wrong"] * 2, "value": [None, "1"], "text": list(texts)}
+        counted.add(pa.table(rows))
+    assert counted.groups() == Groups(questions=3, identical=2, draws=2, first="x")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from orchestrator.stages.drawing import count
+from orchestrator.sampling.completions import summary
 from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import BASE_TAG, MACHINE_TAG
@@ -117,7 +117,7 @@ def _write(store: Store, run_id: str, table: pa.Table) -> None:
         (Path(folder) / "eval").mkdir()
         pq.write_table(table, Path(folder) / "eval" / "results.parquet")
         store.log_folder(run_id, Path(folder))
-    store.log(run_id, count(table))
+    store.log(run_id, summary([table]).metrics())
 
 
 def _below(parent: str | None) -> dict[str, str]:

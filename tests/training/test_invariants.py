@@ -177,11 +177,10 @@ def test_labels_that_are_shifted_are_called_so(made: Plan, tokenizer: Any, monke
 def test_a_target_in_other_tokens_is_not_what_the_model_writes(
     made: Plan, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def by_character(tokenizer: Any, target: str) -> list[int]:
-        return [i for c in target for i in tokenizer(c, add_special_tokens=False)["input_ids"]] + [
-            tokenizer.eos_token_id
-        ]
+    def by_character(tokenizer: Any, targets: list[str]) -> list[list[int]]:
+        each = ([i for c in target for i in tokenizer(c, add_special_tokens=False)["input_ids"]] for target in targets)
+        return [[*ids, tokenizer.eos_token_id] for ids in each]
 
-    monkeypatch.setattr(sft_module, "target_ids", by_character)
+    monkeypatch.setattr(sft_module, "targets_ids", by_character)
     found, _ = rows_findings(made, made.stage("sft"), tokenizer)
     assert [f.check for f in found] == ["targets-differ"] and "120 of 120 rows" in found[0].what

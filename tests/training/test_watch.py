@@ -22,7 +22,7 @@ from orchestrator.health.findings import (
 from orchestrator.health.reading import reading_findings
 from orchestrator.health.written import Written, fell, written_findings
 from orchestrator.recipe.recipe import WATCHED
-from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, sampling_finding, share_identical
+from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, Groups, sampling_finding, share_identical
 from orchestrator.tasks import TASKS
 from orchestrator.training.watch import MOVED, Schedule, Watch, answer_rate_zero, stops
 from orchestrator.types import Finding, FinishReason, Severity, Status
@@ -271,14 +271,14 @@ def test_a_stage_that_ends_where_groups_are_alike_ends_where_draws_are_the_same(
 def test_draws_of_a_sampling_that_are_all_the_same() -> None:
     one, two = ["a", "a", "a", "a"], ["a", "a", "b", "a"]
     assert share_identical([one, two]) == 0.5
-    found = sampling_finding([one] * 20, 0.4, 0.01)
+    found = sampling_finding(Groups(20, 20, 4, "a"), 0.4, 0.01)
     assert found is not None and found.check == "draws-identical" and "temperature 0.01" in found.evidence
     assert "all 4 draws" in found.what and "so low" in found.cause
-    sure = sampling_finding([one] * 20, 1.0, 1.0)
+    sure = sampling_finding(Groups(20, 20, 4, "a"), 1.0, 1.0)
     assert sure is not None and "so easy" in sure.cause and "n to 1" in sure.remedy
-    assert sampling_finding([one] * 18 + [two] * 2, 0.4, 0.01) is None
-    assert sampling_finding([["a"]] * 20, 0.4, 1.0) is None, "one draw is no more than one"
-    assert sampling_finding([one] * 7, 0.4, 0.01) is None, "of few questions it is an accident"
+    assert sampling_finding(Groups(20, 18, 4, "a"), 0.4, 0.01) is None
+    assert sampling_finding(Groups(20, 20, 1, "a"), 0.4, 1.0) is None, "one draw is no more than one"
+    assert sampling_finding(Groups(7, 7, 4, "a"), 0.4, 0.01) is None, "of few questions it is an accident"
 
 
 def test_what_is_watched_for_can_be_named_in_a_recipe() -> None:

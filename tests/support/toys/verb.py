@@ -7,7 +7,6 @@ from orchestrator.schema import Names
 from orchestrator.stages.base import Bounds, Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.training import Training
-from orchestrator.store.tables import read_stored
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
 from orchestrator.training.job import TrainingJob
@@ -39,12 +38,9 @@ class Rehearse(SftSettings, Training):
 
     def jobs(self, context: Context) -> list[Job]:
         """One job."""
-        pairs: list[tuple[str, str]] = []
-        for source in self.rows:
-            table = read_stored(context.inputs[source], ("question", "text"))
-            pairs += zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True)
+        rows = tuple(context.inputs[source] for source in self.rows)
         model = context.model(self.model)
-        settings = (context.work, model, context.task.format, self, context.seed, context.cpus, tuple(pairs))
+        settings = (context.work, model, context.task.format, self, context.seed, context.cpus, rows)
         return [Job(_run, settings)]
 
     def finish(self, context: Context) -> Output:

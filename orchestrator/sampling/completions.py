@@ -1,0 +1,241 @@
+"""Completions as they are stored: the schema, how files of them are written and read, and what they come to.
+
+Completions are parquet files, one or many. Rows stand in the order of the questions, and the draws of a question stand
+together. They are read a piece at a time, so their number decides no process's memory. An evaluation's results have
+the same columns without `draw`, and the question and its gold answer beside them.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from orchestrator.errors import DataError
+from orchestrator.store.tables import batches_of
+from orchestrator.types import Completion, Verdict
+
+SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("draw", pa.int32()),
+        ("text", pa.string()),
+        ("n_tokens", pa.int32()),
+        ("finish_reason", pa.string()),
+        ("status", pa.string()),
+        ("value", pa.string()),
+    ]
+)
+RESULTS_SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("question", pa.string()),
+        ("gold", pa.string()),
+        *(SCHEMA.field(name) for name in ("text", "value", "status", "n_tokens", "finish_reason")),
+    ]
+)
+"""Of an evaluation."""
+SHARDS = "shard-*.parquet"
+"""The files that a stage's workers leave; in the order of their names they are its completions."""
+
+_ROWS = 10_000
+_BYTES = 32 * 2**20
+"""Rows and bytes of a piece, whichever is reached first; a question with more draws is a piece all the same."""
+_NORMAL = 1.959964
+"""The normal distribution's quantile for 95%."""
+
+
+# --- written
+
+
+def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
+    """Write judged completions under a temporary name, then rename."""
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    for c, v in rows:
+        value = v.value and _utf8(v.value)
+        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value)
+        for name, cell in zip(SCHEMA.names, row, strict=True):
+            columns[name].append(cell)
+    temporary = _temporary(path)
+    pq.write_table(pa.table(columns, schema=SCHEMA), temporary)
+    temporary.replace(path)
+
+
+@contextmanager
+def writing(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A parquet file to write table after table; it has its name when all are written, and is gone on an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        with pq.ParquetWriter(temporary, schema) as writer:
+            yield writer
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_suffix(f".tmp{os.getpid()}")
+
+
+def _utf8(text: str) -> str:
+    """Lone surrogates cannot be stored: they become U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+# --- read
+
+
+def shards(work: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of all shards in a stage's work folder, in the order of its questions.
+
+    Raises:
+        DataError: a shard is damaged. It is removed, so that a second run draws it again.
+    """
+    for path in sorted(work.glob(SHARDS)):
+        try:
+            yield from batches_of(path)
+        except DataError as error:
+            path.unlink(missing_ok=True)
+            why = error.problems[0].partition("; ")[0]
+            raise DataError(f"{why}; it is removed: run the same command again, and its draws are made again") from None
+
+
+def whole_questions(batches: Iterable[pa.RecordBatch], rows: int = _ROWS) -> Iterator[pa.Table]:
+    """The same rows in pieces of `rows` rows or some more, or of 32 MB; all draws of a question are in one piece.
+
+    Raises:
+        DataError: the draws of a question do not stand together.
+    """
+    held: list[pa.RecordBatch] = []
+    passed: set[str] = set()
+    for batch in batches:
+        held.append(batch)
+        if sum(b.num_rows for b in held) < rows and sum(b.nbytes for b in held) < _BYTES:
+            continue
+        table = pa.Table.from_batches(held)
+        others = np.flatnonzero(pc.not_equal(table["example_id"], table["example_id"][-1]))
+        if len(others):
+            begins = int(others[-1]) + 1
+            yield _new(table.slice(0, begins), passed)
+            held = table.slice(begins).to_batches()
+    if held:
+        yield _new(pa.Table.from_batches(held), passed)
+
+
+def _new(table: pa.Table, passed: set[str]) -> pa.Table:
+    """A piece none of whose questions was in an earlier one."""
+    questions = set(pc.unique(table["example_id"]).to_pylist())
+    if again := questions & passed:
+        raise DataError(f"the draws of question {min(again)!r} do not stand together in the file of completions")
+    passed |= questions
+    return table
+
+
+# --- summed up
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What judged completions come to. An answer that was not found counts as wrong."""
+
+    statuses: Counter[str]
+    tokens: int | None = None
+    """Generated, all together; None where that is not known."""
+    independent: int | None = None
+    """How many answers are independent, where several are of one question: the interval is that of so many."""
+
+    @property
+    def n(self) -> int:
+        """How many were judged."""
+        return self.statuses.total()
+
+    @property
+    def correct(self) -> int:
+        """How many are correct."""
+        return self.statuses["correct"]
+
+    @property
+    def answered(self) -> int:
+        """How many hold an answer that was found."""
+        return self.statuses["correct"] + self.statuses["wrong"]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of all completions that are correct."""
+        return self.correct / self.n
+
+    @property
+    def answer_rate(self) -> float:
+        """The share of all completions that hold an answer."""
+        return self.answered / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% Wilson interval of the accuracy, as (low, high)."""
+        from orchestrator.stats import wilson  # scipy takes its time to load
+        from orchestrator.stats.proportion import wilson_of
+
+        if self.independent is not None:
+            return wilson_of(self.accuracy, self.independent, _NORMAL)
+        return wilson(self.correct, self.n)
+
+    @property
+    def tokens_per_completion(self) -> float | None:
+        """None where it is not known."""
+        return None if self.tokens is None else self.tokens / self.n
+
+    def metrics(self) -> dict[str, float]:
+        """By name: accuracy with its interval, answer_rate, n, tokens where they are known, a count for each status."""
+        low, high = self.interval
+        found: dict[str, float] = {
+            "accuracy": self.accuracy,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "answer_rate": self.answer_rate,
+            "n": self.n,
+        }
+        if self.tokens_per_completion is not None:
+            found["tokens_per_completion"] = self.tokens_per_completion
+        return found | {f"status/{status}": self.statuses[status] for status in sorted(self.statuses)}
+
+
+def summary_of(statuses: Iterable[str], independent: int | None = None) -> Summary:
+    """The summary of completions of which only the verdicts are known."""
+    return Summary(Counter(statuses), independent=independent)
+
+
+def summary(tables: Iterable[pa.Table | pa.RecordBatch]) -> Summary:
+    """The summary of stored completions; of each table `status` is read, and `n_tokens` where all have it."""
+    tally = Tally()
+    for table in tables:
+        tally.add(table)
+    return tally.summary()
+
+
+class Tally:
+    """Sums up completions piece by piece."""
+
+    def __init__(self) -> None:
+        self._statuses: Counter[str] = Counter()
+        self._tokens: int | None = 0
+
+    def add(self, table: pa.Table | pa.RecordBatch) -> None:
+        """Count these too."""
+        for entry in pc.value_counts(table["status"]).to_pylist():
+            self._statuses[entry["values"]] += entry["counts"]
+        if self._tokens is not None:
+            known = "n_tokens" in table.schema.names
+            self._tokens = self._tokens + (pc.sum(table["n_tokens"]).as_py() or 0) if known else None
+
+    def summary(self) -> Summary:
+        """What they come to so far."""
+        return Summary(Counter(self._statuses), self._tokens)
