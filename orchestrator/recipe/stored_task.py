@@ -18,9 +18,9 @@ from orchestrator.errors import RecipeError, UntrustedCode
 from orchestrator.recipe.task import class_in, parted, read_task
 from orchestrator.schema import Loc, clipped
 from orchestrator.tasks.base import Split, Task
-from orchestrator.types import Example, FinishReason, Verdict
+from orchestrator.types import Completion, Example, Verdict
 
-OVERRIDABLE = ("generate", "read_row", "verdict", "target")
+OVERRIDABLE = ("generate", "read_row", "verdict", "judge_completion", "target")
 """What a task of one's own may do in its own way."""
 
 
@@ -128,13 +128,18 @@ class StoredTask(Task):
     @property
     def own_verdict(self) -> bool:
         """Whether the task judges by code of its own, as far as the run tells."""
-        return "verdict" in (self._code.overrides or ())
+        return bool({"verdict", "judge_completion"} & (self._code.overrides or frozenset()))
 
-    def verdict(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
-        """Judge one completion against the gold answer."""
+    @property
+    def own_scores(self) -> bool:
+        """Whether it judges by more than the gold answer, as far as the run tells."""
+        return "judge_completion" in (self._code.overrides or ())
+
+    def judge_completion(self, completion: Completion, example: Example) -> Verdict:
+        """Judge one completion as the task does."""
         if self.own_verdict:
-            return self.loaded().verdict(text, answer, finish_reason)
-        return super().verdict(text, answer, finish_reason)
+            return self.loaded().judge_completion(completion, example)
+        return super().judge_completion(completion, example)
 
 
 def _file(name: str) -> Path | None:

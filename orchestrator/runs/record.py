@@ -49,7 +49,7 @@ _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedEr
 _ANSWERED = ("example_id", "question", "gold", "status")
 """The columns of an evaluation without which it is compared with no other."""
 _EVALUATED = re.compile(
-    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|tokens_per_completion|status/.+)"
+    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
 )
 """An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""

@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         ("finish_reason", pa.string()),
         ("status", pa.string()),
         ("value", pa.string()),
+        ("score", pa.float32()),
     ]
 )
 
@@ -72,7 +73,7 @@ def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for c, v in rows:
         value = v.value and _utf8(v.value)
-        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value)
+        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value, v.score)
         for name, cell in zip(SCHEMA.names, row, strict=True):
             columns[name].append(cell)
     temporary = path.with_suffix(f".tmp{os.getpid()}")

@@ -65,25 +65,41 @@ def _run_shard(job: Any) -> float:
 
 def gather(work: Path) -> pa.Table:
     """All shards of a stage, in the order of its questions."""
-    return pa.concat_tables(read_stored(path) for path in sorted(work.glob("shard-*.parquet")))
+    shards = [read_stored(path) for path in sorted(work.glob("shard-*.parquet"))]
+    return pa.concat_tables(shards, promote_options="default")  # an older orch's, of a killed run, have no scores
 
 
-def count(table: pa.Table) -> dict[str, float]:
-    """The metrics of judged completions: accuracy with its interval, answer rate, statuses, tokens."""
+def scores(table: pa.Table) -> list[float]:
+    """The score of each completion; of those that were stored without one 1 where it is correct, else 0."""
+    by_status = [float(status == "correct") for status in table["status"].to_pylist()]
+    if "score" not in table.column_names:
+        return by_status
+    stored = table["score"].to_pylist()
+    return [usual if score is None else score for score, usual in zip(stored, by_status, strict=True)]
+
+
+def count(table: pa.Table, own_scores: bool = False) -> dict[str, float]:
+    """The metrics of judged completions: accuracy with its interval, answer rate, statuses, tokens.
+
+    The mean score too, where a score is not what its status says, or the task has `own_scores`.
+    """
     from orchestrator.stats import wilson  # scipy takes its time to load
 
     statuses = Counter(table["status"].to_pylist())
     n = table.num_rows
     low, high = wilson(statuses["correct"], n)
-    tokens = sum(table["n_tokens"].to_pylist())
-    return {
+    tokens, given = sum(table["n_tokens"].to_pylist()), scores(table)
+    usual = [status == "correct" for status in table["status"].to_pylist()]
+    mean_score = {"mean_score": sum(given) / n} if own_scores or given != usual else {}
+    metrics = {
         "accuracy": statuses["correct"] / n,
         "accuracy_low": low,
         "accuracy_high": high,
         "answer_rate": (statuses["correct"] + statuses["wrong"]) / n,
         "n": n,
         "tokens_per_completion": tokens / n,
-    } | {f"status/{status}": statuses[status] for status in sorted(statuses)}
+    }
+    return metrics | mean_score | {f"status/{status}": statuses[status] for status in sorted(statuses)}
 
 
 def silent(context: Context, table: pa.Table, examples: Sequence[Example] = ()) -> tuple[Finding, ...]:

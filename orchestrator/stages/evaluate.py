@@ -11,7 +11,7 @@ from orchestrator.sampling.engines import EngineName
 from orchestrator.schema import Names, Positive, as_tuple
 from orchestrator.stages.base import Drawing, Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
-from orchestrator.stages.drawing import count, gather, readable, shard_jobs, silent, split_digest
+from orchestrator.stages.drawing import count, gather, readable, scores, shard_jobs, silent, split_digest
 from orchestrator.store.names import RESULTS, output_of
 from orchestrator.tasks import Task
 from orchestrator.types import DataUsed
@@ -66,23 +66,24 @@ class Evaluate(Verb):
         table = gather(context.work)
         by_id = {e.id: e for e in examples}
         ids = table["example_id"].to_pylist()
-        results_table = pa.table(
-            {
-                "example_id": ids,
-                "question": [by_id[i].question for i in ids],
-                "gold": [by_id[i].answer for i in ids],
-                "text": table["text"],
-                "value": table["value"],
-                "status": table["status"],
-                "n_tokens": table["n_tokens"],
-                "finish_reason": table["finish_reason"],
-            }
-        )
+        columns = {
+            "example_id": ids,
+            "question": [by_id[i].question for i in ids],
+            "gold": [by_id[i].answer for i in ids],
+            "text": table["text"],
+            "value": table["value"],
+            "status": table["status"],
+            "n_tokens": table["n_tokens"],
+            "finish_reason": table["finish_reason"],
+            "score": pa.array(scores(table), pa.float32()),
+        }
+        if any(example.data for example in examples):  # for whoever judges them again
+            columns["data"] = [str(by_id[i].data) for i in ids]
         name = output_of(RESULTS, context.also)
         path = context.output / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(results_table, path)
-        metrics = count(table)
+        pq.write_table(pa.table(columns), path)
+        metrics = count(table, context.task.own_scores)
         used = DataUsed(self.on, "evaluation", split_digest(context.task, self.on), name, table.num_rows)
         shown = readable(table, examples, rows=20)
         figure = f"accuracy {metrics['accuracy']:.3f}"

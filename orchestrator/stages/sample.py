@@ -54,7 +54,7 @@ class Sample(Verb):
         context.output.mkdir(exist_ok=True)
         path = context.output / COMPLETIONS
         pq.write_table(table, path)
-        counted = count(table)
+        counted = count(table, context.task.own_scores)
         statuses = table.select(["example_id", "status"]).to_pylist()
         solved = {row["example_id"] for row in statuses if row["status"] == "correct"}
         metrics = {
@@ -64,6 +64,8 @@ class Sample(Verb):
             "coverage": len(solved) / len(examples),
             "tokens_per_completion": counted["tokens_per_completion"],
         } | {k: v for k, v in counted.items() if k.startswith("status/")}
+        if "mean_score" in counted:
+            metrics["sampling/mean_score"] = counted["mean_score"]
         metrics |= of_k(table, self.n)
         used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, table.num_rows)
         figure = f"{counted['accuracy']:.0%} of {table.num_rows:,} draws correct"

@@ -7,6 +7,7 @@ the journal and the models that may yet be chosen lie beside it, so a killed tra
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from orchestrator.training.checkpoints import step_of
 from orchestrator.training.job import CHOSEN_FILE, TrainingJob
 from orchestrator.training.journal import Journal, read
 from orchestrator.training.selection import Choice, Point, choose, in_question
+from orchestrator.types import Verdict
 
 _ROWS = 4
 """Rows whose loss is taken at once: all their logits are held."""
@@ -106,15 +108,20 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         loss = mean_loss(self.model, rows, self.tokenizer.pad_token_id) if rows else math.nan
         engine = _Live(self.model, self.tokenizer)
         decoding = Decoding(0.0, 1.0, self.asked.max_tokens, task.format.stop)
-        statuses = []
+        judged: list[Verdict] = []
         try:
             for start in range(0, len(examples), self.asked.batch_size):
                 part = examples[start : start + self.asked.batch_size]
-                statuses += [verdict.status for _, verdict in answer(engine, task, part, range(1), decoding, 0)]
+                judged += [verdict for _, verdict in answer(engine, task, part, range(1), decoding, 0)]
         finally:
             engine.leave()
-        correct, wrong = statuses.count("correct"), statuses.count("wrong")
-        measured = {"eval_accuracy": correct / len(statuses), "eval_answer_rate": (correct + wrong) / len(statuses)}
+        n, counts = len(judged), Counter(verdict.status for verdict in judged)
+        measured = {
+            "eval_accuracy": counts["correct"] / n,
+            "eval_answer_rate": (counts["correct"] + counts["wrong"]) / n,
+        }
+        if task.own_scores:
+            measured["eval_mean_score"] = sum(verdict.score for verdict in judged) / n
         return measured | ({"eval_loss": loss} if math.isfinite(loss) else {})
 
     def _keep(self, step: int) -> None:
