@@ -47,7 +47,10 @@ class JsonObject(Mapping[str, Any]):
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         """TypeError, saying where, if a value is none of JSON: text, finite number, true, false, null, list, object."""
-        plain = _plain_json({} if values is None else values, "")
+        values = {} if values is None else values
+        if not isinstance(values, Mapping):
+            raise TypeError(f"a JSON object is a mapping, not {values!r:.60} ({type(values).__name__})")
+        plain = _plain_json(values, "")
         self._text = json.dumps(plain, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
     def plain(self) -> dict[str, Any]:

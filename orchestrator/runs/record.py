@@ -33,6 +33,7 @@ from orchestrator.store.names import (
     JUDGING_TAG,
     RECIPE_TAG,
     TASK_FILE,
+    TASK_MODULES,
     TASK_TAG,
     evaluation_tag,
 )
@@ -236,6 +237,10 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
     if recipe.task.CODE is not None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / TASK_FILE).write_bytes(recipe.task.CODE)
+            for place, content in recipe.task.MODULES.items():
+                module = Path(folder) / TASK_MODULES / place
+                module.parent.mkdir(parents=True, exist_ok=True)
+                module.write_bytes(content)
             store.log_folder(run_id, Path(folder))
     return run_id
 

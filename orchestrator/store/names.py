@@ -24,6 +24,8 @@ _EVALUATION_DIGESTS_TAG = "orch.eval_output"
 """The tags that hold what an output is made of, file by file; an evaluation's stands beside that of its model."""
 TASK_FILE = "task.py"
 """The artifact of a run that is the file of a user's own task, as it was run."""
+TASK_MODULES = "task_modules"
+"""The folder beside it of the modules that the file imports from its own folder."""
 TASK_TAG = "orch.task_overrides"
 """The tag of such a run that says what its task does in its own way."""
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from orchestrator.answers.formats import Format, TagsFormat
 from orchestrator.answers.judges import Judge
 from orchestrator.answers.judges.choice import is_letter
+from orchestrator.answers.libraries import installed
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
 from orchestrator.tasks.files import Origin
@@ -41,11 +42,14 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     VERSION: ClassVar[int] = 1
     """Part of every key: raise it when the same settings make other questions or other verdicts."""
+    LIBRARY: ClassVar[str | None] = None
+    """A library that makes the questions or judges, by its name on PyPI: its installed version is part of every key."""
     SOURCE: ClassVar[str | None] = None
-    """Digest of the file that a task of one's own was read from: a changed file makes other keys."""
-
+    """Digest of a task's own file and of the modules beside it that it imports: a changed file makes other keys."""
     CODE: ClassVar[bytes | None] = None
     """That file's content, as it was run."""
+    MODULES: ClassVar[Mapping[str, bytes]] = {}
+    """The content of these modules, by their paths from the file's folder."""
 
     type: str
     seed: int = 0
@@ -190,7 +194,8 @@ class Task(BaseModel):
         return found
 
     def _identity(self) -> dict[str, Any]:
-        return {"task": type(self).__name__, "version": self.VERSION, "source": self.SOURCE}
+        found: dict[str, Any] = {"task": type(self).__name__, "version": self.VERSION, "source": self.SOURCE}
+        return found | ({"library": [self.LIBRARY, installed(self.LIBRARY)]} if self.LIBRARY is not None else {})
 
     def check(self) -> None:
         """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""

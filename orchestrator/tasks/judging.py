@@ -12,6 +12,7 @@ import cloudpickle
 from orchestrator.answers.guard import Guard
 from orchestrator.answers.judges.base import MAX_VALUE
 from orchestrator.tasks.base import Task
+from orchestrator.tasks.own_modules import module_names
 from orchestrator.types import Completion, Example, FinishReason, Verdict
 
 _MOST_GUARDS = 4
@@ -72,7 +73,9 @@ def _clipped(verdict: Verdict) -> Verdict:
 
 def _guard(task: Task) -> Guard:
     if task.SOURCE is not None and type(task).__module__ in sys.modules:  # it stands in a user's file
-        cloudpickle.register_pickle_by_value(sys.modules[type(task).__module__])
+        for name in (type(task).__module__, *module_names(list(task.MODULES))):
+            if name in sys.modules:  # else it is sent by value anyway
+                cloudpickle.register_pickle_by_value(sys.modules[name])
     key = cloudpickle.dumps(task)
     with _lock:
         guard = _guards.pop(key, None)
