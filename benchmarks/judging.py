@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 
 from orchestrator.tasks import TASKS, Task
-from orchestrator.tasks.judging import verdicts
-from orchestrator.types import FinishReason
+from orchestrator.tasks.judging import Item, item, verdicts
+from orchestrator.types import Example
 
 ROUNDS = 7
-Items = list[tuple[str, str, FinishReason]]
+Items = list[Item]
 
 
 def completions(n: int) -> Items:
@@ -28,18 +28,17 @@ def completions(n: int) -> Items:
         x, y = round(draw.uniform(0.1, 999), 2), draw.randint(2, 60)
         right = x * y
         said = right if draw.random() < 0.5 else right * 1.5
-        made.append(
-            (f"{x} h to min: 1 h = {y}, {x} * {y} = {said:.2f} <answer>{said:.2f}</answer>", str(right), "stop")
-        )
+        text = f"{x} h to min: 1 h = {y}, {x} * {y} = {said:.2f} <answer>{said:.2f}</answer>"
+        made.append(item(text, Example("", "", str(right))))
     return made
 
 
 def plain(items: Items) -> int:
     """How many are right, as a throw-away script would count them."""
     right = 0
-    for text, gold, _ in items:
-        found = re.search(r"<answer>(.*?)</answer>", text)
-        right += found is not None and abs(float(found[1]) - float(gold)) <= 0.05 * abs(float(gold))
+    for completion, example in items:
+        found, gold = re.search(r"<answer>(.*?)</answer>", completion.text), float(example.answer)
+        right += found is not None and abs(float(found[1]) - gold) <= 0.05 * abs(gold)
     return right
 
 

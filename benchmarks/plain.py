@@ -21,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from orchestrator.models.base import TINY as MODEL
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.tasks.judging import item, verdicts
 from orchestrator.types import Example
 
 CPU = {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False,
@@ -79,7 +80,7 @@ def main() -> None:
         return texts
 
     def right(text: str, example: Example) -> bool:
-        return task.verdict(text, example.answer, "stop").status == "correct"
+        return verdicts(task, [item(text, example)])[0].status == "correct"
 
     def evaluate(name: str, adapter: Path | None) -> None:
         spec = recipe.evaluate

@@ -1,16 +1,88 @@
 """The nouns that flow between the parts. Standard library only."""
 
+import json
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error"]
 FinishReason = Literal["stop", "length"]
 Answer = str | int | float | Decimal | Fraction
 """What a gold answer may be given as; it is kept as text."""
 Severity = Literal["error", "warning", "info"]
+
+
+def _plain_json(value: Any, where: str) -> Any:
+    """A JSON value as dicts, lists and plain scalars; `where` it is, for TypeError."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str | int):
+        return str(value) if isinstance(value, str) else int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [_plain_json(item, f"{where}.{place}") for place, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"a key{_inside(where)} is {odd[0]!r}, a {type(odd[0]).__name__}: keys of JSON are text")
+        return {str(key): _plain_json(item, f"{where}.{key}") for key, item in value.items()}
+    raise TypeError(f"{where.lstrip('.') or 'it'} is {value!r:.60}, a {type(value).__name__}, which JSON does not have")
+
+
+def _inside(where: str) -> str:
+    return f" in {where.lstrip('.')}" if where else ""
+
+
+class JsonObject(Mapping[str, Any]):
+    """A JSON object that cannot change: whatever is read from it is a copy. Hashable; its keys are sorted.
+
+    `str` gives it as JSON in one canonical spelling.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        """TypeError, saying where, if a value is none of JSON: text, finite number, true, false, null, list, object."""
+        values = {} if values is None else values
+        if not isinstance(values, Mapping):
+            raise TypeError(f"a JSON object is a mapping, not {values!r:.60} ({type(values).__name__})")
+        plain = _plain_json(values, "")
+        self._text = json.dumps(plain, sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+    def plain(self) -> dict[str, Any]:
+        """A copy as dicts and lists."""
+        return dict(json.loads(self._text))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.plain()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plain())
+
+    def __len__(self) -> int:
+        return len(self.plain())
+
+    def __bool__(self) -> bool:
+        return self._text != "{}"
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, JsonObject) else super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"JsonObject({self._text})"
+
+
+NO_DATA = JsonObject()
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -23,12 +95,25 @@ class Example:
     """Text, as it stands in the file: it is judged, trained on and stored with all its digits."""
     demonstration: str | None = None
     """The worked solution exactly as a model should write it, answer included; None: questions and answers only."""
+    data: JsonObject = NO_DATA
+    """What a task judges by, beside the gold answer; mostly nothing."""
 
-    def __init__(self, id: str, question: str, answer: Answer, demonstration: str | None = None) -> None:
-        """A number as the answer becomes its text. Raises TypeError where it is neither text nor a number."""
+    def __init__(
+        self,
+        id: str,
+        question: str,
+        answer: Answer,
+        demonstration: str | None = None,
+        data: Mapping[str, Any] = NO_DATA,
+    ) -> None:
+        """A number as the answer becomes its text.
+
+        Raises TypeError where the answer is neither text nor a number, or the data are no JSON object.
+        """
         for name, value in (("id", id), ("question", question), ("demonstration", demonstration)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "answer", answer_text(answer))
+        object.__setattr__(self, "data", data if isinstance(data, JsonObject) else JsonObject(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +124,11 @@ class Completion:
     draw: int
     text: str
     n_tokens: int
+    """0 where they were not counted, as of a text from a file."""
     finish_reason: FinishReason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Verdict:
     """What became of a completion."""
 
@@ -51,6 +137,20 @@ class Verdict:
     """The parsed answer as text, None where none was found."""
     why: str | None = field(default=None, compare=False)
     """What a task's own code did that it should not: it raised, printed, ended its process. Not kept with results."""
+    score: float = 0.0
+    """From 0 to 1: what the completion is worth. 1 where it is correct and 0 elsewhere, unless a task says more."""
+
+    def __init__(
+        self, status: Status, value: str | None = None, why: str | None = None, score: float | None = None
+    ) -> None:
+        """Raises ValueError where the score is no number from 0 to 1."""
+        for name, given in (("status", status), ("value", value), ("why", why)):
+            object.__setattr__(self, name, given)
+        if score is None:
+            score = 1.0 if status == "correct" else 0.0
+        elif isinstance(score, bool) or not isinstance(score, Real) or not 0 <= float(score) <= 1:
+            raise ValueError(f"a score is a number from 0 to 1, not {score!r}")
+        object.__setattr__(self, "score", float(score))
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ def _call(*item: Any) -> Verdict:
             return Verdict(
                 "error", why=f"it gives {repr(verdict)[:60]}: no Verdict with a status and a text as its value"
             )
-        return Verdict(verdict.status, verdict.value, printed.first)
+        return Verdict(verdict.status, verdict.value, printed.first, verdict.score)
     except BaseException as error:
         return Verdict("error", why=blamed(error))
     finally:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import DataError
-from orchestrator.sampling.completions import summary_of
+from orchestrator.sampling.completions import summary_of_verdicts
 from orchestrator.store.legal_names import storable
 from orchestrator.tasks import Task
 from orchestrator.tasks.cells import top_column
 from orchestrator.tasks.completion_rows import CompletionColumns, Gold, read_completions
 from orchestrator.tasks.files import kind, listed, origin_of, read_table, short
-from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.judging import item, verdicts
 from orchestrator.tasks.rows import Row
-from orchestrator.types import Verdict
+from orchestrator.types import Example, JsonObject, Verdict
 
 __all__ = ["CompletionColumns", "JudgedFile", "judge_file"]
 
@@ -36,11 +36,12 @@ class JudgedFile:
     def metrics(self) -> dict[str, float]:
         """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs.
 
+        mean_score too, where any score is neither 0 nor 1, or another than the status says.
         Draws of one row may all be alike: where rows hold several, the interval is that of so many rows.
         """
         rows = len({row["row"] for row in self.rows})
         independent = None if rows == len(self.verdicts) else rows
-        return summary_of((v.status for v in self.verdicts), independent).metrics()
+        return summary_of_verdicts(self.verdicts, independent).metrics()
 
     def write(self, path: Path) -> None:
         """One row per completion, in the file's order, as parquet. Raises DataError where that cannot be written."""
@@ -54,11 +55,12 @@ class JudgedFile:
             "text": [storable(r["text"]) for r in self.rows],
             "status": [v.status for v in self.verdicts],
             "value": [v.value and storable(v.value) for v in self.verdicts],
+            "score": [v.score for v in self.verdicts],
         }
         if any(r["draw"] for r in self.rows):
             columns["draw"] = [r["draw"] for r in self.rows]
-        numbers = ("row", "draw")
-        schema = pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in columns])
+        types = {"row": pa.int64(), "draw": pa.int64(), "score": pa.float32()}
+        schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
         temporary = path.parent / f"orch-{os.getpid()}.tmp"  # the name itself may be as long as names can be
         try:
             if path.is_dir():
@@ -100,7 +102,7 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
         raise DataError(*(_missing(path, name, table.names, columns) for name in missing))
     read = read_completions(table, origin_of(path), columns)
     golds = [_gold_of_task(task, gold) for gold in read.golds]
-    whys = [why for _, why in golds]
+    whys = [why for _, _, why in golds]
     if all(whys):
         raise DataError(
             f"{path}: no gold answer can be judged (of {len(whys):,}): fix them, or name another column with "
@@ -118,7 +120,14 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
         }
         for completion in read.completions
     ]
-    items = [(row["text"], row["answer"], row["finish_reason"]) for row in rows]
+    items = [
+        item(
+            row["text"],
+            Example(f"row-{row['row']}", row["question"] or "", row["answer"], data=golds[row["row"] - 1][1]),
+            row["finish_reason"],
+        )
+        for row in rows
+    ]
     whys = [whys[completion.row] for completion in read.completions]
     found = [_kept(verdict, why) for verdict, why in zip(verdicts(task, items), whys, strict=True)]
     problems = {
@@ -129,24 +138,24 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
     return JudgedFile(tuple(rows), tuple(found), tuple(problems.values()), read.notes)
 
 
-def _gold_of_task(task: Task, gold: Gold) -> tuple[str, str | None]:
-    """A row's gold answer as the task reads it, and why it cannot be judged, None if it can."""
+def _gold_of_task(task: Task, gold: Gold) -> tuple[str, JsonObject, str | None]:
+    """A row's gold answer and data as the task reads them, and why it cannot be judged, None if it can."""
     if gold.why is not None:
-        return gold.answer, gold.why
-    unread = None
+        return gold.answer, gold.data, gold.why
+    row, unread = Row(gold.question or "", gold.answer, None, None, gold.line, gold.is_number, gold.data), None
     try:
-        read = task.read(Row(gold.question or "", gold.answer, None, None, gold.line, gold.is_number)).answer
+        row = task.read(row)
     except (ValueError, DataError) as error:  # such as a bare 7, where the task's own files hold worked solutions
-        read, unread = gold.answer, str(error)
-    why = task.judge.check_gold(read)
+        unread = str(error)
+    why = task.judge.check_gold(row.answer)
     if why is None:
-        return read, None
-    return read, unread or f"gold answer {short(read)}: {why}"
+        return row.answer, row.data, None
+    return row.answer, row.data, unread or f"gold answer {short(row.answer)}: {why}"
 
 
 def _kept(verdict: Verdict, why: str | None) -> Verdict:
     """The verdict; none is correct or wrong where the gold answer cannot be judged."""
-    return replace(verdict, status="error") if why and verdict.status in ("correct", "wrong") else verdict
+    return replace(verdict, status="error", score=0.0) if why and verdict.status in ("correct", "wrong") else verdict
 
 
 def _failed(task: Task, row: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ from orchestrator.answers.formats import HashFormat, MarkerFormat, RegexFormat, 
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
-from orchestrator.tasks.judging import verdicts
-from orchestrator.types import Example, Finding, FinishReason, Verdict
+from orchestrator.tasks.judged_by import own_method
+from orchestrator.tasks.judging import Item, item, verdicts
+from orchestrator.types import Example, Finding, Verdict
 
 _SHOWN = 3
 _TRIED = 3
@@ -45,7 +46,7 @@ def _broken(task: Task) -> Finding | None:
         return None
     for split in task.splits():
         tried = targets(task, split)[0][:_TRIED]
-        judged = [one for e, text in tried for one in verdicts(task, [(text, e.answer, "stop")])]
+        judged = [one for e, text in tried for one in verdicts(task, [item(text, e)])]
         failed = [(e, v) for (e, _), v in zip(tried, judged, strict=True) if v.why is not None]
         if not failed:
             continue
@@ -61,7 +62,7 @@ def _broken(task: Task) -> Finding | None:
             if prints
             else "the code raises, runs too long, ends its process or gives something else than a Verdict; such "
             "completions count as not correct",
-            f"correct {type(task).__name__}.verdict at that line",
+            f"correct {type(task).__name__}.{own_method(task)} at that line",
         )
     return None
 
@@ -112,8 +113,7 @@ def targets(task: Task, split: Split) -> tuple[list[tuple[Example, str]], list[s
 def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
     examples = task.examples(split)
     written, refused = targets(task, split)
-    items: list[tuple[str, str, FinishReason]] = [(text, example.answer, "stop") for example, text in written]
-    judged = _judged(task, items)
+    judged = _judged(task, [item(text, example) for example, text in written])
     failed = [(e, t, v) for (e, t), v in zip(written, judged, strict=False) if v.status != "correct"]
     bad = len(failed) + len(refused)
     if not bad:
@@ -145,7 +145,7 @@ def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
     )
 
 
-def _judged(task: Task, items: list[tuple[str, str, FinishReason]]) -> list[Verdict]:
+def _judged(task: Task, items: list[Item]) -> list[Verdict]:
     """The verdicts; of an own verdict that hangs again and again only the first: each takes seconds."""
     if not task.own_verdict:
         return verdicts(task, items)

@@ -13,7 +13,7 @@ from orchestrator.errors import DataError
 from orchestrator.health.contract import targets
 from orchestrator.tasks import Task
 from orchestrator.tasks.base import Split
-from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.judging import item, verdicts
 from orchestrator.types import Example, Finding
 
 _FEW = 8
@@ -225,11 +225,9 @@ def _slipped(task: Task, pairs: Sequence[tuple[Example, str]], own: int) -> tupl
     if by[best] >= 0.8 * (n - abs(best)):
         what = f"{by[best]:,} of {n:,} worked solutions end in the gold answer of the {_NEIGHBOURS[best]} row"
         return f"{what}, and {own:,} in their own", _SLIPPED
-    ends = Counter(v.value for v in verdicts(task, [(text, e.answer, "stop") for e, text in pairs]))
+    ends = Counter(v.value for v in verdicts(task, [item(text, e) for e, text in pairs]))
     golds = [task.format.target_text(e.answer) for e, _ in pairs]
-    wanted = Counter(
-        v.value for v in verdicts(task, [(g, e.answer, "stop") for g, (e, _) in zip(golds, pairs, strict=True)])
-    )
+    wanted = Counter(v.value for v in verdicts(task, [item(g, e) for g, (e, _) in zip(golds, pairs, strict=True)]))
     shared = sum((ends & wanted).values())
     if own < 0.3 * n and shared >= _MOST * n and len(wanted) > 2:
         what = f"{own:,} of {n:,} worked solutions end in their own gold answer, and {shared:,} in that of some row"
@@ -255,11 +253,9 @@ def _asked_elsewhere(pairs: Sequence[tuple[Example, str]]) -> tuple[str, str] | 
 def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> int:
     """How many solutions are judged correct by the gold answer of the row so many places on."""
     items = [
-        (text, pairs[place + shift][0].answer, "stop")
-        for place, (_, text) in enumerate(pairs)
-        if 0 <= place + shift < len(pairs)
+        item(text, pairs[place + shift][0]) for place, (_, text) in enumerate(pairs) if 0 <= place + shift < len(pairs)
     ]
-    return sum(v.status == "correct" for v in verdicts(task, items))  # type: ignore[arg-type]
+    return sum(v.status == "correct" for v in verdicts(task, items))
 
 
 def _told(asked: Sequence[set[str]], used: Sequence[set[str]], shift: int) -> float:

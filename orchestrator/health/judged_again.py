@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from orchestrator.health.written import Written
 from orchestrator.tasks import Task
-from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.judging import Item, item, verdicts
 from orchestrator.types import Finding
 
 _MOST = 200
@@ -22,7 +22,7 @@ def judged_again(name: str, task: Task, rows: Sequence[Written], same_judging: b
     `same_judging`: whether answers are read and judged now as they were then; None where that is not recorded.
     """
     looked = [row for row in rows[:: len(rows) // _MOST + 1] if row.status not in _FAILED]
-    now = verdicts(task, [(row.text, row.gold, row.finish_reason) for row in looked])  # type: ignore[misc]
+    now = verdicts(task, [_item(task, row) for row in looked])
     pairs = [(row, verdict) for row, verdict in zip(looked, now, strict=True) if verdict.status not in _FAILED]
     other = [(row, verdict) for row, verdict in pairs if row.status != verdict.status]
     if not other:
@@ -50,3 +50,8 @@ def judged_again(name: str, task: Task, rows: Sequence[Written], same_judging: b
         "do not compare its accuracy with that of models that are judged now; `orch judge` judges stored texts again, "
         "and a run of the recipe evaluates the model again",
     )
+
+
+def _item(task: Task, row: Written) -> Item:
+    example = task.example_of(row.example_id, row.question, row.gold)
+    return item(row.text, example, "length" if row.finish_reason == "length" else "stop")

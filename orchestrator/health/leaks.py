@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orchestrator.answers.judges.exact import ExactJudge
 from orchestrator.tasks import Task
 from orchestrator.tasks.file import FileTask
-from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.judging import item, verdicts
 from orchestrator.types import Example, Finding
 
 _LONG = 8
@@ -38,13 +38,13 @@ def _read(task: Task, examples: list[Example]) -> list[bool]:
     """Whether the answer format finds an answer in the question itself, by its mark, and it is the right one."""
     bare = task.model_copy(update={"format": task.format.model_copy(update={"prefix": "", "stop": ()})})
     alone = _format_alone(bare)
-    unmarked = verdicts(alone, [(e.answer, e.answer, "stop") for e in examples[:_TRIED]])
+    unmarked = verdicts(alone, [item(e.answer, e) for e in examples[:_TRIED]])
     if any(v.value is not None for v in unmarked):
         return [False] * len(examples)  # it reads answers without any mark: one in a question may be there by chance
-    items = [(e.question, e.answer, "stop") for e in examples]
-    marked = verdicts(alone, items)  # type: ignore[arg-type]
+    items = [item(e.question, e) for e in examples]
+    marked = verdicts(alone, items)
     found = [place for place, verdict in enumerate(marked) if verdict.value is not None]
-    right = [marked[place] for place in found] if alone is bare else verdicts(bare, [items[place] for place in found])  # type: ignore[misc]
+    right = [marked[place] for place in found] if alone is bare else verdicts(bare, [items[place] for place in found])
     told = {place for place, verdict in zip(found, right, strict=True) if verdict.status == "correct"}
     return [place in told for place in range(len(examples))]
 

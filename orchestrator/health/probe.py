@@ -201,7 +201,7 @@ def _not_the_model(
     name: str, engine: TransformersEngine, task: Task, rows: Sequence[Written], share: str, max_tokens: int
 ) -> Finding:
     """Answers from somewhere else: what the model itself makes of the same questions, and of their shuffled words."""
-    examples = [Example(r.example_id, r.question, r.gold) for r in rows]
+    examples = [task.example_of(r.example_id, r.question, r.gold) for r in rows]
     stored = sum(r.status == "correct" for r in rows)
     again = asked(engine, task, examples, max_tokens)
     mixed = asked(engine, task, [replace(e, question=_shuffled(e.question)) for e in examples], max_tokens)

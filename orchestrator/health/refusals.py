@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from orchestrator.errors import DataError
 from orchestrator.health.data_faults import constant_gold
 from orchestrator.tasks import Task
-from orchestrator.tasks.judged_by import judged_by
-from orchestrator.tasks.judging import verdicts
-from orchestrator.types import Example, Finding, FinishReason
+from orchestrator.tasks.judged_by import judged_by, own_method
+from orchestrator.tasks.judging import item, verdicts
+from orchestrator.types import Example, Finding
 
 _TRIED = 10
 """Examples that are tried, from all over the split."""
@@ -87,8 +87,7 @@ def _distinct(examples: Sequence[Example]) -> list[Example]:
 def _accepted(task: Task, examples: list[Example]) -> Iterator[Finding]:
     tried = examples[:: max(1, len(examples) // _TRIED)][:_TRIED]
     wrong = [one for number, example in enumerate(tried) for one in _wrong(task, example, number, examples)]
-    items: list[tuple[str, str, FinishReason]] = [(one.text, one.example.answer, "stop") for one in wrong]
-    judged = verdicts(task, items)
+    judged = verdicts(task, [item(one.text, one.example) for one in wrong])
     for kind in dict.fromkeys(one.kind for one in wrong):
         of_kind = [(one, verdict) for one, verdict in zip(wrong, judged, strict=True) if one.kind == kind]
         right = [one for one, verdict in of_kind if verdict.status == "correct"]
@@ -102,7 +101,7 @@ def _accepted(task: Task, examples: list[Example]) -> Iterator[Finding]:
                 f"{one.example.id}: gold {one.example.answer!r}, accepted {one.text[-80:]!r}" for one in right[:3]
             ),
             f"{judged_by(task)}: it takes more for right than the gold answer, so that accuracy and reward mean little",
-            f"correct {type(task).__name__}.verdict: it must compare the whole answer"
+            f"correct {type(task).__name__}.{own_method(task)}: it must compare the whole answer"
             if task.own_verdict
             else "lower task.judge.tolerance, or take another judge or answer format",
         )

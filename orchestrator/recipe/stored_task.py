@@ -1,14 +1,15 @@
 """A user's own task in a recipe that was read back from a store. It runs no code by itself.
 
-A store is someone else's input: the file that its recipe names, and the copy of that file which the run has kept, may
-hold anything by now. So a task stands there as its settings, its answer format and its judge, which is enough to ask
-and to export a model. Where the class itself is needed, a file is run without further ado only where it lies in the
-working folder, defines that class, and is what ran then, byte for byte; any other needs the user's word.
+A store is someone else's input: the file that its recipe names, and the copies that the run has kept of it and of the
+modules that it imports from its folder, may hold anything by now. So a task stands there as its settings, its answer
+format and its judge, which is enough to ask and to export a model. Where the class itself is needed, a file is run
+without further ado only where it lies in the working folder, defines that class, and is what ran then, byte for byte,
+as are the modules beside it that it imports; any other needs the user's word.
 """
 
 import ast
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from orchestrator.errors import RecipeError, UntrustedCode
 from orchestrator.recipe.task import class_in, parted, read_task
 from orchestrator.schema import Loc, clipped
 from orchestrator.tasks.base import Split, Task
-from orchestrator.types import Example, FinishReason, Verdict
+from orchestrator.tasks.own_modules import OwnModules, Read, content_in
+from orchestrator.types import Completion, Example, Verdict
 
-OVERRIDABLE = ("generate", "read_row", "verdict", "target")
+OVERRIDABLE = ("generate", "read_row", "verdict", "judge_completion", "target")
 """What a task of one's own may do in its own way."""
 
 
@@ -41,6 +43,8 @@ class StoredCode:
     overrides: frozenset[str] | None
     """What the class did in its own way, as the run wrote it down; None: an older run."""
     trusted: bool
+    kept_modules: Path | None = None
+    """The folder of the copies of the modules beside it that it imports; None: there are none."""
 
     def load(self) -> type[Task]:
         """The class. Of a file that has changed it is today's; of one that is gone, the copy's.
@@ -56,11 +60,38 @@ class StoredCode:
             copy = "--trust runs the copy that the run kept" if self.kept is not None else "put the file back"
             remedy = copy if local is None else "--trust runs it as it is now"
             raise UntrustedCode(f"{clipped(file, 300)}: {why}, so its code is not run; {remedy}")
+        if content is not None and self.trusted:
+            return class_in(file, attribute, content)
         if content is None and self.kept is not None:
             content = self.kept.read_bytes()
         if content is None:
             raise UntrustedCode(f"{clipped(file, 300)}: is not there (relative to {Path.cwd()}): put the file back")
-        return class_in(file, attribute, content)
+        kept = self._modules()
+        return class_in(file, attribute, content, OwnModules(Path(file).parent, self._reader(file, kept), list(kept)))
+
+    def _modules(self) -> dict[str, bytes]:
+        """The modules beside the file, as the run kept them, by their paths from its folder."""
+        folder = self.kept_modules
+        if folder is None:
+            return {}
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
+
+    def _reader(self, file: str, kept: Mapping[str, bytes]) -> Read:
+        """Reads a module as it was kept; one that was not is today's, where that may be run."""
+        today = content_in(Path(file).parent)
+
+        def read(place: str) -> bytes | None:
+            if place in kept:
+                return kept[place]
+            now = today(place)
+            if now is not None and not self.trusted:
+                raise UntrustedCode(
+                    f"{clipped(file, 300)}: imports {clipped(place)}, of which run {self.run_id[:8]} kept no copy, so "
+                    "its code is not run; --trust runs it as it is now"
+                )
+            return now
+
+        return read
 
     def _refused(self, file: str, attribute: str, content: bytes | None) -> str | None:
         """Why a file with this content may not be run; None where it may."""
@@ -77,6 +108,10 @@ class StoredCode:
             return f"has changed since run {self.run_id[:8]} (sha256 {then[:12]} then, {now[:12]} now)"
         if not _defines(content, attribute):
             return f"is no task's file, it defines no class {clipped(attribute)!r}"
+        for place, text in self._modules().items():
+            module = Path(file).parent / place
+            if not _inside(str(module)) or content_in(Path(file).parent)(place) != text:
+                return f"imports {clipped(place)}, which has changed since run {self.run_id[:8]}"
         return None
 
 
@@ -128,13 +163,18 @@ class StoredTask(Task):
     @property
     def own_verdict(self) -> bool:
         """Whether the task judges by code of its own, as far as the run tells."""
-        return "verdict" in (self._code.overrides or ())
+        return bool({"verdict", "judge_completion"} & (self._code.overrides or frozenset()))
 
-    def verdict(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
-        """Judge one completion against the gold answer."""
+    @property
+    def own_scores(self) -> bool:
+        """Whether it judges by more than the gold answer, as far as the run tells."""
+        return "judge_completion" in (self._code.overrides or ())
+
+    def judge_completion(self, completion: Completion, example: Example) -> Verdict:
+        """Judge one completion as the task does."""
         if self.own_verdict:
-            return self.loaded().verdict(text, answer, finish_reason)
-        return super().verdict(text, answer, finish_reason)
+            return self.loaded().judge_completion(completion, example)
+        return super().judge_completion(completion, example)
 
 
 def _file(name: str) -> Path | None:

@@ -1,6 +1,5 @@
 """A recipe's `task` block: the class it names, built in or in a user's own file, and its settings."""
 
-import hashlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from orchestrator.errors import DataError
 from orchestrator.schema import Loc, clipped, unknown, validate
 from orchestrator.tasks import TASKS, Task
 from orchestrator.tasks.own_code import contained, run_module
+from orchestrator.tasks.own_modules import PREFIX, OwnModules, digest
 
 OwnTask = Callable[[str], type[Task]]
 """From `my_task.py:MyTask` to a class. Raises InputError."""
@@ -40,17 +40,18 @@ def parted(name: str) -> tuple[str, str]:
     return file, attribute
 
 
-def class_in(file: str, attribute: str, content: bytes) -> type[Task]:
-    """The class of that name in a file with this content, which is run.
+def class_in(file: str, attribute: str, content: bytes, own: OwnModules | None = None) -> type[Task]:
+    """The class of that name in a file with this content, which is run; `own`: where the modules beside it come from.
 
     Raises:
         DataError: it has no such class, or cannot be run.
     """
-    module = run_module(f"orch_task_{Path(file).stem}", file, content)
+    own = own or OwnModules(Path(file).parent)
+    module = run_module(f"{PREFIX}{Path(file).stem}", file, content, own)
     cls = getattr(module, attribute, None)
     if not (isinstance(cls, type) and issubclass(cls, Task) and cls is not Task):
         raise DataError(f"{file}: has no class {attribute!r} that is a subclass of orchestrator.Task")
-    cls.SOURCE, cls.CODE = hashlib.sha256(content).hexdigest(), content
+    cls.SOURCE, cls.CODE, cls.MODULES = digest(content, own.ran), content, own.ran
     return cls
 
 

@@ -22,6 +22,8 @@ import psutil
 from orchestrator.errors import InputError, OrchError
 from orchestrator.runs.memory_peak import gpu_peak_mb, peak_mb, start_measuring
 from orchestrator.store.disk_space import disk_full
+from orchestrator.tasks import Task
+from orchestrator.tasks.own_modules import module_names
 from orchestrator.text import write_in_any_encoding
 
 _OBJECT_STORE = 200 * 1024 * 1024
@@ -301,11 +303,16 @@ def _ray_folder() -> Path:
     return usual if len(str(usual)) <= _LONGEST_FOLDER else Path("/tmp/ray")
 
 
-def carry(cls: type) -> None:
-    """Send a class along with its objects from now on, where workers cannot import it: it stands in a user's file."""
+def carry(cls: type[Task]) -> None:
+    """Send a task's class along with its objects from now on, where workers cannot import it: it is in a user's file.
+
+    So are the modules beside that file which it imports.
+    """
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(sys.modules[cls.__module__])
+    for name in (cls.__module__, *module_names(list(cls.MODULES))):
+        if name in sys.modules:  # else it is sent by value anyway
+            cloudpickle.register_pickle_by_value(sys.modules[name])
 
 
 def disconnect() -> None:

@@ -15,7 +15,7 @@ from orchestrator.schema import clipped
 from orchestrator.stages import every_verb, verb_of
 from orchestrator.stages.base import Kind
 from orchestrator.store.base import Store, StoredRun
-from orchestrator.store.names import MODEL, RESULTS, TASK_FILE, TASK_TAG
+from orchestrator.store.names import MODEL, RESULTS, TASK_FILE, TASK_MODULES, TASK_TAG
 from orchestrator.store.opening import open_store
 from orchestrator.tasks import Task
 from orchestrator.types import BASE, Finding
@@ -133,12 +133,14 @@ def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
         RecipeError: it cannot be read any more.
     """
     file, kept = store.artifact(run_id, RECIPE_FILE), store.artifact(run_id, TASK_FILE)
+    modules = store.artifact(run_id, TASK_MODULES)
     overrides = store.find(run_id).tags.get(TASK_TAG)
     names = None if overrides is None else frozenset(overrides.split(","))
     codes: list[StoredCode] = []
 
     def stand_in(name: str) -> type[Task]:
-        codes.append(StoredCode(run_id, name, kept if kept.is_file() else None, names, trust))
+        beside = modules if modules.is_dir() else None
+        codes.append(StoredCode(run_id, name, kept if kept.is_file() else None, names, trust, beside))
         return StoredTask
 
     try:

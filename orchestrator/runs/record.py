@@ -6,8 +6,10 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 
 import json
 import re
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from orchestrator.errors import OrchError
 from orchestrator.health.findings import as_tags, findings_of, written_down
@@ -46,6 +48,7 @@ from orchestrator.store.names import (
     SOURCE_TAG,
     STAGE_TAG,
     TASK_FILE,
+    TASK_MODULES,
     TASK_TAG,
     TRIAL,
     TRIAL_TAG,
@@ -66,7 +69,7 @@ ERROR_FILE = "error.txt"
 _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
 """What Ray raises where a worker was lost."""
 _EVALUATED = re.compile(
-    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|tokens_per_completion|status/.+)"
+    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
 )
 """An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""
@@ -275,7 +278,13 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
     run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
     store.log_file(run_id, write_data(resolved), "recipe.yaml")
     if recipe.task.CODE is not None:
-        store.log_file(run_id, recipe.task.CODE, TASK_FILE)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / TASK_FILE).write_bytes(recipe.task.CODE)
+            for place, content in recipe.task.MODULES.items():
+                module = Path(folder) / TASK_MODULES / place
+                module.parent.mkdir(parents=True, exist_ok=True)
+                module.write_bytes(content)
+            store.log_folder(run_id, Path(folder))
     return run_id
 
 

@@ -24,10 +24,10 @@ def answer(
     requests = [Request(prompts[e.id], draw_seed(seed, e.id, draw)) for e, draw in pairs]
     made = engine.generate(requests, decoding)
     texts = [task.format.cut(completion_text(engine.tokenizer, list(one.ids))) for one in made]
-    judged = verdicts(
-        task, [(t, e.answer, one.finish_reason) for t, (e, _), one in zip(texts, pairs, made, strict=True)]
-    )
-    return [
-        (Completion(example.id, draw, text, len(one.ids), one.finish_reason), verdict)
-        for (example, draw), text, one, verdict in zip(pairs, texts, made, judged, strict=True)
+    completions = [
+        Completion(example.id, draw, text, len(one.ids), one.finish_reason)
+        for (example, draw), text, one in zip(pairs, texts, made, strict=True)
     ]
+    asked = (example for example, _ in pairs)
+    judged = verdicts(task, list(zip(completions, asked, strict=True)))
+    return list(zip(completions, judged, strict=True))

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("finish_reason", pa.string()),
         ("status", pa.string()),
         ("value", pa.string()),
+        ("score", pa.float32()),
     ]
 )
 RESULTS_SCHEMA = pa.schema(
@@ -38,7 +39,7 @@ RESULTS_SCHEMA = pa.schema(
         ("example_id", pa.string()),
         ("question", pa.string()),
         ("gold", pa.string()),
-        *(SCHEMA.field(name) for name in ("text", "value", "status", "n_tokens", "finish_reason")),
+        *(SCHEMA.field(name) for name in ("text", "value", "status", "n_tokens", "finish_reason", "score")),
     ]
 )
 """Of an evaluation."""
@@ -60,7 +61,7 @@ def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for c, v in rows:
         value = v.value and _utf8(v.value)
-        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value)
+        row = (c.example_id, c.draw, _utf8(c.text), c.n_tokens, c.finish_reason, v.status, value, v.score)
         for name, cell in zip(SCHEMA.names, row, strict=True):
             columns[name].append(cell)
     temporary = _temporary(path)
@@ -102,11 +103,18 @@ def shards(work: Path) -> Iterator[pa.RecordBatch]:
     """
     for path in sorted(work.glob(SHARDS)):
         try:
-            yield from batches_of(path)
+            yield from (_scored(batch) for batch in batches_of(path))
         except DataError as error:
             path.unlink(missing_ok=True)
             why = error.problems[0].partition("; ")[0]
             raise DataError(f"{why}; it is removed: run the same command again, and its draws are made again") from None
+
+
+def _scored(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """With a score for each: shards of an older orch, left by a run that was killed, have none."""
+    if "score" in batch.schema.names:
+        return batch
+    return batch.append_column("score", pc.equal(batch["status"], "correct").cast(pa.float32()))
 
 
 def whole_questions(batches: Iterable[pa.RecordBatch], rows: int = _ROWS) -> Iterator[pa.Table]:
@@ -151,7 +159,9 @@ class Summary:
     tokens: int | None = None
     """Generated, all together; None where that is not known."""
     independent: int | None = None
-    """How many answers are independent, where several are of one question: the interval is that of so many."""
+    """How many answers are independent, where several are of one question: the interval is that of this number."""
+    mean_score: float | None = None
+    """None where a score says no more than the status: 1 for a correct completion, else 0."""
 
     @property
     def n(self) -> int:
@@ -203,14 +213,23 @@ class Summary:
             "answer_rate": self.answer_rate,
             "n": self.n,
         }
+        if self.mean_score is not None:
+            found["mean_score"] = self.mean_score
         if self.tokens_per_completion is not None:
             found["tokens_per_completion"] = self.tokens_per_completion
         return found | {f"status/{status}": self.statuses[status] for status in sorted(self.statuses)}
 
 
-def summary_of(statuses: Iterable[str], independent: int | None = None) -> Summary:
-    """The summary of completions of which only the verdicts are known."""
-    return Summary(Counter(statuses), independent=independent)
+def summary_of(statuses: Iterable[str]) -> Summary:
+    """The summary of completions of which only the statuses are known."""
+    return Summary(Counter(statuses))
+
+
+def summary_of_verdicts(judged: Sequence[Verdict], independent: int | None = None, own_scores: bool = False) -> Summary:
+    """The summary of completions of which only the verdicts are known; `own_scores` as in `Tally`."""
+    partial = own_scores or any(v.score != (v.status == "correct") for v in judged)
+    mean = sum(v.score for v in judged) / len(judged) if partial and judged else None
+    return Summary(Counter(v.status for v in judged), independent=independent, mean_score=mean)
 
 
 def summary(tables: Iterable[pa.Table | pa.RecordBatch]) -> Summary:
@@ -222,11 +241,13 @@ def summary(tables: Iterable[pa.Table | pa.RecordBatch]) -> Summary:
 
 
 class Tally:
-    """Sums up completions piece by piece."""
+    """Sums up completions piece by piece; with `own_scores` the mean score is part of it also where all are 0 or 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_scores: bool = False) -> None:
         self._statuses: Counter[str] = Counter()
         self._tokens: int | None = 0
+        self._partial = own_scores
+        self._score = 0.0
 
     def add(self, table: pa.Table | pa.RecordBatch) -> None:
         """Count these too."""
@@ -235,7 +256,13 @@ class Tally:
         if self._tokens is not None:
             known = "n_tokens" in table.schema.names
             self._tokens = self._tokens + (pc.sum(table["n_tokens"]).as_py() or 0) if known else None
+        usual = pc.equal(table["status"], "correct").cast(pa.float32())
+        scores = pc.coalesce(table["score"], usual) if "score" in table.schema.names else usual
+        self._partial = self._partial or bool(pc.any(pc.not_equal(scores, usual)).as_py())
+        self._score += pc.sum(scores.cast(pa.float64())).as_py() or 0.0
 
     def summary(self) -> Summary:
         """What they come to so far."""
-        return Summary(Counter(self._statuses), self._tokens)
+        n = self._statuses.total()
+        mean = self._score / n if self._partial and n else None
+        return Summary(Counter(self._statuses), self._tokens, mean_score=mean)

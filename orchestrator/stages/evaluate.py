@@ -70,20 +70,23 @@ class Evaluate(Verb):
     def finish(self, context: Context) -> Output:
         """The table of results, and the metrics that make models comparable; a further split's carry its name."""
         examples = context.task.examples(self.on)
-        asked = pa.table(
-            {
-                "example_id": pa.array([e.id for e in examples], pa.string()),
-                "question": pa.array([e.question for e in examples], pa.string()),
-                "gold": pa.array([e.answer for e in examples], pa.string()),
-            }
-        )
+        columns: dict[str, pa.Array] = {
+            "example_id": pa.array([e.id for e in examples], pa.string()),
+            "question": pa.array([e.question for e in examples], pa.string()),
+            "gold": pa.array([e.answer for e in examples], pa.string()),
+        }
+        schema = RESULTS_SCHEMA
+        if any(example.data for example in examples):  # for whoever judges them again
+            columns["data"] = pa.array([str(e.data) for e in examples], pa.string())
+            schema = schema.insert(len(columns) - 1, pa.field("data", pa.string()))
+        asked = pa.table(columns)
         name = output_of(RESULTS, context.also)
         path = context.output / name
-        tally, shown, first = Tally(), None, ""
-        with writing(path, RESULTS_SCHEMA) as out:
+        tally, shown, first = Tally(context.task.own_scores), None, ""
+        with writing(path, schema) as out:
             for table in whole_questions(shards(context.work)):
                 rows = asked.take(pc.index_in(table["example_id"], asked["example_id"]))
-                for column in RESULTS_SCHEMA.names[rows.num_columns :]:
+                for column in schema.names[rows.num_columns :]:
                     rows = rows.append_column(column, table[column])
                 out.write_table(rows)
                 tally.add(table)

@@ -51,7 +51,7 @@ class Sample(Verb):
         """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
         examples = context.task.examples(self.prompts)
         path = context.output / COMPLETIONS
-        tally, draws, shown, first = Tally(), Draws(self.n), None, ""
+        tally, draws, shown, first = Tally(context.task.own_scores), Draws(self.n), None, ""
         with writing(path, SCHEMA) as out:
             for table in whole_questions(shards(context.work)):
                 out.write_table(table)
@@ -66,6 +66,8 @@ class Sample(Verb):
             "sampling/answer_rate": counted.answer_rate,
             "tokens_per_completion": counted.tokens_per_completion or 0.0,
         }
+        if counted.mean_score is not None:
+            metrics["sampling/mean_score"] = counted.mean_score
         metrics |= {k: v for k, v in counted.metrics().items() if k.startswith("status/")} | draws.metrics()
         used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, counted.n)
         figure = f"{counted.accuracy:.0%} of {counted.n:,} draws correct"

@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from orchestrator.answers.formats import Format, TagsFormat
 from orchestrator.answers.judges import Judge
 from orchestrator.answers.judges.choice import is_letter
+from orchestrator.answers.libraries import installed
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
 from orchestrator.tasks.files import Origin
 from orchestrator.tasks.own_code import contained
 from orchestrator.tasks.rows import Row, distinct_questions, rows_error
 from orchestrator.tasks.source import Source
-from orchestrator.types import Example, FinishReason, Verdict, answer_text
+from orchestrator.types import Completion, Example, FinishReason, Verdict, answer_text
 
 SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Split = str
@@ -32,16 +33,23 @@ SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test", "validation")
 
 
 class Task(BaseModel):
-    """Base of every task. A task of one's own is a subclass that overrides `generate`, `read_row` or `verdict`."""
+    """Base of every task. A task of one's own is a subclass that overrides what it does in another way.
+
+    `generate` and `read_row` make questions, `verdict` and `judge_completion` judge. (What is called `judge` is the
+    setting of that name.)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     VERSION: ClassVar[int] = 1
     """Part of every key: raise it when the same settings make other questions or other verdicts."""
+    LIBRARY: ClassVar[str | None] = None
+    """A library that makes the questions or judges, by its name on PyPI: its installed version is part of every key."""
     SOURCE: ClassVar[str | None] = None
-    """Digest of the file that a task of one's own was read from: a changed file makes other keys."""
-
+    """Digest of a task's own file and of the modules beside it that it imports: a changed file makes other keys."""
     CODE: ClassVar[bytes | None] = None
     """That file's content, as it was run."""
+    MODULES: ClassVar[Mapping[str, bytes]] = {}
+    """The content of these modules, by their paths from the file's folder."""
 
     type: str
     seed: int = 0
@@ -89,10 +97,22 @@ class Task(BaseModel):
     @property
     def own_verdict(self) -> bool:
         """Whether the task judges by code of its own."""
-        return type(self).verdict is not Task.verdict
+        return type(self).verdict is not Task.verdict or self.own_scores
+
+    @property
+    def own_scores(self) -> bool:
+        """Whether it judges by more than the gold answer, so that scores between 0 and 1 are to be expected."""
+        return type(self).judge_completion is not Task.judge_completion
+
+    def judge_completion(self, completion: Completion, example: Example) -> Verdict:
+        """Judge one completion: whatever judges asks this. By default `verdict` compares it with the gold answer.
+
+        Override it to judge by more, such as `example.data`, or to give scores between 0 and 1.
+        """
+        return self.verdict(completion.text, example.answer, completion.finish_reason)
 
     def verdict(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
-        """Judge one completion against the gold answer."""
+        """Judge a text by the gold answer alone: by default `format` cuts its answer out and `judge` judges that."""
         return self.judge.judge(self.format.extract(text), answer, finish_reason)
 
     def same_answer(self, one: str, other: str) -> bool:
@@ -132,6 +152,14 @@ class Task(BaseModel):
         """The splits that were read or generated so far: they are not sent along with the task itself."""
         return dict(self._splits)
 
+    def example_of(self, id: str, question: str, answer: str) -> Example:
+        """The example that a stored row is of, with its data, where its split was read; else what the row says."""
+        for examples in self.read_already().values():
+            for example in examples:
+                if (example.id, example.question, example.answer) == (id, question, answer):
+                    return example
+        return Example(id, question, answer)
+
     def use(self, examples: Mapping[Split, list[Example]]) -> None:
         """Take the examples of these splits as they were read elsewhere."""
         self._splits.update(examples)
@@ -160,7 +188,8 @@ class Task(BaseModel):
         return found
 
     def _identity(self) -> dict[str, Any]:
-        return {"task": type(self).__name__, "version": self.VERSION, "source": self.SOURCE}
+        found: dict[str, Any] = {"task": type(self).__name__, "version": self.VERSION, "source": self.SOURCE}
+        return found | ({"library": [self.LIBRARY, installed(self.LIBRARY)]} if self.LIBRARY is not None else {})
 
     def check(self) -> None:
         """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""
@@ -236,9 +265,11 @@ class _Splits(dict[Split, list[Example]]):
         known = self._digests.get(split)
         if known is None or known[0] is not examples:
             rows = hashlib.sha256()
+            has_data = any(example.data for example in examples)
             for example in examples:
                 row = (example.id, example.question, example.answer, example.demonstration)
-                rows.update(repr(row).encode("utf-8", "surrogatepass"))
+                whole = (*row, str(example.data)) if has_data else row
+                rows.update(repr(whole).encode("utf-8", "surrogatepass"))
             known = self._digests[split] = (examples, rows.hexdigest())
         return known[1]
 
@@ -340,7 +371,7 @@ def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:
                 f"{origin.place(second)}: would have the id {name!r}, as {origin.unit} {first} has: one of them has no "
                 "id of its own; give every row an id, or none"
             )
-        examples.append(Example(name, row.question, row.answer, row.demonstration))
+        examples.append(Example(name, row.question, row.answer, row.demonstration, row.data))
     if problems:
         raise DataError(*problems)
     return examples

@@ -9,15 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import Field
+
 from orchestrator.errors import DataError
 from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, numbered, shape, top_column
 from orchestrator.tasks.draws import REASONS, Draw, draws_of, finish_reason, reasons_of, says_why
 from orchestrator.tasks.files import Columns, Origin, Table, listed
-from orchestrator.tasks.rows import gold, rows_error
-from orchestrator.types import FinishReason
+from orchestrator.tasks.rows import gold, json_object, rows_error
+from orchestrator.types import NO_DATA, FinishReason, JsonObject
 
 _TELL_APART = ("id", "uid", "uuid", "draw", "sample", "seed", "index", "idx", "doc_id", "example_id", "custom_id", "n")
 """Columns that make two rows with the same texts two rows."""
+_DATA = "data"
 
 
 class CompletionColumns(Columns):
@@ -27,9 +30,12 @@ class CompletionColumns(Columns):
     """Text, or what tools write: messages, lists of draws, the answers of an API."""
     finish_reason: str = "finish_reason"
     """`length`, `max_tokens` and the like say that the completion was cut off; a file without this column does not."""
+    data: str | None = Field(default=None, min_length=1)
+    """What the task judges by beside the gold answer; None: the column `data` where it holds objects."""
 
     def used(self) -> set[str]:
-        return {self.question, self.answer, self.text, self.finish_reason, *REASONS, *_TELL_APART}
+        named = {self.question, self.answer, self.text, self.finish_reason, self.data or _DATA}
+        return {*named, *REASONS, *_TELL_APART}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Gold:
     """Why the row cannot be judged: there is no answer in it, or no completion; None where it can."""
     is_number: bool = False
     """Whether it is a number in the file."""
+    data: JsonObject = NO_DATA
+    """What the task judges by beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
         answer = _gold(find(record, columns.answer)[1], question, columns.answer, place, line)
         if not find(record, columns.text)[0]:
             answer = replace(answer, why=f"has no {columns.text!r}, only {listed(list(record)) or 'nothing'}: add it")
-        golds.append(answer)
+        golds.append(_with_data(answer, record, columns))
         try:
             for number, draw in enumerate(_draws(record, columns)):
                 cut, odd = finish_reason(draw.reason)
@@ -146,6 +154,15 @@ def _gold(value: Any, question: str | None, column: str, place: str, line: int) 
     except ValueError as error:
         named = str(error).replace("the answer", f"the gold answer (column {column!r})", 1)
         return Gold(place, line, question, "", named)
+
+
+def _with_data(gold: Gold, record: dict[str, Any], columns: CompletionColumns) -> Gold:
+    """With the row's data; one that has none in a column that was named cannot be judged."""
+    name = columns.data or _DATA
+    try:
+        return replace(gold, data=json_object(find(record, name)[1], f"the data (column {name!r})"))
+    except ValueError as error:
+        return gold if columns.data is None else replace(gold, why=gold.why or str(error))
 
 
 def _question(value: Any) -> str | None:

@@ -42,10 +42,13 @@ class Columns(BaseModel):
     """None: the column `demonstration` if there is one."""
     id: str | None = Field(default=None, min_length=1)
     """None: the column `id` if there is one."""
+    data: str | None = Field(default=None, min_length=1)
+    """The column of what the task judges by beside the answer, an object in each row; None: there is none."""
 
     def used(self) -> set[str]:
         """The columns that are looked at, where there are such."""
-        return {self.question, self.answer, self.demonstration or "demonstration", self.id or "id"}
+        named = {self.question, self.answer, self.demonstration or "demonstration", self.id or "id"}
+        return named | ({self.data} if self.data else set())
 
     def among(self, names: Sequence[str]) -> list[str]:
         """Those of a table's columns that are read: the ones used, and the ones that hold such."""

@@ -17,6 +17,11 @@ def judged_by(task: Task) -> str:
     return f"format {task.format.type}, {judge}"
 
 
+def own_method(task: Task) -> str:
+    """The method by which a task with an own verdict judges."""
+    return "judge_completion" if task.own_scores else "verdict"
+
+
 def judged_by_settings(task: Mapping[str, Any]) -> str | None:
     """The same of a recipe's task block with every default written out; None where it does not tell."""
     answer_format, judge = task.get("format"), task.get("judge")

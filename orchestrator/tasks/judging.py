@@ -12,7 +12,8 @@ import cloudpickle
 from orchestrator.answers.guard import Guard
 from orchestrator.answers.judges.base import MAX_VALUE
 from orchestrator.tasks.base import Task
-from orchestrator.types import FinishReason, Verdict
+from orchestrator.tasks.own_modules import module_names
+from orchestrator.types import Completion, Example, FinishReason, Verdict
 
 _MOST_GUARDS = 4
 _guards: dict[bytes, Guard] = {}
@@ -20,15 +21,24 @@ _guards: dict[bytes, Guard] = {}
 _lock = threading.Lock()
 
 
-def verdicts(task: Task, items: Sequence[tuple[str, str, FinishReason]]) -> list[Verdict]:
-    """The verdict on each (completion, gold answer, finish reason), in order. A judge that fails is a status."""
+Item = tuple[Completion, Example]
+"""A completion, and the example that it answers."""
+
+
+def item(text: str, example: Example, finish_reason: FinishReason = "stop") -> Item:
+    """A text to judge, where nothing else is known of the completion."""
+    return Completion(example.id, 0, text, 0, finish_reason), example
+
+
+def verdicts(task: Task, items: Sequence[Item]) -> list[Verdict]:
+    """The verdict on each completion, in order. A judge that fails is a status."""
     if task.guarded:
         return _guard(task).judge(items)
-    judge, extract = task.judge.judge, task.format.extract
+    judge = task.judge_completion
     made = []
-    for text, answer, finish_reason in items:
+    for completion, example in items:
         try:
-            verdict = judge(extract(text), answer, finish_reason)
+            verdict = judge(completion, example)
         except Exception:  # a bug of ours must not cost the draws beside it
             verdict = Verdict("error")
         made.append(verdict if verdict.value is None or len(verdict.value) <= MAX_VALUE else _clipped(verdict))
@@ -41,14 +51,14 @@ class _Judging:
     def __init__(self, task: Task) -> None:
         self.task = task
 
-    def __call__(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
-        verdict = self.task.verdict(text, answer, finish_reason)
+    def __call__(self, completion: Completion, example: Example) -> Verdict:
+        verdict = self.task.judge_completion(completion, example)
         if not isinstance(verdict, Verdict):
-            code = type(self.task).verdict.__code__
-            place = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+            method = type(self.task).judge_completion if self.task.own_scores else type(self.task).verdict
+            place = f"{Path(method.__code__.co_filename).name}:{method.__code__.co_firstlineno}"
             raise TypeError(
-                f"verdict returns {verdict!r:.60}, a {type(verdict).__name__}, not a Verdict ({place}): return "
-                'Verdict("correct", value) or Verdict("wrong", value), of orchestrator.types'
+                f"{method.__name__} returns {verdict!r:.60}, a {type(verdict).__name__}, not a Verdict ({place}): "
+                'return Verdict("correct", value) or Verdict("wrong", value), of orchestrator.types'
             )
         return verdict if not isinstance(verdict.value, str) or len(verdict.value) <= MAX_VALUE else _clipped(verdict)
 
@@ -63,7 +73,9 @@ def _clipped(verdict: Verdict) -> Verdict:
 
 def _guard(task: Task) -> Guard:
     if task.SOURCE is not None and type(task).__module__ in sys.modules:  # it stands in a user's file
-        cloudpickle.register_pickle_by_value(sys.modules[type(task).__module__])
+        for name in (type(task).__module__, *module_names(list(task.MODULES))):
+            if name in sys.modules:  # else it is sent by value anyway
+                cloudpickle.register_pickle_by_value(sys.modules[name])
     key = cloudpickle.dumps(task)
     with _lock:
         guard = _guards.pop(key, None)

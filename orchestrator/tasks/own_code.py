@@ -15,13 +15,16 @@ from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 
 from orchestrator.errors import DataError, OrchError
+from orchestrator.tasks.own_modules import OwnModules
 
 _LONGEST = 300
 """Characters of an exception's own message."""
 
 
-def run_module(name: str, file: str, content: bytes) -> ModuleType:
+def run_module(name: str, file: str, content: bytes, own: OwnModules) -> ModuleType:
     """A module from a file's content, under `name`. No compiled copy beside the file is used or left.
+
+    What it imports from its folder is found by `own`, and recorded there.
 
     Raises:
         DataError: it cannot be run; with the file, the line and the exception.
@@ -32,8 +35,9 @@ def run_module(name: str, file: str, content: bytes) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with contained(file, "cannot be imported"):
+        with contained(file, "cannot be imported"), own.importable():
             exec(compile(content, place, "exec", dont_inherit=True), module.__dict__)
+        own.check_imports(file, content)
     except BaseException:
         sys.modules.pop(name, None)
         raise

@@ -5,6 +5,7 @@ answer is judged (text that is a number stays text), what the rows are used for,
 """
 
 import difflib
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from orchestrator.tasks.cells import (
     top_column,
 )
 from orchestrator.tasks.files import Columns, Origin, Table, kind, listed, origin_of, read_table, short
-from orchestrator.types import answer_text
+from orchestrator.types import NO_DATA, JsonObject, answer_text
 
 _SHOWN_PROBLEMS = 10
 _SPEC = re.compile(r"\s*(-?[0-9]{1,12})?\s*:\s*(-?[0-9]{1,12})?\s*")
@@ -47,6 +48,8 @@ class Row:
     """Counted from 1: the line in a JSONL or CSV file, the row in a JSON or parquet file."""
     is_number: bool = field(default=False, compare=False)
     """Whether the answer is a number in the file, which has a point for its decimals whatever texts have."""
+    data: JsonObject = NO_DATA
+    """What the task judges by beside the answer: the object in the column that `columns.data` names."""
 
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:
@@ -86,8 +89,8 @@ def distinct_questions(
 ) -> tuple[list[Row], int]:
     """The first row of each question, and how many repetitions were left out.
 
-    Raises DataError where the same question has different answers. Blanks around a text make no difference, nor does
-    what `same` calls one answer, as a judge does with 72 and 72.0.
+    Raises DataError where the same question has different answers, or different data. Blanks around a text make no
+    difference, nor does what `same` calls one answer, as a judge does with 72 and 72.0.
     """
     first: dict[str, Row] = {}
     problems = []
@@ -97,6 +100,11 @@ def distinct_questions(
             problems.append(
                 f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with another answer "
                 f"({short(row.answer)}, not {short(known.answer)}): keep the right one ({short(row.question)})"
+            )
+        elif known.data != row.data:
+            problems.append(
+                f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with other data: keep "
+                f"the right one ({short(row.question)})"
             )
     if problems:
         raise rows_error(problems)
@@ -139,10 +147,12 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
     if isinstance(record, list):
         if len(record) != 2:
             raise ValueError(f"is a list of {len(record)}: write a pair [question, answer]")
+        if columns.data is not None:
+            raise ValueError(f"is a pair, so it has no {columns.data!r}: write an object with question and answer")
         return Row(_question(record[0]), gold(record[1]), None, None, line, number_text(record[1]) is not None)
     if not isinstance(record, dict):
         raise ValueError(f"is {kind(record)}: write a pair [question, answer] or an object")
-    required = (columns.question, columns.answer, *((columns.id,) if columns.id else ()))
+    required = (columns.question, columns.answer, *filter(None, (columns.id, columns.data)))
     for name in required:
         if not find(record, name)[0]:
             hint = f"did you mean {other!r}?" if (other := numbered(record, name)) else "add it"
@@ -156,6 +166,7 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
         id=_id(find(record, columns.id or "id")[1], required=columns.id is not None),
         line=line,
         is_number=number_text(answer) is not None,
+        data=json_object(find(record, columns.data)[1], _called("data", columns.data)) if columns.data else NO_DATA,
     )
 
 
@@ -212,6 +223,24 @@ def _demonstration(value: Any, what: str) -> str | None:
     if not isinstance(value, str):
         raise ValueError(f"{what} is {kind(value)}: write it as text, or leave it empty")
     return _sound(value, "demonstration") if value.strip() else None
+
+
+def json_object(value: Any, what: str) -> JsonObject:
+    """The JSON object in a cell: a struct, or JSON as text. Raises ValueError with what else it is."""
+    read = value
+    if isinstance(value, str):
+        try:
+            read = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f"{what} is text that is no JSON ({short(value)}): write an object") from None
+    if not isinstance(read, dict):
+        text = "JSON text of " if isinstance(value, str) else ""
+        raise ValueError(f"{what} is {text}{kind(read)}: write an object, {{}} where there is nothing to say")
+    try:
+        return JsonObject(read)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{what} is no JSON: {why}: write it with text, numbers, lists and objects alone") from None
 
 
 def _said(say: Callable[[], str], what: str) -> str:

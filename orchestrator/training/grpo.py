@@ -1,4 +1,4 @@
-"""GRPO on questions whose answers are judged: a correct completion is worth 1, any other 0."""
+"""GRPO on questions whose answers are judged: a completion is worth its score, mostly 1 if correct and else 0."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from trl import GRPOTrainer
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import StageError
 from orchestrator.models.loading import load_tokenizer, load_trainable
-from orchestrator.sampling.completions import summary_of
+from orchestrator.sampling.completions import summary_of_verdicts
 from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, share_identical
 from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
@@ -19,7 +19,7 @@ from orchestrator.training.configuration import grpo_config
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.settings import GrpoSettings
 from orchestrator.training.trainer import train
-from orchestrator.types import Example, FinishReason
+from orchestrator.types import Completion, Example, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def run_grpo(job: GrpoJob) -> None:
         )
     trainer = _Trainer(
         model=load_trainable(job.model, spec.lora),
-        reward_funcs=_Correct(job),
+        reward_funcs=_Score(job),
         args=grpo_config(job),
         train_dataset=Dataset.from_dict(
             {"prompt": [e.question for e in job.examples], "row": list(range(len(job.examples)))}
@@ -64,8 +64,8 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
         return [prompt_ids(self.processing_class, self.answer_format, p) for p in prompts], None, {}
 
 
-class _Correct:
-    """The reward: the task's verdict on each completion. No reward where the judge itself failed."""
+class _Score:
+    """The reward: the score that the task gives each completion. No reward where the judge itself failed."""
 
     __name__ = "correct"
 
@@ -82,12 +82,13 @@ class _Correct:
         **_: Any,
     ) -> list[float | None]:
         """One reward per completion; `row` says which example each belongs to. Those of one stand together."""
-        items: list[tuple[str, str, FinishReason]] = [
-            (text, self.job.examples[index].answer, "length" if len(ids) >= self.limit else "stop")
-            for text, ids, index in zip(completions, completion_ids, row, strict=True)
-        ]
-        statuses = [verdict.status for verdict in verdicts(self.job.task, items)]
-        log_metric(ANSWERED, summary_of(statuses).answer_rate)
+        items = []
+        for place, (text, ids, index) in enumerate(zip(completions, completion_ids, row, strict=True)):
+            example = self.job.examples[index]
+            end: FinishReason = "length" if len(ids) >= self.limit else "stop"
+            items.append((Completion(example.id, place % self.draws, text, len(ids), end), example))
+        judged = verdicts(self.job.task, items)
+        log_metric(ANSWERED, summary_of_verdicts(judged).answer_rate)
         groups = [completions[place : place + self.draws] for place in range(0, len(completions), self.draws)]
         log_metric(IDENTICAL, share_identical(groups))
-        return [None if status in ("timeout", "error") else float(status == "correct") for status in statuses]
+        return [None if verdict.status in ("timeout", "error") else verdict.score for verdict in judged]

@@ -17,13 +17,14 @@ from transformers import GenerationConfig, TrainerCallback, TrainerControl, Trai
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.models.loading import save_model, stop_ids
 from orchestrator.sampling.answering import answer
-from orchestrator.sampling.completions import summary_of
+from orchestrator.sampling.completions import summary_of_verdicts
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.training.checkpoints import step_of
 from orchestrator.training.job import CHOSEN_FILE, TrainingJob
 from orchestrator.training.journal import Journal, read
 from orchestrator.training.selection import Choice, Point, choose, in_question
+from orchestrator.types import Verdict
 
 _ROWS = 4
 """Rows whose loss is taken at once: all their logits are held."""
@@ -107,15 +108,17 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         loss = mean_loss(self.model, rows, self.tokenizer.pad_token_id) if rows else math.nan
         engine = _Live(self.model, self.tokenizer)
         decoding = Decoding(0.0, 1.0, self.asked.max_tokens, task.format.stop)
-        statuses: list[str] = []
+        judged: list[Verdict] = []
         try:
             for start in range(0, len(examples), self.asked.batch_size):
                 part = examples[start : start + self.asked.batch_size]
-                statuses += [verdict.status for _, verdict in answer(engine, task, part, range(1), decoding, 0)]
+                judged += [verdict for _, verdict in answer(engine, task, part, range(1), decoding, 0)]
         finally:
             engine.leave()
-        found = summary_of(statuses)
+        found = summary_of_verdicts(judged, own_scores=task.own_scores)
         measured = {"eval_accuracy": found.accuracy, "eval_answer_rate": found.answer_rate}
+        if found.mean_score is not None and task.own_scores:
+            measured["eval_mean_score"] = found.mean_score
         return measured | ({"eval_loss": loss} if math.isfinite(loss) else {})
 
     def _keep(self, step: int) -> None:

@@ -17,11 +17,11 @@ from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import StageError
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.tasks import TASKS, Task
-from orchestrator.tasks.judging import verdicts
-from orchestrator.types import Answer, FinishReason, Verdict
+from orchestrator.tasks.judging import Item, item, verdicts
+from orchestrator.types import Example, Verdict
 
-Item = tuple[str, Answer, FinishReason]
 SECONDS = 2.0
+FIVE = Example("", "", "5")
 
 OWN_TASK = """
 import os, sys, time
@@ -116,7 +116,7 @@ def test_a_bad_completion_costs_its_own_verdict_alone(own: Task) -> None:
     made: list[Verdict] = []
     for text in texts:
         before = time.monotonic()
-        made += verdicts(own, [(text, "5", "stop")])
+        made += verdicts(own, [item(text, FIVE)])
         if BAD.get(text) == "timeout":
             # its time, noticing it, and starting the next process, on a machine that may be busy
             assert SECONDS <= time.monotonic() - before < SECONDS + 30
@@ -150,7 +150,7 @@ def test_what_went_wrong_is_named_with_its_line(own: Task) -> None:
         "say 5": None,
     }
     for text, why in whys.items():
-        [verdict] = verdicts(own, [(text, "5", "stop")])
+        [verdict] = verdicts(own, [item(text, FIVE)])
         assert why is verdict.why is None or (why is not None and why in str(verdict.why)), (text, verdict.why)
         assert verdict.status == {"loop": "timeout", "print": "wrong", "say 5": "correct"}.get(text, "error")
 
@@ -159,7 +159,7 @@ def test_items_are_answered_in_order_from_any_thread(own: Task) -> None:
     made: dict[int, list[Verdict]] = {}
 
     def ask(number: int) -> None:
-        items: list[Item] = [(f"say {i}", str(number), "stop") for i in range(20)]
+        items: list[Item] = [item(f"say {i}", Example("", "", str(number))) for i in range(20)]
         made[number] = verdicts(own, items)
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(3)]
@@ -186,7 +186,8 @@ def test_mathematics_ends_in_time_and_spares_the_neighbours() -> None:
         "5\ud800": "wrong",
         "}{": "unparsed",
     }
-    items: list[Item] = [(f"<answer>{a}</answer>", "0.5", "stop") for b in bad for a in (b, r"\frac{1}{2}")]
+    half = Example("", "", "0.5")
+    items: list[Item] = [item(f"<answer>{a}</answer>", half) for b in bad for a in (b, r"\frac{1}{2}")]
     made = verdicts(task, items)
     assert {b: v.status for b, v in zip(bad, made[::2], strict=True)} == bad
     assert [v.status for v in made[1::2]] == ["correct"] * len(bad)
@@ -195,7 +196,8 @@ def test_mathematics_ends_in_time_and_spares_the_neighbours() -> None:
 def test_a_pattern_that_backtracks_is_ended() -> None:
     settings = {"type": "file", "test": {"file": "t.json"}, "format": {"type": "regex", "pattern": "is ((?:a+)+)b"}}
     task = TASKS["file"].model_validate(settings | {"judge": {"type": "exact"}, "judge_limits": {"timeout_s": SECONDS}})
-    items: list[Item] = [(text, "aa", "stop") for text in ("is aab", "is " + "a" * 40, "is aab", "is ab", "none")]
+    aa = Example("", "", "aa")
+    items: list[Item] = [item(text, aa) for text in ("is aab", "is " + "a" * 40, "is aab", "is ab", "none")]
     assert [v.status for v in verdicts(task, items)] == ["correct", "timeout", "correct", "wrong", "unparsed"]
 
 
@@ -203,11 +205,15 @@ def test_what_is_sure_to_end_is_judged_here() -> None:
     task = TASKS["units"].model_validate({"type": "units", "test": {"generate": 1}})
     assert not task.guarded
     children = {p.pid for p in psutil.Process().children(recursive=True)}
-    items: list[Item] = [("<answer>5</answer>", "5", "stop"), ("x", "5", "length"), ("<answer>6</answer>", "5", "stop")]
+    items: list[Item] = [
+        item("<answer>5</answer>", FIVE),
+        item("x", FIVE, "length"),
+        item("<answer>6</answer>", FIVE),
+    ]
     assert [v.status for v in verdicts(task, items)] == ["correct", "truncated", "wrong"]
     assert {p.pid for p in psutil.Process().children(recursive=True)} == children
     exact = TASKS["file"].model_validate({"type": "file", "test": {"file": "t.json"}, "judge": {"type": "exact"}})
-    [long] = verdicts(exact, [(f"<answer>{'x' * 10_000}</answer>", "y", "stop")])
+    [long] = verdicts(exact, [item(f"<answer>{'x' * 10_000}</answer>", Example("", "", "y"))])
     assert long == Verdict("wrong", "x" * 2_000)
 
 
@@ -232,12 +238,14 @@ def test_a_judge_that_does_not_start_says_so() -> None:
 SCRIPT = """
 import sys, time
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.tasks.judging import verdicts
+from orchestrator.tasks.judging import item, verdicts
+from orchestrator.types import Example
 print("once", flush=True)
 task = load_recipe("r.yaml").task
-verdicts(task, [("say 5", "5", "stop")])
+five = Example("", "", "5")
+verdicts(task, [item("say 5", five)])
 print("started", flush=True)
-verdicts(task, [(sys.argv[1], "5", "stop")])
+verdicts(task, [item(sys.argv[1], five)])
 print("done", flush=True)
 """
 

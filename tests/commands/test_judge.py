@@ -249,11 +249,12 @@ def test_verdicts_are_written_row_by_row(tmp_path: Path) -> None:
     out = tmp_path / "a folder" / "that is new" / "verdicts.parquet"
     judged(rows).write(out)
     table = pq.read_table(out)
+    texts = [{"row": n, "question": f"q{n + 3}", "gold": str(n + 3), "text": GOOD["text"]} for n in (1, 2, 3)]
     assert table.to_pylist() == [
-        {"row": 1, "question": "q4", "gold": "4", "text": GOOD["text"], "status": "wrong", "value": "5"},
-        {"row": 2, "question": "q5", "gold": "5", "text": GOOD["text"], "status": "correct", "value": "5"},
-        {"row": 3, "question": "q6", "gold": "6", "text": GOOD["text"], "status": "wrong", "value": "5"},
-        {"row": 4, "question": None, "gold": "", "text": "", "status": "unparsed", "value": None},
+        texts[0] | {"status": "wrong", "value": "5", "score": 0.0},
+        texts[1] | {"status": "correct", "value": "5", "score": 1.0},
+        texts[2] | {"status": "wrong", "value": "5", "score": 0.0},
+        {"row": 4, "question": None, "gold": "", "text": "", "status": "unparsed", "value": None, "score": 0.0},
     ]
     assert [p.name for p in out.parent.iterdir()] == [out.name]
 

@@ -18,6 +18,8 @@ from orchestrator.runs.past import RECIPE_FILE, stored_recipe
 from orchestrator.runs.record import start_run
 from orchestrator.store.mlflow import MlflowStore
 from orchestrator.tasks.judged_by import judged_by
+from orchestrator.tasks.judging import item
+from orchestrator.types import Example
 from tests.support.written_runs import answers, recipe, write_run
 
 MINE = """\
@@ -169,11 +171,15 @@ def test_a_file_of_the_users_that_is_no_task_is_not_run_for_a_store_that_names_i
 
 def test_an_own_verdict_needs_the_code_and_says_so_where_it_is_not_to_be_had() -> None:
     judge, notes = stored(JUDGES, kept=JUDGES).judging_task()
-    assert judge.own_verdict and judge.verdict("", "1", "stop").value == "by its own verdict" and not notes
+    assert (
+        judge.own_verdict
+        and judge.judge_completion(*item("", Example("", "", "1"))).value == "by its own verdict"
+        and not notes
+    )
     task = stored(JUDGES + "# changed\n", kept=JUDGES)
     judge, [note] = task.judging_task()
     assert not RAN.exists() and not judge.own_verdict and task.own_verdict
-    assert judge.verdict("<answer>6</answer>", "6", "stop").value == "6"
+    assert judge.judge_completion(*item("<answer>6</answer>", Example("", "", "6"))).value == "6"
     assert note.startswith(
         "the answer is read by format and judge alone: the task has a verdict of its own; mine.py: has"
     )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.answers.libraries import installed
 from orchestrator.answers.visible import visible
 from orchestrator.types import FinishReason, Verdict
 
@@ -23,6 +24,9 @@ class BaseJudge(BaseModel):
     """Raised whenever the same settings would give other verdicts."""
     guarded: ClassVar[bool] = False
     """True: judging may never end, so it is done in a process that can be killed."""
+
+    LIBRARIES: ClassVar[tuple[str, ...]] = ()
+    """Libraries that decide verdicts, by their names on PyPI: their installed versions are part of every key."""
 
     type: str
 
@@ -43,7 +47,8 @@ class BaseJudge(BaseModel):
 
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides the verdicts, for a stage's key."""
-        return {"version": self.VERSION, **self.model_dump()}
+        told = {"version": self.VERSION, **self.model_dump()}
+        return told | ({"libraries": {name: installed(name) for name in self.LIBRARIES}} if self.LIBRARIES else {})
 
 
 def nothing_extracted(finish_reason: FinishReason) -> Verdict:

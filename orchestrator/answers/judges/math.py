@@ -53,6 +53,7 @@ class MathJudge(BaseJudge):
 
     VERSION: ClassVar[int] = 2
     guarded: ClassVar[bool] = True  # 9**9**9 is an expression
+    LIBRARIES: ClassVar[tuple[str, ...]] = ("math-verify", "latex2sympy2_extended", "sympy")
 
     type: Literal["math"] = "math"
     precision: int = Field(default=6, ge=0, le=15)
