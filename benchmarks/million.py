@@ -13,7 +13,6 @@ Aims, for a million on two cores: the driver grows by 100 MB at the most, no pro
 import argparse
 import os
 import random
-import sys
 import tempfile
 import threading
 import time
@@ -108,11 +107,15 @@ def write_shards(argument: tuple[Path, list[str]]) -> None:
 def build_rows(job: Any) -> int:
     """The tokens of all training rows, as a training builds them; how many rows there are."""
     from orchestrator.models.loading import load_tokenizer
+    from orchestrator.training.rows import Pairs
     from orchestrator.training.sft import SftJob, tokenized
 
     settings, _, _ = job
     made = SftJob(*settings)
-    return len(tokenized(made, load_tokenizer(made.model.base)))
+    pairs = Pairs(made.rows, made.work)
+    rows = tokenized(made, load_tokenizer(made.model.base))
+    assert len(pairs) == len(rows)
+    return len(rows)
 
 
 class Watch:
@@ -205,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,6 +6,7 @@ What is made of them lies on the disk and is mapped into memory, so the number o
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import overload
 
@@ -19,29 +20,23 @@ Rows = tuple[Pair | Path, ...]
 """What is trained on, in order: pairs, and parquet files of rows with a `question` and a `text`."""
 
 _AT_ONCE = 1024
+_SCHEMA = pa.schema({"question": pa.string(), "target": pa.string()})
 
 
-def batches(rows: Rows, at_once: int = _AT_ONCE) -> Iterator[list[Pair]]:
-    """The pairs of all sources, in order, at most so many at a time.
+def batches(rows: Rows, at_once: int = _AT_ONCE) -> Iterator[pa.RecordBatch]:
+    """The `question` and `target` of all pairs, in order, at most so many at a time.
 
     Raises:
         DataError: a file is missing or damaged.
     """
-    held: list[Pair] = []
-    for row in rows:
-        if isinstance(row, Path):
-            if held:
-                yield held
-            held = []
-            for batch in batches_of(row, ("question", "text"), at_once):
-                yield list(zip(batch["question"].to_pylist(), batch["text"].to_pylist(), strict=True))
+    for is_file, group in groupby(rows, lambda row: isinstance(row, Path)):
+        if is_file:
+            for file in group:
+                for batch in batches_of(file, ("question", "text"), at_once):  # type: ignore[arg-type]
+                    yield pa.record_batch([batch["question"], batch["text"]], _SCHEMA)
         else:
-            held.append(row)
-            if len(held) == at_once:
-                yield held
-                held = []
-    if held:
-        yield held
+            while part := list(islice(group, at_once)):
+                yield pa.record_batch([pa.array(column, pa.string()) for column in zip(*part, strict=True)], _SCHEMA)
 
 
 def on_disk(schema: pa.Schema, made: Iterable[pa.RecordBatch], folder: Path) -> pa.Table:
@@ -63,9 +58,7 @@ class Pairs(Sequence[Pair]):
     """The pairs of all sources by their number; they lie on the disk."""
 
     def __init__(self, rows: Rows, folder: Path) -> None:
-        schema = pa.schema({"question": pa.string(), "target": pa.string()})
-        made = (pa.record_batch(list(zip(*part, strict=True)), schema) for part in batches(rows))
-        self._table = on_disk(schema, made, folder)
+        self._table = on_disk(_SCHEMA, batches(rows), folder)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

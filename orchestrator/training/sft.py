@@ -24,7 +24,7 @@ from orchestrator.training.invariants import (
     WeightedRowTrainer,
 )
 from orchestrator.training.job import TrainingJob
-from orchestrator.training.rows import Pair, Pairs, Rows, batches, on_disk
+from orchestrator.training.rows import Pairs, Rows, batches, on_disk
 from orchestrator.training.settings import SftSettings
 from orchestrator.training.trainer import train
 from orchestrator.training.weighted import WEIGHTS, target_weights
@@ -86,36 +86,43 @@ def tokenized(job: SftJob, tokenizer: object) -> Dataset:
     if job.spec.answer_weight != 1:
         columns[WEIGHTS] = pa.list_(pa.float64())
     schema = pa.schema(columns)
-    made = (pa.record_batch(_columns(job, tokenizer, *part), schema) for part in _numbered(job.rows))
     # a fingerprint of its own: datasets would read all rows to make one
-    return Dataset(on_disk(schema, made, job.work), fingerprint=uuid4().hex)
+    return Dataset(on_disk(schema, _token_batches(job, tokenizer, schema), job.work), fingerprint=uuid4().hex)
 
 
-def _numbered(rows: Rows) -> Iterator[tuple[int, list[Pair]]]:
-    """Batches of pairs, each with the number of its first one."""
-    number = 0
-    for pairs in batches(rows):
-        yield number, pairs
-        number += len(pairs)
+def _token_batches(job: SftJob, tokenizer: object, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    first = 1
+    for batch in batches(job.rows):
+        questions, targets = (batch[name].to_pylist() for name in ("question", "target"))
+        prompt_of = {question: prompt_ids(tokenizer, job.answer_format, question) for question in set(questions)}
+        prompts, answers = [prompt_of[question] for question in questions], targets_ids(tokenizer, targets)
+        for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True), first):
+            if len(prompt) + len(answer) > job.spec.max_length:
+                raise StageError(
+                    f"training row {number} has {len(prompt) + len(answer)} tokens, more than max_length = "
+                    f"{job.spec.max_length}: cutting it would cut its answer off; raise max_length or drop the row. "
+                    f"It begins {questions[number - first][:60]!r}"
+                )
+        columns = [_joined(prompts, answers), _joined([[MASKED] * len(prompt) for prompt in prompts], answers)]
+        if WEIGHTS in schema.names:
+            columns.append(pa.array(_weights(job, tokenizer, prompts, answers, targets), schema.field(WEIGHTS).type))
+        yield pa.record_batch(columns, schema)
+        first += batch.num_rows
 
 
-def _columns(job: SftJob, tokenizer: object, first: int, pairs: list[Pair]) -> list[list[list[Any]]]:
-    """The columns of a batch whose first row is the `first`."""
-    prompts = {q: prompt_ids(tokenizer, job.answer_format, q) for q in dict.fromkeys(q for q, _ in pairs)}
-    ids, labels, weights = [], [], []
-    weight = job.spec.answer_weight
-    answers = targets_ids(tokenizer, [target for _, target in pairs])
-    for number, ((question, target), answer) in enumerate(zip(pairs, answers, strict=True), first + 1):
-        prompt = prompts[question]
-        if len(prompt) + len(answer) > job.spec.max_length:
-            raise StageError(
-                f"training row {number} has {len(prompt) + len(answer)} tokens, more than max_length = "
-                f"{job.spec.max_length}: cutting it would cut its answer off; raise max_length or drop the row. "
-                f"It begins {question[:60]!r}"
-            )
-        ids.append(prompt + answer)
-        labels.append([MASKED] * len(prompt) + answer)
-        if weight != 1:
-            begins = answer_token(tokenizer, job.answer_format, target)
-            weights.append(target_weights(len(prompt), len(answer), begins, weight))
-    return [ids, labels, weights] if weight != 1 else [ids, labels]
+def _joined(starts: list[list[int]], ends: list[list[int]]) -> pa.ListArray:
+    """For each row its start and its end in one list."""
+    parts = [np.array(part, dtype=np.int32) for row in zip(starts, ends, strict=True) for part in row]
+    lengths = np.array([len(part) for part in parts], dtype=np.int32).reshape(-1, 2).sum(axis=1)
+    offsets = np.concatenate(([0], lengths.cumsum())).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
+
+
+def _weights(
+    job: SftJob, tokenizer: object, prompts: list[list[int]], answers: list[list[int]], targets: list[str]
+) -> list[list[float]]:
+    begins = (answer_token(tokenizer, job.answer_format, target) for target in targets)
+    return [
+        target_weights(len(prompt), len(answer), place, job.spec.answer_weight)
+        for prompt, answer, place in zip(prompts, answers, begins, strict=True)
+    ]

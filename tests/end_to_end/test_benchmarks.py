@@ -1,4 +1,4 @@
-"""What `make bench` measures against does the same work as the recipe, whatever settings recipes get."""
+"""What `make bench` measures against does the same work as the recipe, and the million is measured as it says."""
 
 import contextlib
 import runpy
@@ -41,3 +41,23 @@ def test_many_trials_are_planned_with_few_requests(tmp_path: Path) -> None:
     store.requests.clear()
     assert set(store.finished(plan.stages)) == {stage.key for stage in plan.stages}
     assert 0 < store.requests.total() <= 3 * len(plan.stages)
+
+
+def million(folder: Path) -> None:
+    """The benchmark of many completions with a few of them; what it prints goes to `folder`/said."""
+    sys.argv = ["million.py", "--rows", "2000"]
+    with (folder / "said").open("w") as out, contextlib.redirect_stdout(out):
+        runpy.run_path(str(REPOSITORY / "benchmarks" / "million.py"), run_name="__main__")
+
+
+def test_the_million_counts_selects_and_builds_what_it_says(tmp_path: Path) -> None:
+    code = done(million, tmp_path)
+    said = (tmp_path / "said").read_text()
+    assert code == 0, said
+    lines = {line[:16].strip(): line[16:].split() for line in said.splitlines()[1:]}
+    assert said.startswith("2,000 completions written")
+    assert lines["counting"][2:] == ["40%", "of", "2,000", "draws", "correct"]
+    rows = lines["select"][2]
+    assert lines["select"][3:] == ["rows", "of", "40", "questions"] and 400 < int(rows) <= 40 * 13
+    assert lines["training rows"][2:] == [rows, "rows"]
+    assert float(lines["driver grew by"][0]) < 100 and 50 < float(lines["largest process"][0]) < 1500
