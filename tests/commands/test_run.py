@@ -14,6 +14,7 @@ from orchestrator.errors import Interrupted, RefusalError, StageError
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import RunResult
+from orchestrator.runs.cluster import Done
 from orchestrator.runs.cost import cost_of
 from orchestrator.runs.record import one_line
 from orchestrator.runs.state import StageState
@@ -104,7 +105,9 @@ def test_a_stage_that_could_not_be_written_to_its_end_is_not_made(
 
     monkeypatch.setattr(store, "end", refuse)
     with pytest.raises(RefusalError):
-        branch.record.finished(state, context, Output("", {"rows": 3.0}), cost_of([], 1.0, 0.0, None))
+        branch.record.finished(
+            state, context, Output("", {"rows": 3.0}), cost_of([], Done(None, 0.0, 1.0), 1.0, 0.0, None)
+        )
     monkeypatch.setattr(store, "end", real)
     branch.fail(state, RefusalError("no"))
     assert "sft" not in branch.record.origins and statuses(store)["sft"] == "FAILED"
@@ -114,7 +117,7 @@ def test_a_stage_that_could_not_be_written_to_its_end_is_not_made(
 def test_settings_and_findings_of_a_stage_may_be_written_later(store: MemoryStore) -> None:
     jobs: list[tuple[str, Any]] = []
     made = plan()
-    record = execute.Record(store, made, None, lambda owner, job: jobs.append((owner, job)))
+    record = execute.Record(store, made, (), lambda owner, job: jobs.append((owner, job)))
     state = StageState(made.stage("sft"))
     record.started(state)
     record.noticed(state, Finding("odd", "warning", "what", "", "", ""))

@@ -176,8 +176,8 @@ def test_what_is_not_sure_says_so() -> None:
         _forecast_note(1, [same])
         == "About 35.0 s, one stage after another, 1.2 GB in the largest worker; from past runs here"
     )
-    assert "~ a guess" in _forecast_note(3, [same, guess]) and "? not known" in _forecast_note(3, [same, guess])
-    assert _forecast_note(3, []).startswith("How long it takes is not known")
+    assert "~ a guess" in _forecast_note(3, [same, guess]) and "? no estimate" in _forecast_note(3, [same, guess])
+    assert _forecast_note(3, []).startswith("No estimate: no comparable stage")
 
 
 def test_a_machine_is_known_by_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_machine_is_known_by_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_a_cost_by_hand() -> None:
     made = [Done(None, 0.0, 1800.0, 900.0, 5000.0), Done(None, 100.0, 1900.0, 1200.0), Done(None, 0.0, 0.0)]
-    cost = cost_of(made, 2000.0, 0.5, 10_000)
+    cost = cost_of(made, Done(None, 0.0, 0.0), 2000.0, 0.5, 10_000)
     assert cost.metrics() == {
         "seconds": 2000.0,
         "gpu_hours": 0.5,
@@ -207,7 +207,7 @@ def test_a_cost_by_hand() -> None:
         "peak_memory_mb": 1200.0,
         "gpu_peak_memory_mb": 5000.0,
     }
-    assert cost_of([], 0.5, 0.0, None).metrics() == {"seconds": 0.5, "gpu_hours": 0.0}
+    assert cost_of([], Done(None, 0.0, 0.5), 0.5, 0.0, None).metrics() == {"seconds": 0.5, "gpu_hours": 0.0}
     assert set(cost.metrics()) | set(Forecast(1.0, 1.0, "same", 1).metrics()) == set(COST_METRICS)
 
 
