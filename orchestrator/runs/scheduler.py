@@ -1,10 +1,17 @@
-"""Carry out plans on Ray: what is made already is reused, what can run at once does, what plans share is made once.
+"""The scheduler: carries out plans on Ray. Cached stages are reused, ready ones run side by side, shared ones run once.
 
-Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
-reason, stages that read of it are skipped, all others go on. Only an interruption and a store that cannot be reached or
-written end a walk. Rows and weights are read and written by workers, also where a stage's output is put together: what
-comes back are paths, counts and the rows of a table that people look at. What running stages write goes through a queue
-that the walk does not wait for; a stage is done, and its lock released, once all that it writes is in the store.
+What it guarantees, whatever happens:
+
+- A key is made by one stage at a time: within a walk by its name, on one host by a lock. Whoever finds it being made
+  waits for it and takes what was made; the lock of an owner that died is free.
+- A stage's artifacts are in the store before its key is, and its key before its lock is released and before a stage
+  that reads of it starts. What running stages write goes through a queue that the walk does not wait for.
+- Earlier plans have right of way: a later one gets what they leave of the machine.
+- Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
+  reason, stages that read of it are skipped, all others go on. Only an interruption, and a store that cannot be reached
+  or written, end a walk; what was finished by then is kept.
+- The driver holds no rows and no weights: workers read and write them, also where an output is put together. What
+  comes back are paths, counts and the rows of a table that people look at.
 """
 
 import tempfile
