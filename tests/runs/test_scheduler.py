@@ -16,6 +16,7 @@ from orchestrator.runs.cluster import Cluster, Done
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.base import put_together
 from orchestrator.stages.evaluate import Evaluate
 from orchestrator.stages.sft import Sft
 from orchestrator.store.base import StoredRun
@@ -296,6 +297,13 @@ def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.
     elif where == "worker":
         taken: list[int] = []
         monkeypatch.setattr(Crew, "take", broken(Crew.take, lambda *_: not taken and not taken.append(1)))  # type: ignore[func-returns-value]
+    elif where == "putting together":
+
+        def is_last(crew: Crew, _: object) -> bool:
+            function, argument = crew.call
+            return function is put_together and argument[1].name == "sft" and is_first(argument[1])
+
+        monkeypatch.setattr(Crew, "take", broken(Crew.take, is_last))
     elif where == "store":
         monkeypatch.setattr(
             made.store, "finished", broken(made.store.finished, lambda stages: stages[0].key == made.sft_key)
@@ -303,7 +311,9 @@ def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("where", ["jobs", "finish", "started", "finished", "input", "worker", "store"])
+@pytest.mark.parametrize(
+    "where", ["jobs", "finish", "started", "finished", "input", "worker", "putting together", "store"]
+)
 def test_an_error_at_any_boundary_is_the_failure_of_its_stage(
     walk: Callable[..., Any], where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,14 @@ def test_a_copy_that_breaks_off_is_no_copy() -> None:
     assert (work.share(folder_of("model", "a"), "run") / "weights").exists()
 
 
+def test_a_file_is_shared_as_a_folder_is() -> None:
+    work = WorkFolder(Path("work"))
+    Path("chosen.parquet").write_text("rows")
+    shared = work.share(Path("chosen.parquet"), "run")
+    assert shared.is_relative_to(work.root) and shared.suffix == ".parquet" and shared.read_text() == "rows"
+    assert work.share(Path("missing.parquet"), "run") == shared
+
+
 def test_what_is_shared_goes_with_the_last_run_at_work() -> None:
     work = WorkFolder(Path("work"))
     work.forget_inputs("run-")
