@@ -101,10 +101,11 @@ def _swapped(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
 def constant_gold(task: Task, examples: Sequence[Example]) -> tuple[str, int, tuple[str, ...]] | None:
     """The gold answer of nearly all rows, how many have it, and its other forms; None where golds differ.
 
-    Golds are one where they are to the judge: 7, 7.0 and `7 km` are to one of numbers.
+    Golds are one where they are to the judge: 7, 7.0 and `7 km` are to one of numbers. Of a task that judges by more
+    than the gold answer, they say nothing.
     """
     n = len(examples)
-    if n < _FEW:
+    if n < _FEW or task.own_scores:
         return None
     golds = Counter(" ".join(e.answer.split()) for e in examples)
     gold, times = golds.most_common(1)[0]

@@ -25,7 +25,7 @@ def _run(argument: tuple[Any, ...]) -> None:
 
 
 class Grpo(GrpoSettings, Training):
-    """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the task's judge: 1 or 0."""
+    """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the score that the task's judge gives."""
 
     type: Literal["grpo"]
     prompts: Literal["train", "demonstrations"] = "train"

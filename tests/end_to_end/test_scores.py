@@ -56,7 +56,6 @@ task:
   validation: {generate: 8}
   test: {generate: 32}
 model: {name: tiny}
-limits: {ignore: [wrong-answer-accepted]}
 stages:
   sft:     {type: sft, learning_rate: 4e-3, max_steps: 30, per_device_train_batch_size: 16}
   samples: {type: sample, model: sft, n: 4, max_tokens: 32}
@@ -106,10 +105,6 @@ def test_stored_results_are_judged_again_alike(ran: tuple[Path, Called]) -> None
     )
     assert again.code == 0, again.err
     assert pq.read_table(folder / "v.parquet")["score"].to_pylist() == pq.read_table(results)["score"].to_pylist()
-    diagnosed = call(folder, "diagnose", "--json")
-    assert diagnosed.code in (0, 3), diagnosed.err
-    checks = {finding["check"] for finding in diagnosed.json["findings"]}
-    assert not checks & {"judge-changed", "verdicts-changed"}
 
 
 def test_keys_go_by_the_module_beside_the_task(ran: tuple[Path, Called]) -> None:
