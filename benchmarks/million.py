@@ -155,19 +155,19 @@ def call(cluster: Cluster, function: Callable[[Any], Any], argument: Any) -> Don
     return crew.take(reference)[1]
 
 
-def stages(plan: Plan, cluster: Cluster, folder: Path) -> Iterator[tuple[str, float, str]]:
-    """Each step: its name, its seconds on a worker, and what it says."""
+def stages(plan: Plan, cluster: Cluster, folder: Path) -> Iterator[tuple[str, Done, str]]:
+    """Each step: its name, what came of its call, and what it says."""
 
     def context(name: str, **inputs: Path) -> Context:
         (folder / name).mkdir(exist_ok=True)
         return context_of(plan, plan.stage(name), folder / name, inputs, 2, 0.0)
 
-    def finish(given: Context) -> tuple[float, str]:
+    def finish(given: Context) -> tuple[Done, str]:
         verb = given.stages[given.name]
         examples = {split: given.task.examples(split) for split in verb.splits_read(given.stages)}
         done = call(cluster, put_together, (verb, given, examples))
         output: Output = done.result
-        return done.ended - done.began, output.figure
+        return done, output.figure
 
     samples = context("samples")
     yield "counting", *finish(samples)
@@ -176,7 +176,7 @@ def stages(plan: Plan, cluster: Cluster, folder: Path) -> Iterator[tuple[str, fl
     rft = context("rft", chosen=chosen.output / CHOSEN)
     [job] = rft.stages["rft"].jobs(replace(rft, work=folder / "rft"))
     done = call(cluster, build_rows, job.argument)
-    yield "training rows", done.ended - done.began, f"{done.result:,} rows"
+    yield "training rows", done, f"{done.result:,} rows"
 
 
 def main() -> None:
@@ -196,9 +196,10 @@ def main() -> None:
             written = call(cluster, write_shards, (folder / "samples", ids))
             print(f"{len(ids) * DRAWS:,} completions written in {written.ended - written.began:.1f} s", flush=True)
             before, watch, seconds = psutil.Process().memory_info().rss / 1e6, Watch(), 0.0
-            for name, took, said in stages(plan, cluster, folder):
+            for name, done, said in stages(plan, cluster, folder):
+                took = done.ended - done.began
                 seconds += took
-                print(f"{name:<16} {took:7.1f} s  {said}", flush=True)
+                print(f"{name:<16} {took:7.1f} s {done.peak_mb or 0:7.0f} MB  {said}", flush=True)
             watch.stop()
         finally:
             disconnect()

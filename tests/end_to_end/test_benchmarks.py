@@ -56,8 +56,8 @@ def test_the_million_counts_selects_and_builds_what_it_says(tmp_path: Path) -> N
     assert code == 0, said
     lines = {line[:16].strip(): line[16:].split() for line in said.splitlines()[1:]}
     assert said.startswith("2,000 completions written")
-    assert lines["counting"][2:] == ["40%", "of", "2,000", "draws", "correct"]
-    rows = lines["select"][2]
-    assert lines["select"][3:] == ["rows", "of", "40", "questions"] and 400 < int(rows) <= 40 * 13
-    assert lines["training rows"][2:] == [rows, "rows"]
+    assert lines["counting"][4:] == ["40%", "of", "2,000", "draws", "correct"]
+    rows = lines["select"][4]
+    assert lines["select"][5:] == ["rows", "of", "40", "questions"] and 400 < int(rows) <= 40 * 13
+    assert lines["training rows"][4:] == [rows, "rows"]
     assert float(lines["driver grew by"][0]) < 100 and 50 < float(lines["largest process"][0]) < 1500
