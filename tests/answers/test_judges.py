@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -167,8 +168,9 @@ def test_every_registered_judge_can_stand_in_a_recipe() -> None:
     for name, judge in JUDGES.items():
         assert recipe.validate_python({"type": name}) == judge()
         assert recipe.validate_python(judge()) == judge()
-        assert not judge().fingerprint().keys() - {"version", *judge.model_fields}
-        assert judge().fingerprint() == {"version": judge.VERSION, **judge().model_dump()}
+        versions = {library: metadata.version(library) for library in judge.LIBRARIES}
+        libraries = {"libraries": versions} if versions else {}
+        assert judge().fingerprint() == {"version": judge.VERSION, **judge().model_dump()} | libraries
     assert recipe.validate_python({"tolerance": 0}) == NumericJudge(tolerance=0)
     for bad in ({"type": "fuzzy"}, {"type": ["exact"]}, "exact", None, {"type": "exact", "tolerance": 1}):
         with pytest.raises(ValidationError):
