@@ -198,12 +198,7 @@ def test_a_machine_is_known_by_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_a_cost_by_hand() -> None:
     made = [Done(None, 0.0, 1800.0, 900.0, 5000.0), Done(None, 100.0, 1900.0, 1200.0), Done(None, 0.0, 0.0)]
-<<<<<<< HEAD
     cost = cost_of(made, Done(None, 0.0, 0.0), 2000.0, 0.5, 10_000)
-=======
-    last = Done(None, 1900.0, 3000.0, 700.0)
-    cost = cost_of(made, last, 2000.0, 0.5, 10_000)
->>>>>>> rows
     assert cost.metrics() == {
         "seconds": 2000.0,
         "gpu_hours": 0.5,
@@ -212,12 +207,7 @@ def test_a_cost_by_hand() -> None:
         "peak_memory_mb": 1200.0,
         "gpu_peak_memory_mb": 5000.0,
     }
-<<<<<<< HEAD
     assert cost_of([], Done(None, 0.0, 0.5), 0.5, 0.0, None).metrics() == {"seconds": 0.5, "gpu_hours": 0.0}
-=======
-    alone = cost_of([], last, 0.5, 0.0, None).metrics()
-    assert alone == {"seconds": 0.5, "gpu_hours": 0.0, "peak_memory_mb": 700.0}
->>>>>>> rows
     assert set(cost.metrics()) | set(Forecast(1.0, 1.0, "same", 1).metrics()) == set(COST_METRICS)
 
 
