@@ -102,7 +102,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("Interrupted. Finished stages are kept; run the same command to resume.") from None
+        raise Interrupted("interrupted: finished stages are kept; run the same command to resume") from None
     finally:
         if _in_main():
             signal.signal(signal.SIGTERM, before)
@@ -154,7 +154,7 @@ def _carry_out(
             _close_runs(store, "KILLED", "interrupted")
         parents = [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
         run = f" (run {parents[0]})" if parents else ""
-        raise Interrupted(f"Interrupted{run}. Finished stages are kept; run the same command to resume.") from None
+        raise Interrupted(f"interrupted{run}: finished stages are kept; run the same command to resume") from None
     except BaseException as error:
         with _undisturbed():
             walk.stop()
