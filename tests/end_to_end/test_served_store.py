@@ -140,7 +140,7 @@ def test_the_report_lies_on_the_server_and_a_copy_is_never_an_old_one(
     assert f"orch report {said['run_id']} --open" in first[1].err
     shown = report(said["run_id"])
     assert not shown.made and shown.page.is_file() and "accuracy.svg" in {file.name for file in shown.figures}
-    client.log_file(said["run_id"], "made elsewhere", "report.html")
+    client.log_text(said["run_id"], "made elsewhere", "report.html")
     assert report(said["run_id"]).page.read_text() == "made elsewhere"
     anew = report(said["run_id"], force=True)
     assert anew.made and said["conclusions"][0] in Page(anew.page.read_text(encoding="utf-8")).text
