@@ -1,6 +1,6 @@
 """What may stand beside a number: units behind it, and names and sums on the other side of an equals sign.
 
-Each is told from what would make the number another one: an unknown (`2x = 10`, `5x`), a word (`5 dozen`), a digit. It
+Each differs from what would make the number another one: an unknown (`2x = 10`, `5x`), a word (`5 dozen`), a digit. It
 must not know what a number is worth. Texts come with plain characters; reading takes linear time.
 """
 

@@ -400,7 +400,7 @@ def _refused(error: InputError) -> Finding:
         "error",
         f"the recipe no longer validates: {error.problems[0]}",
         "\n".join(error.problems),
-        "a file, a model or a setting that it names is not as it must be",
+        "a file, model or setting it refers to has changed or is missing",
         "fix the lines above and run `orch check` again",
     )
 

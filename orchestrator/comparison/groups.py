@@ -10,7 +10,7 @@ from orchestrator.recipe.plain import parting
 from orchestrator.types import BASE
 
 _LONG = 44
-"""Characters of a label; what would be longer is told apart by its run."""
+"""Characters of a label; a longer one is replaced by its run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def load_tokenizer(base: BaseModelRef) -> Any:
     if tokenizer.eos_token_id is None:
         raise StageError(f"model {base.name}: its tokenizer has no end-of-text token, so no model could learn to stop")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # padding is told apart by masks, never by its id
+        tokenizer.pad_token = tokenizer.eos_token  # masks mark padding, never its id
     return tokenizer
 
 

@@ -30,8 +30,6 @@ class Training(TrainingSettings, Verb):
     CPUS = 2
     CURVES: ClassVar[tuple[str, ...]] = ("loss", "eval_loss", "eval_accuracy", "grad_norm", "learning_rate", "epoch")
     SPOKEN = True
-    MODELS_IN_MEMORY: ClassVar[int] = 1
-    """Models of the base's size that a worker holds while it trains an adapter."""
 
     @abstractmethod
     def config(self, job: TrainingJob) -> Any:
