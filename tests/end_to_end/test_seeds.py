@@ -202,7 +202,7 @@ def test_verbs_that_look_back_take_one_seed(seeds_run: SeedsRun) -> None:
         for more in ((), ("--seed", "1"), ("--seed", "7"))
     )
     assert first.json["run_id"] == seeds_run.seed(0).info.run_id and first.json["model"] == "grpo"
-    assert "a run of the seeds 0, 1: this is seed 0, --seed names another" in first.err
+    assert "The run has seeds 0, 1; using seed 0 (choose with --seed)." in first.err
     assert second.json["run_id"] == seeds_run.seed(1).info.run_id and "--seed" not in second.err
     assert none.code == 2 and f"run {seeds_run.run_id} has no seed 7; it has 0, 1" in none.err
 
