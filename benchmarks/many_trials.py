@@ -1,23 +1,30 @@
-"""How long it takes to plan many trials, and how many requests the store gets for it.
+"""How long it takes to plan many trials, how many requests the store gets for it, and how long GPUs wait for work.
 
-    python -m benchmarks.many_trials [--trials 200]
+    python -m benchmarks.many_trials [--trials 200] [--walked 40] [--gpus 8] [--latency 0.04]
 
-Trials over the learning rate of GRPO: ten stages each, of which two are a trial's own and eight are shared by all. The
-store is one in memory that counts requests, first empty and then with every stage finished.
+Trials over the learning rate of GRPO: ten stages each, of which two are a trial's own and eight are shared by all. For
+the planning the store is one in memory that counts requests, first empty and then with every stage finished. Then some
+of the trials are walked on a simulated cluster, whose calls take two seconds on a GPU and do nothing; each request of
+the store takes the latency. What is measured is how long a GPU is free before its next call begins.
 """
 
 import argparse
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.simulated import CountingStore, cluster
 from orchestrator.plan.plan import TrialsPlan, compile_trials
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.record import Record
+from orchestrator.runs.scheduler import Walk
+from orchestrator.runs.state import StageState
+from orchestrator.runs.trials import TrialsRecord
+from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
-from orchestrator.store.memory import MemoryStore
 from orchestrator.store.names import VERB_TAG, key_tag
 
 RECIPE = """\
@@ -32,25 +39,6 @@ stages:
   rft:     {type: sft, data: chosen, learning_rate: 1e-3}
   grpo:    {type: grpo, model: rft}
 """
-_COUNTED = ("runs", "find", "experiments", "artifact", "output", "history", "address")
-"""Methods that are requests of a store behind a server."""
-
-
-class CountingStore(MemoryStore):
-    """A store in memory that counts the requests it gets."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.requests: Counter[str] = Counter()
-        for name in _COUNTED:
-            setattr(self, name, self._counted(name, getattr(self, name)))
-
-    def _counted(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.requests[name] += 1
-            return method(*arguments, **named)
-
-        return call
 
 
 def planned(trials: int, folder: Path) -> tuple[TrialsPlan, float]:
@@ -81,11 +69,68 @@ def finish_all(store: Store, plan: TrialsPlan, folder: Path) -> None:
         store.end(run_id, "FINISHED")
 
 
+class _Timed(Branch):
+    """A plan on a walk that knows when each of its stages was first found ready."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.ready_since: dict[str, float] = {}
+
+    def ready(self, state: StageState) -> bool:
+        found = super().ready(state)
+        if found:
+            self.ready_since.setdefault(state.stage.name, time.monotonic())
+        return found
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What came of a walk over trials."""
+
+    seconds: float
+    calls: int
+    waits: list[float]
+    """For each stage on GPUs: seconds for which it was ready and its GPU was free."""
+    requests: int
+
+
+def walked(trials: int, gpus: int, seconds: float, latency: float, folder: Path) -> Walked:
+    """Walk over trials that differ in GRPO's learning rate; `seconds` is what a call on a GPU takes."""
+    plan, _ = planned(trials, folder)
+    store = CountingStore(folder / "store", latency)
+    above = TrialsRecord(store, plan)
+    walk = Walk([], store, WorkFolder(folder / "work"), cluster(gpus, seconds), lambda states: None)
+    branches = [
+        _Timed(t.plan, Record(store, t.plan, (), walk.writer.submit, above.parent, t, above.shown), (), t.title)
+        for t in plan.trials
+    ]
+    walk.branches += branches
+    store.requests.clear()
+    began = time.monotonic()
+    walk.go()
+    took = time.monotonic() - began
+    states = [(branch, state) for branch in branches for state in branch.states.values()]
+    failed = [state.error for _, state in states if state.error]
+    assert not failed, failed[0]
+    on_gpus = [(b, s) for b, s in states if s.started is not None and s.stage.spec.ON_GPU]
+    on_gpus.sort(key=lambda one: one[1].started or 0.0)
+    machine = walk.cluster.machine
+    waits = [
+        call.begins - max(call.free_since, branch.ready_since[state.stage.name])
+        for call, (branch, state) in zip(machine.first_calls, on_gpus, strict=True)
+    ]
+    return Walked(took, machine.calls, waits, store.requests.total())
+
+
 def main() -> None:
     """Print the seconds of planning, and seconds and requests of the look-up of all keys."""
     parser = argparse.ArgumentParser(description="Many trials of one recipe.")
     parser.add_argument("--trials", type=int, default=200)
-    trials = parser.parse_args().trials
+    parser.add_argument("--walked", type=int, default=40, help="trials that are walked")
+    parser.add_argument("--gpus", type=int, default=8)
+    parser.add_argument("--latency", type=float, default=0.04, help="seconds that a request takes")
+    arguments = parser.parse_args()
+    trials = arguments.trials
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plan, seconds = planned(trials, folder)
@@ -104,6 +149,14 @@ def main() -> None:
                 f"{n / len(plan.stages):.2f} for each distinct key"
             )
             store.requests.clear()
+        found = walked(arguments.walked, arguments.gpus, 2.0, arguments.latency, folder)
+    waits = sorted(found.waits)
+    print(
+        f"walk: {arguments.walked} trials on {arguments.gpus} GPUs in {found.seconds:.1f} s, {found.calls} calls of "
+        f"2 s, {found.requests:,} requests of {1000 * arguments.latency:.0f} ms\n"
+        f"a ready stage waits {1000 * waits[len(waits) // 2]:.0f} ms for a free GPU (median), "
+        f"{1000 * waits[-1]:.0f} ms at the most"
+    )
 
 
 if __name__ == "__main__":

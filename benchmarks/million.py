@@ -25,8 +25,9 @@ import psutil
 
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.runs.cluster import Cluster, Done, connect, disconnect
+from orchestrator.runs.cluster import Cluster, connect, disconnect
 from orchestrator.runs.context import context_of
+from orchestrator.runs.crew import Done
 from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Context, Output
 from orchestrator.store.names import CHOSEN, COMPLETIONS

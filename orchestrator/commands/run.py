@@ -140,10 +140,12 @@ def _carry_out(
         past, later = past_costs(store, kind_of_machine()), walk.writer.submit
         if above is None or not isinstance(plan, TrialsPlan):
             assert isinstance(plan, Plan)
-            walk.branches.append(Branch(plan, Record(store, plan, past, later), noticed))
+            record = Record(store, plan, past, later)
+            record.describe()
+            walk.branches.append(Branch(plan, record, noticed))
         else:
             for trial in plan.trials:
-                record = Record(store, trial.plan, past, later, above.parent, trial)
+                record = Record(store, trial.plan, past, later, above.parent, trial, above.shown)
                 walk.branches.append(Branch(trial.plan, record, noticed, trial.title))
         walk.go()
         results = [branch.result for branch in walk.branches if branch.result is not None]

@@ -1,30 +1,26 @@
 """Ray: start it or join it, and what it has. The only home of ray.init.
 
-A session that the user has started, in this process or at RAY_ADDRESS, is joined and left alive: only the calls made
-here are ended. A call that asks for no GPU sees none.
+A session that the user has started, in this process or at RAY_ADDRESS, is joined and left alive: only the
+calls made here are ended.
 """
 
 import logging
 import os
 import sys
 import tempfile
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 import psutil
 
 from orchestrator.errors import InputError, OrchError
-from orchestrator.runs.memory_peak import gpu_peak_mb, peak_mb, start_measuring
+from orchestrator.runs.crew import Call, Crew, stop_all
 from orchestrator.store.disk_space import disk_full
 from orchestrator.tasks import Task
 from orchestrator.tasks.own_modules import module_names
-from orchestrator.text import write_in_any_encoding
 
 _OBJECT_STORE = 200 * 1024 * 1024
 """Bytes for objects on one machine: what travels are paths and questions, never completions or weights."""
@@ -34,51 +30,8 @@ _LONGEST_FOLDER = 103 - 65
 """Characters: a Unix socket's path may have 103 on macOS (107 on Linux), and Ray appends up to 65 to its folder."""
 _TRIES = 3
 """Starts of Ray at the most: on a busy machine its processes may not come up in the time that Ray gives them."""
-_GPUS_SEEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 T = TypeVar("T")
-Call = tuple[Callable[[Any], Any], Any]
-"""A module-level function, and its one argument."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a call, and when it began and ended: seconds since the epoch, on the worker's clock."""
-
-    result: Any
-    began: float
-    ended: float
-    peak_mb: float | None = None
-    """Main memory that the worker and the processes that it has started held at the most."""
-    gpu_peak_mb: float | None = None
-    """Memory that torch held on the worker's GPU at the most."""
-
-
-def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
-    _hide_gpus()
-    write_in_any_encoding(sys.stdout, sys.stderr)
-    start_measuring()
-    began = time.time()
-    result = function(argument)
-    return Done(result, began, time.time(), peak_mb(), gpu_peak_mb())
-
-
-def _hide_gpus() -> None:
-    """Show this worker no GPU where it was given none: Ray shows it all, and a trainer would use all of them.
-
-    CUDA reads the variables when it is first used, so nothing may have used it in this process before.
-    """
-    import ray
-
-    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
-        os.environ.update(dict.fromkeys(_GPUS_SEEN, ""))
-
-
-class _Worker:
-    """A process of Ray's that takes one call after another."""
-
-    def call(self, function: Any, argument: Any) -> Done:
-        return _timed(function, argument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +45,22 @@ class Cluster:
     joined: bool
     """Whether the user started it: its workers may be on other machines than this process."""
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> "Crew":
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Crew:
         """Have workers make these calls, each on so many cores and GPUs.
 
         A worker that dies is replaced so many times.
         """
         slots = int(self.gpus // gpus) if gpus else max(_IN_FLIGHT, 2 * self.total_cores // max(1, cpus))
         return Crew(calls, cpus, gpus, retries, max(1, slots))
+
+    def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:
+        """Of calls that are pending those that have ended; waits for one, for so many seconds at most."""
+        import ray
+
+        ended, rest = ray.wait(list(calls), num_returns=1, timeout=timeout)
+        if ended and rest:  # a worker that waits for its next call must not wait for the next look
+            ended += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        return list(ended)
 
     def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> dict[str, T]:
         """What a call comes to on each machine that takes work, by the machine's name."""
@@ -116,69 +78,6 @@ class Cluster:
         return {name: ray.get(reference) for name, reference in made.items()}
 
 
-class Crew:
-    """Workers, and the calls they have been given. A worker that is free takes the next call.
-
-    Calls without a GPU go to whatever process of Ray's is idle, and find it warm. With a GPU there are workers for
-    these calls alone: each keeps what it has loaded from one call to the next, and ends when no call is left for it. So
-    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it.
-    """
-
-    def __init__(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int) -> None:
-        import ray
-
-        self._waiting = deque(enumerate(calls))
-        self._has: dict[Any, Any] = {}
-        """For each reference the worker that has the call; None: one of Ray's."""
-        self.pending: dict[Any, int] = {}
-        """Ray's reference of each call that a worker has or will have next, and the call's place among all of them."""
-        self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
-        worker = ray.remote(_Worker).options(
-            num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
-        )
-        for _ in range(min(len(calls), at_once)):
-            self._give(worker.remote() if gpus else None)
-        _crews.add(self)
-
-    @property
-    def left(self) -> int:
-        """Calls that are not done."""
-        return len(self.pending) + len(self._waiting)
-
-    def _give(self, worker: Any) -> None:
-        """Give a worker the next call."""
-        place, call = self._waiting.popleft()
-        reference = (self._task if worker is None else worker.call).remote(*call)
-        self.pending[reference], self._has[reference] = place, worker
-
-    def take(self, reference: Any) -> tuple[int, Done]:
-        """The place of a call that has ended, and what came of it; raises what Ray does where it failed."""
-        import ray
-
-        place, worker = self.pending.pop(reference), self._has.pop(reference)
-        try:
-            return place, ray.get(reference)
-        finally:
-            if self._waiting:
-                self._give(worker)
-            elif worker is not None:
-                ray.kill(worker)
-
-    def stop(self) -> None:
-        """End all calls that are not done."""
-        import ray
-
-        self._waiting.clear()
-        for reference, worker in self._has.items():
-            if worker is None:
-                ray.cancel(reference, force=True)
-            else:
-                ray.kill(worker)
-        self._has, self.pending = {}, {}
-
-
-_crews: WeakSet[Crew] = WeakSet()
-"""Those that may have calls under way."""
 _connected_here = False
 """Whether `connect` called ray.init, so that `disconnect` may shut it down."""
 
@@ -320,10 +219,7 @@ def disconnect() -> None:
     global _connected_here
     import ray
 
-    for crew in list(_crews):
-        if crew.pending and ray.is_initialized():
-            crew.stop()
-    _crews.clear()
+    stop_all()
     if _connected_here:
         ray.shutdown()
         _connected_here = False

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.runs.cluster import Done
+from orchestrator.runs.crew import Done
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from orchestrator.errors import TrackingError
+from orchestrator.errors import RefusalError, TrackingError
 from orchestrator.health.findings import told_only
 from orchestrator.plan.plan import Plan
 from orchestrator.results import RunResult
@@ -21,6 +21,10 @@ class Branch:
     def __init__(self, plan: Plan, record: Record, noticed: tuple[Finding, ...] = (), title: str = "") -> None:
         self.plan, self.record, self.noticed, self.title = plan, record, noticed, title
         self.states = {stage.name: StageState(stage, trial=title) for stage in plan.stages}
+        self.name = title or plan.recipe.name
+        """Whose it is what the writer does for the plan as a whole, as the record names it."""
+        self.closing = False
+        """Whether the closing of its run has been asked for."""
         self.result: RunResult | None = None
         """What it came to; set once all of its stages have ended and its run is closed."""
 
@@ -37,6 +41,10 @@ class Branch:
                 state.state, state.figure = "skipped", f"needs {other.stage.name}"
                 return False
         return all(other.state in ("done", "cached") for other in needed)
+
+    def reads(self, name: str) -> bool:
+        """Whether a waiting stage reads what this one makes."""
+        return any(s.state == "waiting" and name in s.stage.inputs for s in self.states.values())
 
     def reuse(self, state: StageState, origin: str, figure: str = "reused") -> None:
         """A stage is made already, by the run `origin`."""
@@ -70,7 +78,7 @@ class Branch:
         states = list(self.states.values())
         try:
             self.result = self.record.ended(states, self.noticed)
-        except TrackingError:
-            raise
         except Exception as error:
+            if isinstance(error, TrackingError) and not isinstance(error, RefusalError):
+                raise
             self.result = self.record.broken(states, error, self.noticed)

@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import RLock
 
 from orchestrator.errors import OrchError
 from orchestrator.health.findings import as_tags, findings_of, written_down
@@ -45,6 +46,7 @@ from orchestrator.store.names import (
     RECIPE_TAG,
     RUN_TAG,
     SEED_TAG,
+    SHARED_TAG,
     SOURCE_TAG,
     STAGE_TAG,
     TASK_FILE,
@@ -85,8 +87,11 @@ def _at_once(_: str, job: Callable[[], object]) -> None:
 class Record:
     """Writes a run as it happens. `parent` is its id; `above` is the run that it is one trial of.
 
+    What the scheduler and its writer ask for at the same time is done one after the other.
+
     `past` is what stages took in past runs on this kind of machine; `later` takes what need not be written at once,
-    with the key of the stage that it belongs to.
+    with what it belongs to: the key of a stage, or the name of the run. `shown` is what all trials of a run have in
+    common: for each key the run that shows what was made.
     """
 
     def __init__(
@@ -97,34 +102,90 @@ class Record:
         later: Later | None = None,
         above: str | None = None,
         trial: Trial | None = None,
+        shown: dict[str, str] | None = None,
     ) -> None:
         self.store, self.plan = store, plan
+        self._above, self._trial = above, trial
+        self._name = plan.recipe.name if trial is None else trial.title
+        self._shown = {} if shown is None else shown
         self._later = later or _at_once
         self.origins: dict[str, str] = {}
         """For each stage that is made: the run that holds its artifacts."""
         self._runs: dict[str, str] = {}
         """For each run name under the parent: its id."""
+        self._shared: dict[str, list[tuple[StageState, str]]] = {}
+        """For each run name that the parent refers to: the stages, and the runs that made what they reuse."""
+        self._references: dict[str, str] = {}
+        """The tags that say so, as far as they are not written."""
         self._stages = {stage.name for stage in plan.stages}
         self._unsettled = {stage.name for stage in plan.stages if stage.is_evaluation}
         """Evaluations that have not come to an end."""
         self._machine = kind_of_machine()
         self._forecasts = forecast(plan, past)
         self._experiment = store.experiment(plan.recipe.name)
-        tags = {PLAN_TAG: plan.key, SEED_TAG: str(plan.recipe.seed), VERB_TAG: WHOLE_RUN}
-        name = plan.recipe.name
-        if above is not None and trial is not None:
-            tags |= {VERB_TAG: TRIAL, PARENT_TAG: above, TRIAL_TAG: json.dumps(dict(trial.label))}
-            name = trial.title
-        self.parent = start_run(store, plan.recipe, plan.base, name, tags)
+        self._parent: str | None = None
+        self._is_described = False
+        self._lock = RLock()
+
+    @property
+    def parent(self) -> str:
+        """The id of the run above the stages, started when it is first asked for."""
+        with self._lock:
+            if self._parent is None:
+                self._parent = self._start()
+            return self._parent
+
+    def _start(self) -> str:
+        recipe = self.plan.recipe
+        tags = {PLAN_TAG: self.plan.key, SEED_TAG: str(recipe.seed), VERB_TAG: WHOLE_RUN}
+        if self._above is None or self._trial is None:
+            return start_run(self.store, self._experiment, recipe, self._name, tags)
+        tags |= {VERB_TAG: TRIAL, PARENT_TAG: self._above, TRIAL_TAG: json.dumps(dict(self._trial.label))}
+        return start_run(self.store, self._experiment, recipe, self._name, tags)
+
+    def describe(self) -> None:
+        """Start the run above the stages, if it is not, and write down its recipe, once."""
+        with self._lock:
+            if not self._is_described:
+                describe_run(self.store, self.parent, self.plan.recipe, self.plan.base)
+                self._is_described = True
 
     def started(self, state: StageState) -> None:
         """A stage begins to run."""
-        state.run_id = self._run_of(state.stage, {}, self._later)
+        self.describe()
+        state.run_id = self._run_of(state.stage, {})
+        self._refer()
 
     def reused(self, state: StageState, origin: str) -> None:
-        """A stage was made before, by the run `origin`: its figures are shown again, its artifacts stay there."""
+        """A stage was made before, by the run `origin`: its figures are shown again, its artifacts stay there.
+
+        So the comparison in MLflow is complete. Of several trials the first one shows them, and the others refer to its
+        run, unless that holds only a part of what they have under that name.
+        """
+        self.origins[state.stage.name] = origin
+        self._later(self._name, lambda: self._show(state, origin))
+
+    def _show(self, state: StageState, origin: str) -> None:
+        stage, name = state.stage, state.stage.run_name
+        with self._lock:
+            there = None if self._above is None or name in self._runs else self._shown.get(stage.key)
+            known = self._shared.get(name, [])
+            if there is None or any(other.stage.is_evaluation and other.run_id != there for other, _ in known):
+                self._show_again(state, origin)
+            else:
+                self._shared[name] = [*known, (state, origin)]
+                self._references[SHARED_TAG + name] = state.run_id = there
+
+    def _refer(self) -> None:
+        """Write down the references to stages that are shared."""
+        with self._lock:
+            tags, self._references = self._references, {}
+        if tags:
+            self.store.log(self.parent, {}, tags)
+
+    def _show_again(self, state: StageState, origin: str) -> None:
+        """Start a run for a stage that is reused, with the figures of the run that made it."""
         stage = state.stage
-        self.origins[stage.name] = origin
         maker = self.store.find(origin)
         metrics = maker.metrics
         if stage.is_evaluation or stage.spec.makes_model:  # a model's run holds its evaluations' figures too
@@ -136,6 +197,7 @@ class Record:
         tags[origin_tag(stage)] = origin
         state.run_id = self._run_of(stage, tags)
         self.store.log(state.run_id, metrics, _standing(stage) | {key_tag(stage): stage.key} | tags)
+        self._shown[stage.key] = state.run_id
         self._close(stage, None)
 
     def finished(self, state: StageState, context: Context, output: Output, cost: Cost) -> None:
@@ -162,14 +224,13 @@ class Record:
             metrics = {}
         tags = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | _standing(stage)
         self.store.log(run_id, metrics, tags | {key_tag(stage): stage.key})
-        self.origins[stage.name] = run_id
+        self.origins[stage.name] = self._shown[stage.key] = run_id
         self._close(stage, None)
 
     def noticed(self, state: StageState, finding: Finding) -> None:
         """A stage was found to go wrong: its run says so."""
-        if (run_id := state.run_id) is not None:
-            tags = {FINDING_TAG + finding.check: written_down(finding)}
-            self._later(state.stage.key, lambda: self.store.log(run_id, {}, tags))
+        tags = {FINDING_TAG + finding.check: written_down(finding)}
+        self._later(state.stage.key, lambda: self.store.log(str(state.run_id), {}, tags))
 
     def failed(self, state: StageState, error: BaseException) -> str:
         """A stage has failed, also before it began: its run says why. What a user reads of it, in one line."""
@@ -182,6 +243,8 @@ class Record:
 
     def keep_made(self) -> None:
         """The run is given up: of several evaluations in one run, those that are made are kept."""
+        if self._parent is not None:
+            self._refer()
         for run_name, run_id in self._runs.items():
             made = [stage for stage in self._together(run_name) if stage.name in self.origins]
             if made and self._unsettled & {stage.name for stage in self._together(run_name)}:
@@ -189,10 +252,12 @@ class Record:
 
     def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent with the comparison as its description."""
-        self.store.log(self.parent, {}, as_tags([*changed_format(self.plan), *noticed]))
+        self.describe()
+        self.store.log(self.parent, {}, as_tags([*changed_format(self.plan), *noticed]) | self._references)
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
         self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)})
-        show_models(self.store, self._experiment, [found])
+        if self._above is None:
+            show_models(self.store, self._experiment, [found])
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
 
@@ -237,8 +302,14 @@ class Record:
             return []
         return [one for one in self.plan.stages if one.is_evaluation and one.run_name == run_name]
 
-    def _run_of(self, stage: Stage, tags: dict[str, str], later: Later = _at_once) -> str:
-        """The stage's run under this parent, started if need be; its settings may be written `later`."""
+    def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
+        """The stage's run under this parent, started if need be."""
+        with self._lock:
+            return self._started_run(stage, tags)
+
+    def _started_run(self, stage: Stage, tags: dict[str, str]) -> str:
+        for state, origin in self._shared.pop(stage.run_name, []):
+            self._show_again(state, origin)  # what is to stand beside it makes it this trial's own
         if stage.run_name not in self._runs:
             params = stage.spec.model_dump(
                 mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"}
@@ -252,18 +323,13 @@ class Record:
             } | tags
             if stage.model is not None and (stage.spec.makes_model or stage.is_evaluation):
                 all_tags |= {MODEL_TAG: stage.model} | UNFOLDED
-            run_id = self._runs[stage.run_name] = self.store.start(self._experiment, stage.run_name, all_tags, {})
             settings = params | {"seed": self.plan.recipe.seed}
-            later(stage.key, lambda: self.store.log_params(run_id, settings))
+            self._runs[stage.run_name] = self.store.start(self._experiment, stage.run_name, all_tags, settings)
         return self._runs[stage.run_name]
 
 
-def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags: dict[str, str]) -> str:
-    """Start the run above a recipe's stages, or above its seeds: its settings, its versions, the recipe itself.
-
-    The recipe names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The
-    file of a user's own task is kept beside it.
-    """
+def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags: dict[str, str]) -> str:
+    """Start the run above a recipe's stages, or above its trials; `describe_run` says the rest of it."""
     all_tags = tags | {SOURCE_TAG: recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
     if recipe.task.CODE is not None:
         all_tags[TASK_TAG] = ",".join(overridden(type(recipe.task)))
@@ -271,11 +337,20 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
     if commit is not None:
         all_tags[COMMIT_TAG] = commit
     all_tags |= {VERSION_TAG + package: number for package, number in versions().items()}
+    return store.start(experiment_id, name, all_tags, {})
+
+
+def describe_run(store: Store, run_id: str, recipe: Recipe, base: BaseModelRef) -> None:
+    """Write down a recipe's settings and the recipe itself.
+
+    It names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The file of a
+    user's own task is kept beside it.
+    """
     resolved = recipe.resolved()
     if base.revision is not None and base.name == recipe.model.name:
         resolved["model"]["revision"] = base.revision
     shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
-    run_id = store.start(store.experiment(recipe.name), name, all_tags, shown)
+    store.log_params(run_id, shown)
     store.log_file(run_id, write_data(resolved), "recipe.yaml")
     if recipe.task.CODE is not None:
         with tempfile.TemporaryDirectory() as folder:
@@ -285,7 +360,6 @@ def start_run(store: Store, recipe: Recipe, base: BaseModelRef, name: str, tags:
                 module.parent.mkdir(parents=True, exist_ok=True)
                 module.write_bytes(content)
             store.log_folder(run_id, Path(folder))
-    return run_id
 
 
 def _standing(stage: Stage) -> dict[str, str]:

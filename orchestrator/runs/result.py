@@ -8,7 +8,7 @@ from orchestrator.health.findings import findings_of, format_changed
 from orchestrator.plan.plan import Plan
 from orchestrator.results import Evaluation, ModelResult, RunResult
 from orchestrator.runs.state import StageState
-from orchestrator.store.base import Store
+from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.names import PLAN_TAG
 from orchestrator.store.tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
@@ -44,13 +44,18 @@ def result(
 ) -> RunResult:
     """Read the models' figures back from the store: what is shown is what is kept."""
     findings = (*changed_format(plan), *noticed, *(finding for state in states for finding in state.findings))
-    known = [*findings, *findings_of(store.find(parent).tags)]  # also of the run that made what is only shown again
+    evaluations = {origins[stage.name] for stage in plan.stages if stage.is_evaluation and stage.name in origins}
+    runs = {run.run_id: run for run in store.runs(ids={parent, *evaluations})}
+    above = runs[parent]
+    known = [*findings, *findings_of(above.tags)]  # also of the run that made what is only shown again
     lost: list[str] = []
-    models, comparison = _side_by_side(store, plan, origins, None, known, lost)
-    further = [(also, *_side_by_side(store, plan, origins, also, known, lost)) for also in plan.recipe.evaluate.also]
+    models, comparison = _side_by_side(store, runs, plan, origins, None, known, lost)
+    further = [
+        (also, *_side_by_side(store, runs, plan, origins, also, known, lost)) for also in plan.recipe.evaluate.also
+    ]
     return RunResult(
         parent,
-        store.find(parent).experiment,
+        above.experiment,
         models,
         tuple(state.row() for state in states),
         differences(comparison),
@@ -65,6 +70,7 @@ def result(
 
 def _side_by_side(
     store: Store,
+    runs: Mapping[str, StoredRun],
     plan: Plan,
     origins: dict[str, str],
     also: str | None,
@@ -76,10 +82,14 @@ def _side_by_side(
     for stage in plan.stages:
         if stage.is_evaluation and stage.also == also and stage.name in origins:
             assert stage.model is not None
+            run = runs.get(origins[stage.name])
+            if run is None:
+                lost.append(f"stage {stage.name!r}: its run was deleted in MLflow")
+                continue
             try:
-                file = store.output(origins[stage.name], stage.output)
+                file = store.output(run, stage.output)
                 read_stored(file, _ANSWERED)
-                models.append(_figures(stage.model, store.find(origins[stage.name]).metrics, also))
+                models.append(_figures(stage.model, run.metrics, also))
             except (DataError, OutputError) as error:
                 lost.append(f"stage {stage.name!r}: {error}")
             else:

@@ -5,8 +5,10 @@ What it guarantees, whatever happens:
 - A key is made by one stage at a time: within a walk by its name, on one host by a lock. Whoever finds it being made
   waits for it and takes what was made; the lock of an owner that died is free.
 - A stage's artifacts are in the store before its key is, and its key before its lock is released and before a stage
-  that reads of it starts. What running stages write goes through a queue that the walk does not wait for.
-- Earlier plans have right of way: a later one gets what they leave of the machine.
+  that reads of it starts. What running stages write goes through a queue that the walk does not wait for, and so does
+  what is read and written when a plan ends.
+- Earlier plans have right of way: a later one gets what they leave of the machine. While a stage is put together and
+  written its share is kept for its own plan's next stage, but not for long: no GPU waits for a slow store.
 - Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
   reason, stages that read of it are skipped, all others go on. Only an interruption, and a store that cannot be reached
   or written, end a walk; what was finished by then is kept.
@@ -26,16 +28,17 @@ from filelock import FileLock
 
 from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import Stage
-from orchestrator.runs.cluster import Cluster, Crew, Done, disconnect
+from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.context import context_of
-from orchestrator.runs.cost import cost_of
+from orchestrator.runs.cost import Cost, cost_of
+from orchestrator.runs.crew import Crew, Done
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.runs.writer import Writer
 from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Context, Output
-from orchestrator.store.base import Store
+from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.place import store_folder
 from orchestrator.training.journal import NAME as JOURNAL
@@ -45,7 +48,11 @@ from orchestrator.types import Finding
 
 Listener = Callable[[list[StageState]], None]
 _TICK = 0.25
-"""Seconds between two looks at the workers."""
+"""Seconds between two looks at the workers, at the most."""
+_SOON = 0.03
+"""The same while something is written."""
+_KEPT = 0.15
+"""Seconds that a stage whose jobs are done keeps its share of the machine for its plan's next stage."""
 _PATIENCE = 20.0
 """Seconds that a walk which is given up waits for what is to be written."""
 _RETRIES = 2
@@ -70,6 +77,26 @@ class _Running:
     """What that call gave."""
     output: Output | None = None
     """What it has made, while that is being written to the store."""
+    worked: float | None = None
+    """When its last job was done; None: it is at work."""
+
+    @property
+    def keeps_share(self) -> bool:
+        """Whether no other plan may have its share of the machine."""
+        if self.worked is None:
+            return True
+        return self.branch.reads(self.state.stage.name) and time.monotonic() - self.worked < _KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A stage that is about to start: its key's lock, and the share of the machine that each of its jobs gets."""
+
+    branch: Branch
+    state: StageState
+    lock: FileLock
+    cpus: int
+    gpus: float
 
 
 class Walk:
@@ -83,6 +110,10 @@ class Walk:
         """Its owners are the keys of stages."""
         self.running: dict[str, _Running] = {}
         """By key: no two plans make the same at once."""
+        self._claims: dict[str, _Claim] = {}
+        """By key: stages that are about to start."""
+        self._origins: dict[str, StoredRun] = {}
+        """By id: the runs that hold what started stages read."""
         self._no_room: str | None = None
         """The first stage that found the disk full: what there is to say of it is said with that one."""
         self._ended: dict[str, tuple[Branch, str | Exception]] = {}
@@ -90,18 +121,17 @@ class Walk:
 
     def go(self) -> None:
         """Walk until every stage of every plan has come to an end."""
-        while not all(branch.settled for branch in self.branches):
-            for branch in self.branches:
-                for state in branch.states.values():
-                    if state.state == "waiting" and branch.ready(state):
-                        with self._boundary(branch, state):
-                            self._consider(branch, state)
+        while not self._settled():
+            self._start_ready()
             self._tell()
             if self.running:
                 self._look()
-            elif not all(branch.settled for branch in self.branches):
+            elif not self._settled():
                 time.sleep(_TICK)  # another process makes what the rest waits for
-        self.writer.flush()  # the curves of stages that have failed
+        self._tell()
+        self.writer.flush()  # also the curves of stages that have failed
+        for branch in self.branches:
+            self.writer.is_written(branch.name)  # raises what kept its run from being closed
         self.writer.close()
         self._tell()
 
@@ -113,7 +143,8 @@ class Walk:
         self.writer.close()
         for running in self.running.values():
             running.state.state = "stopped"
-            self.work.release(running.lock)
+        for lock in [*(r.lock for r in self.running.values()), *(c.lock for c in self._claims.values())]:
+            self.work.release(lock)
         for branch in self._open():
             with suppress(OrchError):
                 branch.record.keep_made()
@@ -121,14 +152,50 @@ class Walk:
     def _open(self) -> list[Branch]:
         return [branch for branch in self.branches if branch.result is None]
 
+    def _settled(self) -> bool:
+        return all(branch.settled for branch in self.branches)
+
     def _tell(self) -> None:
         for branch in self._open():
-            if branch.settled:
-                branch.close()
+            if branch.settled and not branch.closing:
+                branch.closing = True
+                self.writer.submit(branch.name, branch.close)
         self.listener([state for branch in self.branches for state in branch.states.values()])
 
+    def _start_ready(self) -> None:
+        """Start every stage that can be started now, those of earlier plans first."""
+        for branch in self.branches:
+            for state in branch.states.values():
+                if state.state == "waiting" and branch.ready(state):
+                    with self._boundary(branch, state):
+                        self._consider(branch, state)
+        made = self._finished_elsewhere()
+        for claim in list(self._claims.values()):
+            stage = claim.state.stage
+            with self._boundary(claim.branch, claim.state):
+                try:
+                    # where it could not be said of all, the stage whose output is not what it was fails by itself
+                    found = (self.store.finished([stage]) if made is None else made).get(stage.key)
+                    if found is not None:
+                        claim.branch.reuse(claim.state, found)
+                    else:
+                        self._start(claim)
+                finally:
+                    del self._claims[stage.key]
+                    if stage.key not in self.running:
+                        self.work.release(claim.lock)
+
+    def _finished_elsewhere(self) -> dict[str, str] | None:
+        """The claimed stages that another process has made since the plan; None where that cannot be said of all."""
+        try:
+            return self.store.finished([claim.state.stage for claim in self._claims.values()]) if self._claims else {}
+        except Exception as error:
+            if _ends_walk(error):
+                raise
+            return None
+
     def _consider(self, branch: Branch, state: StageState) -> None:
-        """Start a stage if it can be started now."""
+        """Claim a stage if it can be started now."""
         stage = state.stage
         if stage.key in self._ended:
             other, end = self._ended[stage.key]
@@ -140,8 +207,8 @@ class Walk:
         if stage.cached is not None:
             branch.reuse(state, stage.cached)
             return
-        if stage.key in self.running:
-            other = self.running[stage.key].branch
+        if stage.key in self.running or stage.key in self._claims:
+            other = (self.running.get(stage.key) or self._claims[stage.key]).branch
             state.figure = "running" if other is branch else f"shared with {other.title}, which is running it"
             return
         cpus, gpus = self._share(stage)
@@ -151,15 +218,7 @@ class Walk:
         if lock is None:
             state.figure = "waiting for another orch run that is running this stage"
             return
-        try:
-            made = self.store.finished([stage]).get(stage.key)
-            if made is not None:
-                branch.reuse(state, made)
-            else:
-                self._start(branch, state, lock, cpus, gpus)
-        finally:
-            if stage.key not in self.running:
-                self.work.release(lock)
+        self._claims[stage.key] = _Claim(branch, state, lock, cpus, gpus)
 
     def _share(self, stage: Stage) -> tuple[int, float]:
         """CPU cores and GPUs for one job of a stage."""
@@ -170,52 +229,60 @@ class Walk:
         """Whether a plan may ask for a job's share now; a cluster that was joined may grow with what is asked."""
         assert self.cluster is not None
         first = next(b for b in self.branches if not b.settled)
-        if branch is first or self.cluster.joined or not self.running or not (cpus or gpus):
+        if branch is first or self.cluster.joined or not (self.running or self._claims) or not (cpus or gpus):
             return True
-        # one that is put together or written keeps its share, for what its plan does next
-        at_work = [(r.crew.left or 1, r.context) for r in self.running.values()]
-        free_cpus = self.cluster.total_cores - sum(jobs * context.cpus for jobs, context in at_work)
-        free_gpus = self.cluster.gpus - sum(jobs * context.gpus for jobs, context in at_work)
+        shares = [(claim.cpus, claim.gpus) for claim in self._claims.values()]
+        for running in self.running.values():
+            if running.keeps_share:
+                jobs = running.crew.left or 1
+                shares.append((jobs * running.context.cpus, jobs * running.context.gpus))
+        free_cpus = self.cluster.total_cores - sum(cpus for cpus, _ in shares)
+        free_gpus = self.cluster.gpus - sum(gpus for _, gpus in shares)
         return cpus <= free_cpus and gpus <= free_gpus
 
-    def _start(self, branch: Branch, state: StageState, lock: FileLock, cpus: int, gpus: float) -> None:
+    def _start(self, claim: _Claim) -> None:
         assert self.cluster is not None
+        branch, state, cpus, gpus = claim.branch, claim.state, claim.cpus, claim.gpus
         stage, cluster = state.stage, self.cluster
         if cpus > cluster.cores or gpus > cluster.gpus:
             raise OrchError(
                 f"stage {stage.name!r} asks for {cpus} CPUs and {gpus:g} GPUs, but no machine here has more than "
                 f"{cluster.cores} CPUs and there are {cluster.gpus:g} GPUs; lower stages.{stage.name}.resources"
             )
-        branch.record.started(state)
+        self.writer.submit(stage.key, lambda: self._write_down(branch, state))
         inputs = {name: self._input(branch, name) for name in stage.inputs}
         context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
-        self.work.note(stage.key, _about(branch, state))
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
         crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
         state.total = len(jobs)
         self.running[stage.key] = _Running(
-            branch, state, context, lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
+            branch, state, context, claim.lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
         )
+
+    def _write_down(self, branch: Branch, state: StageState) -> None:
+        """A stage begins: its run, and whose work its folder holds."""
+        branch.record.started(state)
+        if state.state == "running":
+            self.work.note(state.stage.key, _about(branch, state))
 
     def _input(self, branch: Branch, name: str) -> Path:
         """What a finished stage has made, where those can read it who will."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
-        made = self.store.output(origin, stage.output)
+        if origin not in self._origins:
+            self._origins[origin] = self.store.find(origin)
+        made = self.store.output(self._origins[origin], stage.output)
         # workers read it, on whatever machine they are
         shared = branch.plan.recipe.storage is not None
         return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
 
     def _look(self) -> None:
         """Take in what the workers have done since the last look."""
-        import ray
-
+        assert self.cluster is not None
         refs = {ref: key for key, r in self.running.items() for ref in r.crew.pending}
         if refs:
-            ready, rest = ray.wait(list(refs), num_returns=1, timeout=_TICK)
-            if ready and rest:  # a worker that waits for its next call must not wait for the tick
-                ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
-            for ref in ready:
+            soon = any(running.worked is not None for running in self.running.values())
+            for ref in self.cluster.wait(list(refs), _SOON if soon else _TICK):
                 running = self.running.get(refs[ref])
                 if running is not None:
                     with self._boundary(running.branch, running.state):
@@ -255,8 +322,9 @@ class Walk:
                 name = running.state.stage.spec.HEADLINE
                 if name in record["metrics"]:
                     running.state.figure = f"{name} {record['metrics'][name]:.3f}"
-        if points and (run_id := running.state.run_id):
-            self.writer.submit(running.state.stage.key, lambda: self.store.log_points(run_id, points))
+        if points:
+            state = running.state  # whose run is started by then
+            self.writer.submit(state.stage.key, lambda: self.store.log_points(str(state.run_id), points))
 
     def _put_together(self, running: _Running) -> None:
         """All jobs are done: a worker puts the output together. Where there were jobs, it takes no more cores."""
@@ -264,6 +332,7 @@ class Walk:
         spec, context = running.state.stage.spec, running.context
         examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
         call, cpus = (put_together, (spec, context, examples)), 0 if running.done else context.cpus
+        running.worked = time.monotonic() if running.done else None
         running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True
 
     def _finish(self, running: _Running) -> None:
@@ -278,8 +347,19 @@ class Walk:
         if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
         cost = cost_of(made, last, state.seconds, running.context.gpus, output.tokens)
-        self.writer.submit(stage.key, lambda: branch.record.finished(state, running.context, output, cost))
-        running.output = output
+        self.writer.submit(stage.key, lambda: self._write_output(running, output, cost))
+        running.output, running.worked = output, running.worked or time.monotonic()
+
+    def _write_output(self, running: _Running, output: Output, cost: Cost) -> None:
+        """What a stage has made, and its run as those will need it that read of it."""
+        branch, stage = running.branch, running.state.stage
+        branch.record.finished(running.state, running.context, output, cost)
+        if branch.reads(stage.name):
+            try:
+                self._input(branch, stage.name)  # it is fetched now, so that the walk need not wait for it
+            except Exception as error:
+                if _ends_walk(error):
+                    raise  # any other is the failure of the stage that reads it
 
     def _conclude(self, running: _Running, output: Output) -> None:
         """All that a stage writes is in the store."""
@@ -295,7 +375,7 @@ class Walk:
         try:
             yield
         except Exception as error:
-            if isinstance(error, TrackingError) and not isinstance(error, RefusalError):
+            if _ends_walk(error):
                 raise
             running = self.running.get(state.stage.key)
             if running is not None and running.state is state:
@@ -317,6 +397,11 @@ class Walk:
     def _leave(self, running: _Running) -> None:
         self.running.pop(running.state.stage.key, None)
         self.work.release(running.lock)
+
+
+def _ends_walk(error: Exception) -> bool:
+    """Whether an error is no single stage's: the store cannot be reached or written."""
+    return isinstance(error, TrackingError) and not isinstance(error, RefusalError)
 
 
 def _about(branch: Branch, state: StageState) -> dict[str, str]:

@@ -24,19 +24,22 @@ _CHARTS = tuple(
 
 
 def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) -> None:
-    """The experiment's saved view shows the evaluated models of these results, one for each seed; nothing for none."""
-    runs = []
+    """The experiment's saved view shows the evaluated models of these results, a shared one once; nothing for none.
+
+    The runs of models that trials have reused keep their lines: they tell of the runs that made them.
+    """
+    runs: list[str] = []
     for result in results:
-        made = {row["name"]: row["run_id"] for row in result.stages}
+        made = {row["name"]: row for row in result.stages}
         report = run_link(experiment_id, result.run_id, "report.html")
         colours = model_colours([model.model for model in result.models])  # those of the report
         for model in result.models:
-            run_id = made.get(f"evaluate.{model.model}")
-            if run_id is not None:
+            row = made.get(f"evaluate.{model.model}")
+            if row is None or (run_id := row["run_id"]) is None or run_id in runs:
+                continue
+            runs.append(run_id)
+            if len(results) == 1 or not row["cached"]:
                 note = model_note(model, view_link(experiment_id), report)
                 store.log(run_id, {}, {NOTE_TAG: note, COLOUR_TAG: colours[model.model].light})
-                runs.append(run_id)
     if runs:
-        store.tag_experiment(
-            experiment_id, VIEW_TAG, view(tuple(dict.fromkeys(runs)), _CHARTS, int(time.time() * 1000))
-        )
+        store.tag_experiment(experiment_id, VIEW_TAG, view(tuple(runs), _CHARTS, int(time.time() * 1000)))

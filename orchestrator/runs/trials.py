@@ -11,7 +11,7 @@ from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.runs.notes import paragraphs, ways_on
-from orchestrator.runs.record import start_run
+from orchestrator.runs.record import describe_run, start_run
 from orchestrator.runs.result import finished_run, read_again
 from orchestrator.runs.showing import show_models
 from orchestrator.store.base import Store
@@ -20,7 +20,7 @@ from orchestrator.text import inline
 
 
 class TrialsRecord:
-    """Writes the run above those of the trials. `parent` is its id."""
+    """Writes the run above those of the trials. `parent` is its id, `experiment` that of the experiment it is in."""
 
     def __init__(self, store: Store, plan: TrialsPlan) -> None:
         self.store, self.plan = store, plan
@@ -28,15 +28,18 @@ class TrialsRecord:
         self.seeds = tuple(each.recipe.seed for each in plan.plans)
         tags = {VERB_TAG: WHOLE_RUN, PLAN_TAG: plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
         tags[TRIALS_TAG] = json.dumps([dict(trial.label) for trial in plan.trials])
-        self.parent = start_run(store, recipe, plan.plans[0].base, recipe.name, tags)
+        self.shown: dict[str, str] = {}
+        """For the trials' records: the run that shows what was made, for each key."""
+        self.experiment = store.experiment(recipe.name)
+        self.parent = start_run(store, self.experiment, recipe, recipe.name, tags)
+        describe_run(store, self.parent, recipe, plan.plans[0].base)
 
     def ended(self, runs: list[RunResult]) -> SeedsResult:
         """Every seed has ended: what they come to together, as metrics and as the description."""
         found = _together(self.store, self.parent, self.seeds, runs)
-        experiment = self.store.experiment(self.plan.recipe.name)
-        note = "\n\n".join([describe_seeds(found), ways_on(experiment, self.parent)])
+        note = "\n\n".join([describe_seeds(found), ways_on(self.experiment, self.parent)])
         self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note})
-        show_models(self.store, experiment, runs)
+        show_models(self.store, self.experiment, runs)
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found
 

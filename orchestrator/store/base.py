@@ -65,6 +65,12 @@ class StoredRun:
         return {"seed": self.seed} if self.is_trial else {}
 
     @property
+    def shared(self) -> dict[str, str]:
+        """The runs elsewhere that a trial's run refers to as its own stages: their ids by their names."""
+        prefix = names.SHARED_TAG
+        return {name.removeprefix(prefix): text for name, text in self.tags.items() if name.startswith(prefix)}
+
+    @property
     def key(self) -> str:
         """The key of its stage; empty where it has none."""
         return self.tags.get(names.KEY_TAG, "")
@@ -279,8 +285,14 @@ class Store(Protocol):
     # -- made of these ---------------------------------------------------------------------------------------------
 
     def children(self, parent: str) -> dict[str, StoredRun]:
-        """The runs under a parent, by name, the oldest first; of two of one name the newer counts."""
-        return {run.name: run for run in reversed([*self.runs({names.PARENT_TAG: parent})])}
+        """The runs under a parent and those that it refers to, by name, the oldest first.
+
+        Of two of one name the newer counts, and one under the parent before one that it refers to.
+        """
+        own = {run.name: run for run in reversed([*self.runs({names.PARENT_TAG: parent})])}
+        shared = self.find(parent).shared
+        elsewhere = {run.run_id: run for run in self.runs(ids=set(shared.values()))} if shared else {}
+        return {name: elsewhere[run_id] for name, run_id in shared.items() if run_id in elsewhere} | own
 
     def log_file(self, run_id: str, content: str | bytes, name: str) -> None:
         """One artifact; `name` has no folder."""

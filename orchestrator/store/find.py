@@ -50,6 +50,12 @@ class PastRuns:
         for run in reversed(runs):  # of two of one name the newer counts, as everywhere
             if run.parent is not None:
                 self._below.setdefault(run.parent, {})[run.name] = run
+        shared = {run.run_id: run.shared for run in runs if run.shared}
+        missing = {one for each in shared.values() for one in each.values()} - self._known.keys()
+        self._known |= {run.run_id: run for run in self._store.runs(ids=missing)} if missing else {}
+        for run_id, named in shared.items():
+            elsewhere = {name: self._known[one] for name, one in named.items() if one in self._known}
+            self._below[run_id] = elsewhere | self._below.get(run_id, {})
         found = [run for run in runs if run.verb == WHOLE_RUN]
         if not found:
             raise InputError(f"the experiment {name!r} holds no run of `orch run`")

@@ -97,6 +97,7 @@ def written_results(path: Path) -> None:
 def test_a_run_writes_down_what_its_models_stand_on() -> None:
     store, made = MlflowStore(), plan()
     record = Record(store, made)
+    record.describe()
     for name, metrics in (("sft", {}), ("evaluate.sft", {"accuracy": 0.5}), ("evaluate.sft.longer", {})):
         noticed = as_tags(
             Finding(f"found-{i}", "warning", f"stage {s}: odd", "", "", "")

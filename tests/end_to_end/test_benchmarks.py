@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.many_trials import CountingStore, finish_all, planned
+from benchmarks.many_trials import finish_all, planned, walked
+from benchmarks.simulated import CountingStore
 from tests.conftest import REPOSITORY, SMALL, Called
 from tests.support.forking import done
 
@@ -41,6 +42,13 @@ def test_many_trials_are_planned_with_few_requests(tmp_path: Path) -> None:
     store.requests.clear()
     assert set(store.finished(plan.stages)) == {stage.key for stage in plan.stages}
     assert 0 < store.requests.total() <= 3 * len(plan.stages)
+
+
+def test_trials_are_walked_on_simulated_gpus(tmp_path: Path) -> None:
+    found = walked(6, 2, 0.05, 0.001, tmp_path)
+    # sft, samples, rft and the evaluations of base, sft and rft once; GRPO and its evaluation of every trial
+    assert len(found.waits) == 6 + 2 * 6
+    assert min(found.waits) >= 0 and found.seconds > found.calls * 0.05 / 2
 
 
 def million(folder: Path) -> None:

@@ -12,8 +12,8 @@ from orchestrator.plan.forecast import Forecast, PastCost, forecast, past_costs
 from orchestrator.plan.forecast.past import amount
 from orchestrator.plan.plan import Plan, compile_plan
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.runs.cluster import Done
 from orchestrator.runs.cost import COST_METRICS, cost_of
+from orchestrator.runs.crew import Done
 from orchestrator.runs.memory_peak import peak_mb, start_measuring
 from orchestrator.schema import flatten
 from orchestrator.store.base import StoredRun

@@ -18,7 +18,8 @@ import ray
 
 from orchestrator.errors import DataError, StageError
 from orchestrator.runs import preflight as remote_check
-from orchestrator.runs.cluster import Cluster, Crew, connect, disconnect
+from orchestrator.runs.cluster import Cluster, connect, disconnect
+from orchestrator.runs.crew import Crew
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ import ray
 
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.runs.cluster import Cluster, Done, connect, disconnect
+from orchestrator.runs.cluster import Cluster, connect, disconnect
 from orchestrator.runs.context import context_of
+from orchestrator.runs.crew import Done
 from orchestrator.runs.preflight import one_line
 from orchestrator.sampling.completions import write
 from orchestrator.stages.base import put_together

@@ -12,7 +12,8 @@ import orchestrator.runs.scheduler as module
 from orchestrator.errors import RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import TrialsPlan, compile_recipe
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.runs.cluster import Cluster, Done
+from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.crew import Done
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
@@ -81,8 +82,12 @@ class Crew:
 class Outputs(MemoryStore):
     """A store that holds no run, and the outputs of those that the test names."""
 
+    def find(self, wanted: str | None) -> StoredRun:
+        return StoredRun(str(wanted), "", "", "FINISHED", None, 0.0, 1.0, "")
+
     def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
-        return Path(str(run), name)
+        assert isinstance(run, StoredRun)
+        return Path(run.run_id, name)
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setattr(Cluster, "submit", lambda _, calls, *__: Crew(calls))
         branches = [Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
         made = module.Walk(branches, Outputs(Path("store")), WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
-        monkeypatch.setattr("ray.wait", lambda refs, **_: (refs[:1], refs[1:]))
+        monkeypatch.setattr(Cluster, "wait", lambda _, refs, timeout: refs[:1])
         made.told = told  # type: ignore[attr-defined]
         return made
 
@@ -137,7 +142,7 @@ def states(walk: Any) -> list[list[str]]:
 def test_on_a_small_machine_the_first_seed_goes_first(walk: Callable[..., Any]) -> None:
     made = walk(cores=2)
     made.go()
-    assert made.told.index("closed 0") < made.told.index("done sft of 1")
+    assert made.told.index("done evaluate.sft of 0") < made.told.index("done sft of 1")
     assert made.told[:2] == ["sft of 0", "evaluate.base of 0"], "all that one plan can start is asked for at once"
     assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
     assert not made.running and list(Path("work/locks").iterdir()) == []
@@ -219,6 +224,26 @@ def test_others_go_on_while_a_stage_is_written_and_it_is_done_when_that_is_throu
     assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
 
 
+def test_no_worker_waits_for_a_slow_store(walk: Callable[..., Any]) -> None:
+    made = walk(cores=2)
+    first, real, other = made.branches[0].record, made.branches[0].record.finished, threading.Event()
+    seen: list[bool] = []
+
+    def slow(state: StageState, *rest: object) -> None:
+        if state.stage.name == "sft":
+            seen.append(other.wait(30))
+        real(state, *rest)
+
+    def listen(states: list[StageState]) -> None:
+        if "sft of 1" in made.told:
+            other.set()
+
+    first.finished, made.listener = slow, listen
+    made.go()
+    assert seen == [True], "the other seed's training begins while the first one's is written"
+    assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
+
+
 def test_points_are_written_in_order_before_the_stage_is_done(
     walk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +318,7 @@ def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.
     elif where in ("started", "finished"):
         monkeypatch.setattr(mine, where, broken(getattr(mine, where), lambda state, *_: state.stage.name == "sft"))
     elif where == "input":
-        monkeypatch.setattr(made.store, "output", broken(made.store.output, lambda origin, _: origin == "sft of 0"))
+        monkeypatch.setattr(made.store, "output", broken(made.store.output, lambda run, _: run.run_id == "sft of 0"))
     elif where == "worker":
         taken: list[int] = []
         monkeypatch.setattr(Crew, "take", broken(Crew.take, lambda *_: not taken and not taken.append(1)))  # type: ignore[func-returns-value]
@@ -306,7 +331,9 @@ def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.
         monkeypatch.setattr(Crew, "take", broken(Crew.take, is_last))
     elif where == "store":
         monkeypatch.setattr(
-            made.store, "finished", broken(made.store.finished, lambda stages: stages[0].key == made.sft_key)
+            made.store,
+            "finished",
+            broken(made.store.finished, lambda stages: any(stage.key == made.sft_key for stage in stages)),
         )
 
 

@@ -1,0 +1,197 @@
+"""A cluster whose calls do nothing for a fixed time, and a store whose requests take a fixed time.
+
+What schedules stages on them is the real thing, so that its own share of the time can be measured on any machine.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.crew import Call, Done
+from orchestrator.sampling.completions import RESULTS_SCHEMA
+from orchestrator.stages.base import Kind, put_together
+from orchestrator.stages.context import Context, Output
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.names import output_of
+from orchestrator.types import DataUsed
+
+_READING = ("runs", "find", "experiments", "artifact", "output", "history", "address")
+_WRITING = (
+    "experiment",
+    "tag_experiment",
+    "start",
+    "log_params",
+    "log",
+    "log_points",
+    "log_evaluation",
+    "log_data",
+    "log_table",
+    "log_folder",
+    "end",
+)
+
+
+class CountingStore(MemoryStore):
+    """A store in memory that counts the requests it gets; each takes `latency` seconds."""
+
+    def __init__(self, folder: Path, latency: float = 0.0) -> None:
+        super().__init__(folder)
+        self.requests: Counter[str] = Counter()
+        self._latency = latency
+        self._inside = threading.local()
+        self._fetched: set[tuple[str, str]] = set()
+        for name in (*_READING, *_WRITING):
+            setattr(self, name, self._counted(name, getattr(self, name)))
+
+    def _counted(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if getattr(self._inside, "writing", False):  # one method by means of another
+                return method(*arguments, **named)
+            if name in ("artifact", "output"):
+                run = str(getattr(arguments[0], "run_id", arguments[0]))
+                if (run, arguments[1]) in self._fetched:  # it has a copy
+                    return method(*arguments, **named)
+                self._fetched.add((run, arguments[1]))
+            self.requests[name] += 1
+            time.sleep(self._latency)
+            self._inside.writing = name in _WRITING
+            try:
+                return method(*arguments, **named)
+            finally:
+                self._inside.writing = False
+
+        return call
+
+
+@dataclass(eq=False)
+class _Pending:
+    """A call that was submitted. Times are seconds on the monotonic clock."""
+
+    call: Call
+    on_gpu: bool
+    begins: float = float("inf")
+    ends: float = float("inf")
+    """Infinite: it waits for a GPU."""
+    free_since: float = 0.0
+    """Since when its GPU had nothing to do."""
+
+
+class Machine:
+    """A number of GPUs, and what they did."""
+
+    def __init__(self, gpus: int, seconds: float) -> None:
+        self.seconds = seconds
+        self.first_calls: list[_Pending] = []
+        """Of each crew that works on GPUs, in the order in which they were submitted."""
+        self.calls = 0
+        """How many there were on GPUs."""
+        self._free = [time.monotonic()] * gpus
+        """For each GPU that is free: since when."""
+        self._waiting: list[_Pending] = []
+        self._running: list[_Pending] = []
+
+    def add(self, calls: Sequence[_Pending]) -> None:
+        """Begin these calls as soon as there are GPUs; one that needs none is done at once."""
+        self._waiting += calls
+        self._begin(time.monotonic())
+
+    def next_end(self) -> float:
+        """When the next call ends."""
+        return min((call.ends for call in self._running), default=float("inf"))
+
+    def advance(self) -> None:
+        """Let calls end whose time has come; those that waited for their GPUs began at that moment."""
+        while (ends := self.next_end()) <= time.monotonic():
+            call = min(self._running, key=lambda one: one.ends)
+            self._running.remove(call)
+            if call.on_gpu:
+                self._free.append(ends)
+            self._begin(ends)
+
+    def _begin(self, now: float) -> None:
+        for call in list(self._waiting):
+            if call.on_gpu and not self._free:
+                continue
+            self._waiting.remove(call)
+            self._running.append(call)
+            call.begins = call.ends = now
+            if call.on_gpu:
+                self._free.sort()
+                call.free_since = self._free.pop(0)
+                call.ends += self.seconds
+
+
+class SimulatedCrew:
+    """Calls that take their time and do nothing; where an output is put together, there is one."""
+
+    def __init__(self, calls: Sequence[Call], gpus: float, machine: Machine) -> None:
+        self.pending = {_Pending(call, gpus > 0): place for place, call in enumerate(calls)}
+        machine.add(list(self.pending))
+        if gpus:
+            machine.first_calls.append(next(iter(self.pending)))
+            machine.calls += len(calls)
+
+    @property
+    def left(self) -> int:
+        """Calls that are not done."""
+        return len(self.pending)
+
+    def take(self, reference: _Pending) -> tuple[int, Done]:
+        """The place of a call that has ended, and what came of it."""
+        function, argument = reference.call
+        result = _output(*argument[:2]) if function is put_together else None
+        return self.pending.pop(reference), Done(result, time.time(), time.time())
+
+    def stop(self) -> None:
+        """End all calls that are not done."""
+        self.pending = {}
+
+
+@dataclass(frozen=True)
+class SimulatedCluster(Cluster):
+    """What there is to run on."""
+
+    machine: Machine = field(kw_only=True)
+
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Any:
+        return SimulatedCrew(calls, gpus, self.machine)
+
+    def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:
+        end = time.monotonic() + timeout
+        while True:
+            self.machine.advance()
+            now = time.monotonic()
+            ended = [call for call in calls if call.ends <= now]
+            if ended or now >= end:
+                return ended
+            time.sleep(max(0.0, min(self.machine.next_end(), end) - now))
+
+
+def cluster(gpus: int, seconds: float) -> SimulatedCluster:
+    """A cluster with so many GPUs, on which each call takes so many seconds."""
+    return SimulatedCluster(64, 64, float(gpus), False, machine=Machine(gpus, seconds))
+
+
+def _output(spec: Any, context: Context) -> Output:
+    """What a stage of a verb leaves, with nothing in it."""
+    path = context.output / output_of(spec.OUTPUT, context.also)
+    if spec.MAKES is Kind.MODEL:
+        path.mkdir(parents=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            (path / name).write_text("{}")
+        return Output("", {})
+    path.parent.mkdir(parents=True)
+    rows = [{"example_id": str(i), "question": "?", "gold": "1", "text": "1", "status": "correct"} for i in range(20)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=RESULTS_SCHEMA), path)
+    if spec.MAKES is not Kind.RESULTS:
+        return Output("", {})
+    metrics = {"accuracy": 1.0, "accuracy_low": 0.8, "accuracy_high": 1.0, "answer_rate": 1.0, "n": 20.0}
+    return Output("", metrics, (DataUsed("results", "evaluation", "digest", "results.parquet", 20),))

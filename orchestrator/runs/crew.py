@@ -1,0 +1,136 @@
+"""Workers of Ray's and the calls that they are given: a worker that is free takes the next call.
+
+A call that asks for no GPU sees none. How long a call took and how much memory it held comes back with its result.
+"""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+from orchestrator.runs.memory_peak import gpu_peak_mb, peak_mb, start_measuring
+from orchestrator.text import write_in_any_encoding
+
+_GPUS_SEEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+Call = tuple[Callable[[Any], Any], Any]
+"""A module-level function, and its one argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a call, and when it began and ended: seconds since the epoch, on the worker's clock."""
+
+    result: Any
+    began: float
+    ended: float
+    peak_mb: float | None = None
+    """Main memory that the worker and the processes that it has started held at the most."""
+    gpu_peak_mb: float | None = None
+    """Memory that torch held on the worker's GPU at the most."""
+
+
+def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
+    _hide_gpus()
+    write_in_any_encoding(sys.stdout, sys.stderr)
+    start_measuring()
+    began = time.time()
+    result = function(argument)
+    return Done(result, began, time.time(), peak_mb(), gpu_peak_mb())
+
+
+def _hide_gpus() -> None:
+    """Show this worker no GPU where it was given none: Ray shows it all, and a trainer would use all of them.
+
+    CUDA reads the variables when it is first used, so nothing may have used it in this process before.
+    """
+    import ray
+
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        os.environ.update(dict.fromkeys(_GPUS_SEEN, ""))
+
+
+class _Worker:
+    """A process of Ray's that takes one call after another."""
+
+    def call(self, function: Any, argument: Any) -> Done:
+        return _timed(function, argument)
+
+
+class Crew:
+    """Workers, and the calls they have been given. A worker that is free takes the next call.
+
+    Calls without a GPU go to whatever process of Ray's is idle, and find it warm. With a GPU there are workers for
+    these calls alone: each keeps what it has loaded from one call to the next, and ends when no call is left for it. So
+    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it.
+    """
+
+    def __init__(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int) -> None:
+        import ray
+
+        self._waiting = deque(enumerate(calls))
+        self._has: dict[Any, Any] = {}
+        """For each reference the worker that has the call; None: one of Ray's."""
+        self.pending: dict[Any, int] = {}
+        """Ray's reference of each call that a worker has or will have next, and the call's place among all of them."""
+        self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
+        worker = ray.remote(_Worker).options(
+            num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
+        )
+        for _ in range(min(len(calls), at_once)):
+            self._give(worker.remote() if gpus else None)
+        _crews.add(self)
+
+    @property
+    def left(self) -> int:
+        """Calls that are not done."""
+        return len(self.pending) + len(self._waiting)
+
+    def _give(self, worker: Any) -> None:
+        """Give a worker the next call."""
+        place, call = self._waiting.popleft()
+        reference = (self._task if worker is None else worker.call).remote(*call)
+        self.pending[reference], self._has[reference] = place, worker
+
+    def take(self, reference: Any) -> tuple[int, Done]:
+        """The place of a call that has ended, and what came of it; raises what Ray does where it failed."""
+        import ray
+
+        place, worker = self.pending.pop(reference), self._has.pop(reference)
+        try:
+            return place, ray.get(reference)
+        finally:
+            if self._waiting:
+                self._give(worker)
+            elif worker is not None:
+                ray.kill(worker)
+
+    def stop(self) -> None:
+        """End all calls that are not done."""
+        import ray
+
+        self._waiting.clear()
+        for reference, worker in self._has.items():
+            if worker is None:
+                ray.cancel(reference, force=True)
+            else:
+                ray.kill(worker)
+        self._has, self.pending = {}, {}
+
+
+_crews: WeakSet[Crew] = WeakSet()
+"""Those that may have calls under way."""
+
+
+def stop_all() -> None:
+    """End the calls of all crews that are not done."""
+    import ray
+
+    for crew in list(_crews):
+        if crew.pending and ray.is_initialized():
+            crew.stop()
+    _crews.clear()
