@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 from orchestrator.errors import DataError
 
 _BUFFER = 2**20
-"""Bytes of a column that are read at once: without a limit all of a row group's are. `pre_buffer` must be off beside it:
-else what has been read ahead is kept until the file is closed, and in the end that is the whole file."""
+"""Bytes of a column that are read at once: without a limit all of a row group's are.
+
+It needs `pre_buffer` off: what that reads ahead is kept until the file is closed, and in the end it is the whole file.
+"""
 _FIX = "restore it from a copy, or remove it and run the recipe again"
 
 
