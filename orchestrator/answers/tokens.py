@@ -5,12 +5,22 @@ the prompt at inference is a prefix of the training row by construction.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from orchestrator.answers.formats import AnswerFormat
+from orchestrator.answers.word_cuts import CUT, keeps_words_apart
+
+Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int32]]"
+"""Token ids, int32."""
 
 _DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 """Some templates write today's date, and training and evaluation need not happen on one day: this fixes it for them."""
+_LONG_WORD, _MOST_WORDS = 40, 2**16
+"""Characters of a word that is kept with its tokens, and how many are kept, at the most: some 20 MB."""
 
 
 def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> list[int]:
@@ -49,14 +59,59 @@ def target_ids(tokenizer: Any, target: str) -> list[int]:
     return [*tokenizer(target, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
-def targets_ids(tokenizer: Any, targets: Sequence[str]) -> list[list[int]]:
-    """`target_ids` of each target, many times faster for many of them."""
-    first, rest = [target_ids(tokenizer, target) for target in targets[:1]], targets[1:]
-    if not (tokenizer.is_fast and hasattr(tokenizer.backend_tokenizer, "encode_batch_fast")):
-        return first + [target_ids(tokenizer, target) for target in rest]
-    # the first call has left the backend without padding and without a limit, whatever other calls have set
-    encoded = tokenizer.backend_tokenizer.encode_batch_fast(list(rest), add_special_tokens=False)
-    return first + [[*one.ids, tokenizer.eos_token_id] for one in encoded]
+class TargetTokens:
+    """`target_ids` of many targets at a time.
+
+    Where the tokenizer keeps words apart, a text's tokens are those of its words, and each word is tokenized when it is
+    first met: that takes an eighth of the time. Other fast tokenizers read the texts in `threads` threads, whatever
+    TOKENIZERS_PARALLELISM says; slow ones read one text after the other.
+    """
+
+    def __init__(self, tokenizer: Any, threads: int = 1) -> None:
+        self._tokenizer, self._threads = tokenizer, threads
+        self._many = bool(tokenizer.is_fast) and hasattr(tokenizer.backend_tokenizer, "encode_batch_fast")
+        self._words_apart = self._many and keeps_words_apart(tokenizer.backend_tokenizer)
+        self._words: dict[str, bytes] = {}
+        """The tokens of words behind a space; the keys are without it."""
+
+    def ids(self, targets: Sequence[str]) -> list[Ids]:
+        """For each target its token ids and the end of text, in order."""
+        if not self._many:
+            return [np.array(target_ids(self._tokenizer, target), np.int32) for target in targets]
+        # this call leaves the backend without padding and without a limit, whatever other calls have set
+        end = _bytes(target_ids(self._tokenizer, ""))
+        texts = self._by_words(targets) if self._words_apart else self._encoded(targets)
+        return [np.frombuffer(ids + end, np.int32) for ids in texts]
+
+    def _by_words(self, targets: Sequence[str]) -> list[bytes]:
+        """The tokens of each text, put together from those of its words."""
+        texts = [CUT.split(target) for target in targets]
+        begins, known = self._encoded([words.pop(0) for words in texts]), self._words
+        met = list(set(chain.from_iterable(texts)).difference(known))
+        known.update(zip(met, self._encoded([" " + word for word in met]), strict=True))
+        made = [b"".join([begin, *map(known.__getitem__, words)]) for begin, words in zip(begins, texts, strict=True)]
+        for word in met:
+            if len(word) > _LONG_WORD:
+                del known[word]
+        if len(known) > _MOST_WORDS:
+            known.clear()
+        return made
+
+    def _encoded(self, texts: Sequence[str]) -> list[bytes]:
+        """The tokens of each text."""
+        part = max(1, -(-len(texts) // self._threads))
+        parts = [texts[i : i + part] for i in range(0, len(texts), part)]
+        with ThreadPoolExecutor(self._threads) as threads:
+            return list(chain.from_iterable(threads.map(self._part_encoded, parts)))
+
+    def _part_encoded(self, texts: Sequence[str]) -> list[bytes]:
+        encoded = self._tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [_bytes(one.ids) for one in encoded]
+
+
+def _bytes(ids: list[int]) -> bytes:
+    """Token ids, int32."""
+    return bytes(np.array(ids, np.int32))
 
 
 def answer_token(tokenizer: Any, answer_format: AnswerFormat, target: str) -> int | None:

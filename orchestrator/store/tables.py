@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 from orchestrator.errors import DataError
 
 _BUFFER = 2**20
-"""Bytes of a column that are read at once: without a limit all of a row group's are."""
+"""Bytes of a column that are read at once: without a limit all of a row group's are.
+
+It needs `pre_buffer` off: what that reads ahead is kept until the file is closed, and in the end it is the whole file.
+"""
 _FIX = "restore it from a copy, or remove it and run the recipe again"
 
 
@@ -50,7 +53,7 @@ def rows_of(path: Path) -> int:
 
 def batches_of(path: Path, columns: Sequence[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
     """A parquet file of a stage's, or some of its columns, some rows at a time. Raises DataError as `read_stored`."""
-    with _told(path), pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+    with _told(path), pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
         if missing := [name for name in columns or () if name not in file.schema_arrow.names]:
             raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
         for batch in file.iter_batches(rows, columns=None if columns is None else list(columns)):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 
-from orchestrator.answers.tokens import answer_token, prompt_ids, targets_ids
+from orchestrator.answers.tokens import Ids, TargetTokens, answer_token, prompt_ids
 from orchestrator.errors import StageError
 from orchestrator.models.loading import load_tokenizer, load_trainable
 from orchestrator.training.configuration import sft_config
@@ -91,11 +91,14 @@ def tokenized(job: SftJob, tokenizer: object) -> Dataset:
 
 
 def _token_batches(job: SftJob, tokenizer: object, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    first = 1
+    first, tokens = 1, TargetTokens(tokenizer, job.cpus)
     for batch in batches(job.rows):
         questions, targets = (batch[name].to_pylist() for name in ("question", "target"))
-        prompt_of = {question: prompt_ids(tokenizer, job.answer_format, question) for question in set(questions)}
-        prompts, answers = [prompt_of[question] for question in questions], targets_ids(tokenizer, targets)
+        prompt_of = {
+            question: np.array(prompt_ids(tokenizer, job.answer_format, question), np.int32)
+            for question in set(questions)
+        }
+        prompts, answers = [prompt_of[question] for question in questions], tokens.ids(targets)
         for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True), first):
             if len(prompt) + len(answer) > job.spec.max_length:
                 raise StageError(
@@ -103,23 +106,26 @@ def _token_batches(job: SftJob, tokenizer: object, schema: pa.Schema) -> Iterato
                     f"{job.spec.max_length}: cutting it would cut its answer off; raise max_length or drop the row. "
                     f"It begins {questions[number - first][:60]!r}"
                 )
-        columns = [_joined(prompts, answers), _joined([[MASKED] * len(prompt) for prompt in prompts], answers)]
+        columns = [*_ids_and_labels(prompts, answers)]
         if WEIGHTS in schema.names:
             columns.append(pa.array(_weights(job, tokenizer, prompts, answers, targets), schema.field(WEIGHTS).type))
         yield pa.record_batch(columns, schema)
         first += batch.num_rows
 
 
-def _joined(starts: list[list[int]], ends: list[list[int]]) -> pa.ListArray:
-    """For each row its start and its end in one list."""
-    parts = [np.array(part, dtype=np.int32) for row in zip(starts, ends, strict=True) for part in row]
-    lengths = np.array([len(part) for part in parts], dtype=np.int32).reshape(-1, 2).sum(axis=1)
-    offsets = np.concatenate(([0], lengths.cumsum())).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
+def _ids_and_labels(prompts: list[Ids], answers: list[Ids]) -> tuple[pa.ListArray, pa.ListArray]:
+    """For each row its tokens, and the same with the prompt masked."""
+    parts = [part for row in zip(prompts, answers, strict=True) for part in row]
+    lengths = np.array([len(part) for part in parts])
+    ids, is_prompt = np.concatenate(parts), np.arange(len(parts)) % 2 == 0
+    labels = np.where(np.repeat(is_prompt, lengths), np.int32(MASKED), ids)
+    ends = lengths.cumsum()[1::2]
+    offsets = pa.array(np.concatenate(([0], ends)), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(ids)), pa.ListArray.from_arrays(offsets, pa.array(labels))
 
 
 def _weights(
-    job: SftJob, tokenizer: object, prompts: list[list[int]], answers: list[list[int]], targets: list[str]
+    job: SftJob, tokenizer: object, prompts: list[Ids], answers: list[Ids], targets: list[str]
 ) -> list[list[float]]:
     begins = (answer_token(tokenizer, job.answer_format, target) for target in targets)
     return [

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from orchestrator.answers.tokens import prompt_ids, target_ids, targets_ids
+from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.models.base import resolve_model
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.settings import ModelSpec
@@ -148,19 +148,3 @@ def test_a_row_that_is_too_long_is_refused_and_never_cut() -> None:
     job = SftJob(Path(), BASE, task.format, Sft(type="sft", max_length=20), 0, 1, (("How far?", "far " * 40),))
     with pytest.raises(StageError, match=r"row 1 has .* more than max_length = 20"):
         tokenized(job, tokenizer)
-
-
-def test_targets_are_the_same_tokens_one_by_one_and_many_at_once() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(BASE.base.location)
-    targets = [
-        "",
-        "7",
-        " 12.5 é\n",
-        "x" * 3000,
-        f"a{tokenizer.eos_token}b{tokenizer.pad_token}",
-        "\u2003",
-        "far " * 900,
-    ]
-    tokenizer(["a", "a b c d e f"], padding=True, truncation=True, max_length=2)  # what another call may have set
-    assert targets_ids(tokenizer, targets) == [target_ids(tokenizer, target) for target in targets]
-    assert targets_ids(tokenizer, []) == []

@@ -1,13 +1,14 @@
 """Two invariants of every training row, in the check and in the collator: a label is the token, a row is as asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from orchestrator.answers.formats import TagsFormat
-from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.answers.tokens import Ids, TargetTokens, prompt_ids, target_ids
 from orchestrator.errors import StageError
 from orchestrator.health.rows import rows_findings
 from orchestrator.models.loading import load_tokenizer
@@ -177,10 +178,11 @@ def test_labels_that_are_shifted_are_called_so(made: Plan, tokenizer: Any, monke
 def test_a_target_in_other_tokens_is_not_what_the_model_writes(
     made: Plan, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def by_character(tokenizer: Any, targets: list[str]) -> list[list[int]]:
-        each = ([i for c in target for i in tokenizer(c, add_special_tokens=False)["input_ids"]] for target in targets)
-        return [[*ids, tokenizer.eos_token_id] for ids in each]
+    class ByCharacter(TargetTokens):
+        def ids(self, targets: Sequence[str]) -> list[Ids]:
+            each = ([i for c in t for i in tokenizer(c, add_special_tokens=False)["input_ids"]] for t in targets)
+            return [np.array([*ids, tokenizer.eos_token_id], np.int32) for ids in each]
 
-    monkeypatch.setattr(sft_module, "targets_ids", by_character)
+    monkeypatch.setattr(sft_module, "TargetTokens", ByCharacter)
     found, _ = rows_findings(made, made.stage("sft"), tokenizer)
     assert [f.check for f in found] == ["targets-differ"] and "120 of 120 rows" in found[0].what
