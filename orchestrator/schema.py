@@ -69,7 +69,7 @@ def unknown(what: str, name: str, choices: Iterable[str], also: Iterable[str] = 
 
 
 def clipped(text: str, most: int = _NAME) -> str:
-    """A text with its beginning and its end where it is long: what stands in a recipe may have any length."""
+    """A text with its beginning and its end where it is long: what is in a recipe may have any length."""
     half = (most - 3) // 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 

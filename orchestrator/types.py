@@ -92,7 +92,7 @@ class Example:
     id: str
     question: str
     answer: str
-    """Text, as it stands in the file: it is judged, trained on and stored with all its digits."""
+    """Text, as it is in the file: it is judged, trained on and stored with all its digits."""
     demonstration: str | None = None
     """The worked solution exactly as a model should write it, answer included; None: questions and answers only."""
     data: JsonObject = NO_DATA

@@ -77,5 +77,5 @@ def plain_characters(text: str) -> str:
 
 
 def kept_places(text: str) -> list[int]:
-    """For each character of the plain text: where it stands in the text that it was made from."""
+    """For each character of the plain text: where it is in the text that it was made from."""
     return [place for place, char in enumerate(text) if _TABLE[ord(char)] is not None]

@@ -1,4 +1,4 @@
-"""The tokens with which chat models end a turn, where they stand in a text as letters: `<|im_end|>`, `</s>`."""
+"""The tokens with which chat models end a turn, where they are in a text as letters: `<|im_end|>`, `</s>`."""
 
 import re
 

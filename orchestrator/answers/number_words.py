@@ -104,7 +104,7 @@ milijonų milions duisend þúsund milljónir milljón mijë elfu мың мин�
 नहीं या और आधा साढ़े सवा पौने डेढ़ ढाई दर्जन जोड़ी जोड़े सौ हज़ार हजार अरब एक दो तीन चार पाँच पांच छह छः सात आठ नौ दस
 से ऋण गुना
 """
-# Where words are not set apart, these change a number wherever they stand in what is written beside it.
+# Where words are not set apart, these change a number wherever they are in what is written beside it.
 _PARTS = """
 不 没 沒 非 或 和 与 與 及 至 到 加 减 減 乘 除 分之 平方 立方 次方 根 阶 階 打 双 雙
 对 對 折 割 成 半 多 余 餘 几 幾 第 负 負 零下 少于 少於 超过 超過 小于 大于 低于 高于

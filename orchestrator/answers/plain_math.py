@@ -167,7 +167,7 @@ def as_tex(text: str) -> str:
 
 
 def _is_set(parts: list[Token]) -> bool:
-    """Whether all of it stands in one pair of braces, with a comma: `{1,2}`."""
+    """Whether all of it is in one pair of braces, with a comma: `{1,2}`."""
     return parts[:1] == [("other", "{")] and ("other", ",") in parts and _closed(parts, 0) == len(parts) - 1
 
 

@@ -6,7 +6,7 @@ It must not know what a number is worth. What it does not know stays as it is, b
 import re
 
 _MOST_NESTED = 4
-r"""How deep a wrapper or fraction may stand in others: `\boxed{\mathbf{\frac{3}{4}}}` is three deep."""
+r"""How deep a wrapper or fraction may be in others: `\boxed{\mathbf{\frac{3}{4}}}` is three deep."""
 
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z(\[$])")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{,\}|\\,|,\\!|\\!,)(?=[0-9]{3}(?![0-9]))")
@@ -54,7 +54,7 @@ _SYMBOLS = {
 }
 _SYMBOL = re.compile(r"\\[A-Za-z]++|\\[^A-Za-z]|\{,\}|~", re.DOTALL)
 
-# Innermost first: what stands in the braces has none itself. `\$` is left to the reader, to whom it is no `$` of TeX's.
+# Innermost first: what is in the braces has none itself. `\$` is left to the reader, to whom it is no `$` of TeX's.
 _INNER = re.compile(
     r"""
     (?<!\\) (?:
@@ -73,7 +73,7 @@ _INNER = re.compile(
 
 def plain_tex(text: str) -> str:
     """The text without the TeX that is set around numbers and their units."""
-    text = _DOUBLED.sub(r"\\", text)  # as it stands in JSON, and in what models copy from there
+    text = _DOUBLED.sub(r"\\", text)  # as it is in JSON, and in what models copy from there
     text = _THOUSANDS.sub(",", text)
     text = _DEGREES.sub("°", text)
     text = _SYMBOL.sub(lambda match: _SYMBOLS.get(match[0], match[0]), text)

@@ -33,7 +33,7 @@ Results = Callable[[str, str | None], Path]
 def over_seeds(
     run_id: str, experiment: str, seeds: Sequence[int], runs: Sequence[RunResult], results: Results
 ) -> SeedsResult:
-    """Put the runs of single seeds together; `runs` stand in the order of `seeds`.
+    """Put the runs of single seeds together; `runs` are in the order of `seeds`.
 
     A model that fails with some seeds is averaged over the others, which are named.
     """

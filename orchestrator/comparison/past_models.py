@@ -32,7 +32,7 @@ class PastModel:
     run_id: str
     """Its run in MLflow."""
     above: str
-    """The run of `orch run` that it stands in."""
+    """The run of `orch run` that it is in."""
     recipe: Mapping[str, Any]
     """Of that run: plain data, as it was written down."""
     key: str

@@ -49,7 +49,7 @@ class ModelDifference:
     p: float
     """Exact McNemar for two single models, else a t-test with the seeds' part (stats/seeds.py)."""
     p_corrected: float
-    """For so many models being compared (Holm)."""
+    """Corrected for the number of models compared (Holm)."""
     wins: int
     """Questions on which it is right more often than the baseline: over its seeds, where it has several."""
     losses: int

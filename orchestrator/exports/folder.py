@@ -1,4 +1,4 @@
-"""What stands in an exported folder: weights, tokenizer, decoding, answer format, base, card; checked before it counts.
+"""What is in an exported folder: weights, tokenizer, decoding, answer format, base, card; checked before it counts.
 
 Writes into a folder it is given; where that ends up is for others.
 """

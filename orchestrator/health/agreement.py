@@ -29,7 +29,7 @@ class Passage:
     ended: bool
     """Whether the model ended it there."""
     hidden: int = 0
-    """The last so many tokens of the prompt are masked, as padding is."""
+    """How many of the last tokens of the prompt are masked, as padding is."""
     restarts: bool = False
     """Whether positions are counted from the last token that is hidden, as `generate` does since transformers 5."""
 

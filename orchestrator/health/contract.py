@@ -78,7 +78,7 @@ def _opening(task: Task) -> Iterator[Finding]:
             "error",
             f"the prompt itself ends in {opening!r}, which is looked for in what the model writes after it",
             f"the prompt ends: {after[-60:]!r}",
-            "the text that opens the answer stands in the prompt only, so no completion holds it and none is parsed",
+            "the text that opens the answer is in the prompt only, so no completion holds it and none is parsed",
             f"take {opening!r} out of task.format.prompt; to have the model begin there, set task.format.prefix to it",
         )
 

@@ -1,7 +1,7 @@
 """Data that cannot be meant: golds that are all the same, columns that were swapped, answers that slipped by a row.
 
 Each finding says what was counted. Generated questions are looked at like any others; a split of a few rows is not, as
-anything may stand in it by chance.
+anything may be in it by chance.
 """
 
 import re
@@ -24,9 +24,9 @@ _MOST = 0.9
 _LOOKED_AT = 400
 """Rows of a split on which shifts are tried; each is judged up to seven times."""
 _NEIGHBOURS = {1: "next", -1: "previous", 2: "second next", -2: "second last", 3: "third next", -3: "third last"}
-"""What messages call the row so many places on."""
+"""What messages call the row at that distance."""
 _NATIVE = 0.4
-"""Share of a solution's numbers that at least stand in its question; others are words there, or factors."""
+"""Share of a solution's numbers that at least are in its question; others are words there, or factors."""
 _ALIEN = 0.5
 """How much of that share may stand by chance in a question that is not its own."""
 _SLIPPED = "one column has slipped by a row against the others: a header, a blank line, a join by position"
@@ -164,7 +164,7 @@ def _same(task: Task, where: str, worked: Sequence[Example]) -> Iterator[Finding
         yield Finding(
             "demonstrations-alike",
             "error",
-            f"{where}: the same worked solution stands in {times:,} of {n:,} rows",
+            f"{where}: the same worked solution appears in {times:,} of {n:,} rows",
             f"{text[:160]!r}",
             "the column was filled down a table, or one solution was joined to every question",
             "give each question its own solution with columns.demonstration",
@@ -175,7 +175,7 @@ def _same(task: Task, where: str, worked: Sequence[Example]) -> Iterator[Finding
         yield Finding(
             "demonstrations-alike",
             "warning",
-            f"{where}: the same worked solution stands in {times:,} of {n:,} rows, but for its final answer",
+            f"{where}: the same worked solution appears in {times:,} of {n:,} rows, but for its final answer",
             f"{text[:160]!r}",
             "the solutions were written by a template, not worked out: none of them says how its answer is found",
             "give each question its own solution with columns.demonstration, or leave the column out to train on "
@@ -252,7 +252,7 @@ def _asked_elsewhere(pairs: Sequence[tuple[Example, str]]) -> tuple[str, str] | 
 
 
 def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> int:
-    """How many solutions are judged correct by the gold answer of the row so many places on."""
+    """How many solutions are judged correct by the gold answer of the row `shift` places further on."""
     items = [
         item(text, pairs[place + shift][0]) for place, (_, text) in enumerate(pairs) if 0 <= place + shift < len(pairs)
     ]
@@ -260,7 +260,7 @@ def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> i
 
 
 def _told(asked: Sequence[set[str]], used: Sequence[set[str]], shift: int) -> float:
-    """The mean share of a solution's numbers that stand in the question so many places on; 0 where few have any."""
+    """The mean share of a solution's numbers that occur in the question `shift` places on; 0 where few have any."""
     places = [place for place in range(len(used)) if used[place] and 0 <= place + shift < len(asked)]
     if len(places) < max(_FEW - abs(shift), 0.5 * (len(used) - abs(shift))):
         return 0.0

@@ -1,4 +1,4 @@
-"""Do training questions stand in the test? Exactly, in other punctuation, with eight words in a row in common, or all
+"""Are training questions in the test? Exactly, in other punctuation, with eight words in a row in common, or all
 but word for word where they are short.
 
 Eight words in a row: as GPT-3's and later reports on contamination count, with n = 8 for short questions.
@@ -70,7 +70,7 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
             f"{len(near):,} of {len(test):,} {kind} ({share:.1%}) share "
             f"{f'{_N} words' if in_words else f'{_N_CHARACTERS} characters'} in a row with a training question",
             "\n".join(repr(e.question[:160]) for e in near[:3]),
-            "questions made from the same templates, or passages that stand in both",
+            "questions made from the same templates, or passages that both have",
             "read the examples: the same question in other words does not belong into the training split",
         )
     if _written(task, asked):
@@ -157,7 +157,7 @@ def in_training(found: Sequence[Example], n: int, where: str, kind: str = "test 
     return Finding(
         "test-in-training",
         "error",
-        f"{len(found):,} of {n:,} {kind} stand in {where}",
+        f"{len(found):,} of {n:,} {kind} appear in {where}",
         "\n".join(repr(e.question[:160]) for e in found[:3]),
         "the test was not held out: a model that has seen these questions is measured on its memory",
         "take them out of the training split, or hold questions out with task.test={hold_out: N}",

@@ -14,7 +14,7 @@ from orchestrator.types import Finding
 Row = tuple[Sequence[int], Sequence[int]]
 """A prompt and a target, as token ids."""
 Losses = Mapping[int, float]
-"""Mean loss, in nats, on the token so many places after the next one: 0 is the next, 1 the one after, -1 the same."""
+"""Mean loss, in nats, on the token at that distance after the next one: 0 is the next, 1 the one after, -1 the same."""
 _PLACES = (-2, -1, 0, 1, 2)
 _NAMES = {
     -2: "the token before the one it reads",

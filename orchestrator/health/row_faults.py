@@ -104,7 +104,7 @@ def _masked(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
         f"stage {stage}: {share} have no label that is not masked, so nothing is learned from them",
         _row(row, tokenizer),
         "the target is cut off, or the mask of the prompt covers all of the row",
-        "look at the token view: the answer must stand in the row, and its labels must not be -100",
+        "look at the token view: the answer must be in the row, and its labels must not be -100",
     )
 
 

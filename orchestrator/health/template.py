@@ -85,7 +85,7 @@ class _Turns:
 
 
 def _lost(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
-    """What is asked and does not stand in the prompt, or stands there changed."""
+    """What is asked and is not in the prompt, or stands there changed."""
     task, name = plan.recipe.task, plan.base.name
     examples = [e for split in task.splits() for e in task.examples(split)[:_LOOKED_AT]]
     prompts = [chat_text(tokenizer, task.format, e.question) for e in examples]
@@ -100,7 +100,7 @@ def _lost(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
             "template-drops-question",
             "error",
             f"the chat template of {name} does not pass on what is asked: {len(lost)} of {len(examples)} questions do "
-            "not stand in their prompts as they are",
+            "not appear in their prompts unchanged",
             f"question {question[:160]!r}\nprompt   {prompt[-300:]!r}",
             "the template is for messages of another shape, writes only some roles, or changes the text",
             "use the chat template that the model was trained with, or set task.format.chat to false",

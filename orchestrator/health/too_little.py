@@ -57,7 +57,7 @@ def too_little(
             f"model {stage} was trained at a learning rate that is too low: the loss came down by {fell / began:.0%} "
             f"in {steps:,} steps",
             f"{seen}; learning_rate {short(rate)}",
-            "the steps are too small to move the weights in so many steps",
+            "the steps are too small to move the weights in this many steps",
             f"set {faster(read)}",
         )
     return Finding(

@@ -151,7 +151,7 @@ class _Special:
         self.pattern = re.compile("|".join(grouped) or r"(?!)")
 
     def in_(self, text: str) -> list[str]:
-        """Those that stand in a text, each once."""
+        """Those that are in a text, each once."""
         return list(dict.fromkeys(self.pattern.findall(text)))
 
 

@@ -174,7 +174,7 @@ def _adapter_size(names: list[str], lora: Lora, parameters: int, limits: Limits)
 
 
 def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work: Path, elsewhere: bool) -> Finding:
-    """Memory and disk for trainings of so many trained parameters each; all of them: the whole model in float32."""
+    """Memory and disk for trainings of these numbers of parameters; all of them: the whole model in float32."""
     if torch.cuda.is_available():
         memory, where = torch.cuda.get_device_properties(0).total_memory, "the GPU"
     else:

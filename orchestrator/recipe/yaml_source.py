@@ -249,7 +249,7 @@ def _walk(node: Node, path: Path, lines: dict[Path, int], source: str, around: s
     if isinstance(node, ScalarNode):
         return
     if id(node) in around:
-        yield f"{source}:{lines[path]}: {_dotted(path)}: is an alias of a block that it stands in: leave it out"
+        yield f"{source}:{lines[path]}: {_dotted(path)}: is a recursive alias: remove it"
         return
     around.add(id(node))
     if isinstance(node, MappingNode):

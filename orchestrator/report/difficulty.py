@@ -18,7 +18,7 @@ from orchestrator.report.facts import Asked
 from orchestrator.stats import wilson
 
 NEIGHBOURS = 10
-"""So many training questions stand for a test question."""
+"""How many training questions represent a test question."""
 GROUPS = 4
 _CHUNK = 256
 """Test questions whose likeness to every training question is held in memory at a time."""
@@ -81,7 +81,7 @@ def expected(pass_rates: Mapping[str, float], train: Mapping[str, str], test: Ma
 def by_expectation(asked: Sequence[Asked], labels: Sequence[str], hard: Mapping[str, float]) -> list[Group]:
     """The questions in `GROUPS` groups of the same size by what was expected of them, the hardest first.
 
-    Questions of the same expectation stand in the same group; so there may be fewer groups.
+    Questions of the same expectation are in the same group; so there may be fewer groups.
     """
     known = sorted((one for one in asked if one.example_id in hard), key=lambda one: hard[one.example_id])
     groups: dict[int, list[Asked]] = {}

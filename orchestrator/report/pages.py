@@ -92,7 +92,7 @@ def _every_status(facts: RunFacts) -> list[str]:
 
 
 def _histogram(sampling: Sampling) -> list[tuple[str, int]]:
-    """How many questions have so many correct draws; in `_BINS` steps where there are more draws."""
+    """How many questions have each number of correct draws; in `_BINS` steps where there are more draws."""
     counts, n = Counter(sampling.right.values()), sampling.draws
     if n <= _BINS:
         return [(f"{right} of {n}", counts[right]) for right in range(n + 1)]

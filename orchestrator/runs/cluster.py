@@ -46,15 +46,15 @@ class Cluster:
     """Whether the user started it: its workers may be on other machines than this process."""
 
     def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Crew:
-        """Have workers make these calls, each on so many cores and GPUs.
+        """Have workers make these calls, each on `cpus` cores and `gpus` GPUs.
 
-        A worker that dies is replaced so many times.
+        A worker that dies is replaced, up to `retries` times.
         """
         slots = int(self.gpus // gpus) if gpus else max(_IN_FLIGHT, 2 * self.total_cores // max(1, cpus))
         return Crew(calls, cpus, gpus, retries, max(1, slots))
 
     def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:
-        """Of calls that are pending those that have ended; waits for one, for so many seconds at most."""
+        """Of calls that are pending those that have ended; waits for one, for `timeout` seconds at most."""
         import ray
 
         ended, rest = ray.wait(list(calls), num_returns=1, timeout=timeout)

@@ -9,7 +9,7 @@ from orchestrator.stages.context import Context
 
 
 def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path], cpus: int, gpus: float) -> Context:
-    """The context of a stage that runs in the folder `work`, each job of it with so many cores and GPUs."""
+    """The context of a stage that runs in the folder `work`, each of its jobs with `cpus` cores and `gpus` GPUs."""
     recipe = plan.recipe
     return Context(
         name=stage.name,

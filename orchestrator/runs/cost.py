@@ -48,7 +48,7 @@ COST_METRICS += ("predicted_seconds", "predicted_memory_mb")
 
 
 def cost_of(made: Sequence[Done], last: Done, seconds: float, gpus: float, tokens: int | None) -> Cost:
-    """The cost of a stage from its jobs, each of which had so many GPUs, and from the last call, which had none."""
+    """The cost of a stage from its jobs, each of which had `gpus` GPUs, and from the last call, which had none."""
     worked = sum(done.ended - done.began for done in made)
     memory = [done.peak_mb for done in (*made, last) if done.peak_mb is not None]
     on_gpu = [done.gpu_peak_mb for done in made if done.gpu_peak_mb is not None]

@@ -59,7 +59,7 @@ class Writer:
             return self._waiting[owner] == 0
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until every job is done, for so many seconds at most; whether all are.
+        """Wait until every job is done, for `timeout` seconds at most; whether all are.
 
         Raises:
             TrackingError: the store cannot be reached or written.
@@ -76,7 +76,7 @@ class Writer:
         return True
 
     def wait(self, timeout: float) -> None:
-        """Wait until a job is done, for so many seconds at most."""
+        """Wait until a job is done, for `timeout` seconds at most."""
         with self._changed:
             if self._waiting.total():
                 self._changed.wait(timeout)

@@ -1,6 +1,6 @@
 """Completions as they are stored: the schema, how files of them are written and read, and what they come to.
 
-Completions are parquet files, one or many. Rows stand in the order of the questions, and the draws of a question stand
+Completions are parquet files, one or many. Rows are in the order of the questions, and the draws of a question stand
 together. They are read a piece at a time, so their number decides no process's memory. An evaluation's results have
 the same columns without `draw`, and the question and its gold answer beside them.
 """

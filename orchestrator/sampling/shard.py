@@ -1,4 +1,4 @@
-"""A shard: so many completions, drawn, judged and written to one parquet file. The unit of work that is never lost.
+"""A shard: a number of completions, drawn, judged and written to one parquet file. The unit of work that is never lost.
 
 Shards are cut by the recipe, never by the workers at hand, and a shard's file appears whole or not at all.
 """

@@ -86,7 +86,7 @@ def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[di
 
 
 def _cell(value: object) -> str:
-    """What stands in a table that people look at: no control characters, and a length that a page can show."""
+    """What is in a table that people look at: no control characters, and a length that a page can show."""
     text = plain(str(value)[:_SHOWN])
     return text if len(str(value)) <= _SHOWN else f"{text} … ({len(str(value)):,} characters; the parquet has all)"
 

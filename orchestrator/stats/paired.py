@@ -116,6 +116,6 @@ def paired_bootstrap(
 
 
 _FEW = 128
-"""So many distinct differences are counted rather than drawn one by one."""
+"""The number of distinct differences from which on they are counted rather than drawn one by one."""
 _CHUNK = 2_000_000
 """Numbers drawn at a time: some 10 MB."""

@@ -139,7 +139,7 @@ def _parts(y: NDArray[np.float64], like: NDArray[np.float64] | None = None) -> _
 
 
 def _freedom(variance: float, sides: list[_Parts]) -> float:
-    """Satterthwaite's degrees of freedom; questions are so many that theirs count as infinite (Hillis 2007)."""
+    """Satterthwaite's degrees of freedom; with this many questions theirs count as infinite (Hillis 2007)."""
     if any(side.borrowed for side in sides):  # one variance stands for both sides: its error is in both
         uncertain = sum(side.seed for side in sides) ** 2 / sides[0].df
     else:

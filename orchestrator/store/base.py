@@ -25,7 +25,7 @@ class StoredRun:
     run_id: str
     name: str
     experiment: str
-    """The name of the experiment that it stands in."""
+    """The name of the experiment that it is in."""
     status: str
     """RUNNING, FINISHED, FAILED or KILLED."""
     parent: str | None

@@ -65,7 +65,7 @@ class _Lookup:
             self._read(asked, pages)
 
     def _read(self, asked: Mapping[_Asked, Keyed], pages: int) -> None:
-        """Read the newest finished runs, until every key has one or there are so many pages."""
+        """Read the newest finished runs, until every key has one, for a few pages at most."""
         runs = self.store.runs({VERB_TAG: None}, status="FINISHED", experiments=self.experiments)
         tags = {tag for tag, _ in asked}
         for run in islice(runs, pages * PAGE):

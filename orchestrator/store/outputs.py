@@ -1,6 +1,6 @@
 """What stages have left in the store, held against what it was when it was made. Knows MLflow only through its client.
 
-The digests of an output stand in a tag of the run that made it; of one with very many files in an artifact beside it,
+The digests of an output are in a tag of the run that made it; of one with very many files in an artifact beside it,
 whose own digest the tag holds. Runs of older versions have no such tag: their outputs are taken as they are.
 """
 

@@ -221,7 +221,7 @@ class Task(BaseModel):
                     shared.setdefault(other, []).append(example.question)
             for other, questions in shared.items():
                 problems.append(
-                    f"{self.where(split)}: {len(questions)} questions stand in {self.where(other)} too, such as "
+                    f"{self.where(split)}: {len(questions)} questions also appear in {self.where(other)}, such as "
                     f"{questions[0]!r}: splits must not share questions; cut them apart with rows, or use "
                     "{hold_out: N}"
                 )

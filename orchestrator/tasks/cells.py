@@ -42,7 +42,7 @@ class Message:
     """One message of a conversation."""
 
     role: str
-    """Lower case, as it stands in the file."""
+    """Lower case, as it is in the file."""
     content: Any
 
     def text(self) -> str:

@@ -44,7 +44,7 @@ _ENUM = re.compile(r"<?\s*(?:\w+\.)*(?P<name>[\w\s-]*?)\s*(?::[^:]*)?>?")
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One completion as it stands in a cell."""
+    """One completion as it is in a cell."""
 
     text: str
     reason: Any = None
@@ -173,7 +173,7 @@ def _of_word(reason: str) -> tuple[FinishReason, str | None]:
 
 
 def reasons_of(value: Any, number: int) -> Sequence[Any]:
-    """The reasons that a row gives for so many draws: one for all, or a list with one for each."""
+    """The reasons that a row gives for its `number` draws: one for all, or a list with one for each."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, list):

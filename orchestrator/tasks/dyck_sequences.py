@@ -41,7 +41,7 @@ Count = Annotated[int, Field(ge=1, le=MOST_BRACKETS)]
 
 
 class DyckSettings(BaseModel):
-    """How hard the sequences are. A length is that of the open sequence, as it stands in the question."""
+    """How hard the sequences are. A length is that of the open sequence, as it is in the question."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

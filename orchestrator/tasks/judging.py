@@ -72,7 +72,7 @@ def _clipped(verdict: Verdict) -> Verdict:
 
 
 def _guard(task: Task) -> Guard:
-    if task.SOURCE is not None and type(task).__module__ in sys.modules:  # it stands in a user's file
+    if task.SOURCE is not None and type(task).__module__ in sys.modules:  # it is in a user's file
         for name in (type(task).__module__, *module_names(list(task.MODULES))):
             if name in sys.modules:  # else it is sent by value anyway
                 cloudpickle.register_pickle_by_value(sys.modules[name])

@@ -37,7 +37,7 @@ _SPEC = re.compile(r"\s*(-?[0-9]{1,12})?\s*:\s*(-?[0-9]{1,12})?\s*")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it stands in the file."""
+    """One row as it is in the file."""
 
     question: str
     answer: str

@@ -1,6 +1,6 @@
 """Where the examples of one split come from, as a recipe says it, and the rows that are found there.
 
-It must not know what a task makes of a row, nor which rows of one split stand in another.
+It must not know what a task makes of a row, nor which rows of one split are in another.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     generate: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
-    """Make so many with the task's own seeded generator."""
+    """Make this many with the task's own seeded generator."""
     file: Path | None = None
     """JSON, JSONL, CSV or parquet; relative to the current folder."""
     hub: Annotated[str, Field(min_length=1)] | None = None
@@ -38,7 +38,7 @@ class Source(BaseModel):
     rows: str | None = None
     """Which rows of the file or the Hub split, as a Python slice: `800:`, `:800`, `-200:`."""
     hold_out: Annotated[int, Field(gt=0)] | None = None
-    """Set so many of train's questions aside for this split; train keeps the rest."""
+    """Set this many of train's questions aside for this split; train keeps the rest."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "Source":

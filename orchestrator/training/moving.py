@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 _TENSORS, _NUMBERS = 256, 256
-"""At most so many tensors are looked at, and so many numbers of each."""
+"""The largest number of tensors that are looked at, and of numbers of each."""
 _FELT = 1e-10
 """A change below this is none: no weight of a model is so small that it would show."""
 

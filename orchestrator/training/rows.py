@@ -24,7 +24,7 @@ _SCHEMA = pa.schema({"question": pa.string(), "target": pa.string()})
 
 
 def batches(rows: Rows, at_once: int = _AT_ONCE) -> Iterator[pa.RecordBatch]:
-    """The `question` and `target` of all pairs, in order, at most so many at a time.
+    """The `question` and `target` of all pairs, in order, at most `at_once` at a time.
 
     Raises:
         DataError: a file is missing or damaged.

@@ -111,7 +111,7 @@ class TrainingSettings(StageSettings):
     """Compute activations again in the backward pass rather than keep them: less memory, about a third slower."""
     logging_steps: Positive = 5
     save_steps: Positive = 100
-    """A checkpoint every so many steps: what a killed run goes on from."""
+    """The steps between two checkpoints: what a killed run goes on from."""
     validation: Validation | None = None
     """Measure loss and accuracy while it trains, and hand the chosen checkpoint on; default: neither, the last."""
     further: dict[str, JsonValue] = Field(default={}, alias=_FURTHER)

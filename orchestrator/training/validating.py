@@ -1,6 +1,6 @@
 """Look at a model while it trains, on questions that it is not trained on, and select the best checkpoint.
 
-Answers are generated as evaluation generates them, greedily, and judged by the same judge. What was measured stands in
+Answers are generated as evaluation generates them, greedily, and judged by the same judge. What was measured is in
 the journal and the models that may yet be chosen lie beside it, so a killed training goes on with both.
 """
 
@@ -32,7 +32,7 @@ _FOLDER = "validated"
 
 
 class Validator(TrainerCallback):  # type: ignore[misc]
-    """Measures before the first step, at every so many and at the last; keeps the models that may be chosen."""
+    """Measures before the first step, every few steps and at the last; keeps the models that may be chosen."""
 
     def __init__(self, model: Any, tokenizer: Any, job: TrainingJob, journal: Journal) -> None:
         assert job.validation is not None and job.spec.validation is not None

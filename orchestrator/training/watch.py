@@ -179,7 +179,7 @@ class Watch:
                 "warning",
                 f"the loss is {loss:.4f} at step {step}, before anything can have been learned",
                 _listed(values),
-                "all labels are masked (a loss of 0 is the mean of nothing), or the answer stands in the prompt",
+                "all labels are masked (a loss of 0 is the mean of nothing), or the answer is in the prompt",
                 "run `orch check`: it shows which tokens are trained on",
             )
         gap = 0 if self._before is None else covered

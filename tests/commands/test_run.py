@@ -132,7 +132,7 @@ def test_findings_of_a_stage_may_be_written_later(store: MemoryStore) -> None:
 
 def test_what_was_found_before_a_run_stays_with_it(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     _, branch = walk(store)
-    found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
+    found = Finding("test-in-training", "info", "7 of 100 test questions appear in task.train", "", "", "")
     monkeypatch.setattr("orchestrator.runs.record.result", lambda *_: RunResult("parent", "test", (), ()))
     monkeypatch.setattr("orchestrator.runs.record.show_models", lambda *_: None)
     branch.record.ended([], (found,))

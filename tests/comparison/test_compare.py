@@ -41,7 +41,7 @@ def ids(folder: Path) -> dict[str, str]:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = MlflowStore()
-        found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
+        found = Finding("test-in-training", "info", "7 of 100 test questions appear in task.train", "", "", "")
         better = FOUR | {"rft": answers(0.9, seed=2)}
         made = {
             "first": write_run(store, recipe(), FOUR),
@@ -234,8 +234,8 @@ def test_what_cannot_be_found_is_one_line(ids: dict[str, str]) -> None:
 
 def test_contamination_is_said(ids: dict[str, str]) -> None:
     found = compare(ids["contaminated"])
-    assert found.contaminated == ("7 of 100 test questions stand in task.train",)
-    assert "Contaminated: 7 of 100 test questions stand in task.train" in conclusions(found)
+    assert found.contaminated == ("7 of 100 test questions appear in task.train",)
+    assert "Contaminated: 7 of 100 test questions appear in task.train" in conclusions(found)
 
 
 # --- the command

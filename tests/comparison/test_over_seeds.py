@@ -269,9 +269,9 @@ def test_stages_stand_once_as_the_seed_tells_that_made_them() -> None:
 
 def test_contamination_of_any_seed_is_said() -> None:
     first, *others = three()
-    found = Finding("test-in-training", "info", "7 of 100 test questions stand in task.train", "", "", "")
+    found = Finding("test-in-training", "info", "7 of 100 test questions appear in task.train", "", "", "")
     said = together(replace(first, findings=(found,)), *others).conclusions
-    assert said[-1] == "Contaminated: 7 of 100 test questions stand in task.train"
+    assert said[-1] == "Contaminated: 7 of 100 test questions appear in task.train"
     assert not any("Contaminated" in sentence for sentence in together(*three()).conclusions)
 
 

@@ -94,7 +94,7 @@ def test_data_files(tmp_path: Path, content: object, said: str) -> None:
 
 def test_test_questions_in_train(tmp_path: Path) -> None:
     data(tmp_path, GOOD)
-    assert "stand in task.train too" in refused(tmp_path, FILE, "task.test={file: data.json}").err
+    assert "also appear in task.train" in refused(tmp_path, FILE, "task.test={file: data.json}").err
 
 
 def test_a_model_folder_that_is_none(tmp_path: Path) -> None:

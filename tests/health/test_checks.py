@@ -250,7 +250,7 @@ def test_the_same_question_in_other_case_and_punctuation_is_found() -> None:
     train = [["How many legs has a SPIDER", 8], ["Other", 1]]
     found = only(overlap(task(train=train, test=[["“How many  legs - has a spider,?!”", 8], ["New", 2]])))
     assert (found.check, found.severity) == ("test-in-training", "error")
-    assert found.what == "1 of 2 test questions stand in task.train"
+    assert found.what == "1 of 2 test questions appear in task.train"
     assert "“How many" in found.evidence
 
 
@@ -258,8 +258,8 @@ def test_each_training_split_is_named() -> None:
     worked = [{"question": "one", "answer": 1, "demonstration": "<answer>1</answer>"}]
     found = list(overlap(task(demonstrations=worked, train=[["two", 2]], test=[["One.", 1], ["Two!", 2], ["x", 3]])))
     assert [f.what for f in found] == [
-        "1 of 3 test questions stand in task.demonstrations",
-        "1 of 3 test questions stand in task.train",
+        "1 of 3 test questions appear in task.demonstrations",
+        "1 of 3 test questions appear in task.train",
     ]
 
 

@@ -117,7 +117,7 @@ def test_the_same_demonstration_everywhere() -> None:
     rows = healthy()
     finding = only(found(demonstrations=column(rows, "demonstration", lambda _: rows[0]["demonstration"])))
     assert (finding.check, finding.severity) == ("demonstrations-alike", "error")
-    assert "stands in 60 of 60 rows" in finding.what
+    assert "appears in 60 of 60 rows" in finding.what
 
 
 def test_the_same_demonstration_but_for_its_answer() -> None:
@@ -126,7 +126,7 @@ def test_the_same_demonstration_but_for_its_answer() -> None:
     templated = column(rows, "demonstration", lambda n: said.format(rows[n]["answer"]))
     finding = only(found("format.type=tags", demonstrations=templated))
     assert (finding.check, finding.severity) == ("demonstrations-alike", "warning")
-    assert "stands in 60 of 60 rows, but for its final answer" in finding.what
+    assert "appears in 60 of 60 rows, but for its final answer" in finding.what
     assert "Let us think step by step. <answer>...</answer>" in finding.evidence
     half = column(rows, "demonstration", lambda n: (templated if n % 3 else rows)[n]["demonstration"])
     assert "40 of 60 rows" in only(found("format.type=last_number", demonstrations=half)).what

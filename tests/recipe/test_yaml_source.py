@@ -134,7 +134,7 @@ def test_aliases_and_merges_work_but_not_in_a_circle() -> None:
     data, lines = parse(text, "r.yaml")
     assert data["a"] == {"lr": 1e-3, "n": 1} and data["b"] == {"lr": 1e-3, "n": 2}
     assert lines["a",] == 2
-    assert problems("a: &x {b: *x}") == ["r.yaml:1: a.b: is an alias of a block that it stands in: leave it out"]
+    assert problems("a: &x {b: *x}") == ["r.yaml:1: a.b: is a recursive alias: remove it"]
 
 
 def test_values_of_overrides() -> None:

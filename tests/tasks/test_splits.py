@@ -123,7 +123,7 @@ def test_splits_must_not_share_questions() -> None:
         test=write("b.jsonl", [["ONE?  ", 1], ["four?", 4], ["two?", 2]]),
     )
     [problem] = problems(made)
-    assert problem.startswith("task.test: 2 questions stand in task.train too, such as 'ONE?  ': ")
+    assert problem.startswith("task.test: 2 questions also appear in task.train, such as 'ONE?  ': ")
     assert "rows" in problem and "hold_out" in problem
 
 
@@ -350,7 +350,7 @@ def test_a_further_split_is_read_checked_and_kept_apart() -> None:
     assert made.fingerprint("test") == plain.fingerprint("test")
     assert "rows" in made.fingerprint("harder")
     shared = task("file", test=harder["harder"], further={"again": harder["harder"]})
-    with pytest.raises(DataError, match=r"task\.further\.again: 9 questions stand in task\.test too"):
+    with pytest.raises(DataError, match=r"task\.further\.again: 9 questions also appear in task\.test"):
         shared.check()
 
 

@@ -1,4 +1,4 @@
-"""What every answer format is: how a question is asked, what is to be written, where the answer stands in it.
+"""What every answer format is: how a question is asked, what is to be written, where the answer is in it.
 
 One object serves training, sampling, GRPO and evaluation, so that they cannot drift apart. It deals in text alone: it
 must not know a tokenizer, a judge or a task. Reading takes linear time and never raises, whatever a model wrote.
@@ -53,7 +53,7 @@ class AnswerFormat(BaseModel):
 
     type: str
     prompt: str = "{question}\n"
-    """What the model reads; `{question}` stands in it exactly once. Other braces are plain text."""
+    """What the model reads; `{question}` is in it exactly once. Other braces are plain text."""
     prefix: str = ""
     """Where the model's own writing begins, such as `<answer>`: the end of what is asked, the first of what is read."""
     chat: bool = False

@@ -1,4 +1,4 @@
-r"""The format `boxed`: the answer stands in LaTeX's `\boxed{...}`. Braces are counted, LaTeX is not understood."""
+r"""The format `boxed`: the answer is in LaTeX's `\boxed{...}`. Braces are counted, LaTeX is not understood."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _COLOURED = re.compile(r"\s*+\\textcolor\s*+\{[^{}]*+\}\s*+\{((?:[^{}]|\{[^{}]*+
 
 
 def _bare(content: str) -> str:
-    """What stands in a box without its colour, and without the ties that keep it off the frame."""
+    """What is in a box without its colour, and without the ties that keep it off the frame."""
     if "\\textcolor" in content and (coloured := _COLOURED.fullmatch(content)):
         content = coloured[1]
     tied = content.strip()
@@ -28,7 +28,7 @@ class BoxedFormat(AnswerFormat):
     type: Literal["boxed"] = "boxed"
 
     def answers(self, text: str) -> Iterable[Found]:
-        """What stands in each box whose braces are balanced; of a box within a box, the inner one comes first."""
+        """What is in each box whose braces are balanced; of a box within a box, the inner one comes first."""
         found: list[Found] = []
         open_braces: list[tuple[int, int, bool] | None] = []  # a box's: where it begins, its content, doubled or not
         for match in _TOKEN.finditer(text):

@@ -24,7 +24,7 @@ _MOST_LOST = 2_000_000
 """Characters that may be read in vain before the rest is given up: what looks like JSON may be tried over and over."""
 _NESTED_TOO_DEEP = 10_000
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
-"""Numbers stay as they are written; line breaks may stand in texts, as models write them."""
+"""Numbers stay as they are written; line breaks may be in texts, as models write them."""
 
 
 class JsonFormat(AnswerFormat):

@@ -30,7 +30,7 @@ class TagsFormat(AnswerFormat):
         return self
 
     def answers(self, text: str) -> Iterator[Found]:
-        """What stands in each complete pair.
+        """What is in each complete pair.
 
         A pair is an opening and the first closing after it with no other opening between them. So of nested openings
         the innermost counts, and one that is never closed (a cut-off completion) does not hide another answer.

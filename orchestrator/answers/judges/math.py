@@ -299,7 +299,7 @@ def _unwrapped(wanted: tuple[Any, ...], found: tuple[Any, ...]) -> tuple[tuple[A
 
 
 def _near(wanted: Any, found: Any, precision: int) -> bool | None:
-    """Whether two numbers agree to so many digits; None where they are no real numbers."""
+    """Whether two numbers agree to the precision, in digits; None where they are no real numbers."""
     wanted, found = _exact(wanted), _exact(found)
     if wanted.is_Rational and found.is_Rational:
         off, size = abs(wanted - found), abs(wanted)

@@ -28,7 +28,7 @@ class NumericJudge(BaseJudge):
     None: what fits the task's gold answers; where nothing has looked at them, 0.
     """
     decimals: int | None = Field(default=None, ge=0, le=_MOST_DECIMALS)
-    """Both numbers are rounded to so many decimals before they are compared; None: they are compared as they are."""
+    """The decimals that both numbers are rounded to before they are compared; None: they are compared as they are."""
     decimal_comma: bool = False
     """True: `12,5` is 12.5 and `1.234` is 1234, in answers and gold answers alike."""
 
@@ -92,7 +92,7 @@ def _right_answers(
 
 
 def _rounded(number: Number, decimals: int) -> Decimal:
-    """To so many decimals; in the middle between two the one that Python's `round` takes for the nearest float."""
+    """Rounded; in the middle between two the one that Python's `round` takes for the nearest float."""
     unit = _UNITS[decimals]
     if not isinstance(number, Decimal):  # in this order, since a Fraction's class is asked ten times more slowly
         return EXACT.multiply(Decimal(round(number * 10**decimals)), unit)

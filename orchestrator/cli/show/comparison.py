@@ -95,7 +95,8 @@ def _notes(comparison: Comparison) -> str:
     lines = [f"{n:,} questions of {plain(comparison.on)}, the same for every model; [95% intervals]"]
     several = any(len(m.seeds) > 1 for m in comparison.models)
     test = "exact McNemar test" + (", with several seeds a t-test over seeds and questions" if several else "")
-    corrected = ", corrected for so many comparisons (Holm)" if len(comparison.differences) > 1 else ""
+    several_tests = len(comparison.differences) > 1
+    corrected = f", corrected for {len(comparison.differences)} comparisons (Holm)" if several_tests else ""
     lines.append(f"p: {test}{corrected}")
     if comparison.judged_by:
         lines.append(f"judged by: {plain(comparison.judged_by)}")

@@ -21,7 +21,7 @@ _FIRM = 0.01
 _WORSE = 0.1
 """An evaluation loss is worse if it rose by this share of its best value ..."""
 _WORSE_NATS = 0.02
-"""... and by so many nats per token: less is not felt in what a model writes."""
+"""... and by this many nats per token: less makes no difference to what a model writes."""
 _POINTS = 0.05
 """A difference in accuracy that is worth a word; on a few hundred questions less is noise."""
 _MEMORISED = 0.1
@@ -38,7 +38,7 @@ _ALONE = 0.2
 """A last evaluation loss stands alone if it is off by this share of the level before it; an accuracy, by ..."""
 _ALONE_POINTS = 0.15
 _CHANCE = 4.0
-"""... and by so many standard deviations of what the draw of the questions does to an accuracy."""
+"""... and by this many standard deviations of the accuracy, from the draw of the questions."""
 _BEFORE = 5
 """Evaluations before the last one that say where it should lie."""
 _REWARD = 0.05
@@ -67,7 +67,7 @@ def overfitting(training: Training) -> Reading | None:
     seen += f"training loss {course[0]:.3f} and {course[1]:.3f}"
     if len(accuracy):
         seen += f"; held-out accuracy at most {np.max(accuracy.values):.3f}, {accuracy.values[-1]:.3f} at the end"
-    cause = "the training rows are learned by heart: there are too few of them for so many steps"
+    cause = "the training rows are learned by heart: there are too few of them for this many steps"
     remedy = f"set {until(training.settings, training['epoch'], step)}, or train on more rows"
     if training.hands_on_best:
         cause += "; the selected model is that of the best step"

@@ -15,7 +15,7 @@ from orchestrator.types import Finding
 LEAST = 8
 """Points below which a training loss is not read: its noise cannot be told from its course."""
 NOISE = 5.0
-"""A change counts if it is so many standard deviations of the noise."""
+"""How many standard deviations of the noise a change must be to count."""
 
 _RISE = 0.25
 """A loss has left a good region if it lost this share of what it had gained, or doubled: schedules and batches do

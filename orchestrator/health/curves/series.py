@@ -52,7 +52,7 @@ class Series:
         return np.array([np.median(self.values[max(0, i - half) : i + half + 1]) for i in range(len(self))])
 
     def level(self, points: int) -> float:
-        """The median of the last so many points."""
+        """The median of the last `points` points."""
         return float(np.median(self.values[-points:]))
 
     def noise(self) -> float:

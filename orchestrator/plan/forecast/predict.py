@@ -10,7 +10,7 @@ from orchestrator.plan.plan import Plan, Stage
 from orchestrator.schema import flatten
 
 _NEWEST = 5
-"""So many past runs of one stage are enough."""
+"""How many past runs of one stage are enough."""
 _ALIKE = 0.02
 """Amounts that differ by no more than this share are the same."""
 

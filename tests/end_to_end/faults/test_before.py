@@ -267,7 +267,7 @@ def test_gold_answers_that_do_not_parse() -> None:
 
 
 def test_test_questions_in_the_training_set() -> None:
-    with pytest.raises(DataError, match=r"stand in task\.train too"):
+    with pytest.raises(DataError, match=r"also appear in task\.train"):
         looked_at(**files(test=conversions(20, 110)))
 
 
