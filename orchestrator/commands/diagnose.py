@@ -3,57 +3,22 @@
 Puts together what the checks before a run, the curves, the files, the stored completions and the models themselves say.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from orchestrator.answers.tokens import prompt_ids, target_ids
+from orchestrator.commands.diagnosing import QUESTIONS, Look, failed, left, missing
 from orchestrator.errors import InputError, ModelError, StageError
 from orchestrator.health.adapter import adapter_findings
-from orchestrator.health.base_weights import Weights, base_findings, read_weights
 from orchestrator.health.causes import likeliest_first
-from orchestrator.health.check import check_plan
-from orchestrator.health.contract import targets
 from orchestrator.health.curves.reading import StageCurves
-from orchestrator.health.damage import not_looked_at, output_finding, recipe_damaged, unreadable
-from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
-from orchestrator.health.findings import CheckReport, format_changed, told_only
-from orchestrator.health.judged_again import judged_again
-from orchestrator.health.model_parts import try_prompt
-from orchestrator.health.predicting import Row, losses, shift_finding
-from orchestrator.health.probe import asked, load_engine, origin_findings
-from orchestrator.health.reading import reading_findings
-from orchestrator.health.too_little import too_little
-from orchestrator.health.written import Written, fell, written_findings
-from orchestrator.models.reference import ModelRef
-from orchestrator.models.start import ADAPTER_CONFIG, base_of_adapter, is_trained, resolve_start
-from orchestrator.plan.plan import Plan, compile_plan
+from orchestrator.health.damage import not_looked_at, recipe_damaged
+from orchestrator.health.diagnosis import Diagnosis
+from orchestrator.models.start import ADAPTER_CONFIG, base_of_adapter, resolve_start
 from orchestrator.recipe.recipe import Recipe, load_recipe
 from orchestrator.report.diagnosis_page import diagnosis_page
-from orchestrator.runs.past import PastRun, PastStage, RecipeDamaged, past_run, with_own_task
-from orchestrator.runs.past_curves import findings_of, stage_curves
-from orchestrator.runs.past_outputs import changed_outputs
-from orchestrator.sampling.completions import summary_of
-from orchestrator.sampling.transformers_engine import TransformersEngine
-from orchestrator.stages.training import Training
-from orchestrator.store.names import MODEL
+from orchestrator.runs.past import PastRun, RecipeDamaged, past_run, with_own_task
 from orchestrator.store.opening import open_store
-from orchestrator.store.place import store_folder
-from orchestrator.types import BASE, Finding
-
-QUESTIONS = 100
-"""How many test questions a model without stored completions is asked."""
-_SHOWN = 8
-_TARGETS = 24
-"""Gold targets that a model's loss is taken on."""
-_FEW_RIGHT = 0.1
-"""A model that is right more often than this was not taught something else altogether."""
-ALONE = "base without its adapter"
+from orchestrator.types import BASE
 
 
 def diagnose(
@@ -108,7 +73,7 @@ def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: 
     for name in models or ():
         if name not in past.stages:
             past.named(name)
-    looked = _Look(past, questions)
+    looked = Look(past, questions)
     looked.set_up()
     looked.stages([past.stages[name] for name in models or past.stages if name in past.stages])
     looked.models(models or past.models())
@@ -121,16 +86,16 @@ def diagnose_without_recipe(damaged: RecipeDamaged) -> Diagnosis:
     curves = []
     for stage in damaged.stages:
         found += [f for f in stage.noticed if f.severity != "info"]
-        found += _left(stage)
+        found += left(stage)
         if stage.error is not None and stage.status != "KILLED":
-            found.append(_failed(stage))
+            found.append(failed(stage))
         if stage.curves:
             curves.append(StageCurves(stage.name, stage.verb, stage.curves, (), stage.chosen))
         if stage.status == "FINISHED" and (stage.model() / ADAPTER_CONFIG).is_file():
             try:
                 found += adapter_findings(stage.name, stage.model(), base_of_adapter(stage.model()))
             except ModelError as error:
-                found.append(_missing(stage.name, error))
+                found.append(missing(stage.name, error))
             except StageError as error:
                 found.append(not_looked_at(f"model {stage.name}", error))
     subject = f"run {damaged.run_id} (its recipe cannot be read)"
@@ -146,282 +111,7 @@ def diagnose_folder(folder: Path, recipe: Recipe, questions: int = QUESTIONS) ->
     named = recipe.model.model_copy(update={"name": str(folder), "revision": None})
     recipe = recipe.model_copy(update={"model": named})
     past = PastRun("", recipe.name, "FINISHED", None, recipe, resolve_start(named), {})
-    looked = _Look(past, questions, trained=True)  # whoever asks what is wrong with a model has trained it
+    looked = Look(past, questions, trained=True)  # whoever asks what is wrong with a model has trained it
     looked.set_up()
     looked.models([BASE])
     return looked.diagnosis(f"model {folder} under {recipe.source}")
-
-
-class _Look:
-    """One diagnosis, as it comes together."""
-
-    def __init__(self, past: PastRun, questions: int, trained: bool = False) -> None:
-        self.past, self.recipe, self.questions = past, past.recipe, questions
-        start = past.start
-        self.base_is_trained = trained or is_trained(start.base, start.adapter)
-        """Whether the recipe's own model was taught something already, and may be called sick for what it writes."""
-        self.found: list[Finding] = []
-        self.report = CheckReport(())
-        self.measured: list[Measured] = []
-        self.generations: list[Generation] = []
-        self.answers: dict[str, list[Written]] = {}
-        self.curves: list[StageCurves] = []
-        self.plan: Plan | None = None
-        """The recipe compiled now; None where it is refused."""
-        self.targets: list[Row] | None = None
-        """Gold targets as tokens."""
-
-    def set_up(self) -> None:
-        """What `orch check` says of the recipe, seen from now."""
-        try:
-            plan = self.plan = self._plan()
-            self.report = check_plan(plan, self.recipe.storage or store_folder() / "work")
-        except InputError as error:
-            self.found.append(_refused(error))
-            return
-        self.recipe = self.recipe.model_copy(update={"task": plan.recipe.task})  # its tolerance is settled
-        self.found += self.report.findings
-        if plan.format_change is not None:
-            self.found.append(format_changed(plan.format_change))
-
-    def _plan(self) -> Plan:
-        return compile_plan(self.recipe.model_copy(update={"allow_format_change": True}))
-
-    def stages(self, stages: Sequence[PastStage]) -> None:
-        """What stages left: their errors and their curves."""
-        for stage in stages:
-            curves = stage_curves(self.past, stage)
-            self.curves += [curves] if curves is not None else []
-            self.found += findings_of(self.past, stage, curves)
-            self.found += list(_left(stage)) or changed_outputs(stage)
-            if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
-                self.found.append(_failed(stage))
-
-    def models(self, names: Sequence[str]) -> None:
-        """What models' files say, then what their completions and logits say."""
-        weights = cache(read_weights)  # each base is read once, and let go of before a model is loaded
-        refs: dict[str, ModelRef | None] = {}
-        for name in names:
-            with self._whatever_it_is(name):
-                refs[name] = self._sound(name, weights)
-        del weights
-        for name, ref in refs.items():
-            with self._whatever_it_is(name):
-                rows = self._stored(name)
-                if ref is None:
-                    self._take(name, rows, "evaluation")
-                else:
-                    self._answers(name, ref, rows)
-
-    @contextmanager
-    def _whatever_it_is(self, name: str) -> Iterator[None]:
-        """The boundary around a model: a file that is damaged in a way of its own does not end the look at the rest."""
-        try:
-            yield
-        except Exception as error:
-            self.found.append(not_looked_at(f"model {name}", error))
-
-    def _stored(self, name: str) -> list[Written]:
-        """What a model's evaluation has left; nothing where that cannot be read."""
-        stage = self.past.stages.get(name)
-        if stage is None or stage.results is None:
-            return []
-        columns = ["example_id", "question", "gold", "text", "value", "status", "finish_reason"]
-        try:
-            return [Written(**row) for row in pq.read_table(stage.results, columns=columns).to_pylist()]
-        except (pa.ArrowException, OSError, ValueError, TypeError, InputError) as error:
-            self.found.append(unreadable(name, stage.results, error))
-            return []
-
-    def _sound(self, name: str, weights: Weights) -> ModelRef | None:
-        """The model, where its files are such that it can be loaded."""
-        try:
-            ref = self.past.model(name)
-        except ModelError as error:
-            self.found.append(_missing(name, error))
-            return None
-        found = list(base_findings(ref.base, weights)) if name == BASE or ref.adapter is None else []
-        if ref.adapter is not None:
-            found += adapter_findings(name, Path(ref.adapter), ref.base, weights)
-        unsound = [f for f in found if f.severity == "error"]
-        self.found += [f for f in unsound if f not in self.found]
-        return None if any(f.check != "adapter-zero" for f in unsound) else ref
-
-    def _answers(self, name: str, ref: ModelRef, rows: list[Written]) -> None:
-        engine = self._engine(name, ref)
-        if engine is None:
-            self._take(name, rows, "evaluation")
-            return
-        batch = self.recipe.evaluate.batch_size if rows else None
-        if rows:
-            self._take(name, rows, "evaluation")
-            self._show(name, engine, rows)
-        else:
-            rows = self._ask(name, engine)
-        task, limit = self.recipe.task, self.recipe.evaluate.max_tokens
-        self.found += origin_findings(name, ref, engine, task, rows, limit, batch)
-        self._shifted(name, ref, engine, rows)
-        if name == BASE and ref.adapter is not None and (bare := self._engine(name, replace(ref, adapter=None))):
-            self._ask(ALONE, bare)
-
-    def _shifted(self, name: str, ref: ModelRef, engine: TransformersEngine, rows: list[Written]) -> None:
-        """Whether a model that is hardly ever right was taught to predict another token than the next."""
-        right = sum(row.status == "correct" for row in rows)
-        if not self._is_trained(name) or not rows or right > _FEW_RIGHT * len(rows):
-            return
-        targets = self._targets(engine)
-        if not targets:
-            return
-        now, before = losses(engine.model, targets), None
-        if ref.adapter is not None and not isinstance(bare := load_engine(name, replace(ref, adapter=None)), Finding):
-            before = losses(bare.model, targets)
-        found = shift_finding(name, now, before)
-        self.found += [] if found is None else [found]
-
-    def _targets(self, engine: TransformersEngine) -> list[Row]:
-        """Some gold targets with their prompts; none where the data cannot be read any more."""
-        if self.targets is None:
-            task, self.targets = self.recipe.task, []
-            split = next((s for s in task.splits() if s == "demonstrations"), self.recipe.evaluate.on)
-            try:
-                pairs = [(e.question, target) for e, target in targets(task, split)[0][:_TARGETS]]
-            except InputError:
-                pairs = []
-            for question, target in pairs:
-                prompt = prompt_ids(engine.tokenizer, task.format, question)
-                self.targets.append((prompt, target_ids(engine.tokenizer, target)))
-        return self.targets
-
-    def _is_trained(self, name: str) -> bool:
-        return name in self.recipe.stages or (name == BASE and self.base_is_trained)
-
-    def _engine(self, name: str, ref: ModelRef) -> TransformersEngine | None:
-        engine = load_engine(name, ref)
-        if not isinstance(engine, Finding):
-            try:
-                try_prompt(engine.tokenizer, self.recipe.task.format, ref.base.name)
-                return engine
-            except ModelError as error:
-                engine = _refused(error)
-        self.found += [engine] if engine not in self.found else []
-        return None
-
-    def diagnosis(self, subject: str) -> Diagnosis:
-        """All of it, in order."""
-        self._compare()
-        evaluate = self.recipe.evaluate
-        decoding = {"temperature": 0, "max_tokens": evaluate.max_tokens, "engine": evaluate.engine}
-        return Diagnosis(
-            subject,
-            likeliest_first(told_only(self.found, self.recipe.limits.ignore)),
-            tuple(self.measured),
-            tuple(self.generations),
-            self.report.rows,
-            decoding | {"stop": list(self.recipe.task.format.stop)},
-            tuple(self.curves),
-        )
-
-    def _ask(self, name: str, engine: TransformersEngine) -> list[Written]:
-        try:
-            examples = self.recipe.task.examples(self.recipe.evaluate.on)[: self.questions]
-        except InputError:
-            return []
-        rows = asked(engine, self.recipe.task, examples, self.recipe.evaluate.max_tokens)
-        self._take(name, rows, "asked now")
-        self._show(name, engine, rows)
-        return rows
-
-    def _take(self, name: str, rows: list[Written], source: str) -> None:
-        if not rows:
-            return
-        self.answers[name] = rows
-        counted = summary_of(r.status for r in rows)
-        self.measured.append(
-            Measured(name, counted.accuracy, *counted.interval, counted.answer_rate, counted.n, source)
-        )
-        trained, task = self._is_trained(name), self.recipe.task
-        self.found += written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type)
-        self.found += reading_findings(name, rows, task, trained)
-        self._little(name, rows)
-        stage = self.past.stages.get(name)
-        if source == "evaluation" and stage is not None and self.plan is not None:
-            then = stage.run.judging_digest()
-            now = next((s.judging_digest for s in self.plan.stages if s.name == f"evaluate.{name}"), None)
-            found = judged_again(name, self.recipe.task, rows, None if None in (then, now) else then == now)
-            self.found += [] if found is None else [found]
-
-    def _little(self, name: str, rows: list[Written]) -> None:
-        """Whether a model was trained too little; what its curve alone says of that is then said once."""
-        stage, spec = self.past.stages.get(name), self.recipe.stages.get(name)
-        imitates = isinstance(spec, Training) and spec.row_sources() and spec.model == BASE
-        if not imitates or self.base_is_trained or stage is None or spec is None:
-            return
-        found = too_little(name, stage.curves, spec.model_dump(mode="json"), rows)
-        if found is not None:
-            same = f"stage {name}: "
-            self.found = [f for f in self.found if not (f.check == found.check and f.what.startswith(same))] + [found]
-
-    def _show(self, name: str, engine: TransformersEngine, rows: Sequence[Written]) -> None:
-        for row in rows[:_SHOWN]:
-            prompt = engine.tokenizer.decode(prompt_ids(engine.tokenizer, self.recipe.task.format, row.question))
-            self.generations.append(Generation(name, row.question, prompt, row.text, row.value, row.gold, row.status))
-
-    def _compare(self) -> None:
-        """Each model against the one that training began with, and what a changed format has to do with it."""
-        started = ALONE if ALONE in self.answers else BASE
-        worse = [
-            finding
-            for name, rows in self.answers.items()
-            if name != started and started in self.answers
-            for finding in fell(name, rows, started, self.answers[started])
-        ]
-        self.found += worse
-        for index, finding in enumerate(self.found):
-            if finding.check == "format-changed" and worse:
-                self.found[index] = replace(
-                    finding,
-                    severity="error",
-                    evidence=f"{worse[0].what}\n{worse[0].evidence}\n{finding.evidence}",
-                    cause="the fall is significant, and the change of format explains it: " + finding.cause,
-                )
-
-
-def _left(stage: PastStage) -> Iterator[Finding]:
-    """What is wrong with the file that a finished stage has made, or with its evaluation."""
-    if stage.status == "FINISHED" and stage.output is not None:
-        found = output_finding(stage.name, stage.store.artifact(stage.origin, stage.output))
-        if found is not None and stage.output != MODEL:  # models are looked at by themselves
-            yield found
-
-
-def _refused(error: InputError) -> Finding:
-    return Finding(
-        "set-up-refused",
-        "error",
-        f"the recipe no longer validates: {error.problems[0]}",
-        "\n".join(error.problems),
-        "a file, model or setting it refers to has changed or is missing",
-        "fix the lines above and run `orch check` again",
-    )
-
-
-def _failed(stage: PastStage) -> Finding:
-    return Finding(
-        "stage-failed",
-        "error",
-        f"stage {stage.name} failed: {str(stage.error).splitlines()[0]}",
-        f"{stage.error}\nthe whole trace: artifact error.txt of run {stage.run_id}",
-        "see what it says",
-        "fix that and run the recipe again: what is finished is kept",
-    )
-
-
-def _missing(name: str, error: ModelError) -> Finding:
-    return Finding(
-        "model-missing",
-        "error",
-        f"model {name}: {error.problems[0].removeprefix('model.name: ')}",
-        "it was trained whole (lora: null), and it, or the whole model under its adapter, is read from that folder",
-        "it was deleted, was never saved, or a copy broke off",
-        "train it again (the stage runs again), or copy the files back",
-    )

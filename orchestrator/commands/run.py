@@ -15,9 +15,10 @@ from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult
 from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
+from orchestrator.runs.failure import one_line
 from orchestrator.runs.preflight import checked
 from orchestrator.runs.progress import Branch
-from orchestrator.runs.record import Record, one_line
+from orchestrator.runs.record import Record
 from orchestrator.runs.result import read_again
 from orchestrator.runs.scheduler import Listener, Walk
 from orchestrator.runs.state import StageState

@@ -9,7 +9,7 @@ from orchestrator.errors import InputError, OrchError, StageError
 from orchestrator.health.findings import CheckReport, errors_of
 from orchestrator.plan.plan import Plan
 from orchestrator.runs.cluster import Cluster
-from orchestrator.runs.record import one_line
+from orchestrator.runs.failure import one_line
 from orchestrator.runs.work import WorkFolder
 from orchestrator.tasks.base import Split
 from orchestrator.types import Example, Finding

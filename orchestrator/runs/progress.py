@@ -7,7 +7,8 @@ from orchestrator.errors import RefusalError, TrackingError
 from orchestrator.health.findings import told_only
 from orchestrator.plan.plan import Plan
 from orchestrator.results import RunResult
-from orchestrator.runs.record import Record, one_line
+from orchestrator.runs.failure import one_line
+from orchestrator.runs.record import Record
 from orchestrator.runs.state import StageState
 from orchestrator.store.disk_space import PREFIX as DISK_FULL
 from orchestrator.types import Finding

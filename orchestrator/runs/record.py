@@ -6,22 +6,18 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 
 import json
 import re
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from threading import RLock
 
 from orchestrator.errors import OrchError
 from orchestrator.health.findings import as_tags, findings_of, written_down
-from orchestrator.models.base import BaseModelRef
 from orchestrator.plan.forecast import PastCost, forecast
 from orchestrator.plan.plan import Plan, Stage, Trial
-from orchestrator.recipe.recipe import Recipe
-from orchestrator.recipe.stored_task import overridden
-from orchestrator.recipe.yaml_source import write_data
 from orchestrator.results import RunResult
+from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.cost import COST_METRICS, Cost
+from orchestrator.runs.failure import one_line
 from orchestrator.runs.notes import describe
 from orchestrator.runs.result import changed_format, result
 from orchestrator.runs.showing import show_models
@@ -32,7 +28,6 @@ from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import (
     BASE_TAG,
     CHOSEN_TAG,
-    COMMIT_TAG,
     ERROR_TAG,
     FINDING_TAG,
     JUDGED_BY_TAG,
@@ -47,29 +42,20 @@ from orchestrator.store.names import (
     RUN_TAG,
     SEED_TAG,
     SHARED_TAG,
-    SOURCE_TAG,
     STAGE_TAG,
-    TASK_FILE,
-    TASK_MODULES,
-    TASK_TAG,
     TRIAL,
     TRIAL_TAG,
     VERB_TAG,
-    VERSION_TAG,
     WHOLE_RUN,
     evaluation_tag,
     key_tag,
     origin_tag,
 )
 from orchestrator.store.pages import UNFOLDED
-from orchestrator.store.provenance import git_commit, versions
-from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
 
 ERROR_FILE = "error.txt"
 """The artifact that has the trace of an error that nobody has foreseen."""
-_DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
-"""What Ray raises where a worker was lost."""
 _EVALUATED = re.compile(
     r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
@@ -328,57 +314,12 @@ class Record:
         return self._runs[stage.run_name]
 
 
-def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags: dict[str, str]) -> str:
-    """Start the run above a recipe's stages, or above its trials; `describe_run` says the rest of it."""
-    all_tags = tags | {SOURCE_TAG: recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
-    if recipe.task.CODE is not None:
-        all_tags[TASK_TAG] = ",".join(overridden(type(recipe.task)))
-    commit = git_commit()
-    if commit is not None:
-        all_tags[COMMIT_TAG] = commit
-    all_tags |= {VERSION_TAG + package: number for package, number in versions().items()}
-    return store.start(experiment_id, name, all_tags, {})
-
-
-def describe_run(store: Store, run_id: str, recipe: Recipe, base: BaseModelRef) -> None:
-    """Write down a recipe's settings and the recipe itself.
-
-    It names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The file of a
-    user's own task is kept beside it.
-    """
-    resolved = recipe.resolved()
-    if base.revision is not None and base.name == recipe.model.name:
-        resolved["model"]["revision"] = base.revision
-    shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
-    store.log_params(run_id, shown)
-    store.log_file(run_id, write_data(resolved), "recipe.yaml")
-    if recipe.task.CODE is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / TASK_FILE).write_bytes(recipe.task.CODE)
-            for place, content in recipe.task.MODULES.items():
-                module = Path(folder) / TASK_MODULES / place
-                module.parent.mkdir(parents=True, exist_ok=True)
-                module.write_bytes(content)
-            store.log_folder(run_id, Path(folder))
-
-
 def _standing(stage: Stage) -> dict[str, str]:
     """What other runs are compared by, of an evaluation."""
     if stage.judging_digest is None:
         return {}
     told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest, JUDGED_BY_TAG: stage.judged_by or ""}
     return {evaluation_tag(tag, stage.also): text for tag, text in told.items()}
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, for a person: the worker's own error, not Ray's wrapping."""
-    cause = getattr(error, "cause", None) or error
-    if type(cause).__name__ in _DIED:
-        return "its worker process died: out of memory, or killed; lower batch_size, or give it more memory"
-    if isinstance(cause, OrchError):
-        return str(cause)
-    lines = [line for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1] if lines else ''}"[:1000]
 
 
 def _evaluation_of(metric: str) -> str | None:

@@ -20,24 +20,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import Stage
 from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.context import context_of
 from orchestrator.runs.cost import Cost, cost_of
-from orchestrator.runs.crew import Crew, Done
 from orchestrator.runs.progress import Branch
+from orchestrator.runs.running import Claim, Running
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.runs.writer import Writer
 from orchestrator.stages.base import put_together
-from orchestrator.stages.context import Context, Output
+from orchestrator.stages.context import Output
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.place import store_folder
@@ -51,52 +48,10 @@ _TICK = 0.25
 """Seconds between two looks at the workers, at the most."""
 _SOON = 0.03
 """The same while something is written."""
-_KEPT = 0.15
-"""Seconds that a stage whose jobs are done keeps its share of the machine for its plan's next stage."""
 _PATIENCE = 20.0
 """Seconds that a walk which is given up waits for what is to be written."""
 _RETRIES = 2
 """How often a job whose worker died is started again; it goes on from its own work folder."""
-
-
-@dataclass
-class _Running:
-    """A stage at work."""
-
-    branch: Branch
-    state: StageState
-    context: Context
-    lock: FileLock
-    crew: Crew
-    done: list[Done | None]
-    """What came of each job, in the jobs' order."""
-    tail: Tail
-    finishing: bool = False
-    """Whether the crew's one call is `finish`."""
-    result: Done | None = None
-    """What that call gave."""
-    output: Output | None = None
-    """What it has made, while that is being written to the store."""
-    worked: float | None = None
-    """When its last job was done; None: it is at work."""
-
-    @property
-    def keeps_share(self) -> bool:
-        """Whether no other plan may have its share of the machine."""
-        if self.worked is None:
-            return True
-        return self.branch.reads(self.state.stage.name) and time.monotonic() - self.worked < _KEPT
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A stage that is about to start: its key's lock, and the share of the machine that each of its jobs gets."""
-
-    branch: Branch
-    state: StageState
-    lock: FileLock
-    cpus: int
-    gpus: float
 
 
 class Walk:
@@ -108,9 +63,9 @@ class Walk:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
         self.writer = Writer()
         """Its owners are the keys of stages."""
-        self.running: dict[str, _Running] = {}
+        self.running: dict[str, Running] = {}
         """By key: no two plans make the same at once."""
-        self._claims: dict[str, _Claim] = {}
+        self._claims: dict[str, Claim] = {}
         """By key: stages that are about to start."""
         self._origins: dict[str, StoredRun] = {}
         """By id: the runs that hold what started stages read."""
@@ -218,7 +173,7 @@ class Walk:
         if lock is None:
             state.figure = "waiting for another orch run that is running this stage"
             return
-        self._claims[stage.key] = _Claim(branch, state, lock, cpus, gpus)
+        self._claims[stage.key] = Claim(branch, state, lock, cpus, gpus)
 
     def _share(self, stage: Stage) -> tuple[int, float]:
         """CPU cores and GPUs for one job of a stage."""
@@ -240,7 +195,7 @@ class Walk:
         free_gpus = self.cluster.gpus - sum(gpus for _, gpus in shares)
         return cpus <= free_cpus and gpus <= free_gpus
 
-    def _start(self, claim: _Claim) -> None:
+    def _start(self, claim: Claim) -> None:
         assert self.cluster is not None
         branch, state, cpus, gpus = claim.branch, claim.state, claim.cpus, claim.gpus
         stage, cluster = state.stage, self.cluster
@@ -256,7 +211,7 @@ class Walk:
         jobs = stage.spec.jobs(context)
         crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
         state.total = len(jobs)
-        self.running[stage.key] = _Running(
+        self.running[stage.key] = Running(
             branch, state, context, claim.lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
         )
 
@@ -302,7 +257,7 @@ class Walk:
                 elif not running.crew.pending:
                     self._put_together(running)
 
-    def _collect(self, running: _Running, ref: Any) -> None:
+    def _collect(self, running: Running, ref: Any) -> None:
         if running.finishing:
             _, running.result = running.crew.take(ref)
             return
@@ -310,7 +265,7 @@ class Walk:
         if len(running.done) > 1:
             running.state.done += 1
 
-    def _read_journal(self, running: _Running) -> None:
+    def _read_journal(self, running: Running) -> None:
         points = []
         for record in running.tail.new():
             if "finding" in record:
@@ -326,7 +281,7 @@ class Walk:
             state = running.state  # whose run is started by then
             self.writer.submit(state.stage.key, lambda: self.store.log_points(str(state.run_id), points))
 
-    def _put_together(self, running: _Running) -> None:
+    def _put_together(self, running: Running) -> None:
         """All jobs are done: a worker puts the output together. Where there were jobs, it takes no more cores."""
         assert self.cluster is not None
         spec, context = running.state.stage.spec, running.context
@@ -335,7 +290,7 @@ class Walk:
         running.worked = time.monotonic() if running.done else None
         running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True
 
-    def _finish(self, running: _Running) -> None:
+    def _finish(self, running: Running) -> None:
         branch, state, stage = running.branch, running.state, running.state.stage
         made, last = [done for done in running.done if done is not None], running.result
         assert last is not None
@@ -350,7 +305,7 @@ class Walk:
         self.writer.submit(stage.key, lambda: self._write_output(running, output, cost))
         running.output, running.worked = output, running.worked or time.monotonic()
 
-    def _write_output(self, running: _Running, output: Output, cost: Cost) -> None:
+    def _write_output(self, running: Running, output: Output, cost: Cost) -> None:
         """What a stage has made, and its run as those will need it that read of it."""
         branch, stage = running.branch, running.state.stage
         branch.record.finished(running.state, running.context, output, cost)
@@ -361,7 +316,7 @@ class Walk:
                 if _ends_walk(error):
                     raise  # any other is the failure of the stage that reads it
 
-    def _conclude(self, running: _Running, output: Output) -> None:
+    def _conclude(self, running: Running, output: Output) -> None:
         """All that a stage writes is in the store."""
         branch, state, stage = running.branch, running.state, running.state.stage
         state.state, state.figure = "done", output.figure
@@ -394,7 +349,7 @@ class Walk:
         branch.fail(state, error)
         self.work.give_back(key)
 
-    def _leave(self, running: _Running) -> None:
+    def _leave(self, running: Running) -> None:
         self.running.pop(running.state.stage.key, None)
         self.work.release(running.lock)
 

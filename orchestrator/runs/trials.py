@@ -10,8 +10,8 @@ from pathlib import Path
 from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
+from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.notes import paragraphs, ways_on
-from orchestrator.runs.record import describe_run, start_run
 from orchestrator.runs.result import finished_run, read_again
 from orchestrator.runs.showing import show_models
 from orchestrator.store.base import Store

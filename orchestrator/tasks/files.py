@@ -7,7 +7,6 @@ import csv
 import difflib
 import io
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.errors import DataError
 from orchestrator.tasks.cells import WrittenNumber, find, shape, top_column
 from orchestrator.tasks.class_labels import features_in, named
+from orchestrator.tasks.json_text import DoubledKey, doubled_key, parse
 
-_STRUCTURE = re.compile(
-    r"""(?P<open> [{\[]) | (?P<close> [}\]]) | (?P<key> "(?:[^"\\]|\\.)*+") (?=\s*:) | "(?:[^"\\]|\\.)*+" """,
-    re.VERBOSE,
-)
-"""What tells the keys of JSON from its other texts."""
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may separate the fields of a CSV file."""
 
@@ -159,7 +154,7 @@ def _read_text(path: Path) -> str:
 def _read_json(path: Path, columns: Columns) -> Table:
     text = _read_text(path)
     try:
-        content = _parse(text)
+        content = parse(text)
     except json.JSONDecodeError as error:
         hint = "fix it there"
         if error.msg == "Extra data" and error.lineno > 1:
@@ -167,7 +162,7 @@ def _read_json(path: Path, columns: Columns) -> Table:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: is not valid JSON ({error.msg}): {hint}"
         ) from None
-    except _DoubledKey:
+    except DoubledKey:
         raise DataError(_twice(path, 1, text)) from None
     except RecursionError:
         raise DataError(f"{path}: is nested too deep to be rows: write a list of [question, answer] pairs") from None
@@ -209,7 +204,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
         if not line.strip():
             continue
         try:
-            records.append((number, _parse(line)))
+            records.append((number, parse(line)))
         except json.JSONDecodeError as error:
             if not records and not problems and line.strip() in ("[", "{"):
                 raise DataError(f"{path}: rows do not end on their lines: if it is one list, name it .json") from None
@@ -217,7 +212,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
                 f"{path}, line {number}, column {error.colno}: is not valid JSON ({error.msg}): "
                 "write one [question, answer] pair or one object on each line"
             )
-        except _DoubledKey:
+        except DoubledKey:
             problems.append(_twice(path, number, line))
         except RecursionError:
             problems.append(f"{path}, line {number}: is nested too deep to be a row: write a [question, answer] pair")
@@ -335,46 +330,9 @@ _READERS: dict[str, Callable[[Path, Columns], Table]] = {
 }
 
 
-def _parse(text: str) -> Any:
-    # Python refuses to read integers of thousands of digits; as text they are shown like any other bad value.
-    return json.loads(
-        text,
-        parse_int=lambda digits: int(digits) if len(digits) < 300 else digits,
-        parse_float=WrittenNumber,
-        object_pairs_hook=_once,
-    )
-
-
-class _DoubledKey(Exception):
-    """An object that says two things under one key."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs. Raises _DoubledKey where a key occurs twice: any of the two may be meant."""
-    if len(found := dict(pairs)) < len(pairs):
-        raise _DoubledKey
-    return found
-
-
-def _doubled_key(text: str) -> tuple[int, str]:
-    """The first key of valid JSON that its object holds already: after how many line breaks it stands, and itself."""
-    inside: list[set[str]] = []
-    for token in _STRUCTURE.finditer(text):
-        if token["open"]:
-            inside.append(set())
-        elif token["close"]:
-            inside.pop()
-        elif token["key"]:
-            key = json.loads(token["key"])
-            if key in inside[-1]:
-                return text.count("\n", 0, token.start()), key
-            inside[-1].add(key)
-    raise ValueError("no key occurs twice")
-
-
 def _twice(path: Path, line: int, text: str) -> str:
     """The problem of a key that occurs twice in a text that begins on a line."""
-    breaks, key = _doubled_key(text)
+    breaks, key = doubled_key(text)
     return f"{path}, line {line + breaks}: the key {short(key)} occurs twice in one object: keep the right one"
 
 

@@ -16,7 +16,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import RunResult
 from orchestrator.runs.cost import cost_of
 from orchestrator.runs.crew import Done
-from orchestrator.runs.record import one_line
+from orchestrator.runs.failure import one_line
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.base import Output
@@ -71,10 +71,10 @@ def walk(store: Store) -> tuple[Any, Any]:
 
 def at_work(walk: Any, branch: Any, name: str) -> None:
     """Say that a stage is at work."""
-    from orchestrator.runs.scheduler import _Running
+    from orchestrator.runs.running import Running
 
     lock = walk.work.lock(name)
-    walk.running[branch.states[name].stage.key] = _Running(branch, branch.states[name], None, lock, None, [], None)  # type: ignore[arg-type]
+    walk.running[branch.states[name].stage.key] = Running(branch, branch.states[name], None, lock, None, [], None)  # type: ignore[arg-type]
 
 
 def test_an_evaluation_that_fails_does_not_undo_the_training(store: MemoryStore) -> None:

@@ -14,8 +14,8 @@ from orchestrator.recipe.recipe import Recipe, load_recipe
 from orchestrator.recipe.stored_task import StoredCode, StoredTask, overridden
 from orchestrator.recipe.yaml_source import write_data
 from orchestrator.report.make import report
+from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.past import RECIPE_FILE, stored_recipe
-from orchestrator.runs.record import start_run
 from orchestrator.store.mlflow import MlflowStore
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.tasks.judging import item
@@ -204,7 +204,8 @@ def test_a_run_keeps_the_file_of_its_task_and_is_read_back_without_it() -> None:
     loaded = load_recipe("r.yaml")
     assert overridden(type(loaded.task)) == ["generate", "verdict"]
     store = MlflowStore()
-    run_id = start_run(store, loaded, resolve_model(loaded.model), "own", {"orch.verb": "run"})
+    run_id = start_run(store, store.experiment("own"), loaded, "own", {"orch.verb": "run"})
+    describe_run(store, run_id, loaded, resolve_model(loaded.model))
     assert store.artifact(run_id, "task.py").read_bytes() == Path("mine.py").read_bytes()
     RAN.unlink()
     again = stored_recipe(store, run_id)

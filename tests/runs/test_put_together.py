@@ -15,7 +15,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.cluster import Cluster, connect, disconnect
 from orchestrator.runs.context import context_of
 from orchestrator.runs.crew import Done
-from orchestrator.runs.preflight import one_line
+from orchestrator.runs.failure import one_line
 from orchestrator.sampling.completions import write
 from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Context, Output

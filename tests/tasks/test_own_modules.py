@@ -14,8 +14,8 @@ from orchestrator.models.base import resolve_model
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.recipe.stored_task import StoredTask
+from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.past import stored_recipe
-from orchestrator.runs.record import start_run
 from orchestrator.store.opening import open_store
 from orchestrator.tasks.judging import item, verdicts
 from orchestrator.types import Example
@@ -184,7 +184,8 @@ def test_modules_of_the_users_own_program_stay_as_they_are(monkeypatch: pytest.M
 def stored(trust: bool = False) -> StoredTask:
     """The task of a run, read back."""
     loaded, store = load_recipe("r.yaml"), open_store(create=True)
-    run_id = start_run(store, loaded, resolve_model(loaded.model), "own", {"orch.verb": "run"})
+    run_id = start_run(store, store.experiment("own"), loaded, "own", {"orch.verb": "run"})
+    describe_run(store, run_id, loaded, resolve_model(loaded.model))
     task = stored_recipe(store, run_id, trust).task
     assert isinstance(task, StoredTask)
     return task

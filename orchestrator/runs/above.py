@@ -1,0 +1,55 @@
+"""The run above the stages of a recipe, or above its trials, as it begins: tags, settings, the recipe itself."""
+
+import tempfile
+from pathlib import Path
+
+from orchestrator.models.base import BaseModelRef
+from orchestrator.recipe.recipe import Recipe
+from orchestrator.recipe.stored_task import overridden
+from orchestrator.recipe.yaml_source import write_data
+from orchestrator.store.base import Store
+from orchestrator.store.names import (
+    COMMIT_TAG,
+    JUDGED_BY_TAG,
+    SOURCE_TAG,
+    TASK_FILE,
+    TASK_MODULES,
+    TASK_TAG,
+    VERSION_TAG,
+)
+from orchestrator.store.provenance import git_commit, versions
+from orchestrator.tasks.judged_by import judged_by
+
+
+def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags: dict[str, str]) -> str:
+    """Start the run above a recipe's stages, or above its trials; `describe_run` says the rest of it."""
+    all_tags = tags | {SOURCE_TAG: recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
+    if recipe.task.CODE is not None:
+        all_tags[TASK_TAG] = ",".join(overridden(type(recipe.task)))
+    commit = git_commit()
+    if commit is not None:
+        all_tags[COMMIT_TAG] = commit
+    all_tags |= {VERSION_TAG + package: number for package, number in versions().items()}
+    return store.start(experiment_id, name, all_tags, {})
+
+
+def describe_run(store: Store, run_id: str, recipe: Recipe, base: BaseModelRef) -> None:
+    """Write down a recipe's settings and the recipe itself.
+
+    It names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The file of a
+    user's own task is kept beside it.
+    """
+    resolved = recipe.resolved()
+    if base.revision is not None and base.name == recipe.model.name:
+        resolved["model"]["revision"] = base.revision
+    shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
+    store.log_params(run_id, shown)
+    store.log_file(run_id, write_data(resolved), "recipe.yaml")
+    if recipe.task.CODE is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / TASK_FILE).write_bytes(recipe.task.CODE)
+            for place, content in recipe.task.MODULES.items():
+                module = Path(folder) / TASK_MODULES / place
+                module.parent.mkdir(parents=True, exist_ok=True)
+                module.write_bytes(content)
+            store.log_folder(run_id, Path(folder))
