@@ -175,9 +175,11 @@ def compile_trials(recipe: Recipe, labels: Sequence[Mapping[str, Any]]) -> Trial
             trials.append(Trial(label, compile_plan(variant)))
             continue
         variant = variant.model_copy(update=settled)
+        change = _format_change(variant, plan.start)
         _check_adapters(variant, plan.start)
         _check_validation(variant)
-        trials.append(Trial(label, replace(plan, recipe=variant, stages=_stages(variant, plan.start))))
+        stages = _stages(variant, plan.start)
+        trials.append(Trial(label, replace(plan, recipe=variant, stages=stages, format_change=change)))
     return TrialsPlan(recipe.model_copy(update=settled), tuple(trials))
 
 

@@ -14,7 +14,7 @@ from orchestrator.health.findings import format_changed
 from orchestrator.models.base import resolve_model
 from orchestrator.models.settings import ModelSpec
 from orchestrator.models.start import StartModel, base_of_adapter, check_adapter, recorded_base, resolve_start
-from orchestrator.plan.plan import Plan, compile_plan
+from orchestrator.plan.plan import Plan, compile_plan, compile_trials
 from orchestrator.recipe.recipe import WATCHED, Limits, Recipe, load_recipe, load_task
 
 RECIPE = """\
@@ -278,6 +278,15 @@ def test_a_recipe_may_allow_the_change_and_then_says_so() -> None:
     same = planned(f"model.name={folder}", "allow_format_change=true")
     assert same.format_change is None
     assert [s.key for s in same.stages] == [s.key for s in planned(f"model.name={folder}").stages]
+
+
+def test_a_trial_that_does_not_allow_the_change_is_refused() -> None:
+    changed = recipe(f"model.name={adapter()}", "task.format.type=hash")
+    allowed, refused = {"allow_format_change": True}, {"allow_format_change": False}
+    with pytest.raises(FormatChange):
+        compile_trials(changed, [allowed, refused])
+    [only] = compile_trials(changed, [allowed]).trials
+    assert only.plan.format_change is not None
 
 
 # --- limits
