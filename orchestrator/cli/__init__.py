@@ -72,5 +72,6 @@ def _quiet() -> None:
         "TRL_EXPERIMENTAL_SILENCE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONWARNINGS": "ignore",
+        "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # else each worker that trains imports MLflow, to which it writes nothing
     }.items():
         os.environ.setdefault(name, value)

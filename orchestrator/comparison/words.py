@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
+from orchestrator.figures import p_equals, points
 from orchestrator.stages import STAGES
 from orchestrator.types import Finding
 
@@ -37,17 +38,6 @@ def name(label: str) -> str:
     return _SPOKEN.sub(lambda found: found[0].upper(), label, count=1) if _SPOKEN.match(label) else label
 
 
-def p_value(p: float) -> str:
-    """`p = 0.034`, `p < 0.001`."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.3f}"
-
-
-def points(share: float, sign: bool = False) -> str:
-    """A difference of shares in percentage points, without the word: `9.4`, `+9.4`."""
-    rounded = round(100 * share, 1) + 0.0  # no -0.0
-    return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
-
-
 def _sentences(comparison: Comparison) -> Iterator[str]:
     models = {m.label: m for m in comparison.models}
     ours = sorted(comparison.differences, key=lambda d: models[d.label].seeds == ())  # the base model's come last
@@ -70,7 +60,7 @@ def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
     if max(seeds) > 1:
         asked += f", {seeds[0]} seeds each" if seeds[0] == seeds[1] else f", {' against '.join(map(_made, sides))}"
     figures = f"{points(d.difference, sign=True)} points (95% interval {points(d.low)} to {points(d.high)}, "
-    figures += f"{p_value(d.p_corrected)}, {asked})"
+    figures += f"{p_equals(d.p_corrected)}, {asked})"
     if d.shown:
         verdict = f"{ours} is {'better' if d.difference > 0 else 'worse'} than {theirs}: {figures}"
         if d.seeds_alone:

@@ -5,6 +5,7 @@ from typing import Any
 
 from orchestrator.comparison import ModelDifference, conclusions
 from orchestrator.comparison.palette import BROKEN, FIXED, model_colours
+from orchestrator.figures import p_value
 from orchestrator.report.facts import About
 
 
@@ -18,17 +19,11 @@ def about(facts: About, script: str = "'none'") -> dict[str, Any]:
         "broken": BROKEN,
         "against": _against(facts.comparison.differences),
         "further": [(c, conclusions(c), _against(c.differences)) for c in facts.also],
-        "p": p_text,
+        "p": p_value,
         "started": _when(datetime.fromtimestamp(facts.started, UTC)),
         "made": _when(datetime.now(UTC)),
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {script}",
     }
-
-
-def p_text(difference: ModelDifference) -> str:
-    """The corrected p-value as a table shows it."""
-    p = difference.p_corrected
-    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
 
 
 def _against(differences: tuple[ModelDifference, ...]) -> dict[str, ModelDifference]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from orchestrator.figures import p_equals
 from orchestrator.results import Difference, ModelResult, RunResult
 from orchestrator.store.pages import run_link, view_link
 from orchestrator.text import inline
@@ -41,7 +42,7 @@ def _table(
     lines = ["| model | accuracy | 95% interval | answer rate | difference | n |", "|---|---|---|---|---|---|"]
     for m in models:
         d, page = against.get(m.model), pages.get(stage.format(m.model))
-        gap = f"{d.difference:+.3f} to {d.baseline} (p = {d.p:.2g})" if d else ""
+        gap = f"{d.difference:+.3f} to {d.baseline} ({p_equals(d.p)})" if d else ""
         lines.append(
             f"| {f'[{m.model}]({page})' if page else m.model} | {m.accuracy:.3f} "
             f"| {m.accuracy_low:.3f} to {m.accuracy_high:.3f} | {m.answer_rate:.3f} | {gap} | {m.n} |"

@@ -161,7 +161,7 @@ def test_a_further_split_has_a_table_of_its_own_where_it_was_asked_for() -> None
     assert first == text(plain).partition("500 questions")[0], "the comparison is as it was"
     lines = second.splitlines()
     assert sum("0.040 [0.020, 0.060]" in line and "0.900" in line for line in lines) == 2
-    assert any("+0.002 [-0.010, +0.020]" in line and "0.500" in line and "77.7" in line for line in lines)
+    assert any("+0.002 [-0.010, +0.020]" in line and " 0.50 " in line and "77.7" in line for line in lines)
     assert "321 questions of longer, the same for every model" in second
     assert all(len(line) <= 80 for line in lines) and "longer" not in text(plain)
 

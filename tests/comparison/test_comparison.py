@@ -12,8 +12,9 @@ from rich.console import Console
 
 from orchestrator.cli.show.comparison import show_comparison
 from orchestrator.comparison import Comparison, Evaluated, compare_evaluated, conclusions, contaminated
-from orchestrator.comparison.words import name, p_value, points
+from orchestrator.comparison.words import name
 from orchestrator.errors import InputError
+from orchestrator.figures import interval, p_equals, p_value, points
 from orchestrator.recipe.plain import behind, made_from
 from orchestrator.types import Finding
 from tests.support.written_runs import answers, recipe
@@ -136,13 +137,15 @@ def test_seeds_are_named_where_there_are_several() -> None:
 
 
 def test_numbers_as_people_write_them() -> None:
-    assert [p_value(p) for p in (0.0004, 0.001, 0.0494, 0.0996, 0.5)] == [
+    assert [p_equals(p) for p in (0.0004, 0.001, 0.0494, 0.0996, 0.5)] == [
         "p < 0.001",
         "p = 0.001",
         "p = 0.049",
         "p = 0.100",
         "p = 0.50",
     ]
+    assert [p_value(p) for p in (0.0004, 0.034)] == ["< 0.001", "0.034"]
+    assert interval(0.5, 1.0) == "[0.500, 1.000]" and interval(-0.1, 0.02, sign=True) == "[-0.100, +0.020]"
     assert [points(0.0942, True), points(-0.0004, True), points(-0.123)] == ["+9.4", "+0.0", "-12.3"]
     assert [name(n) for n in ("sft", "rft2", "grpo (a1b2)", "rft_control", "base")] == [
         "SFT",

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from orchestrator.cli.show.parts import show_conclusions
 from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions
+from orchestrator.figures import interval, p_value
 from orchestrator.text import plain
 
 
@@ -54,7 +55,7 @@ def _figures(comparison: Comparison) -> Table:
     for m in comparison.models:
         d = against.get(m.label)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
-        accuracy.append(f"[{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]", style="not bold default")
+        accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default")
         table.add_row(Text(plain(m.label)), accuracy, f"{m.answer_rate:.3f}", *_difference(d))
     return table
 
@@ -62,8 +63,7 @@ def _figures(comparison: Comparison) -> Table:
 def _difference(d: ModelDifference | None) -> tuple[Text, Text]:
     if d is None:
         return Text(""), Text("")
-    p = f"{d.p_corrected:.3f}" if d.p_corrected >= 0.001 else "< 0.001"
-    return Text(f"{d.difference:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"), Text(p)
+    return Text(f"{d.difference:+.3f} {interval(d.low, d.high, sign=True)}"), Text(p_value(d.p_corrected))
 
 
 def _counts(comparison: Comparison) -> Group:

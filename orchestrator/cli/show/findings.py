@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.figures import interval
 from orchestrator.text import plain
 from orchestrator.types import Finding
 
@@ -56,8 +57,8 @@ def show_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
         body = Text("\n").join(Text.assemble((f"{title:<7}", "dim"), plain(text)) for title, text in lines)
         console.print(Panel(body, title=Text(generation.model), title_align="left", border_style="dim"))
     for model in diagnosis.models:
-        interval = f"[{model.accuracy_low:.3f}, {model.accuracy_high:.3f}]"
-        figures = f"accuracy {model.accuracy:.3f} {interval}, answer rate {model.answer_rate:.3f}, n = {model.n:,}"
+        ends = interval(model.accuracy_low, model.accuracy_high)
+        figures = f"accuracy {model.accuracy:.3f} {ends}, answer rate {model.answer_rate:.3f}, n = {model.n:,}"
         console.print(Text.assemble((model.model, "bold"), f": {figures}"), Text(f"({model.source})", style="dim"))
     console.print()
     show_findings(console, diagnosis.findings)
@@ -72,7 +73,7 @@ def show_metrics(console: Console, metrics: Mapping[str, float], how: str) -> No
     """The figures of judged completions, and how they were judged."""
     console.print(Text(how, style="dim"))
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
-    console.print(f"accuracy     {metrics['accuracy']:.3f} \\[{low:.3f}, {high:.3f}]", highlight=False)
+    console.print(f"accuracy     {metrics['accuracy']:.3f} {interval(low, high)}", highlight=False, markup=False)
     console.print(f"answer rate  {metrics['answer_rate']:.3f}", highlight=False)
     console.print(f"n            {int(metrics['n']):,}", highlight=False)
     for name, number in metrics.items():

@@ -18,6 +18,7 @@ from orchestrator.cli.show.findings import headline
 from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
 from orchestrator.cli.show.seeds import seeds_comparison, trials_table
 from orchestrator.commands.plan import needs
+from orchestrator.figures import interval, p_value
 from orchestrator.plan.forecast import Forecast
 from orchestrator.plan.plan import Plan, TrialsPlan, plans_of
 from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult
@@ -165,10 +166,10 @@ def _comparison(
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
         table.add_row(
             Text(m.model),
-            accuracy.append(f"[{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]", style="not bold default"),
+            accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default"),
             f"{m.answer_rate:.3f}",
-            Text(f"{d.difference:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""),
-            (f"{d.p:.3f}" if d.p >= 0.001 else "< 0.001") if d else "",
+            Text(f"{d.difference:+.3f} {interval(d.low, d.high, sign=True)}" if d else ""),
+            p_value(d.p) if d else "",
             f"{seconds[m.model]:.1f}" if seconds[m.model] else "reused",
         )
     n = models[0].n

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.show.parts import LOOK, clock
+from orchestrator.figures import interval, p_value
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResult
 from orchestrator.runs.state import StageState
 from orchestrator.text import plain
@@ -88,11 +89,11 @@ def _comparison(
         accuracy = Text(f"{m.accuracy_mean:.3f}", style="bold green" if m.accuracy_mean == best else "")
         table.add_row(
             Text(m.model),
-            accuracy.append(f" [{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]", style="not bold default"),
+            accuracy.append(" " + interval(m.accuracy_low, m.accuracy_high), style="not bold default"),
             "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}",
             f"{m.answer_rate_mean:.3f}",
-            Text(f"{d.difference_mean:+.3f} [{d.difference_low:+.3f}, {d.difference_high:+.3f}]" if d else ""),
-            (f"{d.p:.3f}" if d.p >= 0.001 else "< 0.001") if d else "",
+            Text(f"{d.difference_mean:+.3f} {interval(d.difference_low, d.difference_high, sign=True)}" if d else ""),
+            p_value(d.p) if d else "",
         )
     notes = [
         f"{_listed(result.seeds)}; {models[0].n:,} questions{of}, the same for all models; sd: of the seeds",

@@ -1,0 +1,23 @@
+"""How figures are written, wherever they appear: p-values, differences in points, intervals."""
+
+
+def p_value(p: float) -> str:
+    """`< 0.001`, `0.034`, `0.12`."""
+    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+
+
+def p_equals(p: float) -> str:
+    """`p < 0.001`, `p = 0.034`."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def points(share: float, sign: bool = False) -> str:
+    """A difference of shares in percentage points, without the word: `9.4`, `+9.4`."""
+    rounded = round(100 * share, 1) + 0.0  # no -0.0
+    return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
+
+
+def interval(low: float, high: float, sign: bool = False) -> str:
+    """The ends of an interval of shares: `[0.575, 0.660]`, `[-0.104, -0.023]`."""
+    return f"[{low:+.3f}, {high:+.3f}]" if sign else f"[{low:.3f}, {high:.3f}]"
