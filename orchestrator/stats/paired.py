@@ -1,12 +1,12 @@
 """Two models on the same questions: the difference, its interval, its test, and what a test of n questions can show."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.special import bdtr, ndtri
 
 
 def mcnemar(wins: int, losses: int) -> float:
@@ -14,7 +14,7 @@ def mcnemar(wins: int, losses: int) -> float:
 
     Of the questions on which two models differ, `wins` go to one and `losses` to the other; 1.0 where there is none.
     """
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))) if wins + losses else 1.0
 
 
 def paired_difference(wins: int, losses: int, n: int, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -26,7 +26,7 @@ def paired_difference(wins: int, losses: int, n: int, confidence: float = 0.95) 
     difference = (wins - losses) / n
     b, c, m = wins + 0.5, losses + 0.5, n + 2
     centre = (b - c) / m
-    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt((b + c) - (b - c) ** 2 / m) / m
+    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt((b + c) - (b - c) ** 2 / m) / m
     return difference, max(-1.0, centre - half), min(1.0, centre + half)
 
 
@@ -44,7 +44,7 @@ def detectable_difference(
 
     if excess(discordant) > 0:
         return None
-    return float(brentq(excess, 1e-6, discordant))
+    return _root(excess, discordant)
 
 
 def detectable_beside(n: int, differing: int, power: float = 0.8, confidence: float = 0.95) -> float | None:
@@ -60,12 +60,19 @@ def detectable_beside(n: int, differing: int, power: float = 0.8, confidence: fl
     def excess(difference: float) -> float:
         return _questions(difference, difference, power, confidence) - n
 
-    return float(brentq(excess, 1e-6, 1.0)) if excess(1.0) <= 0 else None
+    return _root(excess, 1.0) if excess(1.0) <= 0 else None
+
+
+def _root(excess: Callable[[float], float], most: float) -> float:
+    """Where a falling function is 0, between almost nothing and `most`."""
+    from scipy.optimize import brentq  # takes a third of a second to load, and most differences are significant
+
+    return float(brentq(excess, 1e-6, most))
 
 
 def _questions(difference: float, discordant: float, power: float, confidence: float) -> float:
     """Connor's formula: how many questions a McNemar test needs."""
-    z_alpha, z_beta = float(norm.ppf(0.5 + confidence / 2)), float(norm.ppf(power))
+    z_alpha, z_beta = float(ndtri(0.5 + confidence / 2)), float(ndtri(power))
     spread = z_alpha * math.sqrt(discordant) + z_beta * math.sqrt(max(discordant - difference**2, 0.0))
     return (spread / difference) ** 2
 

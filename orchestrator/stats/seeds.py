@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from orchestrator.stats.proportion import wilson_of
 
@@ -113,7 +113,8 @@ def seed_difference(
     variance = sum(side.seed for side in sides) + of_questions
     df, error = _freedom(variance, sides), math.sqrt(variance)
     quantile = _quantile(0.5 + confidence / 2, df)
-    p = 2 * float(norm.sf(abs(difference) / error) if math.isinf(df) else t.sf(abs(difference) / error, df))
+    ratio = -abs(difference) / error
+    p = 2 * float(ndtr(ratio) if math.isinf(df) else stdtr(df, ratio))
     detectable = (_quantile(0.5 + (tested_at or confidence) / 2, df) + _quantile(power, df)) * error
     return SeedDifference(
         difference,
@@ -148,4 +149,4 @@ def _freedom(variance: float, sides: list[_Parts]) -> float:
 
 
 def _quantile(probability: float, df: float) -> float:
-    return float(norm.ppf(probability) if math.isinf(df) else t.ppf(probability, df))
+    return float(ndtri(probability) if math.isinf(df) else stdtrit(df, probability))
