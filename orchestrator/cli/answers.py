@@ -10,7 +10,7 @@ from orchestrator.cli.options import Json, Overrides, SeedOption, Trust, busy, o
 
 
 def judge(
-    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, parquet: a completion a row.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, parquet: one completion a row.", show_default=False)],
     overrides: Overrides = None,
     recipe: Annotated[
         Path | None, typer.Option(help="Judge as this recipe does; without one: format.* and judge.* settings.")

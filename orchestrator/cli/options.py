@@ -34,7 +34,7 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run code that the run's recipe names: a task's file, or what comes with a model."),
 ]
-StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto: what is computed in here.")]
+StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto: the precision used on this machine.")]
 
 
 def busy(console: "Console", what: str) -> AbstractContextManager[Any]:

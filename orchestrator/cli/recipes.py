@@ -9,7 +9,7 @@ from orchestrator.cli.options import Json, Overrides, RecipeArgument, busy
 
 
 def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Run a recipe: train, sample, select and evaluate whatever is not made already.
+    """Run a recipe: train, sample, select and evaluate whatever has not been made yet.
 
     Stages that an earlier run has finished are reused; a run that was killed goes on where it was.
     """

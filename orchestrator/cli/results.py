@@ -59,7 +59,7 @@ def compare(
     baseline: Annotated[str | None, typer.Option(help="What the others are compared with; default: SFT.")] = None,
     on: Annotated[str | None, typer.Option(help="A further split (evaluate.also) instead of the test.")] = None,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One row a model on stdout; the table goes to stderr.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row per model on stdout, the table on stderr.")] = False,
 ) -> None:
     """Compare models: did it help? Intervals, paired tests, wins and losses, cost, and the answer in plain words.
 
@@ -95,7 +95,7 @@ def report(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Tell a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
+    """Show a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
 
     `orch run` makes it at its end; here it is shown, and made where it is missing. It needs no network. Page and
     figures (PNG and SVG) are artifacts of the run in MLflow, report.html and figures/.

@@ -17,7 +17,7 @@ def clean(
         float, typer.Option(min=0, help="Days after which work that a run could go on from is deleted too.")
     ] = 14.0,
     everything: Annotated[
-        bool, typer.Option("--all", help="Do not wait so long: delete whatever no process is at work on.")
+        bool, typer.Option("--all", help="Do not wait so long: delete everything that no process is working on.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete it. Without this it is only listed.")] = False,
     as_json: Json = False,

@@ -57,6 +57,8 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             found = read_trials_again(store, plan) if isinstance(plan, TrialsPlan) else read_again(store, plan)
             if found is None:
                 found = _carry_out(plan, store, _work(recipe), None, listener)
+            with suppress(TrackingError):  # of a store that may only be read, `last` is the newest run
+                store.asked_again(store.find(found.run_id))
             made = report_of(store, found.run_id)
             return with_report(found, recipe.task) if made is None else replace(found, report=made)
     work = _work(recipe)

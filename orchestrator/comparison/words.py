@@ -111,8 +111,8 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
     known = [(m.label, m.seed_sd, len(m.seeds)) for m in several if m.seed_sd is not None]
     known += list(comparison.seed_sd_elsewhere)
     if known:
-        told = "; ".join(f"{name(label)} {points(sd)} points over {n}" for label, sd, n in known)
-        yield f"Standard deviation of accuracy across seeds: {told} seeds."
+        told = "; ".join(f"{name(label)} {points(sd)} over {n} seeds" for label, sd, n in known)
+        yield f"Standard deviation of accuracy across seeds, in points: {told}."
     if len(several) < len(comparison.trained) and comparison.differences:
         where = "Where a model has one seed" if several else "One seed each"
         yield f"{where}: the result holds for these models, not for the recipes." + (

@@ -109,7 +109,7 @@ def _tolerance(plan: Plan) -> Iterator[Finding]:
     yield Finding(
         "tolerance-chosen",
         "info",
-        f"the judge takes an answer as right with {chosen}, as {why}",
+        f"the judge uses {chosen}, as {why}",
         "task.judge.tolerance is not set",
         "it is the share of the gold answer by which an answer may be off: 0 where all gold answers are whole numbers, "
         f"else {ROUNDED:g}, as a right answer may be rounded",
@@ -125,6 +125,6 @@ def _place(work: Path) -> Iterator[Finding]:
             "warning",
             f"the run is kept in {work}, under the folder for temporary files",
             f"{temporary} may be emptied at any time",
-            "models and figures that stand there are lost when it is",
+            "models and figures kept there are lost when it is",
             "run from a folder of your own, or set storage and MLFLOW_TRACKING_URI",
         )

@@ -71,7 +71,7 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
             f"{f'{_N} words' if in_words else f'{_N_CHARACTERS} characters'} in a row with a training question",
             "\n".join(repr(e.question[:160]) for e in near[:3]),
             "questions made from the same templates, or passages that both have",
-            "read the examples: the same question in other words does not belong into the training split",
+            "read the examples: the same question in other words does not belong in the training split",
         )
     if _written(task, asked):
         known |= {e.id for e in near}
@@ -96,7 +96,7 @@ def _all_but_equal(
         yield Finding(
             "near-duplicates",
             "warning" if changed and share >= _MANY else "info",
-            f"{len(pairs):,} of {len(test):,} {kind} ({share:.1%}) are a training question but for {what}",
+            f"{len(pairs):,} of {len(test):,} {kind} ({share:.1%}) differ from a training question only in {what}",
             "\n".join(f"{e.question[:100]!r} (trained on: {double.question[:100]!r})" for e, double in pairs[:3]),
             "the same questions, reworded" if changed else "questions of one pattern, which their numbers tell apart",
             "take one of the two out: what was learned by heart is right here without being understood"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from orchestrator.figures import points
 from orchestrator.stats import detectable_difference
 from orchestrator.types import Finding
 
@@ -14,11 +15,15 @@ def power(n: int, hoped: float) -> Iterator[Finding]:
     discordant = max(DISCORDANT, hoped)
     shown = detectable_difference(n, discordant)
     small = shown is None or shown > hoped
-    least = "no difference" if shown is None else f"a difference of {shown:.3f} or more"
+    able = (
+        "are too few to show any difference"
+        if shown is None
+        else f"can show a difference of {points(shown)} points or more"
+    )
     yield Finding(
         "test-too-small" if small else "test-size",
         "warning" if small else "info",
-        f"{n:,} test questions show {least} between two models" + (f"; you hope for {hoped:g}" if small else ""),
+        f"{n:,} test questions {able} between two models" + (f"; you hope for {points(hoped)}" if small else ""),
         f"McNemar at 5 percent, power 80 percent (Connor 1987), if two models differ on {discordant:.0%} of them",
         "a real gain of the size hoped for would more often be missed than found" if small else "",
         "evaluate on more questions, or raise limits.difference if only a larger gain matters" if small else "",

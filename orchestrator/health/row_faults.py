@@ -114,7 +114,7 @@ def _prompts(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
         "error",
         f"stage {stage}: in {share} the prompt in training is not the prompt at inference",
         f"training:  {tokenizer.decode(row.ids[: len(row.prompt) + 8])!r}\n"
-        f"inference: {tokenizer.decode(row.prompt)!r}\nthey part at token {parts_at(row.ids, row.prompt)}",
+        f"inference: {tokenizer.decode(row.prompt)!r}\nthey first differ at token {parts_at(row.ids, row.prompt)}",
         "a chat template, a BOS or white space is added on one side only",
         "build both from one answer format (task.format)",
     )
@@ -164,7 +164,7 @@ def _targets(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
         f"stage {stage}: in {share} the target in training is not made of the tokens that the model would write",
         f"training:  {tokenizer.convert_ids_to_tokens(list(row.ids[max(0, at - 4) : at + 6]))}\n"
         f"inference: {tokenizer.convert_ids_to_tokens([*row.prompt, *row.answer][max(0, at - 4) : at + 6])}\n"
-        f"they part at token {at}",
+        f"they first differ at token {at}",
         "a target was cut into tokens together with its prompt, or special tokens or white space were added to it",
         "build the row of `prompt_ids` and `target_ids`, one after the other",
     )

@@ -63,7 +63,7 @@ def too_little(
     return Finding(
         "too-short",
         "error",
-        f"model {stage} was trained too little: the loss was on its way when training ended at step {steps:,}",
+        f"model {stage} was trained too little: the loss was still falling when training ended at step {steps:,}",
         seen,
         "the training is too short for what there is to learn at this learning rate: the model has learned how answers "
         "begin, and not yet how they end",

@@ -101,7 +101,8 @@ class PastRun:
             InputError: the run has no such model.
         """
         if model not in self.models():
-            raise InputError(f"run {self.run_id} has no model {model!r}; its models: {', '.join(self.models())}")
+            ended = "" if self.status == "FINISHED" else f" ({self.status.lower()})"
+            raise InputError(f"run {self.run_id}{ended} has no model {model!r}; its models: {', '.join(self.models())}")
         return model
 
     def model(self, name: str, unchanged: bool = False) -> ModelRef:

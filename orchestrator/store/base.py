@@ -6,6 +6,7 @@ implement. Both raise TrackingError where the store cannot be reached or written
 
 import json
 import tempfile
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -293,6 +294,19 @@ class Store(Protocol):
         shared = self.find(parent).shared
         elsewhere = {run.run_id: run for run in self.runs(ids=set(shared.values()))} if shared else {}
         return {name: elsewhere[run_id] for name, run_id in shared.items() if run_id in elsewhere} | own
+
+    def asked_again(self, run: StoredRun) -> None:
+        """A finished run was asked for again: from now on it is the last one."""
+        experiment = self.experiment(run.experiment)
+        self.tag_experiment(experiment, names.ASKED_TAG, f"{time.time():.3f} {run.run_id}")
+
+    def last(self) -> StoredRun | None:
+        """The run of a recipe that was started or asked for last; None: there is none."""
+        newest = next(iter(self.runs({names.VERB_TAG: names.WHOLE_RUN}, limit=1)), None)
+        asked = [e.tags[names.ASKED_TAG].split() for e in self.experiments() if names.ASKED_TAG in e.tags]
+        later = {run_id: float(at) for at, run_id in asked if newest is None or float(at) > newest.started}
+        runs = sorted(self.runs(ids=set(later)), key=lambda run: later[run.run_id]) if later else []
+        return runs[-1] if runs else newest
 
     def log_file(self, run_id: str, content: str | bytes, name: str) -> None:
         """One artifact; `name` has no folder."""

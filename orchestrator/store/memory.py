@@ -17,7 +17,7 @@ from orchestrator.store.artifacts import Artifacts
 from orchestrator.store.base import Store, StoredExperiment, StoredRun
 from orchestrator.store.finished import finished
 from orchestrator.store.legal_names import params_of, tags_of
-from orchestrator.store.names import ERROR_TAG, PARENT_TAG, PROCESS_TAG, VERB_TAG, WHOLE_RUN, Keyed
+from orchestrator.store.names import ERROR_TAG, PARENT_TAG, PROCESS_TAG, Keyed
 from orchestrator.store.outputs import StoredOutputs
 from orchestrator.types import DataUsed
 
@@ -94,7 +94,7 @@ class MemoryStore(Store):
 
     def find(self, wanted: str | None) -> StoredRun:
         if wanted is None:
-            newest = next(self.runs({VERB_TAG: WHOLE_RUN}, limit=1), None)
+            newest = self.last()
             if newest is None:
                 raise TrackingError("the store holds no run; make one with `orch run RECIPE`")
             return newest

@@ -18,7 +18,7 @@ from orchestrator.store.client import first_line
 from orchestrator.store.connection import Connection, queries
 from orchestrator.store.finished import finished
 from orchestrator.store.legal_names import folder_of, params_of, tags_of
-from orchestrator.store.names import ERROR_TAG, PROCESS_TAG, VERB_TAG, WHOLE_RUN, Keyed
+from orchestrator.store.names import ERROR_TAG, PROCESS_TAG, Keyed
 from orchestrator.store.outputs import StoredOutputs
 from orchestrator.store.place import database, store_folder, tracking_uri
 from orchestrator.types import DataUsed
@@ -64,7 +64,7 @@ class MlflowStore(Store):
 
     def find(self, wanted: str | None) -> StoredRun:
         if wanted is None:
-            newest = next(self.runs({VERB_TAG: WHOLE_RUN}, limit=1), None)
+            newest = self.last()
             if newest is None:
                 raise TrackingError(f"the MLflow store at {self.uri} holds no run; make one with `orch run RECIPE`")
             return newest

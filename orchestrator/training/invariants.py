@@ -66,8 +66,8 @@ class Source:
         if (at := parts_at(ids, wanted)) is not None:
             here, there = (self.tokenizer.decode(part[at : at + 8]) for part in (ids, wanted))
             raise StageError(
-                f"{name}: it is not the prompt and the target of inference: they part at token {at}, {here!r} in "
-                f"training, {there!r} at inference"
+                f"{name}: it is not the prompt and the target of inference: they first differ at token {at}, "
+                f"{here!r} in training, {there!r} at inference"
             )
         self._seen[row] = seen
 

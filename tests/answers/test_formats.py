@@ -592,13 +592,17 @@ def test_no_text_is_slow_or_fatal(answer_format: AnswerFormat) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "parted"),
     [
-        (TagsFormat(), HashFormat(), "they part at type, character 1: 'tags' and 'hash'"),
-        (TagsFormat(), TagsFormat(closing="</answer> "), "they part at closing, character 10: "),
-        (TagsFormat(), TagsFormat(prompt="{question}\n\n"), r"they part at prompt, character 12: '{question}\n' and "),
-        (TagsFormat(), TagsFormat(chat=True), "they part at chat: False and True"),
-        (TagsFormat(), TagsFormat(stop=("x",)), "they part at stop: () and ('x',)"),
-        (JsonFormat(), JsonFormat(field="a"), "they part at field, character 2: 'answer' and 'a'"),
-        (REGEX, TagsFormat(stop=("*",)), "they part at type"),
+        (TagsFormat(), HashFormat(), "they first differ at type, character 1: 'tags' and 'hash'"),
+        (TagsFormat(), TagsFormat(closing="</answer> "), "they first differ at closing, character 10: "),
+        (
+            TagsFormat(),
+            TagsFormat(prompt="{question}\n\n"),
+            r"they first differ at prompt, character 12: '{question}\n' and ",
+        ),
+        (TagsFormat(), TagsFormat(chat=True), "they first differ at chat: False and True"),
+        (TagsFormat(), TagsFormat(stop=("x",)), "they first differ at stop: () and ('x',)"),
+        (JsonFormat(), JsonFormat(field="a"), "they first differ at field, character 2: 'answer' and 'a'"),
+        (REGEX, TagsFormat(stop=("*",)), "they first differ at type"),
     ],
 )
 def test_the_first_difference_of_two_formats(first: AnswerFormat, second: AnswerFormat, parted: str) -> None:

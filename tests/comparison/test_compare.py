@@ -144,7 +144,7 @@ def test_a_run_of_several_seeds_is_put_together(ids: dict[str, str]) -> None:
     assert by["rft"].seeds == (0, 1, 2) and by["rft"].by_seed == pytest.approx((0.7, 0.72, 0.74))
     assert by["rft"].seed_sd == pytest.approx(0.02) and len(by["rft"].run_ids) == 3
     assert "3 seeds each" in conclusions(found)[0]
-    assert any("RFT 2.0 points over 3" in s for s in conclusions(found))
+    assert any("RFT 2.0 over 3 seeds" in s for s in conclusions(found))
 
 
 def test_seeds_of_an_experiment_are_put_together_and_other_settings_are_not(ids: dict[str, str]) -> None:
@@ -167,7 +167,7 @@ def test_two_runs_that_differ_in_their_seed_alone_are_two_models(ids: dict[str, 
     said = conclusions(found)
     assert any("differ in their seed alone, so these two models differ, not two recipes" in s for s in said)
     sd = 9 * (((-1.5) ** 2 + 0.5**2) * 2 / 3) ** 0.5
-    assert any(f"RFT seed=3 {sd:.1f} points over 4" in s for s in said), "what other runs tell of seeds"
+    assert any(f"RFT seed=3 {sd:.1f} over 4" in s for s in said), "what other runs tell of seeds"
 
 
 def test_one_seed_says_that_it_is_one(ids: dict[str, str]) -> None:

@@ -132,7 +132,7 @@ def test_seeds_are_named_where_there_are_several() -> None:
     base = evaluated("base", answers(0.1, 300), trained=False)
     said = conclusions(compare_evaluated("test", [base, sft, many], {"rft": "sft", "base": "sft"}))
     assert "n = 300, 3 seeds against 2 seeds)" in said[0] and "n = 300, one model against 2 seeds)" in said[1]
-    assert any("SFT 0.0 points over 2; RFT 2.0 points over 3 seeds" in s for s in said)
+    assert any("SFT 0.0 over 2 seeds; RFT 2.0 over 3 seeds" in s for s in said)
     assert not any("very models" in s for s in said)
 
 

@@ -409,14 +409,14 @@ def test_the_difference_solves_connors_formula(n: int, discordant: float) -> Non
 def test_a_test_that_shows_what_is_hoped_for() -> None:
     found = only(power(500, 0.1))
     assert (found.check, found.severity) == ("test-size", "info")
-    assert found.what == "500 test questions show a difference of 0.062 or more between two models"
+    assert found.what == "500 test questions can show a difference of 6.2 points or more between two models"
     assert found.cause == found.remedy == ""
 
 
 def test_a_test_that_is_too_small() -> None:
     found = only(power(60, 0.1))
     assert (found.check, found.severity) == ("test-too-small", "warning")
-    assert "0.177" in found.what and "you hope for 0.1" in found.what
+    assert "17.7 points" in found.what and "you hope for 10.0" in found.what
     assert "limits.difference" in found.remedy
 
 
@@ -424,7 +424,7 @@ def test_a_test_that_is_too_small() -> None:
 def test_a_handful_of_questions_shows_nothing_however_much_is_hoped_for(n: int) -> None:
     for hoped in (0.05, 0.25, 0.5):
         found = only(power(n, hoped))
-        assert found.severity == "warning" and f"{n} test questions show no difference" in found.what
+        assert found.severity == "warning" and f"{n} test questions are too few to show any difference" in found.what
 
 
 def test_a_large_difference_needs_few_questions() -> None:

@@ -282,7 +282,10 @@ def test_very_short_questions_with_another_beginning_or_end() -> None:
     for change in ("Now: {}", "{} Think!", "Question 5. {}"):
         finding = only(near(train, [row | {"question": change.format(row["question"])} for row in train]))
         assert (finding.check, finding.severity) == ("near-duplicates", "warning"), change
-        assert finding.what == "15 of 15 test questions (100.0%) are a training question but for its beginning or end"
+        assert (
+            finding.what
+            == "15 of 15 test questions (100.0%) differ from a training question only in its beginning or end"
+        )
 
 
 def test_short_questions_with_one_number_changed() -> None:
@@ -291,7 +294,7 @@ def test_short_questions_with_one_number_changed() -> None:
 
     finding = only(near(asked(2), asked(40)))
     assert (finding.check, finding.severity) == ("near-duplicates", "warning")
-    assert finding.what == "15 of 15 test questions (100.0%) are a training question but for one number"
+    assert finding.what == "15 of 15 test questions (100.0%) differ from a training question only in one number"
     assert "Anna has 40 apples?" in finding.evidence and "Anna has 2 apples?" in finding.evidence
 
 

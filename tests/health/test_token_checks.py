@@ -213,7 +213,7 @@ def test_one_spoilt_row_is_found(
 
 def test_where_two_prompts_part_is_said(row: Row, shared_tokenizer: Any) -> None:
     found = only(row_findings("sft", [spoilt(row, "prompts-differ")], shared_tokenizer))
-    assert "they part at token 3" in found.evidence
+    assert "they first differ at token 3" in found.evidence
 
 
 def test_bos_twice_is_found(row: Row, tokenizer: Any) -> None:

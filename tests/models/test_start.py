@@ -261,19 +261,19 @@ def test_a_model_under_another_format_is_refused_with_both_formats_and_the_place
     text = str(error)
     assert text.startswith(f"r.yaml: {folder} was trained under another answer format")
     assert "'How much is 6 times 7?\\n'" in text and "'Q: How much is 6 times 7? A:'" in text
-    assert "they part at prompt, character 1: '{question}\\n' and 'Q: {question'" in text
+    assert "they first differ at prompt, character 1: '{question}\\n' and 'Q: {question'" in text
     assert "allow_format_change: true" in text
 
 
 def test_another_kind_of_format_is_refused_too() -> None:
-    with pytest.raises(FormatChange, match=r"#### 42(.|\n)*they part at type"):
+    with pytest.raises(FormatChange, match=r"#### 42(.|\n)*they first differ at type"):
         planned(f"model.name={adapter()}", "task.format.type=hash")
 
 
 def test_a_recipe_may_allow_the_change_and_then_says_so() -> None:
     folder = adapter()
     plan = planned(f"model.name={folder}", "task.format.type=hash", "allow_format_change=true")
-    assert plan.format_change is not None and "they part at type" in plan.format_change
+    assert plan.format_change is not None and "they first differ at type" in plan.format_change
     assert format_changed(plan.format_change).evidence == plan.format_change
     same = planned(f"model.name={folder}", "allow_format_change=true")
     assert same.format_change is None

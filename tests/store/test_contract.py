@@ -78,6 +78,21 @@ def model(store: Store, run_id: str) -> Path:
 # --- runs
 
 
+def test_the_last_run_is_the_one_that_was_started_or_asked_for_last(store: Store, start: Start) -> None:
+    assert store.last() is None
+    first = start({VERB_TAG: "run"}, "one", "one")
+    second = start({VERB_TAG: "run"}, "two", "two")
+    start({VERB_TAG: "sft", PARENT_TAG: second})
+    assert store.find(None).run_id == second
+    store.asked_again(store.find(first))
+    assert store.find(None).run_id == first
+    third = start({VERB_TAG: "run"}, "one", "one")
+    assert store.find(None).run_id == third
+    store.asked_again(store.find(second))
+    store.asked_again(store.find(first))
+    assert store.find(None).run_id == first
+
+
 def test_a_run_is_read_back_as_it_was_written(store: Store, start: Start) -> None:
     before = time.time() - 1
     parent = start({VERB_TAG: "run", SEEDS_TAG: "0,3"}, "above")

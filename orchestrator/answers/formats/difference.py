@@ -42,7 +42,7 @@ def _shown(answer_format: AnswerFormat) -> list[tuple[str, str]]:
 
 def _where(name: str, first: object, second: object) -> str:
     if not (isinstance(first, str) and isinstance(second, str)):
-        return f"they part at {name}: {first!r} and {second!r}"
+        return f"they first differ at {name}: {first!r} and {second!r}"
     at = next((i for i, (x, y) in enumerate(zip(first, second, strict=False)) if x != y), min(len(first), len(second)))
     x, y = (repr(text[max(0, at - _AROUND) : at + _AROUND]) for text in (first, second))
-    return f"they part at {name}, character {at + 1}: {x} and {y}"
+    return f"they first differ at {name}, character {at + 1}: {x} and {y}"

@@ -100,7 +100,9 @@ def _notes(comparison: Comparison) -> str:
     lines.append(f"p: {test}{corrected}")
     if comparison.judged_by:
         lines.append(f"judged by: {plain(comparison.judged_by)}")
-    lines.append("seconds to make: the model's own stage and all that it stands on" + (", a seed" if several else ""))
+    lines.append(
+        "seconds to make: the model's own stage and all stages it builds on" + (", per seed" if several else "")
+    )
     return "\n".join(lines)
 
 

@@ -254,7 +254,7 @@ def test_a_template_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sft_module, "prompt_ids", with_template)
     first = looked_at().findings[0]
-    assert first.check == "prompts-differ" and "they part at token" in first.evidence
+    assert first.check == "prompts-differ" and "they first differ at token" in first.evidence
 
 
 # --- what is refused outright, by name
@@ -282,7 +282,7 @@ def test_another_format_than_the_model_was_trained_with() -> None:
         looked_at("task.format.type=boxed", model={"name": str(folder)})
     told = str(caught.value)
     assert caught.value.exit_code == 3
-    assert "<answer>42</answer>" in told and r"\boxed{42}" in told and "they part at" in told
+    assert "<answer>42</answer>" in told and r"\boxed{42}" in told and "they first differ at" in told
     allowed = plan(recipe("task.format.type=boxed", "allow_format_change=true", model={"name": str(folder)}))
     assert allowed.format_change is not None
 
