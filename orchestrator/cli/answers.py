@@ -32,11 +32,16 @@ def judge(
 
     from orchestrator.cli.show.findings import show_metrics, show_written
     from orchestrator.commands.judge import CompletionColumns, judge_file
+    from orchestrator.errors import InputError
     from orchestrator.recipe.recipe import load_recipe, load_task
     from orchestrator.tasks.judged_by import judged_by
     from orchestrator.tasks.tolerance import fitted
     from orchestrator.text import plain
 
+    if out is not None and out.suffix not in ("", ".parquet"):
+        raise InputError(
+            f"--out {out}: verdicts are written as parquet; name the file {out.stem or 'verdicts'}.parquet"
+        )
     if recipe is not None:
         task, _ = fitted(load_recipe(recipe, overrides or ()).task)
     else:

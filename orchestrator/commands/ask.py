@@ -39,12 +39,15 @@ def ask(
     run's recipe names.
 
     Raises:
-        InputError: no such run or model.
+        InputError: no such run or model, or no question.
         UntrustedCode: the model comes with code of its own.
     """
+    from orchestrator.errors import InputError
     from orchestrator.recipe.stored_task import StoredTask
     from orchestrator.runs.past import past_run
 
+    if not question.strip():
+        raise InputError("the question is empty: write what to ask behind the run")
     past, named = past_run(run, trust)
     name = model or named or past.models()[-1]
     ref = past.model(name, unchanged=True)

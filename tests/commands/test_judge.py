@@ -340,6 +340,7 @@ def test_the_command_says_which_rows_it_cannot_judge(
         (["made.jsonl", "format.type=bxed"], "orch: override task.format.type: unknown type 'bxed'"),
         (["made.jsonl", "--recipe", "nowhere.yaml"], "orch: nowhere.yaml: no such recipe"),
         (["made.jsonl", "--out", "."], "orch: .: is a folder: name a file"),
+        (["made.jsonl", "--out", "v.csv"], "orch: --out v.csv: verdicts are written as parquet; name the file"),
     ],
 )
 def test_the_command_with_bad_input(

@@ -288,6 +288,7 @@ def test_ask_one_model_and_with_a_limit(small_run: Run) -> None:
         (["last", QUESTION, "--model", "nope"], "no model 'nope'; its models: base, sft, rft, grpo"),
         (["last", QUESTION, "--model", "samples"], "no model 'samples'"),
         (["nosuchrun", QUESTION], "no run 'nosuchrun' in the MLflow store"),
+        (["last", " "], "the question is empty"),
     ],
 )
 def test_ask_nobody(small_run: Run, refused: Callable[..., None], arguments: list[str], said: str) -> None:

@@ -52,7 +52,7 @@ class RunScreen:
         self._states = states
         for state in states:
             for finding in state.findings[self._noticed.get(state.title, 0) :]:
-                self.console.print(headline(finding), soft_wrap=True)
+                self.console.print(headline(finding), soft_wrap=not self.console.is_terminal)
             self._noticed[state.title] = len(state.findings)
         if self._live is None:
             for state in states:
@@ -60,7 +60,7 @@ class RunScreen:
 
     def _tell(self, state: StageState) -> None:
         """One line, with the time of day, when a stage changes state, and for every further quarter of a long one."""
-        name = state.title
+        name, width = state.title, max(18, *(len(each.title) for each in self._states))
         quarter = 4 * state.done // state.total if state.state == "running" and state.total > 1 else 0
         mark = f"{state.state} {quarter}"
         if state.state == "waiting" or self._told.get(name) == mark or (state.state == "running" and quarter == 4):
@@ -69,10 +69,12 @@ class RunScreen:
         progress = f" {100 * state.done // state.total}%" if quarter else ""
         took = f" in {clock(state.seconds)}" if state.state == "done" else ""
         figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
-        line = plain(f"{name:<18} {state.state}{progress}{took}{figure}")
+        line = plain(f"{name:<{width}} {state.state}{progress}{took}{figure}")
         self.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}"), soft_wrap=True)
 
-    def _table(self) -> Table:
+    def _table(self) -> Table | Text:
+        if not self._states:  # all of it is reused
+            return Text()
         if any(state.trial for state in self._states):
             return trials_table(self._states, self.console.width)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -117,9 +119,9 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
             console.print()
         console.print(table)
     for finding in result.findings:
-        console.print(headline(finding), soft_wrap=True)
+        console.print(headline(finding), soft_wrap=not console.is_terminal)
     for error in result.errors:
-        console.print(Text(plain(error), style="bold red"), soft_wrap=True)
+        console.print(Text(plain(error), style="bold red"), soft_wrap=not console.is_terminal)
     cached = sum(s["cached"] for s in result.stages)
     done = sum(s["state"] == "done" for s in result.stages)
     console.print()
