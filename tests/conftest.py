@@ -17,7 +17,10 @@ from filelock import FileLock
 
 from tests.support.forking import forked
 
+# one thread a process: on a machine that tests share, threads wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).parent.parent
+TWO_CORES = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}'}
 SMALL = REPOSITORY / "tests" / "small.yaml"
 
 
@@ -44,9 +47,12 @@ class Called:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a call: the default store, no Hub."""
+    """The environment of a call: the default store, no Hub, one core: the tests' processes share the machine.
+
+    Where several cores are what is tested, the call says so: `TWO_CORES`.
+    """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
-    return clean | {"HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
+    return clean | {"HF_HUB_OFFLINE": "1", "COLUMNS": "100", "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}'}
 
 
 def command(*arguments: str) -> list[str]:

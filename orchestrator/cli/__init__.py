@@ -72,6 +72,7 @@ def _quiet() -> None:
         "TRL_EXPERIMENTAL_SILENCE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONWARNINGS": "ignore",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the core from the one they wait for
         "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # else each worker that trains imports MLflow, to which it writes nothing
     }.items():
         os.environ.setdefault(name, value)

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.stats import seed_difference, seed_mean, wilson
 from orchestrator.text import inline
-from tests.conftest import SMALL, Called, call, copied
+from tests.conftest import SMALL, TWO_CORES, Called, call, copied
 from tests.end_to_end.test_disturbed import family, gone, start, wait_for
 from tests.report.test_run_page import Page
 from tests.support.store import artifact, children, client, rows, runs
@@ -69,7 +69,7 @@ def seeds_run(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Seeds
         if run.info.run_id not in before:
             found.append({run.info.run_name: run.info.status})
             found[-1] |= {name: child.info.status for name, child in children(folder, run.info.run_id).items()}
-    called = call(folder, *SEEDS, "--json")
+    called = call(folder, *SEEDS, "--json", **TWO_CORES)
     assert called.code == 0, called.err
     return SeedsRun(folder, called, *found, said)
 
