@@ -331,7 +331,7 @@ TEMPLATES: dict[str, tuple[Callable[[], dict[str, Any]], str, str]] = {
     "the first words alone": (
         lambda: chatting(CHATML.replace("m.content", "m.content[:20]"), END),
         "template-drops-question",
-        "as they are",
+        "unchanged",
     ),
     "messages in parts": (
         lambda: chatting(CHATML.replace("{{ m.content }}", "{% for p in m.content %}{{ p.text }}{% endfor %}"), END),
