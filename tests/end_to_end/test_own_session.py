@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import environment
+from tests.conftest import TWO_CORES, environment
 
 PROGRAM = """
 import json, time
@@ -61,7 +61,7 @@ def test_it_is_joined_and_left_alive(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
-        env=environment() | {"RAY_AUTH_MODE": "disabled"},
+        env=environment() | TWO_CORES | {"RAY_AUTH_MODE": "disabled"},
         capture_output=True,
         text=True,
         timeout=600,

@@ -44,8 +44,11 @@ class SeedsRun:
         return children(self.folder, self.run_id)[f"seed {seed}"]
 
     def models(self, seed: int) -> dict[str, Any]:
-        """The MLflow runs of one seed's models."""
-        return {name: run for name, run in children(self.folder, self.seed(seed).info.run_id).items() if name in MODELS}
+        """The MLflow runs of one seed's models, those that it refers to among them."""
+        one = self.seed(seed)
+        shared = {name: one.data.tags.get(f"orch.shared.{name}") for name in MODELS}
+        found = {name: client(self.folder).get_run(run_id) for name, run_id in shared.items() if run_id}
+        return found | {n: run for n, run in children(self.folder, one.info.run_id).items() if n in MODELS}
 
     def right(self, model: str, seed: int) -> list[bool]:
         """Which questions a model got right, as its own answers say, in the questions' order."""
@@ -109,7 +112,10 @@ def test_one_run_stands_above_those_of_the_seeds(seeds_run: SeedsRun, small_run:
             "FINISHED",
         )
         below = children(seeds_run.folder, one.info.run_id)
-        assert sorted(below) == sorted(["base", "sft", "samples", "chosen", "rft", "grpo"])
+        own = ["sft", "samples", "chosen", "rft", "grpo"] + ["base"] * (seed == 0)
+        assert sorted(below) == sorted(own), "the first seed shows the base, and the others refer to it"
+        shared = {t.removeprefix("orch.shared."): v for t, v in one.data.tags.items() if t.startswith("orch.shared.")}
+        assert shared == ({} if seed == 0 else {"base": seeds_run.models(0)["base"].info.run_id})
         assert {run.data.tags["orch.seed"] for run in below.values()} == {str(seed)}
         assert {run.info.status for run in below.values()} == {"FINISHED"}
 
