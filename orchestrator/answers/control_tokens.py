@@ -27,8 +27,9 @@ def before_end(text: str) -> str:
     """A text up to the first token that ends a turn, those with which it begins aside."""
     if "<" not in text and "[EOS]" not in text:
         return text
-    begins = _AT_FIRST.match(text)
-    found = _END.search(text, begins.end() if begins else 0)
+    found = _END.search(text)
+    if found is not None and (begins := _AT_FIRST.match(text)) is not None and found.start() < begins.end():
+        found = _END.search(text, begins.end())
     return text if found is None else text[: found.start()]
 
 

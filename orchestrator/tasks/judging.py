@@ -3,7 +3,7 @@
 import atexit
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,8 +34,7 @@ def verdicts(task: Task, items: Sequence[Item]) -> list[Verdict]:
     """The verdict on each completion, in order. A judge that fails is a status."""
     if task.guarded:
         return _guard(task).judge(items)
-    judge = task.judge_completion
-    made = []
+    judge, made = _judge_of(task), []
     for completion, example in items:
         try:
             verdict = judge(completion, example)
@@ -43,6 +42,14 @@ def verdicts(task: Task, items: Sequence[Item]) -> list[Verdict]:
             verdict = Verdict("error")
         made.append(verdict if verdict.value is None or len(verdict.value) <= MAX_VALUE else _clipped(verdict))
     return made
+
+
+def _judge_of(task: Task) -> Callable[[Completion, Example], Verdict]:
+    """What judges one completion; where that is done by the gold answer alone, without a call more than that takes."""
+    if task.own_verdict:
+        return task.judge_completion
+    extract, judge = task.format.extract, task.judge.judge
+    return lambda completion, example: judge(extract(completion.text), example.answer, completion.finish_reason)
 
 
 class _Judging:
