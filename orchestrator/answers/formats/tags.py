@@ -52,10 +52,11 @@ class TagsFormat(AnswerFormat):
     def find(self, text: str) -> Found | None:
         """In a text with its prefix, the answer that counts; one that is a number is found at once, as most are."""
         if self.take == "last":
-            closes = text.rfind(self.closing)
-            opens = text.rfind(self.opening, 0, closes) if closes > 0 else -1
-            answer = text[opens + len(self.opening) : closes] if opens >= 0 else ""
-            if answer[-1:].isdigit() and self.closing not in answer:
+            opening, closing = self.opening, self.closing
+            closes = text.rfind(closing)
+            opens = text.rfind(opening, 0, closes) if closes > 0 else -1
+            answer = text[opens + len(opening) : closes] if opens >= 0 else ""
+            if answer[-1:].isdigit() and closing not in answer:
                 return opens, answer
         return super().find(text)
 
