@@ -150,15 +150,12 @@ def _start(notice: Callable[[str], None]) -> None:
     for left in reversed(range(_TRIES)):
         others = set(psutil.Process().children())
         try:
-            # `local`: a Ray that somebody else has started on this machine is not taken for one of ours. One worker
-            # more than there are cores is kept while idle: what puts outputs together takes one beside them, and
-            # otherwise a warm one is killed for it, and the next stage waits for another to import torch.
+            # `local`: a Ray that somebody else has started on this machine is not taken for one of ours.
             ray.init(
                 address="local",
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE,
                 _temp_dir=str(folder),
-                _system_config={"num_workers_soft_limit": psutil.cpu_count() + 1},
                 **_QUIET,
             )
             return
