@@ -25,7 +25,7 @@ _AT_FIRST = re.compile(rf"\s*+ (?: (?: {_END.pattern} ) \s*+ )*+", re.VERBOSE)
 
 def before_end(text: str) -> str:
     """A text up to the first token that ends a turn, those with which it begins aside."""
-    # how each of them begins; most texts have none, and this is told six times as fast as by the pattern
+    # how each of them begins; most texts have none, and this takes a sixth of the time of the pattern
     if not ("<|" in text or "<｜" in text or "</s>" in text or "<e" in text or "<im_end>" in text or "[EOS]" in text):
         return text
     found = _END.search(text)
