@@ -298,13 +298,13 @@ class Store(Protocol):
     def asked_again(self, run: StoredRun) -> None:
         """A finished run was asked for again: from now on it is the last one."""
         experiment = self.experiment(run.experiment)
-        self.tag_experiment(experiment, names.ASKED_TAG, f"{time.time():.3f} {run.run_id}")
+        self.tag_experiment(experiment, names.ASKED_TAG, f"{time.time():.6f} {run.run_id}")
 
     def last(self) -> StoredRun | None:
         """The run of a recipe that was started or asked for last; None: there is none."""
         newest = next(iter(self.runs({names.VERB_TAG: names.WHOLE_RUN}, limit=1)), None)
         asked = [e.tags[names.ASKED_TAG].split() for e in self.experiments() if names.ASKED_TAG in e.tags]
-        later = {run_id: float(at) for at, run_id in asked if newest is None or float(at) > newest.started}
+        later = {run_id: float(at) for at, run_id in asked if newest is None or float(at) >= newest.started}
         runs = sorted(self.runs(ids=set(later)), key=lambda run: later[run.run_id]) if later else []
         return runs[-1] if runs else newest
 
