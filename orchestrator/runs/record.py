@@ -124,9 +124,8 @@ class Record:
     def _start(self) -> str:
         recipe = self.plan.recipe
         tags = {PLAN_TAG: self.plan.key, SEED_TAG: str(recipe.seed), VERB_TAG: WHOLE_RUN}
-        if self._above is None or self._trial is None:
-            return start_run(self.store, self._experiment, recipe, self._name, tags)
-        tags |= {VERB_TAG: TRIAL, PARENT_TAG: self._above, TRIAL_TAG: json.dumps(dict(self._trial.label))}
+        if self._above is not None and self._trial is not None:
+            tags |= {VERB_TAG: TRIAL, PARENT_TAG: self._above, TRIAL_TAG: json.dumps(dict(self._trial.label))}
         return start_run(self.store, self._experiment, recipe, self._name, tags)
 
     def describe(self) -> None:

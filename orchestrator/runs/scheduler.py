@@ -62,7 +62,7 @@ class Walk:
     ) -> None:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
         self.writer = Writer()
-        """Its owners are the keys of stages."""
+        """Its owners are the keys of stages, and the names of runs."""
         self.running: dict[str, Running] = {}
         """By key: no two plans make the same at once."""
         self._claims: dict[str, Claim] = {}
