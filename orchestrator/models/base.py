@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.errors import ModelError
@@ -85,10 +86,16 @@ def _folder_digest(folder: Path) -> str:
         prose = path.suffix in (".md", ".txt") and path.name not in ("merges.txt", "vocab.txt")
         if prose or path.name == MANIFEST:  # neither changes the weights
             continue
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        stat = path.stat()
+        digest.update(path.name.encode() + _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ino))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=1000)
+def _sha256(path: Path, *_: int) -> bytes:
+    """A file's hash, taken once as long as size, time and place on the disk are the same: trials share their base."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _hub_commit(spec: ModelSpec) -> str:
