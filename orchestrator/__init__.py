@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from orchestrator.commands.export import export
     from orchestrator.commands.plan import plan
     from orchestrator.commands.run import run
+    from orchestrator.commands.sweep import sweep
     from orchestrator.comparison.side_by_side import compare
     from orchestrator.recipe.recipe import Recipe, load_recipe
     from orchestrator.report.make import report
@@ -26,8 +27,9 @@ _HOME = {
     "plan": "orchestrator.commands.plan",
     "report": "orchestrator.report.make",
     "run": "orchestrator.commands.run",
+    "sweep": "orchestrator.commands.sweep",
 }
-__all__ = ["Recipe", "Task", "check", "clean", "compare", "export", "load_recipe", "plan", "report", "run"]
+__all__ = ["Recipe", "Task", "check", "clean", "compare", "export", "load_recipe", "plan", "report", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

@@ -158,3 +158,57 @@ class SeedsResult:
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """One trial of a sweep, on the split that trials are compared on."""
+
+    number: int
+    label: dict[str, Any]
+    """The swept settings by their dotted names."""
+    state: str
+    """`complete`, `pruned`, `failed` or `stopped`."""
+    value: float | None
+    """Accuracy; over several seeds their mean."""
+    low: float | None
+    high: float | None
+    """95% interval: Wilson's for one seed, else for further seeds and questions."""
+    tied: bool
+    """Not significantly worse than the best trial (paired test on the same questions, Holm)."""
+    difference: float | None
+    """To the best trial."""
+    p: float | None
+    """Of that difference, corrected for the number of trials."""
+    seconds: float
+    """What its stages took, whoever ran them: what it would cost to make again."""
+    gpu_hours: float
+    run_id: str
+    """Of its first seed."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What `orch sweep` ends with."""
+
+    run_id: str
+    experiment: str
+    metric: dict[str, str]
+    """`name`, `goal`, `on`."""
+    trials: tuple[TrialResult, ...]
+    best: dict[str, Any] | None
+    """`number`, `label`, and `recipe`: where the recipe with these values lies. None: no trial came to its end."""
+    test: dict[str, Any] | None
+    """`on`, `models` and `differences`: the proposed trial beside the recipe's own values. None: not asked."""
+    stages: dict[str, int]
+    """`asked` of all trials, `distinct` among them, `run` and `reused` of these."""
+    importance: dict[str, float]
+    """For each parameter the share of the differences between trials that it explains."""
+    conclusions: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    report: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for `--json`."""
+        return asdict(self)

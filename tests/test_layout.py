@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "orchestrator"
 ORDER = (
     *("types", "errors", "schema", "text", "figures", "stats", "results"),
     *("answers", "store", "tasks", "models", "sampling", "training", "stages"),
-    *("recipe", "plan", "health", "comparison", "runs"),
+    *("recipe", "plan", "health", "comparison", "runs", "sweeps"),
     *("report", "exports", "commands", "cli"),
 )
 """Packages and the modules of the root, from the bottom up: each imports those before it, and itself."""
@@ -138,7 +138,13 @@ def test_the_rebuilt_model_is_no_ones_dependency() -> None:
 
 
 def test_each_large_library_has_one_home() -> None:
-    for library, home in {"trl": "training", "mlflow": "store", "ray": "runs", "rich": "cli"}.items():
+    for library, home in {
+        "trl": "training",
+        "mlflow": "store",
+        "ray": "runs",
+        "rich": "cli",
+        "optuna": "sweeps",
+    }.items():
         assert {part(module) for module in importers(library)} == {home}, library
     with_torch = {part(module) for module in importers("torch")}
     assert with_torch <= {"health", "models", "sampling", "training"}

@@ -40,7 +40,16 @@ def _options(
 
 
 VERBS = (
-    *(recipes.run, recipes.plan, recipes.check, results.diagnose, results.compare, answers.judge, answers.ask),
+    *(
+        recipes.run,
+        recipes.sweep,
+        recipes.plan,
+        recipes.check,
+        results.diagnose,
+        results.compare,
+        answers.judge,
+        answers.ask,
+    ),
     *(models.export, models.push, results.report, storage.clean, results.ui),
 )
 """In the order in which `--help` lists them."""

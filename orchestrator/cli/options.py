@@ -20,6 +20,14 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+SweepOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE[,VALUE]...]...",
+        help="Settings to change, and settings to vary: stages.rft.learning_rate=1e-3,4e-3 tries both.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; progress goes to stderr.")]
 
 RunArgument = Annotated[

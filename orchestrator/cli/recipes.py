@@ -1,11 +1,11 @@
-"""Verbs on a recipe: run, plan, check."""
+"""Verbs on a recipe: run, sweep, plan, check."""
 
 import json
 import time
 
 import typer
 
-from orchestrator.cli.options import Json, Overrides, RecipeArgument, busy
+from orchestrator.cli.options import Json, Overrides, RecipeArgument, SweepOverrides, busy
 
 
 def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
@@ -27,6 +27,33 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
     with screen.showing():
         result = execute(loaded, screen)
     show_result(console, result, time.monotonic() - started, loaded.name)
+    if as_json:
+        print(json.dumps(result.as_json()))
+    if result.errors:
+        raise typer.Exit(1)
+
+
+def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json = False) -> None:
+    """Try many variants of a recipe and find the best: each stage that trials share is run once.
+
+    The recipe's `sweep` block says what to try, or name the values here: `stages.rft.learning_rate=1e-3,4e-3`. The
+    winner is chosen on the validation split and then tested once, beside the recipe's own values. The same command
+    again resumes a sweep that was stopped.
+    """
+    started = time.monotonic()
+    from rich.console import Console
+
+    from orchestrator.cli.show.sweep import SweepScreen, show_sweep
+    from orchestrator.recipe.recipe import load_sweep
+
+    loaded = load_sweep(recipe, overrides or ())
+    console = Console(stderr=as_json)
+    with busy(console, "reading the store"):
+        from orchestrator.commands.sweep import sweep as execute
+    screen = SweepScreen(console)
+    with screen.showing():
+        result = execute(loaded, screen)
+    show_sweep(console, result, time.monotonic() - started)
     if as_json:
         print(json.dumps(result.as_json()))
     if result.errors:

@@ -14,7 +14,7 @@ from orchestrator.answers.formats.difference import first_difference
 from orchestrator.errors import FormatChange, RecipeError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.start import StartModel, check_adapter, resolve_start
-from orchestrator.recipe.graph import whole_stage
+from orchestrator.recipe.graph import behind, whole_stage
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.stages.base import Keys, Kind, Verb
 from orchestrator.stages.training import Training
@@ -84,11 +84,18 @@ class Plan:
     @property
     def key(self) -> str:
         """Identifies the whole plan: every stage's key under its name."""
-        return _digest({stage.name: stage.key for stage in self.stages})
+        return digest({stage.name: stage.key for stage in self.stages})
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
+
+    def needed(self) -> "Plan":
+        """The same plan without the stages that no evaluation stands on."""
+        evaluated = [stage for stage in self.stages if stage.is_evaluation]
+        wanted = {name for stage in evaluated for name in stage.inputs}
+        made = behind(self.recipe.stages, wanted)
+        return replace(self, stages=tuple(s for s in self.stages if s.is_evaluation or s.name in made))
 
     def with_cached(self, runs: Mapping[str, str]) -> "Plan":
         """The same plan, knowing which keys are made already: `runs` maps a key to a run id."""
@@ -102,11 +109,13 @@ class Trial:
     label: Mapping[str, Any]
     """Dotted names and their values, such as `{"seed": 1, "stages.rft.learning_rate": 1e-4}`."""
     plan: Plan
+    name: str = ""
+    """What it is called, where that is not its label."""
 
     @property
     def title(self) -> str:
         """The label for people: `seed 1, stages.rft.learning_rate 0.0001`."""
-        return ", ".join(f"{name} {value}" for name, value in self.label.items())
+        return self.name or ", ".join(f"{name} {value}" for name, value in self.label.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ class TrialsPlan:
     @property
     def key(self) -> str:
         """Identifies all of it, in whatever order the trials are."""
-        return _digest({"trials": {_digest(dict(trial.label)): trial.plan.key for trial in self.trials}})
+        return digest({"trials": {digest(dict(trial.label)): trial.plan.key for trial in self.trials}})
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -167,20 +176,20 @@ def compile_trials(recipe: Recipe, labels: Sequence[Mapping[str, Any]]) -> Trial
     """
     first, *others = labels
     plan = compile_plan(recipe.varied(first))
-    settled = {"task": plan.recipe.task}
-    trials = [Trial(first, plan)]
-    for label in others:
-        variant = recipe.varied(label)
-        if variant.task is not recipe.task or variant.model != recipe.model:
-            trials.append(Trial(label, compile_plan(variant)))
-            continue
-        variant = variant.model_copy(update=settled)
-        change = _format_change(variant, plan.start)
-        _check_adapters(variant, plan.start)
-        _check_validation(variant)
-        stages = _stages(variant, plan.start)
-        trials.append(Trial(label, replace(plan, recipe=variant, stages=stages, format_change=change)))
-    return TrialsPlan(recipe.model_copy(update=settled), tuple(trials))
+    trials = [Trial(first, plan), *(Trial(label, compile_beside(recipe, label, plan)) for label in others)]
+    return TrialsPlan(recipe.model_copy(update={"task": plan.recipe.task}), tuple(trials))
+
+
+def compile_beside(recipe: Recipe, changes: Mapping[str, Any], plan: Plan) -> Plan:
+    """The plan of a variant of a recipe of which another variant has a plan; raises as `compile_plan` does."""
+    variant = recipe.varied(changes)
+    if variant.task is not recipe.task or variant.model != recipe.model:
+        return compile_plan(variant)
+    variant = variant.model_copy(update={"task": plan.recipe.task})
+    change = _format_change(variant, plan.start)
+    _check_adapters(variant, plan.start)
+    _check_validation(variant)
+    return replace(plan, recipe=variant, stages=_stages(variant, plan.start), format_change=change)
 
 
 def compile_plan(recipe: Recipe) -> Plan:
@@ -208,28 +217,28 @@ def compile_plan(recipe: Recipe) -> Plan:
 def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
     """The stages in order, each with its key."""
     computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
-    keys: dict[str, str] = {BASE: _digest({"base": start.digest} | computed)}
+    keys: dict[str, str] = {BASE: digest({"base": start.digest} | computed)}
     seedless = {keys[BASE]: keys[BASE]}
     stages = []
     for name, spec in recipe.stages.items():
         payload = _payload(spec, recipe, keys, spec.model_read)
-        keys[name] = _digest(payload)
-        seedless[keys[name]] = _digest(_without_seed(payload, seedless))
+        keys[name] = digest(payload)
+        seedless[keys[name]] = digest(_without_seed(payload, seedless))
         used = [reference.stage for reference in spec.references()]
         inputs = tuple(dict.fromkeys(used + _under(recipe, spec.model_read)))
         model = name if spec.makes_model else spec.model_read
         stages.append(Stage(name, spec.verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
     words = judged_by(recipe.task)
-    judging = _digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
+    judging = digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
     for also, model in product((None, *recipe.evaluate.also), recipe.models()):
         asked = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
         payload = _payload(asked, recipe, keys, model)
-        alike = _digest(_without_seed(payload, seedless))
+        alike = digest(_without_seed(payload, seedless))
         if also is not None:
             payload["also"] = also  # its figures and files are named after it
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
-        key = _digest(payload)
+        key = digest(payload)
         stages.append(Stage(name, asked.verb, asked, key, inputs, model, None, also, alike, judging, words))
     return tuple(stages)
 
@@ -299,7 +308,7 @@ def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> di
     return {name: told(value) for name, value in payload.items() if name != "seed"}
 
 
-def _digest(payload: Any) -> str:
+def digest(payload: Any) -> str:
     """sha256 of canonical JSON; TypeError on anything that JSON cannot hold, never a guess."""
     text = json.dumps(payload, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -14,6 +14,7 @@ from orchestrator.errors import RecipeError
 from orchestrator.models.settings import ModelSpec
 from orchestrator.recipe.head import WATCHED, Head, Limits
 from orchestrator.recipe.stages import RESERVED, check_references, check_splits, read_stages
+from orchestrator.recipe.sweep import Sweep, check_sweep
 from orchestrator.recipe.task import OwnTask, read_task, task_class
 from orchestrator.recipe.yaml_source import DEEPEST, parse, parse_value, read_text
 from orchestrator.schema import Loc, clipped, unknown, validate
@@ -46,6 +47,8 @@ class Recipe(Head):
     model: ModelSpec
     stages: dict[str, Verb]
     evaluate: Evaluate
+    sweep: Sweep | None = Field(exclude=True)
+    """What `orch sweep` tries; it changes nothing of what the recipe itself makes, and is part of no key."""
     source: str = Field(exclude=True)
     """Where it was read."""
     written: "Written" = Field(exclude=True)
@@ -78,6 +81,38 @@ class Recipe(Head):
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=idle, serialize_as_any=True)
         data["evaluate"]["models"] = self.models()
         return data
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe for a sweep: overrides with several values, `stages.samples.n=4,8`, are a grid over these.
+
+    They take the place of the parameters of the recipe's own `sweep` block, if it has one.
+
+    Raises as `load_recipe` does.
+    """
+    plain, grid = [], {}
+    for item in overrides:
+        name, _, text = item.partition("=")
+        values = _several(text)
+        if values is None:
+            plain.append(item)
+        else:
+            grid[name.strip()] = values
+    recipe = load_recipe(path, plain)
+    if not grid:
+        return recipe
+    block = recipe.written.data.get("sweep")
+    kept = {key: value for key, value in (block or {}).items() if key not in ("parameters", "linked", "method")}
+    return recipe.varied({"sweep": kept | {"method": "grid", "parameters": grid}})
+
+
+def _several(text: str) -> list[Any] | None:
+    """The values of an override that names several, with commas between; None for one value, or none that reads."""
+    try:
+        values = parse_value(f"[{text}]", "override")
+    except RecipeError:
+        return None
+    return values if isinstance(values, list) and len(values) > 1 else None
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTask = task_class) -> Recipe:
@@ -142,6 +177,18 @@ class Written:
             if (ours,) in paths and (theirs,) not in paths and data.get(ours) is not None:
                 data.pop(theirs, None)  # a change of one takes the place of the recipe's other
         return replace(self, data=data, changed=(*self.changed, *paths))
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The settings that were changed since it was read, by their dotted names, without those of its `sweep`."""
+        found: dict[str, Any] = {}
+        for path in self.changed:
+            value: Any = self.data
+            for key in path:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if path[0] != "sweep":
+                found[".".join(path)] = value
+        return found
 
     def recipe(self, task: Task | None = None) -> "Recipe":
         """Validated; with `task` in place of the one it describes, where that is known to be the same."""
@@ -221,11 +268,14 @@ def _build(written: Written, known_task: Task | None) -> Recipe:
     stages = read_stages(data.get("stages"), problems)
     block = data.get("evaluate")
     evaluate = validate(Evaluate, {} if block is None else block, ("evaluate",), problems)
+    sweep = validate(Sweep, data["sweep"], ("sweep",), problems) if data.get("sweep") is not None else None
     head = validate(Head, {key: data[key] for key in Head.model_fields if key in data}, (), problems)
     if data.get("seed") is not None and data.get("seeds") is not None:
         problems.append((("seeds",), "seed and seeds both say which seeds to run: keep one of them"))
     check_references(stages, evaluate or Evaluate(), problems)
     check_splits(data.get("task"), evaluate or Evaluate(), problems)
+    if sweep is not None:
+        check_sweep(sweep, stages, evaluate or Evaluate(), data.get("task"), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
     if problems:
         shown = [_line(written, loc, text) for loc, text in problems[:_MOST_SHOWN]]
@@ -234,7 +284,7 @@ def _build(written: Written, known_task: Task | None) -> Recipe:
         raise RecipeError(*shown)
     assert head is not None
     parts: dict[str, Any] = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
-    parts["written"] = written
+    parts |= {"written": written, "sweep": sweep}
     return Recipe.model_construct(**{name: getattr(head, name) for name in Head.model_fields}, **parts)
 
 

@@ -1,7 +1,9 @@
 """The run above the stages of a recipe, or above its trials, as it begins: tags, settings, the recipe itself."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from orchestrator.models.base import BaseModelRef
 from orchestrator.recipe.recipe import Recipe
@@ -33,8 +35,10 @@ def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags:
     return store.start(experiment_id, name, all_tags, {})
 
 
-def describe_run(store: Store, run_id: str, recipe: Recipe, base: BaseModelRef) -> None:
-    """Write down a recipe's settings and the recipe itself.
+def describe_run(
+    store: Store, run_id: str, recipe: Recipe, base: BaseModelRef, params: Mapping[str, Any] | None = None
+) -> None:
+    """Write down a recipe's settings, or `params` in their place, and the recipe itself.
 
     It names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The file of a
     user's own task is kept beside it.
@@ -42,8 +46,9 @@ def describe_run(store: Store, run_id: str, recipe: Recipe, base: BaseModelRef) 
     resolved = recipe.resolved()
     if base.revision is not None and base.name == recipe.model.name:
         resolved["model"]["revision"] = base.revision
-    shown = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
-    store.log_params(run_id, shown)
+    if params is None:
+        params = {k: v for k, v in resolved.items() if k not in ("stages", "evaluate")}
+    store.log_params(run_id, params)
     store.log_file(run_id, write_data(resolved), "recipe.yaml")
     if recipe.task.CODE is not None:
         with tempfile.TemporaryDirectory() as folder:

@@ -7,8 +7,9 @@ evaluation of a model that no stage of the recipe makes (the base) has a run of 
 import json
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
+from typing import Any
 
 from orchestrator.errors import OrchError
 from orchestrator.health.findings import as_tags, findings_of, written_down
@@ -43,6 +44,7 @@ from orchestrator.store.names import (
     SEED_TAG,
     SHARED_TAG,
     STAGE_TAG,
+    SWEPT,
     TRIAL,
     TRIAL_TAG,
     VERB_TAG,
@@ -77,7 +79,8 @@ class Record:
 
     `past` is what stages took in past runs on this kind of machine; `later` takes what need not be written at once,
     with what it belongs to: the key of a stage, or the name of the run. `shown` is what all trials of a run have in
-    common: for each key the run that shows what was made.
+    common: for each key the run that shows what was made. `swept`: the settings that tell a sweep's trial from the
+    others; its run has these alone as params.
     """
 
     def __init__(
@@ -89,8 +92,10 @@ class Record:
         above: str | None = None,
         trial: Trial | None = None,
         shown: dict[str, str] | None = None,
+        swept: Mapping[str, Any] | None = None,
     ) -> None:
         self.store, self.plan = store, plan
+        self._swept = swept
         self._above, self._trial = above, trial
         self._name = plan.recipe.name if trial is None else trial.title
         self._shown = {} if shown is None else shown
@@ -125,14 +130,15 @@ class Record:
         recipe = self.plan.recipe
         tags = {PLAN_TAG: self.plan.key, SEED_TAG: str(recipe.seed), VERB_TAG: WHOLE_RUN}
         if self._above is not None and self._trial is not None:
-            tags |= {VERB_TAG: TRIAL, PARENT_TAG: self._above, TRIAL_TAG: json.dumps(dict(self._trial.label))}
+            verb = TRIAL if self._swept is None else SWEPT
+            tags |= {VERB_TAG: verb, PARENT_TAG: self._above, TRIAL_TAG: json.dumps(dict(self._trial.label))}
         return start_run(self.store, self._experiment, recipe, self._name, tags)
 
     def describe(self) -> None:
         """Start the run above the stages, if it is not, and write down its recipe, once."""
         with self._lock:
             if not self._is_described:
-                describe_run(self.store, self.parent, self.plan.recipe, self.plan.base)
+                describe_run(self.store, self.parent, self.plan.recipe, self.plan.base, self._swept)
                 self._is_described = True
 
     def started(self, state: StageState) -> None:

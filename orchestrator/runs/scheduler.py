@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import Stage
@@ -54,13 +54,30 @@ _RETRIES = 2
 """How often a job whose worker died is started again; it goes on from its own work folder."""
 
 
+class Feed(Protocol):
+    """Gives a walk further plans while it goes on."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further plan will come."""
+        ...
+
+    def look(self) -> None:
+        """Take in what has come to an end, and add what is to be walked next; called before stages are started."""
+        ...
+
+
 class Walk:
-    """One walk over plans. Earlier plans go first; later ones take what is left of the machine."""
+    """One walk over plans. Earlier plans go first; later ones take what is left of the machine.
+
+    Where there is a `feed`, plans come while the walk goes on.
+    """
 
     def __init__(
         self, branches: list[Branch], store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener
     ) -> None:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
+        self.feed: Feed | None = None
         self.writer = Writer()
         """Its owners are the keys of stages, and the names of runs."""
         self.running: dict[str, Running] = {}
@@ -77,11 +94,13 @@ class Walk:
     def go(self) -> None:
         """Walk until every stage of every plan has come to an end."""
         while not self._settled():
+            if self.feed is not None:
+                self.feed.look()
             self._start_ready()
             self._tell()
             if self.running:
                 self._look()
-            elif not self._settled():
+            elif not self.writer.wait(_TICK) and not self._settled():
                 time.sleep(_TICK)  # another process makes what the rest waits for
         self._tell()
         self.writer.flush()  # also the curves of stages that have failed
@@ -108,7 +127,7 @@ class Walk:
         return [branch for branch in self.branches if branch.result is None]
 
     def _settled(self) -> bool:
-        return all(branch.settled for branch in self.branches)
+        return all(branch.settled for branch in self.branches) and (self.feed is None or self.feed.ended)
 
     def _tell(self) -> None:
         for branch in self._open():

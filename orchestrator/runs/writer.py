@@ -75,11 +75,13 @@ class Writer:
             self._check()
         return True
 
-    def wait(self, timeout: float) -> None:
-        """Wait until a job is done, for `timeout` seconds at most."""
+    def wait(self, timeout: float) -> bool:
+        """Wait until a job is done, for `timeout` seconds at most; False at once where there is none."""
         with self._changed:
-            if self._waiting.total():
-                self._changed.wait(timeout)
+            if not self._waiting.total():
+                return False
+            self._changed.wait(timeout)
+            return True
 
     def close(self) -> None:
         """Do no further job but the one that is being done, if any."""

@@ -58,6 +58,11 @@ class StoredRun:
         return self.verb in (names.TRIAL, names.OLDER_TRIAL)
 
     @property
+    def is_swept(self) -> bool:
+        """Whether it is the run of a trial of a sweep."""
+        return self.verb == names.SWEPT
+
+    @property
     def label(self) -> Mapping[str, Any]:
         """What its trial changes in the recipe; empty where there are no trials."""
         text = self.tags.get(names.TRIAL_TAG)

@@ -1,0 +1,187 @@
+"""A sweep on the terminal: trials by state and the best so far while it goes on, the standings at the end."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
+from orchestrator.figures import interval, p_value, points
+from orchestrator.results import SweepResult, TrialResult
+from orchestrator.runs.state import StageState
+from orchestrator.sweeps.search import Search, Tried
+from orchestrator.sweeps.words import distinct, short, shown, value_text
+from orchestrator.text import plain
+
+_HEADING = 12
+"""Letters of a line of a heading."""
+_MOST_ROWS = 12
+"""Trials under way that are listed one by one."""
+
+
+class SweepScreen:
+    """Shows how far a sweep is."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live: Live | None = None
+        self._search: Search | None = None
+        self._states: list[StageState] = []
+        self._told: dict[int, str] = {}
+        self._tested = False
+        self._began = time.monotonic()
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Live for the time of a sweep; on a terminal only."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._shown, console=self.console, refresh_per_second=4) as self._live:
+            yield
+            self._live.refresh()
+
+    def __call__(self, search: Search | None, states: list[StageState]) -> None:
+        """Take in what has changed."""
+        self._search, self._states = search, states
+        if self._live is None and search is not None:
+            for trial in search.trials:
+                self._tell(trial)
+            if search.phase == "test" and not self._tested:
+                self._tested = True
+                self._line("testing the proposed trial and the recipe's own values")
+
+    def _tell(self, trial: Tried) -> None:
+        """One line when a trial begins and when it ends."""
+        if self._told.get(trial.number) == trial.state:
+            return
+        self._told[trial.number] = trial.state
+        figure = "" if trial.value is None else f"  accuracy {trial.value:.3f}"
+        error = f"  {trial.error}" if trial.error else ""
+        self._line(f"trial {trial.number:<4} {trial.state}{figure}{error}  ({shown(trial.values)})")
+
+    def _line(self, text: str) -> None:
+        self.console.print(Text(f"{time.strftime('%H:%M:%S')}  {plain(text)}"), soft_wrap=True)
+
+    def _shown(self) -> Group | Text:
+        search = self._search
+        if search is None:
+            figure = self._states[0].figure if self._states else ""
+            return Text(plain(figure or "checking the set-up"), style="dim")
+        return Group(self._head(search), self._open(search))
+
+    def _head(self, search: Search) -> Text:
+        by_state = {
+            state: sum(t.state == state for t in search.trials) for state in ("running", "complete", "pruned", "failed")
+        }
+        of = "" if search.expected is None else f" of {search.expected}"
+        told = ", ".join(f"{count} {state}" for state, count in by_state.items() if count)
+        lines = [f"{len(search.trials)}{of} trials begun: {told or 'none yet'}"]
+        if (best := search.best) is not None:
+            lines.append(f"best so far: trial {best.number}, accuracy {best.value:.3f}  ({shown(best.values)})")
+        if search.phase in ("finalists", "test"):
+            what = "finalists with further seeds" if search.phase == "finalists" else "the winner on the test split"
+            lines.append(f"now: {what}")
+        cluster = search.walk.cluster
+        if cluster is not None and cluster.gpus:
+            lines.append(f"GPUs busy: {search.gpus_busy:g} of {cluster.gpus:g}")
+        passed = time.monotonic() - self._began
+        left = search.seconds_left
+        lines.append(f"{clock(passed)} so far" + (f", about {clock(left)} left" if left is not None else ""))
+        return Text(plain("\n".join(lines)))
+
+    def _open(self, search: Search) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("trial", no_wrap=True)
+        table.add_column("stage", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        table.add_column("", overflow="ellipsis", no_wrap=True)
+        running = [state for state in self._states if state.state == "running"]
+        for state in running[:_MOST_ROWS]:
+            mark, style = LOOK[state.state]
+            progress = f"{100 * state.done // state.total}%  " if state.total > 1 else ""
+            figure = Text(plain(f"{progress}{state.figure}"))
+            table.add_row(
+                Text(plain(state.trial)), Text(state.stage.name), Text(f"{mark} {state.state}", style), figure
+            )
+        if len(running) > _MOST_ROWS:
+            table.add_row(Text(f"and {len(running) - _MOST_ROWS} more", style="dim"), "", "", "")
+        return table
+
+
+def show_sweep(console: Console, result: SweepResult, seconds: float) -> None:
+    """The winner, the test, the trials from the best down, and where to look next."""
+    console.print()
+    show_conclusions(console, result.conclusions)
+    if result.trials:
+        console.print(_standings(result, console.width))
+    for error in result.errors:
+        console.print(Text(plain(error), style="bold red"), soft_wrap=not console.is_terminal)
+    if result.importance:
+        shares = ", ".join(f"{short(name)} {share:.0%}" for name, share in result.importance.items())
+        console.print(Text(plain(f"\nWhat explains the differences between trials: {shares}"), style="dim"))
+    count = result.stages
+    console.print()
+    console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
+    console.print(
+        f": {len(result.trials)} trials, {count['distinct']} stages instead of {count['asked']}, {count['run']} run, "
+        f"{count['reused']} reused, {clock(seconds)} in all",
+        highlight=False,
+    )
+    if result.best is not None and result.best.get("recipe"):
+        recipe = result.best["recipe"]
+        console.print(
+            Text.assemble("The recipe with these values:  ", (f"orch run {plain(recipe)}", "bold")), soft_wrap=True
+        )
+    console.print("Trials side by side, parallel coordinates:  [bold]orch ui[/]", highlight=False)
+    console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
+
+
+def _standings(result: SweepResult, width: int) -> Group:
+    names = list(result.trials[0].label)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("trial", justify="right", no_wrap=True)
+    for end in distinct(names).values():
+        table.add_column(Text(_folded(end)), justify="right", no_wrap=True)
+    for title in ("accuracy", "to best", "p", "seconds", ""):
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    best = None if result.best is None else result.best["number"]
+    for trial in sorted(result.trials, key=lambda t: (t.value is None, -(t.value or 0.0), t.number)):
+        figure = Text(
+            "" if trial.value is None else f"{trial.value:.3f} ", style="bold green" if trial.number == best else ""
+        )
+        if trial.low is not None and trial.high is not None:
+            figure.append(interval(trial.low, trial.high), style="not bold default")
+        table.add_row(
+            str(trial.number),
+            *(Text(plain(value_text(trial.label.get(name)))) for name in names),
+            figure,
+            "" if trial.difference is None else points(trial.difference, sign=True),
+            "" if trial.p is None else p_value(trial.p),
+            f"{trial.seconds:.0f}" if trial.seconds else "",
+            Text(_mark(trial, best), style="bold green" if trial.number == best else "dim"),
+        )
+    metric = result.metric
+    note = f"{metric['name']} on {metric['on']}; [95% intervals]; p: paired test against the best, corrected (Holm)"
+    return Group(table, Text(note, style="dim"))
+
+
+def _folded(name: str) -> str:
+    """A heading in lines of few letters, broken where its words end."""
+    lines = [""]
+    for word in re.findall(r"[^_.]+[_.]?", name):
+        if lines[-1] and len(lines[-1]) + len(word) > _HEADING:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(lines)
+
+
+def _mark(trial: TrialResult, best: int | None) -> str:
+    if trial.number == best:
+        return "proposed"
+    return ("tied" if trial.tied else "") if trial.state == "complete" else trial.state

@@ -1,0 +1,152 @@
+"""`sweep` as a function: many variants of a recipe are made, each shared stage once, and the best one is tested."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.commands.run import work_folder
+from orchestrator.errors import OrchError, RecipeError
+from orchestrator.plan.forecast import past_costs
+from orchestrator.plan.plan import Trial
+from orchestrator.recipe.recipe import Recipe
+from orchestrator.results import SweepResult
+from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
+from orchestrator.runs.interruption import given_up, heed_sigterm, interruptible, process_of
+from orchestrator.runs.preflight import checked
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.record import Record
+from orchestrator.runs.scheduler import Walk
+from orchestrator.runs.state import StageState
+from orchestrator.runs.work import WorkFolder
+from orchestrator.store.base import Store
+from orchestrator.store.machine import kind_of_machine
+from orchestrator.store.opening import existing_store, open_store
+from orchestrator.sweeps.best_file import with_values
+from orchestrator.sweeps.proposing import proposer
+from orchestrator.sweeps.record import SweepRecord, best_recipe, finished, known_trials
+from orchestrator.sweeps.search import Search
+from orchestrator.sweeps.variants import Label, Variants
+from orchestrator.sweeps.words import shown
+from orchestrator.tasks import TASKS
+from orchestrator.types import Finding
+
+Watcher = Callable[[Search | None, list[StageState]], None]
+"""Is told how far a sweep is: the search, None before it begins, and the stages of all open trials."""
+
+
+def sweep(recipe: Recipe, watcher: Watcher = lambda search, states: None) -> SweepResult:
+    """Try the variants that a recipe's `sweep` block describes, and say which is the best and how sure that is.
+
+    A trial that fails is one of the result's `errors`. What an earlier sweep of the same recipe has finished is
+    reused, also where it was killed.
+
+    Raises:
+        InputError: something the recipe needs cannot be used; nothing was started.
+        CheckError: the set-up would make the numbers wrong; nothing was started.
+        Interrupted: Ctrl-C or SIGTERM; the workers are gone and the sweep is marked KILLED.
+    """
+    if recipe.sweep is None:
+        raise RecipeError(
+            f"{recipe.source}: has no sweep block: write one, or name values to try, such as "
+            "stages.rft.learning_rate=1e-3,4e-3"
+        )
+    with interruptible():
+        return _sweep(recipe, Variants(recipe), watcher)
+
+
+def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
+    store = existing_store()
+    if store is not None and (found := finished(store, variants)) is not None:
+        return found
+    work = work_folder(recipe)
+    try:
+        states = [StageState(stage, trial="") for stage in variants.own.stages]
+        watcher(None, states)
+
+        def notice(line: str) -> None:
+            states[0].figure = line
+            watcher(None, states)
+
+        try:
+            cluster = connect(notice)
+            heed_sigterm()  # Ray has put a handler of its own there
+            if type(recipe.task) not in TASKS.values():
+                carry(type(recipe.task))
+            noticed = checked(variants.own, work, cluster)
+            store = store or open_store(create=True)
+        except OrchError:
+            work.withdraw()
+            raise
+        return _carry_out(variants, store, work, cluster, watcher, noticed)
+    finally:
+        disconnect()
+
+
+def _carry_out(
+    variants: Variants,
+    store: Store,
+    work: WorkFolder,
+    cluster: Cluster,
+    watcher: Watcher,
+    noticed: tuple[Finding, ...],
+) -> SweepResult:
+    search: Search | None = None
+    record: SweepRecord | None = None
+    walk = Walk([], store, work, cluster, lambda states: watcher(search, states))
+    with process_of(store, work), given_up(walk, store, lambda: [] if record is None else [record.run_id]):
+        proposes = proposer(variants.sweep, variants.seeds[0])
+        if variants.sweep.method == "tpe":
+            for values, value in known_trials(store, variants):
+                proposes.tell(values, value)
+        above = record = SweepRecord(store, variants)
+        past = past_costs(store, kind_of_machine())
+
+        def open_branch(trial: Trial, values: Label) -> Branch:
+            plan = trial.plan.with_cached(store.finished(trial.plan.stages))
+            made = Record(
+                store, plan, past, walk.writer.submit, above.run_id, trial, above.shown, _params(trial, values)
+            )
+            return Branch(plan, made, noticed, trial.title)
+
+        def logged(branch: Branch, value: float) -> None:
+            walk.writer.submit(branch.name, lambda: above.metric(branch.record.parent, value))
+
+        at_once = variants.sweep.max_concurrent or _room(variants, cluster)
+        walk.feed = search = Search(variants, walk, store, proposes, open_branch, logged, past, at_once)
+        walk.go()
+        experiment = store.find(record.run_id).experiment
+        found = search.result(record.run_id, experiment, None)
+        best = None
+        if found.best is not None:
+            best = _best_recipe(variants.recipe, found)
+        record.ended(found, best)
+        if best is not None and found.best is not None:
+            found = replace(found, best=found.best | {"recipe": best_recipe(store, record.run_id)})
+        return found
+
+
+def _params(trial: Trial, values: Label) -> Mapping[str, object]:
+    """What tells a trial's run from the others in MLflow."""
+    return dict(values) | ({"seed": trial.label["seed"]} if "seed" in trial.label else {})
+
+
+def _room(variants: Variants, cluster: Cluster) -> int:
+    """How many trials to keep open: those that the machine has room for, and as many that are ready to follow.
+
+    For tpe without the latter: each trial that it proposes knows more.
+    """
+    shares = [stage.spec.share(cluster.cores, cluster.gpus) for stage in variants.own.stages]
+    cpus, gpus = max(share[0] for share in shares), max(share[1] for share in shares)
+    slots = int(cluster.gpus // gpus) if gpus else cluster.total_cores // max(1, cpus)
+    return max(1, slots) * (1 if variants.sweep.method == "tpe" else 2)
+
+
+def _best_recipe(recipe: Recipe, found: SweepResult) -> str | None:
+    """The text of the recipe with the winner's values; None where the recipe's file is not there any more."""
+    assert found.best is not None
+    try:
+        text = Path(recipe.source).read_text(encoding="utf-8-sig")
+    except OSError:
+        return None
+    about = f"Trial {found.best['number']} of sweep {found.run_id[:8]}: {shown(found.best['label'])}"
+    return with_values(text, dict(recipe.written.overrides) | found.best["label"], about)

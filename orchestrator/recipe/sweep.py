@@ -1,0 +1,303 @@
+"""A recipe's `sweep` block: what is varied, how values are proposed, by what trials are compared. Schemas only.
+
+The words are W&B's, where W&B has them.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from orchestrator.recipe.head import Seed
+from orchestrator.schema import Loc, Spec, unknown
+from orchestrator.stages.base import Verb
+from orchestrator.stages.evaluate import Evaluate
+from orchestrator.tasks.base import SPLITS
+from orchestrator.types import BASE
+
+METRIC = "accuracy"
+"""What trials are compared by: right or wrong on each question, so that two trials can be tested as pairs."""
+_NOT_CHOSEN_ON = ("demonstrations", "train", "test")
+_NOT_VARIED = {
+    "seed": "list seeds under sweep.seeds: every trial is then run with each of them",
+    "seeds": "list seeds under sweep.seeds: every trial is then run with each of them",
+    "evaluate": "every trial has to be asked alike, or their accuracies could not be compared",
+    "sweep": "a sweep cannot change itself",
+}
+"""Settings that no parameter may change, and why."""
+_WRONG_WORDS = {
+    "log_uniform": "its bounds are exponents in W&B; write log_uniform_values, whose bounds are the values themselves",
+    "q_log_uniform": "its bounds are exponents in W&B; write log_uniform_values, whose bounds are the values "
+    "themselves",
+    "int": "write int_uniform",
+    "log": "write log_uniform_values",
+    "loguniform": "write log_uniform_values",
+}
+_DISTRIBUTIONS = ("categorical", "int_uniform", "uniform", "q_uniform", "log_uniform_values")
+
+Value = bool | int | float | str | None | list[Any] | dict[str, Any]
+
+
+class Metric(Spec):
+    """What trials are compared by, and on which questions."""
+
+    name: str
+    """`rft/accuracy`: a model of the recipe, and what is measured of it."""
+    goal: Literal["maximize"] = "maximize"
+    on: str = "validation"
+    """The split that the winner is chosen on; never the one that reports it."""
+
+    @property
+    def model(self) -> str:
+        """The model that is measured."""
+        return self.name.rpartition("/")[0]
+
+    @field_validator("name")
+    @classmethod
+    def _names_accuracy(cls, value: str) -> str:
+        model, slash, what = value.rpartition("/")
+        if not slash or not model:
+            raise ValueError(f"must read MODEL/{METRIC}, such as rft/{METRIC}, not {value!r}")
+        if what != METRIC:
+            raise ValueError(unknown("metric", what, (METRIC,)))
+        return value
+
+
+class Parameter(Spec):
+    """The values that one setting may take: listed, or from a range."""
+
+    values: tuple[Value, ...] | None = None
+    min: int | float | None = None
+    max: int | float | None = None
+    distribution: str | None = None
+    """By default `categorical` where values are listed, `int_uniform` between whole numbers, `uniform` elsewhere."""
+    q: PositiveFloat | None = None
+    """Of `q_uniform`: values are multiples of this above `min`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, data: Any) -> Any:
+        if isinstance(data, list | tuple):
+            return {"values": list(data)}
+        if not isinstance(data, dict):
+            raise ValueError(f"must be a list of values, or a block with values or min and max, not {data!r}")
+        if "value" in data:
+            raise ValueError("a single value varies nothing: write it where the recipe has that setting")
+        return data
+
+    @field_validator("distribution")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value in _WRONG_WORDS:
+            raise ValueError(f"{value!r}: {_WRONG_WORDS[value]}")
+        if value is not None and value not in _DISTRIBUTIONS:
+            raise ValueError(unknown("distribution", value, _DISTRIBUTIONS))
+        return value
+
+    @model_validator(mode="after")
+    def _is_a_range_or_a_list(self) -> "Parameter":
+        if self.values is not None:
+            if self.min is not None or self.max is not None:
+                raise ValueError("has values, and min or max: keep one of them")
+            if self.distribution not in (None, "categorical"):
+                raise ValueError(f"has values, which {self.distribution} does not go with: leave distribution out")
+            if not self.values:
+                raise ValueError("has no values")
+            twice = [value for value, times in Counter(map(repr, self.values)).items() if times > 1]
+            if twice:
+                raise ValueError(f"lists {twice[0]} twice")
+            return self
+        if self.min is None or self.max is None:
+            raise ValueError("needs values, or both min and max")
+        if self.distribution == "categorical":
+            raise ValueError("categorical goes with values, not with min and max")
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        if self.min == self.max:
+            raise ValueError(f"min and max are both {self.min}, which varies nothing")
+        if self.kind == "log_uniform_values" and self.min <= 0:
+            raise ValueError(f"min must be above 0 for log_uniform_values, it is {self.min}")
+        if self.kind == "int_uniform" and not all(float(end).is_integer() for end in (self.min, self.max)):
+            raise ValueError(f"min and max of int_uniform are whole numbers, not {self.min} and {self.max}")
+        if (self.q is not None) != (self.kind == "q_uniform"):
+            raise ValueError("q goes with distribution: q_uniform, and q_uniform needs it")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The distribution, also where it is left open."""
+        if self.distribution is not None:
+            return self.distribution
+        if self.values is not None:
+            return "categorical"
+        return "int_uniform" if isinstance(self.min, int) and isinstance(self.max, int) else "uniform"
+
+    def examples(self) -> tuple[Value, ...]:
+        """All values, or both ends of the range."""
+        if self.values is not None:
+            return self.values
+        assert self.min is not None and self.max is not None
+        return (int(self.min), int(self.max)) if self.kind == "int_uniform" else (float(self.min), float(self.max))
+
+
+class Asha(Spec):
+    """Asynchronous successive halving (Li et al. 2020): at each rung the best 1/eta of the trials go on."""
+
+    type: Literal["asha"]
+    min_steps: PositiveInt
+    """Steps of the first rung; each further one is eta times as high."""
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+class Paired(Spec):
+    """A trial ends once it is worse than the best so far on the same validation questions, by a paired test."""
+
+    type: Literal["paired"]
+    p: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """One-sided p below which a trial is ended."""
+    min_steps: PositiveInt = 1
+
+
+class Budget(Spec):
+    """What a sweep may cost; no trial is begun that would go beyond it."""
+
+    hours: PositiveFloat | None = None
+    gpu_hours: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Budget":
+        if (self.hours is None) == (self.gpu_hours is None):
+            raise ValueError("needs hours or gpu_hours, one of them")
+        return self
+
+
+class Sweep(Spec):
+    """Many variants of a recipe, and how the best is found."""
+
+    method: Literal["grid", "random", "tpe"] = "grid"
+    run_cap: PositiveInt | None = None
+    """Trials at most."""
+    metric: Metric | None = None
+    """By default the accuracy of the recipe's last model on `validation`."""
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """For each setting, by its dotted name, the values it may take."""
+    linked: tuple[dict[str, Value], ...] = ()
+    """Settings that are set together, one row at a time."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+    """Every trial is run with each; its value is the mean."""
+    finalists: Annotated[int, Field(ge=2)] | None = None
+    """Instead: of the trials tied with the best so many, at the most, are run with two more seeds."""
+    early_terminate: Annotated[Asha | Paired, Field(discriminator="type")] | None = None
+    max_concurrent: PositiveInt | None = None
+    """Trials that are open at the same time; by default twice what the machine has room for, for tpe just that."""
+    budget: Budget | None = None
+
+    @field_validator("linked")
+    @classmethod
+    def _rows_alike(cls, rows: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
+        for number, row in enumerate(rows):
+            if set(row) != set(rows[0]):
+                raise ValueError(
+                    f"row {number} sets {', '.join(sorted(row)) or 'nothing'} and row 0 sets "
+                    f"{', '.join(sorted(rows[0])) or 'nothing'}: every row sets the same"
+                )
+        if rows and not rows[0]:
+            raise ValueError("its rows set nothing")
+        if len(rows) == 1:
+            raise ValueError("has one row, which varies nothing")
+        return rows
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        twice = [seed for seed, times in Counter(value or ()).items() if times > 1]
+        if twice:
+            raise ValueError(f"seed {twice[0]} is listed twice")
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> "Sweep":
+        both = [name for name in self.parameters if self.linked and name in self.linked[0]]
+        if both:
+            raise ValueError(f"{both[0]} is in parameters and in linked: keep one of them")
+        if self.seeds is not None and self.finalists is not None:
+            raise ValueError("seeds and finalists both say which trials get more seeds: keep one of them")
+        if self.method != "grid" and self.run_cap is None:
+            raise ValueError(f"run_cap is missing: {self.method} goes on until it has made so many trials")
+        ranges = [name for name, one in self.parameters.items() if one.values is None]
+        if self.method == "grid" and ranges:
+            raise ValueError(
+                f"parameters.{ranges[0]}: a grid tries listed values: write values: [...], or method: random"
+            )
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The settings that are varied."""
+        return (*self.parameters, *(self.linked[0] if self.linked else ()))
+
+    @property
+    def size(self) -> int | None:
+        """How many different trials there are; None: no end of them."""
+        counts = [None if one.values is None else len(one.values) for one in self.parameters.values()]
+        known = [count for count in counts if count is not None]
+        return None if len(known) < len(counts) else math.prod(known) * max(1, len(self.linked))
+
+    def changes(self) -> Iterator[tuple[str, Mapping[str, Value]]]:
+        """Each value by itself, both ends of each range, and each linked row; with where it stands in the block."""
+        for name, one in self.parameters.items():
+            yield from ((f"parameters.{name}", {name: value}) for value in one.examples())
+        yield from ((f"linked.{number}", row) for number, row in enumerate(self.linked))
+
+
+def check_sweep(
+    sweep: Sweep,
+    stages: Mapping[str, Verb],
+    evaluate: Evaluate,
+    task: Any,
+    problems: list[tuple[Loc, str]],
+) -> None:
+    """Does a sweep compare trials by a model that is there, on a split of its own? Adds each problem."""
+    for name in sweep.names:
+        head, _, rest = name.partition(".")
+        where: Loc = ("sweep", "parameters", name) if name in sweep.parameters else ("sweep", "linked")
+        if head in _NOT_VARIED:
+            problems.append((where, f"{name!r} cannot be varied: {_NOT_VARIED[head]}"))
+        elif head == "stages" and (stage := rest.partition(".")[0]) not in stages:
+            problems.append((where, unknown("stage", stage, stages)))
+    if not sweep.names:
+        problems.append((("sweep", "parameters"), "has no parameter: there is nothing to try"))
+    metric = sweep.metric
+    models = [name for name, spec in stages.items() if spec.makes_model]
+    if metric is None:
+        if not models:
+            problems.append((("sweep", "metric"), "the recipe trains no model that trials could be compared by"))
+        metric = Metric(name=f"{models[-1] if models else BASE}/{METRIC}")
+    elif metric.model not in models:
+        where = ("sweep", "metric", "name")
+        problems.append((where, unknown("model", metric.model, models) if models else "the recipe trains no model"))
+    further = task.get("further") if isinstance(task, dict) else None
+    splits = [s for s in (*SPLITS, *(map(str, further) if isinstance(further, dict) else ())) if s != "demonstrations"]
+    where = ("sweep", "metric", "on")
+    if metric.on not in splits:
+        problems.append((where, unknown("split", metric.on, [s for s in splits if s not in _NOT_CHOSEN_ON])))
+    elif metric.on in (*_NOT_CHOSEN_ON, evaluate.on):
+        problems.append((where, _why_not(metric.on)))
+    elif metric.on == "validation" and isinstance(task, dict) and task.get("validation") is None:
+        problems.append(
+            (where, "the task has no validation split, on which the winner is chosen: add task.validation, such as "
+             "{generate: 300} or {hold_out: 300}")
+        )  # fmt: skip
+
+
+def _why_not(split: str) -> str:
+    if split in ("demonstrations", "train"):
+        return f"{split} is what models are trained on: choose on validation"
+    return f"{split} is what the winner is reported on, and is asked once: choose on validation"
+
+
+def own_metric(sweep: Sweep, models: Sequence[str]) -> Metric:
+    """What trials are compared by, also where the block leaves it open; `models` are those the recipe trains."""
+    return sweep.metric or Metric(name=f"{models[-1]}/{METRIC}")

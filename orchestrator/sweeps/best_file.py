@@ -1,0 +1,31 @@
+"""A recipe file with other values of some settings: comments, order and spelling of the rest stay as they are."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from ruamel.yaml import YAML
+
+_WIDEST = 10_000
+"""Characters: no line is broken that was one line."""
+
+
+def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
+    """The recipe's text with these values by their dotted names, without its `sweep` block; `about` opens it."""
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = _WIDEST
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    data = yaml.load(text)
+    data.pop("sweep", None)
+    for name, value in values.items():
+        *path, last = name.split(".")
+        block = data
+        for key in path:
+            if not isinstance(block.get(key), dict):
+                block[key] = {}
+            block = block[key]
+        block[last] = value
+    written = io.StringIO()
+    yaml.dump(data, written)
+    return "".join(f"# {line}\n" for line in about.splitlines()) + written.getvalue()

@@ -1,0 +1,154 @@
+"""What a sweep tries next. Optuna proposes, for `random` and `tpe`; a grid is gone through in order.
+
+No combination is proposed twice. The same seed and the same results told in the same order give the same proposals.
+The study lives in memory: what it has to know of earlier trials is told to it again from the store.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from orchestrator.recipe.sweep import Parameter, Sweep
+from orchestrator.sweeps.variants import grid
+
+_TRIES = 100
+"""Proposals in a row that were made before, after which there is taken to be nothing new."""
+_LINKED = "linked"
+
+
+class Proposer(Protocol):
+    """Says what to try."""
+
+    def ask(self) -> dict[str, Any] | None:
+        """The settings of a further trial; None: there is no other."""
+        ...
+
+    def tell(self, values: Mapping[str, Any], value: float | None) -> None:
+        """What a trial came to; None: it has failed or was ended early."""
+        ...
+
+
+def proposer(sweep: Sweep, seed: int) -> Proposer:
+    """What proposes the trials of a sweep."""
+    return _Grid(sweep) if sweep.method == "grid" else _Study(sweep, seed)
+
+
+class _Grid:
+    def __init__(self, sweep: Sweep) -> None:
+        self._left: Iterator[dict[str, Any]] = grid(sweep)
+
+    def ask(self) -> dict[str, Any] | None:
+        return next(self._left, None)
+
+    def tell(self, values: Mapping[str, Any], value: float | None) -> None:
+        pass
+
+
+class _Study:
+    """An Optuna study. Values are proposed as places in a list where they are listed: any YAML value may be."""
+
+    def __init__(self, sweep: Sweep, seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._sweep, self._space = sweep, space(sweep)
+        sampler = (
+            # trials run side by side: those that are under way count as bad, so that others look elsewhere
+            optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=True)
+            if sweep.method == "tpe"
+            else optuna.samplers.RandomSampler(seed=seed)
+        )
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._asked: dict[str, Any] = {}
+        """The trial for each combination that was asked for, by its label."""
+
+    def ask(self) -> dict[str, Any] | None:
+        import optuna
+
+        for _ in range(_TRIES):
+            trial = self._study.ask(self._space)
+            values = settings(self._sweep, trial.params)
+            if _name(values) not in self._asked:
+                self._asked[_name(values)] = trial
+                return values
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return None
+
+    def tell(self, values: Mapping[str, Any], value: float | None) -> None:
+        import optuna
+
+        trial = self._asked.get(_name(values))
+        if trial is None:  # one of an earlier sweep
+            self._asked[_name(values)] = None
+            if value is not None:
+                self._study.add_trial(
+                    optuna.trial.create_trial(
+                        params=places(self._sweep, values), distributions=self._space, value=value
+                    )
+                )
+        elif value is None:
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(trial, value)
+
+
+def space(sweep: Sweep) -> dict[str, Any]:
+    """Optuna's distribution of each parameter; of the linked rows together one."""
+    import optuna
+
+    made: dict[str, Any] = {name: _distribution(one) for name, one in sweep.parameters.items()}
+    if sweep.linked:
+        made[_LINKED] = optuna.distributions.CategoricalDistribution(range(len(sweep.linked)))
+    return made
+
+
+def settings(sweep: Sweep, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that Optuna's values stand for."""
+    made: dict[str, Any] = dict(sweep.linked[params[_LINKED]]) if sweep.linked else {}
+    for name, one in sweep.parameters.items():
+        made[name] = params[name] if one.values is None else one.values[params[name]]
+    return {name: made[name] for name in sweep.names}
+
+
+def places(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of Optuna's that stand for some settings: the other way round than `settings`."""
+    made = {
+        name: values[name] if one.values is None else one.values.index(values[name])
+        for name, one in sweep.parameters.items()
+    }
+    if sweep.linked:
+        made[_LINKED] = next(i for i, row in enumerate(sweep.linked) if all(values[n] == v for n, v in row.items()))
+    return made
+
+
+def _distribution(one: Parameter) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if one.values is not None:
+        return CategoricalDistribution(range(len(one.values)))
+    assert one.min is not None and one.max is not None
+    if one.kind == "int_uniform":
+        return IntDistribution(int(one.min), int(one.max))
+    return FloatDistribution(float(one.min), float(one.max), log=one.kind == "log_uniform_values", step=one.q)
+
+
+def _name(values: Mapping[str, Any]) -> str:
+    return repr(sorted(values.items()))
+
+
+def importance(sweep: Sweep, found: Mapping[str, tuple[Mapping[str, Any], float]]) -> dict[str, float]:
+    """The share of the differences between trials that each parameter explains (fANOVA; Hutter et al. 2014).
+
+    `found`: settings and value of each trial. Empty where there are too few trials, or all came to the same.
+    """
+    import optuna
+
+    if len(found) < 4 or len({value for _, value in found.values()}) == 1 or len(sweep.names) < 2:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study, within = optuna.create_study(direction="maximize"), space(sweep)
+    for values, value in found.values():
+        params = places(sweep, values)
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=within, value=value))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in shares.items()}

@@ -1,0 +1,127 @@
+"""A sweep's run in the store: what it tries, the trials under it, what they come to, what earlier runs of it found.
+
+The sweep is one run, its trials are the runs below it. Nothing about a sweep is kept anywhere else: a study that goes
+on is built again from these runs.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from orchestrator.plan.plan import digest
+from orchestrator.recipe.yaml_source import write_data
+from orchestrator.results import SweepResult, TrialResult
+from orchestrator.runs.above import describe_run, start_run
+from orchestrator.runs.notes import paragraphs
+from orchestrator.store.base import Store
+from orchestrator.store.names import BEST_FILE, NOTE_TAG, PARENT_TAG, PLAN_TAG, SWEEP, SWEEP_FILE, SWEEP_TAG, VERB_TAG
+from orchestrator.sweeps.variants import Label, Variants
+from orchestrator.sweeps.words import short, value_text
+from orchestrator.text import inline
+
+_HOW_FAR = {"run_cap", "max_concurrent", "budget"}
+"""Settings of a sweep that say how far it goes, not what it proposes: a sweep that is given more room goes on."""
+
+
+class SweepRecord:
+    """Writes the run above the trials. `run_id` is its id, `experiment_id` that of the experiment it is in."""
+
+    def __init__(self, store: Store, variants: Variants) -> None:
+        self.store, self.variants = store, variants
+        recipe = variants.recipe
+        tags = {VERB_TAG: SWEEP, SWEEP_TAG: sweep_key(variants), PLAN_TAG: whole_key(variants)}
+        self.experiment_id = store.experiment(recipe.name)
+        self.run_id = start_run(store, self.experiment_id, recipe, f"sweep of {recipe.name}", tags)
+        settings = variants.sweep.model_dump(mode="json", exclude_none=True, exclude={"parameters", "linked"})
+        settings["metric"] = variants.metric.model_dump()
+        describe_run(store, self.run_id, recipe, variants.own.base, settings)
+        store.log_file(self.run_id, write_data({"sweep": variants.sweep.model_dump(mode="json")}), "sweep.yaml")
+        self.shown: dict[str, str] = {}
+        """For the trials' records: the run that shows what was made, for each key."""
+
+    def metric(self, trial_run: str, value: float) -> None:
+        """What a trial came to, in its run."""
+        self.store.log(trial_run, {self.variants.metric.name: value})
+
+    def ended(self, result: SweepResult, best: str | None) -> None:
+        """The sweep is over: its figures, its table as a file and as the description, the recipe of the winner."""
+        self.store.log_file(self.run_id, json.dumps(asdict(result)), SWEEP_FILE)
+        if best is not None:
+            self.store.log_file(self.run_id, best, BEST_FILE)
+        values = [trial.value for trial in result.trials if trial.value is not None]
+        figures = {"trials": float(len(result.trials))} | ({"best": max(values)} if values else {})
+        self.store.log(self.run_id, figures, {NOTE_TAG: described(result)})
+        failed = bool(result.errors) and not values
+        self.store.end(self.run_id, "FAILED" if failed else "FINISHED", "\n".join(result.errors) or None)
+
+
+def sweep_key(variants: Variants) -> str:
+    """Equal for sweeps that propose and compare alike."""
+    sweep = variants.sweep.model_dump(mode="json", exclude=_HOW_FAR | {"metric"})
+    return digest(
+        {
+            "sweep": sweep,
+            "metric": variants.metric.model_dump(),
+            "own": variants.own.key,
+            "seeds": list(variants.seeds),
+            "test": variants.tested({}, variants.seeds[0], "").plan.key,
+        }
+    )
+
+
+def whole_key(variants: Variants) -> str:
+    """Equal for sweeps that also go as far."""
+    return digest({"sweep": sweep_key(variants), "far": variants.sweep.model_dump(mode="json", include=_HOW_FAR)})
+
+
+def finished(store: Store, variants: Variants) -> SweepResult | None:
+    """What a finished sweep of the same came to, in which no trial has failed; None if there is none."""
+    tags: dict[str, str | None] = {VERB_TAG: SWEEP, PLAN_TAG: whole_key(variants)}
+    run = next(store.runs(tags, status="FINISHED", limit=1), None)
+    found = None if run is None else read_sweep(store, run.run_id)
+    return None if found is None or found.errors else found
+
+
+def read_sweep(store: Store, run_id: str) -> SweepResult | None:
+    """What a sweep came to, as it wrote it down; None where it has not ended, or wrote something else."""
+    try:
+        data = json.loads(store.artifact(run_id, SWEEP_FILE).read_text(encoding="utf-8"))
+        data["trials"] = tuple(TrialResult(**trial) for trial in data["trials"])
+        data |= {name: tuple(data[name]) for name in ("conclusions", "errors")}
+        if data["best"] is not None:
+            data["best"]["recipe"] = best_recipe(store, run_id)
+        return SweepResult(**data)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def best_recipe(store: Store, run_id: str) -> str | None:
+    """Where the recipe with the winner's values lies: a path, or a URI where the store is elsewhere."""
+    return store.address(run_id, BEST_FILE)
+
+
+def known_trials(store: Store, variants: Variants) -> Iterator[tuple[Label, float | None]]:
+    """The trials of earlier runs of the same sweep, the oldest first: settings, and what they came to, if anything."""
+    sweeps = [*store.runs({VERB_TAG: SWEEP, SWEEP_TAG: sweep_key(variants)})]
+    told: set[str] = set()
+    for sweep in reversed(sweeps):
+        for run in reversed([*store.runs({PARENT_TAG: sweep.run_id})]):
+            values = {name: run.label[name] for name in variants.sweep.names if name in run.label}
+            if run.is_swept and len(values) == len(variants.sweep.names) and (name := repr(values)) not in told:
+                told.add(name)
+                yield values, run.metrics.get(variants.metric.name)
+
+
+def described(result: SweepResult) -> str:
+    """A sweep as Markdown, for its run's description."""
+    lines = [*paragraphs(result.conclusions)]
+    names = list(result.trials[0].label) if result.trials else []
+    lines += [f"| trial | {' | '.join(map(short, names))} | {result.metric['name']} | 95% interval | |"]
+    lines += ["|" + "---|" * (len(names) + 4)]
+    for trial in sorted(result.trials, key=lambda t: (t.value is None, -(t.value or 0.0), t.number)):
+        values = " | ".join(inline(value_text(trial.label.get(name))) for name in names)
+        figure = "" if trial.value is None else f"{trial.value:.3f}"
+        ends = "" if trial.low is None else f"{trial.low:.3f} to {trial.high:.3f}"
+        mark = "tied with the best" if trial.tied else "" if trial.state == "complete" else trial.state
+        lines.append(f"| {trial.number} | {values} | {figure} | {ends} | {mark} |")
+    return "\n".join([*lines, "", *paragraphs(result.errors)])

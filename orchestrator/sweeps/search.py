@@ -1,0 +1,365 @@
+"""A sweep while it goes on: trials are given to the scheduler as the machine takes them, then the winner is tested.
+
+What it guarantees:
+
+- Trials are chosen on the metric's split alone. The test split is asked once, at the end, for the trial that is
+  proposed and for the recipe's own values.
+- A trial that fails is one failed trial. A sweep ends when its trials have, or when its budget is spent; what was begun
+  by then comes to its end.
+- Trials have right of way by their number, since their plans are added in this order.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated
+from orchestrator.errors import DataError, InputError, RecipeError
+from orchestrator.plan.forecast import PastCost, forecast
+from orchestrator.plan.plan import Plan, Stage, Trial
+from orchestrator.results import SweepResult, TrialResult
+from orchestrator.runs.failure import one_line
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.scheduler import Walk
+from orchestrator.store.base import Store
+from orchestrator.store.names import RESULTS
+from orchestrator.sweeps.choosing import Standings, standings
+from orchestrator.sweeps.proposing import Proposer, importance
+from orchestrator.sweeps.variants import Label, Variants
+from orchestrator.sweeps.words import standing, verdict
+
+State = Literal["running", "complete", "pruned", "failed"]
+Phase = Literal["trials", "finalists", "test", "done"]
+_MORE_SEEDS = 2
+"""Seeds that finalists get beyond their first."""
+
+
+@dataclass
+class Tried:
+    """A trial under way, or at its end."""
+
+    number: int
+    values: Label
+    branches: list[Branch] = field(default_factory=list)
+    """One a seed."""
+    state: State = "running"
+    value: float | None = None
+    error: str | None = None
+
+
+class Search:
+    """Feeds a walk with the trials of a sweep.
+
+    `open_branch` makes the branch of one seed of a trial; `at_once` is how many trials may be open at a time.
+    """
+
+    def __init__(
+        self,
+        variants: Variants,
+        walk: Walk,
+        store: Store,
+        proposer: Proposer,
+        open_branch: Callable[[Trial, Label], Branch],
+        logged: Callable[[Branch, float], None],
+        past: list[PastCost],
+        at_once: int,
+    ) -> None:
+        self.variants, self.walk, self.store, self.proposer = variants, walk, store, proposer
+        self._open_branch, self._logged, self._past, self._at_once = open_branch, logged, past, at_once
+        self.phase: Phase = "trials"
+        self.trials: list[Tried] = []
+        self.spent_out = False
+        """Whether the budget has kept a trial from being begun."""
+        self._began = time.monotonic()
+        self._asked_all = False
+        self._standings: Standings | None = None
+        self._tested: dict[str, list[Branch]] = {}
+        """In the last phase: the branches of the proposed trial, and of the recipe's own values."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the proposed trial is tested, or there is none."""
+        return self.phase == "done"
+
+    @property
+    def best(self) -> Tried | None:
+        """The complete trial with the highest accuracy so far."""
+        complete = [trial for trial in self.trials if trial.value is not None]
+        return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+
+    @property
+    def expected(self) -> int | None:
+        """How many trials there will be, as far as that is known."""
+        sizes = [size for size in (self.variants.sweep.run_cap, self.variants.sweep.size) if size is not None]
+        return len(self.trials) if self._asked_all else min(sizes, default=None)
+
+    @property
+    def gpus_busy(self) -> float:
+        """GPUs that running stages have."""
+        return sum(running.context.gpus * max(1, len(running.crew.pending)) for running in self.walk.running.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the trials still to come will take, if they take as long as those so far; None: not known yet."""
+        ended = sum(trial.state != "running" for trial in self.trials)
+        if not ended or self.expected is None or self.phase != "trials":
+            return None
+        return (time.monotonic() - self._began) / ended * (self.expected - ended)
+
+    def look(self) -> None:
+        """Take in what has come to an end, and begin what comes next."""
+        for trial in self.trials:
+            if trial.state == "running":
+                self._take_in(trial)
+        if self.phase == "trials":
+            self._propose()
+            if self._asked_all and self._all_ended():
+                self._choose()
+        elif self.phase == "finalists" and self._all_ended():
+            self._choose()
+        elif self.phase == "test" and all(b.result is not None for side in self._tested.values() for b in side):
+            self.phase = "done"
+
+    def _all_ended(self) -> bool:
+        return all(trial.state != "running" for trial in self.trials)
+
+    def _propose(self) -> None:
+        while not self._asked_all and sum(trial.state == "running" for trial in self.trials) < self._at_once:
+            if len(self.trials) == self.variants.sweep.run_cap:
+                self._asked_all = True
+                return
+            values = self.proposer.ask()
+            if values is None:
+                self._asked_all = True
+                return
+            trial = Tried(len(self.trials), values)
+            try:
+                planned = [self.variants.trial(trial.number, values, seed) for seed in self.variants.seeds]
+            except (DataError, RecipeError, InputError) as error:  # some values do not go together
+                trial.state, trial.error = "failed", f"trial {trial.number}: {one_line(error)}"
+                self.trials.append(trial)
+                self.proposer.tell(values, None)
+                continue
+            if not self._affordable([one.plan for one in planned]):
+                self._asked_all = self.spent_out = True
+                return
+            self.trials.append(trial)
+            self._begin(trial, planned)
+
+    def _begin(self, trial: Tried, planned: list[Trial]) -> None:
+        trial.state = "running"
+        for one in planned:
+            branch = self._open_branch(one, trial.values)
+            trial.branches.append(branch)
+            self.walk.branches.append(branch)
+
+    def _affordable(self, plans: list[Plan]) -> bool:
+        """Whether the budget has room for one more trial, by what past runs of its stages took, else by what the
+        trials of this sweep took on average."""
+        budget = self.variants.sweep.budget
+        if budget is None:
+            return True
+        open_plans = [branch.plan for trial in self.trials if trial.state == "running" for branch in trial.branches]
+        known = {key for trial in self.trials for branch in trial.branches for key in _ended_keys(branch)}
+        seconds, gpu_seconds = 0.0, 0.0
+        counted: set[str] = set()
+        for plan in (*open_plans, *plans):
+            found = forecast(plan, self._past)
+            for stage in plan.stages:
+                if stage.key not in known and stage.key not in counted and stage.name in found:
+                    counted.add(stage.key)
+                    seconds += found[stage.name].seconds
+                    gpu_seconds += found[stage.name].seconds * self._gpus(stage)
+        if budget.hours is not None:
+            side_by_side = max(1, self._at_once)
+            return time.monotonic() - self._began + seconds / side_by_side <= 3600 * budget.hours
+        assert budget.gpu_hours is not None
+        return self._gpu_hours_spent() + gpu_seconds / 3600 <= budget.gpu_hours
+
+    def _gpu_hours_spent(self) -> float:
+        spent: dict[str, float] = {}
+        for trial in self.trials:
+            for branch in trial.branches:
+                for state in branch.states.values():
+                    if state.state == "done":
+                        spent[state.stage.key] = state.seconds * self._gpus(state.stage) / 3600
+        return sum(spent.values())
+
+    def _gpus(self, stage: Stage) -> float:
+        """Of one job of a stage."""
+        cluster = self.walk.cluster
+        return 0.0 if cluster is None else stage.spec.share(cluster.cores, cluster.gpus)[1]
+
+    def _take_in(self, trial: Tried) -> None:
+        if any(branch.result is None for branch in trial.branches):
+            return
+        results = [branch.result for branch in trial.branches if branch.result is not None]
+        values = [result.models[0].accuracy for result in results if result.models]
+        errors = [error for result in results for error in result.errors]
+        if len(values) < len(results):
+            trial.state, trial.error = "failed", f"trial {trial.number}: {(errors or ['no evaluation'])[0]}"
+            self.proposer.tell(trial.values, None)
+            return
+        trial.state, trial.value = "complete", sum(values) / len(values)
+        for branch, value in zip(trial.branches, values, strict=True):
+            self._logged(branch, value)
+        self.proposer.tell(trial.values, trial.value)
+
+    def _choose(self) -> None:
+        complete = [trial for trial in self.trials if trial.state == "complete"]
+        if not complete:
+            self.phase = "done"
+            return
+        found = self._compare(complete)
+        if self.phase == "trials" and self.variants.sweep.finalists is not None and len(found.tied) > 1:
+            ranked = sorted(found.tied, key=lambda n: (-found.models[n].accuracy, n))
+            for number in ranked[: self.variants.sweep.finalists]:
+                trial, first = self.trials[number], self.variants.seeds[0]
+                more = [self.variants.trial(number, trial.values, first + i + 1) for i in range(_MORE_SEEDS)]
+                self._begin(trial, more)
+            self.phase = "finalists"
+            return
+        if self.phase == "finalists":
+            found = self._among_finalists(complete, found)
+        self._standings = found
+        values = self.trials[found.taken].values
+        seeds = sorted({branch.plan.recipe.seed for branch in self.trials[found.taken].branches})
+        for side, settings in (("proposed", values), ("own", {})):
+            planned = [self.variants.tested(settings, seed, _test_name(side, seed, seeds)) for seed in seeds]
+            self._tested[side] = [self._open_branch(one, settings) for one in planned]
+            self.walk.branches += self._tested[side]
+        self.phase = "test"
+
+    def _among_finalists(self, complete: list[Tried], all_of_them: Standings) -> Standings:
+        """The finalists compared over their seeds; the others keep what their one seed came to."""
+        finalists = [trial for trial in complete if len(trial.branches) > 1]
+        found = self._compare(finalists) if finalists else all_of_them
+        return Standings(
+            dict(all_of_them.models) | dict(found.models),
+            dict(all_of_them.differences) | dict(found.differences),
+            found.best,
+            found.tied,
+            found.taken,
+        )
+
+    def _compare(self, trials: list[Tried]) -> Standings:
+        evaluated = {trial.number: self._evaluated(trial.branches, str(trial.number)) for trial in trials}
+        return standings(self.variants.metric.on, evaluated, {t.number: sum(self._cost(t)) for t in trials})
+
+    def _evaluated(self, branches: list[Branch], label: str) -> Evaluated:
+        seeds = tuple(branch.plan.recipe.seed for branch in branches)
+        runs = tuple(self._origin(branch) for branch in branches)
+        files = tuple(self.store.output(run, RESULTS) for run in runs)
+        return Evaluated(label, self.variants.metric.model, seeds, runs, files)
+
+    def _origin(self, branch: Branch) -> str:
+        return branch.record.origins[f"evaluate.{self.variants.metric.model}"]
+
+    def _cost(self, trial: Tried) -> tuple[float, float]:
+        """Seconds and GPU hours that the stages of a trial took, whoever ran them."""
+        origins = {origin for branch in trial.branches for origin in branch.record.origins.values()}
+        runs = [*self.store.runs(ids=origins)] if origins else []
+        seconds = sum(run.metrics.get(name, 0.0) for run in runs for name in ("seconds", "eval/seconds"))
+        return seconds, sum(run.metrics.get(name, 0.0) for run in runs for name in ("gpu_hours", "eval/gpu_hours"))
+
+    def result(self, run_id: str, experiment: str, recipe_file: str | None) -> SweepResult:
+        """What the sweep has come to."""
+        found, metric = self._standings, self.variants.metric
+        rows = tuple(self._row(trial, found) for trial in self.trials)
+        comparison = None
+        sentences: list[str] = []
+        errors = [trial.error for trial in self.trials if trial.error]
+        best = None
+        if found is not None:
+            taken = self.trials[found.taken]
+            best = {"number": taken.number, "label": dict(taken.values), "recipe": recipe_file}
+            errors += [e for side in self._tested.values() for b in side if b.result for e in b.result.errors]
+            comparison = self._test()
+            complete = sum(trial.state == "complete" for trial in self.trials)
+            on = self.variants.recipe.evaluate.on
+            difference = comparison[1] if comparison is not None else None
+            said = verdict(difference, complete, rows[found.taken], on, metric.on, self._is_own(taken))
+            sentences = [*said, *standing(rows, found.best, found.taken)]
+        elif self.trials:
+            sentences = ["No trial came to its end."]
+        if self.spent_out:
+            sentences.append("The budget kept further trials from being begun.")
+        complete_values = {
+            str(t.number): (t.values, t.value) for t in self.trials if t.state == "complete" and t.value is not None
+        }
+        return SweepResult(
+            run_id,
+            experiment,
+            {"name": metric.name, "goal": metric.goal, "on": metric.on},
+            rows,
+            best,
+            None if comparison is None else _tested_json(self.variants.recipe.evaluate.on, *comparison),
+            self._stages(),
+            importance(self.variants.sweep, complete_values),
+            tuple(sentences),
+            tuple(errors),
+        )
+
+    def _is_own(self, trial: Tried) -> bool:
+        seed = self.variants.seeds[0]
+        return self.variants.tested(trial.values, seed, "").plan.key == self.variants.tested({}, seed, "").plan.key
+
+    def _test(self) -> tuple[list[ComparedModel], ModelDifference | None] | None:
+        if any(not b.result or not b.result.models for side in self._tested.values() for b in side):
+            return None
+        sides = [self._evaluated(branches, side) for side, branches in self._tested.items()]
+        found = compare_evaluated(self.variants.recipe.evaluate.on, sides, {"proposed": "own"})
+        return list(found.models), next(iter(found.differences), None)
+
+    def _row(self, trial: Tried, found: Standings | None) -> TrialResult:
+        model = None if found is None else found.models.get(trial.number)
+        difference = None if found is None else found.differences.get(trial.number)
+        seconds, gpu_hours = self._cost(trial)
+        return TrialResult(
+            trial.number,
+            dict(trial.values),
+            "stopped" if trial.state == "running" else trial.state,
+            trial.value if model is None else model.accuracy,
+            None if model is None else model.accuracy_low,
+            None if model is None else model.accuracy_high,
+            found is not None and trial.number in found.tied,
+            None if difference is None else difference.difference,
+            None if difference is None else difference.p_corrected,
+            seconds,
+            gpu_hours,
+            trial.branches[0].record.parent if trial.branches else "",
+            trial.error,
+        )
+
+    def _stages(self) -> dict[str, int]:
+        branches = [branch for trial in self.trials for branch in trial.branches]
+        branches += [branch for side in self._tested.values() for branch in side]
+        states = [state for branch in branches for state in branch.states.values()]
+        run = {state.stage.key for state in states if state.state == "done"}
+        distinct = {state.stage.key for state in states}
+        return {
+            "asked": len(states),
+            "distinct": len(distinct),
+            "run": len(run),
+            "reused": len({s.stage.key for s in states if s.state == "cached"} - run),
+        }
+
+
+def _test_name(side: str, seed: int, seeds: list[int]) -> str:
+    name = "proposed trial on the test" if side == "proposed" else "own values on the test"
+    return f"{name}, seed {seed}" if len(seeds) > 1 else name
+
+
+def _ended_keys(branch: Branch) -> list[str]:
+    return [state.stage.key for state in branch.states.values() if state.state in ("done", "cached")]
+
+
+def _tested_json(on: str, models: list[ComparedModel], difference: ModelDifference | None) -> dict[str, Any]:
+    names = ("label", "accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
+    told = ("label", "baseline", "difference", "low", "high", "p", "wins", "losses", "n", "detectable")
+    return {
+        "on": on,
+        "models": [{name: getattr(model, name) for name in names} for model in models],
+        "differences": [] if difference is None else [{name: getattr(difference, name) for name in told}],
+    }
