@@ -60,22 +60,28 @@ def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Jso
         raise typer.Exit(1)
 
 
-def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Show the stages of a recipe, what each needs, which are made already, how long the others take. Runs nothing."""
+def plan(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json = False) -> None:
+    """Show the stages of a recipe, what each needs, which are made already, how long the others take. Runs nothing.
+
+    Where the recipe has a `sweep`, or a setting several values, also the trials and what they share.
+    """
     from dataclasses import asdict
 
     from rich.console import Console
     from rich.text import Text
 
     from orchestrator.cli.show.run import show_plan
+    from orchestrator.cli.show.sweep import show_planned, sweep_json
     from orchestrator.commands.clean import much_work
-    from orchestrator.commands.plan import forecasts, needs
+    from orchestrator.commands.plan import forecasts, needs, planned_sweep
     from orchestrator.commands.plan import plan as make_plan
     from orchestrator.plan.plan import TrialsPlan
-    from orchestrator.recipe.recipe import load_recipe
+    from orchestrator.recipe.recipe import load_sweep
     from orchestrator.text import plain
 
-    made = make_plan(load_recipe(recipe, overrides or ()))
+    loaded = load_sweep(recipe, overrides or ())
+    made = make_plan(loaded)
+    swept = None if loaded.sweep is None else planned_sweep(loaded)
     expected = forecasts(made)
     if as_json:
         sharing = made.sharing() if isinstance(made, TrialsPlan) else {}
@@ -93,10 +99,13 @@ def plan(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fa
             }
             for s in made.stages
         ]
-        print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages}))
+        told = {} if swept is None else {"sweep": sweep_json(swept)}
+        print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages} | told))
     else:
         console = Console()
         show_plan(console, made, expected)
+        if swept is not None:
+            show_planned(console, swept)
         if (much := much_work(made.recipe.storage)) is not None:
             console.print(Text(plain(much), style="yellow"), soft_wrap=True)
 

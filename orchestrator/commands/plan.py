@@ -5,6 +5,8 @@ from orchestrator.plan.plan import Plan, Stage, TrialsPlan, compile_recipe, plan
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.opening import existing_store
+from orchestrator.sweeps.planned import PlannedSweep, planned
+from orchestrator.sweeps.variants import Variants
 
 
 def plan(recipe: Recipe) -> Plan | TrialsPlan:
@@ -12,6 +14,12 @@ def plan(recipe: Recipe) -> Plan | TrialsPlan:
     compiled = compile_recipe(recipe)
     store = existing_store()
     return compiled if store is None else compiled.with_cached(store.finished(compiled.stages))
+
+
+def planned_sweep(recipe: Recipe) -> PlannedSweep:
+    """What the recipe's `sweep` block would run. Writes nothing, starts nothing; raises as `sweep` does."""
+    store = existing_store()
+    return planned(Variants(recipe), store, [] if store is None else past_costs(store, kind_of_machine()))
 
 
 def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:

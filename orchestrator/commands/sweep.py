@@ -1,13 +1,13 @@
 """`sweep` as a function: many variants of a recipe are made, each shared stage once, and the best one is tested."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.commands.run import work_folder
 from orchestrator.errors import OrchError, RecipeError
 from orchestrator.plan.forecast import past_costs
-from orchestrator.plan.plan import Trial
+from orchestrator.plan.plan import Plan, Trial
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.results import SweepResult
 from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
@@ -95,24 +95,26 @@ def _carry_out(
     walk = Walk([], store, work, cluster, lambda states: watcher(search, states))
     with process_of(store, work), given_up(walk, store, lambda: [] if record is None else [record.run_id]):
         proposes = proposer(variants.sweep, variants.seeds[0])
-        if variants.sweep.method == "tpe":
-            for values, value in known_trials(store, variants):
-                proposes.tell(values, value)
+        known = known_trials(store, variants)
         above = record = SweepRecord(store, variants)
         past = past_costs(store, kind_of_machine())
 
-        def open_branch(trial: Trial, values: Label) -> Branch:
-            plan = trial.plan.with_cached(store.finished(trial.plan.stages))
-            made = Record(
-                store, plan, past, walk.writer.submit, above.run_id, trial, above.shown, _params(trial, values)
-            )
-            return Branch(plan, made, noticed, trial.title)
+        def open_branches(trials: Sequence[tuple[Trial, Label]]) -> list[Branch]:
+            made = store.finished({s.key: s for trial, _ in trials for s in trial.plan.stages}.values())
+            return [open_branch(trial, trial.plan.with_cached(made), values) for trial, values in trials]
 
-        def logged(branch: Branch, value: float) -> None:
-            walk.writer.submit(branch.name, lambda: above.metric(branch.record.parent, value))
+        def open_branch(trial: Trial, plan: Plan, values: Label) -> Branch:
+            params = _params(trial, values)
+            later = walk.writer.submit
+            return Branch(
+                plan, Record(store, plan, past, later, above.run_id, trial, above.shown, params), noticed, trial.title
+            )
+
+        def logged(branch: Branch, value: float | None) -> None:
+            walk.writer.submit(branch.name, lambda: above.trial(branch.record.parent, value, branch.given_up))
 
         at_once = variants.sweep.max_concurrent or _room(variants, cluster)
-        walk.feed = search = Search(variants, walk, store, proposes, open_branch, logged, past, at_once)
+        walk.feed = search = Search(variants, walk, store, proposes, known, open_branches, logged, past, at_once)
         walk.go()
         experiment = store.find(record.run_id).experiment
         found = search.result(record.run_id, experiment, None)

@@ -246,7 +246,7 @@ class Sweep(Spec):
         return None if len(known) < len(counts) else math.prod(known) * max(1, len(self.linked))
 
     def changes(self) -> Iterator[tuple[str, Mapping[str, Value]]]:
-        """Each value by itself, both ends of each range, and each linked row; with where it stands in the block."""
+        """Each value by itself, both ends of each range, and each linked row; with its place in the block."""
         for name, one in self.parameters.items():
             yield from ((f"parameters.{name}", {name: value}) for value in one.examples())
         yield from ((f"linked.{number}", row) for number, row in enumerate(self.linked))

@@ -48,7 +48,7 @@ def heed_sigterm() -> None:
 def process_of(store: Store, work: WorkFolder) -> Iterator[None]:
     """This process writes runs: what a process that is gone has left open is closed, and others see that this is not.
 
-    The store is told the process's name.
+    The store marks the runs that it starts with this process.
     """
     for process in work.abandoned(_PROCESS):
         store.close_runs(process, "KILLED", "the process was killed")

@@ -26,6 +26,8 @@ class Branch:
         """Whose it is what the writer does for the plan as a whole, as the record names it."""
         self.closing = False
         """Whether the closing of its run has been asked for."""
+        self.given_up: str | None = None
+        """Why it was ended before its end, if it was."""
         self.result: RunResult | None = None
         """What it came to; set once all of its stages have ended and its run is closed."""
 
@@ -71,6 +73,11 @@ class Branch:
             state.figure = "no space left"  # the rest is said once, at the end
         state.error = f"stage {state.stage.name!r} failed: {self.record.failed(state, error)}"
 
+    def stop(self, state: StageState, why: str) -> None:
+        """A stage that was running is ended, though nothing went wrong with it."""
+        state.state, state.figure = "stopped", why
+        self.record.stopped(state, why)
+
     def close(self) -> None:
         """Every stage has ended: the run is closed with its comparison.
 
@@ -78,7 +85,7 @@ class Branch:
         """
         states = list(self.states.values())
         try:
-            self.result = self.record.ended(states, self.noticed)
+            self.result = self.record.ended(states, self.noticed, self.given_up)
         except Exception as error:
             if isinstance(error, TrackingError) and not isinstance(error, RefusalError):
                 raise

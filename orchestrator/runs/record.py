@@ -241,15 +241,22 @@ class Record:
             if made and self._unsettled & {stage.name for stage in self._together(run_name)}:
                 self.store.end(run_id, "FINISHED", "interrupted")
 
-    def ended(self, states: list[StageState], noticed: tuple[Finding, ...] = ()) -> RunResult:
-        """Close the parent with the comparison as its description."""
+    def stopped(self, state: StageState, why: str) -> None:
+        """A stage that was running is ended, though nothing went wrong with it."""
+        self._later(self._name, lambda: None if state.run_id is None else self.store.end(state.run_id, "KILLED", why))
+
+    def ended(
+        self, states: list[StageState], noticed: tuple[Finding, ...] = (), given_up: str | None = None
+    ) -> RunResult:
+        """Close the parent with the comparison as its description; KILLED where it was given up, with the reason."""
         self.describe()
         self.store.log(self.parent, {}, as_tags([*changed_format(self.plan), *noticed]) | self._references)
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
         self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)})
         if self._above is None:
             show_models(self.store, self._experiment, [found])
-        self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
+        status = "FAILED" if found.errors else "FINISHED" if given_up is None else "KILLED"
+        self.store.end(self.parent, status, "\n".join(found.errors) or given_up)
         return found
 
     def broken(self, states: list[StageState], error: Exception, noticed: tuple[Finding, ...] = ()) -> RunResult:

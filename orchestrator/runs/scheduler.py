@@ -284,6 +284,31 @@ class Walk:
         if len(running.done) > 1:
             running.state.done += 1
 
+    def end_early(self, branch: Branch, why: str) -> None:
+        """No further stage of this plan is begun; one that runs is ended, unless another plan waits for what it makes.
+
+        What is finished stays. The plan's run is closed as KILLED, with the reason.
+        """
+        branch.given_up = why
+        for state in branch.states.values():
+            if state.state == "waiting":
+                state.state, state.figure = "stopped", why
+        for running in list(self.running.values()):
+            if running.branch is branch and running.output is None and not self._wanted(branch, running.state.stage):
+                self._leave(running)
+                running.crew.stop()
+                branch.stop(running.state, why)
+                self.work.remove(running.state.stage.key)
+
+    def _wanted(self, branch: Branch, stage: Stage) -> bool:
+        """Whether another plan waits for what a stage makes."""
+        return any(
+            state.state == "waiting" and state.stage.key == stage.key
+            for other in self._open()
+            if other is not branch
+            for state in other.states.values()
+        )
+
     def _read_journal(self, running: Running) -> None:
         points = []
         for record in running.tail.new():
@@ -293,6 +318,9 @@ class Walk:
                 running.state.done, running.state.total = record["step"], record["total"]
             else:
                 points.append(record)
+                if "eval_accuracy" in record["metrics"]:
+                    measured = (record["metrics"]["eval_accuracy"], record.get("right", ""))
+                    running.state.measured[record["step"]] = measured
                 name = running.state.stage.spec.HEADLINE
                 if name in record["metrics"]:
                     running.state.figure = f"{name} {record['metrics'][name]:.3f}"

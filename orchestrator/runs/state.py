@@ -25,6 +25,8 @@ class StageState:
     run_id: str | None = None
     error: str | None = None
     findings: list[Finding] = field(default_factory=list)
+    measured: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """Of a training that is validated, by step: accuracy, and which questions were answered right (0 or 1 each)."""
     trial: str = ""
     """The title of the trial whose stage it is, where there are several."""
 

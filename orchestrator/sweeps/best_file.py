@@ -18,6 +18,9 @@ def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     data = yaml.load(text)
     data.pop("sweep", None)
+    for ours, theirs in (("seed", "seeds"), ("seeds", "seed")):
+        if ours in values:
+            data.pop(theirs, None)
     for name, value in values.items():
         *path, last = name.split(".")
         block = data

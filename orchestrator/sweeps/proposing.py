@@ -1,7 +1,7 @@
 """What a sweep tries next. Optuna proposes, for `random` and `tpe`; a grid is gone through in order.
 
 No combination is proposed twice. The same seed and the same results told in the same order give the same proposals.
-The study lives in memory: what it has to know of earlier trials is told to it again from the store.
+The study lives in memory: what it has to know of earlier trials is read from the store.
 """
 
 from collections.abc import Iterator, Mapping

@@ -5,8 +5,7 @@ on is built again from these runs.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from orchestrator.plan.plan import digest
 from orchestrator.recipe.yaml_source import write_data
@@ -14,7 +13,17 @@ from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.notes import paragraphs
 from orchestrator.store.base import Store
-from orchestrator.store.names import BEST_FILE, NOTE_TAG, PARENT_TAG, PLAN_TAG, SWEEP, SWEEP_FILE, SWEEP_TAG, VERB_TAG
+from orchestrator.store.names import (
+    BEST_FILE,
+    NOTE_TAG,
+    PARENT_TAG,
+    PLAN_TAG,
+    PRUNED_TAG,
+    SWEEP,
+    SWEEP_FILE,
+    SWEEP_TAG,
+    VERB_TAG,
+)
 from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import short, value_text
 from orchestrator.text import inline
@@ -39,9 +48,10 @@ class SweepRecord:
         self.shown: dict[str, str] = {}
         """For the trials' records: the run that shows what was made, for each key."""
 
-    def metric(self, trial_run: str, value: float) -> None:
-        """What a trial came to, in its run."""
-        self.store.log(trial_run, {self.variants.metric.name: value})
+    def trial(self, run_id: str, value: float | None, pruned: str | None) -> None:
+        """What a trial came to, or why it was ended early, in its run."""
+        metrics = {} if value is None else {self.variants.metric.name: value}
+        self.store.log(run_id, metrics, {} if pruned is None else {PRUNED_TAG: pruned})
 
     def ended(self, result: SweepResult, best: str | None) -> None:
         """The sweep is over: its figures, its table as a file and as the description, the recipe of the winner."""
@@ -100,16 +110,29 @@ def best_recipe(store: Store, run_id: str) -> str | None:
     return store.address(run_id, BEST_FILE)
 
 
-def known_trials(store: Store, variants: Variants) -> Iterator[tuple[Label, float | None]]:
-    """The trials of earlier runs of the same sweep, the oldest first: settings, and what they came to, if anything."""
+@dataclass(frozen=True, slots=True)
+class KnownTrial:
+    """A trial of an earlier run of the same sweep that has come to an end."""
+
+    values: Label
+    value: float | None
+    """What it came to; None: it was ended early."""
+    pruned: str | None
+    """Why it was ended early."""
+    run_id: str
+
+
+def known_trials(store: Store, variants: Variants) -> list[KnownTrial]:
+    """The trials that earlier runs of the same sweep have finished or ended early, the oldest first."""
     sweeps = [*store.runs({VERB_TAG: SWEEP, SWEEP_TAG: sweep_key(variants)})]
-    told: set[str] = set()
+    found: dict[str, KnownTrial] = {}
     for sweep in reversed(sweeps):
         for run in reversed([*store.runs({PARENT_TAG: sweep.run_id})]):
             values = {name: run.label[name] for name in variants.sweep.names if name in run.label}
-            if run.is_swept and len(values) == len(variants.sweep.names) and (name := repr(values)) not in told:
-                told.add(name)
-                yield values, run.metrics.get(variants.metric.name)
+            value, pruned = run.metrics.get(variants.metric.name), run.tags.get(PRUNED_TAG)
+            if run.is_swept and len(values) == len(variants.sweep.names) and (value is not None or pruned):
+                found.setdefault(repr(values), KnownTrial(values, value, pruned, run.run_id))
+    return list(found.values())
 
 
 def described(result: SweepResult) -> str:

@@ -10,7 +10,8 @@ What it guarantees:
 """
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ from orchestrator.store.base import Store
 from orchestrator.store.names import RESULTS
 from orchestrator.sweeps.choosing import Standings, standings
 from orchestrator.sweeps.proposing import Proposer, importance
+from orchestrator.sweeps.pruning import new_measurements, pruner
+from orchestrator.sweeps.record import KnownTrial
 from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import standing, verdict
 
@@ -43,15 +46,21 @@ class Tried:
     values: Label
     branches: list[Branch] = field(default_factory=list)
     """One a seed."""
+    run_id: str = ""
+    """Of its first seed."""
     state: State = "running"
     value: float | None = None
     error: str | None = None
+    """Why it failed or was ended early."""
+    again: bool = False
+    """Whether an earlier run of the sweep has finished it: its stages are reused."""
 
 
 class Search:
     """Feeds a walk with the trials of a sweep.
 
-    `open_branch` makes the branch of one seed of a trial; `at_once` is how many trials may be open at a time.
+    `known` are the trials of earlier runs of the same sweep; `open_branches` makes the branches of some trials, one a
+    seed; `at_once` is how many trials may be open at a time.
     """
 
     def __init__(
@@ -60,13 +69,21 @@ class Search:
         walk: Walk,
         store: Store,
         proposer: Proposer,
-        open_branch: Callable[[Trial, Label], Branch],
-        logged: Callable[[Branch, float], None],
+        known: Sequence[KnownTrial],
+        open_branches: Callable[[Sequence[tuple[Trial, Label]]], list[Branch]],
+        logged: Callable[[Branch, float | None], None],
         past: list[PastCost],
         at_once: int,
     ) -> None:
         self.variants, self.walk, self.store, self.proposer = variants, walk, store, proposer
-        self._open_branch, self._logged, self._past, self._at_once = open_branch, logged, past, at_once
+        self._open_branches, self._logged, self._past, self._at_once = open_branches, logged, past, at_once
+        early = variants.sweep.early_terminate
+        self._pruner = None if early is None else pruner(early)
+        self._measured: dict[str, set[int]] = {}
+        """For each branch, by its title: the steps at which its training was measured."""
+        self._pruned = {repr(dict(one.values)): one for one in known if one.pruned is not None}
+        self._again = deque(one.values for one in known if one.value is not None) if variants.adapts else deque()
+        """Finished trials that the proposer learns from: they come first, so that it proposes what is not known."""
         self.phase: Phase = "trials"
         self.trials: list[Tried] = []
         self.spent_out = False
@@ -111,6 +128,7 @@ class Search:
         """Take in what has come to an end, and begin what comes next."""
         for trial in self.trials:
             if trial.state == "running":
+                self._prune(trial)
                 self._take_in(trial)
         if self.phase == "trials":
             self._propose()
@@ -125,34 +143,68 @@ class Search:
         return all(trial.state != "running" for trial in self.trials)
 
     def _propose(self) -> None:
+        """Begin as many trials as may be open."""
+        begun: list[tuple[Tried, list[Trial]]] = []
         while not self._asked_all and sum(trial.state == "running" for trial in self.trials) < self._at_once:
-            if len(self.trials) == self.variants.sweep.run_cap:
-                self._asked_all = True
-                return
-            values = self.proposer.ask()
+            again = bool(self._again)
+            values = self._next()
             if values is None:
-                self._asked_all = True
-                return
-            trial = Tried(len(self.trials), values)
-            try:
-                planned = [self.variants.trial(trial.number, values, seed) for seed in self.variants.seeds]
-            except (DataError, RecipeError, InputError) as error:  # some values do not go together
-                trial.state, trial.error = "failed", f"trial {trial.number}: {one_line(error)}"
-                self.trials.append(trial)
-                self.proposer.tell(values, None)
-                continue
-            if not self._affordable([one.plan for one in planned]):
-                self._asked_all = self.spent_out = True
-                return
+                break
+            trial = Tried(len(self.trials), values, again=again)
+            if (before := self._pruned.get(repr(dict(values)))) is not None:
+                trial.state, trial.error, trial.run_id = "pruned", before.pruned, before.run_id
+            else:
+                try:
+                    planned = [self.variants.trial(trial.number, values, seed) for seed in self.variants.seeds]
+                except (DataError, RecipeError, InputError) as error:  # some values do not go together
+                    trial.state, trial.error = "failed", one_line(error)
+                else:
+                    if not self._affordable([one.plan for one in planned]):
+                        self._asked_all = self.spent_out = True
+                        break
+                    begun.append((trial, planned))
             self.trials.append(trial)
-            self._begin(trial, planned)
+            if trial.state != "running":
+                self.proposer.tell(values, None)
+        self._begin(begun)
 
-    def _begin(self, trial: Tried, planned: list[Trial]) -> None:
-        trial.state = "running"
-        for one in planned:
-            branch = self._open_branch(one, trial.values)
-            trial.branches.append(branch)
-            self.walk.branches.append(branch)
+    def _next(self) -> Label | None:
+        """The settings of the next trial; None: there is none, or none before others have come to their end."""
+        if len(self.trials) == self.variants.sweep.run_cap:
+            self._asked_all = True
+            return None
+        if self._again:
+            return self._again.popleft()
+        if self.variants.adapts and any(trial.again and trial.state == "running" for trial in self.trials):
+            return None
+        values = self.proposer.ask()
+        self._asked_all = values is None
+        return values
+
+    def _begin(self, begun: Sequence[tuple[Tried, list[Trial]]]) -> None:
+        """Walk the plans of these trials."""
+        opened = iter(self._open_branches([(one, trial.values) for trial, planned in begun for one in planned]))
+        for trial, planned in begun:
+            trial.state = "running"
+            trial.branches += [next(opened) for _ in planned]
+            trial.run_id = trial.branches[0].record.parent
+            self.walk.branches += trial.branches[-len(planned) :]
+
+    def _prune(self, trial: Tried) -> None:
+        """End a trial whose training does too badly."""
+        if self._pruner is None or self.phase != "trials":
+            return
+        for branch in trial.branches:
+            state = branch.states[self.variants.metric.model]
+            for step, accuracy, right in new_measurements(
+                state.measured, self._measured.setdefault(branch.title, set())
+            ):
+                why = self._pruner.worse(trial.number, step, accuracy, right)
+                if why is not None and state.state == "running" and trial.error is None:
+                    trial.error = why
+        if trial.error is not None:
+            for branch in trial.branches:
+                self.walk.end_early(branch, f"ended early: {trial.error}")
 
     def _affordable(self, plans: list[Plan]) -> bool:
         """Whether the budget has room for one more trial, by what past runs of its stages took, else by what the
@@ -194,17 +246,25 @@ class Search:
     def _take_in(self, trial: Tried) -> None:
         if any(branch.result is None for branch in trial.branches):
             return
+        if trial.error is not None:
+            trial.state = "pruned"
+            for branch in trial.branches:
+                self._logged(branch, None)
+            self.proposer.tell(trial.values, None)
+            return
         results = [branch.result for branch in trial.branches if branch.result is not None]
         values = [result.models[0].accuracy for result in results if result.models]
         errors = [error for result in results for error in result.errors]
         if len(values) < len(results):
-            trial.state, trial.error = "failed", f"trial {trial.number}: {(errors or ['no evaluation'])[0]}"
+            trial.state, trial.error = "failed", (errors or ["it came to no evaluation"])[0]
             self.proposer.tell(trial.values, None)
             return
         trial.state, trial.value = "complete", sum(values) / len(values)
         for branch, value in zip(trial.branches, values, strict=True):
             self._logged(branch, value)
         self.proposer.tell(trial.values, trial.value)
+        if self._pruner is not None:
+            self._pruner.complete(trial.number, trial.value)
 
     def _choose(self) -> None:
         complete = [trial for trial in self.trials if trial.state == "complete"]
@@ -214,10 +274,12 @@ class Search:
         found = self._compare(complete)
         if self.phase == "trials" and self.variants.sweep.finalists is not None and len(found.tied) > 1:
             ranked = sorted(found.tied, key=lambda n: (-found.models[n].accuracy, n))
+            begun = []
             for number in ranked[: self.variants.sweep.finalists]:
                 trial, first = self.trials[number], self.variants.seeds[0]
                 more = [self.variants.trial(number, trial.values, first + i + 1) for i in range(_MORE_SEEDS)]
-                self._begin(trial, more)
+                begun.append((trial, more))
+            self._begin(begun)
             self.phase = "finalists"
             return
         if self.phase == "finalists":
@@ -227,7 +289,7 @@ class Search:
         seeds = sorted({branch.plan.recipe.seed for branch in self.trials[found.taken].branches})
         for side, settings in (("proposed", values), ("own", {})):
             planned = [self.variants.tested(settings, seed, _test_name(side, seed, seeds)) for seed in seeds]
-            self._tested[side] = [self._open_branch(one, settings) for one in planned]
+            self._tested[side] = self._open_branches([(one, settings) for one in planned])
             self.walk.branches += self._tested[side]
         self.phase = "test"
 
@@ -269,7 +331,7 @@ class Search:
         rows = tuple(self._row(trial, found) for trial in self.trials)
         comparison = None
         sentences: list[str] = []
-        errors = [trial.error for trial in self.trials if trial.error]
+        errors = [f"trial {trial.number}: {trial.error}" for trial in self.trials if trial.state == "failed"]
         best = None
         if found is not None:
             taken = self.trials[found.taken]
@@ -328,7 +390,7 @@ class Search:
             None if difference is None else difference.p_corrected,
             seconds,
             gpu_hours,
-            trial.branches[0].record.parent if trial.branches else "",
+            trial.run_id,
             trial.error,
         )
 

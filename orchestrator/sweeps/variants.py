@@ -36,6 +36,11 @@ class Variants:
         """Whether each trial is run with more than one seed."""
         return len(self.seeds) > 1
 
+    @property
+    def adapts(self) -> bool:
+        """Whether what is proposed depends on what earlier trials came to."""
+        return self.sweep.method == "tpe"
+
     def trial(self, number: int, values: Label, seed: int) -> Trial:
         """One seed of a trial, evaluated on the split that trials are compared on."""
         label = dict(values) | ({"seed": seed} if seed != self.seeds[0] or self.several_seeds else {})
@@ -60,7 +65,8 @@ class Variants:
         return {} if self.recipe.seeds is None and seed == self.recipe.seed else {"seed": seed}
 
     def _check(self) -> None:
-        problems, idle = [], dict.fromkeys((place for place, _ in self.sweep.changes()), True)
+        problems = self._unmeasured()
+        idle = dict.fromkeys((place for place, _ in self.sweep.changes()), True)
         asked = self.recipe.task.examples(self.metric.on)
         for place, changes in self.sweep.changes():
             try:
@@ -88,6 +94,16 @@ class Variants:
             )
         if problems:
             raise RecipeError(*dict.fromkeys(problems))
+
+    def _unmeasured(self) -> list[str]:
+        """What is wrong where trials are to be ended early, and nothing is measured to go by."""
+        spec, early = self.recipe.stages[self.metric.model], self.sweep.early_terminate
+        if early is None or getattr(spec, "validation", None) is not None:
+            return []
+        return [
+            f"{self._place('early_terminate')}: goes by what the training measures: give stages.{self.metric.model} a "
+            "validation block, such as {every: 20, questions: 64}"
+        ]
 
     def _place(self, place: str) -> str:
         lines, source = self.recipe.written.lines, self.recipe.source

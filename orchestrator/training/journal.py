@@ -37,9 +37,10 @@ class Journal:
             self._shown = now
             self._append({"step": step, "total": total})
 
-    def metrics(self, step: int, values: dict[str, float]) -> None:
-        """One point of each curve."""
-        self._append({"step": step, "metrics": values, "time": int(time.time() * 1000)})
+    def metrics(self, step: int, values: dict[str, float], right: str = "") -> None:
+        """One point of each curve; `right`: which of the questions asked were answered right, a 0 or 1 for each."""
+        record = {"step": step, "metrics": values, "time": int(time.time() * 1000)}
+        self._append(record | ({"right": right} if right else {}))
 
     def finding(self, step: int, finding: Finding) -> None:
         """What the watch over a training has found."""

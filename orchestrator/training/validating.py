@@ -43,16 +43,16 @@ class Validator(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Measure what training begins with, once: the curves start there, but it is not chosen."""
         if state.global_step == 0 and 0 not in self._measured():
-            self.journal.metrics(0, self._look())
+            self.journal.metrics(0, *self._look())
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Measure where it is time to, and have the step saved, so that a killed training goes on from here."""
         if state.global_step % self.wanted.every and state.global_step < state.max_steps:
             return
-        measured = self._look()
+        measured, right = self._look()
         if self.wanted.select != "last":
             self._keep(state.global_step)
-        self.journal.metrics(state.global_step, measured)
+        self.journal.metrics(state.global_step, measured, right)
         control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -89,7 +89,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         (self.job.work / CHOSEN_FILE).write_text(json.dumps({"step": choice.step, "why": choice.why}) + "\n")
         return choice
 
-    def _look(self) -> dict[str, float]:
+    def _look(self) -> tuple[dict[str, float], str]:
         """Measure the model as it is evaluated, and leave it as it was."""
         training = self.model.training
         self.model.eval()
@@ -98,7 +98,8 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         finally:
             self.model.train(training)
 
-    def _measure(self) -> dict[str, float]:
+    def _measure(self) -> tuple[dict[str, float], str]:
+        """What the model comes to, and which questions it answered right: 0 or 1 for each, in their order."""
         task, examples = self.asked.task, self.asked.examples
         rows = [
             (prompt_ids(self.tokenizer, task.format, e.question), target_ids(self.tokenizer, task.target(e)))
@@ -119,7 +120,8 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         measured = {"eval_accuracy": found.accuracy, "eval_answer_rate": found.answer_rate}
         if found.mean_score is not None and task.own_scores:
             measured["eval_mean_score"] = found.mean_score
-        return measured | ({"eval_loss": loss} if math.isfinite(loss) else {})
+        right = "".join("1" if verdict.status == "correct" else "0" for verdict in judged)
+        return measured | ({"eval_loss": loss} if math.isfinite(loss) else {}), right
 
     def _keep(self, step: int) -> None:
         """The model as it is now, under a temporary name first: a folder is there whole or not at all."""

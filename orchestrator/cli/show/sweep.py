@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,12 +15,15 @@ from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
 from orchestrator.figures import interval, p_value, points
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
+from orchestrator.sweeps.planned import PlannedSweep
 from orchestrator.sweeps.search import Search, Tried
 from orchestrator.sweeps.words import distinct, short, shown, value_text
 from orchestrator.text import plain
 
 _HEADING = 12
 """Letters of a line of a heading."""
+_MOST_PLANNED = 30
+"""Trials of a plan that are listed."""
 _MOST_ROWS = 12
 """Trials under way that are listed one by one."""
 
@@ -140,6 +144,60 @@ def show_sweep(console: Console, result: SweepResult, seconds: float) -> None:
         )
     console.print("Trials side by side, parallel coordinates:  [bold]orch ui[/]", highlight=False)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
+
+
+def show_planned(console: Console, made: PlannedSweep) -> None:
+    """The trials of a sweep, what they share, and the forecast."""
+    sweep, adapts = made.variants.sweep, made.variants.adapts
+    names = distinct(sweep.names)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("trial", justify="right", no_wrap=True)
+    for end in names.values():
+        table.add_column(Text(_folded(end)), justify="right", no_wrap=True)
+    table.add_column("to run", justify="right", no_wrap=True)
+    seen = set(made.cached)
+    for number, trial in enumerate(made.trials[:: len(made.variants.seeds)]):
+        fresh = [stage for stage in trial.plan.stages if stage.key not in seen]
+        seen.update(stage.key for stage in fresh)
+        if number < _MOST_PLANNED:
+            values = (Text(plain(value_text(trial.label.get(name)))) for name in sweep.names)
+            table.add_row(str(number), *values, ", ".join(stage.name for stage in fresh) or "nothing")
+    metric = made.variants.metric
+    head = f"\nSweep ({sweep.method}) by {metric.name} on {metric.on}"
+    console.print(Text(plain(head), style="bold"))
+    console.print(table)
+    if made.count > _MOST_PLANNED:
+        console.print(f"and {made.count - _MOST_PLANNED} more", style="dim")
+    about = "about " if adapts else ""
+    seeds = f" of {len(made.variants.seeds)} seeds" if made.variants.several_seeds else ""
+    console.print(
+        f"{made.count} trials{seeds}: {about}{len(made.stages)} stages instead of {made.asked}, "
+        f"{len(made.cached)} cached, {made.to_run} to run",
+        highlight=False,
+    )
+    if adapts:
+        console.print(Text("tpe proposes as results come in: these are its proposals before the first", style="dim"))
+    if made.to_run:
+        console.print(Text(_how_long(made), style="dim"))
+
+
+def _how_long(made: PlannedSweep) -> str:
+    if made.unknown == made.to_run:
+        return "No estimate: no comparable stage has run on this type of machine"
+    gpus = f", {made.gpu_hours:.1f} GPU hours" if made.gpu_hours else ""
+    rest = f"; {made.unknown} stages without an estimate are not in the sum" if made.unknown else ""
+    return f"About {clock(made.seconds)}, one stage after another{gpus}; from past runs here{rest}"
+
+
+def sweep_json(made: PlannedSweep) -> dict[str, Any]:
+    """A planned sweep in `--json`."""
+    return {
+        "trials": [{"label": dict(trial.label), "keys": [s.key for s in trial.plan.stages]} for trial in made.trials],
+        "stages": {"asked": made.asked, "distinct": len(made.stages), "cached": len(made.cached)},
+        "seconds": made.seconds,
+        "gpu_hours": made.gpu_hours,
+        "without_forecast": made.unknown,
+    }
 
 
 def _standings(result: SweepResult, width: int) -> Group:

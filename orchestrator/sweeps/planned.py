@@ -1,0 +1,72 @@
+"""What a sweep would run: its trials, what they share, how long that takes. Nothing is started.
+
+The trials of a grid and of random search are those that it will make; those of tpe only begin so, since what it
+proposes depends on what earlier trials come to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from orchestrator.plan.forecast import PastCost, forecast
+from orchestrator.plan.plan import Stage, Trial
+from orchestrator.store.base import Store
+from orchestrator.sweeps.proposing import proposer
+from orchestrator.sweeps.variants import Variants
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSweep:
+    """The trials of a sweep, with the recipe's own values on the test split."""
+
+    variants: Variants
+    trials: tuple[Trial, ...]
+    """One a seed of each trial."""
+    count: int
+    """Trials, however many seeds each has."""
+    asked: int
+    """Stages of all trials, each counted as often as it is asked for."""
+    stages: tuple[Stage, ...]
+    """Every stage once."""
+    cached: frozenset[str]
+    """The keys of those that are finished."""
+    seconds: float
+    """Of those to run, one after another, as far as past runs tell."""
+    gpu_hours: float
+    """Of the same, where each stage gets the GPUs that it asks for."""
+    unknown: int
+    """Stages to run of which past runs tell nothing."""
+
+    @property
+    def to_run(self) -> int:
+        """Stages to run."""
+        return len(self.stages) - len(self.cached)
+
+
+def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -> PlannedSweep:
+    """Plan a sweep; raises as planning one of its trials does."""
+    source = proposer(variants.sweep, variants.seeds[0])
+    values = list(islice(iter(source.ask, None), variants.sweep.run_cap))
+    trials = [variants.trial(number, one, seed) for number, one in enumerate(values) for seed in variants.seeds]
+    own = variants.tested({}, variants.seeds[0], "own values on the test")
+    stages: dict[str, Stage] = {}
+    seconds: dict[str, float] = {}
+    for trial in (*trials, own):
+        known = forecast(trial.plan, past)
+        for stage in trial.plan.stages:
+            stages.setdefault(stage.key, stage)
+            if stage.name in known:
+                seconds.setdefault(stage.key, known[stage.name].seconds)
+    cached = frozenset(store.finished(stages.values())) if store is not None else frozenset()
+    to_run = [stage for key, stage in stages.items() if key not in cached]
+    return PlannedSweep(
+        variants,
+        tuple(trials),
+        len(values),
+        sum(len(trial.plan.stages) for trial in (*trials, own)),
+        tuple(stages.values()),
+        cached,
+        sum(seconds.get(stage.key, 0.0) for stage in to_run),
+        sum(seconds.get(stage.key, 0.0) * (stage.spec.resources.gpus or 0.0) for stage in to_run) / 3600,
+        sum(stage.key not in seconds for stage in to_run),
+    )

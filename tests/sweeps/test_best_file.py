@@ -1,0 +1,33 @@
+"""The winner's recipe: the same file with other values."""
+
+import re
+from pathlib import Path
+
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.sweeps.best_file import with_values
+from tests.conftest import REPOSITORY
+
+
+def test_comments_order_and_spelling_stay(tmp_path: Path) -> None:
+    text = (REPOSITORY / "tests" / "sweep.yaml").read_text()
+    made = with_values(text, {"stages.tuned.learning_rate": 1e-3, "stages.warm.lora.r": 8}, "Trial 1")
+    assert made.startswith("# Trial 1\n# A sweep as small as it can be")
+    assert re.search(r"learning_rate: 0.001 +# the value that the sweep changes", made) and "sweep:" not in made
+    assert "learning_rate: 4e-3, max_steps: 30" in made, "what is not changed is spelled as it was"
+    file = tmp_path / "best.yaml"
+    file.write_text(made)
+    assert load_recipe(file).sweep is None
+    expected = load_recipe(REPOSITORY / "tests" / "sweep.yaml").varied(
+        {"stages.tuned.learning_rate": 1e-3, "stages.warm.lora.r": 8}
+    )
+    assert load_recipe(file).resolved() == expected.resolved()
+
+
+def test_every_shipped_recipe_survives(tmp_path: Path) -> None:
+    for recipe in sorted((REPOSITORY / "recipes").glob("*.yaml")):
+        file = tmp_path / recipe.name
+        file.write_text(with_values(recipe.read_text(), {"seed": 7}, "Trial 0"))
+        before, after = load_recipe(recipe, ["seed=7"]), load_recipe(file)
+        assert before.resolved() == after.resolved()
+        comments = [line for line in recipe.read_text().splitlines() if line.startswith("#")]
+        assert all(line in file.read_text() for line in comments)
