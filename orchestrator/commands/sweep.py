@@ -9,6 +9,7 @@ from orchestrator.errors import OrchError, RecipeError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, Trial
 from orchestrator.recipe.recipe import Recipe
+from orchestrator.report.make import with_sweep_report
 from orchestrator.results import SweepResult
 from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
 from orchestrator.runs.interruption import given_up, heed_sigterm, interruptible, process_of
@@ -77,9 +78,10 @@ def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
         except OrchError:
             work.withdraw()
             raise
-        return _carry_out(variants, store, work, cluster, watcher, noticed)
+        found = _carry_out(variants, store, work, cluster, watcher, noticed)
     finally:
         disconnect()
+    return with_sweep_report(found)
 
 
 def _carry_out(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError, OrchError, UntrustedCode
 from orchestrator.recipe.stored_task import StoredTask
-from orchestrator.results import RunResult, SeedsResult
+from orchestrator.results import RunResult, SeedsResult, SweepResult
 from orchestrator.runs.past import stored_recipe
 from orchestrator.store.base import Store
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.opening import open_store
 from orchestrator.store.place import store_folder
+from orchestrator.sweeps.record import read_sweep
 from orchestrator.tasks import Task
 from orchestrator.types import Finding
 
@@ -79,6 +80,16 @@ def report(
     )
 
 
+def with_sweep_report(result: SweepResult) -> SweepResult:
+    """A sweep that has just ended, with its page made; one that cannot be made is an error of the result."""
+    try:
+        store = open_store()
+        write_report(store, result.run_id, lambda split: {})
+        return replace(result, report=report_of(store, result.run_id))
+    except Exception as error:  # whatever it is: what was trained and evaluated stands
+        return replace(result, errors=(*result.errors, _not_made(result.run_id, error).what))
+
+
 def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | SeedsResult:
     """A run that has just ended, with its report made. A report that cannot be made is a finding: the run is done."""
     if not result.models:
@@ -121,7 +132,11 @@ def write_report(store: Store, run_id: str, questions: "Questions") -> None:
     from orchestrator.report.reading import read_run
     from orchestrator.report.seeds_page import seeds_page
     from orchestrator.report.seeds_reading import read_seeds, seed_runs
+    from orchestrator.report.sweep_page import sweep_page
 
+    if (swept := read_sweep(store, run_id)) is not None:
+        store.log_file(run_id, sweep_page(swept, _recipe_text(store, run_id)), PAGE)
+        return
     seeds = seed_runs(store, run_id)
     for seed in seeds:
         with suppress(InputError):  # a seed of which nothing was evaluated
@@ -137,6 +152,11 @@ def write_report(store: Store, run_id: str, questions: "Questions") -> None:
             write_figures(facts, Path(folder) / FIGURES)
         (Path(folder) / PAGE).write_text(page, encoding="utf-8")
         store.log_folder(run_id, Path(folder))
+
+
+def _recipe_text(store: Store, run_id: str) -> str:
+    file = store.artifact(run_id, "recipe.yaml")
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def questions_of(task: Task) -> "Questions":

@@ -35,6 +35,7 @@ from orchestrator.store.names import (
     JUDGING_TAG,
     KEY_TAG,
     MACHINE_TAG,
+    MEASURED,
     MODEL_TAG,
     NOTE_TAG,
     PARENT_TAG,
@@ -200,6 +201,8 @@ class Record:
         folder = "".join(stage.output.rpartition("/")[:2])
         if output.samples:
             self.store.log_table(run_id, output.samples, f"{folder}samples.json")
+        if state.measured:
+            self.store.log_file(run_id, json.dumps(state.measured), MEASURED)
         for used in output.data:
             self.store.log_data(run_id, used)
         self.store.log_folder(run_id, context.output, stage.output)

@@ -1,5 +1,6 @@
 """A recipe file with other values of some settings: comments, order and spelling of the rest stay as they are."""
 
+import copy
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -27,8 +28,23 @@ def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
         for key in path:
             if not isinstance(block.get(key), dict):
                 block[key] = {}
+            elif _times(data, block[key]) > 1:  # an alias: the other places keep their values
+                block[key] = _plain_copy(block[key])
             block = block[key]
         block[last] = value
     written = io.StringIO()
     yaml.dump(data, written)
     return "".join(f"# {line}\n" for line in about.splitlines()) + written.getvalue()
+
+
+def _times(data: Any, block: Any) -> int:
+    """How often a block stands in a document; more than once where YAML's aliases name it."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return (data is block) + sum(_times(one, block) for one in inner)
+
+
+def _plain_copy(block: Any) -> Any:
+    """A copy that is no alias, written as the block is."""
+    made = copy.deepcopy(block)
+    made.yaml_set_anchor(None)
+    return made

@@ -100,6 +100,7 @@ def read_sweep(store: Store, run_id: str) -> SweepResult | None:
         data |= {name: tuple(data[name]) for name in ("conclusions", "errors")}
         if data["best"] is not None:
             data["best"]["recipe"] = best_recipe(store, run_id)
+        data["report"] = store.address(run_id, "report.html")
         return SweepResult(**data)
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -28,7 +28,7 @@ from orchestrator.store.names import RESULTS
 from orchestrator.sweeps.choosing import Standings, standings
 from orchestrator.sweeps.proposing import Proposer, importance
 from orchestrator.sweeps.pruning import new_measurements, pruner
-from orchestrator.sweeps.record import KnownTrial
+from orchestrator.sweeps.record import KnownTrial, measured
 from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import standing, verdict
 
@@ -196,6 +196,8 @@ class Search:
             return
         for branch in trial.branches:
             state = branch.states[self.variants.metric.model]
+            if state.state == "cached" and branch.title not in self._measured:
+                state.measured = measured(self.store, branch.record.origins[state.stage.name])
             for step, accuracy, right in new_measurements(
                 state.measured, self._measured.setdefault(branch.title, set())
             ):

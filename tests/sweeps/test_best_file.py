@@ -23,6 +23,17 @@ def test_comments_order_and_spelling_stay(tmp_path: Path) -> None:
     assert load_recipe(file).resolved() == expected.resolved()
 
 
+def test_an_alias_is_changed_in_the_place_that_is_named_alone(tmp_path: Path) -> None:
+    text = (REPOSITORY / "recipes" / "gsm8k_sweep.yaml").read_text()
+    file = tmp_path / "best.yaml"
+    values = {"stages.rft.lora.r": 4, "stages.rft.lora.lora_alpha": 8}
+    file.write_text(with_values(text, values, "Trial 2"))
+    assert (
+        load_recipe(file).resolved()
+        == load_recipe(REPOSITORY / "recipes" / "gsm8k_sweep.yaml").varied(values).resolved()
+    )
+
+
 def test_every_shipped_recipe_survives(tmp_path: Path) -> None:
     for recipe in sorted((REPOSITORY / "recipes").glob("*.yaml")):
         file = tmp_path / recipe.name

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -142,6 +143,9 @@ def show_sweep(console: Console, result: SweepResult, seconds: float) -> None:
         console.print(
             Text.assemble("The recipe with these values:  ", (f"orch run {plain(recipe)}", "bold")), soft_wrap=True
         )
+    if result.report is not None:
+        here = result.report if Path(result.report).is_file() else f"orch report {result.run_id} --open"
+        console.print(Text.assemble("One page to pass around:  ", (plain(here), "bold")), soft_wrap=True)
     console.print("Trials side by side, parallel coordinates:  [bold]orch ui[/]", highlight=False)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
 
