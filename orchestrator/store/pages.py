@@ -11,6 +11,8 @@ from typing import Any
 
 VIEW = "Models side by side"
 VIEW_TAG = "mlflow.sharedViewState.orch"
+SWEEP_VIEW = "Trials of the newest sweep"
+SWEEP_VIEW_TAG = "mlflow.sharedViewState.orch-sweep"
 UNFOLDED = {"mlflow.runType": "evaluation"}
 """Tag of a run whose parent MLflow unfolds when the experiment is opened for the first time."""
 _COMPARED = ("accuracy", "answer_rate", "accuracy_low", "accuracy_high", "tokens_per_completion")
@@ -19,11 +21,11 @@ _TAGS = ("orch.model", "orch.verb", "orch.seed")
 _MOST_RUNS = 100
 
 
-def view_link(experiment_id: str) -> str:
-    """Where the chart of the newest run's models is, below the address of MLflow's pages."""
+def view_link(experiment_id: str, tag: str = VIEW_TAG) -> str:
+    """Where a saved view is, below the address of MLflow's pages: by default the chart of the newest run's models."""
     return (
         f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-        f"&viewStateShareKey={VIEW_TAG.rpartition('.')[2]}"
+        f"&viewStateShareKey={tag.rpartition('.')[2]}"
     )
 
 
@@ -38,26 +40,53 @@ def view(run_ids: Sequence[str], curves: Sequence[str], now: int) -> str:
     `curves` are the metrics that get a chart of their own over the steps.
     """
     listed = ", ".join(f"'{run_id}'" for run_id in run_ids[:_MOST_RUNS])
+    columns = [f"metrics.`{name}`" for name in _COLUMNS] + [f"tags.`{name}`" for name in _TAGS]
+    charts = [
+        *(_chart("BAR", name, "models") for name in _COMPARED),
+        *(_chart("LINE", name, "curves", _LINE | {"selectedMetricKeys": [name]}) for name in curves),
+    ]
+    sections = [_section("models", VIEW), _section("curves", "Training")]
+    return _saved(VIEW, f"attributes.run_id IN ({listed})", "accuracy", columns, sections, charts, now)
+
+
+def sweep_view(sweep_id: str, verb_tag: str, verb: str, params: Sequence[str], metric: str, now: int) -> str:
+    """The saved view of a sweep's trials: parallel coordinates, the metric of each, and by each setting."""
+    trials = f"tags.`mlflow.parentRunId` = '{sweep_id}' AND tags.`{verb_tag}` = '{verb}'"
+    columns = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in params)]
+    across = {"selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True}
+    charts = [_chart("PARALLEL", metric, "sweep", across | {"uuid": "orch-parallel"}), _chart("BAR", metric, "sweep")]
+    for name in params:
+        axes = {"xaxis": {"key": name, "type": "PARAM"}, "yaxis": {"key": metric, "type": "METRIC"}}
+        charts.append(_chart("SCATTER", metric, "sweep", axes | {"uuid": f"orch-by-{name}"}))
+    return _saved(SWEEP_VIEW, trials, metric, columns, [_section("sweep", SWEEP_VIEW)], charts, now)
+
+
+def _saved(
+    name: str,
+    runs: str,
+    order: str,
+    columns: Sequence[str],
+    sections: Sequence[Mapping[str, Any]],
+    charts: Sequence[Mapping[str, Any]],
+    now: int,
+) -> str:
     state = {
-        "searchFilter": f"attributes.run_id IN ({listed})",
+        "searchFilter": runs,
         # any order but that of time: MLflow folds children under their parents in that one
-        "orderByKey": "metrics.`accuracy`",
+        "orderByKey": f"metrics.`{order}`",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS] + [f"tags.`{name}`" for name in _TAGS],
+        "selectedColumns": list(columns),
         "runsHiddenMode": "SHOW_ALL",
         "hideEmptyCharts": True,
         "isAccordionReordered": True,
-        "compareRunSections": [_section("models", VIEW), _section("curves", "Training")],
-        "compareRunCharts": [
-            *(_chart("BAR", name, "models") for name in _COMPARED),
-            *(_chart("LINE", name, "curves", _LINE | {"selectedMetricKeys": [name]}) for name in curves),
-        ],
+        "compareRunSections": list(sections),
+        "compareRunCharts": list(charts),
     }
-    return json.dumps({"name": VIEW, "createdAt": now, "updatedAt": now, "state": _packed(state)})
+    return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": _packed(state)})
 
 
 _LINE = {"xAxisKey": "step", "yAxisKey": "metric", "useGlobalLineSmoothing": True, "useGlobalXaxisKey": True}

@@ -5,6 +5,7 @@ on is built again from these runs.
 """
 
 import json
+import time
 from dataclasses import asdict, dataclass
 
 from orchestrator.plan.plan import digest
@@ -15,6 +16,7 @@ from orchestrator.runs.notes import paragraphs
 from orchestrator.store.base import Store
 from orchestrator.store.names import (
     BEST_FILE,
+    MEASURED,
     NOTE_TAG,
     PARENT_TAG,
     PLAN_TAG,
@@ -22,8 +24,10 @@ from orchestrator.store.names import (
     SWEEP,
     SWEEP_FILE,
     SWEEP_TAG,
+    SWEPT,
     VERB_TAG,
 )
+from orchestrator.store.pages import SWEEP_VIEW_TAG, run_link, sweep_view, view_link
 from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import short, value_text
 from orchestrator.text import inline
@@ -60,7 +64,10 @@ class SweepRecord:
             self.store.log_file(self.run_id, best, BEST_FILE)
         values = [trial.value for trial in result.trials if trial.value is not None]
         figures = {"trials": float(len(result.trials))} | ({"best": max(values)} if values else {})
-        self.store.log(self.run_id, figures, {NOTE_TAG: described(result)})
+        self.store.log(self.run_id, figures, {NOTE_TAG: described(result, self.experiment_id)})
+        names = [*self.variants.sweep.names, *(["seed"] if self.variants.several_seeds else [])]
+        shown = sweep_view(self.run_id, VERB_TAG, SWEPT, names, self.variants.metric.name, int(time.time() * 1000))
+        self.store.tag_experiment(self.experiment_id, SWEEP_VIEW_TAG, shown)
         failed = bool(result.errors) and not values
         self.store.end(self.run_id, "FAILED" if failed else "FINISHED", "\n".join(result.errors) or None)
 
@@ -106,6 +113,15 @@ def read_sweep(store: Store, run_id: str) -> SweepResult | None:
         return None
 
 
+def measured(store: Store, run_id: str) -> dict[int, tuple[float, str]]:
+    """What a finished training was measured at, by step; empty where it was not, or by an older version."""
+    try:
+        found = json.loads(store.artifact(run_id, MEASURED).read_text(encoding="utf-8"))
+        return {int(step): (float(accuracy), str(right)) for step, (accuracy, right) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
 def best_recipe(store: Store, run_id: str) -> str | None:
     """Where the recipe with the winner's values lies: a path, or a URI where the store is elsewhere."""
     return store.address(run_id, BEST_FILE)
@@ -136,9 +152,11 @@ def known_trials(store: Store, variants: Variants) -> list[KnownTrial]:
     return list(found.values())
 
 
-def described(result: SweepResult) -> str:
+def described(result: SweepResult, experiment_id: str) -> str:
     """A sweep as Markdown, for its run's description."""
-    lines = [*paragraphs(result.conclusions)]
+    page = run_link(experiment_id, result.run_id, "report.html")
+    ways = f"[Parallel coordinates]({view_link(experiment_id, SWEEP_VIEW_TAG)}) · [Report]({page})"
+    lines = [*paragraphs(result.conclusions), ways, ""]
     names = list(result.trials[0].label) if result.trials else []
     lines += [f"| trial | {' | '.join(map(short, names))} | {result.metric['name']} | 95% interval | |"]
     lines += ["|" + "---|" * (len(names) + 4)]
