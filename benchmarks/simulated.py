@@ -93,6 +93,8 @@ class Machine:
         """Of each crew that works on GPUs, in the order in which they were submitted."""
         self.calls = 0
         """How many there were on GPUs."""
+        self.spans: list[tuple[float, float]] = []
+        """Of each call on a GPU: when it began and when it ends."""
         self._free = [time.monotonic()] * gpus
         """For each GPU that is free: since when."""
         self._waiting: list[_Pending] = []
@@ -127,6 +129,7 @@ class Machine:
                 self._free.sort()
                 call.free_since = self._free.pop(0)
                 call.ends += self.seconds
+                self.spans.append((call.begins, call.ends))
 
 
 class SimulatedCrew:

@@ -58,6 +58,7 @@ def compare(
     experiment: Annotated[str | None, typer.Option(help="Compare the models of all runs of this experiment.")] = None,
     baseline: Annotated[str | None, typer.Option(help="What the others are compared with; default: SFT.")] = None,
     on: Annotated[str | None, typer.Option(help="A further split (evaluate.also) instead of the test.")] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="The trials of a sweep; by default of the newest.")] = False,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One row per model on stdout, the table on stderr.")] = False,
 ) -> None:
@@ -70,6 +71,19 @@ def compare(
         raise InputError("--json and --csv both say what goes to stdout: keep one of them")
     from rich.console import Console
 
+    if sweep:
+        if experiment or baseline or on or as_csv or len(runs or ()) > 1:
+            raise InputError(
+                "--sweep shows the trials of one sweep: leave out --experiment, --baseline, --on and --csv"
+            )
+        from orchestrator.cli.show.sweep import show_sweep
+        from orchestrator.commands.sweep import stored_sweep
+
+        ended = stored_sweep(runs[0] if runs else None)
+        show_sweep(Console(stderr=as_json), ended)
+        if as_json:
+            print(json.dumps(ended.as_json()))
+        return
     from orchestrator.cli.show.comparison import as_csv as rows_of
     from orchestrator.cli.show.comparison import show_comparison
     from orchestrator.comparison import conclusions

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.commands.run import work_folder
-from orchestrator.errors import OrchError, RecipeError
+from orchestrator.errors import InputError, OrchError, RecipeError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, Trial
 from orchestrator.recipe.recipe import Recipe
@@ -21,10 +21,11 @@ from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
+from orchestrator.store.names import SWEEP, VERB_TAG
 from orchestrator.store.opening import existing_store, open_store
 from orchestrator.sweeps.best_file import with_values
 from orchestrator.sweeps.proposing import proposer
-from orchestrator.sweeps.record import SweepRecord, best_recipe, finished, known_trials
+from orchestrator.sweeps.record import SweepRecord, best_recipe, finished, known_trials, read_sweep
 from orchestrator.sweeps.search import Search
 from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import shown
@@ -55,6 +56,25 @@ def sweep(recipe: Recipe, watcher: Watcher = lambda search, states: None) -> Swe
         return _sweep(recipe, Variants(recipe), watcher)
 
 
+def stored_sweep(run: str | None = None) -> SweepResult:
+    """What a sweep came to, by its id or the beginning of it; without one the newest that has ended.
+
+    Raises:
+        InputError: there is no such sweep, or it has not ended.
+    """
+    store = open_store()
+    if run is None or run == "last":
+        for one in store.runs({VERB_TAG: SWEEP}):
+            if (found := read_sweep(store, one.run_id)) is not None:
+                return found
+        raise InputError("no sweep has ended yet: `orch sweep RECIPE` runs one")
+    named = store.find(run)
+    if (found := read_sweep(store, named.run_id)) is None:
+        what = f"is {named.status.lower()}" if named.verb == SWEEP else "is no sweep"
+        raise InputError(f"run {named.run_id} {what}: name a sweep that has ended")
+    return found
+
+
 def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
     store = existing_store()
     if store is not None and (found := finished(store, variants)) is not None:
@@ -78,13 +98,13 @@ def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
         except OrchError:
             work.withdraw()
             raise
-        found = _carry_out(variants, store, work, cluster, watcher, noticed)
+        found = carry_out(variants, store, work, cluster, watcher, noticed)
     finally:
         disconnect()
     return with_sweep_report(found)
 
 
-def _carry_out(
+def carry_out(
     variants: Variants,
     store: Store,
     work: WorkFolder,
@@ -92,6 +112,7 @@ def _carry_out(
     watcher: Watcher,
     noticed: tuple[Finding, ...],
 ) -> SweepResult:
+    """Carry a sweep out on a cluster and write it into a store; `noticed` is what was found before."""
     search: Search | None = None
     record: SweepRecord | None = None
     walk = Walk([], store, work, cluster, lambda states: watcher(search, states))

@@ -119,8 +119,8 @@ class SweepScreen:
         return table
 
 
-def show_sweep(console: Console, result: SweepResult, seconds: float) -> None:
-    """The winner, the test, the trials from the best down, and where to look next."""
+def show_sweep(console: Console, result: SweepResult, seconds: float | None = None) -> None:
+    """The winner, the test, the trials from the best down, and where to look next; `seconds`: how long it took."""
     console.print()
     show_conclusions(console, result.conclusions)
     if result.trials:
@@ -135,7 +135,7 @@ def show_sweep(console: Console, result: SweepResult, seconds: float) -> None:
     console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
     console.print(
         f": {len(result.trials)} trials, {count['distinct']} stages instead of {count['asked']}, {count['run']} run, "
-        f"{count['reused']} reused, {clock(seconds)} in all",
+        f"{count['reused']} reused" + ("" if seconds is None else f", {clock(seconds)} in all"),
         highlight=False,
     )
     if result.best is not None and result.best.get("recipe"):
