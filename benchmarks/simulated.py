@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.runs.cluster import Cluster
 from orchestrator.runs.crew import Call, Done
-from orchestrator.sampling.completions import RESULTS_SCHEMA
+from orchestrator.sampling.completions import RESULTS_SCHEMA, summary
 from orchestrator.stages.base import Kind, put_together
 from orchestrator.stages.context import Context, Output
 from orchestrator.store.memory import MemoryStore
@@ -85,10 +85,10 @@ class _Pending:
 
 
 class Machine:
-    """A number of GPUs, and what they did."""
+    """A number of GPUs, and what they did. `output` makes what a stage leaves."""
 
-    def __init__(self, gpus: int, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, gpus: int, seconds: float, output: Callable[[Any, Context], Output]) -> None:
+        self.seconds, self.output = seconds, output
         self.first_calls: list[_Pending] = []
         """Of each crew that works on GPUs, in the order in which they were submitted."""
         self.calls = 0
@@ -136,6 +136,7 @@ class SimulatedCrew:
     """Calls that take their time and do nothing; where an output is put together, there is one."""
 
     def __init__(self, calls: Sequence[Call], gpus: float, machine: Machine) -> None:
+        self._machine = machine
         self.pending = {_Pending(call, gpus > 0): place for place, call in enumerate(calls)}
         machine.add(list(self.pending))
         if gpus:
@@ -150,8 +151,10 @@ class SimulatedCrew:
     def take(self, reference: _Pending) -> tuple[int, Done]:
         """The place of a call that has ended, and what came of it."""
         function, argument = reference.call
-        result = _output(*argument[:2]) if function is put_together else None
-        return self.pending.pop(reference), Done(result, time.time(), time.time())
+        result = self._machine.output(*argument[:2]) if function is put_together else None
+        now = time.time()
+        took = self._machine.seconds if reference.on_gpu else 0.0
+        return self.pending.pop(reference), Done(result, now - took, now)
 
     def stop(self) -> None:
         """End all calls that are not done."""
@@ -178,13 +181,19 @@ class SimulatedCluster(Cluster):
             time.sleep(max(0.0, min(self.machine.next_end(), end) - now))
 
 
-def cluster(gpus: int, seconds: float) -> SimulatedCluster:
-    """A cluster with so many GPUs, on which each call takes so many seconds."""
-    return SimulatedCluster(64, 64, float(gpus), False, machine=Machine(gpus, seconds))
+def cluster(
+    gpus: int, seconds: float, right: Callable[[Any, Context], Sequence[bool]] = lambda spec, context: [True] * 20
+) -> SimulatedCluster:
+    """A cluster with so many GPUs, on which each call takes so many seconds.
+
+    `right` says for an evaluation, by its settings and what it reads, which of its questions are answered right.
+    """
+    machine = Machine(gpus, seconds, lambda spec, context: _output(spec, context, right))
+    return SimulatedCluster(64, 64, float(gpus), False, machine=machine)
 
 
-def _output(spec: Any, context: Context) -> Output:
-    """What a stage of a verb leaves, with nothing in it."""
+def _output(spec: Any, context: Context, right: Callable[[Any, Context], Sequence[bool]]) -> Output:
+    """What a stage of a verb leaves, with nothing in it but which questions were answered right."""
     path = context.output / output_of(spec.OUTPUT, context.also)
     if spec.MAKES is Kind.MODEL:
         path.mkdir(parents=True)
@@ -192,9 +201,14 @@ def _output(spec: Any, context: Context) -> Output:
             (path / name).write_text("{}")
         return Output("", {})
     path.parent.mkdir(parents=True)
-    rows = [{"example_id": str(i), "question": "?", "gold": "1", "text": "1", "status": "correct"} for i in range(20)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=RESULTS_SCHEMA), path)
+    answered = list(right(spec, context)) if spec.MAKES is Kind.RESULTS else [True] * 20
+    rows = [
+        {"example_id": str(i), "question": "?", "gold": "1", "text": "1", "status": "correct" if one else "wrong"}
+        for i, one in enumerate(answered)
+    ]
+    table = pa.Table.from_pylist(rows, schema=RESULTS_SCHEMA)
+    pq.write_table(table, path)
     if spec.MAKES is not Kind.RESULTS:
         return Output("", {})
-    metrics = {"accuracy": 1.0, "accuracy_low": 0.8, "accuracy_high": 1.0, "answer_rate": 1.0, "n": 20.0}
-    return Output("", metrics, (DataUsed("results", "evaluation", "digest", "results.parquet", 20),))
+    used = DataUsed("results", "evaluation", "digest", "results.parquet", len(rows))
+    return Output("", summary([table]).metrics(), (used,))

@@ -96,8 +96,8 @@ def main() -> None:
         found = swept(arguments.walked, 2 * arguments.gpus, machines, CountingStore(folder / "store"), folder, Watch())
     calls, count = len(machines.machine.spans), found.stages
     print(
-        f"{arguments.walked} trials on {arguments.gpus} GPUs, {calls} calls of 2 s, {count['distinct']} stages instead of "
-        f"{count['asked']}: GPUs are busy {busy(machines):.1%} of the time"
+        f"{arguments.walked} trials on {arguments.gpus} GPUs, {calls} calls of 2 s, {count['distinct']} stages instead "
+        f"of {count['asked']}: GPUs are busy {busy(machines):.1%} of the time"
     )
     with tempfile.TemporaryDirectory() as name:
         folder, watch = Path(name), Watch()
@@ -107,8 +107,8 @@ def main() -> None:
         (began, before), (ended, after) = watch.ends[first], watch.ends[-1]
         each = (ended - began) / (len(watch.ends) - first)
         print(
-            f"{arguments.trials} trials of stages that take no time, on MLflow: {each:.2f} s a trial from trial {first} "
-            f"on, {(after - before) / 1e6:.0f} MB more at the end"
+            f"{arguments.trials} trials of stages that take no time, on MLflow: {each:.2f} s a trial from trial "
+            f"{first} on, {(after - before) / 1e6:.0f} MB more at the end"
         )
         os.chdir("/")
 

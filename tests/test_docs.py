@@ -112,7 +112,7 @@ def test_the_reader_of_pages_sees_what_is_there() -> None:
 def test_a_command_of_the_docs_is_taken_as_it_is_written(words: list[str], folder: Path) -> None:
     """It parses; its recipe loads with the overrides given, and is planned where nothing has to be downloaded."""
     verb, called = words[0], parsed(words)
-    if verb == "run" and not HUB.search(" ".join(words)):
+    if verb in ("run", "sweep") and not HUB.search(" ".join(words)):
         verb, called = "plan", parsed(["plan", *(word for word in words[1:] if word != "--json")])
     if verb in RUN_FOR_REAL:
         with called:

@@ -7,7 +7,7 @@ import pytest
 
 import orchestrator
 
-PLAIN = "from orchestrator import Recipe, Task, check, clean, compare, export, load_recipe, plan, report, run"
+PLAIN = "from orchestrator import Recipe, Task, check, clean, compare, export, load_recipe, plan, report, run, sweep"
 PARTS_FIRST = f"import orchestrator.plan.plan, orchestrator.report.html, orchestrator.recipe.recipe\n{PLAIN}"
 PARTS_AFTER = f"{PLAIN}\nimport orchestrator.report.html\nfrom orchestrator.plan.plan import Plan\n{PLAIN}"
 

@@ -58,6 +58,8 @@ def one_seed(console: "Console", run: str, seed: int | None) -> str:
     from orchestrator.runs.past import seed_of
 
     run_id, found, seeds = seed_of(run, seed)
+    if not seeds and run != "last" and not run_id.startswith(run):
+        console.print("The run is a sweep; using the trial that it proposes.", style="dim")
     if seeds and seed is None:
         listed = ", ".join(map(str, seeds))
         console.print(f"The run has seeds {listed}; using seed {found} (choose with --seed).", style="dim")

@@ -15,6 +15,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.schema import unknown
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.find import PastRuns
+from orchestrator.store.names import SWEEP
 from orchestrator.store.opening import open_store
 from orchestrator.types import BASE
 
@@ -77,6 +78,8 @@ def _evaluated(past: PastRuns, run: StoredRun, on: str | None) -> list[PastModel
     if not models:
         if past.damaged:
             raise InputError(*past.damaged)
+        if run.verb == SWEEP:
+            raise InputError(f"run {run.run_id} is a sweep: `orch compare --sweep {run.run_id[:8]}` shows its trials")
         why = run.error
         raise InputError(
             f"run {run.run_id} has evaluated no model{_on(on)}" + (f": it ended with: {why[:300]}" if why else "")

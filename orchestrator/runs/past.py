@@ -15,7 +15,7 @@ from orchestrator.schema import clipped
 from orchestrator.stages import every_verb, verb_of
 from orchestrator.stages.base import Kind
 from orchestrator.store.base import Store, StoredRun
-from orchestrator.store.names import MODEL, RESULTS, TASK_FILE, TASK_MODULES, TASK_TAG
+from orchestrator.store.names import MODEL, PROPOSED, RESULTS, SWEEP, TASK_FILE, TASK_MODULES, TASK_TAG
 from orchestrator.store.opening import open_store
 from orchestrator.tasks import Task
 from orchestrator.types import BASE, Finding
@@ -213,7 +213,7 @@ def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, s
 def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tuple[int, ...]]:
     """Of a run of several seeds the run of one: its id, its seed (without `seed` the first), and all there are.
 
-    A run with one seed is that one itself.
+    A run with one seed is that one itself; of a sweep it is the trial that was tested.
 
     Raises:
         TrackingError: no such run.
@@ -226,6 +226,12 @@ def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tupl
 
 
 def _one_seed(store: Store, run: StoredRun, seed: int | None) -> StoredRun:
+    if run.verb == SWEEP:
+        tested = [one for name, one in store.children(run.run_id).items() if name.startswith(PROPOSED)]
+        found = next((one for one in tested if seed in (None, one.seed)), None)
+        if found is None:
+            raise InputError(f"sweep {run.run_id} has tested no trial: name the run of one of its trials")
+        return found
     seeds = run.seeds or (seed if run.seed is None else run.seed,)
     wanted = seeds[0] if seed is None else seed
     if wanted not in seeds:

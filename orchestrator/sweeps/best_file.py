@@ -38,7 +38,7 @@ def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
 
 
 def _times(data: Any, block: Any) -> int:
-    """How often a block stands in a document; more than once where YAML's aliases name it."""
+    """How often a block is in a document; more than once where YAML's aliases name it."""
     inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
     return (data is block) + sum(_times(one, block) for one in inner)
 

@@ -1,8 +1,8 @@
 """Trials side by side: which is the best, which are tied with it, and which of these to take.
 
 Trials answer the same questions, so each is tested against the best as a pair, and p is corrected for the number of
-trials (Holm). Tied are those whose difference to the best is not significant: the data do not tell them apart, and the
-cheapest of them is taken.
+trials (Holm). Tied are those whose difference to the best is not significant: the data do not tell them apart. The
+best is taken, unless one of these is clearly cheaper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated
 
+_CHEAPER = 2 / 3
+"""A trial is cheaper than the best where it costs less than so much of it: time is never the same twice."""
 _AS_CHEAP = 1.1
-"""Trials that cost up to so many times as much as the cheapest count as equally cheap: time is never the same twice."""
+"""Of cheaper trials those that cost up to so many times as much as the cheapest count as equally cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Standings:
     tied: frozenset[int]
     """With it."""
     taken: int
-    """Of the tied the cheapest; of those that are equally cheap the most accurate, then the first."""
+    """The best, unless some of the tied are cheaper; of these the cheapest, of equally cheap ones the most accurate."""
 
 
 def standings(on: str, evaluated: Mapping[int, Evaluated], cost: Mapping[int, float]) -> Standings:
@@ -42,10 +44,12 @@ def standings(on: str, evaluated: Mapping[int, Evaluated], cost: Mapping[int, fl
     found = compare_evaluated(on, list(evaluated.values()), others).differences if others else ()
     differences = dict(zip((n for n in models if n != best), found, strict=True))
     tied = frozenset({best, *(number for number, d in differences.items() if not d.shown)})
-    return Standings(models, differences, best, tied, _cheapest(sorted(tied), models, cost))
+    return Standings(models, differences, best, tied, _taken(best, sorted(tied), models, cost))
 
 
-def _cheapest(tied: Sequence[int], models: Mapping[int, ComparedModel], cost: Mapping[int, float]) -> int:
-    most = _AS_CHEAP * min(cost[number] for number in tied)
-    cheap = [number for number in tied if cost[number] <= most]
-    return max(cheap, key=lambda number: (models[number].accuracy, -number))
+def _taken(best: int, tied: Sequence[int], models: Mapping[int, ComparedModel], cost: Mapping[int, float]) -> int:
+    cheaper = [number for number in tied if cost[number] < _CHEAPER * cost[best]]
+    if not cheaper:
+        return best
+    most = _AS_CHEAP * min(cost[number] for number in cheaper)
+    return max((n for n in cheaper if cost[n] <= most), key=lambda n: (models[n].accuracy, -n))

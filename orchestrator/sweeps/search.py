@@ -24,7 +24,7 @@ from orchestrator.runs.failure import one_line
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.scheduler import Walk
 from orchestrator.store.base import Store
-from orchestrator.store.names import RESULTS
+from orchestrator.store.names import PROPOSED, RESULTS
 from orchestrator.sweeps.choosing import Standings, standings
 from orchestrator.sweeps.proposing import Proposer, importance
 from orchestrator.sweeps.pruning import new_measurements, pruner
@@ -411,7 +411,7 @@ class Search:
 
 
 def _test_name(side: str, seed: int, seeds: list[int]) -> str:
-    name = "proposed trial on the test" if side == "proposed" else "own values on the test"
+    name = PROPOSED if side == "proposed" else "own values on the test"
     return f"{name}, seed {seed}" if len(seeds) > 1 else name
 
 

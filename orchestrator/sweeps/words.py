@@ -86,5 +86,7 @@ def standing(trials: Sequence[TrialResult], best: int, taken: int) -> list[str]:
                 f"{'is' if len(tied) == 2 else 'are'} not significantly worse."
             ]
             if taken != best:
-                lines.append(f"Of these trial {taken} is proposed: it costs the least.")
+                lines.append(
+                    f"Of these trial {taken} is proposed: the data do not tell it from the best, and it costs less."
+                )
     return lines

@@ -70,6 +70,25 @@ def test_the_winners_recipe_runs_and_keeps_its_comments(swept: tuple[Path, Calle
     assert load_recipe(file).resolved() == changed.resolved()
 
 
+def test_commands_on_a_sweep_take_the_trial_that_it_proposes(swept: tuple[Path, Called]) -> None:
+    folder, called = swept
+    sweep = called.json["run_id"]
+    exported = call(folder, "export", sweep, str(folder / "exported"))
+    assert exported.code == 0 and "using the trial that it proposes" in exported.out, exported.err
+    assert (folder / "exported" / "adapter_config.json").is_file()
+    compared = call(folder, "compare", sweep)
+    assert compared.code == 2 and "is a sweep: `orch compare --sweep" in compared.err
+    shown = call(folder, "compare", "--sweep", "--json")
+    assert shown.code == 0 and shown.json["run_id"] == sweep and shown.json["trials"] == called.json["trials"]
+
+
+def test_the_page_of_a_sweep_is_one_file_without_links_to_this_disk(swept: tuple[Path, Called]) -> None:
+    folder, called = swept
+    page = Path(called.json["report"]).read_text()
+    assert "All settings at once" in page and "proposed" in page and str(folder) not in page
+    assert "<script" not in page and "http" not in page.replace("http-equiv", "")
+
+
 def test_mlflow_shows_a_sweep_with_its_trials_and_what_tells_them_apart(swept: tuple[Path, Called]) -> None:
     folder, called = swept
     below = trials_of(folder, called.json["run_id"])

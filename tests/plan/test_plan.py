@@ -11,7 +11,7 @@ from orchestrator.commands.plan import needs
 from orchestrator.errors import DataError, ModelError, RecipeError
 from orchestrator.models.base import TINY, resolve_model
 from orchestrator.models.settings import ModelSpec
-from orchestrator.plan.plan import Plan, _digest, compile_plan
+from orchestrator.plan.plan import Plan, digest, compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.stages import verb_of
 from orchestrator.stages.base import Keys
@@ -418,6 +418,6 @@ def test_a_hub_model_that_is_not_there(hub: Path) -> None:
 def test_nothing_that_cannot_be_hashed_is_guessed() -> None:
     for payload in (object(), {"x": {1, 2}}, {"x": Path("a")}):
         with pytest.raises(TypeError):
-            _digest(payload)
+            digest(payload)
     with pytest.raises(ValueError):
-        _digest({"x": float("nan")})
+        digest({"x": float("nan")})

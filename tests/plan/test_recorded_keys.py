@@ -25,6 +25,13 @@ OFFLINE = {
         ),
     ]
 }
+OFFLINE["gsm8k_sweep"] = [
+    "model.name=tiny",
+    *(
+        f"task.{split}={{file: {SAMPLE}, rows: '{rows}'}}"
+        for split, rows in {"demonstrations": ":24", "train": "24:36", "validation": "36:40", "test": "40:"}.items()
+    ),
+]
 VARIANTS = {
     "rft whole": ("rft", ["stages.sft.lora=null", "stages.sft.weight_decay=0.1", "stages.sft.adam_epsilon=1e-7"]),
     "rft validated": ("rft", ["task.validation={generate: 20}", "stages.rft.validation={every: 10}"]),

@@ -35,12 +35,14 @@ def test_tied_are_those_that_a_paired_test_does_not_tell_from_the_best(tmp_path:
     assert found.differences[2].difference < -0.2 and found.differences[2].shown
 
 
-def test_costs_within_a_tenth_are_the_same_and_the_more_accurate_is_taken(tmp_path: Path) -> None:
-    right = np.arange(100) < 80
-    other = np.arange(100) < 79
-    made = {0: evaluated(tmp_path, 0, other), 1: evaluated(tmp_path, 1, right)}
-    assert standings("validation", made, {0: 10.0, 1: 10.9}).taken == 1
-    assert standings("validation", made, {0: 10.0, 1: 11.1}).taken == 0
+def test_the_best_is_taken_unless_a_tied_one_is_clearly_cheaper(tmp_path: Path) -> None:
+    right = {0: 79, 1: 80, 2: 78}
+    made = {n: evaluated(tmp_path, n, np.arange(100) < count) for n, count in right.items()}
+    assert standings("validation", made, {0: 7.0, 1: 10.0, 2: 7.0}).taken == 1, "time is never the same twice"
+    assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 9.0}).taken == 0
+    assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 5.7}).taken == 0, "as cheap, and more accurate"
+    assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 3.0}).taken == 2
+    assert standings("validation", made, {0: 0.0, 1: 0.0, 2: 0.0}).taken == 1
     assert standings("validation", {4: made[1]}, {4: 0.0}).taken == 4
 
 

@@ -1,0 +1,180 @@
+"""A sweep on a simulated cluster and a store in memory: what is chosen, what is reused, what a failure costs."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from benchmarks.simulated import CountingStore, SimulatedCluster, cluster
+from benchmarks.sweeps import busy, swept
+from orchestrator.commands.sweep import carry_out
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.results import SweepResult
+from orchestrator.runs.state import StageState
+from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.context import Context
+from orchestrator.store.base import Store
+from orchestrator.sweeps.record import finished, known_trials, read_sweep
+from orchestrator.sweeps.search import Search
+from orchestrator.sweeps.variants import Variants
+
+RECIPE = """\
+name: simulated
+task: {type: units, demonstrations: {generate: 40}, train: {generate: 40}, validation: {generate: 20},
+       test: {generate: 20}}
+model: {name: tiny}
+stages:
+  sft: {type: sft, learning_rate: 1e-3}
+  rft: {type: sft, model: sft, learning_rate: 1e-3, weight_decay: 0.0}
+sweep:
+"""
+QUESTIONS = {"validation": 300, "test": 500}
+
+
+def variants(folder: Path, sweep: str) -> Variants:
+    file = folder / "recipe.yaml"
+    file.write_text(RECIPE + "".join(f"  {line}\n" for line in sweep.splitlines()))
+    return Variants(load_recipe(file))
+
+
+def run(
+    tried: Variants,
+    store: Store,
+    folder: Path,
+    machines: SimulatedCluster | None = None,
+    watch: Callable[[Search | None, list[StageState]], None] = lambda search, states: None,
+) -> SweepResult:
+    return carry_out(tried, store, WorkFolder(folder / "work"), machines or cluster(4, 0.0), watch, ())
+
+
+def answers(skill: Callable[[dict[str, Any]], float], seed: int) -> Callable[[Any, Context], Sequence[bool]]:
+    """Models of that skill: questions are harder and easier for all alike, each answer has its own luck."""
+    drawn = np.random.default_rng(seed)
+    easy = {split: drawn.normal(size=n) for split, n in QUESTIONS.items()}
+
+    def right(spec: Any, context: Context) -> Sequence[bool]:
+        settings = context.stages["rft"].model_dump()
+        luck = np.random.default_rng([seed, crc32(repr((settings, spec.on)).encode())])
+        on = easy[spec.on]
+        chance = 1 / (1 + np.exp(-(on + np.log(skill(settings) / (1 - skill(settings))))))
+        return list(luck.random(len(on)) < chance)
+
+    return right
+
+
+RATES = f"parameters:\n  stages.rft.learning_rate: {[round(1e-3 + 1e-5 * i, 6) for i in range(20)]}"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_twenty_trials_that_do_the_same_none_is_called_better(seed: int, tmp_path: Path) -> None:
+    machines = cluster(4, 0.0, answers(lambda settings: 0.6, seed))
+    found = run(variants(tmp_path, RATES), CountingStore(tmp_path / "store"), tmp_path, machines)
+    assert found.conclusions[0].startswith("No trial is better than the recipe's own values"), found.conclusions
+    assert len(found.trials) == 20 and found.best is not None
+    if found.test is not None and found.test["differences"]:
+        assert any("luck" in sentence for sentence in found.conclusions), found.conclusions
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_planted_gain_of_ten_points_is_found(seed: int, tmp_path: Path) -> None:
+    def skill(settings: dict[str, Any]) -> float:
+        return 0.72 if settings["learning_rate"] == 1.07e-3 else 0.6
+
+    machines = cluster(4, 0.0, answers(skill, seed))
+    found = run(variants(tmp_path, RATES), CountingStore(tmp_path / "store"), tmp_path, machines)
+    assert found.best is not None and found.test is not None
+    assert found.conclusions[0].startswith("Trial "), found.conclusions
+    assert " is better than the recipe's own values: +" in found.conclusions[0]
+
+
+def test_gpus_are_busy_until_the_last_wave(tmp_path: Path) -> None:
+    machines = cluster(8, 0.5)
+    swept(24, 16, machines, CountingStore(tmp_path / "store"), tmp_path, lambda search, states: None)
+    assert busy(machines) > 0.8, "with calls of half a second; benchmarks/sweeps.py measures it with longer ones"
+
+
+def test_a_trial_that_fails_is_one_failed_trial_and_is_tried_again(tmp_path: Path) -> None:
+    tried = variants(tmp_path, "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]")
+    broken = [True]
+
+    def right(spec: Any, context: Context) -> Sequence[bool]:
+        if broken[0] and context.stages["rft"].model_dump()["learning_rate"] == 2e-3:
+            raise ValueError("it broke")
+        return [True] * 20
+
+    store = CountingStore(tmp_path / "store")
+    found = run(tried, store, tmp_path, cluster(4, 0.0, right))
+    assert [trial.state for trial in found.trials] == ["complete", "failed", "complete"]
+    assert len(found.errors) == 1 and found.errors[0].startswith("trial 1: ") and "it broke" in found.errors[0]
+    assert found.best is not None and finished(store, tried) is None, "what has failed is tried again"
+    broken[0] = False
+    again = run(tried, store, tmp_path, cluster(4, 0.0, right))
+    assert [trial.state for trial in again.trials] == ["complete"] * 3 and not again.errors
+    assert again.stages["run"] == 1, "the evaluation that had failed, alone"
+    assert finished(store, tried) is not None
+
+
+def test_seeds_make_the_value_a_mean_and_finalists_get_more(tmp_path: Path) -> None:
+    right = answers(lambda settings: 0.6, 1)
+    both = "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3]\nseeds: [0, 1]"
+    found = run(variants(tmp_path, both), CountingStore(tmp_path / "a"), tmp_path, cluster(4, 0.0, right))
+    assert found.stages["asked"] == 2 * 2 * 3 + 2 * 2 * 3
+    finalists = "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]\nfinalists: 2"
+    store = CountingStore(tmp_path / "b")
+    told: list[str] = []
+
+    def watch(search: Search | None, states: list[StageState]) -> None:
+        if search is not None and (not told or told[-1] != search.phase):
+            told.append(search.phase)
+
+    found = run(variants(tmp_path, finalists), store, tmp_path, cluster(4, 0.0, right), watch)
+    assert told == ["trials", "finalists", "test", "done"]
+    assert found.stages["asked"] == 3 * 3 + 2 * 2 * 3 + 2 * 3 * 3
+
+
+def test_tpe_goes_on_from_what_an_earlier_sweep_has_finished(tmp_path: Path) -> None:
+    block = "method: tpe\nrun_cap: {}\nparameters:\n  stages.rft.learning_rate: {{min: 1e-4, max: 1e-2}}"
+    store = CountingStore(tmp_path / "store")
+    right = answers(lambda settings: 0.3 + 40 * settings["learning_rate"], 2)
+    first = run(variants(tmp_path, block.format(4)), store, tmp_path, cluster(4, 0.0, right))
+    more = variants(tmp_path, block.format(7))
+    assert [one.values for one in known_trials(store, more)] == [trial.label for trial in first.trials]
+    found = run(more, store, tmp_path, cluster(4, 0.0, right))
+    assert [t.label for t in found.trials[:4]] == [t.label for t in first.trials]
+    assert [t.value for t in found.trials[:4]] == [t.value for t in first.trials]
+    assert len(found.trials) == len({repr(trial.label) for trial in found.trials}) == 7
+    assert read_sweep(store, found.run_id) is not None
+
+
+def test_a_budget_keeps_trials_from_being_begun(tmp_path: Path) -> None:
+    block = "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3, 4e-3]\nmax_concurrent: 1\nbudget: {hours: %s}"
+    store = CountingStore(tmp_path / "store")
+    found = run(variants(tmp_path, block % 1), store, tmp_path)
+    assert len(found.trials) == 4
+    spent = run(variants(tmp_path, block % 1e-9), CountingStore(tmp_path / "other"), tmp_path)
+    assert len(spent.trials) == 0 and spent.best is None
+    assert "The budget kept further trials from being begun." in spent.conclusions
+
+
+def test_values_that_do_not_go_together_fail_by_themselves(tmp_path: Path) -> None:
+    block = "parameters:\n  stages.grpo.per_device_train_batch_size: [8, 12]\n  stages.grpo.num_generations: [4, 6]"
+    grpo = "  grpo: {type: grpo, model: rft, per_device_train_batch_size: 12, num_generations: 4}\nsweep:\n"
+    file = tmp_path / "recipe.yaml"
+    file.write_text(RECIPE.replace("sweep:\n", grpo) + "".join(f"  {line}\n" for line in block.splitlines()))
+    found = run(Variants(load_recipe(file)), CountingStore(tmp_path / "store"), tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete", "failed", "complete", "complete"]
+    assert found.errors and "num_generations" in found.errors[0] and found.errors[0].startswith("trial 1: ")
+
+
+def test_every_trial_is_asked_for_once(tmp_path: Path) -> None:
+    tried = variants(
+        tmp_path, "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3]\n  stages.rft.weight_decay: [0, 0.1]"
+    )
+    found = run(tried, CountingStore(tmp_path / "store"), tmp_path)
+    labels = [tuple(trial.label.values()) for trial in found.trials]
+    assert labels == list(itertools.product((1e-3, 2e-3), (0, 0.1)))
+    assert found.stages["run"] == found.stages["distinct"] and found.stages["reused"] == 0
