@@ -11,7 +11,7 @@ from orchestrator.commands.plan import needs
 from orchestrator.errors import DataError, ModelError, RecipeError
 from orchestrator.models.base import TINY, resolve_model
 from orchestrator.models.settings import ModelSpec
-from orchestrator.plan.plan import Plan, digest, compile_plan
+from orchestrator.plan.plan import Plan, compile_plan, digest
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.stages import verb_of
 from orchestrator.stages.base import Keys
