@@ -12,10 +12,8 @@ from typing import Any
 from orchestrator.figures import interval, p_value, points
 from orchestrator.report.html import environment
 from orchestrator.results import SweepResult, TrialResult
-from orchestrator.sweeps.words import distinct, value_text
+from orchestrator.sweeps.words import FEW, distinct, value_text
 
-FEW = 10
-"""Complete trials below which the importance of a setting is hardly more than a guess."""
 _WIDTH, _HEIGHT, _SIDE, _EDGE = 700, 260, 80, 46
 """Of the parallel coordinates; of the room beside them, above and below them; in the units of their drawing."""
 _SLICE, _LEFT, _TOP, _FOOT = 220, 40, 10, 34

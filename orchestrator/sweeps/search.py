@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated
-from orchestrator.errors import DataError, InputError, RecipeError
+from orchestrator.errors import DataError, InputError, OutputError, RecipeError
 from orchestrator.plan.forecast import PastCost, forecast
 from orchestrator.plan.plan import Plan, Stage, Trial
 from orchestrator.results import SweepResult, TrialResult
@@ -151,15 +151,15 @@ class Search:
             if values is None:
                 break
             trial = Tried(len(self.trials), values, again=again)
-            if (before := self._pruned.get(repr(dict(values)))) is not None:
-                trial.state, trial.error, trial.run_id = "pruned", before.pruned, before.run_id
+            if (earlier := self._pruned.get(repr(dict(values)))) is not None:
+                trial.state, trial.error, trial.run_id = "pruned", earlier.pruned, earlier.run_id
             else:
                 try:
                     planned = [self.variants.trial(trial.number, values, seed) for seed in self.variants.seeds]
                 except (DataError, RecipeError, InputError) as error:  # some values do not go together
                     trial.state, trial.error = "failed", one_line(error)
                 else:
-                    if not self._affordable([one.plan for one in planned]):
+                    if not self._affordable([one.plan for _, before in (*begun, (trial, planned)) for one in before]):
                         self._asked_all = self.spent_out = True
                         break
                     begun.append((trial, planned))
@@ -209,36 +209,36 @@ class Search:
                 self.walk.end_early(branch, f"ended early: {trial.error}")
 
     def _affordable(self, plans: list[Plan]) -> bool:
-        """Whether the budget has room for one more trial, by what past runs of its stages took, else by what the
-        trials of this sweep took on average."""
+        """Whether the budget has room for these plans, beside those that are under way.
+
+        A stage takes what past runs of its kind took, else what the stages of its name took in this sweep; one of which
+        nothing is known takes nothing.
+        """
         budget = self.variants.sweep.budget
         if budget is None:
             return True
-        open_plans = [branch.plan for trial in self.trials if trial.state == "running" for branch in trial.branches]
-        known = {key for trial in self.trials for branch in trial.branches for key in _ended_keys(branch)}
-        seconds, gpu_seconds = 0.0, 0.0
-        counted: set[str] = set()
-        for plan in (*open_plans, *plans):
-            found = forecast(plan, self._past)
+        branches = [branch for trial in self.trials for branch in trial.branches]
+        states = [state for branch in branches for state in branch.states.values()]
+        ended = {s.stage.key: s for s in states if s.state in ("done", "cached", "failed", "stopped", "skipped")}
+        took: dict[str, list[float]] = {}
+        for state in ended.values():
+            if state.state == "done":
+                took.setdefault(state.stage.name, []).append(state.seconds)
+        to_come: dict[str, tuple[Stage, float]] = {}
+        for plan in (*(branch.plan for branch in branches if branch.result is None), *plans):
+            predicted = forecast(plan, self._past)
             for stage in plan.stages:
-                if stage.key not in known and stage.key not in counted and stage.name in found:
-                    counted.add(stage.key)
-                    seconds += found[stage.name].seconds
-                    gpu_seconds += found[stage.name].seconds * self._gpus(stage)
+                if stage.key not in ended and stage.cached is None:
+                    here = took.get(stage.name, [0.0])
+                    known = predicted.get(stage.name)
+                    to_come[stage.key] = stage, sum(here) / len(here) if known is None else known.seconds
         if budget.hours is not None:
-            side_by_side = max(1, self._at_once)
-            return time.monotonic() - self._began + seconds / side_by_side <= 3600 * budget.hours
+            left = sum(seconds for _, seconds in to_come.values()) / self._at_once
+            return time.monotonic() - self._began + left <= 3600 * budget.hours
         assert budget.gpu_hours is not None
-        return self._gpu_hours_spent() + gpu_seconds / 3600 <= budget.gpu_hours
-
-    def _gpu_hours_spent(self) -> float:
-        spent: dict[str, float] = {}
-        for trial in self.trials:
-            for branch in trial.branches:
-                for state in branch.states.values():
-                    if state.state == "done":
-                        spent[state.stage.key] = state.seconds * self._gpus(state.stage) / 3600
-        return sum(spent.values())
+        spent = sum(s.seconds * self._gpus(s.stage) for s in ended.values() if s.state == "done")
+        left = sum(seconds * self._gpus(stage) for stage, seconds in to_come.values())
+        return spent + left <= 3600 * budget.gpu_hours
 
     def _gpus(self, stage: Stage) -> float:
         """Of one job of a stage."""
@@ -259,17 +259,17 @@ class Search:
         errors = [error for result in results for error in result.errors]
         if len(values) < len(results):
             trial.state, trial.error = "failed", (errors or ["it came to no evaluation"])[0]
-            self.proposer.tell(trial.values, None)
-            return
-        trial.state, trial.value = "complete", sum(values) / len(values)
-        for branch, value in zip(trial.branches, values, strict=True):
-            self._logged(branch, value)
-        self.proposer.tell(trial.values, trial.value)
-        if self._pruner is not None:
-            self._pruner.complete(trial.number, trial.value)
+        else:
+            trial.state, trial.value = "complete", sum(values) / len(values)
+            for branch, value in zip(trial.branches, values, strict=True):
+                self._logged(branch, value)
+        if self.phase == "trials":  # finalists were told before
+            self.proposer.tell(trial.values, trial.value)
+            if self._pruner is not None and trial.value is not None:
+                self._pruner.complete(trial.number, trial.value)
 
     def _choose(self) -> None:
-        complete = [trial for trial in self.trials if trial.state == "complete"]
+        complete = [trial for trial in self.trials if trial.state == "complete" and self._can_be_read(trial)]
         if not complete:
             self.phase = "done"
             return
@@ -307,9 +307,21 @@ class Search:
             found.taken,
         )
 
+    def _can_be_read(self, trial: Tried) -> bool:
+        """Whether what a trial answered is there as it was; else the trial has failed."""
+        try:
+            self._evaluated(trial.branches, "")
+        except (DataError, OutputError) as error:
+            trial.state, trial.value, trial.error = "failed", None, one_line(error)
+            return False
+        return True
+
     def _compare(self, trials: list[Tried]) -> Standings:
         evaluated = {trial.number: self._evaluated(trial.branches, str(trial.number)) for trial in trials}
-        return standings(self.variants.metric.on, evaluated, {t.number: sum(self._cost(t)) for t in trials})
+        costs = self._costs(trials)
+        on_gpus = any(gpu_hours for _, gpu_hours in costs.values())
+        cost = {number: gpu_hours if on_gpus else seconds for number, (seconds, gpu_hours) in costs.items()}
+        return standings(self.variants.metric.on, evaluated, cost)
 
     def _evaluated(self, branches: list[Branch], label: str) -> Evaluated:
         seeds = tuple(branch.plan.recipe.seed for branch in branches)
@@ -320,17 +332,22 @@ class Search:
     def _origin(self, branch: Branch) -> str:
         return branch.record.origins[f"evaluate.{self.variants.metric.model}"]
 
-    def _cost(self, trial: Tried) -> tuple[float, float]:
-        """Seconds and GPU hours that the stages of a trial took, whoever ran them."""
-        origins = {origin for branch in trial.branches for origin in branch.record.origins.values()}
-        runs = [*self.store.runs(ids=origins)] if origins else []
-        seconds = sum(run.metrics.get(name, 0.0) for run in runs for name in ("seconds", "eval/seconds"))
-        return seconds, sum(run.metrics.get(name, 0.0) for run in runs for name in ("gpu_hours", "eval/gpu_hours"))
+    def _costs(self, trials: Sequence[Tried]) -> dict[int, tuple[float, float]]:
+        """Seconds and GPU hours that the stages of one seed of each trial took, whoever ran them."""
+        origins = {t.number: set(t.branches[0].record.origins.values()) if t.branches else set() for t in trials}
+        asked = set[str]().union(*origins.values())
+        runs = {run.run_id: run.metrics for run in self.store.runs(ids=asked)} if asked else {}
+
+        def total(number: int, *names: str) -> float:
+            return sum(runs[one].get(name, 0.0) for one in origins[number] if one in runs for name in names)
+
+        return {n: (total(n, "seconds", "eval/seconds"), total(n, "gpu_hours", "eval/gpu_hours")) for n in origins}
 
     def result(self, run_id: str, experiment: str, recipe_file: str | None) -> SweepResult:
         """What the sweep has come to."""
         found, metric = self._standings, self.variants.metric
-        rows = tuple(self._row(trial, found) for trial in self.trials)
+        costs = self._costs(self.trials)
+        rows = tuple(self._row(trial, found, *costs[trial.number]) for trial in self.trials)
         comparison = None
         sentences: list[str] = []
         errors = [f"trial {trial.number}: {trial.error}" for trial in self.trials if trial.state == "failed"]
@@ -376,10 +393,9 @@ class Search:
         found = compare_evaluated(self.variants.recipe.evaluate.on, sides, {"proposed": "own"})
         return list(found.models), next(iter(found.differences), None)
 
-    def _row(self, trial: Tried, found: Standings | None) -> TrialResult:
+    def _row(self, trial: Tried, found: Standings | None, seconds: float, gpu_hours: float) -> TrialResult:
         model = None if found is None else found.models.get(trial.number)
         difference = None if found is None else found.differences.get(trial.number)
-        seconds, gpu_hours = self._cost(trial)
         return TrialResult(
             trial.number,
             dict(trial.values),
@@ -413,10 +429,6 @@ class Search:
 def _test_name(side: str, seed: int, seeds: list[int]) -> str:
     name = PROPOSED if side == "proposed" else "own values on the test"
     return f"{name}, seed {seed}" if len(seeds) > 1 else name
-
-
-def _ended_keys(branch: Branch) -> list[str]:
-    return [state.stage.key for state in branch.states.values() if state.state in ("done", "cached")]
 
 
 def _tested_json(on: str, models: list[ComparedModel], difference: ModelDifference | None) -> dict[str, Any]:

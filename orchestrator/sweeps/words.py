@@ -7,6 +7,9 @@ from orchestrator.comparison import ModelDifference
 from orchestrator.figures import p_equals, points
 from orchestrator.results import TrialResult
 
+FEW = 10
+"""Complete trials below which the importance of a setting is hardly more than a guess."""
+
 
 def shown(label: Mapping[str, Any]) -> str:
     """Settings as people read them: `rft.learning_rate = 0.001, chosen.max_per_example = 2`."""

@@ -123,7 +123,7 @@ def test_seeds_make_the_value_a_mean_and_finalists_get_more(tmp_path: Path) -> N
     both = "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3]\nseeds: [0, 1]"
     found = run(variants(tmp_path, both), CountingStore(tmp_path / "a"), tmp_path, cluster(4, 0.0, right))
     assert found.stages["asked"] == 2 * 2 * 3 + 2 * 2 * 3
-    finalists = "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]\nfinalists: 2"
+    finalists = "method: random\nrun_cap: 3\nparameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]\nfinalists: 2"
     store = CountingStore(tmp_path / "b")
     told: list[str] = []
 
@@ -148,6 +148,25 @@ def test_tpe_goes_on_from_what_an_earlier_sweep_has_finished(tmp_path: Path) -> 
     assert [t.value for t in found.trials[:4]] == [t.value for t in first.trials]
     assert len(found.trials) == len({repr(trial.label) for trial in found.trials}) == 7
     assert read_sweep(store, found.run_id) is not None
+
+
+def test_a_trial_whose_answers_are_damaged_has_failed(tmp_path: Path) -> None:
+    store = CountingStore(tmp_path / "store")
+    damaged: list[str] = []
+
+    def watch(search: Search | None, states: list[StageState]) -> None:
+        if search is not None and not damaged and search.phase == "trials":
+            for trial in search.trials:
+                if trial.state == "complete" and trial.number == 1:
+                    origin = trial.branches[0].record.origins["evaluate.rft"]
+                    file = store.artifact(origin, "eval/results.parquet")
+                    file.write_bytes(file.read_bytes()[:-50])
+                    damaged.append(origin)
+
+    tried = variants(tmp_path, "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]\nmax_concurrent: 1")
+    found = run(tried, store, tmp_path, watch=watch)
+    assert damaged and [trial.state for trial in found.trials] == ["complete", "failed", "complete"]
+    assert found.errors[0].startswith("trial 1: ") and found.best is not None
 
 
 def test_a_budget_keeps_trials_from_being_begun(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
 from orchestrator.sweeps.planned import PlannedSweep
 from orchestrator.sweeps.search import Search, Tried
-from orchestrator.sweeps.words import distinct, short, shown, value_text
+from orchestrator.sweeps.words import FEW, distinct, short, shown, value_text
 from orchestrator.text import plain
 
 _HEADING = 12
@@ -127,9 +127,11 @@ def show_sweep(console: Console, result: SweepResult, seconds: float | None = No
         console.print(_standings(result, console.width))
     for error in result.errors:
         console.print(Text(plain(error), style="bold red"), soft_wrap=not console.is_terminal)
+    complete = sum(trial.value is not None for trial in result.trials)
     if result.importance:
         shares = ", ".join(f"{short(name)} {share:.0%}" for name, share in result.importance.items())
-        console.print(Text(plain(f"\nWhat explains the differences between trials: {shares}"), style="dim"))
+        few = "; with so few trials hardly more than a guess" if complete < FEW else ""
+        console.print(Text(plain(f"\nWhat explains the differences between trials: {shares}{few}"), style="dim"))
     count = result.stages
     console.print()
     console.print(Text(plain(result.experiment), style="bold"), end="", soft_wrap=True)
