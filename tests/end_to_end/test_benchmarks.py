@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.many_trials import finish_all, planned, walked
-from benchmarks.simulated import CountingStore
+from benchmarks.simulated import CountingStore, cluster
+from benchmarks.sweeps import Watch, busy, swept
 from tests.conftest import REPOSITORY, SMALL, Called
 from tests.support.forking import done
 
@@ -49,6 +50,14 @@ def test_trials_are_walked_on_simulated_gpus(tmp_path: Path) -> None:
     # sft, samples, rft and the evaluations of base, sft and rft once; GRPO and its evaluation of every trial
     assert len(found.waits) == 6 + 2 * 6
     assert min(found.waits) >= 0 and found.seconds > found.calls * 0.05 / 2
+
+
+def test_a_sweep_on_simulated_gpus_is_measured(tmp_path: Path) -> None:
+    machines, watch = cluster(2, 0.05), Watch()
+    found = swept(6, 4, machines, CountingStore(tmp_path / "store"), tmp_path, watch)
+    # SFT and its draws once, RFT and its evaluation of every trial; the test of the winner and of the own values
+    assert found.stages["distinct"] <= len(machines.machine.spans) + 1, "all but the selection are on GPUs"
+    assert len(watch.ends) == 6 and 0 < busy(machines) <= 1
 
 
 def million(folder: Path) -> None:

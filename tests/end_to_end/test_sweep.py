@@ -180,7 +180,7 @@ def test_two_sweeps_at_once_run_each_stage_once(tmp_path: Path) -> None:
 
 
 def test_pairs_and_halving_end_what_learns_nothing(tmp_path: Path) -> None:
-    for early in ("{type: paired, p: 0.1}", "{type: asha, min_steps: 2, eta: 3}"):
+    for early in ("{type: paired, p: 0.1}", "{type: asha, min_steps: 4, eta: 3}"):
         found = call(
             tmp_path, "sweep", str(SWEEP), f"sweep.early_terminate={early}", "sweep.max_concurrent=1", "--json"
         )

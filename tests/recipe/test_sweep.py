@@ -94,13 +94,13 @@ def test_what_cannot_be_swept_is_refused_in_one_line(changes: dict[str, Any], sa
 
 def test_a_split_to_choose_on_has_to_be_there(tmp_path: Path) -> None:
     file = written(tmp_path)
-    file.write_text(file.read_text().replace("  validation: {generate: 40}\n", ""))
+    file.write_text(file.read_text().replace("  validation: {generate: 24}\n", ""))
     assert "metric.on: the task has no validation split" in refused(file)
 
 
 def test_trials_can_be_ended_early_only_where_they_are_measured(tmp_path: Path) -> None:
     file = written(tmp_path, early_terminate={"type": "paired"})
-    file.write_text(file.read_text().replace("    validation: {every: 2, questions: 24, select: last}\n", ""))
+    file.write_text(file.read_text().replace("    validation: {every: 4, questions: 12, select: last}\n", ""))
     assert "early_terminate: goes by what the training measures: give stages.tuned a validation block" in refused(file)
 
 
