@@ -3,15 +3,15 @@
 from contextlib import suppress
 from dataclasses import replace
 
-from orchestrator.errors import OrchError, TrackingError
+from orchestrator.errors import TrackingError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult
-from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
-from orchestrator.runs.interruption import given_up, heed_sigterm, interruptible, process_of
-from orchestrator.runs.preflight import checked
+from orchestrator.runs.cluster import Cluster, disconnect
+from orchestrator.runs.interruption import given_up, interruptible, process_of
+from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
 from orchestrator.runs.result import read_again
@@ -21,9 +21,8 @@ from orchestrator.runs.trials import TrialsRecord, read_trials_again
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
-from orchestrator.store.opening import existing_store, open_store
+from orchestrator.store.opening import existing_store
 from orchestrator.store.place import store_folder
-from orchestrator.tasks import TASKS
 from orchestrator.types import Finding
 
 
@@ -63,17 +62,8 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
             states[0].figure = line
             listener(states)
 
-        try:
-            cluster = connect(notice)
-            heed_sigterm()  # Ray has put a handler of its own there
-            if type(recipe.task) not in TASKS.values():
-                carry(type(recipe.task))
-            noticed = checked(plans_of(plan)[0], work, cluster)  # the checks do not depend on the seed
-            store = store or open_store(create=True)
-        except OrchError:
-            work.withdraw()
-            raise
-        done = _carry_out(plan, store, work, cluster, listener, noticed)
+        ready = prepared(plans_of(plan)[:1], work, notice)  # the checks do not depend on the seed
+        done = _carry_out(plan, ready.store, work, ready.cluster, listener, ready.noticed)
     finally:
         disconnect()
     return with_report(done, recipe.task)
@@ -87,6 +77,7 @@ def _not_begun(plan: Plan | TrialsPlan) -> list[StageState]:
 
 
 def work_folder(recipe: Recipe) -> WorkFolder:
+    """Where the stages of a recipe work."""
     return WorkFolder(recipe.storage or store_folder() / "work")
 
 

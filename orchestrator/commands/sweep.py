@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.commands.run import work_folder
-from orchestrator.errors import InputError, OrchError, RecipeError
+from orchestrator.errors import InputError, RecipeError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, Trial
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import with_sweep_report
 from orchestrator.results import SweepResult
-from orchestrator.runs.cluster import Cluster, carry, connect, disconnect
-from orchestrator.runs.interruption import given_up, heed_sigterm, interruptible, process_of
-from orchestrator.runs.preflight import checked
+from orchestrator.runs.cluster import Cluster, disconnect
+from orchestrator.runs.interruption import given_up, interruptible, process_of
+from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
 from orchestrator.runs.scheduler import Walk
@@ -29,7 +29,6 @@ from orchestrator.sweeps.record import SweepRecord, best_recipe, finished, known
 from orchestrator.sweeps.search import Search
 from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import shown
-from orchestrator.tasks import TASKS
 from orchestrator.types import Finding
 
 Watcher = Callable[[Search | None, list[StageState]], None]
@@ -88,17 +87,10 @@ def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
             states[0].figure = line
             watcher(None, states)
 
-        try:
-            cluster = connect(notice)
-            heed_sigterm()  # Ray has put a handler of its own there
-            if type(recipe.task) not in TASKS.values():
-                carry(type(recipe.task))
-            noticed = checked(variants.own, work, cluster)
-            store = store or open_store(create=True)
-        except OrchError:
-            work.withdraw()
-            raise
-        found = carry_out(variants, store, work, cluster, watcher, noticed)
+        # the questions of the test, too, are looked for in what is trained on
+        tested = variants.tested({}, variants.seeds[0], "").plan
+        ready = prepared([variants.own, tested], work, notice)
+        found = carry_out(variants, ready.store, work, ready.cluster, watcher, ready.noticed)
     finally:
         disconnect()
     return with_sweep_report(found)

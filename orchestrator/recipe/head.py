@@ -79,6 +79,21 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """As far as NumPy's go."""
 
 
+def distinct_seeds(seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """The seeds; raises ValueError where one is listed twice."""
+    twice = [seed for seed, times in Counter(seeds or ()).items() if times > 1]
+    if twice:
+        raise ValueError(f"seed {twice[0]} is listed twice")
+    return seeds
+
+
+def listed_seeds(seeds: object) -> object:
+    """What is written as seeds; raises ValueError where it is no list."""
+    if seeds is not None and not isinstance(seeds, list | tuple):
+        raise ValueError(f"must be a list of seeds, such as [0, 1, 2], not {seeds!r}")
+    return seeds
+
+
 class Head(Spec):
     """What a recipe says of itself."""
 
@@ -117,14 +132,9 @@ class Head(Spec):
     @field_validator("seeds", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
-        if value is not None and not isinstance(value, list | tuple):
-            raise ValueError(f"must be a list of seeds, such as [0, 1, 2], not {value!r}")
-        return value
+        return listed_seeds(value)
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        twice = [seed for seed, times in Counter(value or ()).items() if times > 1]
-        if twice:
-            raise ValueError(f"seed {twice[0]} is listed twice")
-        return value
+        return distinct_seeds(value)

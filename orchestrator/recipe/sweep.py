@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from orchestrator.recipe.head import Seed
+from orchestrator.recipe.head import Seed, distinct_seeds, listed_seeds
 from orchestrator.schema import Loc, Spec, unknown
 from orchestrator.stages.base import Verb
 from orchestrator.stages.evaluate import Evaluate
@@ -209,13 +209,15 @@ class Sweep(Spec):
             raise ValueError("has one row, which varies nothing")
         return rows
 
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return listed_seeds(value)
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        twice = [seed for seed, times in Counter(value or ()).items() if times > 1]
-        if twice:
-            raise ValueError(f"seed {twice[0]} is listed twice")
-        return value
+        return distinct_seeds(value)
 
     @model_validator(mode="after")
     def _can_be_tried(self) -> "Sweep":

@@ -1,20 +1,61 @@
-"""What `orch check` says of a plan, from one of Ray's workers: it has the libraries loaded for what follows."""
+"""What comes before a walk: Ray, the check of the set-up, the store. Nothing is written before the check has passed.
+
+The check is made by one of Ray's workers: it has the libraries loaded for what follows.
+"""
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchError, StageError
 from orchestrator.health.findings import CheckReport, errors_of
 from orchestrator.plan.plan import Plan
-from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.cluster import Cluster, carry, connect
 from orchestrator.runs.failure import one_line
+from orchestrator.runs.interruption import heed_sigterm
 from orchestrator.runs.work import WorkFolder
+from orchestrator.store.base import Store
+from orchestrator.store.opening import existing_store, open_store
+from orchestrator.tasks import TASKS
 from orchestrator.tasks.base import Split
 from orchestrator.types import Example, Finding
 
 _RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a walk needs."""
+
+    cluster: Cluster
+    store: Store
+    noticed: tuple[Finding, ...]
+    """What the check has found that does not keep anything from being run."""
+
+
+def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], None]) -> Prepared:
+    """Start or join Ray, check these plans, and open the store, made where it is not there.
+
+    `notice` is called with a line where starting Ray takes longer. The caller disconnects, also after an error.
+
+    Raises:
+        InputError: Ray or the store cannot be used; machines of the cluster do not see the work folder.
+        CheckError: the set-up would make the numbers wrong.
+        StageError: the check itself could not be made.
+    """
+    try:
+        cluster = connect(notice)
+        heed_sigterm()  # Ray has put a handler of its own there
+        task = type(plans[0].recipe.task)
+        if task not in TASKS.values():
+            carry(task)
+        found = [finding for plan in plans for finding in checked(plan, work, cluster)]
+        return Prepared(cluster, existing_store() or open_store(create=True), tuple(dict.fromkeys(found)))
+    except OrchError:
+        work.withdraw()
+        raise
 
 
 def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ...]:

@@ -8,12 +8,14 @@ import pytest
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.stages.sft import Sft
+from orchestrator.sweeps.planned import planned
+from orchestrator.sweeps.variants import Variants
 from orchestrator.tasks.base import SPLITS
 from tests.conftest import REPOSITORY
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"
 RECIPES = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
-OFFLINE = [path for path in RECIPES if path.name != "gsm8k.yaml"]
+OFFLINE = [path for path in RECIPES if path.name not in ("gsm8k.yaml", "gsm8k_sweep.yaml")]
 """Those that need neither a model nor data from the Hub."""
 
 
@@ -31,13 +33,17 @@ def test_it_loads(path: Path) -> None:
 def test_its_header_says_what_it_needs_and_what_to_expect(path: Path) -> None:
     header = path.read_text().partition("\nname:")[0]
     assert re.findall(r"^# (\w+):", header, re.MULTILINE) == ["What", "Needs", "Command", "Expect"]
-    assert f"orch run {path.relative_to(REPOSITORY)}\n" in header
+    verb = "run" if load_recipe(path).sweep is None else "sweep"
+    assert f"orch {verb} {path.relative_to(REPOSITORY)}\n" in header
 
 
 @pytest.mark.parametrize("path", OFFLINE, ids=called)
 def test_it_compiles_where_its_command_is_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-    compile_plan(load_recipe(path))
+    recipe = load_recipe(path)
+    compile_plan(recipe)
+    if recipe.sweep is not None:
+        assert planned(Variants(recipe), None, ()).count == 8
 
 
 def test_the_smoke_recipe_has_the_stages_of_the_one_it_stands_for() -> None:
