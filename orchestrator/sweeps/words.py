@@ -35,8 +35,8 @@ def distinct(names: Sequence[str]) -> dict[str, str]:
 
 
 def value_text(value: Any) -> str:
-    """A value in at most five significant digits, where it is a fraction."""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    """A value in at most four significant digits, where it is a fraction."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def verdict(

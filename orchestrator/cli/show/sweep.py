@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -155,19 +155,16 @@ def show_sweep(console: Console, result: SweepResult, seconds: float | None = No
 def show_planned(console: Console, made: PlannedSweep) -> None:
     """The trials of a sweep, what they share, and the forecast."""
     sweep, adapts = made.variants.sweep, made.variants.adapts
-    names = distinct(sweep.names)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("trial", justify="right", no_wrap=True)
-    for end in names.values():
-        table.add_column(Text(_folded(end)), justify="right", no_wrap=True)
-    table.add_column("to run", justify="right", no_wrap=True)
+    settings = _Settings(table, [trial.label for trial in made.trials], sweep.names, console.width - 45)
+    table.add_column("to run", overflow="fold")
     seen = set(made.cached)
     for number, trial in enumerate(made.trials[:: len(made.variants.seeds)]):
         fresh = [stage for stage in trial.plan.stages if stage.key not in seen]
         seen.update(stage.key for stage in fresh)
         if number < _MOST_PLANNED:
-            values = (Text(plain(value_text(trial.label.get(name)))) for name in sweep.names)
-            table.add_row(str(number), *values, ", ".join(stage.name for stage in fresh) or "nothing")
+            table.add_row(str(number), *settings.of(trial.label), ", ".join(s.name for s in fresh) or "nothing")
     metric = made.variants.metric
     head = f"\nSweep ({sweep.method}) by {metric.name} on {metric.on}"
     console.print(Text(plain(head), style="bold"))
@@ -210,8 +207,7 @@ def _standings(result: SweepResult, width: int) -> Group:
     names = list(result.trials[0].label)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("trial", justify="right", no_wrap=True)
-    for end in distinct(names).values():
-        table.add_column(Text(_folded(end)), justify="right", no_wrap=True)
+    settings = _Settings(table, [trial.label for trial in result.trials], names, width - 58)
     for title in ("accuracy", "to best", "p", "seconds", ""):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     best = None if result.best is None else result.best["number"]
@@ -223,7 +219,7 @@ def _standings(result: SweepResult, width: int) -> Group:
             figure.append(interval(trial.low, trial.high), style="not bold default")
         table.add_row(
             str(trial.number),
-            *(Text(plain(value_text(trial.label.get(name)))) for name in names),
+            *settings.of(trial.label),
             figure,
             "" if trial.difference is None else points(trial.difference, sign=True),
             "" if trial.p is None else p_value(trial.p),
@@ -233,6 +229,33 @@ def _standings(result: SweepResult, width: int) -> Group:
     metric = result.metric
     note = f"{metric['name']} on {metric['on']}; [95% intervals]; p: paired test against the best, corrected (Holm)"
     return Group(table, Text(note, style="dim"))
+
+
+class _Settings:
+    """The settings of trials in a table: a column each where there is room for that, else all in one."""
+
+    def __init__(self, table: Table, labels: Sequence[Mapping[str, Any]], names: Sequence[str], room: int) -> None:
+        self._ends = distinct(names)
+        heads = {name: _folded(end) for name, end in self._ends.items()}
+        widths = [
+            max(*(len(line) for line in heads[name].splitlines()), *(len(_value(label, name)) for label in labels))
+            for name in names
+        ]
+        self._one_each = sum(widths) + 2 * len(widths) <= room
+        for name in names if self._one_each else ():
+            table.add_column(Text(heads[name]), justify="right", no_wrap=True)
+        if not self._one_each:
+            table.add_column("settings", overflow="fold")
+
+    def of(self, label: Mapping[str, Any]) -> list[Text]:
+        """The cells of one trial."""
+        if self._one_each:
+            return [Text(_value(label, name)) for name in self._ends]
+        return [Text(", ".join(f"{end} {_value(label, name)}" for name, end in self._ends.items()))]
+
+
+def _value(label: Mapping[str, Any], name: str) -> str:
+    return plain(value_text(label.get(name)))
 
 
 def _folded(name: str) -> str:
