@@ -50,8 +50,8 @@ def view(run_ids: Sequence[str], curves: Sequence[str], now: int) -> str:
 
 
 def sweep_view(sweep_id: str, verb_tag: str, verb: str, params: Sequence[str], metric: str, now: int) -> str:
-    """The saved view of a sweep's trials: parallel coordinates, the metric of each, and by each setting."""
-    trials = f"tags.`mlflow.parentRunId` = '{sweep_id}' AND tags.`{verb_tag}` = '{verb}'"
+    """The saved view of a sweep's complete trials: parallel coordinates, the metric of each, and by each setting."""
+    trials = f"tags.`mlflow.parentRunId` = '{sweep_id}' AND tags.`{verb_tag}` = '{verb}' AND metrics.`{metric}` >= 0"
     columns = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in params)]
     across = {"selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True}
     charts = [_chart("PARALLEL", metric, "sweep", across | {"uuid": "orch-parallel"}), _chart("BAR", metric, "sweep")]

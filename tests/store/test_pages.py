@@ -6,7 +6,7 @@ import zlib
 
 from orchestrator.results import Evaluation, ModelResult, RunResult
 from orchestrator.runs.notes import describe, model_note
-from orchestrator.store.pages import VIEW_TAG, run_link, view, view_link
+from orchestrator.store.pages import VIEW_TAG, run_link, sweep_view, view, view_link
 from orchestrator.types import Finding
 
 MODEL = ModelResult("rft", 0.8, 0.75, 0.85, 1.0, 500)
@@ -37,6 +37,21 @@ def test_a_view_of_many_models_fits_a_tag() -> None:
 
     ids = ["".join(random.Random(i).choices("0123456789abcdef", k=32)) for i in range(500)]
     assert len(view(ids, CURVES, 1_800_000_000_000)) <= 5000
+
+
+def test_the_view_of_a_sweep_opens_on_parallel_coordinates_of_its_complete_trials() -> None:
+    names = ["stages.rft.learning_rate", "stages.samples.n"]
+    state = state_of(sweep_view("s" * 32, "orch.verb", "swept", names, "rft/accuracy", 5))
+    wanted, charts = str(state["searchFilter"]), state["compareRunCharts"]
+    assert "metrics.`rft/accuracy` >= 0" in wanted and "s" * 32 in wanted
+    assert isinstance(charts, list)
+    first, *others = charts
+    assert first["type"] == "PARALLEL"
+    assert first["selectedParams"] == names and first["selectedMetrics"] == ["rft/accuracy"]
+    assert [chart["type"] for chart in others] == ["BAR", "SCATTER", "SCATTER"]
+    assert len({chart["uuid"] for chart in charts}) == 4
+    many = [f"stages.training_number_{i}.learning_rate" for i in range(12)]
+    assert len(sweep_view("s" * 32, "orch.verb", "swept", many, "rft/accuracy", 5)) < 5000, "as a tag may have"
 
 
 def test_links_lead_to_the_view_by_its_tag() -> None:
