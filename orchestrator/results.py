@@ -203,6 +203,8 @@ class SweepResult:
     """`on`, `models` and `differences`: the proposed trial beside the recipe's own values. None: not asked."""
     stages: dict[str, int]
     """`asked` of all trials, `distinct` among them, `run` and `reused` of these."""
+    shared: dict[str, dict[str, int]]
+    """For each stage by its name: `trials` that have it, and how many of it were `made` for them all."""
     importance: dict[str, float]
     """For each parameter the share of the differences between trials that it explains."""
     conclusions: tuple[str, ...] = ()

@@ -143,8 +143,8 @@ class SeedFacts:
     run_id: str
     status: str
     accuracies: Mapping[str, float]
-    page: str | None
-    """Where its own report lies, as seen from the report of all seeds."""
+    reported: bool
+    """Whether it has a report of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """From the store to the facts of a page on several seeds of one recipe."""
 
-import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
@@ -34,14 +33,12 @@ def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
     """
     about = read_about(store, run_id)
     runs = seed_runs(store, run_id)
-    here = store.artifact(run_id, page).parent
     found: dict[Finding, set[int]] = {finding: set() for finding in about.pop("findings")}
     seeds = []
     for run in runs:
         own, seed = store.artifact(run, page), _seed(run)
         accuracies = {m.label: m.by_seed[m.seeds.index(seed)] for m in about["comparison"].models if seed in m.seeds}
-        path = os.path.relpath(own, here) if own.is_file() else None
-        seeds.append(SeedFacts(seed, run.run_id, run.status, accuracies, path))
+        seeds.append(SeedFacts(seed, run.run_id, run.status, accuracies, own.is_file()))
         below = [run, *store.children(run.run_id).values()]
         for finding in (finding for one in below for finding in findings_of(one.tags)):
             found.setdefault(finding, set()).add(seed)

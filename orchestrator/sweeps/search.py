@@ -377,6 +377,7 @@ class Search:
             best,
             None if comparison is None else _tested_json(self.variants.recipe.evaluate.on, *comparison),
             self._stages(),
+            self._shared(),
             importance(self.variants.sweep, complete_values),
             tuple(sentences),
             tuple(errors),
@@ -411,6 +412,14 @@ class Search:
             trial.run_id,
             trial.error,
         )
+
+    def _shared(self) -> dict[str, dict[str, int]]:
+        keys: dict[str, list[str]] = {}
+        for trial in self.trials:
+            for branch in trial.branches:
+                for stage in branch.plan.stages:
+                    keys.setdefault(stage.name, []).append(stage.key)
+        return {name: {"trials": len(found), "made": len(set(found))} for name, found in keys.items()}
 
     def _stages(self) -> dict[str, int]:
         branches = [branch for trial in self.trials for branch in trial.branches]

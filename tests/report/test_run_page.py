@@ -212,7 +212,8 @@ def test_the_page_of_several_seeds(tmp_path: Path, text: str) -> None:
     ]
     ids = [str(a["id"]) for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    assert [a["href"] for a in page.all("a") if not str(a["href"]).startswith("#")] == ["../s0/report.html"]
+    assert all(str(a["href"]).startswith("#") for a in page.all("a")), "it may be sent to anybody: no link leaves it"
+    assert f"orch report {'0' * 32}" in page.text and f"orch report {'1' * 32}" not in page.text
     # sft solves 4 and 2 of 4 questions: a point for each seed, their mean between them
     assert "0 50.0% 25.0% finished" in page.text and "1 100.0% 75.0% failed" in page.text
     lefts = [a["style"] for a in page.all("u")]

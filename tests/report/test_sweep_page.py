@@ -32,6 +32,7 @@ def swept(*trials: TrialResult, **more: Any) -> SweepResult:
         "best": None if best is None else {"number": best.number, "label": best.label, "recipe": None},
         "test": None,
         "stages": {"asked": 9, "distinct": 5, "run": 5, "reused": 0},
+        "shared": {"sft": {"trials": 3, "made": 1}},
         "importance": {},
         "conclusions": ("All is well.",),
     }
@@ -53,6 +54,7 @@ def test_the_page_has_the_trials_from_the_best_down_and_marks_what_became_of_the
     assert "proposed" in page and "pruned: too bad" in page and "All is well." in page
     assert page.count("<polyline") == 2, "a line for each complete trial"
     assert page.count("<circle") == 4, "each of them in each slice"
+    assert re.search(r"sft</th><td class=\"n\">3</td><td class=\"n\">1</td>", page), "made once for three trials"
     assert "hardly more than a guess" in page
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
 

@@ -137,7 +137,7 @@ def invented_seeds(folder: Path, text: str = "some text") -> SeedsFacts:
     about = {field.name: getattr(plain, field.name) for field in fields(About)}
     about |= {"comparison": compare_evaluated("test", evaluated, {"rft": "sft", "base": "sft"})}
     seeds_of = (
-        SeedFacts(0, "0" * 32, "FINISHED", {"sft": 0.5, "rft": 0.25}, "../s0/report.html"),
-        SeedFacts(1, "1" * 32, "FAILED", {"sft": 1.0, "rft": 0.75}, None),
+        SeedFacts(0, "0" * 32, "FINISHED", {"sft": 0.5, "rft": 0.25}, True),
+        SeedFacts(1, "1" * 32, "FAILED", {"sft": 1.0, "rft": 0.75}, False),
     )
     return SeedsFacts(**about, seeds=seeds_of, steady={"sft": [0, 2, 2], "rft": [1, 2, 1]})
