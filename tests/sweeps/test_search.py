@@ -13,6 +13,9 @@ from benchmarks.simulated import CountingStore, SimulatedCluster, cluster
 from orchestrator.commands.sweep import carry_out
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import SweepResult
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.record import Record
+from orchestrator.runs.scheduler import Walk
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.context import Context
@@ -190,3 +193,40 @@ def test_every_trial_is_asked_for_once(tmp_path: Path) -> None:
     labels = [tuple(trial.label.values()) for trial in found.trials]
     assert labels == list(itertools.product((1e-3, 2e-3), (0, 0.1)))
     assert found.stages["run"] == found.stages["distinct"] and found.stages["reused"] == 0
+
+
+class EndsFirst:
+    """A feed that gives the first plan up as soon as a stage of its own is running."""
+
+    ended = True
+
+    def __init__(self, walk: Walk, stage: str) -> None:
+        self.walk, self.stage = walk, stage
+
+    def look(self) -> None:
+        first = self.walk.branches[0]
+        if first.given_up is None and first.states[self.stage].state == "running":
+            self.walk.end_early(first, "ended early: too bad")
+
+
+@pytest.mark.parametrize("stage", ["sft", "rft"])
+def test_what_another_trial_waits_for_goes_on_when_its_own_is_ended(stage: str, tmp_path: Path) -> None:
+    tried = variants(tmp_path, "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3]")
+    store, work = CountingStore(tmp_path / "store"), WorkFolder(tmp_path / "work")
+    walk = Walk([], store, work, cluster(1, 0.3), lambda states: None)
+    above = store.start(store.experiment("x"), "sweep", {}, {})
+    for number, rate in enumerate((1e-3, 2e-3)):
+        values = {"stages.rft.learning_rate": rate}
+        trial = tried.trial(number, values, 0)
+        record = Record(store, trial.plan, (), walk.writer.submit, above, trial, {}, values)
+        walk.branches.append(Branch(trial.plan, record, (), trial.title))
+    walk.feed = EndsFirst(walk, stage)
+    walk.go()
+    first, second = walk.branches
+    assert [state.state for state in first.states.values()] == ["done", "stopped", "stopped"]
+    assert [state.state for state in second.states.values()] == ["cached", "done", "done"]
+    assert store.find(first.record.parent).status == "KILLED" and store.find(second.record.parent).status == "FINISHED"
+    assert store.find(first.record.parent).error == "ended early: too bad"
+    if stage == "rft":
+        assert store.find(str(first.states["rft"].run_id)).status == "KILLED"
+    assert [path.name for path in work.root.iterdir()] == ["locks"] and not [*(work.root / "locks").iterdir()]
