@@ -186,6 +186,8 @@ class TrialResult:
     run_id: str
     """Of its first seed."""
     error: str | None = None
+    seeds: int = 1
+    """How many it was run with: finalists have more than others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from orchestrator.commands.run import work_folder
 from orchestrator.errors import InputError, RecipeError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, Trial
-from orchestrator.recipe.recipe import Recipe
+from orchestrator.recipe.recipe import Recipe, parse_recipe
+from orchestrator.recipe.yaml_source import write_data
 from orchestrator.report.make import with_sweep_report
 from orchestrator.results import SweepResult
 from orchestrator.runs.cluster import Cluster, disconnect
@@ -23,7 +23,7 @@ from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import SWEEP, VERB_TAG
 from orchestrator.store.opening import existing_store, open_store
-from orchestrator.sweeps.best_file import with_values
+from orchestrator.sweeps.best_file import as_comment, with_values
 from orchestrator.sweeps.proposing import proposer
 from orchestrator.sweeps.record import SweepRecord, best_recipe, finished, known_trials, read_sweep
 from orchestrator.sweeps.search import Search
@@ -128,8 +128,8 @@ def carry_out(
         def logged(branch: Branch, value: float | None) -> None:
             walk.writer.submit(branch.name, lambda: above.trial(branch.record.parent, value, branch.given_up))
 
-        at_once = variants.sweep.max_concurrent or _room(variants, cluster)
-        walk.feed = search = Search(variants, walk, store, proposes, known, open_branches, logged, past, at_once)
+        slots = _slots(variants, cluster)
+        walk.feed = search = Search(variants, walk, store, proposes, known, open_branches, logged, past, slots)
         walk.go()
         experiment = store.find(record.run_id).experiment
         found = search.result(record.run_id, experiment, None)
@@ -147,23 +147,23 @@ def _params(trial: Trial, values: Label) -> Mapping[str, object]:
     return dict(values) | ({"seed": trial.label["seed"]} if "seed" in trial.label else {})
 
 
-def _room(variants: Variants, cluster: Cluster) -> int:
-    """How many trials to keep open: those that the machine has room for, and as many that are ready to follow.
-
-    For tpe without the latter: each trial that it proposes knows more.
-    """
+def _slots(variants: Variants, cluster: Cluster) -> int:
+    """How many trials the machine has room for: their largest stages side by side."""
     shares = [stage.spec.share(cluster.cores, cluster.gpus) for stage in variants.own.stages]
     cpus, gpus = max(share[0] for share in shares), max(share[1] for share in shares)
-    slots = int(cluster.gpus // gpus) if gpus else cluster.total_cores // max(1, cpus)
-    return max(1, slots) * (1 if variants.sweep.method == "tpe" else 2)
+    return max(1, int(cluster.gpus // gpus) if gpus else cluster.total_cores // max(1, cpus))
 
 
-def _best_recipe(recipe: Recipe, found: SweepResult) -> str | None:
-    """The text of the recipe with the winner's values; None where the recipe's file is not there any more."""
+def _best_recipe(recipe: Recipe, found: SweepResult) -> str:
+    """The text of the recipe with the winner's values, its comments kept as far as that goes."""
     assert found.best is not None
-    try:
-        text = Path(recipe.source).read_text(encoding="utf-8-sig")
-    except OSError:
-        return None
+    values, wanted = dict(recipe.written.overrides) | found.best["label"], recipe.varied(found.best["label"]).resolved()
     about = f"Trial {found.best['number']} of sweep {found.run_id[:8]}: {shown(found.best['label'])}"
-    return with_values(text, dict(recipe.written.overrides) | found.best["label"], about)
+    try:
+        text = with_values(recipe.written.text, values, about)
+        if parse_recipe(text, recipe.source, own_task=recipe.written.own_task).resolved() == wanted:
+            return text
+    except Exception:  # whatever keeps the text from being changed: the values are what counts
+        pass
+    # merged blocks pass a change on to others: then every setting is written out
+    return as_comment(f"{about}\nEvery setting written out: the recipe merges blocks") + write_data(wanted)

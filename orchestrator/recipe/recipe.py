@@ -90,10 +90,13 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises as `load_recipe` does.
     """
-    plain, grid = [], {}
+    plain: list[str] = []
+    grid: dict[str, list[Any]] = {}
     for item in overrides:
         name, _, text = item.partition("=")
-        values = _several(text)
+        values = _several(text) if name.strip() else None
+        if name.strip() in grid or (values is not None and any(one.partition("=")[0] == name for one in plain)):
+            raise RecipeError(f"override {name.strip()!r} is given twice: list all of its values once")
         if values is None:
             plain.append(item)
         else:
@@ -133,10 +136,15 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTa
         raise RecipeError(f"{source}: is a folder; name a recipe, a .yaml file") from None
     except OSError as error:
         raise RecipeError(f"{source}: cannot be read: {error.strerror}") from None
+    return parse_recipe(text, source, overrides, own_task)
+
+
+def parse_recipe(text: str, source: str, overrides: Sequence[str] = (), own_task: OwnTask = task_class) -> Recipe:
+    """As `load_recipe`, of a recipe's text; `source` is what messages call it."""
     data, lines = parse(text, source)
     if not isinstance(data, dict):
         raise RecipeError(f"{source}: must be a block of keys (name, task, model, stages, evaluate)")
-    written, problems = _overridden(Written(data, source, lines, (), own_task), overrides)
+    written, problems = _overridden(Written(data, source, lines, (), own_task, text), overrides)
     try:
         recipe = written.recipe()
     except RecipeError as error:
@@ -157,6 +165,8 @@ class Written:
     changed: tuple[tuple[str, ...], ...]
     """The paths of the settings that were changed, which a message then calls overrides."""
     own_task: OwnTask
+    text: str = ""
+    """All of it, comments too, as it was read."""
 
     def varied(self, changes: Mapping[str, Any]) -> "Written":
         """With other values of some settings, by their dotted names.

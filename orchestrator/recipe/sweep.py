@@ -4,7 +4,6 @@ The words are W&B's, where W&B has them.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -37,7 +36,15 @@ _WRONG_WORDS = {
 }
 _DISTRIBUTIONS = ("categorical", "int_uniform", "uniform", "q_uniform", "log_uniform_values")
 
+_LARGEST = 2**53
+"""Of whole numbers that are drawn from a range: beyond it a double leaves some out."""
+
 Value = bool | int | float | str | None | list[Any] | dict[str, Any]
+
+
+def _same(a: Value, b: Value) -> bool:
+    """Whether two values are the same setting: 1 and 1.0 are, 1 and true are not."""
+    return isinstance(a, bool) == isinstance(b, bool) and a == b
 
 
 class Metric(Spec):
@@ -80,7 +87,10 @@ class Parameter(Spec):
     @classmethod
     def _listed(cls, data: Any) -> Any:
         if isinstance(data, list | tuple):
-            return {"values": list(data)}
+            data = {"values": list(data)}
+        listed = data.get("values") if isinstance(data, dict) else None
+        if isinstance(listed, list) and any(isinstance(v, float) and not math.isfinite(v) for v in listed):
+            raise ValueError("lists what is no finite number")
         if not isinstance(data, dict):
             raise ValueError(f"must be a list of values, or a block with values or min and max, not {data!r}")
         if "value" in data:
@@ -105,9 +115,9 @@ class Parameter(Spec):
                 raise ValueError(f"has values, which {self.distribution} does not go with: leave distribution out")
             if not self.values:
                 raise ValueError("has no values")
-            twice = [value for value, times in Counter(map(repr, self.values)).items() if times > 1]
-            if twice:
-                raise ValueError(f"lists {twice[0]} twice")
+            for place, value in enumerate(self.values):
+                if any(_same(value, before) for before in self.values[:place]):
+                    raise ValueError(f"lists {value!r} twice")
             return self
         if self.min is None or self.max is None:
             raise ValueError("needs values, or both min and max")
@@ -123,6 +133,10 @@ class Parameter(Spec):
             raise ValueError(f"min and max of int_uniform are whole numbers, not {self.min} and {self.max}")
         if (self.q is not None) != (self.kind == "q_uniform"):
             raise ValueError("q goes with distribution: q_uniform, and q_uniform needs it")
+        if self.q is not None and self.q > self.max - self.min:
+            raise ValueError(f"q {self.q:g} is more than there is between min and max, which varies nothing")
+        if self.kind == "int_uniform" and max(abs(self.min), abs(self.max)) > _LARGEST:
+            raise ValueError(f"min and max of int_uniform are between -2^53 and 2^53, not {self.min} and {self.max}")
         return self
 
     @property
@@ -207,6 +221,9 @@ class Sweep(Spec):
             raise ValueError("its rows set nothing")
         if len(rows) == 1:
             raise ValueError("has one row, which varies nothing")
+        for place, row in enumerate(rows):
+            if any(_same(row, before) for before in rows[:place]):
+                raise ValueError(f"row {place} is there twice")
         return rows
 
     @field_validator("seeds", mode="before")
@@ -224,6 +241,9 @@ class Sweep(Spec):
         both = [name for name in self.parameters if self.linked and name in self.linked[0]]
         if both:
             raise ValueError(f"{both[0]} is in parameters and in linked: keep one of them")
+        inside = next(((a, b) for a in self.names for b in self.names if b.startswith(f"{a}.")), None)
+        if inside is not None:
+            raise ValueError(f"{inside[1]} is a part of {inside[0]}, which is varied too: keep one of them")
         if self.seeds is not None and self.finalists is not None:
             raise ValueError("seeds and finalists both say which trials get more seeds: keep one of them")
         if self.method != "grid" and self.run_cap is None:
@@ -267,6 +287,8 @@ def check_sweep(
         where: Loc = ("sweep", "parameters", name) if name in sweep.parameters else ("sweep", "linked")
         if head in _NOT_VARIED:
             problems.append((where, f"{name!r} cannot be varied: {_NOT_VARIED[head]}"))
+        elif head == "stages" and not rest:
+            problems.append((where, "names no setting: write stages.NAME.SETTING, such as stages.rft.learning_rate"))
         elif head == "stages" and (stage := rest.partition(".")[0]) not in stages:
             problems.append((where, unknown("stage", stage, stages)))
     if not sweep.names:

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.figures import interval, p_value, points
 from orchestrator.report.html import environment
 from orchestrator.results import SweepResult, TrialResult
-from orchestrator.sweeps.words import FEW, distinct, value_text
+from orchestrator.sweeps.words import FEW, distinct, rank, value_text
 
 _WIDTH, _HEIGHT, _SIDE, _EDGE = 700, 260, 80, 46
 """Of the parallel coordinates; of the room beside them, above and below them; in the units of their drawing."""
@@ -46,7 +46,7 @@ def sweep_page(result: SweepResult, recipe_text: str) -> str:
         .get_template("sweep.html.j2")
         .render(
             r=result,
-            order=sorted(result.trials, key=lambda t: (t.value is None, -(t.value or 0.0), t.number)),
+            order=sorted(result.trials, key=rank),
             titles=titles,
             text=value_text,
             p=p_value,

@@ -7,6 +7,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from orchestrator.text import plain
+
 _WIDEST = 10_000
 """Characters: no line is broken that was one line."""
 
@@ -34,7 +36,12 @@ def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
         block[last] = value
     written = io.StringIO()
     yaml.dump(data, written)
-    return "".join(f"# {line}\n" for line in about.splitlines()) + written.getvalue()
+    return as_comment(about) + written.getvalue()
+
+
+def as_comment(text: str) -> str:
+    """Text as comments of YAML, a line each."""
+    return "".join(f"# {plain(line)}\n" for line in text.splitlines())
 
 
 def _times(data: Any, block: Any) -> int:

@@ -4,7 +4,7 @@ No combination is proposed twice. The same seed and the same results told in the
 The study lives in memory: what it has to know of earlier trials is read from the store.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.recipe.sweep import Parameter, Sweep
@@ -71,7 +71,17 @@ class _Study:
                 self._asked[_name(values)] = trial
                 return values
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return None
+        return self._untried()
+
+    def _untried(self) -> dict[str, Any] | None:
+        """A combination that was not proposed, where all can be listed; there may be few left."""
+        values = None
+        if self._sweep.size is not None:
+            values = next((one for one in grid(self._sweep) if _name(one) not in self._asked), None)
+        if values is not None:
+            self._study.enqueue_trial(places(self._sweep, values))
+            self._asked[_name(values)] = self._study.ask(self._space)
+        return values
 
     def tell(self, values: Mapping[str, Any], value: float | None) -> None:
         import optuna
@@ -112,12 +122,17 @@ def settings(sweep: Sweep, params: Mapping[str, Any]) -> dict[str, Any]:
 def places(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of Optuna's that stand for some settings: the other way round than `settings`."""
     made = {
-        name: values[name] if one.values is None else one.values.index(values[name])
+        name: values[name] if one.values is None else _place(one.values, values[name])
         for name, one in sweep.parameters.items()
     }
     if sweep.linked:
         made[_LINKED] = next(i for i, row in enumerate(sweep.linked) if all(values[n] == v for n, v in row.items()))
     return made
+
+
+def _place(listed: Sequence[Any], value: Any) -> int:
+    """Where a value is listed; `true` is not 1."""
+    return next(i for i, one in enumerate(listed) if isinstance(one, bool) == isinstance(value, bool) and one == value)
 
 
 def _distribution(one: Parameter) -> Any:

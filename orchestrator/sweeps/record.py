@@ -29,7 +29,7 @@ from orchestrator.store.names import (
 )
 from orchestrator.store.pages import SWEEP_VIEW_TAG, run_link, sweep_view, view_link
 from orchestrator.sweeps.variants import Label, Variants
-from orchestrator.sweeps.words import short, value_text
+from orchestrator.sweeps.words import rank, short, value_text
 from orchestrator.text import inline
 
 _HOW_FAR = {"run_cap", "max_concurrent", "budget"}
@@ -160,7 +160,7 @@ def described(result: SweepResult, experiment_id: str) -> str:
     names = list(result.trials[0].label) if result.trials else []
     lines += [f"| trial | {' | '.join(map(short, names))} | {result.metric['name']} | 95% interval | |"]
     lines += ["|" + "---|" * (len(names) + 4)]
-    for trial in sorted(result.trials, key=lambda t: (t.value is None, -(t.value or 0.0), t.number)):
+    for trial in sorted(result.trials, key=rank):
         values = " | ".join(inline(value_text(trial.label.get(name))) for name in names)
         figure = "" if trial.value is None else f"{trial.value:.3f}"
         ends = "" if trial.low is None else f"{trial.low:.3f} to {trial.high:.3f}"

@@ -12,7 +12,7 @@ What it guarantees:
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated
@@ -30,12 +30,10 @@ from orchestrator.sweeps.proposing import Proposer, importance
 from orchestrator.sweeps.pruning import new_measurements, pruner
 from orchestrator.sweeps.record import KnownTrial, measured
 from orchestrator.sweeps.variants import Label, Variants
-from orchestrator.sweeps.words import standing, verdict
+from orchestrator.sweeps.words import Chosen, standing, verdict
 
 State = Literal["running", "complete", "pruned", "failed"]
 Phase = Literal["trials", "finalists", "test", "done"]
-_MORE_SEEDS = 2
-"""Seeds that finalists get beyond their first."""
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Search:
     """Feeds a walk with the trials of a sweep.
 
     `known` are the trials of earlier runs of the same sweep; `open_branches` makes the branches of some trials, one a
-    seed; `at_once` is how many trials may be open at a time.
+    seed; `slots` is how many trials the machine has room for.
     """
 
     def __init__(
@@ -73,10 +71,12 @@ class Search:
         open_branches: Callable[[Sequence[tuple[Trial, Label]]], list[Branch]],
         logged: Callable[[Branch, float | None], None],
         past: list[PastCost],
-        at_once: int,
+        slots: int,
     ) -> None:
         self.variants, self.walk, self.store, self.proposer = variants, walk, store, proposer
-        self._open_branches, self._logged, self._past, self._at_once = open_branches, logged, past, at_once
+        self._open_branches, self._logged, self._past, self._slots = open_branches, logged, past, slots
+        # as many again that are ready to follow; but each trial that tpe proposes knows more
+        self._at_once = variants.sweep.max_concurrent or slots * (1 if variants.adapts else 2)
         early = variants.sweep.early_terminate
         self._pruner = None if early is None else pruner(early)
         self._measured: dict[str, set[int]] = {}
@@ -91,6 +91,8 @@ class Search:
         self._began = time.monotonic()
         self._asked_all = False
         self._standings: Standings | None = None
+        self._lost: list[str] = []
+        """What kept further seeds of finalists from coming to their end."""
         self._tested: dict[str, list[Branch]] = {}
         """In the last phase: the branches of the proposed trial, and of the recipe's own values."""
 
@@ -233,10 +235,10 @@ class Search:
                     known = predicted.get(stage.name)
                     to_come[stage.key] = stage, sum(here) / len(here) if known is None else known.seconds
         if budget.hours is not None:
-            left = sum(seconds for _, seconds in to_come.values()) / self._at_once
+            left = sum(seconds for _, seconds in to_come.values()) / self._slots
             return time.monotonic() - self._began + left <= 3600 * budget.hours
         assert budget.gpu_hours is not None
-        spent = sum(s.seconds * self._gpus(s.stage) for s in ended.values() if s.state == "done")
+        spent = sum(s.seconds * self._gpus(s.stage) for s in ended.values() if s.state != "cached")
         left = sum(seconds * self._gpus(stage) for stage, seconds in to_come.values())
         return spent + left <= 3600 * budget.gpu_hours
 
@@ -257,7 +259,10 @@ class Search:
         results = [branch.result for branch in trial.branches if branch.result is not None]
         values = [result.models[0].accuracy for result in results if result.models]
         errors = [error for result in results for error in result.errors]
-        if len(values) < len(results):
+        if self.phase == "finalists" and values and len(values) < len(results):
+            self._lost += [f"trial {trial.number}: {error}" for error in errors]
+            trial.branches = [b for b in trial.branches if b.result is not None and b.result.models]
+        if len(values) < len(trial.branches):
             trial.state, trial.error = "failed", (errors or ["it came to no evaluation"])[0]
         else:
             trial.state, trial.value = "complete", sum(values) / len(values)
@@ -278,8 +283,8 @@ class Search:
             ranked = sorted(found.tied, key=lambda n: (-found.models[n].accuracy, n))
             begun = []
             for number in ranked[: self.variants.sweep.finalists]:
-                trial, first = self.trials[number], self.variants.seeds[0]
-                more = [self.variants.trial(number, trial.values, first + i + 1) for i in range(_MORE_SEEDS)]
+                trial = self.trials[number]
+                more = [self.variants.trial(number, trial.values, seed) for seed in self.variants.more_seeds]
                 begun.append((trial, more))
             self._begin(begun)
             self.phase = "finalists"
@@ -296,16 +301,15 @@ class Search:
         self.phase = "test"
 
     def _among_finalists(self, complete: list[Tried], all_of_them: Standings) -> Standings:
-        """The finalists compared over their seeds; the others keep what their one seed came to."""
+        """The finalists compared over their seeds; the others keep what their one seed came to.
+
+        Differences are those among finalists: others were compared with another best.
+        """
         finalists = [trial for trial in complete if len(trial.branches) > 1]
-        found = self._compare(finalists) if finalists else all_of_them
-        return Standings(
-            dict(all_of_them.models) | dict(found.models),
-            dict(all_of_them.differences) | dict(found.differences),
-            found.best,
-            found.tied,
-            found.taken,
-        )
+        if not finalists:
+            return all_of_them
+        found = self._compare(finalists)
+        return replace(found, models=dict(all_of_them.models) | dict(found.models))
 
     def _can_be_read(self, trial: Tried) -> bool:
         """Whether what a trial answered is there as it was; else the trial has failed."""
@@ -351,6 +355,7 @@ class Search:
         comparison = None
         sentences: list[str] = []
         errors = [f"trial {trial.number}: {trial.error}" for trial in self.trials if trial.state == "failed"]
+        errors += self._lost
         best = None
         if found is not None:
             taken = self.trials[found.taken]
@@ -360,7 +365,8 @@ class Search:
             complete = sum(trial.state == "complete" for trial in self.trials)
             on = self.variants.recipe.evaluate.on
             difference = comparison[1] if comparison is not None else None
-            said = verdict(difference, complete, rows[found.taken], on, metric.on, self._is_own(taken))
+            chosen = Chosen(found.taken, found.best, complete, metric.on)
+            said = verdict(difference, chosen, on, self._is_own(taken))
             sentences = [*said, *standing(rows, found.best, found.taken)]
         elif self.trials:
             sentences = ["No trial came to its end."]
@@ -411,6 +417,7 @@ class Search:
             gpu_hours,
             trial.run_id,
             trial.error,
+            len(trial.branches),
         )
 
     def _shared(self) -> dict[str, dict[str, int]]:

@@ -26,7 +26,10 @@ class Variants:
         self.recipe, self.sweep = recipe, recipe.sweep
         trained = [name for name, spec in recipe.stages.items() if spec.makes_model]
         self.metric: Metric = own_metric(self.sweep, trained)
-        self.seeds: tuple[int, ...] = self.sweep.seeds or recipe.seeds or (recipe.seed,)
+        seeds = self.sweep.seeds or recipe.seeds or (recipe.seed,)
+        self.seeds = seeds if self.sweep.finalists is None else seeds[:1]
+        self.more_seeds = seeds[1:] or tuple((seeds[0] + i) % 2**32 for i in (1, 2))
+        """Those that finalists are run with too."""
         self._first = compile_plan(recipe.varied(self._asked({}, self.seeds[0])))
         self.own = self._first.needed()
         self._check()
@@ -98,6 +101,11 @@ class Variants:
     def _unmeasured(self) -> list[str]:
         """What is wrong where trials are to be ended early, and nothing is measured to go by."""
         spec, early = self.recipe.stages[self.metric.model], self.sweep.early_terminate
+        if early is not None and self.several_seeds:
+            return [
+                f"{self._place('early_terminate')}: goes by one training of each trial, and there are several seeds: "
+                "write finalists: 3 in place of seeds, so that only the best trials get more of them"
+            ]
         if early is None or getattr(spec, "validation", None) is not None:
             return []
         return [

@@ -1,6 +1,7 @@
 """What a sweep comes to, in plain sentences: screen, report and MLflow say the same."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.comparison import ModelDifference
@@ -39,13 +40,45 @@ def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def verdict(
-    difference: ModelDifference | None, count: int, taken: TrialResult, on: str, chosen_on: str, is_own: bool
-) -> list[str]:
-    """Whether the trial that was taken is better than the recipe's own values, on the questions asked once."""
-    best_of = f"trial {taken.number}, the best of {count}" if count > 1 else f"trial {taken.number}"
+def rank(trial: TrialResult) -> tuple[bool, int, float, int]:
+    """Trials from the best down: finalists, who have more seeds, before others; those without a value last."""
+    return trial.value is None, -trial.seeds, -(trial.value or 0.0), trial.number
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The trial that is proposed, and among how many it was found."""
+
+    number: int
+    best: int
+    """The trial with the highest accuracy, which may cost more."""
+    count: int
+    """Complete trials."""
+    on: str
+    """The split that it was chosen on."""
+
+    @property
+    def among(self) -> str:
+        """`the best of 8`."""
+        return f"the best of {self.count}" if self.number == self.best else f"chosen from {self.count}"
+
+    @property
+    def luck(self) -> str:
+        """Why a lead on the split that it was chosen on says little."""
+        if self.number == self.best:
+            of_them = f"Trial {self.number} was the best of {self.count} on {self.on}"
+            return f"{of_them}: the best of so many is also the luckiest"
+        return f"Trial {self.number} was chosen from {self.count} by {self.on}, where luck counts too"
+
+
+def verdict(difference: ModelDifference | None, chosen: Chosen, on: str, is_own: bool) -> list[str]:
+    """Whether the trial that was chosen is better than the recipe's own values, on the questions asked once."""
+    number = chosen.number
     if is_own:
-        return [f"No trial is better than the recipe's own values: {best_of} on {chosen_on}, has these values itself."]
+        return [
+            f"No trial is better than the recipe's own values: trial {number}, {chosen.among} on {chosen.on}, has "
+            "these values itself."
+        ]
     if difference is None:
         return []
     said = (
@@ -53,18 +86,15 @@ def verdict(
         f"{points(difference.high)}, {p_equals(difference.p)}, n = {difference.n:,})"
     )
     if difference.shown and difference.difference > 0:
-        return [f"Trial {taken.number} is better than the recipe's own values: {said}. It was the best of {count}."]
+        return [f"Trial {number} is better than the recipe's own values: {said}. It was {chosen.among}."]
     if difference.shown:
         return [
-            f"No trial is better than the recipe's own values: trial {taken.number} is worse, {said}. That it was the "
-            f"best of {count} on {chosen_on} was luck."
+            f"No trial is better than the recipe's own values: trial {number} is worse, {said}. That it was "
+            f"{chosen.among} on {chosen.on} was luck."
         ]
-    lines = [f"No trial is better than the recipe's own values: trial {taken.number} came to {said}."]
-    if count > 1:
-        lines.append(
-            f"Trial {taken.number} was the best of {count} on {chosen_on}: the best of so many is also the luckiest, "
-            f"and {on} does not show a gain."
-        )
+    lines = [f"No trial is better than the recipe's own values: trial {number} came to {said}."]
+    if chosen.count > 1:
+        lines.append(f"{chosen.luck}, and {on} does not show a gain.")
     if difference.detectable is not None:
         lines.append(
             f"With {difference.n} questions the smallest detectable difference is "
@@ -76,20 +106,19 @@ def verdict(
 def standing(trials: Sequence[TrialResult], best: int, taken: int) -> list[str]:
     """How many trials there were, and which of them the data do not tell apart."""
     complete = [trial for trial in trials if trial.state == "complete"]
-    tied = [trial for trial in complete if trial.tied]
+    most = max((trial.seeds for trial in complete), default=1)
+    compared = [trial for trial in complete if trial.seeds == most]
     ended = len(trials) - len(complete)
-    rest = f", {ended} ended early or failed" if ended else ""
-    lines = [f"{len(complete)} trials are complete{rest}."]
-    if len(complete) > 1:
-        if len(tied) == 1:
-            lines = [f"{lines[0]} Trial {best} is the best; every other is significantly worse."]
+    lines = [f"{len(complete)} trials are complete{f', {ended} ended early or failed' if ended else ''}."]
+    if len(compared) < len(complete):
+        lines[0] += f" {len(compared)} that were tied with the best were run with {most} seeds: the finalists."
+    if len(compared) > 1:
+        tied = sum(trial.tied for trial in compared)
+        if tied == 1:
+            lines[0] += f" Trial {best} is the best; every other of these is significantly worse."
         else:
-            lines = [
-                f"{lines[0]} Trial {best} has the highest accuracy; {len(tied) - 1} more "
-                f"{'is' if len(tied) == 2 else 'are'} not significantly worse."
-            ]
+            rest = f"{tied - 1} more {'is' if tied == 2 else 'are'} not significantly worse"
+            lines[0] += f" Trial {best} has the highest accuracy; {rest}."
             if taken != best:
-                lines.append(
-                    f"Of these trial {taken} is proposed: the data do not tell it from the best, and it costs less."
-                )
+                lines.append(f"Trial {taken} is proposed: the data do not tell it from the best, and it costs less.")
     return lines

@@ -81,6 +81,31 @@ def refused(file: Path) -> str:
         ({"seeds": [1, 1]}, "seeds: seed 1 is listed twice"),
         ({"seeds": [0, 1], "finalists": 2}, "seeds and finalists both say"),
         ({"method": "tpe"}, "run_cap is missing: tpe goes on"),
+        ({"parameters": {RATE: [1, 1.0]}}, f"parameters.{RATE}: lists 1.0 twice"),
+        ({"parameters": {RATE: [1e-3, float("nan")]}}, "no finite number"),
+        ({"parameters": {"stages": [1, 2]}}, "names no setting: write stages.NAME.SETTING"),
+        (
+            {"parameters": {RATE: [1e-3, 2e-3], "stages.tuned": [{"type": "sft", "max_steps": 1}, {"type": "sft"}]}},
+            f"{RATE} is a part of stages.tuned, which is varied too",
+        ),
+        ({"linked": [{RATE: 1}, {RATE: 1.0}], "parameters": None}, "linked: row 1 is there twice"),
+        (
+            {
+                "method": "random",
+                "run_cap": 2,
+                "parameters": {RATE: {"min": 0, "max": 0.1, "distribution": "q_uniform", "q": 1}},
+            },
+            "q 1 is more than there is between min and max",
+        ),
+        (
+            {"method": "random", "run_cap": 2, "parameters": {"stages.tuned.max_steps": {"min": 1, "max": 10**22}}},
+            "between -2^53 and 2^53",
+        ),
+        (
+            {"seeds": [0, 1], "early_terminate": {"type": "paired"}},
+            "early_terminate: goes by one training of each trial",
+        ),
+        ({"seeds": 3}, "seeds: must be a list of seeds"),
         ({"run_cap": 0}, "run_cap: input should be greater than 0"),
         ({"budget": {"gpu_hours": -1}}, "budget.gpu_hours: input should be greater than 0"),
         ({"budget": {}}, "budget: needs hours or gpu_hours"),
@@ -127,6 +152,21 @@ def test_several_values_on_the_command_line_are_a_grid(tmp_path: Path) -> None:
         "stages.warm.max_steps": 4
     }
     assert swept("sweep.run_cap=2").run_cap == 2
+
+
+def test_a_setting_is_given_once_on_the_command_line() -> None:
+    for twice in ([f"{RATE}=1e-3,2e-3", f"{RATE}=4e-3"], [f"{RATE}=4e-3", f"{RATE}=1e-3,2e-3"], [f"{RATE}=1,2"] * 2):
+        with pytest.raises(RecipeError, match="is given twice: list all of its values once"):
+            load_sweep(SWEEP, twice)
+    with pytest.raises(RecipeError, match="must read key=value"):
+        load_sweep(SWEEP, ["=1,2"])
+
+
+def test_finalists_get_the_seeds_that_the_recipe_lists(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, finalists=2), ["seeds=[4, 0, 7]"])
+    made = Variants(recipe)
+    assert made.seeds == (4,) and made.more_seeds == (0, 7)
+    assert Variants(load_recipe(written(tmp_path, finalists=2))).more_seeds == (1, 2)
 
 
 def test_what_is_left_open_is_filled_in() -> None:

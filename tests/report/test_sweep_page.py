@@ -9,7 +9,7 @@ import pytest
 from orchestrator.comparison import ModelDifference
 from orchestrator.report.sweep_page import sweep_page
 from orchestrator.results import SweepResult, TrialResult
-from orchestrator.sweeps.words import distinct, standing, value_text, verdict
+from orchestrator.sweeps.words import Chosen, distinct, standing, value_text, verdict
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m'\"&{{ 7*7 }}\u202e"
 
@@ -86,10 +86,8 @@ def difference(gap: float, p: float) -> ModelDifference:
 
 
 def test_a_gain_is_one_only_where_the_test_shows_it() -> None:
-    taken = trial(3, 0.8, tied=True, rate=1)
-
-    def said(gap: float, p: float, count: int = 8) -> list[str]:
-        return verdict(difference(gap, p), count, taken, "test", "validation", False)
+    def said(gap: float, p: float, count: int = 8, best: int = 3) -> list[str]:
+        return verdict(difference(gap, p), Chosen(3, best, count, "validation"), "test", False)
 
     [better] = said(0.1, 0.001)
     assert better == (
@@ -103,7 +101,9 @@ def test_a_gain_is_one_only_where_the_test_shows_it() -> None:
     assert none[0].startswith("No trial is better") and "also the luckiest" in none[1]
     assert none[2] == "With 500 questions the smallest detectable difference is 5.0 points."
     assert len(said(0.02, 0.4, count=1)) == 2, "the best of one is not lucky"
-    [own] = verdict(None, 8, taken, "test", "validation", True)
+    assert said(0.1, 0.001, best=5)[0].endswith("It was chosen from 8."), "a cheaper one is not the best"
+    assert said(0.02, 0.4, best=5)[1].startswith("Trial 3 was chosen from 8 by validation")
+    [own] = verdict(None, Chosen(3, 3, 8, "validation"), "test", True)
     assert own.endswith("trial 3, the best of 8 on validation, has these values itself.")
 
 
@@ -112,9 +112,13 @@ def test_standing_says_what_the_data_do_not_tell_apart() -> None:
     text = " ".join(standing(trials, 0, 1))
     assert "3 trials are complete, 1 ended early or failed." in text
     assert "Trial 0 has the highest accuracy; 1 more is not significantly worse." in text
-    assert "Of these trial 1 is proposed: the data do not tell it from the best, and it costs less." in text
+    assert "Trial 1 is proposed: the data do not tell it from the best, and it costs less." in text
     alone = " ".join(standing([replace(trials[0]), trials[2]], 0, 0))
-    assert "Trial 0 is the best; every other is significantly worse." in alone
+    assert "Trial 0 is the best; every other of these is significantly worse." in alone
+    finalists = [replace(trials[0], seeds=3), replace(trials[1], seeds=3), trials[2], replace(trials[2], tied=True)]
+    text = " ".join(standing(finalists, 0, 0))
+    assert "4 trials are complete. 2 that were tied with the best were run with 3 seeds: the finalists." in text
+    assert "Trial 0 has the highest accuracy; 1 more is not significantly worse." in text
 
 
 def test_names_are_as_short_as_they_can_be() -> None:

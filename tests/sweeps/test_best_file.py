@@ -34,6 +34,10 @@ def test_an_alias_is_changed_in_the_place_that_is_named_alone(tmp_path: Path) ->
     )
 
 
+def test_what_stands_in_a_comment_can_be_read() -> None:
+    assert with_values("a: 1\n", {"a": 2}, "Trial 0: \x1b[31m\nx").splitlines()[:2] == ["# Trial 0: \\x1b[31m", "# x"]
+
+
 def test_every_shipped_recipe_survives(tmp_path: Path) -> None:
     for recipe in sorted((REPOSITORY / "recipes").glob("*.yaml")):
         file = tmp_path / recipe.name

@@ -70,6 +70,15 @@ def test_no_combination_is_proposed_twice_and_a_space_ends(method: str) -> None:
     assert sorted(made) == [(2, 1), (2, 2), (3, 1), (3, 2)]
 
 
+def test_tpe_tries_all_that_a_space_has() -> None:
+    sweep = Sweep.model_validate({"method": "tpe", "run_cap": 40, "parameters": {"a": list(range(40))}})
+    source, made = proposer(sweep, 0), []
+    while len(made) < 41 and (values := source.ask()) is not None:
+        made.append(values["a"])
+        source.tell(values, 0.1)
+    assert sorted(made) == list(range(40))
+
+
 def test_importance_finds_the_parameter_that_matters_and_is_silent_for_few_trials() -> None:
     sweep = Sweep.model_validate({"parameters": {"a": [1, 2, 3], "b": [1, 2, 3]}})
     found = {str(i): (values, 0.2 * values["a"] + 0.001 * values["b"]) for i, values in enumerate(grid(sweep))}

@@ -132,6 +132,43 @@ def test_seeds_make_the_value_a_mean_and_finalists_get_more(tmp_path: Path) -> N
     assert found.stages["asked"] == 3 * 3 + 2 * 2 * 3 + 2 * 3 * 3
 
 
+def test_a_finalists_seed_that_fails_does_not_cost_the_trial(tmp_path: Path) -> None:
+    def right(spec: Any, context: Context) -> Sequence[bool]:
+        if context.seed != 0 and spec.on == "validation":
+            raise ValueError("it broke")
+        return [context.stages["rft"].model_dump()["learning_rate"] > 1e-3] * 20
+
+    block = "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]\nfinalists: 2"
+    found = run(variants(tmp_path, block), CountingStore(tmp_path / "store"), tmp_path, cluster(4, 0.0, right))
+    assert [trial.state for trial in found.trials] == ["complete"] * 3
+    assert found.best is not None and found.best["number"] == 1 and len(found.errors) == 4
+
+
+def test_who_was_no_finalist_is_not_compared_with_them(tmp_path: Path) -> None:
+    block = f"{RATES}\nfinalists: 2"
+    found = run(
+        variants(tmp_path, block),
+        CountingStore(tmp_path / "store"),
+        tmp_path,
+        cluster(4, 0.0, answers(lambda _: 0.6, 3)),
+    )
+    finalists = [trial for trial in found.trials if trial.seeds == 3]
+    assert len(finalists) == 2 and found.best is not None
+    assert found.best["number"] in {trial.number for trial in finalists}
+    others = [trial for trial in found.trials if trial.seeds == 1]
+    assert all(trial.difference is None and trial.p is None for trial in others)
+    assert "2 that were tied with the best were run with 3 seeds: the finalists." in " ".join(found.conclusions)
+
+
+def test_a_budget_counts_what_is_begun_with_it(tmp_path: Path) -> None:
+    store, block = CountingStore(tmp_path / "store"), "parameters:\n  stages.rft.learning_rate: {}\n{}"
+    run(variants(tmp_path, block.format("[1e-3, 2e-3]", "")), store, tmp_path, cluster(1, 1.0))
+    limited = block.format([1e-3 * n for n in range(3, 11)], "max_concurrent: 8\nbudget: {hours: 0.0015}")  # 5.4 s
+    found = run(variants(tmp_path, limited), store, tmp_path, cluster(1, 1.0))
+    assert 1 <= len(found.trials) <= 3, "two seconds each on one GPU"
+    assert "The budget kept further trials from being begun." in found.conclusions
+
+
 def test_tpe_goes_on_from_what_an_earlier_sweep_has_finished(tmp_path: Path) -> None:
     block = "method: tpe\nrun_cap: {}\nparameters:\n  stages.rft.learning_rate: {{min: 1e-4, max: 1e-2}}"
     store = CountingStore(tmp_path / "store")
@@ -230,3 +267,19 @@ def test_what_another_trial_waits_for_goes_on_when_its_own_is_ended(stage: str, 
     if stage == "rft":
         assert store.find(str(first.states["rft"].run_id)).status == "KILLED"
     assert [path.name for path in work.root.iterdir()] == ["locks"] and not [*(work.root / "locks").iterdir()]
+
+
+def test_the_winners_recipe_has_its_values_also_where_blocks_are_merged(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    merged = RECIPE.replace("sft: {type", "sft: &base {type").replace(
+        "rft: {type: sft, model", "rft: {<<: *base, model"
+    )
+    merged = merged.replace(", learning_rate: 1e-3, weight_decay: 0.0}", "}  # merged")
+    file.write_text(merged + "  parameters: {stages.sft.learning_rate: [2e-3, 3e-3]}\n")
+    tried, store = Variants(load_recipe(file)), CountingStore(tmp_path / "store")
+    file.write_text("name: edited meanwhile\n")
+    found = run(tried, store, tmp_path)
+    assert found.best is not None
+    best = store.artifact(found.run_id, "best.yaml")
+    assert load_recipe(best).resolved() == tried.recipe.varied(found.best["label"]).resolved()
+    assert best.read_text().startswith(f"# Trial {found.best['number']} of sweep")

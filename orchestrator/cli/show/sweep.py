@@ -16,13 +16,16 @@ from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
 from orchestrator.figures import interval, p_value, points
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
+from orchestrator.schema import clipped
 from orchestrator.sweeps.planned import PlannedSweep
 from orchestrator.sweeps.search import Search, Tried
-from orchestrator.sweeps.words import FEW, distinct, short, shown, value_text
+from orchestrator.sweeps.words import FEW, distinct, rank, short, shown, value_text
 from orchestrator.text import plain
 
 _HEADING = 12
 """Letters of a line of a heading."""
+_VALUE = 24
+"""Characters of a value in a table."""
 _MOST_PLANNED = 30
 """Trials of a plan that are listed."""
 _MOST_ROWS = 12
@@ -211,7 +214,7 @@ def _standings(result: SweepResult, width: int) -> Group:
     for title in ("accuracy", "to best", "p", "seconds", ""):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     best = None if result.best is None else result.best["number"]
-    for trial in sorted(result.trials, key=lambda t: (t.value is None, -(t.value or 0.0), t.number)):
+    for trial in sorted(result.trials, key=rank):
         figure = Text(
             "" if trial.value is None else f"{trial.value:.3f} ", style="bold green" if trial.number == best else ""
         )
@@ -255,7 +258,7 @@ class _Settings:
 
 
 def _value(label: Mapping[str, Any], name: str) -> str:
-    return plain(value_text(label.get(name)))
+    return clipped(" ".join(plain(value_text(label.get(name))).split()), _VALUE)
 
 
 def _folded(name: str) -> str:
