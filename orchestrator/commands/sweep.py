@@ -32,7 +32,7 @@ from orchestrator.sweeps.words import shown
 from orchestrator.types import Finding
 
 Watcher = Callable[[Search | None, list[StageState]], None]
-"""Is told how far a sweep is: the search, None before it begins, and the stages of all open trials."""
+"""Called with how far a sweep is: the search, None before it begins, and the stages of all open trials."""
 
 
 def sweep(recipe: Recipe, watcher: Watcher = lambda search, states: None) -> SweepResult:
