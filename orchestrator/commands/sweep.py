@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from orchestrator.commands.run import work_folder
 from orchestrator.errors import InputError, RecipeError
@@ -24,6 +25,7 @@ from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import SWEEP, VERB_TAG
 from orchestrator.store.opening import existing_store, open_store
 from orchestrator.sweeps.best_file import as_comment, with_values
+from orchestrator.sweeps.outcome import sweep_result
 from orchestrator.sweeps.proposing import proposer
 from orchestrator.sweeps.record import SweepRecord, best_recipe, finished, known_trials, read_sweep
 from orchestrator.sweeps.search import Search
@@ -119,11 +121,9 @@ def carry_out(
             return [open_branch(trial, trial.plan.with_cached(made), values) for trial, values in trials]
 
         def open_branch(trial: Trial, plan: Plan, values: Label) -> Branch:
-            params = _params(trial, values)
-            later = walk.writer.submit
-            return Branch(
-                plan, Record(store, plan, past, later, above.run_id, trial, above.shown, params), noticed, trial.title
-            )
+            later, params = walk.writer.submit, _params(trial, values)
+            made = Record(store, plan, past, later, above.run_id, trial, above.shown, params)
+            return Branch(plan, made, noticed, trial.title)
 
         def logged(branch: Branch, value: float | None) -> None:
             walk.writer.submit(branch.name, lambda: above.trial(branch.record.parent, value, branch.given_up))
@@ -132,14 +132,11 @@ def carry_out(
         walk.feed = search = Search(variants, walk, store, proposes, known, open_branches, logged, past, slots)
         walk.go()
         experiment = store.find(record.run_id).experiment
-        found = search.result(record.run_id, experiment, None)
-        best = None
-        if found.best is not None:
-            best = _best_recipe(variants.recipe, found)
-        record.ended(found, best)
-        if best is not None and found.best is not None:
-            found = replace(found, best=found.best | {"recipe": best_recipe(store, record.run_id)})
-        return found
+        found = sweep_result(search, record.run_id, experiment)
+        record.ended(found, None if found.best is None else _best_recipe(variants.recipe, found.best, found.run_id))
+        if found.best is None:
+            return found
+        return replace(found, best=found.best | {"recipe": best_recipe(store, record.run_id)})
 
 
 def _params(trial: Trial, values: Label) -> Mapping[str, object]:
@@ -154,11 +151,10 @@ def _slots(variants: Variants, cluster: Cluster) -> int:
     return max(1, int(cluster.gpus // gpus) if gpus else cluster.total_cores // max(1, cpus))
 
 
-def _best_recipe(recipe: Recipe, found: SweepResult) -> str:
+def _best_recipe(recipe: Recipe, best: Mapping[str, Any], sweep_id: str) -> str:
     """The text of the recipe with the winner's values, its comments kept as far as that goes."""
-    assert found.best is not None
-    values, wanted = dict(recipe.written.overrides) | found.best["label"], recipe.varied(found.best["label"]).resolved()
-    about = f"Trial {found.best['number']} of sweep {found.run_id[:8]}: {shown(found.best['label'])}"
+    values, wanted = dict(recipe.written.overrides) | best["label"], recipe.varied(best["label"]).resolved()
+    about = f"Trial {best['number']} of sweep {sweep_id[:8]}: {shown(best['label'])}"
     try:
         text = with_values(recipe.written.text, values, about)
         if parse_recipe(text, recipe.source, own_task=recipe.written.own_task).resolved() == wanted:

@@ -13,24 +13,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
-from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated
+from orchestrator.comparison import Evaluated
 from orchestrator.errors import DataError, InputError, OutputError, RecipeError
-from orchestrator.plan.forecast import PastCost, forecast
-from orchestrator.plan.plan import Plan, Stage, Trial
-from orchestrator.results import SweepResult, TrialResult
+from orchestrator.plan.forecast import PastCost
+from orchestrator.plan.plan import Trial
 from orchestrator.runs.failure import one_line
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.scheduler import Walk
 from orchestrator.store.base import Store
 from orchestrator.store.names import PROPOSED, RESULTS
+from orchestrator.sweeps.budget import Spending
 from orchestrator.sweeps.choosing import Standings, standings
-from orchestrator.sweeps.proposing import Proposer, importance
+from orchestrator.sweeps.proposing import Proposer
 from orchestrator.sweeps.pruning import new_measurements, pruner
 from orchestrator.sweeps.record import KnownTrial, measured
 from orchestrator.sweeps.variants import Label, Variants
-from orchestrator.sweeps.words import Chosen, standing, verdict
 
 State = Literal["running", "complete", "pruned", "failed"]
 Phase = Literal["trials", "finalists", "test", "done"]
@@ -74,7 +73,7 @@ class Search:
         slots: int,
     ) -> None:
         self.variants, self.walk, self.store, self.proposer = variants, walk, store, proposer
-        self._open_branches, self._logged, self._past, self._slots = open_branches, logged, past, slots
+        self._open_branches, self._logged = open_branches, logged
         # as many again that are ready to follow; but each trial that tpe proposes knows more
         self._at_once = variants.sweep.max_concurrent or slots * (1 if variants.adapts else 2)
         early = variants.sweep.early_terminate
@@ -89,11 +88,13 @@ class Search:
         self.spent_out = False
         """Whether the budget has kept a trial from being begun."""
         self._began = time.monotonic()
+        self._spending = Spending(variants.sweep.budget, past, walk, slots)
         self._asked_all = False
-        self._standings: Standings | None = None
-        self._lost: list[str] = []
+        self.standings: Standings | None = None
+        """Once trials have ended, and at least one is complete."""
+        self.lost: list[str] = []
         """What kept further seeds of finalists from coming to their end."""
-        self._tested: dict[str, list[Branch]] = {}
+        self.tested: dict[str, list[Branch]] = {}
         """In the last phase: the branches of the proposed trial, and of the recipe's own values."""
 
     @property
@@ -138,7 +139,7 @@ class Search:
                 self._choose()
         elif self.phase == "finalists" and self._all_ended():
             self._choose()
-        elif self.phase == "test" and all(b.result is not None for side in self._tested.values() for b in side):
+        elif self.phase == "test" and all(b.result is not None for side in self.tested.values() for b in side):
             self.phase = "done"
 
     def _all_ended(self) -> bool:
@@ -161,7 +162,8 @@ class Search:
                 except (DataError, RecipeError, InputError) as error:  # some values do not go together
                     trial.state, trial.error = "failed", one_line(error)
                 else:
-                    if not self._affordable([one.plan for _, before in (*begun, (trial, planned)) for one in before]):
+                    plans = [one.plan for _, before in (*begun, (trial, planned)) for one in before]
+                    if not self._spending.affordable([b for t in self.trials for b in t.branches], plans):
                         self._asked_all = self.spent_out = True
                         break
                     begun.append((trial, planned))
@@ -210,43 +212,6 @@ class Search:
             for branch in trial.branches:
                 self.walk.end_early(branch, f"ended early: {trial.error}")
 
-    def _affordable(self, plans: list[Plan]) -> bool:
-        """Whether the budget has room for these plans, beside those that are under way.
-
-        A stage takes what past runs of its kind took, else what the stages of its name took in this sweep; one of which
-        nothing is known takes nothing.
-        """
-        budget = self.variants.sweep.budget
-        if budget is None:
-            return True
-        branches = [branch for trial in self.trials for branch in trial.branches]
-        states = [state for branch in branches for state in branch.states.values()]
-        ended = {s.stage.key: s for s in states if s.state in ("done", "cached", "failed", "stopped", "skipped")}
-        took: dict[str, list[float]] = {}
-        for state in ended.values():
-            if state.state == "done":
-                took.setdefault(state.stage.name, []).append(state.seconds)
-        to_come: dict[str, tuple[Stage, float]] = {}
-        for plan in (*(branch.plan for branch in branches if branch.result is None), *plans):
-            predicted = forecast(plan, self._past)
-            for stage in plan.stages:
-                if stage.key not in ended and stage.cached is None:
-                    here = took.get(stage.name, [0.0])
-                    known = predicted.get(stage.name)
-                    to_come[stage.key] = stage, sum(here) / len(here) if known is None else known.seconds
-        if budget.hours is not None:
-            left = sum(seconds for _, seconds in to_come.values()) / self._slots
-            return time.monotonic() - self._began + left <= 3600 * budget.hours
-        assert budget.gpu_hours is not None
-        spent = sum(s.seconds * self._gpus(s.stage) for s in ended.values() if s.state != "cached")
-        left = sum(seconds * self._gpus(stage) for stage, seconds in to_come.values())
-        return spent + left <= 3600 * budget.gpu_hours
-
-    def _gpus(self, stage: Stage) -> float:
-        """Of one job of a stage."""
-        cluster = self.walk.cluster
-        return 0.0 if cluster is None else stage.spec.share(cluster.cores, cluster.gpus)[1]
-
     def _take_in(self, trial: Tried) -> None:
         if any(branch.result is None for branch in trial.branches):
             return
@@ -260,7 +225,7 @@ class Search:
         values = [result.models[0].accuracy for result in results if result.models]
         errors = [error for result in results for error in result.errors]
         if self.phase == "finalists" and values and len(values) < len(results):
-            self._lost += [f"trial {trial.number}: {error}" for error in errors]
+            self.lost += [f"trial {trial.number}: {error}" for error in errors]
             trial.branches = [b for b in trial.branches if b.result is not None and b.result.models]
         if len(values) < len(trial.branches):
             trial.state, trial.error = "failed", (errors or ["it came to no evaluation"])[0]
@@ -291,13 +256,13 @@ class Search:
             return
         if self.phase == "finalists":
             found = self._among_finalists(complete, found)
-        self._standings = found
+        self.standings = found
         values = self.trials[found.taken].values
         seeds = sorted({branch.plan.recipe.seed for branch in self.trials[found.taken].branches})
         for side, settings in (("proposed", values), ("own", {})):
             planned = [self.variants.tested(settings, seed, _test_name(side, seed, seeds)) for seed in seeds]
-            self._tested[side] = self._open_branches([(one, settings) for one in planned])
-            self.walk.branches += self._tested[side]
+            self.tested[side] = self._open_branches([(one, settings) for one in planned])
+            self.walk.branches += self.tested[side]
         self.phase = "test"
 
     def _among_finalists(self, complete: list[Tried], all_of_them: Standings) -> Standings:
@@ -314,20 +279,20 @@ class Search:
     def _can_be_read(self, trial: Tried) -> bool:
         """Whether what a trial answered is there as it was; else the trial has failed."""
         try:
-            self._evaluated(trial.branches, "")
+            self.evaluated(trial.branches, "")
         except (DataError, OutputError) as error:
             trial.state, trial.value, trial.error = "failed", None, one_line(error)
             return False
         return True
 
     def _compare(self, trials: list[Tried]) -> Standings:
-        evaluated = {trial.number: self._evaluated(trial.branches, str(trial.number)) for trial in trials}
-        costs = self._costs(trials)
+        evaluated = {trial.number: self.evaluated(trial.branches, str(trial.number)) for trial in trials}
+        costs = self.costs(trials)
         on_gpus = any(gpu_hours for _, gpu_hours in costs.values())
         cost = {number: gpu_hours if on_gpus else seconds for number, (seconds, gpu_hours) in costs.items()}
         return standings(self.variants.metric.on, evaluated, cost)
 
-    def _evaluated(self, branches: list[Branch], label: str) -> Evaluated:
+    def evaluated(self, branches: list[Branch], label: str) -> Evaluated:
         seeds = tuple(branch.plan.recipe.seed for branch in branches)
         runs = tuple(self._origin(branch) for branch in branches)
         files = tuple(self.store.output(run, RESULTS) for run in runs)
@@ -336,7 +301,7 @@ class Search:
     def _origin(self, branch: Branch) -> str:
         return branch.record.origins[f"evaluate.{self.variants.metric.model}"]
 
-    def _costs(self, trials: Sequence[Tried]) -> dict[int, tuple[float, float]]:
+    def costs(self, trials: Sequence[Tried]) -> dict[int, tuple[float, float]]:
         """Seconds and GPU hours that the stages of one seed of each trial took, whoever ran them."""
         origins = {t.number: set(t.branches[0].record.origins.values()) if t.branches else set() for t in trials}
         asked = set[str]().union(*origins.values())
@@ -347,111 +312,7 @@ class Search:
 
         return {n: (total(n, "seconds", "eval/seconds"), total(n, "gpu_hours", "eval/gpu_hours")) for n in origins}
 
-    def result(self, run_id: str, experiment: str, recipe_file: str | None) -> SweepResult:
-        """What the sweep has come to."""
-        found, metric = self._standings, self.variants.metric
-        costs = self._costs(self.trials)
-        rows = tuple(self._row(trial, found, *costs[trial.number]) for trial in self.trials)
-        comparison = None
-        sentences: list[str] = []
-        errors = [f"trial {trial.number}: {trial.error}" for trial in self.trials if trial.state == "failed"]
-        errors += self._lost
-        best = None
-        if found is not None:
-            taken = self.trials[found.taken]
-            best = {"number": taken.number, "label": dict(taken.values), "recipe": recipe_file}
-            errors += [e for side in self._tested.values() for b in side if b.result for e in b.result.errors]
-            comparison = self._test()
-            complete = sum(trial.state == "complete" for trial in self.trials)
-            on = self.variants.recipe.evaluate.on
-            difference = comparison[1] if comparison is not None else None
-            chosen = Chosen(found.taken, found.best, complete, metric.on)
-            said = verdict(difference, chosen, on, self._is_own(taken))
-            sentences = [*said, *standing(rows, found.best, found.taken)]
-        elif self.trials:
-            sentences = ["No trial came to its end."]
-        if self.spent_out:
-            sentences.append("The budget kept further trials from being begun.")
-        complete_values = {
-            str(t.number): (t.values, t.value) for t in self.trials if t.state == "complete" and t.value is not None
-        }
-        return SweepResult(
-            run_id,
-            experiment,
-            {"name": metric.name, "goal": metric.goal, "on": metric.on},
-            rows,
-            best,
-            None if comparison is None else _tested_json(self.variants.recipe.evaluate.on, *comparison),
-            self._stages(),
-            self._shared(),
-            importance(self.variants.sweep, complete_values),
-            tuple(sentences),
-            tuple(errors),
-        )
-
-    def _is_own(self, trial: Tried) -> bool:
-        seed = self.variants.seeds[0]
-        return self.variants.tested(trial.values, seed, "").plan.key == self.variants.tested({}, seed, "").plan.key
-
-    def _test(self) -> tuple[list[ComparedModel], ModelDifference | None] | None:
-        if any(not b.result or not b.result.models for side in self._tested.values() for b in side):
-            return None
-        sides = [self._evaluated(branches, side) for side, branches in self._tested.items()]
-        found = compare_evaluated(self.variants.recipe.evaluate.on, sides, {"proposed": "own"})
-        return list(found.models), next(iter(found.differences), None)
-
-    def _row(self, trial: Tried, found: Standings | None, seconds: float, gpu_hours: float) -> TrialResult:
-        model = None if found is None else found.models.get(trial.number)
-        difference = None if found is None else found.differences.get(trial.number)
-        return TrialResult(
-            trial.number,
-            dict(trial.values),
-            "stopped" if trial.state == "running" else trial.state,
-            trial.value if model is None else model.accuracy,
-            None if model is None else model.accuracy_low,
-            None if model is None else model.accuracy_high,
-            found is not None and trial.number in found.tied,
-            None if difference is None else difference.difference,
-            None if difference is None else difference.p_corrected,
-            seconds,
-            gpu_hours,
-            trial.run_id,
-            trial.error,
-            len(trial.branches),
-        )
-
-    def _shared(self) -> dict[str, dict[str, int]]:
-        keys: dict[str, list[str]] = {}
-        for trial in self.trials:
-            for branch in trial.branches:
-                for stage in branch.plan.stages:
-                    keys.setdefault(stage.name, []).append(stage.key)
-        return {name: {"trials": len(found), "made": len(set(found))} for name, found in keys.items()}
-
-    def _stages(self) -> dict[str, int]:
-        branches = [branch for trial in self.trials for branch in trial.branches]
-        branches += [branch for side in self._tested.values() for branch in side]
-        states = [state for branch in branches for state in branch.states.values()]
-        run = {state.stage.key for state in states if state.state == "done"}
-        distinct = {state.stage.key for state in states}
-        return {
-            "asked": len(states),
-            "distinct": len(distinct),
-            "run": len(run),
-            "reused": len({s.stage.key for s in states if s.state == "cached"} - run),
-        }
-
 
 def _test_name(side: str, seed: int, seeds: list[int]) -> str:
     name = PROPOSED if side == "proposed" else "own values on the test"
     return f"{name}, seed {seed}" if len(seeds) > 1 else name
-
-
-def _tested_json(on: str, models: list[ComparedModel], difference: ModelDifference | None) -> dict[str, Any]:
-    names = ("label", "accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
-    told = ("label", "baseline", "difference", "low", "high", "p", "wins", "losses", "n", "detectable")
-    return {
-        "on": on,
-        "models": [{name: getattr(model, name) for name in names} for model in models],
-        "differences": [] if difference is None else [{name: getattr(difference, name) for name in told}],
-    }
