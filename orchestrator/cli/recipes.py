@@ -36,9 +36,11 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
 def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json = False) -> None:
     """Try many variants of a recipe and find the best: each stage that trials share is run once.
 
-    The recipe's `sweep` block says what to try, or name the values here: `stages.rft.learning_rate=1e-3,4e-3`. The
-    winner is chosen on the validation split and then tested once, beside the recipe's own values. The same command
-    again resumes a sweep that was stopped.
+    The recipe's `sweep` block says what to try, or name the values here:
+    orch sweep recipes/sweep.yaml stages.rft.learning_rate=1e-3,4e-3
+
+    The winner is chosen on the validation split and then tested once, beside
+    the recipe's own values. The same command again resumes a stopped sweep.
     """
     started = time.monotonic()
     from rich.console import Console
