@@ -54,7 +54,7 @@ class Record:
     def failed(self, state: StageState, error: BaseException) -> str:
         return str(error)
 
-    def ended(self, states: list[StageState], noticed: object) -> str:
+    def ended(self, states: list[StageState], noticed: object, given_up: str | None) -> str:
         self.told.append(f"closed {self.seed}")
         return "result"
 

@@ -113,7 +113,9 @@ def test_the_loss_is_that_of_worked_solutions(tmp_path: Path) -> None:
 
     def measured(*asked: Example) -> dict[str, float]:
         made = replace(wanted, validation=replace(wanted.validation, examples=asked, max_tokens=4))
-        return Validator(model, tokenizer, made, Journal(made.work))._measure()
+        values, right = Validator(model, tokenizer, made, Journal(made.work))._measure()
+        assert len(right) == len(asked) and right.count("1") == round(values["eval_accuracy"] * len(asked))
+        return values
 
     whole = measured(*examples)
     assert measured(*examples, *bare) == whole
