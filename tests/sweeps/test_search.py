@@ -1,72 +1,24 @@
 """A sweep on a simulated cluster and a store in memory: what is chosen, what is reused, what a failure costs."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-import numpy as np
 import pytest
 
-from benchmarks.simulated import CountingStore, SimulatedCluster, cluster
-from orchestrator.commands.sweep import carry_out
+from benchmarks.simulated import CountingStore, cluster
 from orchestrator.recipe.recipe import load_recipe
-from orchestrator.results import SweepResult
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
 from orchestrator.runs.scheduler import Walk
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.context import Context
-from orchestrator.store.base import Store
 from orchestrator.sweeps.record import finished, known_trials, read_sweep
 from orchestrator.sweeps.search import Search
 from orchestrator.sweeps.variants import Variants
-
-RECIPE = """\
-name: simulated
-task: {type: units, demonstrations: {generate: 40}, train: {generate: 40}, validation: {generate: 20},
-       test: {generate: 20}}
-model: {name: tiny}
-stages:
-  sft: {type: sft, learning_rate: 1e-3}
-  rft: {type: sft, model: sft, learning_rate: 1e-3, weight_decay: 0.0}
-sweep:
-"""
-QUESTIONS = {"validation": 300, "test": 500}
-
-
-def variants(folder: Path, sweep: str) -> Variants:
-    file = folder / "recipe.yaml"
-    file.write_text(RECIPE + "".join(f"  {line}\n" for line in sweep.splitlines()))
-    return Variants(load_recipe(file))
-
-
-def run(
-    tried: Variants,
-    store: Store,
-    folder: Path,
-    machines: SimulatedCluster | None = None,
-    watch: Callable[[Search | None, list[StageState]], None] = lambda search, states: None,
-) -> SweepResult:
-    return carry_out(tried, store, WorkFolder(folder / "work"), machines or cluster(4, 0.0), watch, ())
-
-
-def answers(skill: Callable[[dict[str, Any]], float], seed: int) -> Callable[[Any, Context], Sequence[bool]]:
-    """Models of that skill: questions are harder and easier for all alike, each answer has its own luck."""
-    drawn = np.random.default_rng(seed)
-    easy = {split: drawn.normal(size=n) for split, n in QUESTIONS.items()}
-
-    def right(spec: Any, context: Context) -> Sequence[bool]:
-        settings = context.stages["rft"].model_dump()
-        luck = np.random.default_rng([seed, crc32(repr((settings, spec.on)).encode())])
-        on = easy[spec.on]
-        chance = 1 / (1 + np.exp(-(on + np.log(skill(settings) / (1 - skill(settings))))))
-        return list(luck.random(len(on)) < chance)
-
-    return right
-
+from tests.support.sweeps import RECIPE, answers, run, variants
 
 RATES = f"parameters:\n  stages.rft.learning_rate: {[round(1e-3 + 1e-5 * i, 6) for i in range(20)]}"
 
