@@ -25,10 +25,10 @@ def sweep_result(search: Search, run_id: str, experiment: str) -> SweepResult:
         best = {"number": taken.number, "label": dict(taken.values), "recipe": None}
         errors += [e for side in search.tested.values() for b in side if b.result for e in b.result.errors]
         comparison = _test(search)
-        complete = sum(trial.state == "complete" for trial in search.trials)
+        compared = sum(trial.state in ("complete", "pruned") for trial in search.trials)  # ended early: worse
         on = search.variants.recipe.evaluate.on
         difference = comparison[1] if comparison is not None else None
-        chosen = Chosen(found.taken, found.best, complete, metric.on)
+        chosen = Chosen(found.taken, found.best, compared, metric.on)
         said = verdict(difference, chosen, on, _is_own(search, taken))
         sentences = [*said, *standing(rows, found.best, found.taken)]
     elif search.trials:

@@ -53,7 +53,7 @@ class Chosen:
     best: int
     """The trial with the highest accuracy, which may cost more."""
     count: int
-    """Complete trials."""
+    """Trials that it was found among: complete ones, and those ended early since they did worse."""
     on: str
     """The split that it was chosen on."""
 

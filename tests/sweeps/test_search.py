@@ -235,3 +235,19 @@ def test_the_winners_recipe_has_its_values_also_where_blocks_are_merged(tmp_path
     best = store.artifact(found.run_id, "best.yaml")
     assert load_recipe(best).resolved() == tried.recipe.varied(found.best["label"]).resolved()
     assert best.read_text().startswith(f"# Trial {found.best['number']} of sweep")
+
+
+def test_trials_that_were_ended_early_count_among_those_it_is_the_best_of(tmp_path: Path) -> None:
+    tried = variants(tmp_path, "parameters:\n  stages.rft.learning_rate: [1e-3, 2e-3, 3e-3]\nmax_concurrent: 1")
+
+    def watch(search: Search | None, states: list[StageState]) -> None:
+        for trial in search.trials if search is not None else ():
+            if trial.number == 1 and trial.state == "running" and trial.error is None:
+                trial.error = "too bad"
+                for branch in trial.branches:
+                    search.walk.end_early(branch, "ended early: too bad")
+
+    machines = cluster(4, 0.0, answers(lambda settings: 0.3 + 100 * settings["learning_rate"], 0))
+    found = run(tried, CountingStore(tmp_path / "store"), tmp_path, machines, watch)
+    assert [trial.state for trial in found.trials] == ["complete", "pruned", "complete"]
+    assert "the best of 3" in " ".join(found.conclusions), found.conclusions
