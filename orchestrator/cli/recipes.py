@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import typer
 
@@ -73,7 +74,6 @@ def plan(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json
     from rich.text import Text
 
     from orchestrator.cli.show.run import show_plan
-    from orchestrator.cli.show.sweep import show_planned, sweep_json
     from orchestrator.commands.clean import much_work
     from orchestrator.commands.plan import forecasts, needs, planned_sweep
     from orchestrator.commands.plan import plan as make_plan
@@ -101,12 +101,18 @@ def plan(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json
             }
             for s in made.stages
         ]
-        told = {} if swept is None else {"sweep": sweep_json(swept)}
-        print(json.dumps({"recipe": made.recipe.source, "key": made.key, "stages": stages} | told))
+        told: dict[str, Any] = {"recipe": made.recipe.source, "key": made.key, "stages": stages}
+        if swept is not None:
+            from orchestrator.cli.show.sweep import sweep_json
+
+            told["sweep"] = sweep_json(swept)
+        print(json.dumps(told))
     else:
         console = Console()
         show_plan(console, made, expected)
         if swept is not None:
+            from orchestrator.cli.show.sweep import show_planned
+
             show_planned(console, swept)
         if (much := much_work(made.recipe.storage)) is not None:
             console.print(Text(plain(much), style="yellow"), soft_wrap=True)

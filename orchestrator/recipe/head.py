@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 from unicodedata import category
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from orchestrator.recipe.check_names import CHECKS
 from orchestrator.schema import Fraction, PositiveFloat, Spec, unknown
@@ -79,19 +79,23 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """As far as NumPy's go."""
 
 
-def distinct_seeds(seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     """The seeds; raises ValueError where one is listed twice."""
-    twice = [seed for seed, times in Counter(seeds or ()).items() if times > 1]
+    twice = [seed for seed, times in Counter(seeds).items() if times > 1]
     if twice:
         raise ValueError(f"seed {twice[0]} is listed twice")
     return seeds
 
 
-def listed_seeds(seeds: object) -> object:
+def _listed(seeds: object) -> object:
     """What is written as seeds; raises ValueError where it is no list."""
-    if seeds is not None and not isinstance(seeds, list | tuple):
+    if not isinstance(seeds, list | tuple):
         raise ValueError(f"must be a list of seeds, such as [0, 1, 2], not {seeds!r}")
     return seeds
+
+
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct), BeforeValidator(_listed)]
+"""Several seeds, each once."""
 
 
 class Head(Spec):
@@ -101,7 +105,7 @@ class Head(Spec):
     """The MLflow experiment."""
     seed: Seed = 0
     """Seed of training and sampling; the questions have their own, `task.seed`."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+    seeds: Seeds | None = None
     """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
     storage: Path | None = None
     """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
@@ -128,13 +132,3 @@ class Head(Spec):
             if (size := len(os.fsencode(part))) > _LONGEST:
                 raise ValueError(f"{part[:40]!r}... has {size} bytes, and a folder's name has {_LONGEST} at most")
         return value
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        return listed_seeds(value)
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        return distinct_seeds(value)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from orchestrator.recipe.head import Seed, distinct_seeds, listed_seeds
+from orchestrator.recipe.head import Seeds
 from orchestrator.schema import Loc, Spec, unknown
 from orchestrator.stages.base import Verb
 from orchestrator.stages.evaluate import Evaluate
@@ -199,7 +199,7 @@ class Sweep(Spec):
     """For each setting, by its dotted name, the values it may take."""
     linked: tuple[dict[str, Value], ...] = ()
     """Settings that are set together, one row at a time."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+    seeds: Seeds | None = None
     """Every trial is run with each; its value is the mean."""
     finalists: Annotated[int, Field(ge=2)] | None = None
     """Instead: of the trials tied with the best so many, at the most, are run with two more seeds."""
@@ -225,16 +225,6 @@ class Sweep(Spec):
             if any(_same(row, before) for before in rows[:place]):
                 raise ValueError(f"row {place} is there twice")
         return rows
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        return listed_seeds(value)
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        return distinct_seeds(value)
 
     @model_validator(mode="after")
     def _can_be_tried(self) -> "Sweep":

@@ -76,6 +76,8 @@ class Branch:
     def stop(self, state: StageState, why: str) -> None:
         """A stage that was running is ended, though nothing went wrong with it."""
         state.state, state.figure = "stopped", why
+        if state.started is not None:
+            state.seconds = time.monotonic() - state.started
         self.record.stopped(state, why)
 
     def close(self) -> None:

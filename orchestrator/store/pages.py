@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.store.names import PARENT_TAG, SWEPT, VERB_TAG
+
 VIEW = "Models side by side"
 VIEW_TAG = "mlflow.sharedViewState.orch"
 SWEEP_VIEW = "Trials of the newest sweep"
@@ -49,9 +51,9 @@ def view(run_ids: Sequence[str], curves: Sequence[str], now: int) -> str:
     return _saved(VIEW, f"attributes.run_id IN ({listed})", "accuracy", columns, sections, charts, now)
 
 
-def sweep_view(sweep_id: str, verb_tag: str, verb: str, params: Sequence[str], metric: str, now: int) -> str:
+def sweep_view(sweep_id: str, params: Sequence[str], metric: str, now: int) -> str:
     """The saved view of a sweep's complete trials: parallel coordinates, the metric of each, and by each setting."""
-    trials = f"tags.`mlflow.parentRunId` = '{sweep_id}' AND tags.`{verb_tag}` = '{verb}' AND metrics.`{metric}` >= 0"
+    trials = f"tags.`{PARENT_TAG}` = '{sweep_id}' AND tags.`{VERB_TAG}` = '{SWEPT}' AND metrics.`{metric}` >= 0"
     columns = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in params)]
     across = {"selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True}
     charts = [_chart("PARALLEL", metric, "sweep", across | {"uuid": "orch-parallel"}), _chart("BAR", metric, "sweep")]

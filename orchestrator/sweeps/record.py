@@ -24,7 +24,6 @@ from orchestrator.store.names import (
     SWEEP,
     SWEEP_FILE,
     SWEEP_TAG,
-    SWEPT,
     VERB_TAG,
 )
 from orchestrator.store.pages import SWEEP_VIEW_TAG, run_link, sweep_view, view_link
@@ -66,7 +65,7 @@ class SweepRecord:
         figures = {"trials": float(len(result.trials))} | ({"best": max(values)} if values else {})
         self.store.log(self.run_id, figures, {NOTE_TAG: described(result, self.experiment_id)})
         names = [*self.variants.sweep.names, *(["seed"] if self.variants.several_seeds else [])]
-        shown = sweep_view(self.run_id, VERB_TAG, SWEPT, names, self.variants.metric.name, int(time.time() * 1000))
+        shown = sweep_view(self.run_id, names, self.variants.metric.name, int(time.time() * 1000))
         self.store.tag_experiment(self.experiment_id, SWEEP_VIEW_TAG, shown)
         failed = bool(result.errors) and not values
         self.store.end(self.run_id, "FAILED" if failed else "FINISHED", "\n".join(result.errors) or None)

@@ -41,7 +41,7 @@ def test_a_view_of_many_models_fits_a_tag() -> None:
 
 def test_the_view_of_a_sweep_opens_on_parallel_coordinates_of_its_complete_trials() -> None:
     names = ["stages.rft.learning_rate", "stages.samples.n"]
-    state = state_of(sweep_view("s" * 32, "orch.verb", "swept", names, "rft/accuracy", 5))
+    state = state_of(sweep_view("s" * 32, names, "rft/accuracy", 5))
     wanted, charts = str(state["searchFilter"]), state["compareRunCharts"]
     assert "metrics.`rft/accuracy` >= 0" in wanted and "s" * 32 in wanted
     assert isinstance(charts, list)
@@ -51,7 +51,7 @@ def test_the_view_of_a_sweep_opens_on_parallel_coordinates_of_its_complete_trial
     assert [chart["type"] for chart in others] == ["BAR", "SCATTER", "SCATTER"]
     assert len({chart["uuid"] for chart in charts}) == 4
     many = [f"stages.training_number_{i}.learning_rate" for i in range(12)]
-    assert len(sweep_view("s" * 32, "orch.verb", "swept", many, "rft/accuracy", 5)) < 5000, "as a tag may have"
+    assert len(sweep_view("s" * 32, many, "rft/accuracy", 5)) < 5000, "as a tag may have"
 
 
 def test_links_lead_to_the_view_by_its_tag() -> None:
