@@ -74,8 +74,9 @@ def _write(drawn: Mapping[str, Callable[[], Figure]], folder: Path) -> None:
     with rc_context(_STYLE):
         for name, draw in drawn.items():
             figure = draw()
-            figure.savefig(folder / f"{name}.png")
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+            figure.set_layout_engine("none")  # what has found its place stays there
+            figure.savefig(folder / f"{name}.png")
 
 
 def accuracy_figure(models: tuple[ComparedModel, ...], colours: dict[str, str]) -> Figure:

@@ -57,7 +57,7 @@ task:
   test: {generate: 32}
 model: {name: tiny}
 stages:
-  sft:     {type: sft, learning_rate: 4e-3, max_steps: 30, per_device_train_batch_size: 16}
+  sft:     {type: sft, learning_rate: 4e-3, max_steps: 30, per_device_train_batch_size: 8}
   samples: {type: sample, model: sft, n: 4, max_tokens: 32}
   chosen:  {type: select, from: samples, allow_empty: true}
   grpo:    {type: grpo, model: sft, learning_rate: 3e-4, max_steps: 2, max_completion_length: 32, logging_steps: 1,

@@ -34,7 +34,7 @@ task:
   judge: {type: last_digit}
 model: {name: tiny}
 stages:
-  sft:     {type: sft, learning_rate: 4e-3, max_steps: 30, per_device_train_batch_size: 16}
+  sft:     {type: sft, learning_rate: 4e-3, max_steps: 30, per_device_train_batch_size: 8}
   samples: {type: sample, model: sft, n: 4, max_tokens: 32, engine: one_by_one}
   chosen:  {type: select, from: samples}
   again:   {type: rehearse, model: sft, rows: chosen, learning_rate: 1e-3, max_steps: 8,

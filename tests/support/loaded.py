@@ -16,3 +16,8 @@ import scipy.stats  # noqa: E402, F401
 import torch  # noqa: E402, F401
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: E402, F401
 from trl import SFTTrainer  # noqa: E402, F401
+
+from tests.support.tables import copy_tables, tables  # noqa: E402
+
+copy_tables()
+tables()

@@ -8,6 +8,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
+from tests.support.tables import copy_tables
+
+copy_tables()
+
 
 def client(folder: Path) -> MlflowClient:
     return MlflowClient(tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db")

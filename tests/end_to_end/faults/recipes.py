@@ -22,7 +22,7 @@ HEALTHY: dict[str, Any] = {
     },
     "model": {"name": "tiny"},
     "stages": {
-        "sft": {"type": "sft", "learning_rate": 4e-3, "max_steps": 40, "per_device_train_batch_size": 16},
+        "sft": {"type": "sft", "learning_rate": 4e-3, "max_steps": 40, "per_device_train_batch_size": 8},
         "grpo": {"type": "grpo", "model": "sft", "max_steps": 4, "max_completion_length": 96},
     },
     "evaluate": {"max_tokens": 96, "batch_size": 64},
