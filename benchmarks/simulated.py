@@ -23,7 +23,7 @@ from orchestrator.store.memory import MemoryStore
 from orchestrator.store.names import output_of
 from orchestrator.types import DataUsed
 
-_READING = ("runs", "find", "experiments", "artifact", "output", "history", "address")
+_READING = ("runs", "with_id", "beginning", "experiments", "artifact", "output", "history", "address")
 _WRITING = (
     "experiment",
     "tag_experiment",
@@ -188,11 +188,11 @@ def cluster(
 
     `right` says for an evaluation, by its settings and what it reads, which of its questions are answered right.
     """
-    machine = Machine(gpus, seconds, lambda spec, context: _output(spec, context, right))
+    machine = Machine(gpus, seconds, lambda spec, context: output(spec, context, right))
     return SimulatedCluster(64, 64, float(gpus), False, machine=machine)
 
 
-def _output(spec: Any, context: Context, right: Callable[[Any, Context], Sequence[bool]]) -> Output:
+def output(spec: Any, context: Context, right: Callable[[Any, Context], Sequence[bool]]) -> Output:
     """What a stage of a verb leaves, with nothing in it but which questions were answered right."""
     path = context.output / output_of(spec.OUTPUT, context.also)
     if spec.MAKES is Kind.MODEL:
@@ -212,3 +212,15 @@ def _output(spec: Any, context: Context, right: Callable[[Any, Context], Sequenc
         return Output("", {})
     used = DataUsed("results", "evaluation", "digest", "results.parquet", len(rows))
     return Output("", summary([table]).metrics(), (used,))
+
+
+def busy(spans: Sequence[tuple[float, float]], slots: int) -> float:
+    """The share of the time of GPUs, or of shares of them, for which calls had them.
+
+    Counted from when all of them first are in use until the last wave begins.
+    """
+    spans = sorted(spans)
+    begin = next(at for at, _ in spans if sum(began <= at < ended for began, ended in spans) == slots)
+    end = spans[-slots][0]
+    used = sum(max(0.0, min(ended, end) - max(began, begin)) for began, ended in spans)
+    return used / (slots * (end - begin))

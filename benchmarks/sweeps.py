@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.simulated import CountingStore, SimulatedCluster, cluster
+from benchmarks.simulated import CountingStore, SimulatedCluster, busy, cluster
 from orchestrator.commands.sweep import carry_out
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.results import SweepResult
@@ -75,15 +75,6 @@ def swept(
     return found
 
 
-def busy(machines: SimulatedCluster) -> float:
-    """The share of GPU time that was used, from when all GPUs are until the last wave begins."""
-    spans = sorted(machines.machine.spans)[:-_LAST]
-    begin = next(at for at, _ in spans if sum(began <= at < ended for began, ended in spans) == machines.gpus)
-    end = spans[-int(machines.gpus)][0]
-    used = sum(max(0.0, min(ended, end) - max(began, begin)) for began, ended in spans)
-    return used / (machines.gpus * (end - begin))
-
-
 def main() -> None:
     """Print both."""
     parser = argparse.ArgumentParser(description="Sweeps on a simulated cluster.")
@@ -95,9 +86,10 @@ def main() -> None:
         folder, machines = Path(name), cluster(arguments.gpus, 2.0)
         found = swept(arguments.walked, 2 * arguments.gpus, machines, CountingStore(folder / "store"), folder, Watch())
     calls, count = len(machines.machine.spans), found.stages
+    used = busy(sorted(machines.machine.spans)[:-_LAST], arguments.gpus)
     print(
         f"{arguments.walked} trials on {arguments.gpus} GPUs, {calls} calls of 2 s, {count['distinct']} stages instead "
-        f"of {count['asked']}: GPUs are busy {busy(machines):.1%} of the time"
+        f"of {count['asked']}: GPUs are busy {used:.1%} of the time"
     )
     with tempfile.TemporaryDirectory() as name:
         folder, watch = Path(name), Watch()

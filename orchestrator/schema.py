@@ -15,6 +15,45 @@ _LONGEST = 600
 _NAME = 60
 """Characters of a name, or of a value, that is quoted."""
 M = TypeVar("M", bound=BaseModel)
+_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "base_model": ("model", "name"),
+    "batch": ("per_device_train_batch_size", "batch_size"),
+    "batch_size": ("per_device_train_batch_size",),
+    "dataset": ("data", "task"),
+    "epochs": ("num_train_epochs",),
+    "eval": ("evaluate",),
+    "evaluation": ("evaluate",),
+    "grad_accum": ("gradient_accumulation_steps",),
+    "gradient_accumulation": ("gradient_accumulation_steps",),
+    "group_size": ("num_generations",),
+    "kl_coef": ("beta",),
+    "lora_alpha": ("lora",),
+    "lora_dropout": ("lora",),
+    "lora_r": ("lora",),
+    "lr": ("learning_rate",),
+    "lr_scheduler": ("lr_scheduler_type",),
+    "max_new_tokens": ("max_tokens", "max_completion_length"),
+    "max_seq_len": ("max_length",),
+    "max_seq_length": ("max_length",),
+    "micro_batch_size": ("per_device_train_batch_size",),
+    "model_id": ("model", "name"),
+    "model_name": ("model", "name"),
+    "model_name_or_path": ("model", "name"),
+    "n_epochs": ("num_train_epochs",),
+    "n_samples": ("n", "num_generations"),
+    "num_epochs": ("num_train_epochs",),
+    "num_return_sequences": ("n", "num_generations"),
+    "num_samples": ("n", "num_generations"),
+    "num_steps": ("max_steps",),
+    "optimizer": ("optim",),
+    "path": ("file", "name"),
+    "pipeline": ("stages",),
+    "scheduler": ("lr_scheduler_type",),
+    "steps": ("max_steps",),
+    "train_batch_size": ("per_device_train_batch_size",),
+    "warmup": ("warmup_steps",),
+}
+"""Names from other tools, with those that mean the same here; the first that is a choice is meant."""
 
 
 Positive = Annotated[int, Field(gt=0)]
@@ -62,7 +101,9 @@ def validate(model: type[M], data: object, path: Loc, problems: list[tuple[Loc, 
 def unknown(what: str, name: str, choices: Iterable[str], also: Iterable[str] = ()) -> str:
     """`unknown key 'modle'; did you mean 'model'? (choices: ...)`; `also` are choices too many to be listed."""
     names, more = list(choices), list(also)
-    close = get_close_matches(name, [*names, *more], n=1, cutoff=0.5) if len(name) <= _NAME else []
+    close = [one for one in _SYNONYMS.get(name.lower(), ()) if one in names or one in more]
+    if not close and len(name) <= _NAME:
+        close = get_close_matches(name, [*names, *more], n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     listed = f"{', '.join(names) or 'none'}{', and further arguments of TRL' if more else ''}"
     return f"unknown {what} {clipped(name, _NAME)!r}{hint} (choices: {listed})"

@@ -1,4 +1,4 @@
-"""Verbs on what a run came to: diagnose, compare, report, ui."""
+"""Verbs on what runs came to: diagnose, compare, report, runs, ui."""
 
 import json
 from pathlib import Path
@@ -129,6 +129,33 @@ def report(
         print(json.dumps(made.as_json()))
     if open_it:
         open_page(made.page)
+
+
+def runs(
+    experiment: Annotated[str | None, typer.Option(help="Only runs of this experiment: the recipe's name.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only runs that are running, finished, failed, interrupted.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List runs and sweeps, the newest first: when, how long, how they ended, what their models came to.
+
+    Other commands take the id, its beginning, or the experiment for its newest run: orch report 3f2a, orch report units
+    """
+    from rich.console import Console
+
+    from orchestrator.cli.show.runs import show_runs
+    from orchestrator.commands.runs import runs as look
+
+    console = Console(stderr=as_json)
+    with busy(console, "reading the store"):
+        found = look(experiment, state, None if everything else limit + 1)  # type: ignore[arg-type]  # it is checked
+    shown = found if everything else found[:limit]
+    show_runs(console, shown, len(found) > len(shown))
+    if as_json:
+        print(json.dumps({"runs": [run.as_json() for run in shown]}))
 
 
 def ui(

@@ -266,13 +266,20 @@ def _of_the_task(changes: Mapping[str, Any]) -> bool:
     return any(name.partition(".")[0] == "task" for name in changes)
 
 
+_ELSEWHERE = dict.fromkeys(
+    ("wandb", "tracking", "mlflow", "logger", "logging"),
+    "is no block of a recipe: every run is written to MLflow (MLFLOW_TRACKING_URI, else ./mlruns); `orch ui` shows it",
+)
+"""Blocks that people write, and where what they are to say is said."""
+
+
 def _build(written: Written, known_task: Task | None) -> Recipe:
     data, source, own_task = written.data, written.source, written.own_task
     problems: list[tuple[Loc, str]] = []
     for key in data:
         if key not in Recipe.model_fields or key in _NOT_WRITTEN:
             known = [name for name in Recipe.model_fields if name not in _NOT_WRITTEN]
-            problems.append(((key,), unknown("key", str(key), known)))
+            problems.append(((key,), _ELSEWHERE.get(str(key)) or unknown("key", str(key), known)))
     task = known_task or read_task(data.get("task"), problems, own_task)
     model = validate(ModelSpec, data["model"], ("model",), problems) if data.get("model") is not None else None
     stages = read_stages(data.get("stages"), problems)

@@ -17,6 +17,13 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 """What a stage may be called: it becomes a run name, a tag and part of a metric's name."""
 RESERVED = (BASE, "demonstrations", "train", "test", "validation", "evaluate")
 """What no stage may be called."""
+_NO_VERBS = {
+    "rft": "RFT is three stages: sample, select (from those completions), and sft on what was selected, as in "
+    "recipes/rft.yaml",
+    "eval": "models are evaluated by the block `evaluate`, which stands beside `stages`",
+    "evaluate": "models are evaluated by the block `evaluate`, which stands beside `stages`",
+}
+"""Types that people write, and what there is in their place."""
 _MOST = 1000
 """Stages of a recipe."""
 
@@ -59,7 +66,9 @@ def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
         elif not isinstance(block.get("type"), str):
             problems.append(((*path, "type"), f"is missing (choices: {', '.join(STAGES)})"))
         elif block["type"] not in STAGES:
-            problems.append(((*path, "type"), unknown("stage type", block["type"], STAGES)))
+            problems.append(
+                ((*path, "type"), _NO_VERBS.get(block["type"]) or unknown("stage type", block["type"], STAGES))
+            )
         elif (spec := validate(STAGES[block["type"]], block, path, problems)) is not None:
             stages[str(name)] = spec
     return stages

@@ -80,6 +80,12 @@ class Branch:
             state.seconds = time.monotonic() - state.started
         self.record.stopped(state, why)
 
+    def about(self, state: StageState) -> dict[str, str]:
+        """Whose work the folder of a stage holds."""
+        stage, recipe = state.stage, self.plan.recipe
+        told = {"stage": stage.name, "verb": stage.verb, "also": stage.also or "", "recipe": recipe.name}
+        return told | {"run": str(state.run_id or ""), "parent": str(self.record.parent)}
+
     def close(self) -> None:
         """Every stage has ended: the run is closed with its comparison.
 

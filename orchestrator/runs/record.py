@@ -19,6 +19,7 @@ from orchestrator.results import RunResult
 from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.cost import COST_METRICS, Cost
 from orchestrator.runs.failure import one_line
+from orchestrator.runs.headline import headline
 from orchestrator.runs.notes import describe
 from orchestrator.runs.result import changed_format, result
 from orchestrator.runs.showing import show_models
@@ -255,7 +256,7 @@ class Record:
         self.describe()
         self.store.log(self.parent, {}, as_tags([*changed_format(self.plan), *noticed]) | self._references)
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
-        self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)})
+        self.store.log(self.parent, {}, {NOTE_TAG: describe(found, self._experiment)} | headline(found.models))
         if self._above is None:
             show_models(self.store, self._experiment, [found])
         status = "FAILED" if found.errors else "FINISHED" if given_up is None else "KILLED"

@@ -1,7 +1,8 @@
-"""A stage that is about to start, and one that is running: who has it, its lock, its workers, what came of them."""
+"""A stage that is running: whose it is, its lock, its workers, what they tell and what came of them."""
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from filelock import FileLock
 
@@ -10,20 +11,10 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.stages.context import Context, Output
 from orchestrator.training.journal import Tail
+from orchestrator.types import Finding
 
 _KEPT = 0.15
 """Seconds that a stage whose jobs are done keeps its share of the machine for its plan's next stage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A stage that is about to start: its key's lock, and the share of the machine that each of its jobs gets."""
-
-    branch: Branch
-    state: StageState
-    lock: FileLock
-    cpus: int
-    gpus: float
 
 
 @dataclass
@@ -53,3 +44,23 @@ class Running:
         if self.worked is None:
             return True
         return self.branch.reads(self.state.stage.name) and time.monotonic() - self.worked < _KEPT
+
+    def read_journal(self) -> list[dict[str, Any]]:
+        """Take in what the stage's jobs have told of their progress since the last look: the new points of its curves.
+
+        Findings are passed on at once.
+        """
+        points = []
+        for record in self.tail.new():
+            if "finding" in record:
+                self.branch.notice(self.state, Finding(**record["finding"]))
+            elif "total" in record:
+                self.state.done, self.state.total = record["step"], record["total"]
+            else:
+                points.append(record)
+                metrics, name = record["metrics"], self.state.stage.spec.HEADLINE
+                if "eval_accuracy" in metrics:
+                    self.state.measured[record["step"]] = (metrics["eval_accuracy"], record.get("right", ""))
+                if name in metrics:
+                    self.state.figure = f"{name} {metrics[name]:.3f}"
+        return points

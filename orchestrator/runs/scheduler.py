@@ -25,11 +25,12 @@ from typing import Any, Protocol
 
 from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import Stage
+from orchestrator.runs.claims import Claim, Claims
 from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.context import context_of
 from orchestrator.runs.cost import Cost, cost_of
 from orchestrator.runs.progress import Branch
-from orchestrator.runs.running import Claim, Running
+from orchestrator.runs.running import Running
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.runs.writer import Writer
@@ -41,7 +42,6 @@ from orchestrator.store.place import store_folder
 from orchestrator.training.journal import NAME as JOURNAL
 from orchestrator.training.journal import Tail
 from orchestrator.training.watch import stops
-from orchestrator.types import Finding
 
 Listener = Callable[[list[StageState]], None]
 _TICK = 0.25
@@ -82,8 +82,7 @@ class Walk:
         """Its owners are the keys of stages, and the names of runs."""
         self.running: dict[str, Running] = {}
         """By key: no two plans make the same at once."""
-        self._claims: dict[str, Claim] = {}
-        """By key: stages that are about to start."""
+        self._claims = Claims(branches, self.running, work, cluster)
         self._origins: dict[str, StoredRun] = {}
         """By id: the runs that hold what started stages read."""
         self._no_room: str | None = None
@@ -117,7 +116,7 @@ class Walk:
         self.writer.close()
         for running in self.running.values():
             running.state.state = "stopped"
-        for lock in [*(r.lock for r in self.running.values()), *(c.lock for c in self._claims.values())]:
+        for lock in [*(r.lock for r in self.running.values()), *(claim.lock for claim in self._claims)]:
             self.work.release(lock)
         for branch in self._open():
             with suppress(OrchError):
@@ -144,7 +143,7 @@ class Walk:
                     with self._boundary(branch, state):
                         self._consider(branch, state)
         made = self._finished_elsewhere()
-        for claim in list(self._claims.values()):
+        for claim in self._claims:
             stage = claim.state.stage
             with self._boundary(claim.branch, claim.state):
                 try:
@@ -155,21 +154,19 @@ class Walk:
                     else:
                         self._start(claim)
                 finally:
-                    del self._claims[stage.key]
-                    if stage.key not in self.running:
-                        self.work.release(claim.lock)
+                    self._claims.settle(claim)
 
     def _finished_elsewhere(self) -> dict[str, str] | None:
         """The claimed stages that another process has made since the plan; None where that cannot be said of all."""
         try:
-            return self.store.finished([claim.state.stage for claim in self._claims.values()]) if self._claims else {}
+            return self.store.finished(stages) if (stages := self._claims.stages) else {}
         except Exception as error:
             if _ends_walk(error):
                 raise
             return None
 
     def _consider(self, branch: Branch, state: StageState) -> None:
-        """Claim a stage if it can be started now."""
+        """Take what is made of a stage that is ready, else claim it."""
         stage = state.stage
         if stage.key in self._ended:
             other, end = self._ended[stage.key]
@@ -177,42 +174,10 @@ class Walk:
                 branch.reuse(state, end, "reused" if other is branch else f"as {other.title}")
             else:
                 branch.fail(state, end)
-            return
-        if stage.cached is not None:
+        elif stage.cached is not None:
             branch.reuse(state, stage.cached)
-            return
-        if stage.key in self.running or stage.key in self._claims:
-            other = (self.running.get(stage.key) or self._claims[stage.key]).branch
-            state.figure = "running" if other is branch else f"shared with {other.title}, which is running it"
-            return
-        cpus, gpus = self._share(stage)
-        if not self._room(branch, cpus, gpus):
-            return
-        lock = self.work.lock(stage.key)
-        if lock is None:
-            state.figure = "waiting for another orch run that is running this stage"
-            return
-        self._claims[stage.key] = Claim(branch, state, lock, cpus, gpus)
-
-    def _share(self, stage: Stage) -> tuple[int, float]:
-        """CPU cores and GPUs for one job of a stage."""
-        assert self.cluster is not None
-        return stage.spec.share(self.cluster.cores, self.cluster.gpus)
-
-    def _room(self, branch: Branch, cpus: int, gpus: float) -> bool:
-        """Whether a plan may ask for a job's share now; a cluster that was joined may grow with what is asked."""
-        assert self.cluster is not None
-        first = next(b for b in self.branches if not b.settled)
-        if branch is first or self.cluster.joined or not (self.running or self._claims) or not (cpus or gpus):
-            return True
-        shares = [(claim.cpus, claim.gpus) for claim in self._claims.values()]
-        for running in self.running.values():
-            if running.keeps_share:
-                jobs = running.crew.left or 1
-                shares.append((jobs * running.context.cpus, jobs * running.context.gpus))
-        free_cpus = self.cluster.total_cores - sum(cpus for cpus, _ in shares)
-        free_gpus = self.cluster.gpus - sum(gpus for _, gpus in shares)
-        return cpus <= free_cpus and gpus <= free_gpus
+        else:
+            self._claims.claim(branch, state)
 
     def _start(self, claim: Claim) -> None:
         assert self.cluster is not None
@@ -238,7 +203,7 @@ class Walk:
         """A stage begins: its run, and whose work its folder holds."""
         branch.record.started(state)
         if state.state == "running":
-            self.work.note(state.stage.key, _about(branch, state))
+            self.work.note(state.stage.key, branch.about(state))
 
     def _input(self, branch: Branch, name: str) -> Path:
         """What a finished stage has made, where those can read it who will."""
@@ -270,7 +235,7 @@ class Walk:
                     if is_written:
                         self._conclude(running, running.output)
                     continue
-                self._read_journal(running)
+                self._log_points(running.state, running.read_journal())
                 if running.result is not None:
                     self._finish(running)
                 elif not running.crew.pending:
@@ -309,23 +274,8 @@ class Walk:
             for state in other.states.values()
         )
 
-    def _read_journal(self, running: Running) -> None:
-        points = []
-        for record in running.tail.new():
-            if "finding" in record:
-                running.branch.notice(running.state, Finding(**record["finding"]))
-            elif "total" in record:
-                running.state.done, running.state.total = record["step"], record["total"]
-            else:
-                points.append(record)
-                if "eval_accuracy" in record["metrics"]:
-                    measured = (record["metrics"]["eval_accuracy"], record.get("right", ""))
-                    running.state.measured[record["step"]] = measured
-                name = running.state.stage.spec.HEADLINE
-                if name in record["metrics"]:
-                    running.state.figure = f"{name} {record['metrics'][name]:.3f}"
-        if points:
-            state = running.state  # whose run is started by then
+    def _log_points(self, state: StageState, points: list[dict[str, Any]]) -> None:
+        if points:  # its run is started by the time they are written
             self.writer.submit(state.stage.key, lambda: self.store.log_points(str(state.run_id), points))
 
     def _put_together(self, running: Running) -> None:
@@ -404,10 +354,3 @@ class Walk:
 def _ends_walk(error: Exception) -> bool:
     """Whether an error is no single stage's: the store cannot be reached or written."""
     return isinstance(error, TrackingError) and not isinstance(error, RefusalError)
-
-
-def _about(branch: Branch, state: StageState) -> dict[str, str]:
-    """Whose work a folder holds."""
-    stage, recipe = state.stage, branch.plan.recipe
-    told = {"stage": stage.name, "verb": stage.verb, "also": stage.also or "", "recipe": recipe.name}
-    return told | {"run": str(state.run_id or ""), "parent": str(branch.record.parent)}

@@ -11,6 +11,7 @@ from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.runs.above import describe_run, start_run
+from orchestrator.runs.headline import headline
 from orchestrator.runs.notes import paragraphs, ways_on
 from orchestrator.runs.result import finished_run, read_again
 from orchestrator.runs.showing import show_models
@@ -38,7 +39,7 @@ class TrialsRecord:
         """Every seed has ended: what they come to together, as metrics and as the description."""
         found = _together(self.store, self.parent, self.seeds, runs)
         note = "\n\n".join([describe_seeds(found), ways_on(self.experiment, self.parent)])
-        self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note})
+        self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note} | headline(found.models))
         show_models(self.store, self.experiment, runs)
         self.store.end(self.parent, "FAILED" if found.errors else "FINISHED", "\n".join(found.errors) or None)
         return found

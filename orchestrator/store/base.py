@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -174,6 +175,8 @@ class Store(Protocol):
 
     process: str | None
     """Marks the runs that are started, so that others can tell when the process that writes them is gone."""
+    title: str
+    """What messages call it."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -202,12 +205,12 @@ class Store(Protocol):
         """
         ...
 
-    def find(self, wanted: str | None) -> StoredRun:
-        """The run whose id begins with `wanted`; without it the newest run of a recipe.
+    def with_id(self, run_id: str) -> StoredRun | None:
+        """The run with exactly this id, also where it was deleted; None: there is none."""
+        ...
 
-        Raises:
-            TrackingError: there is none, or the beginning fits several.
-        """
+    def beginning(self, part: str) -> list[StoredRun]:
+        """The runs whose ids begin with these letters and digits."""
         ...
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
@@ -289,6 +292,41 @@ class Store(Protocol):
         ...
 
     # -- made of these ---------------------------------------------------------------------------------------------
+
+    def find(self, wanted: str | None) -> StoredRun:
+        """The run that a user names, by its id, by the beginning of it, or by its experiment, whose newest it is then.
+
+        Without a name it is the run of a recipe that was started or asked for last.
+
+        Raises:
+            TrackingError: there is none, or the beginning fits several.
+        """
+        if wanted is None:
+            if (newest := self.last()) is None:
+                raise TrackingError(f"{self.title} holds no run; make one with `orch run RECIPE`")
+            return newest
+        if (exact := self.with_id(wanted)) is not None:
+            return exact
+        called = [experiment.name for experiment in self.experiments()]
+        if wanted in called and (newest := self._newest(wanted)) is not None:
+            return newest
+        fitting = self.beginning(wanted) if wanted.isalnum() else []
+        if len(fitting) > 1:
+            raise TrackingError(f"{len(fitting)} runs begin with {wanted!r}: give more of the id")
+        if not fitting:
+            close = get_close_matches(wanted, called, n=1, cutoff=0.5)
+            guess = f"did you mean {close[0]!r}, an experiment? " if close else ""
+            raise TrackingError(f"no run {wanted!r} in {self.title}; {guess}`orch runs` lists them all")
+        return fitting[0]
+
+    def _newest(self, experiment: str) -> StoredRun | None:
+        """The newest run of a recipe, or sweep, of an experiment."""
+        found = [
+            run
+            for verb in (names.WHOLE_RUN, names.SWEEP)
+            for run in self.runs({names.VERB_TAG: verb}, experiments=[experiment], limit=1)
+        ]
+        return max(found, key=lambda run: run.started, default=None)
 
     def children(self, parent: str) -> dict[str, StoredRun]:
         """The runs under a parent and those that it refers to, by name, the oldest first.

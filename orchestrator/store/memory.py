@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.errors import RefusalError, TrackingError
+from orchestrator.errors import RefusalError
 from orchestrator.store.artifacts import Artifacts
 from orchestrator.store.base import Store, StoredExperiment, StoredRun
 from orchestrator.store.finished import finished
@@ -60,6 +60,7 @@ class MemoryStore(Store):
 
     def __init__(self, folder: Path) -> None:
         self.process: str | None = None
+        self.title = "the store"
         self._folder = folder.absolute()
         self._experiments: dict[str, dict[str, str]] = {}
         """By name: the experiment's tags. Its id is its name."""
@@ -92,20 +93,11 @@ class MemoryStore(Store):
         ]
         return iter(fitting[:limit])
 
-    def find(self, wanted: str | None) -> StoredRun:
-        if wanted is None:
-            newest = self.last()
-            if newest is None:
-                raise TrackingError("the store holds no run; make one with `orch run RECIPE`")
-            return newest
-        if wanted in self._runs:
-            return self._runs[wanted].stored()
-        fitting = [run_id for run_id in self._runs if wanted and run_id.startswith(wanted)]
-        if not fitting:
-            raise TrackingError(f"no run {wanted!r} in the store")
-        if len(fitting) > 1:
-            raise TrackingError(f"{len(fitting)} runs begin with {wanted!r}: give more of the id")
-        return self._runs[fitting[0]].stored()
+    def with_id(self, run_id: str) -> StoredRun | None:
+        return self._runs[run_id].stored() if run_id in self._runs else None
+
+    def beginning(self, part: str) -> list[StoredRun]:
+        return [run.stored() for run_id, run in self._runs.items() if run_id.startswith(part)]
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         return [(step, value) for step, _, value in self._run(run_id).points.get(metric, ())]

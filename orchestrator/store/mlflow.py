@@ -36,6 +36,7 @@ class MlflowStore(Store):
 
     def __init__(self) -> None:
         self.uri = tracking_uri()
+        self.title = f"the MLflow store at {self.uri}"
         self.process: str | None = None
         self._connection = Connection(self.uri)
         self.client = self._connection.client
@@ -62,23 +63,14 @@ class MlflowStore(Store):
         runs = [run for query in filters for run in self._connection.search(query, experiments)]
         return iter(sorted(runs, key=lambda run: -run.started)[:limit])
 
-    def find(self, wanted: str | None) -> StoredRun:
-        if wanted is None:
-            newest = self.last()
-            if newest is None:
-                raise TrackingError(f"the MLflow store at {self.uri} holds no run; make one with `orch run RECIPE`")
-            return newest
+    def with_id(self, run_id: str) -> StoredRun | None:
         try:
-            return self._connection.run(wanted)
+            return self._connection.run(run_id)
         except MlflowException:
-            # ids are letters and digits; anything else would be a pattern
-            query = f"attributes.run_id LIKE '{wanted}%'"
-            fitting = [*self._connection.search(query)] if wanted.isalnum() else []
-        if len(fitting) == 1:
-            return fitting[0]
-        if not fitting:
-            raise TrackingError(f"no run {wanted!r} in the MLflow store at {self.uri}; `orch ui` shows them all")
-        raise TrackingError(f"{len(fitting)} runs begin with {wanted!r}: give more of the id")
+            return None
+
+    def beginning(self, part: str) -> list[StoredRun]:
+        return [*self._connection.search(f"attributes.run_id LIKE '{part}%'")]
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         return [(point.step, point.value) for point in self.client.get_metric_history(run_id, metric)]

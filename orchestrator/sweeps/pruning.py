@@ -13,14 +13,28 @@ from orchestrator.recipe.sweep import Asha, Paired
 from orchestrator.stats import mcnemar
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measurement of a training."""
+
+    step: int
+    steps: int
+    """That the training has in all."""
+    accuracy: float
+    right: str
+    """Which questions were answered right, a 0 or 1 for each."""
+
+    @property
+    def share(self) -> float:
+        """Of the training that lies behind it."""
+        return self.step / self.steps
+
+
 class Pruner(Protocol):
     """Says which trials end."""
 
-    def worse(self, trial: int, step: int, accuracy: float, right: str) -> str | None:
-        """Why a trial that has come to this accuracy at this step is ended; None: it goes on.
-
-        `right`: which questions it answered right, a 0 or 1 for each.
-        """
+    def worse(self, trial: int, point: Point) -> str | None:
+        """Why a trial that has come to this point is ended; None: it goes on."""
         ...
 
     def complete(self, trial: int, accuracy: float) -> None:
@@ -47,13 +61,16 @@ class _Asha:
         self._study = optuna.create_study(direction="maximize", pruner=halving)
         self._trials: dict[int, Any] = {}
 
-    def worse(self, trial: int, step: int, accuracy: float, right: str) -> str | None:
+    def worse(self, trial: int, point: Point) -> str | None:
         if trial not in self._trials:
             self._trials[trial] = self._study.ask()
-        self._trials[trial].report(accuracy, step)
+        self._trials[trial].report(point.accuracy, point.step)
         if not self._trials[trial].should_prune():
             return None
-        return f"accuracy {accuracy:.3f} after {step} steps is not among the best 1/{self._eta} of those that got there"
+        return (
+            f"accuracy {point.accuracy:.3f} after {point.step} steps is not among the best 1/{self._eta} of those that "
+            "got there"
+        )
 
     def complete(self, trial: int, accuracy: float) -> None:
         pass
@@ -61,51 +78,54 @@ class _Asha:
 
 @dataclass
 class _Paired:
-    """A paired test against the best trial at the same step, on the same questions."""
+    """A paired test against the best trial on the same questions, after no more of its own training.
+
+    Points are compared by the share of the training that lies behind them, not by steps: a training whose learning rate
+    has come down further is further on, however many steps it took.
+    """
 
     spec: Paired
-    _measured: dict[int, dict[int, str]] = field(default_factory=dict)
-    """For each trial and step: which questions were answered right."""
+    _points: dict[int, list[Point]] = field(default_factory=dict)
+    """Of each trial, by step."""
     _complete: dict[int, float] = field(default_factory=dict)
 
-    def worse(self, trial: int, step: int, accuracy: float, right: str) -> str | None:
-        self._measured.setdefault(trial, {})[step] = right
-        if step < self.spec.min_steps:
-            return None
-        best = self._best(trial, step, len(right))
+    def worse(self, trial: int, point: Point) -> str | None:
+        self._points.setdefault(trial, []).append(point)
+        best = None if point.step < self.spec.min_steps else self._best(trial, point)
         if best is None:
             return None
-        theirs = self._measured[best][step]
-        wins = sum(ours > other for ours, other in zip(right, theirs, strict=True))
-        losses = sum(ours < other for ours, other in zip(right, theirs, strict=True))
+        number, there = best
+        wins = sum(ours > theirs for ours, theirs in zip(point.right, there.right, strict=True))
+        losses = sum(ours < theirs for ours, theirs in zip(point.right, there.right, strict=True))
         p = mcnemar(wins, losses) / 2
         if losses <= wins or p >= self.spec.p:
             return None
         return (
-            f"accuracy {accuracy:.3f} after {step} steps is below the {theirs.count('1') / len(theirs):.3f} of trial "
-            f"{best} there (paired test, one-sided p = {p:.3f})"
+            f"accuracy {point.accuracy:.3f} after {point.step} of {point.steps} steps is below the "
+            f"{there.accuracy:.3f} of trial {number} after {there.step} of {there.steps} (paired test, one-sided "
+            f"p = {p:.3f})"
         )
 
     def complete(self, trial: int, accuracy: float) -> None:
         self._complete[trial] = accuracy
 
-    def _best(self, trial: int, step: int, questions: int) -> int | None:
-        """The best other trial that was measured at this step: by its end if it has come to it, else by this step."""
+    def _best(self, trial: int, point: Point) -> tuple[int, Point] | None:
+        """The best other trial and its last point before this one: by its end if it has come to it, else by that."""
+        before = {
+            number: [one for one in points if one.share <= point.share and len(one.right) == len(point.right)]
+            for number, points in self._points.items()
+            if number != trial
+        }
+        last = {number: points[-1] for number, points in before.items() if points}
 
         def rank(number: int) -> tuple[bool, float, int]:
-            there = self._measured[number][step].count("1") / questions
-            return number in self._complete, self._complete.get(number, there), -number
+            return number in self._complete, self._complete.get(number, last[number].accuracy), -number
 
-        others = [
-            number
-            for number, steps in self._measured.items()
-            if number != trial and len(steps.get(step, "")) == questions
-        ]
-        return max(others, key=rank, default=None)
+        return max(((number, last[number]) for number in last), key=lambda one: rank(one[0]), default=None)
 
 
-def new_measurements(measured: Mapping[int, tuple[float, str]], seen: set[int]) -> list[tuple[int, float, str]]:
-    """The measurements of a training that were not seen before, by step, those before its first step left out."""
-    fresh = [(step, *measured[step]) for step in sorted(measured) if step and step not in seen]
-    seen.update(step for step, *_ in fresh)
+def new_points(measured: Mapping[int, tuple[float, str]], steps: int, seen: set[int]) -> list[Point]:
+    """The points of a training of so many steps that were not seen before, by step, without that before its first."""
+    fresh = [Point(step, steps, *measured[step]) for step in sorted(measured) if step and step not in seen]
+    seen.update(point.step for point in fresh)
     return fresh

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 
 from orchestrator.plan.plan import digest
 from orchestrator.recipe.yaml_source import write_data
-from orchestrator.results import SweepResult, TrialResult
+from orchestrator.results import ModelResult, SweepResult, TrialResult
 from orchestrator.runs.above import describe_run, start_run
+from orchestrator.runs.headline import headline
 from orchestrator.runs.notes import paragraphs
 from orchestrator.store.base import Store
 from orchestrator.store.names import (
@@ -31,6 +32,7 @@ from orchestrator.sweeps.variants import Label, Variants
 from orchestrator.sweeps.words import rank, short, value_text
 from orchestrator.text import inline
 
+_FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
 _HOW_FAR = {"run_cap", "max_concurrent", "budget"}
 """Settings of a sweep that say how far it goes, not what it proposes: a sweep that is given more room goes on."""
 
@@ -63,7 +65,9 @@ class SweepRecord:
             self.store.log_file(self.run_id, best, BEST_FILE)
         values = [trial.value for trial in result.trials if trial.value is not None]
         figures = {"trials": float(len(result.trials))} | ({"best": max(values)} if values else {})
-        self.store.log(self.run_id, figures, {NOTE_TAG: described(result, self.experiment_id)})
+        tested = [] if result.test is None else result.test["models"]
+        models = headline([ModelResult(model=m["label"], **{k: m[k] for k in _FIGURES}) for m in tested])
+        self.store.log(self.run_id, figures, {NOTE_TAG: described(result, self.experiment_id)} | models)
         names = [*self.variants.sweep.names, *(["seed"] if self.variants.several_seeds else [])]
         shown = sweep_view(self.run_id, names, self.variants.metric.name, int(time.time() * 1000))
         self.store.tag_experiment(self.experiment_id, SWEEP_VIEW_TAG, shown)

@@ -27,7 +27,7 @@ from orchestrator.store.names import PROPOSED, RESULTS
 from orchestrator.sweeps.budget import Spending
 from orchestrator.sweeps.choosing import Standings, standings
 from orchestrator.sweeps.proposing import Proposer
-from orchestrator.sweeps.pruning import new_measurements, pruner
+from orchestrator.sweeps.pruning import new_points, pruner
 from orchestrator.sweeps.record import KnownTrial, measured
 from orchestrator.sweeps.variants import Label, Variants
 
@@ -79,7 +79,7 @@ class Search:
         early = variants.sweep.early_terminate
         self._pruner = None if early is None else pruner(early)
         self._measured: dict[str, set[int]] = {}
-        """For each branch, by its title: the steps at which its training was measured."""
+        """For each branch, by its title: the steps of the points that a pruner has seen."""
         self._pruned = {repr(dict(one.values)): one for one in known if one.pruned is not None}
         self._again = deque(one.values for one in known if one.value is not None) if variants.adapts else deque()
         """Finished trials that the proposer learns from: they come first, so that it proposes what is not known."""
@@ -202,10 +202,10 @@ class Search:
             state = branch.states[self.variants.metric.model]
             if state.state == "cached" and branch.title not in self._measured:
                 state.measured = measured(self.store, branch.record.origins[state.stage.name])
-            for step, accuracy, right in new_measurements(
-                state.measured, self._measured.setdefault(branch.title, set())
-            ):
-                why = self._pruner.worse(trial.number, step, accuracy, right)
+            # a training that has ended was measured at its last step
+            steps = state.total if state.state == "running" else max(state.measured, default=0)
+            for point in new_points(state.measured, steps, self._measured.setdefault(branch.title, set())):
+                why = self._pruner.worse(trial.number, point)
                 if why is not None and state.state == "running" and trial.error is None:
                     trial.error = why
         if trial.error is not None:

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.many_trials import finish_all, planned, walked
-from benchmarks.simulated import CountingStore, cluster
-from benchmarks.sweeps import Watch, busy, swept
+from benchmarks.simulated import CountingStore, busy, cluster
+from benchmarks.sweeps import Watch, swept
 from tests.conftest import REPOSITORY, SMALL, Called
 from tests.support.forking import done
 
@@ -57,7 +57,7 @@ def test_a_sweep_on_simulated_gpus_is_measured(tmp_path: Path) -> None:
     found = swept(6, 4, machines, CountingStore(tmp_path / "store"), tmp_path, watch)
     # SFT and its draws once, RFT and its evaluation of every trial; the test of the winner and of the own values
     assert found.stages["distinct"] <= len(machines.machine.spans) + 1, "all but the selection are on GPUs"
-    assert len(watch.ends) == 6 and 0 < busy(machines) <= 1
+    assert len(watch.ends) == 6 and 0 < busy(machines.machine.spans, 2) <= 1
 
 
 def million(folder: Path) -> None:

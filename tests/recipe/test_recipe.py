@@ -281,7 +281,13 @@ def test_all_problems_are_told_at_once() -> None:
             "  a: {type: sftt}",
             "r.yaml:9: stages.a.type: unknown stage type 'sftt'; did you mean 'sft'? (choices: sft, ",
         ),
-        ("  a: {type: evaluate}", "r.yaml:9: stages.a.type: unknown stage type 'evaluate'"),
+        ("  a: {type: evaluate}", "r.yaml:9: stages.a.type: models are evaluated by the block `evaluate`, which"),
+        ("  a: {type: rft}", "r.yaml:9: stages.a.type: RFT is three stages: sample, select (from those completions)"),
+        ("  a: {type: sft, lr: 1e-3}", "r.yaml:9: stages.a.lr: unknown key 'lr'; did you mean 'learning_rate'?"),
+        ("  a: {type: sft, epochs: 2}", "r.yaml:9: stages.a.epochs: unknown key 'epochs'; did you mean 'num_train_ep"),
+        ("  a: {type: sft, batch_size: 2}", "r.yaml:9: stages.a.batch_size: unknown key 'batch_size'; did you mean 'p"),
+        ("  a: {type: sample, model: base, max_new_tokens: 9}", "r.yaml:9: stages.a.max_new_tokens: unknown key 'max_"),
+        ("  a: {type: sample, model: base, num_samples: 9}", "r.yaml:9: stages.a.num_samples: unknown key 'num_sample"),
         ("  a: {model: base}", "r.yaml:9: stages.a.type: is missing (choices: sft, sample, select, grpo)"),
         ("  a: {type: 5}", "r.yaml:9: stages.a.type: is missing"),
         ("  a: sft", "r.yaml:9: stages.a: must be a block of keys with a type"),
@@ -316,6 +322,28 @@ def test_all_problems_are_told_at_once() -> None:
 def test_stages_that_cannot_be(block: str, problem: str) -> None:
     [found] = stages(block + "\n")
     assert found.startswith(problem), found
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "meant"),
+    [
+        ("type: sample, model: base", "max_new_tokens", "max_tokens"),
+        ("type: grpo, model: base", "max_new_tokens", "max_completion_length"),
+        ("type: sample, model: base", "num_samples", "n"),
+        ("type: grpo, model: base", "num_samples", "num_generations"),
+        ("type: grpo, model: base", "kl_coef", "beta"),
+        ("type: sft", "lora_r", "lora"),
+        ("type: sft", "optimizer", "optim"),
+    ],
+)
+def test_names_from_other_tools_are_understood(verb: str, name: str, meant: str) -> None:
+    [found] = stages(f"  a: {{{verb}, {name}: 9}}\n")
+    assert f"unknown key '{name}'; did you mean '{meant}'?" in found
+
+
+def test_where_runs_are_logged_is_said() -> None:
+    [found] = problems(text=GOOD + "wandb: {project: x}\n")
+    assert "wandb: is no block of a recipe: every run is written to MLflow" in found
 
 
 def test_a_long_circle_is_found() -> None:

@@ -1,0 +1,127 @@
+"""How busy a sweep keeps the GPUs of a real Ray session, shares of a GPU among them.
+
+    python -m benchmarks.gpus [--trials 40] [--gpus 8] [--seconds 40] [--share 1.0]
+
+The session declares GPUs that need not be there: stages hold them for a fixed time and use none. Each trial of the
+sweep trains once and is then evaluated in four shards, which together take as long; so trainings and evaluations
+compete. Ray, the scheduler, the sweep and the MLflow store are real. What is measured is the share of GPU time that
+calls have held, from when every GPU is first held until the trials' last wave begins; the start of a worker counts as
+idle.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.simulated import busy, output
+from orchestrator.commands.sweep import carry_out
+from orchestrator.recipe.recipe import load_recipe
+from orchestrator.runs.cluster import Cluster, connect, disconnect
+from orchestrator.runs.crew import Call, Crew
+from orchestrator.runs.state import StageState
+from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.base import put_together
+from orchestrator.stages.context import Output
+from orchestrator.store.opening import open_store
+from orchestrator.sweeps.search import Search
+from orchestrator.sweeps.variants import Variants
+
+RECIPE = """\
+name: held-gpus
+task: {type: units, demonstrations: {generate: 60}, train: {generate: 20}, validation: {generate: 20},
+       test: {generate: 20}}
+model: {name: tiny}
+stages:
+  rft: {type: sft, learning_rate: 1e-3, resources: {cpus: 1, gpus: SHARE}}
+evaluate: {batch_size: 5, resources: {cpus: 1, gpus: SHARE}}
+sweep:
+  parameters:
+    stages.rft.learning_rate: [VALUES]
+"""
+
+
+def hold(argument: tuple[str, float]) -> None:
+    """Keep the GPU for so many seconds, and write down when."""
+    import ray
+
+    folder, seconds = argument
+    began = time.time()
+    time.sleep(seconds)
+    gpus = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    (Path(folder) / f"{os.getpid()}-{began}").write_text(json.dumps([gpus, began, time.time()]))
+
+
+def made(argument: tuple[Any, Any, Any]) -> Output:
+    """What a stage leaves that has done nothing."""
+    return output(*argument[:2], lambda spec, context: [True] * 20)
+
+
+@dataclass(frozen=True)
+class HoldingCluster(Cluster):
+    """Ray's machines; whatever a stage asks them to do on a GPU, they hold it for a time."""
+
+    folder: str
+    seconds: float
+
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Crew:
+        held = (hold, (self.folder, self.seconds / len(calls)))
+        instead: list[Call] = [(made, argument) if function is put_together else held for function, argument in calls]
+        return super().submit(instead, cpus, gpus, retries)
+
+
+class Trials:
+    """When the last trial had ended: the test of the winner comes after."""
+
+    def __init__(self) -> None:
+        self.ended = float("inf")
+
+    def __call__(self, search: Search | None, states: list[StageState]) -> None:
+        if search is not None and search.phase != "trials":
+            self.ended = min(self.ended, time.time())
+
+
+def main() -> None:
+    """Run the sweep, and print how busy its GPUs were."""
+    parser = argparse.ArgumentParser(description="A sweep on GPUs that are held and not used.")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--gpus", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=40.0, help="that a training takes, and an evaluation")
+    parser.add_argument("--share", type=float, default=1.0, help="of a GPU that a call asks for")
+    arguments = parser.parse_args()
+    os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 8 * arguments.gpus, "GPU": arguments.gpus})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chdir(folder)
+        values = ", ".join(f"{1e-6 * (number + 1):.7f}" for number in range(arguments.trials))
+        (folder / "recipe.yaml").write_text(RECIPE.replace("VALUES", values).replace("SHARE", str(arguments.share)))
+        (folder / "spans").mkdir()
+        variants = Variants(load_recipe(folder / "recipe.yaml"))
+        ray = connect()
+        cluster = HoldingCluster(
+            ray.cores, ray.total_cores, ray.gpus, ray.joined, str(folder / "spans"), arguments.seconds
+        )
+        trials = Trials()
+        try:
+            found = carry_out(variants, open_store(create=True), WorkFolder(folder / "work"), cluster, trials, ())
+        finally:
+            disconnect()
+        assert not found.errors, found.errors[0]
+        told = [json.loads(file.read_text()) for file in (folder / "spans").iterdir()]
+        os.chdir("/")
+    spans = [(began, ended) for _, began, ended in told if began < trials.ended]
+    used = {gpu for gpus, *_ in told for gpu in gpus}
+    slots = int(arguments.gpus // arguments.share)
+    print(
+        f"{arguments.trials} trials, {len(spans)} calls on {len(used)} GPUs, {arguments.share:g} of one each: held "
+        f"{busy(spans, slots):.1%} of the time until the last wave"
+    )
+
+
+if __name__ == "__main__":
+    main()

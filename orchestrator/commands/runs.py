@@ -1,0 +1,93 @@
+"""`runs` as a function: which runs and sweeps the store holds, and what they came to."""
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from orchestrator.errors import InputError
+from orchestrator.results import ModelResult
+from orchestrator.runs.headline import headline_of
+from orchestrator.schema import unknown
+from orchestrator.store.base import StoredRun
+from orchestrator.store.names import SOURCE_TAG, SWEEP, VERB_TAG, WHOLE_RUN
+from orchestrator.store.opening import existing_store
+
+State = Literal["running", "finished", "failed", "interrupted"]
+_STATES: dict[str, State] = {
+    "RUNNING": "running",
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "interrupted",
+}
+"""By MLflow's status."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """One `orch run` or `orch sweep`."""
+
+    run_id: str
+    experiment: str
+    recipe: str
+    """The file, as it was named."""
+    kind: Literal["run", "sweep"]
+    state: State
+    """A run that was killed is `running` until the next run in its folder finds that out."""
+    started: float
+    """Seconds since 1970."""
+    seconds: float | None
+    """From its start to its end; None: it has not ended."""
+    seeds: tuple[int, ...]
+    """Where there are several."""
+    models: tuple[ModelResult, ...]
+    """What they came to on the split that models are compared on, over several seeds the means. Of a sweep: the tested
+    trial, and the recipe's own values."""
+    error: str | None
+    """Why it failed."""
+
+    def as_json(self) -> dict[str, Any]:
+        """One of the objects for `--json`."""
+        return asdict(self)
+
+
+def runs(experiment: str | None = None, state: State | None = None, limit: int | None = None) -> list[ListedRun]:
+    """The runs and sweeps in the store, the newest first; at most `limit`.
+
+    Raises:
+        InputError: there is no such experiment, or no such state.
+        TrackingError: the store cannot be read.
+    """
+    if state is not None and state not in get_args(State):
+        raise InputError(unknown("state", state, get_args(State)))
+    store = existing_store()
+    if store is None:
+        return []
+    if experiment is not None and experiment not in (names := [one.name for one in store.experiments()]):
+        raise InputError(unknown("experiment", experiment, names))
+    status = next((mlflows for mlflows, ours in _STATES.items() if ours == state), None)
+    named = None if experiment is None else [experiment]
+    found = [store.runs({VERB_TAG: verb}, status=status, experiments=named, limit=limit) for verb in (WHOLE_RUN, SWEEP)]
+    return [_listed(run) for run in itertools.islice(_newest_first(found), limit)]
+
+
+def _newest_first(found: list[Iterator[StoredRun]]) -> Iterator[StoredRun]:
+    """The runs of trials below another run left out: they are part of it."""
+    merged = heapq.merge(*found, key=lambda run: -run.started)
+    return (run for run in merged if run.parent is None)
+
+
+def _listed(run: StoredRun) -> ListedRun:
+    return ListedRun(
+        run.run_id,
+        run.experiment,
+        run.tags.get(SOURCE_TAG, ""),
+        "sweep" if run.verb == SWEEP else "run",
+        _STATES.get(run.status, "running"),
+        run.started,
+        None if run.ended is None else run.ended - run.started,
+        run.seeds,
+        headline_of(run),
+        run.error,
+    )
