@@ -67,7 +67,9 @@ def as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+OneOrMore = BeforeValidator(as_tuple, json_schema_input_type=str | tuple[str, ...])
+"""Where one name may stand for a list with that name in it."""
+Names = Annotated[tuple[str, ...], OneOrMore, Field(min_length=1)]
 
 
 class Spec(BaseModel):

@@ -50,7 +50,7 @@ VERBS = (
         answers.judge,
         answers.ask,
     ),
-    *(models.export, models.push, results.report, results.runs, storage.clean, results.ui),
+    *(models.export, models.push, results.report, results.runs, storage.clean, recipes.schema, results.ui),
 )
 """In the order in which `--help` lists them."""
 for _verb in VERBS:

@@ -1,8 +1,8 @@
-"""Verbs on a recipe: run, sweep, plan, check."""
+"""Verbs on a recipe: run, sweep, plan, check, schema."""
 
 import json
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -142,3 +142,21 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = F
         print(json.dumps({"recipe": str(recipe), "findings": [asdict(f) for f in report.findings]}))
     if report.errors:
         raise typer.Exit(3)
+
+
+def schema(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a page to read: docs/reference.md.")] = False,
+) -> None:
+    """Print every key that a recipe may have, as a JSON Schema with which editors complete and check recipes.
+
+    orch schema > orch.schema.json, and as the first line of a recipe:
+    # yaml-language-server: $schema=orch.schema.json
+    """
+    if markdown:
+        from orchestrator.recipe.reference import reference
+
+        print(reference(), end="")
+    else:
+        from orchestrator.recipe.json_schema import recipe_schema
+
+        print(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))

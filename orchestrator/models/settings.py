@@ -24,10 +24,15 @@ class Lora(Spec):
     """LoRA, under PEFT's own names."""
 
     r: Positive = 16
+    """The rank."""
     lora_alpha: Positive = 32
+    """The update is scaled by lora_alpha / r."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the adapter's inputs that is dropped while it trains."""
     target_modules: str | tuple[str, ...] = "all-linear"
+    """The names of the modules that get an adapter; `all-linear`: all linear ones but the output layer."""
     bias: Literal["none"] = "none"
+    """No bias is trained."""
 
     def arguments(self) -> dict[str, Any]:
         """As PEFT's LoraConfig takes them."""

@@ -9,7 +9,7 @@ from unicodedata import category
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from orchestrator.recipe.check_names import CHECKS
-from orchestrator.schema import Fraction, PositiveFloat, Spec, unknown
+from orchestrator.schema import Fraction, OneOrMore, PositiveFloat, Spec, unknown
 
 WATCHED = (
     "loss-not-finite",
@@ -42,9 +42,9 @@ class Limits(Spec):
     """Megabytes of an exported bundle (`orch export --bundle`)."""
     difference: Fraction = 0.1
     """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
-    stop_on: tuple[str, ...] = ()
+    stop_on: Annotated[tuple[str, ...], OneOrMore] = ()
     """Warnings that end a stage that is running, such as `loss-not-finite`; `all` for every one of them."""
-    ignore: tuple[str, ...] = ()
+    ignore: Annotated[tuple[str, ...], OneOrMore] = ()
     """Checks whose findings are only told, such as `test-in-training`: they refuse nothing and end nothing."""
 
     @property
@@ -52,11 +52,6 @@ class Limits(Spec):
         """What ends a stage that is running: `stop_on` without what is ignored."""
         named = WATCHED if "all" in self.stop_on else self.stop_on
         return tuple(name for name in named if name not in self.ignore)
-
-    @field_validator("stop_on", "ignore", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
 
     @field_validator("stop_on")
     @classmethod
@@ -94,7 +89,12 @@ def _listed(seeds: object) -> object:
     return seeds
 
 
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct), BeforeValidator(_listed)]
+Seeds = Annotated[
+    tuple[Seed, ...],
+    Field(min_length=1),
+    AfterValidator(_distinct),
+    BeforeValidator(_listed, json_schema_input_type=tuple[Seed, ...]),
+]
 """Several seeds, each once."""
 
 
@@ -112,6 +112,7 @@ class Head(Spec):
     allow_format_change: bool = False
     """Use a model under another answer format than it was trained with; every report then says so."""
     limits: Limits = Limits()
+    """What it must stay within, and what ends it early; none of it changes what is made."""
 
     @field_validator("name")
     @classmethod

@@ -53,6 +53,7 @@ class Metric(Spec):
     name: str
     """`rft/accuracy`: a model of the recipe, and what is measured of it."""
     goal: Literal["maximize"] = "maximize"
+    """Higher is better."""
     on: str = "validation"
     """The split that the winner is chosen on; never the one that reports it."""
 
@@ -76,8 +77,11 @@ class Parameter(Spec):
     """The values that one setting may take: listed, or from a range."""
 
     values: tuple[Value, ...] | None = None
+    """The values, in any order."""
     min: int | float | None = None
+    """The lowest value of a range."""
     max: int | float | None = None
+    """The highest value of a range."""
     distribution: str | None = None
     """By default `categorical` where values are listed, `int_uniform` between whole numbers, `uniform` elsewhere."""
     q: PositiveFloat | None = None
@@ -163,6 +167,7 @@ class Asha(Spec):
     min_steps: PositiveInt
     """Steps of the first rung; each further one is eta times as high."""
     eta: Annotated[int, Field(ge=2)] = 3
+    """At each rung the best 1/eta of the trials go on."""
 
 
 class Paired(Spec):
@@ -172,13 +177,16 @@ class Paired(Spec):
     p: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """One-sided p below which a trial is ended."""
     min_steps: PositiveInt = 1
+    """Steps before which no trial is ended."""
 
 
 class Budget(Spec):
     """What a sweep may cost; no trial is begun that would go beyond it."""
 
     hours: PositiveFloat | None = None
+    """From the sweep's start."""
     gpu_hours: PositiveFloat | None = None
+    """GPUs times hours, summed over stages."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "Budget":
@@ -191,6 +199,8 @@ class Sweep(Spec):
     """Many variants of a recipe, and how the best is found."""
 
     method: Literal["grid", "random", "tpe"] = "grid"
+    """`grid`: all combinations of listed values; `random`; `tpe`: values that did well so far are looked at more
+    closely (Optuna)."""
     run_cap: PositiveInt | None = None
     """Trials at most."""
     metric: Metric | None = None
@@ -204,9 +214,11 @@ class Sweep(Spec):
     finalists: Annotated[int, Field(ge=2)] | None = None
     """Instead: of the trials tied with the best so many, at the most, are run with two more seeds."""
     early_terminate: Annotated[Asha | Paired, Field(discriminator="type")] | None = None
+    """End trials that do badly while they train, by what the training's `validation` measures."""
     max_concurrent: PositiveInt | None = None
     """Trials that are open at the same time; by default twice what the machine has room for, for tpe just that."""
     budget: Budget | None = None
+    """No trial is begun that would go beyond it."""
 
     @field_validator("linked")
     @classmethod

@@ -6,12 +6,11 @@ from typing import Annotated, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BeforeValidator
 
 from orchestrator.sampling.completions import RESULTS_SCHEMA, Tally, shards, whole_questions, writing
 from orchestrator.sampling.engines import EngineName
 from orchestrator.sampling.strict_judge import too_strict
-from orchestrator.schema import Names, Positive, as_tuple
+from orchestrator.schema import Names, OneOrMore, Positive
 from orchestrator.stages.base import Drawing, Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.drawing import readable, shard_jobs, silent, split_digest
@@ -34,11 +33,14 @@ class Evaluate(Verb):
     """Default: the base model and every model that a stage makes."""
     on: str = "test"
     """The split that models are compared on."""
-    also: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    also: Annotated[tuple[str, ...], OneOrMore] = ()
     """Further splits that every model is asked, each with figures of its own: `longer/accuracy`."""
     max_tokens: Positive = 512
+    """Tokens of an answer at the most; one that is cut off there counts as wrong."""
     batch_size: Positive = 256
+    """Questions in one generate call; also the size of a shard, the unit of work that is never lost."""
     engine: EngineName = "transformers"
+    """What generates: `transformers`, or `vllm` where it is installed."""
 
     VERSION = 2
     OUTPUT = RESULTS

@@ -29,6 +29,7 @@ class Grpo(GrpoSettings, Training):
 
     type: Literal["grpo"]
     prompts: Literal["train", "demonstrations"] = "train"
+    """The split whose questions are asked."""
 
     VERSION = 1
     SPLITS: ClassVar[Mapping[str, str]] = {"prompts": "prompts"}

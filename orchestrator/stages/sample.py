@@ -24,14 +24,21 @@ class Sample(Verb):
 
     type: Literal["sample"]
     model: str
+    """`base`, or the stage whose model is drawn from."""
     prompts: Literal["train", "demonstrations"] = "train"
+    """The split whose questions are asked."""
     n: Positive = 8
+    """Completions of each question."""
     temperature: PositiveFloat = 1.0
+    """Logits are divided by it: above 1 draws differ more, below 1 less."""
     top_p: Fraction = 1.0
+    """Only the most probable tokens that come to this probability together are drawn from."""
     max_tokens: Positive = 512
+    """Tokens of a completion at the most."""
     batch_size: Positive = 256
     """Rows in one generate call; also the size of a shard, the unit of work that is never lost."""
     engine: EngineName = "transformers"
+    """What generates: `transformers`, or `vllm` where it is installed."""
 
     VERSION = 2
     OUTPUT = COMPLETIONS

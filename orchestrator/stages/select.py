@@ -34,11 +34,13 @@ class Select(Verb):
 
     type: Literal["select"]
     draws: str = Field(alias="from")
+    """The sample stage whose completions are selected from."""
     keep: Literal["correct", "random"] = "correct"
     """random: as many rows of each question as `correct` keeps, by lot from its draws, right or wrong: the control."""
     distinct: bool = True
     """Drop completions of a question that differ in white space only."""
     max_per_example: Positive | None = None
+    """Rows of one question at the most; default: all that are kept."""
     allow_empty: bool = False
     """True: where no draw is correct, go on with none; otherwise that is an error."""
 

@@ -55,15 +55,21 @@ class Task(BaseModel):
     seed: int = 0
     """Seed of the questions, apart from the recipe's seed: models of several seeds meet the same test."""
     demonstrations: Source | None = None
+    """Worked solutions: what SFT sees."""
     train: Source | None = None
+    """Questions and answers: what sampling and GRPO ask."""
     test: Source
+    """The questions that models are compared on."""
     validation: Source | None = None
     """Questions that trainings are validated on while they run, and that choose their checkpoint."""
     further: dict[SplitName, Source] = {}
     """Further splits to evaluate on, such as harder questions, each under a name of its own."""
     format: Format = TagsFormat()
+    """How answers are asked for, and where in a completion they are found."""
     judge: Judge
+    """Whether an answer is the gold answer."""
     judge_limits: JudgeLimits = JudgeLimits()
+    """How long and how large the judging of one completion may get."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         """A task of one's own that goes out from a shipped one is called by its file, not as that one is."""

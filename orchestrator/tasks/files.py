@@ -32,7 +32,9 @@ class Columns(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: str = Field(default="question", min_length=1)
+    """The column of the question."""
     answer: str = Field(default="answer", min_length=1)
+    """The column of the gold answer."""
     demonstration: str | None = Field(default=None, min_length=1)
     """None: the column `demonstration` if there is one."""
     id: str | None = Field(default=None, min_length=1)

@@ -35,6 +35,7 @@ class Source(BaseModel):
     revision: str | None = None
     """Branch, tag or commit of the Hub data set."""
     columns: Columns = Columns()
+    """Which columns hold what, where they have other names."""
     rows: str | None = None
     """Which rows of the file or the Hub split, as a Python slice: `800:`, `:800`, `-200:`."""
     hold_out: Annotated[int, Field(gt=0)] | None = None

@@ -90,6 +90,7 @@ class UnitSettings(BaseModel):
     smallest_factor: float = Field(1e-3, gt=0)
     """Pairs of units further apart than this, or than `largest_factor`, are not asked about."""
     largest_factor: float = Field(1e5, gt=0)
+    """Pairs of units further apart than this are not asked about."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "UnitSettings":

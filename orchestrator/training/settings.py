@@ -64,6 +64,7 @@ class StageSettings(Spec):
     """What every stage has."""
 
     resources: Resources = Resources()
+    """What one job of the stage needs; it changes nothing of what is made."""
     IDLE: ClassVar[Mapping[str, str]] = {"resources": "how many workers ran it does not change what they make"}
     """The settings that decide nothing of what the stage makes, and why."""
     LATER: ClassVar[frozenset[str]] = frozenset()
@@ -91,25 +92,36 @@ class TrainingSettings(StageSettings):
     """What SFT and GRPO share."""
 
     resources: TrainingResources = TrainingResources()
+    """What the training needs; it changes nothing of what is made."""
     model: str = "base"
     """`base`, or the stage whose model is trained on."""
     lora: Lora | None = Lora()
     """The adapter that is trained; null: no adapter, all weights are trained and the model is saved whole.
     Where `model` is an adapter already, that one is trained on, and `lora` is left out or null."""
     learning_rate: PositiveFloat
+    """Of AdamW, at its highest."""
     lr_scheduler_type: Scheduler = "linear"
+    """How the learning rate goes down after the warm-up."""
     warmup_steps: NonNegative = 0
     """Steps, or a share of all steps if below 1."""
     weight_decay: NonNegative = 0.0
+    """Of AdamW."""
     max_grad_norm: NonNegative = 1.0
+    """Gradients longer than this are scaled down to it; 0: none is."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Decay of AdamW's second moment."""
     max_steps: Positive | None = None
+    """Optimizer steps; write this or num_train_epochs."""
     num_train_epochs: PositiveFloat | None = None
+    """How often all rows are gone through; write this or max_steps."""
     per_device_train_batch_size: Positive
+    """Rows of one forward pass; of GRPO completions."""
     gradient_accumulation_steps: Positive = 1
+    """Forward passes of one optimizer step."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass rather than keep them: less memory, about a third slower."""
     logging_steps: Positive = 5
+    """Steps between two points of the curves."""
     save_steps: Positive = 100
     """The steps between two checkpoints: what a killed run goes on from."""
     validation: Validation | None = None
@@ -219,15 +231,25 @@ class GrpoSettings(TrainingSettings):
     per_device_train_batch_size: Positive = 64
     """Completions in a batch, as TRL counts: questions in a step = this x accumulation / num_generations."""
     num_generations: Annotated[int, Field(ge=2)] = 8
+    """Completions of each question: the group within which rewards are compared."""
     num_iterations: Positive = 1
+    """Updates on each batch of completions."""
     max_completion_length: Positive = 256
+    """Tokens of a completion at the most."""
     temperature: PositiveFloat = 1.0
+    """Logits are divided by it: above 1 draws differ more, below 1 less."""
     top_p: Fraction = 1.0
+    """Only the most probable tokens that come to this probability together are drawn from."""
     beta: NonNegative = 0.0
+    """Weight of the KL divergence from the model that training starts from; 0: that model is not loaded."""
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    """How the tokens of completions of different length are weighed, under TRL's names."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
+    """By what advantages are divided: the standard deviation in a group, in a batch, or nothing."""
     epsilon: PositiveFloat = 0.2
+    """Half the width of the range in which the probability ratio is not clipped."""
     mask_truncated_completions: bool = False
+    """Leave completions that were cut off out of the loss."""
 
     ARGUMENTS = GRPO_ARGUMENTS
     DEFAULT_EPOCHS = 1
