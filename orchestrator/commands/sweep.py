@@ -111,7 +111,7 @@ def carry_out(
     record: SweepRecord | None = None
     walk = Walk([], store, work, cluster, lambda states: watcher(search, states))
     with process_of(store, work), given_up(walk, store, lambda: [] if record is None else [record.run_id]):
-        proposes = proposer(variants.sweep, variants.seeds[0])
+        proposes = proposer(variants.sweep, variants.seeds[0], variants.own_values)
         known = known_trials(store, variants)
         above = record = SweepRecord(store, variants)
         past = past_costs(store, kind_of_machine())

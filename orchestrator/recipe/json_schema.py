@@ -36,7 +36,7 @@ Schema = dict[str, Any]
 
 def recipe_schema() -> Schema:
     """The schema of a whole recipe."""
-    classes = [Head, ModelSpec, Evaluate, Sweep, *STAGES.values(), *TASKS.values()]
+    classes: list[type[BaseModel]] = [Head, ModelSpec, Evaluate, Sweep, *STAGES.values(), *TASKS.values()]
     _, made = models_json_schema([(one, "validation") for one in classes], ref_template="#/$defs/{model}")
     blocks: dict[str, Schema] = made["$defs"]
     for one in _blocks(classes):
@@ -72,7 +72,8 @@ def recipe_schema() -> Schema:
         },
         "$defs": blocks,
     }
-    return _plainer(schema)
+    plainer: Schema = _plainer(schema)
+    return plainer
 
 
 def _chosen(registry: Mapping[str, type[BaseModel]], own: Mapping[str, Schema] | None = None) -> Schema:

@@ -45,7 +45,7 @@ class PlannedSweep:
 
 def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -> PlannedSweep:
     """Plan a sweep; raises as planning one of its trials does."""
-    source = proposer(variants.sweep, variants.seeds[0])
+    source = proposer(variants.sweep, variants.seeds[0], variants.own_values)
     values = list(islice(iter(source.ask, None), variants.sweep.run_cap))
     trials = [variants.trial(number, one, seed) for number, one in enumerate(values) for seed in variants.seeds]
     own = variants.tested({}, variants.seeds[0], "own values on the test")

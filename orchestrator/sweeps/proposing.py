@@ -1,10 +1,14 @@
 """What a sweep tries next. Optuna proposes, for `random` and `tpe`; a grid is gone through in order.
 
+A grid begins with the recipe's own values, where they are among its trials: bad trials are known by them early, and a
+sweep that is cut short has what others are compared with.
+
 No combination is proposed twice. The same seed and the same results told in the same order give the same proposals.
 The study lives in memory: what it has to know of earlier trials is read from the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from orchestrator.recipe.sweep import Parameter, Sweep
@@ -27,14 +31,16 @@ class Proposer(Protocol):
         ...
 
 
-def proposer(sweep: Sweep, seed: int) -> Proposer:
-    """What proposes the trials of a sweep."""
-    return _Grid(sweep) if sweep.method == "grid" else _Study(sweep, seed)
+def proposer(sweep: Sweep, seed: int, own: Mapping[str, Any] | None = None) -> Proposer:
+    """What proposes the trials of a sweep; `own` are the values that its recipe itself has."""
+    return _Grid(sweep, own) if sweep.method == "grid" else _Study(sweep, seed)
 
 
 class _Grid:
-    def __init__(self, sweep: Sweep) -> None:
-        self._left: Iterator[dict[str, Any]] = grid(sweep)
+    def __init__(self, sweep: Sweep, own: Mapping[str, Any] | None) -> None:
+        first = next((values for values in grid(sweep) if values == own), None)
+        rest = (values for values in grid(sweep) if values != first)
+        self._left: Iterator[dict[str, Any]] = rest if first is None else chain([first], rest)
 
     def ask(self) -> dict[str, Any] | None:
         return next(self._left, None)

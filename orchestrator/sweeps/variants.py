@@ -44,6 +44,12 @@ class Variants:
         """Whether what is proposed depends on what earlier trials came to."""
         return self.sweep.method == "tpe"
 
+    @property
+    def own_values(self) -> Label:
+        """The recipe's own values of the settings that are varied."""
+        data = self.recipe.resolved()
+        return {name: _at(data, name) for name in self.sweep.names}
+
     def trial(self, number: int, values: Label, seed: int) -> Trial:
         """One seed of a trial, evaluated on the split that trials are compared on."""
         label = dict(values) | ({"seed": seed} if seed != self.seeds[0] or self.several_seeds else {})
@@ -124,6 +130,13 @@ class Variants:
 
 def _alike(ours: Any, theirs: Any) -> bool:
     return [(e.id, e.question, e.answer) for e in ours] == [(e.id, e.question, e.answer) for e in theirs]
+
+
+def _at(data: Any, name: str) -> Any:
+    """What a recipe says under a dotted name; None where it says nothing."""
+    for part in name.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
 
 
 def _bare(problem: str, place: str) -> str:

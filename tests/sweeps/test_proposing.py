@@ -29,6 +29,10 @@ def test_a_grid_has_every_combination_once_the_last_parameter_fastest() -> None:
     assert len(made) == sweep.size == 8 and list(made[0]) == ["a", "b", "c", "d"]
     asked = proposer(sweep, 0)
     assert [asked.ask() for _ in range(9)] == [*made, None]
+    begun = proposer(sweep, 0, {"a": 2, "b": "x", "c": 2, "d": 2})
+    assert [begun.ask() for _ in range(9)] == [made[6], *made[:6], made[7], None], "the recipe's own values first"
+    elsewhere = proposer(sweep, 0, {"a": 3, "b": "x", "c": 2, "d": 2})
+    assert [elsewhere.ask() for _ in range(8)] == made
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])
