@@ -1,11 +1,15 @@
 """What `make bench` measures against does the same work as the recipe, and the million is measured as it says."""
 
 import contextlib
+import json
 import runpy
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
+from benchmarks.claims import asked_at_once
 from benchmarks.many_trials import finish_all, planned, walked
 from benchmarks.simulated import CountingStore, busy, cluster
 from benchmarks.sweeps import Watch, swept
@@ -58,6 +62,22 @@ def test_a_sweep_on_simulated_gpus_is_measured(tmp_path: Path) -> None:
     # SFT and its draws once, RFT and its evaluation of every trial; the test of the winner and of the own values
     assert found.stages["distinct"] <= len(machines.machine.spans) + 1, "all but the selection are on GPUs"
     assert len(watch.ends) == 6 and 0 < busy(machines.machine.spans, 2) <= 1
+
+
+def claim(folder: Path, kill: bool) -> None:
+    """Six processes that ask for the same; what came of it goes to `folder`/told."""
+    found = asked_at_once(folder, 6, 1.0, kill)
+    told = {"begun": len(found.begun), "got": found.origins, "idle": found.idle if kill else 0.0}
+    (folder / "told").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["left alone", "its owner killed"])
+def test_what_many_ask_for_at_once_is_made_once(tmp_path: Path, kill: bool) -> None:
+    assert done(claim, tmp_path, kill) == 0
+    told = json.loads((tmp_path / "told").read_text())
+    assert told["begun"] == 2 + kill, "the stage of an owner that died is begun once more"
+    assert len(told["got"]) == 6 - kill and all(one == told["got"][0] for one in told["got"])
+    assert set(told["got"][0]) == {"sft", "evaluate.sft"} and told["idle"] < 30
 
 
 def million(folder: Path) -> None:
