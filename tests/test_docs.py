@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
     for name in ("my.json", "train.json"):
         (tmp_path / name).write_text(json.dumps(pairs))
     (tmp_path / "my.csv").write_text("\n".join(["prompt,gold", *(f"{q},{a}" for q, a in pairs)]))
-    solved = [{"question": q, "answer": a, "solution": f"<answer>{a}</answer>"} for q, a in pairs]
+    solved = [{"question": q, "answer": a, "steps": f"It is {a}"} for q, a in pairs]
     (tmp_path / "my.jsonl").write_text("\n".join(map(json.dumps, solved)))
     (tmp_path / "completions.jsonl").write_text('{"text": "<answer>42</answer>", "answer": "42"}\n')
     (tmp_path / "samples.jsonl").write_text('{"resps": ["<answer>1</answer>", "<answer>2</answer>"], "target": "2"}\n')

@@ -55,6 +55,7 @@ def data_faults(task: Task) -> Iterator[Finding]:
             yield from _constant(task, where, examples)
         worked = [e for e in examples if e.demonstration is not None]
         if split == "demonstrations":
+            yield from _appended(task, split)
             yield from _empty(where, examples, len(worked))
         if len(worked) >= _FEW:
             yield from list(_same(task, where, worked)) or _apart(task, split)
@@ -74,6 +75,24 @@ def _repeated(task: Task, split: Split) -> Iterator[Finding]:
         f"each question is taken once: {kept:,} of {n:,} rows",
         "the file was written several times over, joined with a part of itself, or holds several solutions of each",
         "take the repetitions out; to count a question more than once, give training more steps",
+    )
+
+
+def _appended(task: Task, split: Split) -> Iterator[Finding]:
+    """Solutions that were not written for the answer format; the task has put the gold answer at their ends."""
+    n, examples = task.appended(split), task.examples(split)
+    if not n:
+        return
+    first = next(e for e in examples if e.demonstration is not None)
+    yield Finding(
+        "answer-appended",
+        "info",
+        f"{task.where(split)}: {n:,} worked solutions do not end in an answer as the format {task.format.type!r} reads "
+        "it, so the gold answer is appended to them",
+        f"{first.id}: ...{(first.demonstration or '')[-120:]!r}",
+        "the solutions were written for readers, or for another answer format",
+        "nothing, if that is how a model should write; else columns: {demonstration: {column: NAME, append_answer: "
+        "never}}, or another task.format",
     )
 
 

@@ -3,6 +3,7 @@
 CHECKS = (
     # the recipe's data and prompts
     "rows-repeated",
+    "answer-appended",
     "columns-swapped",
     "gold-constant",
     "demonstrations-empty",

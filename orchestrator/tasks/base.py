@@ -20,6 +20,7 @@ from orchestrator.answers.judges.choice import is_letter
 from orchestrator.answers.libraries import installed
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
+from orchestrator.tasks.columns import AppendAnswer
 from orchestrator.tasks.files import Origin
 from orchestrator.tasks.own_code import contained
 from orchestrator.tasks.rows import Row, distinct_questions, rows_error
@@ -95,6 +96,15 @@ class Task(BaseModel):
         """A row as the task and its judge read it. ValueError: it is of no use."""
         return self.read_row(replace(row, answer=self.judge.written(row.answer)) if row.is_number else row)
 
+    def with_answer(self, row: Row, how: AppendAnswer) -> Row:
+        """The row, its answer appended to its worked solution. DataError: the solution could not be read back."""
+        worked = row.demonstration
+        if worked is None or how == "never":
+            return row
+        if how == "auto" and self.format.extract(self.format.completion_of(worked)) is not None:
+            return row
+        return replace(row, demonstration=self.format.target_text(row.answer, worked))
+
     @property
     def guarded(self) -> bool:
         """Whether a verdict may take for ever or end the process: then it is given in one that can be killed."""
@@ -153,6 +163,11 @@ class Task(BaseModel):
         """How many rows of a split's file ask what an earlier one asks, with the same answer: they are left out."""
         self.examples(split)
         return self._splits.repeated.get(split, 0)
+
+    def appended(self, split: Split) -> int:
+        """To how many of a split's worked solutions the gold answer was appended."""
+        self.examples(split)
+        return self._splits.appended.get(split, 0)
 
     def read_already(self) -> dict[Split, list[Example]]:
         """The splits that were read or generated so far: they are not sent along with the task itself."""
@@ -262,6 +277,7 @@ class _Splits(dict[Split, list[Example]]):
         super().__init__()
         self.task = task
         self.repeated: dict[Split, int] = {}
+        self.appended: dict[Split, int] = {}
         self._digests: dict[Split, tuple[list[Example], str]] = {}
         self._whole: list[Example] | None = None
 
@@ -297,6 +313,12 @@ class _Splits(dict[Split, list[Example]]):
             self._whole = self._read("train", self.task._source("train"))
         return self._whole
 
+    @property
+    def _gives_solutions(self) -> bool:
+        """Whether worked solutions are set aside from train."""
+        demonstrations = self.task.demonstrations
+        return demonstrations is not None and demonstrations.hold_out is not None
+
     def _held_out(self) -> dict[str, Split]:
         """Which of train's questions go to another split: a seeded choice that does not depend on their order."""
         wanted = [(s, self.task._source(s).hold_out) for s in self.task.splits()]
@@ -327,15 +349,17 @@ class _Splits(dict[Split, list[Example]]):
     def _made(self, split: Split, source: Source) -> list[Example]:
         if source.generate is not None:
             return _generated(split, source.generate, self.task.generate(split, source.generate))
-        read, origin = source.read(split)
-        rows, problems = [], []
+        read, origin = source.read(split, split == "demonstrations" or (split == "train" and self._gives_solutions))
+        rows, problems, appended = [], [], 0
         for row in read:
             try:
-                rows.append(self.task.read(row))
+                rows.append(self.task.with_answer(plain := self.task.read(row), source.columns.append_answer))
+                appended += rows[-1] is not plain
             except (ValueError, DataError) as error:
                 problems.append(f"{origin.place(row.line)}: {error}")
         if problems:
             raise rows_error(problems)
+        self.appended[split] = appended
         rows, self.repeated[split] = distinct_questions(rows, origin, self.task.same_answer)
         if split == "demonstrations" and all(row.demonstration is None for row in rows):
             raise DataError(

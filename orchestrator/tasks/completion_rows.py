@@ -13,8 +13,9 @@ from pydantic import Field
 
 from orchestrator.errors import DataError
 from orchestrator.tasks.cells import USER, conversation, find, missing, number_text, numbered, shape, top_column
+from orchestrator.tasks.columns import Columns
 from orchestrator.tasks.draws import REASONS, Draw, draws_of, finish_reason, reasons_of, says_why
-from orchestrator.tasks.files import Columns, Origin, Table, listed
+from orchestrator.tasks.files import Origin, Table, listed
 from orchestrator.tasks.rows import gold, json_object, rows_error
 from orchestrator.types import NO_DATA, FinishReason, JsonObject
 

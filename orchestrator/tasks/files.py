@@ -12,45 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from orchestrator.errors import DataError
-from orchestrator.tasks.cells import WrittenNumber, find, shape, top_column
+from orchestrator.tasks.cells import WrittenNumber, find, shape
 from orchestrator.tasks.class_labels import features_in, named
+from orchestrator.tasks.columns import Columns
 from orchestrator.tasks.json_text import DoubledKey, doubled_key, parse
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may separate the fields of a CSV file."""
-
-
-class Columns(BaseModel):
-    """Which columns of the file hold what. Rows that are [question, answer] pairs need none.
-
-    A name with dots is the column of that name, else a field inside one: `extra.gold` is `gold` in `extra`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    question: str = Field(default="question", min_length=1)
-    """The column of the question."""
-    answer: str = Field(default="answer", min_length=1)
-    """The column of the gold answer."""
-    demonstration: str | None = Field(default=None, min_length=1)
-    """None: the column `demonstration` if there is one."""
-    id: str | None = Field(default=None, min_length=1)
-    """None: the column `id` if there is one."""
-    data: str | None = Field(default=None, min_length=1)
-    """The column of what the task judges by beside the answer, an object in each row; None: there is none."""
-
-    def used(self) -> set[str]:
-        """The columns that are looked at, where there are such."""
-        named = {self.question, self.answer, self.demonstration or "demonstration", self.id or "id"}
-        return named | ({self.data} if self.data else set())
-
-    def among(self, names: Sequence[str]) -> list[str]:
-        """Those of a table's columns that are read: the ones used, and the ones that hold such."""
-        tops = {top_column(name, names) for name in self.used()}
-        return [name for name in dict.fromkeys(names) if name in tops]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.errors import DataError
 from orchestrator.schema import unknown
 from orchestrator.tasks.class_labels import named
-from orchestrator.tasks.files import Columns, Origin, Table
+from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.files import Origin, Table
 
 
 def read_hub(name: str, config: str | None, split: str, revision: str | None, columns: Columns) -> tuple[Table, Origin]:

@@ -28,7 +28,8 @@ from orchestrator.tasks.cells import (
     reply,
     top_column,
 )
-from orchestrator.tasks.files import Columns, Origin, Table, kind, listed, origin_of, read_table, short
+from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.files import Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import NO_DATA, JsonObject, answer_text
 
 _SHOWN_PROBLEMS = 10
@@ -52,13 +53,17 @@ class Row:
     """What the task judges by beside the answer: the object in the column that `columns.data` names."""
 
 
-def read_rows(path: Path, columns: Columns) -> list[Row]:
-    """All rows of the file, in its order. Raises one DataError with every problem found."""
-    return checked_rows(read_table(path, columns), origin_of(path), columns)
+def read_rows(path: Path, columns: Columns, solutions: bool = False) -> list[Row]:
+    """All rows of the file, in its order. Raises one DataError with every problem found.
+
+    `solutions`: it is one of worked solutions, whose column may be left unnamed.
+    """
+    return checked_rows(read_table(path, columns), origin_of(path), columns, solutions)
 
 
-def checked_rows(table: Table, origin: Origin, columns: Columns) -> list[Row]:
-    """All rows of a table, in its order. Raises one DataError with every problem found."""
+def checked_rows(table: Table, origin: Origin, columns: Columns, solutions: bool = False) -> list[Row]:
+    """All rows of a table, as `read_rows` gives those of a file."""
+    columns = columns.of_solutions(table.names) if solutions else columns
     problems = [*table.problems, *_missing_columns(table, origin, columns)]
     if not table.records and not problems:
         problems.append(f"{origin.name}: there are no rows in it: write at least one question with its answer")
@@ -114,7 +119,7 @@ def distinct_questions(
 def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator[str]:
     if not table.names:
         return
-    for role, wanted in columns.model_dump(exclude_none=True).items():
+    for role, wanted in columns.named().items():
         if top_column(wanted, table.names) is not None:
             continue
         lowered = {name.lower(): name for name in table.names}
@@ -157,7 +162,7 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
         if not find(record, name)[0]:
             hint = f"did you mean {other!r}?" if (other := numbered(record, name)) else "add it"
             raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: {hint}")
-    worked = columns.demonstration or "demonstration"
+    worked = columns.worked
     answer = find(record, columns.answer)[1]
     return Row(
         question=_question(find(record, columns.question)[1], _called("question", columns.question)),

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.tasks.files import Columns, Origin, origin_of
+from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.files import Origin, origin_of
 from orchestrator.tasks.hub import read_hub
 from orchestrator.tasks.rows import Row, checked_rows, read_rows, select_rows
 
@@ -55,14 +56,17 @@ class Source(BaseModel):
             raise ValueError(f"{' and '.join(stray)}: only a Hub data set has this: leave it out, or name one with hub")
         return self
 
-    def read(self, split: str) -> tuple[list[Row], Origin]:
-        """The rows that a file or a Hub data set holds for a split, and what messages call their place."""
+    def read(self, split: str, solutions: bool) -> tuple[list[Row], Origin]:
+        """The rows that a file or a Hub data set holds for a split, and what messages call their place.
+
+        `solutions`: worked solutions are looked for, whose column may be left unnamed.
+        """
         if self.hub is not None:
             table, origin = read_hub(self.hub, self.config, self.split or _usual(split), self.revision, self.columns)
-            rows = checked_rows(table, origin, self.columns)
+            rows = checked_rows(table, origin, self.columns, solutions)
         else:
             assert self.file is not None
-            rows, origin = read_rows(self.file, self.columns), origin_of(self.file)
+            rows, origin = read_rows(self.file, self.columns, solutions), origin_of(self.file)
         return rows if self.rows is None else select_rows(rows, self.rows), origin
 
 

@@ -16,8 +16,8 @@ from orchestrator.errors import DataError
 from orchestrator.recipe.recipe import load_task
 from orchestrator.tasks.cells import find, numbered, shape, top_column
 from orchestrator.tasks.class_labels import features_in, named
+from orchestrator.tasks.columns import Columns
 from orchestrator.tasks.draws import draws_of, finish_reason
-from orchestrator.tasks.files import Columns
 from orchestrator.tasks.rows import Row, read_rows
 
 SAID = "#### 72"

@@ -73,7 +73,7 @@ def test_parquet_and_columns_of_other_names() -> None:
     columns = {"question": "q", "answer": "gold", "demonstration": "why", "id": "uid"}
     found = task(test={"hub": "set", "columns": columns}).examples("test")
     assert [(e.id, e.question, e.answer, e.demonstration) for e in found] == [
-        ("7", "a?", "1", "so 1"),
+        ("7", "a?", "1", "so 1 <answer>1</answer>"),
         ("8", "b?", "2", None),
     ]
 
@@ -179,7 +179,7 @@ def test_a_revision_is_handed_down(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     source = Source(hub="someone/something", config="main", revision="v2")
-    found, origin = source.read("demonstrations")
+    found, origin = source.read("demonstrations", False)
     assert asked == {"name": "someone/something", "config": "main", "split": "train", "revision": "v2"}
     assert len(found) == 2 and origin.place(2) == "someone/something, main, split 'train', row 2"
 

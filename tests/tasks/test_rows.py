@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from orchestrator.errors import DataError
 from orchestrator.tasks.cells import find
-from orchestrator.tasks.files import Columns, origin_of, read_table
+from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.files import origin_of, read_table
 from orchestrator.tasks.rows import Row, distinct_questions, gold, read_rows, select_rows
 
 TWO_ROWS = [Row("a?", "1", None, None, 1), Row("b?", "x", None, None, 2)]

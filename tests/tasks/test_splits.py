@@ -48,7 +48,10 @@ def test_a_file_gives_its_rows_in_order() -> None:
         test=write("t.jsonl", [["b?", 2], {"question": "a?", "answer": "1", "id": "mine", "demonstration": "so 1"}])
     )
     made.check()
-    assert made.examples("test") == [Example("test-1", "b?", 2.0), Example("mine", "a?", "1", "so 1")]
+    assert made.examples("test") == [
+        Example("test-1", "b?", 2.0),
+        Example("mine", "a?", "1", "so 1 <answer>1</answer>"),
+    ]
 
 
 def test_rows_cut_a_file_into_splits() -> None:
@@ -64,7 +67,7 @@ def test_named_columns_are_read() -> None:
     rows = [{"q": "a?", "gold": 1, "uid": "x", "solution": "so 1"}]
     columns = {"question": "q", "answer": "gold", "id": "uid", "demonstration": "solution"}
     made = task(test=write("t.jsonl", rows) | {"columns": columns})
-    assert made.examples("test") == [Example("x", "a?", 1.0, "so 1")]
+    assert made.examples("test") == [Example("x", "a?", 1.0, "so 1 <answer>1</answer>")]
 
 
 def test_demonstrations_need_worked_solutions() -> None:
