@@ -71,6 +71,7 @@ def folder(tmp_path: Path) -> Path:
     pairs = [[f"How many cm are {n} m?", str(100 * n)] for n in range(1, 301)]
     for name in ("my.json", "train.json"):
         (tmp_path / name).write_text(json.dumps(pairs))
+    (tmp_path / "my.yaml").write_text((REPOSITORY / "recipes" / "rft.yaml").read_text())
     (tmp_path / "my.csv").write_text("\n".join(["prompt,gold", *(f"{q},{a}" for q, a in pairs)]))
     solved = [{"question": q, "answer": a, "steps": f"It is {a}"} for q, a in pairs]
     (tmp_path / "my.jsonl").write_text("\n".join(map(json.dumps, solved)))

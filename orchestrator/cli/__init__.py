@@ -41,6 +41,7 @@ def _options(
 
 VERBS = (
     *(
+        recipes.init,
         recipes.run,
         recipes.sweep,
         recipes.plan,

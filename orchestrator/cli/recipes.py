@@ -1,12 +1,54 @@
-"""Verbs on a recipe: run, sweep, plan, check, schema."""
+"""Verbs on a recipe: init, run, sweep, plan, check, schema."""
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from orchestrator.cli.options import Json, Overrides, RecipeArgument, SweepOverrides, busy
+
+
+def init(
+    name: Annotated[str | None, typer.Argument(help="A shipped recipe to copy.", show_default=False)] = None,
+    data: Annotated[Path | None, typer.Option(help="Your questions and answers: CSV, JSON, JSONL or parquet.")] = None,
+    model: Annotated[str, typer.Option(help="What is trained: tiny, a folder, or a Hub id.")] = "tiny",
+    test: Annotated[Path | None, typer.Option(help="A file of test questions; default: some are held out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the recipe is written.")] = None,
+    question: Annotated[str | None, typer.Option(help="The column of the question, if its name does not tell.")] = None,
+    answer: Annotated[str | None, typer.Option(help="The column of the gold answer.")] = None,
+    solution: Annotated[str | None, typer.Option(help="The column of the worked solution.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the shipped recipes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a recipe to start from: for a file of your own, or a copy of a shipped one.
+
+    For your file, columns, judge and answer format are found by looking at it; the recipe says why, line by line.
+
+    orch init --data my.csv --model Qwen/Qwen2.5-0.5B-Instruct
+    orch init --list
+    orch init gsm8k
+    """
+    from rich.console import Console
+
+    from orchestrator.cli.show.init import show_begun, show_shipped
+    from orchestrator.commands.init import copy_shipped, shipped
+    from orchestrator.commands.init import init as write
+    from orchestrator.errors import InputError
+
+    if (name is not None) + (data is not None) + listed != 1:
+        raise InputError("name a shipped recipe to copy, or your file with --data FILE, or --list the shipped ones")
+    console = Console(stderr=as_json)
+    if listed:
+        show_shipped(console, shipped())
+        if as_json:
+            print(json.dumps({"recipes": shipped()}))
+        return
+    made = copy_shipped(str(name), out) if data is None else write(data, model, test, out, question, answer, solution)
+    show_begun(console, made)
+    if as_json:
+        print(json.dumps({"recipe": str(made.recipe), "choices": [list(one) for one in made.reasons]}))
 
 
 def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:

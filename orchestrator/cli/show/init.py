@@ -1,0 +1,37 @@
+"""What `orch init` shows: what was chosen and why, and what to do next."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.commands.init import Begun
+from orchestrator.text import plain
+
+
+def show_begun(console: Console, made: Begun) -> None:
+    """Each choice with its reason; the commands that come next."""
+    if made.reasons:
+        console.print(_table([(what, chosen, why) for what, chosen, why in made.reasons]))
+        console.print()
+    console.print(Text(plain(f"{made.recipe} written"), style="bold"), soft_wrap=True)
+    for file in made.also:
+        console.print(Text(plain(f"{file} copied")), soft_wrap=True)
+    for command, why in (("check", "what would make the numbers wrong"), ("run", "train, sample, compare")):
+        console.print(Text(plain(f"  orch {command} {made.recipe}")).append(f"   {why}", style="dim"), soft_wrap=True)
+
+
+def show_shipped(console: Console, recipes: Mapping[str, str]) -> None:
+    """Each shipped recipe and what it is for."""
+    console.print(_table(list(recipes.items())))
+    console.print("Copy one with: orch init NAME", style="dim")
+
+
+def _table(rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for place in range(len(rows[0]) if rows else 0):
+        table.add_column(no_wrap=place == 0, overflow="fold", style="bold" if place == 0 else "")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    return table

@@ -1,0 +1,148 @@
+"""A recipe written for a file, from what its rows tell: plain YAML with a comment for every choice.
+
+The sizes of splits and trainings are a start that suits the number of rows and the model, not the best there is.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import DataError
+from orchestrator.models.settings import ModelSpec
+from orchestrator.recipe.drafting.guess import Guesses
+
+_TINY = "tiny"
+_CHATS = re.compile(r"(?:^|[-_.])(?:instruct|chat|it)(?:[-_.]|$)", re.IGNORECASE)
+_FEWEST = 20
+"""Questions that a file has at least, or nothing could be learned and nothing be measured."""
+_CHARACTERS = {True: 1.3, False: 2.5}
+"""Characters of a token at the least, of the embedded model's tokenizer and of others."""
+_ASKED = {
+    "tags": "put the final answer between <answer> and </answer>",
+    "hash": "end with a line of the form #### ANSWER",
+    "boxed": "put the final answer into \\boxed{}",
+    "marker": "end with a line of the form FINAL ANSWER: ...",
+}
+"""What a chat model is asked for, by the format's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A recipe, and what was chosen in it."""
+
+    text: str
+    reasons: tuple[tuple[str, str, str], ...]
+    """For each choice: what it is about, what was chosen, and why."""
+
+
+def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None) -> Draft:
+    """The recipe of that name for a file; `test`: another file, with the test questions.
+
+    Raises:
+        DataError: the file has too few questions.
+    """
+    n = len({row.question.strip() for row in guesses.rows})
+    if n < _FEWEST:
+        raise DataError(
+            f"{data}: has {n} questions: at least {_FEWEST} are needed to learn from some and test on others"
+        )
+    tiny, chats = model == _TINY, _chats(model)
+    held = 0 if test is not None else min(500, max(round(0.3 * n), min(60, n // 2)))
+    shown = min(500, max(8, round(0.3 * (n - held)))) if guesses.has_solutions else 0
+    asked = n - held - shown
+    tokens = math.ceil((guesses.longest / _CHARACTERS[tiny] + 16) / 32) * 32
+    source = _flow({"file": str(data)} | ({"columns": guesses.columns} if guesses.columns else {}))
+    form = dict(guesses.format.setting or {})
+    if chats:
+        kind = form.get("type", "hash")
+        form |= {"chat": True, "prompt": f"{{question}}\nThink step by step, then {_ASKED[kind]}."}
+    about = f"{data.name}: {n:,} questions{' with worked solutions' if guesses.has_solutions else ''}"
+    lines = [
+        "# yaml-language-server: $schema=orch.schema.json",
+        f"# {about}. Written by `orch init`.",
+        f"name: {json.dumps(name)}",
+        "seed: 0",
+        "",
+        "task:",
+        f"  type: {guesses.kind.setting:<9}          # {guesses.kind.why}",
+    ]
+    if shown:
+        lines.append(f"  demonstrations: {{hold_out: {shown}}}   # worked solutions that SFT learns from")
+    lines += [
+        f"  train: {source}",
+        "  # " + f"{asked:,} questions are left for sampling",
+        f"  test: {_flow({'file': str(test)} | ({'columns': guesses.columns} if guesses.columns else {}))}"
+        if test is not None
+        else f"  test: {{hold_out: {held}}}             # never trained on; always the same ones",
+    ]
+    if form:
+        lines += [f"  # {guesses.format.why}", f"  format: {_flow(form)}"]
+    if guesses.judge.setting:
+        lines += [f"  # {guesses.judge.why}", f"  judge: {_flow(guesses.judge.setting)}"]
+    lines += ["", f"model: {_flow({'name': model})}", "", "stages:", *_stages(shown, tokens, tiny, chats)]
+    lines += ["", f"evaluate: {{on: test, max_tokens: {tokens}, batch_size: {256 if tiny else 64}}}", ""]
+    judge = guesses.judge.setting["type"] if guesses.judge.setting else "numeric"
+    reasons = [
+        ("task", str(guesses.kind.setting), guesses.kind.why),
+        *((role, column, "by its name") for role, column in guesses.columns.items()),
+        ("judge", judge, guesses.judge.why),
+        ("format", str(form.get("type", "hash")), guesses.format.why),
+        ("test", str(held or test), "held out of your file" if held else "your other file"),
+        ("model", model, "a chat model: it is asked in its chat template" if chats else _why(tiny)),
+    ]
+    return Draft("\n".join(lines), tuple(reasons))
+
+
+def _why(tiny: bool) -> str:
+    return "1.7 million parameters, for a trial on any CPU: name a real one with --model" if tiny else "as you named it"
+
+
+def _chats(model: str) -> bool:
+    """Whether a model is one that chats, by its name, or by the template in its folder."""
+    folder = Path(ModelSpec(name=model).name).expanduser()
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    config = folder / "tokenizer_config.json"
+    return "chat_template" in config.read_text() if config.is_file() else _CHATS.search(folder.name) is not None
+
+
+def _stages(shown: int, tokens: int, tiny: bool, chats: bool) -> list[str]:
+    """The lines of the stages: SFT where there are worked solutions, sampling, selection, RFT."""
+    learned = (
+        "learning_rate: 4e-3, per_device_train_batch_size: 16"
+        if tiny
+        else "learning_rate: 2e-4, per_device_train_batch_size: 8, gradient_accumulation_steps: 2"
+    )
+    lines = []
+    drawn, rows = "base", "chosen"
+    if shown:
+        drawn, rows = "sft", "[demonstrations, chosen]"
+        steps = "max_steps: 120" if tiny else "num_train_epochs: 3"
+        lines.append(f"  sft: {{type: sft, data: demonstrations, {steps}, {learned}}}")
+    empty = ", allow_empty: true" if tiny else ""
+    lines += [
+        "  # several draws of each question; those whose answer is right are what RFT learns from",
+        f"  samples: {{type: sample, model: {drawn}, prompts: train, n: {4 if tiny else 8}, temperature: 0.8, "
+        f"max_tokens: {tokens}, batch_size: {256 if tiny else 64}}}",
+        f"  chosen: {{type: select, from: samples, keep: correct, max_per_example: 4{empty}}}",
+        f"  rft: {{type: sft, data: {rows}, {'max_steps: 120' if tiny else 'num_train_epochs: 3'}, {learned}}}",
+        "  # for GRPO on top, take the # away:",
+        f"  # grpo: {{type: grpo, model: rft, prompts: train, max_steps: 50, max_completion_length: {tokens}}}",
+    ]
+    return lines
+
+
+def _flow(value: Any) -> str:
+    """A block on one line of YAML. Keys are plain words, texts are quoted as JSON where that is needed."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in _READ_AS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+_READ_AS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+"""Words that YAML reads as something else than text."""

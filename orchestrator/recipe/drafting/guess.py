@@ -1,0 +1,182 @@
+"""What the rows of a file tell of a task: which column is what, how its answers are judged, how solutions end.
+
+Every guess comes with its reason, in words. Nothing is guessed where the rows do not tell: that is an error which shows
+a row and names the columns.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.answers.formats import AnswerFormat, load_format
+from orchestrator.answers.judges import ChoiceJudge, ExactJudge, MathJudge, NumericJudge
+from orchestrator.answers.judges.base import BaseJudge
+from orchestrator.answers.judges.choice import is_letter
+from orchestrator.answers.numbers import parse_number
+from orchestrator.errors import DataError
+from orchestrator.tasks.cells import find, missing
+from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.files import Table, listed, origin_of, read_table, short
+from orchestrator.tasks.rows import Row, checked_rows
+
+_QUESTION = ("question", "problem", "prompt", "query", "input", "instruction", "q", "text")
+_ANSWER = ("answer", "final_answer", "gold", "target", "expected", "label", "output", "result", "a")
+_SOLUTION = ("solution", "demonstration", "worked_solution", "rationale", "reasoning", "explanation", "steps", "cot")
+"""What columns are called, the likeliest name first."""
+_GSM8K = re.compile(r"\n\s*####[^\n]*\s*\Z")
+_TEX = re.compile(r"\\[a-zA-Z]+|\$|\^|\{")
+_OPTIONS = re.compile(r"(?:^|\s)[(\[]?[A-D][)\].:]\s", re.MULTILINE)
+_MOST = 0.9
+"""The share of rows from which on something is said of all of them."""
+_ENDS = ("tags", "hash", "boxed", "marker")
+"""The formats that a solution may have been written for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Something that a recipe says, and why."""
+
+    setting: Any
+    """As a recipe has it; None: its default is right."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """What the rows of a file tell."""
+
+    rows: list[Row]
+    columns: dict[str, str]
+    """Only those that are not called as orch calls them."""
+    kind: Guess
+    """The task's type."""
+    judge: Guess
+    format: Guess
+    has_solutions: bool
+    longest: int
+    """Characters of the longest target that a model is to write."""
+
+
+class _AllColumns(Columns):
+    """Every column of a table is looked at."""
+
+    def among(self, names: Sequence[str]) -> list[str]:
+        return list(dict.fromkeys(names))
+
+
+def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
+    """Look at a file of questions and answers; `named_by_user` are columns, by what they hold.
+
+    Raises:
+        DataError: it cannot be read, or it does not show which column is what.
+    """
+    table = read_table(path, _AllColumns())
+    columns = _columns(path, table, named_by_user)
+    named = Columns.model_validate(columns)
+    golds = [str(find(record, named.answer)[1]) for _, record in table.records if isinstance(record, dict)]
+    if golds and sum(_GSM8K.search(gold) is not None for gold in golds) >= _MOST * len(golds):
+        rows = checked_rows(table, origin_of(path), Columns.model_validate(columns | {"demonstration": None}))
+        return Guesses(
+            rows,
+            {role: name for role, name in columns.items() if role in ("question", "answer") and role != name},
+            Guess("gsm8k", "the answers end in `#### 72`, behind a worked solution, as GSM8K's do"),
+            Guess(None, "the same number, however it is written"),
+            Guess(None, "`#### 72`, as in the file"),
+            True,
+            max(len(row.answer) for row in rows),
+        )
+    rows = checked_rows(table, origin_of(path), named)
+    worked = [row for row in rows if row.demonstration is not None]
+    judge, how = _judge(rows)
+    longest = max(len(row.demonstration or row.answer) for row in rows) + len("<answer></answer>") + 12
+    return Guesses(
+        rows,
+        {
+            role: name
+            for role, name in columns.items()
+            if role != name and (role, name) != ("demonstration", "solution")
+        },
+        Guess("file", "every split is read from your file"),
+        judge,
+        _format(worked, how),
+        bool(worked),
+        longest,
+    )
+
+
+def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, str]:
+    """Which column is what. Rows that are pairs have none."""
+    if not table.names:
+        return {}
+    if (lost := next((name for name in named.values() if name not in table.names), None)) is not None:
+        raise DataError(f"{path}: has no column {lost!r}; its columns are {listed(table.names)}")
+    lowered = {name.lower().replace(" ", "_").replace("-", "_"): name for name in reversed(table.names)}
+
+    def called(names: Sequence[str]) -> str | None:
+        return next((lowered[name] for name in names if name in lowered), None)
+
+    question = named.get("question") or called(_QUESTION)
+    answer = named.get("answer") or called(_ANSWER)
+    worked = named.get("demonstration") or called(_SOLUTION)
+    rest = [name for name in table.names if name not in (question, answer, worked)]
+    if question is None and answer is not None and len(rest) == 1:
+        question = rest[0]
+    if answer is None and question is not None and len(rest) == 1:
+        answer = rest[0]
+    wanting = [role for role, name in (("question", question), ("answer", answer)) if name is None]
+    if wanting:
+        row = table.records[0][1] if table.records else {}
+        raise DataError(
+            f"{path}: no column looks like the {' or the '.join(wanting)}; its columns are {listed(table.names)}, its "
+            f"first row is {short(row)}: name them with --question COLUMN and --answer COLUMN"
+        )
+    found = {"question": question, "answer": answer}
+    if worked is not None and any(not missing(find(record, worked)[1]) for _, record in table.records):
+        found["demonstration"] = worked
+    return {role: str(name) for role, name in found.items()}
+
+
+def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
+    golds = [row.answer for row in rows]
+    n = len(golds)
+    if all(is_letter(gold) for gold in golds):
+        asked = sum(_OPTIONS.search(row.question) is not None for row in rows)
+        return (
+            Guess({"type": "choice"}, f"all {n:,} answers are one letter, and {asked:,} questions list options"),
+            ChoiceJudge(),
+        )
+    numbers = sum(parse_number(gold) is not None for gold in golds)
+    if numbers == n:
+        if all(gold.strip().lstrip("-").isdigit() for gold in golds):
+            return (
+                Guess(
+                    {"type": "numeric", "tolerance": 0}, f"all {n:,} answers are whole numbers: only the same is right"
+                ),
+                NumericJudge(tolerance=0.0),
+            )
+        why = f"all {n:,} answers are numbers; how near is near enough is chosen by their decimals (`orch check` says)"
+        return Guess({"type": "numeric"}, why), NumericJudge()
+    tex = sum(_TEX.search(gold) is not None for gold in golds)
+    if tex:
+        return Guess({"type": "math"}, f"{tex:,} of {n:,} answers hold LaTeX or powers"), MathJudge()
+    why = f"{n - numbers:,} of {n:,} answers are text: the same text is right, capitals aside"
+    return Guess({"type": "exact", "casefold": True}, why), ExactJudge(casefold=True)
+
+
+def _format(worked: Sequence[Row], judge: BaseJudge) -> Guess:
+    """The format that solutions are written for already; else tags, appended to each."""
+    if not worked:
+        return Guess({"type": "tags"}, "`<answer>72</answer>`")
+    for kind in _ENDS:
+        found = load_format({"type": kind})
+        ended = sum(_ends_in_gold(row, found, judge) for row in worked) / len(worked)
+        if ended >= _MOST:
+            return Guess({"type": kind}, f"{ended:.0%} of the worked solutions end so already, in the right answer")
+    return Guess({"type": "tags"}, "`<answer>72</answer>`, which is appended to the worked solutions")
+
+
+def _ends_in_gold(row: Row, form: AnswerFormat, judge: BaseJudge) -> bool:
+    found = form.extract(row.demonstration or "")
+    return found is not None and judge.judge(found, row.answer, "stop").status == "correct"
