@@ -38,8 +38,8 @@ def test_a_csv_of_word_problems_needs_no_edit() -> None:
     assert recipe.name == "words" and list(recipe.stages) == ["sft", "samples", "chosen", "rft"]
     task = recipe.task
     assert {split: len(task.examples(split)) for split in ("demonstrations", "train", "test")} == {
-        "demonstrations": 13,
-        "train": 17,
+        "demonstrations": 9,
+        "train": 21,
         "test": 30,
     }
     assert str(task.examples("demonstrations")[0].demonstration).endswith("</answer>")

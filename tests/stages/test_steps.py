@@ -114,6 +114,9 @@ def test_fewer_rows_than_a_batch_are_an_error_only_where_such_a_batch_is_left_ou
 
 # --- warm-up
 
+EPOCHS = ("max_steps=null", "per_device_train_batch_size=16")
+"""How long it trains is said in epochs of so many batches."""
+
 
 @pytest.mark.parametrize(
     ("overrides", "severity"),
@@ -129,9 +132,9 @@ def test_fewer_rows_than_a_batch_are_an_error_only_where_such_a_batch_is_left_ou
         (["warmup_steps=100", "lr_scheduler_type=constant_with_warmup"], "error"),
         (["max_steps=1", "warmup_steps=1"], "error"),
         (["max_steps=1", "warmup_steps=0.1"], "error"),
-        (["max_steps=null", "num_train_epochs=3", "warmup_steps=23"], None),
-        (["max_steps=null", "num_train_epochs=3", "warmup_steps=50"], "error"),
-        (["max_steps=null", "num_train_epochs=0.5", "warmup_steps=5"], "warning"),
+        ([*EPOCHS, "num_train_epochs=3", "warmup_steps=23"], None),
+        ([*EPOCHS, "num_train_epochs=3", "warmup_steps=50"], "error"),
+        ([*EPOCHS, "num_train_epochs=0.5", "warmup_steps=5"], "warning"),
     ],
 )
 def test_a_warmup_that_outlasts_the_training(overrides: list[str], severity: str | None) -> None:
@@ -139,7 +142,7 @@ def test_a_warmup_that_outlasts_the_training(overrides: list[str], severity: str
 
 
 def test_of_rows_yet_to_be_drawn_the_most_are_taken() -> None:
-    length = ("max_steps=null", "num_train_epochs=1")  # 8 to 14 steps
+    length = (*EPOCHS, "num_train_epochs=1")  # 8 to 14 steps
     assert checks("rft", *length, "warmup_steps=13") == []
     (told,) = found("rft", *length, "warmup_steps=27")
     assert told.severity == "error" and "which has at most 14 steps" in told.what

@@ -26,7 +26,7 @@ _ANSWER = ("answer", "final_answer", "gold", "target", "expected", "label", "out
 _SOLUTION = ("solution", "demonstration", "worked_solution", "rationale", "reasoning", "explanation", "steps", "cot")
 """What columns are called, the likeliest name first."""
 _GSM8K = re.compile(r"\n\s*####[^\n]*\s*\Z")
-_TEX = re.compile(r"\\[a-zA-Z]+|\$|\^|\{")
+_TEX = re.compile(r"\\[a-zA-Z]+|\^|\{")
 _OPTIONS = re.compile(r"(?:^|\s)[(\[]?[A-D][)\].:]\s", re.MULTILINE)
 _MOST = 0.9
 """The share of rows from which on something is said of all of them."""
@@ -148,7 +148,8 @@ def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
             ChoiceJudge(),
         )
     numbers = sum(parse_number(gold) is not None for gold in golds)
-    if numbers == n:
+    tex = sum(_TEX.search(gold) is not None for gold in golds)
+    if numbers == n and not tex:
         if all(gold.strip().lstrip("-").isdigit() for gold in golds):
             return (
                 Guess(
@@ -158,7 +159,6 @@ def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
             )
         why = f"all {n:,} answers are numbers; how near is near enough is chosen by their decimals (`orch check` says)"
         return Guess({"type": "numeric"}, why), NumericJudge()
-    tex = sum(_TEX.search(gold) is not None for gold in golds)
     if tex:
         return Guess({"type": "math"}, f"{tex:,} of {n:,} answers hold LaTeX or powers"), MathJudge()
     why = f"{n - numbers:,} of {n:,} answers are text: the same text is right, capitals aside"
