@@ -162,7 +162,36 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow UI on the store that `orch run` writes to (MLFLOW_TRACKING_URI, else ./mlruns)."""
-    from orchestrator.commands.ui import serve
+    """Serve the MLflow UI on the store that `orch run` writes to (./mlruns), until Ctrl-C.
 
-    serve(host, port)
+    The server's own log goes to mlruns/ui.log. Where a server shows this store already, its address is printed.
+    """
+    import signal
+
+    from rich.console import Console
+
+    from orchestrator.commands.ui import ui as start
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    console = Console()
+    server = start(host, port)
+    signal.signal(signal.SIGTERM, end)
+    try:
+        found = "is running" if server.process is None else "takes some 15 s to start; Ctrl-C ends it"
+        lines = [f"MLflow UI: {server.address}  (store: {server.store}; {found})"]
+        if server.models is not None:
+            lines.append(f"The newest run's models side by side: {server.models}")
+        else:
+            lines.append("Once a run is done, `orch ui` also says where its models stand side by side")
+        print("\n".join(lines), flush=True)
+        with busy(console, "starting"):
+            server.wait_ready()
+        if server.process is not None:
+            print(f"Ready; the server's log: {server.log}", flush=True)
+        server.wait()
+    except KeyboardInterrupt:
+        print("The server is stopped.", flush=True)
+    finally:
+        server.stop()
