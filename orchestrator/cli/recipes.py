@@ -105,7 +105,14 @@ def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Jso
         raise typer.Exit(1)
 
 
-def plan(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json = False) -> None:
+def plan(
+    recipe: RecipeArgument,
+    overrides: SweepOverrides = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print the recipe with every default written out instead.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show the stages of a recipe, what each needs, which are made already, how long the others take. Runs nothing.
 
     Where the recipe has a `sweep`, or a setting several values, also the trials and what they share.
@@ -124,6 +131,13 @@ def plan(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json
     from orchestrator.text import plain
 
     loaded = load_sweep(recipe, overrides or ())
+    if resolved:
+        from orchestrator.commands.plan import written_out
+
+        print(
+            json.dumps({"recipe": loaded.resolved()}) if as_json else written_out(loaded), end="\n" if as_json else ""
+        )
+        return
     made = make_plan(loaded)
     swept = None if loaded.sweep is None else planned_sweep(loaded)
     expected = forecasts(made)
@@ -191,8 +205,8 @@ def schema(
 ) -> None:
     """Print every key that a recipe may have, as a JSON Schema with which editors complete and check recipes.
 
-    orch schema > orch.schema.json, and as the first line of a recipe:
-    # yaml-language-server: $schema=orch.schema.json
+    orch schema > recipe.schema.json, and as the first line of a recipe:
+    # yaml-language-server: $schema=recipe.schema.json
     """
     if markdown:
         from orchestrator.recipe.reference import reference

@@ -13,7 +13,7 @@ from orchestrator.schema import unknown
 
 _SHIPPED = Path(__file__).parent.parent / "shipped"
 """The recipes as package data."""
-SCHEMA = "orch.schema.json"
+SCHEMA = "recipe.schema.json"
 _DATA = re.compile(r"recipes/(data/[\w.-]+)")
 """A file that a shipped recipe reads."""
 

@@ -3,10 +3,12 @@
 from orchestrator.plan.forecast import Forecast, forecast, past_costs
 from orchestrator.plan.plan import Plan, Stage, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
+from orchestrator.recipe.yaml_source import write_data
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.opening import existing_store
 from orchestrator.sweeps.planned import PlannedSweep, planned
 from orchestrator.sweeps.variants import Variants
+from orchestrator.tasks.judged_by import judged_by
 
 
 def plan(recipe: Recipe) -> Plan | TrialsPlan:
@@ -38,3 +40,20 @@ def needs(stage: Stage) -> str:
     cpus = asked.cpus or (1 if stage.spec.CPUS == 1 else f"1-{stage.spec.CPUS}")
     gpus = f"{asked.gpus:g}" if asked.gpus is not None else "0-1"
     return f"{cpus} CPU, {gpus} GPU" if stage.spec.ON_GPU else f"{cpus} CPU"
+
+
+def written_out(recipe: Recipe) -> str:
+    """The recipe as YAML with every default; above it how a question is asked and how its answer is judged.
+
+    Raises:
+        DataError: the split that models are compared on cannot be read.
+    """
+    example, form = recipe.task.examples(recipe.evaluate.on)[0], recipe.task.format
+    asked = form.prompt_text(example.question) + form.prefix
+    how = "in the model's chat template: " if form.chat else ""
+    lines = [
+        f"asked ({recipe.evaluate.on}, {example.id}), {how}{asked!r}",
+        f"gold answer: {example.answer!r}",
+        f"judged by: {judged_by(recipe.task)}",
+    ]
+    return "".join(f"# {line}\n" for line in lines) + write_data(recipe.resolved())

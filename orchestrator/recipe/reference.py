@@ -13,8 +13,8 @@ _HEAD = """\
 # Every key of a recipe
 
 Printed by `orch schema --markdown`; a test keeps it up to date. `orch schema` prints the same as a JSON Schema, for
-editors: where `# yaml-language-server: $schema=orch.schema.json` is the first line of a recipe, and that file is beside
-it, an editor with a YAML language server completes and checks the recipe while you type.
+editors: where `# yaml-language-server: $schema=recipe.schema.json` is the first line of a recipe, and that file is
+beside it, an editor with a YAML language server completes and checks the recipe while you type.
 
 A block in a table is explained under its name further down. Keys without a default have to be written.
 """

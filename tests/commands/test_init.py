@@ -33,7 +33,7 @@ def made(header: Sequence[str], rows: Sequence[Sequence[Any]], **settings: Any) 
 
 def test_a_csv_of_word_problems_needs_no_edit() -> None:
     begun = init(write("words.csv", ("question", "answer", "solution"), SUMS))
-    assert begun.recipe == Path("words.yaml") and Path("orch.schema.json").is_file()
+    assert begun.recipe == Path("words.yaml") and Path("recipe.schema.json").is_file()
     recipe = load_recipe(begun.recipe)
     assert recipe.name == "words" and list(recipe.stages) == ["sft", "samples", "chosen", "rft"]
     task = recipe.task
@@ -183,3 +183,16 @@ def test_the_command_says_why_and_what_comes_next(tmp_path: Path) -> None:
         assert refused.code == 2 and len(refused.err.splitlines()) == 1, refused.err
     listed = call(tmp_path, "init", "--list", "--json")
     assert "rft" in listed.json["recipes"]
+
+
+def test_a_recipe_is_written_out_with_every_default(tmp_path: Path) -> None:
+    write("words.csv", ("question", "answer", "solution"), SUMS)
+    recipe = init(Path("words.csv")).recipe
+    called = call(tmp_path, "plan", str(recipe), "--resolved", "stages.samples.n=3")
+    assert called.code == 0, called.err
+    assert "# judged by: format tags, judge numeric (tolerance 0)\n" in called.out
+    assert "How many has he?\\n'" in called.out, "as it is asked"
+    Path("again.yaml").write_text(called.out)
+    again, once = load_recipe("again.yaml"), load_recipe(recipe, ["stages.samples.n=3"])
+    assert again.resolved() == once.resolved() and again.stages["samples"].top_p == 1.0  # type: ignore[attr-defined]
+    assert call(tmp_path, "plan", str(recipe), "--resolved", "--json").json["recipe"]["name"] == "words"

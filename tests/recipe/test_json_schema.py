@@ -50,7 +50,7 @@ def test_recipes_are_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECIPES[:-2], ids=lambda path: path.name)
 def test_shipped_recipes_name_it(path: Path) -> None:
-    assert path.read_text().startswith("# yaml-language-server: $schema=orch.schema.json\n")
+    assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
@@ -116,7 +116,7 @@ def test_a_task_may_be_ones_own_or_a_bare_name() -> None:
 
 
 def test_the_files_made_of_it_are_up_to_date() -> None:
-    kept = json.loads((REPOSITORY / "recipes" / "orch.schema.json").read_text())
-    assert kept == SCHEMA, "orch schema > recipes/orch.schema.json"
+    kept = json.loads((REPOSITORY / "recipes" / "recipe.schema.json").read_text())
+    assert kept == SCHEMA, "orch schema > recipes/recipe.schema.json"
     page = (REPOSITORY / "docs" / "reference.md").read_text()
     assert page == reference(), "orch schema --markdown > docs/reference.md"

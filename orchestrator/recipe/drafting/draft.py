@@ -61,7 +61,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         form |= {"chat": True, "prompt": f"{{question}}\nThink step by step, then {_ASKED[kind]}."}
     about = f"{data.name}: {n:,} questions{' with worked solutions' if guesses.has_solutions else ''}"
     lines = [
-        "# yaml-language-server: $schema=orch.schema.json",
+        "# yaml-language-server: $schema=recipe.schema.json",
         f"# {about}. Written by `orch init`.",
         f"name: {json.dumps(name)}",
         "seed: 0",
