@@ -1,5 +1,6 @@
 """What several verbs take. Imports nothing heavy."""
 
+import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 from orchestrator.commands.export import Dtype
+from orchestrator.text import plain
 
 RecipeArgument = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -48,6 +50,12 @@ StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto
 def busy(console: "Console", what: str) -> AbstractContextManager[Any]:
     """What is going on, for as long as it goes on, where a person looks."""
     return console.status(what) if console.is_terminal else nullcontext()
+
+
+def begins(console: "Console", name: str) -> None:
+    """A first line, where nobody watches a terminal: libraries take seconds to load before the next one."""
+    if not console.is_terminal:
+        print(plain(f"{time.strftime('%H:%M:%S')}  {name}: reading the store"), file=console.file, flush=True)
 
 
 def one_seed(console: "Console", run: str, seed: int | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import Json, Overrides, RecipeArgument, SweepOverrides, busy
+from orchestrator.cli.options import Json, Overrides, RecipeArgument, SweepOverrides, begins, busy
 
 
 def init(
@@ -59,11 +59,13 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
     started = time.monotonic()
     from rich.console import Console
 
-    from orchestrator.cli.show.run import RunScreen, show_result
     from orchestrator.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     console = Console(stderr=as_json)
+    begins(console, loaded.name)
+    from orchestrator.cli.show.run import RunScreen, show_result
+
     with busy(console, "reading the store"):
         from orchestrator.commands.run import run as execute
     screen = RunScreen(console)
@@ -88,11 +90,13 @@ def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Jso
     started = time.monotonic()
     from rich.console import Console
 
-    from orchestrator.cli.show.sweep import SweepScreen, show_sweep
     from orchestrator.recipe.recipe import load_sweep
 
     loaded = load_sweep(recipe, overrides or ())
     console = Console(stderr=as_json)
+    begins(console, loaded.name)
+    from orchestrator.cli.show.sweep import SweepScreen, show_sweep
+
     with busy(console, "reading the store"):
         from orchestrator.commands.sweep import sweep as execute
     screen = SweepScreen(console)

@@ -3,11 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from orchestrator import cli
+from orchestrator.cli.options import begins
 from orchestrator.errors import Interrupted, OrchError, TrackingError
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
@@ -230,3 +233,10 @@ def test_a_bug_is_not_dressed_up_as_the_users_mistake(monkeypatch: pytest.Monkey
 def test_a_size_limit_of_no_bundle_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert orch("export", "last", "out", "--bundle-mb", "5") == 2
     assert capsys.readouterr().err.startswith("orch: --bundle-mb is the size limit of the zip that --bundle makes")
+
+
+def test_without_a_terminal_a_line_comes_before_libraries_are_loaded(at_noon: None) -> None:
+    for terminal, said in ((False, "12:00:00  units: reading the store\n"), (True, "")):
+        console = Console(file=(file := StringIO()), force_terminal=terminal)
+        begins(console, "units")
+        assert file.getvalue() == said
