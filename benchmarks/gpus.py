@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.held import hold
 from benchmarks.simulated import busy, output
 from orchestrator.commands.sweep import carry_out
 from orchestrator.recipe.recipe import load_recipe
@@ -44,17 +45,6 @@ sweep:
   parameters:
     stages.rft.learning_rate: [VALUES]
 """
-
-
-def hold(argument: tuple[str, float]) -> None:
-    """Keep the GPU for so many seconds, and write down when."""
-    import ray
-
-    folder, seconds = argument
-    began = time.time()
-    time.sleep(seconds)
-    gpus = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    (Path(folder) / f"{os.getpid()}-{began}").write_text(json.dumps([gpus, began, time.time()]))
 
 
 def made(argument: tuple[Any, Any, Any]) -> Output:

@@ -9,6 +9,7 @@ by an alias or a merge counts each time: eight lines can stand for a billion val
 are put together, before a value is made of them.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -167,6 +168,11 @@ def read_text(path: str | FilePath, source: str) -> str:
         raise RecipeError(f"{source}: is not a text file") from None
 
 
+_KEY = re.compile(r"([\w-]+):\s+")
+_PLAIN = re.compile(r"[^\s'\"\[{|>&*!]|\{\w+\}\s*[^\s,}]")
+"""How a text without quotes begins; `{question} Answer:` is one too, though YAML reads a block."""
+
+
 def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
     """The value of a YAML document, and the line (from 1) of each dotted path in it.
 
@@ -191,7 +197,7 @@ def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}:{_place(mark, text)}" if mark else source
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(f"{where}: not valid YAML: {clipped(what, _SHOWN)}") from None
+        raise RecipeError(f"{where}: not valid YAML: {clipped(what, _SHOWN)}{_way_out(mark, text)}") from None
     except UnicodeEncodeError:
         raise RecipeError(f"{source}: is not text in UTF-8") from None
     except (AttributeError, LookupError, ValueError) as error:  # what PyYAML lets through for a tag like `!!int abc`
@@ -241,6 +247,25 @@ def _place(mark: Any, text: str) -> str:
     if mark.line < len(lines):
         return f"{mark.line + 1}:{mark.column + 1}"
     return f"{len(lines)}:{len(lines[-1]) + 1}"
+
+
+def _way_out(mark: Any, text: str) -> str:
+    """What to write on the line of a mark instead, where that can be told: spaces, or a text in quotes."""
+    lines = text.split("\n")
+    if mark is None or mark.line >= len(lines) or len(line := lines[mark.line]) > _SHOWN:
+        return ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return ": indent with spaces, not with tabs"
+    for key in _KEY.finditer(line):
+        before, value = line[: key.start()], line[key.end() :]
+        if before.count("{") > before.count("}"):  # in a block on one line
+            value = value.partition(",")[0]
+            while value.count("}") > value.count("{"):
+                value = value.rstrip()[:-1]
+        value = value.strip()
+        if _PLAIN.match(value) and (": " in value or "{" in value or value.endswith(":")):
+            return f": put the text in quotes, {key[1]}: {json.dumps(value, ensure_ascii=False)}"
+    return ""
 
 
 def _walk(node: Node, path: Path, lines: dict[Path, int], source: str, around: set[int]) -> Iterator[str]:

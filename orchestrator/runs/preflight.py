@@ -41,13 +41,15 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
     `notice` is called with a line where starting Ray takes longer. The caller disconnects, also after an error.
 
     Raises:
-        InputError: Ray or the store cannot be used; machines of the cluster do not see the work folder.
+        InputError: Ray or the store cannot be used; a stage fits on no machine; machines of the cluster do not see the
+            work folder.
         CheckError: the set-up would make the numbers wrong.
         StageError: the check itself could not be made.
     """
     try:
         cluster = connect(notice)
         heed_sigterm()  # Ray has put a handler of its own there
+        _refuse_too_large(plans, cluster)
         task = type(plans[0].recipe.task)
         if task not in TASKS.values():
             carry(task)
@@ -83,6 +85,22 @@ def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ..
         raise errors_of(report)
     ignored = plan.recipe.limits.ignore
     return tuple(f for f in report.findings if f.severity == "warning" or f.check in ignored)
+
+
+def _refuse_too_large(plans: Sequence[Plan], cluster: Cluster) -> None:
+    """Whether each stage that is to be run fits on a machine: what never fits would fail when others are paid for."""
+    problems: dict[str, None] = {}
+    for stage in (stage for plan in plans for stage in plan.stages if stage.cached is None):
+        cpus, gpus = stage.spec.share(cluster.cores, cluster.gpus)
+        where = "evaluate.resources" if stage.is_evaluation else f"stages.{stage.name}.resources"
+        if gpus > cluster.gpus:
+            there = f"{cluster.gpus:g}" if cluster.gpus else "none"
+            problems[f"{where}.gpus: asks for {gpus:g}, and there is {there} here: leave it out, or lower it"] = None
+        if cpus > cluster.cores:
+            there = f"the largest machine here has {cluster.cores}"
+            problems[f"{where}.cpus: asks for {cpus}, and {there}: leave it out, or lower it"] = None
+    if problems:
+        raise InputError(*problems)
 
 
 def _refuse_unseen(root: Path, cluster: Cluster) -> None:

@@ -166,8 +166,7 @@ class Task(BaseModel):
 
     def appended(self, split: Split) -> int:
         """To how many of a split's worked solutions the gold answer was appended."""
-        self.examples(split)
-        return self._splits.appended.get(split, 0)
+        return sum(example.question in self._splits.appended for example in self.examples(split))
 
     def read_already(self) -> dict[Split, list[Example]]:
         """The splits that were read or generated so far: they are not sent along with the task itself."""
@@ -277,7 +276,8 @@ class _Splits(dict[Split, list[Example]]):
         super().__init__()
         self.task = task
         self.repeated: dict[Split, int] = {}
-        self.appended: dict[Split, int] = {}
+        self.appended: set[str] = set()
+        """Questions whose worked solution had no answer."""
         self._digests: dict[Split, tuple[list[Example], str]] = {}
         self._whole: list[Example] | None = None
 
@@ -350,16 +350,16 @@ class _Splits(dict[Split, list[Example]]):
         if source.generate is not None:
             return _generated(split, source.generate, self.task.generate(split, source.generate))
         read, origin = source.read(split, split == "demonstrations" or (split == "train" and self._gives_solutions))
-        rows, problems, appended = [], [], 0
+        rows, problems = [], []
         for row in read:
             try:
                 rows.append(self.task.with_answer(plain := self.task.read(row), source.columns.append_answer))
-                appended += rows[-1] is not plain
+                if rows[-1] is not plain:
+                    self.appended.add(plain.question)
             except (ValueError, DataError) as error:
                 problems.append(f"{origin.place(row.line)}: {error}")
         if problems:
             raise rows_error(problems)
-        self.appended[split] = appended
         rows, self.repeated[split] = distinct_questions(rows, origin, self.task.same_answer)
         if split == "demonstrations" and all(row.demonstration is None for row in rows):
             raise DataError(

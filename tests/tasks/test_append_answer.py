@@ -94,4 +94,6 @@ def test_rows_without_a_solution_stay_without_one() -> None:
 def test_solutions_that_are_set_aside_from_train_are_found_too() -> None:
     train = {"file": "my.csv", "rows": "5:"}
     made = task(demonstrations={"hold_out": 8}, train=train)
-    assert len(worked(made)) == 8 and all(text is not None and "<answer>" in text for text in worked(made))
+    assert len(worked(made)) == made.appended("demonstrations") == 8 and all(
+        text is not None and "<answer>" in text for text in worked(made)
+    )
