@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
 from orchestrator.figures import p_equals, points
 from orchestrator.stages import STAGES
-from orchestrator.types import Finding
+from orchestrator.types import BASE, Finding
 
 _TOO_GOOD = {
     "test-in-training": ("error", "warning", "info"),  # a mere information where the recipe has ignored it
@@ -14,6 +15,8 @@ _TOO_GOOD = {
     "near-duplicates": ("error", "warning"),
 }
 """Findings after which an accuracy is no measure of what a model can do, and with which severity."""
+_CALLED = {"near-duplicates": "Near-duplicates"}
+"""How a sentence on such a finding begins, where the test itself was not trained on."""
 _SPOKEN = re.compile(rf"(?:rft|{'|'.join(name for name, verb in STAGES.items() if verb.SPOKEN)})\d*(?= |$)")
 """Labels that people write in capitals."""
 
@@ -28,19 +31,21 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
 
 def contaminated(findings: Iterable[Finding]) -> tuple[str, ...]:
     """What was found that makes accuracies too good to be true, one sentence each; ignored findings count too."""
-    return tuple(
-        dict.fromkeys(finding.what for finding in findings if finding.severity in _TOO_GOOD.get(finding.check, ()))
-    )
+    found = (finding for finding in findings if finding.severity in _TOO_GOOD.get(finding.check, ()))
+    return tuple(dict.fromkeys(f"{_CALLED.get(one.check, 'Contaminated')}: {one.what}" for one in found))
 
 
 def name(label: str) -> str:
-    """A label as people say it: SFT, RFT and GRPO in capitals, any other as it is."""
+    """A label as people say it: SFT, RFT and GRPO in capitals, `base` as what it is, any other as it is."""
+    if label == BASE:
+        return "the base model"
     return _SPOKEN.sub(lambda found: found[0].upper(), label, count=1) if _SPOKEN.match(label) else label
 
 
 def _sentences(comparison: Comparison) -> Iterator[str]:
     models = {m.label: m for m in comparison.models}
-    ours = sorted(comparison.differences, key=lambda d: models[d.label].seeds == ())  # the base model's come last
+    of_base = [d for d in comparison.differences if models[d.label].seeds == ()]
+    ours = [*(d for d in comparison.differences if d not in of_base), *map(_forwards, of_base)]
     if comparison.trained and not any(m.accuracy for m in comparison.trained):
         yield "No trained model answered a single question right: `orch diagnose` looks for the cause."
     yield from (_verdict(d, models) for d in ours)
@@ -48,8 +53,30 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     yield from _seeds(comparison)
     if len(comparison.differences) > 1:
         yield f"p-values are corrected for {len(comparison.differences)} comparisons (Holm), intervals are not."
-    yield from (f"Contaminated: {text}" for text in comparison.contaminated)
+    yield from comparison.contaminated
     yield from (f"Left out: {text}" for text in comparison.left_out)
+
+
+def _forwards(d: ModelDifference) -> ModelDifference:
+    """The base model against one that was trained from it, the other way round: as people say it."""
+
+    def less(part: float | None) -> float | None:
+        return None if part is None else -part
+
+    return replace(
+        d,
+        label=d.baseline,
+        baseline=d.label,
+        difference=-d.difference,
+        low=-d.high,
+        high=-d.low,
+        wins=d.losses,
+        losses=d.wins,
+        bootstrap_low=-d.bootstrap_high,
+        bootstrap_high=-d.bootstrap_low,
+        by_answering=less(d.by_answering),
+        by_being_right=less(d.by_being_right),
+    )
 
 
 def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:

@@ -234,7 +234,7 @@ def test_what_cannot_be_found_is_one_line(ids: dict[str, str]) -> None:
 
 def test_contamination_is_said(ids: dict[str, str]) -> None:
     found = compare(ids["contaminated"])
-    assert found.contaminated == ("7 of 100 test questions appear in task.train",)
+    assert found.contaminated == ("Contaminated: 7 of 100 test questions appear in task.train",)
     assert "Contaminated: 7 of 100 test questions appear in task.train" in conclusions(found)
 
 

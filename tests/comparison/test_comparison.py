@@ -112,7 +112,7 @@ def test_a_model_without_answers_is_not_taken_apart() -> None:
     ours, theirs = exactly(100, 0, 0, 300, (0, 0))
     mute = theirs.set_column(4, "status", pa.array(["unparsed"] * 300))
     found = compare_evaluated("test", [evaluated("base", mute, trained=False), evaluated("sft", ours)], {"sft": "base"})
-    assert "None of base's answers could be parsed" in conclusions(found)[1]
+    assert "None of the base model's answers could be parsed" in conclusions(found)[1]
 
 
 def test_several_comparisons_are_corrected_and_the_base_comes_last() -> None:
@@ -123,7 +123,8 @@ def test_several_comparisons_are_corrected_and_the_base_comes_last() -> None:
     by = {d.label: d for d in found.differences}
     assert by["v0"].p_corrected > by["v0"].p and by["base"].p_corrected == pytest.approx(4 * by["base"].p)
     said = conclusions(found)
-    assert "base is worse than SFT" in said[3] and "p-values are corrected for 4 comparisons (Holm)" in said[-1]
+    assert said[3].startswith("SFT is better than the base model: +")
+    assert "p-values are corrected for 4 comparisons (Holm)" in said[-1]
 
 
 def test_seeds_are_named_where_there_are_several() -> None:
@@ -131,7 +132,7 @@ def test_seeds_are_named_where_there_are_several() -> None:
     sft = evaluated("sft", *(answers(0.5, 300, seed=s) for s in range(2)))
     base = evaluated("base", answers(0.1, 300), trained=False)
     said = conclusions(compare_evaluated("test", [base, sft, many], {"rft": "sft", "base": "sft"}))
-    assert "n = 300, 3 seeds against 2 seeds)" in said[0] and "n = 300, one model against 2 seeds)" in said[1]
+    assert "n = 300, 3 seeds against 2 seeds)" in said[0] and "n = 300, 2 seeds against one model)" in said[1]
     assert any("SFT 0.0 over 2 seeds; RFT 2.0 over 3 seeds" in s for s in said)
     assert not any("very models" in s for s in said)
 
@@ -152,14 +153,14 @@ def test_numbers_as_people_write_them() -> None:
         "RFT2",
         "GRPO (a1b2)",
         "rft_control",
-        "base",
+        "the base model",
     ]
 
 
 def test_only_what_makes_accuracy_too_good_is_contamination() -> None:
     found = [Finding(c, "info", f"{c}.", "", "", "") for c in ("test-size", "test-in-training", "near-duplicates")]
-    assert contaminated([*found, *found]) == ("test-in-training.",)
-    assert contaminated([replace(found[2], severity="warning")]) == ("near-duplicates.",)
+    assert contaminated([*found, *found]) == ("Contaminated: test-in-training.",)
+    assert contaminated([replace(found[2], severity="warning")]) == ("Near-duplicates: near-duplicates.",)
 
 
 # --- refusals
