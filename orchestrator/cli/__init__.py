@@ -44,6 +44,7 @@ VERBS = (
         recipes.init,
         recipes.run,
         recipes.sweep,
+        recipes.rerun,
         recipes.plan,
         recipes.check,
         results.diagnose,

@@ -1,13 +1,16 @@
-"""Verbs on a recipe: init, run, sweep, plan, check, schema."""
+"""Verbs on a recipe: init, run, sweep, rerun, plan, check, schema."""
 
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import Json, Overrides, RecipeArgument, SweepOverrides, begins, busy
+from orchestrator.cli.options import Json, Overrides, RecipeArgument, RunArgument, SweepOverrides, Trust, begins, busy
+
+if TYPE_CHECKING:
+    from orchestrator.recipe.recipe import Recipe
 
 
 def init(
@@ -57,11 +60,14 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = Fal
     Stages that an earlier run has finished are reused; a run that was killed goes on where it was.
     """
     started = time.monotonic()
-    from rich.console import Console
-
     from orchestrator.recipe.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    _run(load_recipe(recipe, overrides or ()), started, as_json)
+
+
+def _run(loaded: "Recipe", started: float, as_json: bool) -> None:
+    from rich.console import Console
+
     console = Console(stderr=as_json)
     begins(console, loaded.name)
     from orchestrator.cli.show.run import RunScreen, show_result
@@ -88,11 +94,14 @@ def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Jso
     the recipe's own values. The same command again resumes a stopped sweep.
     """
     started = time.monotonic()
-    from rich.console import Console
-
     from orchestrator.recipe.recipe import load_sweep
 
-    loaded = load_sweep(recipe, overrides or ())
+    _sweep(load_sweep(recipe, overrides or ()), started, as_json)
+
+
+def _sweep(loaded: "Recipe", started: float, as_json: bool) -> None:
+    from rich.console import Console
+
     console = Console(stderr=as_json)
     begins(console, loaded.name)
     from orchestrator.cli.show.sweep import SweepScreen, show_sweep
@@ -107,6 +116,18 @@ def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Jso
         print(json.dumps(result.as_json()))
     if result.errors:
         raise typer.Exit(1)
+
+
+def rerun(run: RunArgument = "last", trust: Trust = False, as_json: Json = False) -> None:
+    """Run a past run or sweep again with the recipe and the overrides that it had; one that was stopped is resumed.
+
+    What it has finished is reused. Data files are read where they are now, so start it in the same folder.
+    """
+    started = time.monotonic()
+    from orchestrator.commands.rerun import recipe_of
+
+    loaded = recipe_of(run, trust=trust)
+    (_run if loaded.sweep is None else _sweep)(loaded, started, as_json)
 
 
 def plan(

@@ -72,8 +72,9 @@ def given_up(walk: Walk, store: Store, runs: Callable[[], list[str]]) -> Iterato
             walk.stop()
             _close_runs(store, "KILLED", "interrupted")
         begun = runs()
-        run = f" (run {begun[0]})" if begun else ""
-        raise Interrupted(f"interrupted{run}: {_RESUME}") from None
+        if not begun:
+            raise Interrupted(f"interrupted: {_RESUME}") from None
+        raise Interrupted(f"interrupted (run {begun[0]}): {_RESUME}, or: orch rerun {begun[0][:8]}") from None
     except BaseException as error:
         with _undisturbed():
             walk.stop()

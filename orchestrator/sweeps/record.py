@@ -23,6 +23,7 @@ from orchestrator.store.names import (
     PLAN_TAG,
     PRUNED_TAG,
     SWEEP,
+    SWEEP_BLOCK,
     SWEEP_FILE,
     SWEEP_TAG,
     VERB_TAG,
@@ -49,7 +50,7 @@ class SweepRecord:
         settings = variants.sweep.model_dump(mode="json", exclude_none=True, exclude={"parameters", "linked"})
         settings["metric"] = variants.metric.model_dump()
         describe_run(store, self.run_id, recipe, variants.own.base, settings)
-        store.log_file(self.run_id, write_data({"sweep": variants.sweep.model_dump(mode="json")}), "sweep.yaml")
+        store.log_file(self.run_id, write_data({"sweep": variants.sweep.model_dump(mode="json")}), SWEEP_BLOCK)
         self.shown: dict[str, str] = {}
         """For the trials' records: the run that shows what was made, for each key."""
 
