@@ -1,0 +1,95 @@
+"""A sweep that is killed again and again comes to what an undisturbed one comes to.
+
+    python -m benchmarks.kills [--recipe tests/sweep.yaml] [--kills 10] [--seed 0]
+
+For grid, random and TPE: the sweep is run undisturbed, then, in another folder, killed (SIGKILL, its workers too) at
+random moments and started again until it ends. Printed are whether the trials and their values are the same (of TPE,
+which learns from what has ended by then, only whether a finished trial was run again), and whether a stage was made
+twice.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.orch_calls import orch, stages_run
+
+METHODS = {
+    "grid": (),
+    "random": ("sweep.method=random", "sweep.run_cap=4", "sweep.parameters={stages.tuned.learning_rate: {min: 1e-4, "
+               "max: 4e-3, distribution: log_uniform_values}}"),
+    "tpe": ("sweep.method=tpe", "sweep.run_cap=4", "sweep.parameters={stages.tuned.learning_rate: {min: 1e-4, "
+            "max: 4e-3, distribution: log_uniform_values}}"),
+}  # fmt: skip
+
+
+def kill_at(folder: Path, arguments: tuple[str, ...], seconds: float) -> bool:
+    """Start the sweep, and kill it after so many seconds; False: it had ended by then."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.cli", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+def told(found: dict[str, Any]) -> list[tuple[str, float | None]]:
+    """Each trial, and what it came to."""
+    return sorted((repr(trial["label"]), trial["value"]) for trial in found["trials"])
+
+
+def made_twice(folder: Path) -> list[str]:
+    """The stages that more than one run made."""
+    counted = Counter(run.key for run, _ in stages_run(folder) if run.origin == run.run_id and run.status == "FINISHED")
+    return [key for key, times in counted.items() if times > 1 and key]
+
+
+def main() -> None:
+    """Print what came of each method."""
+    parser = argparse.ArgumentParser(description="Sweeps that are killed at random moments.")
+    parser.add_argument("--recipe", type=Path, default=Path("tests/sweep.yaml"))
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    recipe, chance = str(asked.recipe.resolve()), random.Random(asked.seed)
+    for method, overrides in METHODS.items():
+        with tempfile.TemporaryDirectory() as name:
+            calm, killed = Path(name, "calm"), Path(name, "killed")
+            calm.mkdir()
+            killed.mkdir()
+            undisturbed, took = orch(calm, "sweep", recipe, *overrides)
+            moments = []
+            while len(moments) < asked.kills:
+                moment = chance.uniform(4.0, min(20.0, took))
+                if not kill_at(killed, ("sweep", recipe, *overrides), moment):
+                    break
+                moments.append(moment)
+                time.sleep(0.5)
+            resumed, _ = orch(killed, "sweep", recipe, *overrides)
+            same = told(resumed) == told(undisturbed)
+            twice = made_twice(killed)
+        print(
+            f"{method}: killed {len(moments)} times, {len(resumed['trials'])} trials, "
+            f"{'the same values' if same else 'OTHER VALUES'}, stages made twice: {len(twice)}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
