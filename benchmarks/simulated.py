@@ -144,6 +144,11 @@ class SimulatedCrew:
             machine.calls += len(calls)
 
     @property
+    def working(self) -> int:
+        """Calls that have a GPU, or wait for one."""
+        return len(self.pending)
+
+    @property
     def left(self) -> int:
         """Calls that are not done."""
         return len(self.pending)

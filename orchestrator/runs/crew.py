@@ -57,6 +57,9 @@ def _hide_gpus() -> None:
 class _Worker:
     """A process of Ray's that takes one call after another."""
 
+    def ready(self) -> None:
+        """Done as soon as the worker has its GPU and is up."""
+
     def call(self, function: Any, argument: Any) -> Done:
         return _timed(function, argument)
 
@@ -66,7 +69,9 @@ class Crew:
 
     Calls without a GPU go to whatever process of Ray's is idle, and find it warm. With a GPU there are workers for
     these calls alone: each keeps what it has loaded from one call to the next, and ends when no call is left for it. So
-    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it.
+    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it. Such a
+    worker gets its first call when it has its GPU: where GPUs are scarce, few workers make all calls, one after the
+    other, and the rest are never started.
     """
 
     def __init__(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int) -> None:
@@ -74,33 +79,64 @@ class Crew:
 
         self._waiting = deque(enumerate(calls))
         self._has: dict[Any, Any] = {}
-        """For each reference the worker that has the call; None: one of Ray's."""
-        self.pending: dict[Any, int] = {}
-        """Ray's reference of each call that a worker has or will have next, and the call's place among all of them."""
+        """For each reference of a call the worker that has it; None: one of Ray's."""
+        self._starting: dict[Any, Any] = {}
+        """For each reference of a worker that has no GPU yet: the worker."""
+        self._places: dict[Any, int] = {}
+        """For each reference of a call its place among all calls."""
         self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
         worker = ray.remote(_Worker).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
         )
         for _ in range(min(len(calls), at_once)):
-            self._give(worker.remote() if gpus else None)
+            if gpus:
+                started = worker.remote()
+                self._starting[started.ready.remote()] = started
+            else:
+                self._give(None)
         _crews.add(self)
+
+    @property
+    def pending(self) -> list[Any]:
+        """Ray's references to what has not ended: calls that workers have, and workers that wait for their GPU."""
+        return [*self._places, *self._starting]
+
+    @property
+    def working(self) -> int:
+        """Calls that workers have."""
+        return len(self._places)
 
     @property
     def left(self) -> int:
         """Calls that are not done."""
-        return len(self.pending) + len(self._waiting)
+        return len(self._places) + len(self._waiting)
 
     def _give(self, worker: Any) -> None:
-        """Give a worker the next call."""
-        place, call = self._waiting.popleft()
-        reference = (self._task if worker is None else worker.call).remote(*call)
-        self.pending[reference], self._has[reference] = place, worker
-
-    def take(self, reference: Any) -> tuple[int, Done]:
-        """The place of a call that has ended, and what came of it; raises what Ray does where it failed."""
+        """Give a worker the next call; with the last one, workers that have no GPU yet are not needed."""
         import ray
 
-        place, worker = self.pending.pop(reference), self._has.pop(reference)
+        place, call = self._waiting.popleft()
+        reference = (self._task if worker is None else worker.call).remote(*call)
+        self._places[reference], self._has[reference] = place, worker
+        if not self._waiting:
+            for other in self._starting.values():
+                ray.kill(other)
+            self._starting = {}
+
+    def take(self, reference: Any) -> tuple[int, Done] | None:
+        """The place of a call that has ended, and what came of it; raises what Ray does where it failed.
+
+        None: what has ended is a worker's wait for its GPU.
+        """
+        import ray
+
+        if (worker := self._starting.pop(reference, None)) is not None:
+            ray.get(reference)
+            self._give(worker)
+            return None
+        if reference not in self._places:  # a worker that was not needed any more
+            return None
+        place, worker = self._places.pop(reference), self._has.pop(reference)
         try:
             return place, ray.get(reference)
         finally:
@@ -119,7 +155,9 @@ class Crew:
                 ray.cancel(reference, force=True)
             else:
                 ray.kill(worker)
-        self._has, self.pending = {}, {}
+        for worker in self._starting.values():
+            ray.kill(worker)
+        self._has, self._places, self._starting = {}, {}, {}
 
 
 _crews: WeakSet[Crew] = WeakSet()

@@ -74,13 +74,14 @@ def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ..
     argument = (plan, plan.recipe.task.read_already(), work.root, cluster.joined)
     crew = cluster.submit([(_check, argument)], 1, 0, _RETRIES)
     try:
-        _, done = crew.take(next(iter(crew.pending)))
+        taken = crew.take(next(iter(crew.pending)))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, OrchError):
             raise cause from None
         raise StageError(f"the check of the set-up could not be made: {one_line(error)}") from error
-    report: CheckReport = done.result
+    assert taken is not None  # it needs no GPU
+    report: CheckReport = taken[1].result
     if report.errors:
         raise errors_of(report)
     ignored = plan.recipe.limits.ignore

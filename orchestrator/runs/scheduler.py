@@ -242,10 +242,14 @@ class Walk:
                     self._put_together(running)
 
     def _collect(self, running: Running, ref: Any) -> None:
-        if running.finishing:
-            _, running.result = running.crew.take(ref)
+        taken = running.crew.take(ref)
+        if taken is None:  # a worker has its GPU, and has begun
             return
-        place, running.done[place] = running.crew.take(ref)
+        place, done = taken
+        if running.finishing:
+            running.result = done
+            return
+        running.done[place] = done
         if len(running.done) > 1:
             running.state.done += 1
 

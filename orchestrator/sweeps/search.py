@@ -117,7 +117,7 @@ class Search:
     @property
     def gpus_busy(self) -> float:
         """GPUs that running stages have."""
-        return sum(running.context.gpus * max(1, len(running.crew.pending)) for running in self.walk.running.values())
+        return sum(running.context.gpus * running.crew.working for running in self.walk.running.values())
 
     @property
     def seconds_left(self) -> float | None:

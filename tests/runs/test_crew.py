@@ -86,7 +86,9 @@ def results(crew: Crew) -> list[Any]:
     while crew.pending:
         ready, _ = ray.wait(list(crew.pending), timeout=60)
         assert ready, "no call ended"
-        place, done = crew.take(ready[0])
+        if (taken := crew.take(ready[0])) is None:  # a worker has its GPU
+            continue
+        place, done = taken
         assert done.ended >= done.began
         found[place] = done.result
     return [found[place] for place in sorted(found)]
@@ -105,7 +107,7 @@ def test_workers_without_a_gpu_stay(cluster: Cluster) -> None:
 def test_a_gpus_worker_keeps_what_it_loaded_for_its_calls_and_ends_with_the_last(cluster: Cluster) -> None:
     made = results(cluster.submit([(with_child, None)] * 6, 1, 1, 0))
     workers = [worker for worker, _ in made]
-    assert workers[0] != workers[1] and len(set(workers)) == 2, "one for each GPU"
+    assert 1 <= len(set(workers)) <= 2, "at most one for each GPU"
     assert all(ended(pid) for pair in made for pid in pair), "with all that it has started"
     again = results(cluster.submit([(who, None)], 1, 2, 0))
     assert len(again) == 1 and again[0] not in workers, "both GPUs are free"
@@ -143,7 +145,9 @@ def test_few_calls_are_handed_over_at_a_time(cluster: Cluster, gpus: float, monk
 
 def test_a_workers_memory_counts_that_of_its_judges(cluster: Cluster) -> None:
     crew = cluster.submit([(judges_with, 200)], 1, 0, 0)
-    _, done = crew.take(next(iter(crew.pending)))
+    taken = crew.take(next(iter(crew.pending)))
+    assert taken is not None
+    done = taken[1]
     assert done.peak_mb is not None and 180 < done.peak_mb - done.result < 280
 
 
@@ -160,13 +164,27 @@ def judges_with(megabytes: int) -> float:
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def test_a_call_sees_the_gpus_that_it_was_given_and_no_others(cluster: Cluster) -> None:
+def meets(folder: Path) -> str | None:
+    """Wait until another is at work; the GPUs that this one sees."""
+    (folder / str(os.getpid())).touch()
+    waits_for((folder, 2))
+    return gpus_seen(None)
+
+
+def test_a_call_sees_the_gpus_that_it_was_given_and_no_others(cluster: Cluster, tmp_path: Path) -> None:
     assert results(cluster.submit([(gpus_seen, None)] * 2, 1, 0, 0)) == ["", ""]
-    assert set(results(cluster.submit([(gpus_seen, None)] * 2, 1, 1, 0))) == {"0", "1"}
+    both: list[Any] = [(meets, tmp_path), (meets, tmp_path)]
+    assert set(results(cluster.submit(both, 1, 1, 0))) == {"0", "1"}
 
 
 def test_shares_that_do_not_fit_at_once_are_done_in_turn(cluster: Cluster) -> None:
-    assert len(set(results(cluster.submit([(who, None)] * 4, 2, 1, 0)))) == 2, "two cores each, and two in all"
+    assert len(set(results(cluster.submit([(who, None)] * 4, 2, 1, 0)))) == 1, "one worker, which has all the cores"
+
+
+def test_where_gpus_are_taken_a_worker_that_has_one_makes_all_calls(cluster: Cluster, tmp_path: Path) -> None:
+    busy = cluster.submit([(waits_for, (tmp_path, 3))], 1, 1, 0)
+    made = results(cluster.submit([(leaves_a_mark, tmp_path / str(n)) for n in range(3)], 1, 1, 0))
+    assert len(set(made)) == 1 and len(results(busy)) == 1, "no worker is started for each of them"
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
@@ -197,10 +215,11 @@ def test_what_is_stopped_ends_at_once(cluster: Cluster, tmp_path: Path, gpus: fl
         end = time.monotonic() + 60
         while not (began := [path for path in tmp_path.iterdir() if path.read_text()]):
             assert time.monotonic() < end, "no call began"
-            time.sleep(0.05)
+            for reference in ray.wait(crew.pending, timeout=0.05)[0]:
+                assert crew.take(reference) is None
     finally:
         crew.stop()
-    assert ended(int(began[0].read_text())) and crew.pending == {}
+    assert ended(int(began[0].read_text())) and crew.pending == []
     assert len(results(cluster.submit([(who, None)], 2, gpus, 0))) == 1, "its cores are free"
     assert list(tmp_path.iterdir()) == began
 
