@@ -170,8 +170,8 @@ def test_values_that_do_not_go_together_fail_by_themselves(tmp_path: Path) -> No
     file = tmp_path / "recipe.yaml"
     file.write_text(RECIPE.replace("sweep:\n", grpo) + "".join(f"  {line}\n" for line in block.splitlines()))
     found = run(Variants(load_recipe(file)), CountingStore(tmp_path / "store"), tmp_path)
-    assert [trial.state for trial in found.trials] == ["complete", "failed", "complete", "complete"]
-    assert found.errors and "num_generations" in found.errors[0] and found.errors[0].startswith("trial 1: ")
+    assert [trial.state for trial in found.trials] == ["complete", "complete", "failed", "complete"]
+    assert found.errors and "num_generations" in found.errors[0] and found.errors[0].startswith("trial 2: ")
 
 
 def test_every_trial_is_asked_for_once(tmp_path: Path) -> None:
