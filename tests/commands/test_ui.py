@@ -34,7 +34,12 @@ def test_it_serves_is_found_and_ends_with_all_its_processes(store: Path) -> None
     said = store / "said"
     with said.open("w") as out:
         server = subprocess.Popen(
-            command("ui", "--port", str(port)), cwd=store, env=environment(), stdout=out, stderr=subprocess.STDOUT
+            command("ui", "--port", str(port)),
+            cwd=store,
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests may run where it is ignored
         )
     try:
         until = time.monotonic() + 120
@@ -56,7 +61,8 @@ def test_it_serves_is_found_and_ends_with_all_its_processes(store: Path) -> None
         assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
         assert not (store / "mlruns" / "ui.json").exists()
     finally:
-        server.kill()
+        server.terminate()
+        server.wait(60)
 
 
 def test_an_address_that_is_taken_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_worked_solutions_that_end_in_another_answer_are_found() -> None:
     rows = [
         {"question": "a", "answer": 5, "demonstration": "2 + 3 <answer>5</answer>"},
         {"question": "b", "answer": 6, "demonstration": "2 + 3 <answer>5</answer>"},
-        {"question": "c", "answer": 7, "demonstration": "it is 7"},
+        {"question": "c", "answer": 7, "demonstration": "it is <answer>seven or so</answer>"},
     ]
     found = only(contract(task(demonstrations=rows)))
     assert (found.check, found.severity) == ("gold-round-trip", "error")
@@ -97,7 +97,9 @@ def test_answers_that_the_format_cannot_hold_are_found_with_the_reason() -> None
 
 
 def test_at_most_three_rows_are_shown_and_long_ones_are_cut() -> None:
-    rows = [{"question": f"q{n}", "answer": n, "demonstration": "so " * 200 + "nothing"} for n in range(9)]
+    rows = [
+        {"question": f"q{n}", "answer": n, "demonstration": "so " * 200 + "<answer>nothing</answer>"} for n in range(9)
+    ]
     found = only(contract(task(demonstrations=rows)))
     assert "9 of 9" in found.what and len(found.evidence.splitlines()) == 3
     assert all(len(line) < 250 for line in found.evidence.splitlines())
