@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -44,6 +45,11 @@ class Called:
     @property
     def json(self) -> dict[str, Any]:
         return dict(json.loads(self.out.strip().splitlines()[-1]))
+
+    @property
+    def after_the_first_line(self) -> str:
+        """What a run printed after the line that says it has begun."""
+        return re.sub(r"\A\d\d:\d\d:\d\d  [^\n]*: reading the store\n", "", self.out)
 
 
 def environment() -> dict[str, str]:

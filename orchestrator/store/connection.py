@@ -5,15 +5,18 @@ A run leaves here as `StoredRun`. However many runs or experiments there are, al
 
 import logging
 import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from orchestrator.errors import TrackingError
 from orchestrator.store.base import StoredExperiment, StoredRun
 from orchestrator.store.client import StoreClient, unreachable
 from orchestrator.store.names import PARENT_TAG
-from orchestrator.store.place import alone, database, store_folder
+from orchestrator.store.place import alone, database, sqlite_uri, store_folder
 
 # read by mlflow when it is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -36,6 +39,8 @@ _IDS = 100
 """Ids in one request."""
 _NEWEST_FIRST = ("attributes.start_time DESC",)
 _ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+_NEW = ".new-store-"
+"""What the folder is called in which the tables of a new local store are made."""
 
 
 class Connection:
@@ -51,6 +56,7 @@ class Connection:
         """Of experiments by id, as they were when they were last read."""
         try:
             with alone(uri), _own_root(uri):
+                _make(database(uri))
                 # MLflow remembers for the whole process where a run's files go, by its id alone: in a copy of a store,
                 # whose runs have the same ids, it would write into the files of the other
                 _artifact_repos_cache.clear()
@@ -145,6 +151,25 @@ def _literal(text: str) -> str:
     if "'" in text and '"' in text:
         raise TrackingError(f"MLflow cannot search for a text with both kinds of quotation marks: {text[:100]}")
     return f'"{text}"' if "'" in text else f"'{text}'"
+
+
+def _make(file: Path | None) -> None:
+    """Make the tables of a local store that is not there yet, in a file that gets its name when they are whole.
+
+    MLflow makes them in dozens of migrations, and none of them can go on where an earlier one was killed.
+    """
+    if file is None or (file.exists() and file.stat().st_size):
+        return
+    for left in file.parent.glob(f"{_NEW}*"):  # by a process that was killed here
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=_NEW, dir=file.parent))  # a new name: MLflow keeps what it opened by its URI
+    uri = sqlite_uri(folder / file.name)
+    try:
+        with alone(uri):
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+        (folder / file.name).replace(file)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

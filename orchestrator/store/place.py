@@ -39,7 +39,12 @@ def tracking_uri() -> str:
         raise TrackingError(
             f"{shown}: the name of a folder is not UTF-8, and no database can be opened there: rename it"
         ) from None
-    return f"sqlite:///{folder.translate(_QUOTED)}/mlflow.db"
+    return sqlite_uri(Path(folder) / "mlflow.db")
+
+
+def sqlite_uri(file: Path) -> str:
+    """The URI of a database in a file, as SQLAlchemy reads it."""
+    return f"sqlite:///{str(file).translate(_QUOTED)}"
 
 
 def database(uri: str) -> Path | None:

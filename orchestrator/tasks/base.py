@@ -97,13 +97,18 @@ class Task(BaseModel):
         return self.read_row(replace(row, answer=self.judge.written(row.answer)) if row.is_number else row)
 
     def with_answer(self, row: Row, how: AppendAnswer) -> Row:
-        """The row, its answer appended to its worked solution. DataError: the solution could not be read back."""
+        """The row, its answer appended to its worked solution. DataError: it must be, and could not be read back."""
         worked = row.demonstration
         if worked is None or how == "never":
             return row
         if how == "auto" and self.format.extract(self.format.completion_of(worked)) is not None:
             return row
-        return replace(row, demonstration=self.format.target_text(row.answer, worked))
+        try:
+            return replace(row, demonstration=self.format.target_text(row.answer, worked))
+        except DataError:
+            if how == "always":
+                raise
+            return row  # appending does not help: the checks say what stands in the way
 
     @property
     def guarded(self) -> bool:

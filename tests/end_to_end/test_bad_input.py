@@ -28,7 +28,7 @@ def refused(folder: Path, *overrides: str, code: int = 2, **env: str) -> Called:
     before = sorted(folder.rglob("*"))
     called = call(folder, "run", str(SMALL), *overrides, fresh=True, **env)
     assert called.code == code, called.err
-    assert called.out == ""
+    assert called.after_the_first_line == ""
     lines = called.err.strip().splitlines()
     assert lines and all(line.startswith("orch: ") for line in lines), called.err
     assert sorted(folder.rglob("*")) == before, "something was written"

@@ -104,7 +104,7 @@ def test_a_swapped_adapter_costs_nothing_and_every_verb_says_which_it_is(small_c
     shutil.copyfile(artifact(found["sft"], WEIGHTS), artifact(found["rft"], WEIGHTS))
     before = len(runs(small_copy))
     called = call(small_copy, "run", str(SMALL), OTHER)
-    assert called.code == 2 and called.out == "" and called.err.count("\n") == 1
+    assert called.code == 2 and called.after_the_first_line == "" and called.err.count("\n") == 1
     assert "stage rft: the output of run" in called.err and "adapter_model.safetensors" in called.err
     assert len(runs(small_copy)) == before, "it is refused before anything begins"
     for verb in (lambda: ask(None, "1 km in m?", "rft"), lambda: export(None, "out", "rft")):

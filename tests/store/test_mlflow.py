@@ -2,6 +2,9 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +16,7 @@ from orchestrator.commands.plan import plan
 from orchestrator.errors import TrackingError
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.store.mlflow import MlflowStore
-from tests.conftest import SMALL, Called, call
+from tests.conftest import SMALL, Called, call, environment
 from tests.support.store import artifact, children, runs
 
 Run = tuple[Path, Called]
@@ -92,3 +95,26 @@ def test_a_store_in_a_folder_with_an_odd_name(tmp_path: Path, monkeypatch: pytes
         assert store.find(run).params == {"units._C": "1", "units._C_2": "2", "_..": "3"}
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [place.name, "made"], "nothing lands beside it"
     assert [entry.name for entry in place.iterdir()] == ["mlruns"]
+
+
+def test_a_store_whose_making_was_killed_is_made_whole(tmp_path: Path) -> None:
+    """MLflow's own migrations go wrong where one of them was cut short."""
+    opening = "from orchestrator.store.mlflow import MlflowStore; MlflowStore()"
+    begun = subprocess.Popen([sys.executable, "-c", opening], cwd=tmp_path, env=environment())
+    while not list(tmp_path.glob("mlruns/.new-store-*/mlflow.db-journal")) and begun.poll() is None:
+        time.sleep(0.001)
+    begun.kill()
+    begun.wait()
+    left = sorted(entry.name for entry in (tmp_path / "mlruns").iterdir())
+    assert "mlflow.db" not in left and any(name.startswith(".new-store-") for name in left), "it was killed midway"
+    again = subprocess.run([sys.executable, "-c", opening], cwd=tmp_path, env=environment(), capture_output=True)
+    assert again.returncode == 0, again.stderr.decode()
+    assert sorted(entry.name for entry in (tmp_path / "mlruns").iterdir()) == ["mlflow.db", "opening.lock"]
+
+
+def test_an_empty_file_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("mlruns").mkdir()
+    Path("mlruns/mlflow.db").touch()
+    assert [experiment.name for experiment in MlflowStore().experiments()] == ["Default"]

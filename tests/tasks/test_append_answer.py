@@ -97,3 +97,13 @@ def test_solutions_that_are_set_aside_from_train_are_found_too() -> None:
     assert len(worked(made)) == made.appended("demonstrations") == 8 and all(
         text is not None and "<answer>" in text for text in worked(made)
     )
+
+
+def test_where_appending_does_not_help_the_check_says_why() -> None:
+    made = task(format={"type": "tags", "stop": ["so"]})
+    assert worked(made)[0] == QUESTIONS[0][2] and made.appended("demonstrations") == 0
+    assert "gold-round-trip" in {finding.check for finding in contract(made)}
+    columns = {"demonstration": {"column": "solution", "append_answer": "always"}}
+    must = task(format={"type": "tags", "stop": ["so"]}, demonstrations={"file": "my.csv", "columns": columns})
+    with pytest.raises(DataError, match=r"holds one of the stop strings \['so'\]"):
+        must.examples("demonstrations")
