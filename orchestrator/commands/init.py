@@ -14,7 +14,7 @@ from orchestrator.schema import unknown
 _SHIPPED = Path(__file__).parent.parent / "shipped"
 """The recipes as package data."""
 SCHEMA = "recipe.schema.json"
-_DATA = re.compile(r"recipes/(data/[\w.-]+)")
+_DATA = re.compile(r"file: (data/[\w.-]+)")
 """A file that a shipped recipe reads."""
 
 
@@ -52,7 +52,7 @@ def copy_shipped(name: str, to: Path | None = None) -> Begun:
         if not beside.exists():
             shutil.copyfile(_SHIPPED / path, beside)
         copied.append(beside)
-        text = text.replace(f"recipes/{path}", str(beside))
+        text = text.replace(f"recipes/{path}", str(beside))  # in comments
     made.write_text(text.replace(f"recipes/{name}.yaml", str(made)), encoding="utf-8")
     return Begun(made, (), (*copied, *_schema(made)))
 
@@ -80,7 +80,8 @@ def init(
     named = {"question": question, "answer": answer, "demonstration": solution}
     name = re.sub(r"[^\w-]+", "-", data.stem).strip("-") or "mine"
     made = _free(to or Path(f"{name}.yaml"))
-    found = draft(name, data, guess(data, {role: column for role, column in named.items() if column}), model, test)
+    guesses = guess(data, {role: column for role, column in named.items() if column})
+    found = draft(name, data, guesses, model, test, made.parent)
     parse_recipe(found.text, str(made))  # what is written loads
     made.write_text(found.text, encoding="utf-8")
     return Begun(made, found.reasons, _schema(made))

@@ -1,5 +1,6 @@
 """`sweep` as a function: many variants of a recipe are made, each shared stage once, and the best one is tested."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ from orchestrator.commands.run import work_folder
 from orchestrator.errors import InputError, RecipeError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, Trial
+from orchestrator.recipe.paths import absolute_paths
 from orchestrator.recipe.recipe import Recipe, parse_recipe
 from orchestrator.recipe.yaml_source import write_data
 from orchestrator.report.make import with_sweep_report
@@ -153,13 +155,18 @@ def _slots(variants: Variants, cluster: Cluster) -> int:
 
 def _best_recipe(recipe: Recipe, best: Mapping[str, Any], sweep_id: str) -> str:
     """The text of the recipe with the winner's values, its comments kept as far as that goes."""
-    values, wanted = dict(recipe.written.overrides) | best["label"], recipe.varied(best["label"]).resolved()
+    # from wherever it is run: its paths would count from its own folder
+    winner = recipe.varied(best["label"])
+    paths = absolute_paths(winner.written.data)
+    values, wanted = dict(winner.written.overrides) | paths, winner.varied(paths).resolved()
     about = f"Trial {best['number']} of sweep {sweep_id[:8]}: {shown(best['label'])}"
     try:
         text = with_values(recipe.written.text, values, about)
-        if parse_recipe(text, recipe.source, own_task=recipe.written.own_task).resolved() == wanted:
+        if parse_recipe(text, recipe.source, recipe.written.own_task, os.environ).resolved() == wanted:
             return text
     except Exception:  # whatever keeps the text from being changed: the values are what counts
         pass
-    # merged blocks pass a change on to others: then every setting is written out
-    return as_comment(f"{about}\nEvery setting written out: the recipe merges blocks") + write_data(wanted)
+    # merged blocks pass a change on to others, and a recipe that extends another does not hold all of itself
+    return as_comment(f"{about}\nEvery setting is written out: the recipe is made of several parts") + write_data(
+        wanted
+    )

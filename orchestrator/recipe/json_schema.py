@@ -18,6 +18,7 @@ from orchestrator.answers.formats import FORMATS
 from orchestrator.answers.judges import JUDGES
 from orchestrator.models.settings import ModelSpec
 from orchestrator.recipe.head import Head
+from orchestrator.recipe.reading import EXTENDS
 from orchestrator.recipe.stages import NAME
 from orchestrator.recipe.sweep import Parameter, Sweep
 from orchestrator.stages import STAGES
@@ -47,14 +48,23 @@ def recipe_schema() -> Schema:
         "description": parameter.pop("description"),
         "anyOf": [{"type": "array", "minItems": 1, "description": "The values."}, parameter],
     }
+    needs_type: Schema = {"if": {"type": "object"}, "then": {"required": ["type"]}}
     schema: Schema = {
         "$schema": DRAFT,
         "description": "One experiment: a task, a model, the stages that train it, how models are evaluated.",
         "type": "object",
         "additionalProperties": False,
-        "required": [*head["required"], "task", "model", "stages"],
+        "if": {"not": {"required": [EXTENDS]}},
+        "then": {
+            "required": [*head["required"], "task", "model", "stages"],
+            "properties": {"task": needs_type, "stages": {"additionalProperties": needs_type}},
+        },
         "properties": {
             **head["properties"],
+            EXTENDS: {
+                "description": "Files whose settings this recipe takes, and changes by what it says itself.",
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            },
             "task": {
                 "description": "Where questions come from, how they are asked, how answers are read and judged.",
                 "anyOf": [{"enum": list(TASKS)}, _chosen(TASKS, own={"type": {"pattern": _OWN_TASK}})],
@@ -81,7 +91,6 @@ def _chosen(registry: Mapping[str, type[BaseModel]], own: Mapping[str, Schema] |
     listed: Schema = {"type": {"enum": list(registry)}}
     return {
         "type": "object",
-        "required": ["type"],
         "properties": listed if own is None else {"type": {"anyOf": [listed["type"], *own.values()]}},
         "allOf": [
             {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _reference(one)}

@@ -13,10 +13,12 @@ from pydantic import Field
 from orchestrator.errors import RecipeError
 from orchestrator.models.settings import ModelSpec
 from orchestrator.recipe.head import WATCHED, Head, Limits
+from orchestrator.recipe.paths import located
+from orchestrator.recipe.reading import Place, read_recipe
 from orchestrator.recipe.stages import RESERVED, check_references, check_splits, read_stages
 from orchestrator.recipe.sweep import Sweep, check_sweep
 from orchestrator.recipe.task import OwnTask, read_task, task_class
-from orchestrator.recipe.yaml_source import DEEPEST, parse, parse_value, read_text
+from orchestrator.recipe.yaml_source import DEEPEST, parse, parse_value
 from orchestrator.schema import Loc, clipped, unknown, validate
 from orchestrator.stages.base import Verb
 from orchestrator.stages.evaluate import Evaluate
@@ -127,24 +129,26 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTa
         RecipeError: with every problem of the file and of the overrides.
         DataError: where the task's own settings cannot be used.
     """
-    source = str(path)
-    try:
-        text = read_text(path, source)
-    except FileNotFoundError:
-        raise RecipeError(f"{source}: no such recipe; the shipped ones are in recipes/") from None
-    except IsADirectoryError:
-        raise RecipeError(f"{source}: is a folder; name a recipe, a .yaml file") from None
-    except OSError as error:
-        raise RecipeError(f"{source}: cannot be read: {error.strerror}") from None
-    return parse_recipe(text, source, overrides, own_task)
+    read = read_recipe(path)
+    return _checked(Written(read.data, str(path), read.places, (), own_task, read.text), overrides)
 
 
-def parse_recipe(text: str, source: str, overrides: Sequence[str] = (), own_task: OwnTask = task_class) -> Recipe:
-    """As `load_recipe`, of a recipe's text; `source` is what messages call it."""
-    data, lines = parse(text, source)
+def parse_recipe(
+    text: str, source: str, own_task: OwnTask = task_class, environment: Mapping[str, str] | None = None
+) -> Recipe:
+    """A recipe that orch has written itself: all of it is in its text, and its paths count from the working folder.
+
+    `source` is what messages call it; `environment` has the variables that it may name. Raises as `load_recipe` does.
+    """
+    data, lines = parse(text, source, environment)
     if not isinstance(data, dict):
         raise RecipeError(f"{source}: must be a block of keys (name, task, model, stages, evaluate)")
-    written, problems = _overridden(Written(data, source, lines, (), own_task, text), overrides)
+    places = {keys: Place(source, line) for keys, line in lines.items()}
+    return _checked(Written(data, source, places, (), own_task, text), ())
+
+
+def _checked(written: "Written", overrides: Sequence[str]) -> Recipe:
+    written, problems = _overridden(written, overrides)
     try:
         recipe = written.recipe()
     except RecipeError as error:
@@ -160,8 +164,8 @@ class Written:
 
     data: Mapping[str, Any]
     source: str
-    lines: Mapping[tuple[str, ...], int]
-    """Where in the file each setting is."""
+    places: Mapping[tuple[str, ...], Place]
+    """Where each setting stands."""
     changed: tuple[tuple[str, ...], ...]
     """The paths of the settings that were changed, which a message then calls overrides."""
     own_task: OwnTask
@@ -242,7 +246,8 @@ def _parsed(item: str) -> dict[str, Any]:
     where = f"override {clipped(item, 200)!r}"
     if not equals or not all(part.strip() for part in dotted.split(".")):
         raise RecipeError(f"{where}: must read key=value, such as stages.rft.learning_rate=1e-4")
-    return {dotted.strip(): parse_value(value, where)}
+    name = dotted.strip()
+    return {name: located(parse_value(value, where), lambda _: None, tuple(name.split(".")))}
 
 
 def _put(data: dict[str, Any], name: str, value: Any) -> tuple[str, ...]:
@@ -310,7 +315,6 @@ def _line(written: Written, loc: Loc, text: str) -> str:
     dotted = ".".join(clipped(part) for part in path)
     if any(path[: len(keys)] == keys for keys in written.changed):
         return f"override {dotted}: {text}"
-    while path and path not in written.lines:
+    while path and path not in written.places:
         path = path[:-1]
-    where = f"{written.source}:{written.lines[path]}" if path else written.source
-    return f"{where}: {dotted}: {text}"
+    return f"{written.places[path] if path else written.source}: {dotted}: {text}"

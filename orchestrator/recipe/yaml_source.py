@@ -4,6 +4,9 @@ bounded whoever wrote the text: a recipe, an override on the command line, or a 
 Departures from PyYAML's safe loader, which reads YAML 1.1: `1e-4` is a number; `on`, `yes`, dates, `10:50` (650 to YAML
 1.1) and `010` (8 to it) are text; a key written twice is an error; a tag makes no type that a recipe has no use for.
 
+In a user's own recipe, `${VAR}` in a value is that variable of the environment, and `${VAR:-text}` has a default;
+`$${` is `${` itself. An unquoted value is read as what it then is: `${STEPS}` may be a number.
+
 Limits: the length of the text, how deep it is nested, and how many values and characters it holds. A block that is used
 by an alias or a merge counts each time: eight lines can stand for a billion values. All of it is counted while nodes
 are put together, before a value is made of them.
@@ -11,7 +14,7 @@ are put together, before a value is made of them.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +50,7 @@ DEEPEST = 50
 """Levels of blocks and lists in each other."""
 MOST = 100_000
 """Keys and values."""
+_VARIABLE = re.compile(r"(?P<escaped>\$)?\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SHOWN = 160
 """Characters of the reader's own message, which may quote the text."""
 
@@ -68,6 +72,7 @@ class _Extent:
         self.values, self.characters, self.depth = values, characters, depth
 
 
+_TEXT = "tag:yaml.org,2002:str"
 _OPEN = _Extent(1, 0, 1)
 """Of a block that is not at its end yet, where an alias inside it names it: `_walk` refuses that."""
 
@@ -75,11 +80,14 @@ _OPEN = _Extent(1, 0, 1)
 class _Loader(Composer, _Events, SafeConstructor, Resolver):
     """Nodes from events, counted; values from nodes."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, environment: Mapping[str, str] | None) -> None:
         _Events.__init__(self, text)
         Composer.__init__(self)
         SafeConstructor.__init__(self)
         Resolver.__init__(self)
+        self.unset: list[tuple[int, str]] = []
+        """Variables that the environment does not have, and the lines that name them."""
+        self._environment = environment
         self._extents: dict[int, _Extent] = {}
         self._inside = self._nodes = 0
 
@@ -93,9 +101,32 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
             raise _Limit(f"holds more than {MOST:,} keys and values", self.peek_event())  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         self._inside -= 1
+        is_key = isinstance(parent, MappingNode) and index is None
+        if isinstance(node, ScalarNode) and not is_key and "${" in node.value:
+            self._fill(node)
         if node is not None and id(node) not in self._extents:
             self._extents[id(node)] = self._extent(node)
         return node
+
+    def _fill(self, node: ScalarNode) -> None:
+        """Put the environment's variables in the place of their names, and `${` in that of `$${`."""
+
+        def text_of(found: re.Match[str]) -> str:
+            if found["escaped"]:
+                return found[0][1:]
+            if self._environment is None:
+                return found[0]
+            value = self._environment.get(found["name"], "")
+            if not value and found["default"] is not None:
+                return found["default"]
+            if found["name"] not in self._environment:
+                self.unset.append((node.start_mark.line + 1, found["name"]))
+            return value
+
+        was_text = node.tag == _TEXT
+        node.value = _VARIABLE.sub(text_of, node.value)
+        if was_text and not node.style:
+            node.tag = self.resolve(ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
 
     def _extent(self, node: Node) -> _Extent:
         if isinstance(node, ScalarNode):
@@ -173,18 +204,22 @@ _PLAIN = re.compile(r"[^\s'\"\[{|>&*!]|\{\w+\}\s*[^\s,}]")
 """How a text without quotes begins; `{question} Answer:` is one too, though YAML reads a block."""
 
 
-def parse(text: str, source: str) -> tuple[Any, dict[Path, int]]:
+def parse(text: str, source: str, environment: Mapping[str, str] | None = None) -> tuple[Any, dict[Path, int]]:
     """The value of a YAML document, and the line (from 1) of each dotted path in it.
 
+    `environment`: the variables that its values may name; None: names of variables stay as they are.
+
     Raises:
-        RecipeError: it is no YAML, or goes beyond a limit.
+        RecipeError: it is no YAML, names a variable that is not set, or goes beyond a limit.
     """
     if len(text) > LONGEST:
         raise RecipeError(_too_long(source))
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, environment)
         node = loader.get_single_node()
         lines: dict[Path, int] = {}
+        if loader.unset:
+            raise RecipeError(*(_unset(source, line, name) for line, name in loader.unset))
         if node is None:
             return None, lines
         problems = list(_walk(node, (), lines, source, set()))
@@ -227,11 +262,24 @@ def write_data(data: Any) -> str:
 class _Dumper(yaml.SafeDumper):
     """YAML 1.1 as other tools read it, and as it is read here."""
 
+    def represent_str(self, data: str) -> ScalarNode:
+        """Text, of which nothing is taken for a variable when it is read again."""
+        return super().represent_str(_VARIABLE.sub(lambda found: f"${found[0]}", data))
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 _Dumper.yaml_implicit_resolvers = {
     first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
     for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
 }
+
+
+def _unset(source: str, line: int, name: str) -> str:
+    return (
+        f"{source}:{line}: the environment has no variable {clipped(name)}: set it, give a default as in "
+        f"${{{clipped(name)}:-text}}, or write $${{ where the characters themselves are meant"
+    )
 
 
 def _too_long(source: str) -> str:

@@ -9,7 +9,8 @@ from orchestrator.health.findings import findings_of
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.start import StartModel, resolve_start
 from orchestrator.recipe.graph import find_model
-from orchestrator.recipe.recipe import Recipe, load_recipe
+from orchestrator.recipe.reading import recipe_text
+from orchestrator.recipe.recipe import Recipe, parse_recipe
 from orchestrator.recipe.stored_task import StoredCode, StoredTask
 from orchestrator.schema import clipped
 from orchestrator.stages import every_verb, verb_of
@@ -145,12 +146,12 @@ def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
         return StoredTask
 
     try:
-        recipe = load_recipe(file, own_task=stand_in)
+        recipe = parse_recipe(recipe_text(file), str(file), stand_in)
     except RecipeError as error:
         if not codes or not any(": task" in problem for problem in error.problems):
             raise
         try:
-            return load_recipe(file, own_task=lambda _: codes[0].load())
+            return parse_recipe(recipe_text(file), str(file), lambda _: codes[0].load())
         except UntrustedCode as refused:
             raise RecipeError(*error.problems, *refused.problems) from None
     if isinstance(recipe.task, StoredTask):

@@ -120,12 +120,12 @@ class Variants:
         ]
 
     def _place(self, place: str) -> str:
-        lines, source = self.recipe.written.lines, self.recipe.source
+        places = self.recipe.written.places
         kind, _, rest = place.partition(".")
         for path in (("sweep", kind, rest), ("sweep", kind), ("sweep",)):
-            if path in lines:
-                return f"{source}:{lines[path]}: sweep.{place}"
-        return f"{source}: sweep.{place}"
+            if path in places:
+                return f"{places[path]}: sweep.{place}"
+        return f"{self.recipe.source}: sweep.{place}"
 
 
 def _alike(ours: Any, theirs: Any) -> bool:

@@ -26,7 +26,7 @@ class Source(BaseModel):
     generate: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     """Make this many with the task's own seeded generator."""
     file: Path | None = None
-    """JSON, JSONL, CSV or parquet; relative to the current folder."""
+    """JSON, JSONL, CSV or parquet; its path counts from the folder of the recipe."""
     hub: Annotated[str, Field(min_length=1)] | None = None
     """A data set on the Hugging Face Hub, or a folder of data files."""
     config: str | None = None

@@ -5,6 +5,7 @@ The sizes of splits and trainings are a start that suits the number of rows and 
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,8 @@ class Draft:
     """For each choice: what it is about, what was chosen, and why."""
 
 
-def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None) -> Draft:
-    """The recipe of that name for a file; `test`: another file, with the test questions.
+def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None, folder: Path) -> Draft:
+    """The recipe of that name for a file; `test`: another file, with the test questions; `folder`: the recipe's.
 
     Raises:
         DataError: the file has too few questions.
@@ -54,7 +55,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
     shown = min(500, max(8, round(0.3 * (n - held)))) if guesses.has_solutions else 0
     asked = n - held - shown
     tokens = math.ceil((guesses.longest / _CHARACTERS[tiny] + 16) / 32) * 32
-    source = _flow({"file": str(data)} | ({"columns": guesses.columns} if guesses.columns else {}))
+    source = _flow({"file": _seen(data, folder)} | ({"columns": guesses.columns} if guesses.columns else {}))
     form = dict(guesses.format.setting or {})
     if chats:
         kind = form.get("type", "hash")
@@ -74,7 +75,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
     lines += [
         f"  train: {source}",
         "  # " + f"{asked:,} questions are left for sampling",
-        f"  test: {_flow({'file': str(test)} | ({'columns': guesses.columns} if guesses.columns else {}))}"
+        f"  test: {_flow({'file': _seen(test, folder)} | ({'columns': guesses.columns} if guesses.columns else {}))}"
         if test is not None
         else f"  test: {{hold_out: {held}}}             # never trained on; always the same ones",
     ]
@@ -82,7 +83,13 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         lines += [f"  # {guesses.format.why}", f"  format: {_flow(form)}"]
     if guesses.judge.setting:
         lines += [f"  # {guesses.judge.why}", f"  judge: {_flow(guesses.judge.setting)}"]
-    lines += ["", f"model: {_flow({'name': model})}", "", "stages:", *_stages(shown, tokens, tiny, chats)]
+    lines += [
+        "",
+        f"model: {_flow({'name': _seen(Path(model), folder) if Path(model).is_dir() else model})}",
+        "",
+        "stages:",
+        *_stages(shown, tokens, tiny, chats),
+    ]
     lines += ["", f"evaluate: {{on: test, max_tokens: {tokens}, batch_size: {256 if tiny else 64}}}", ""]
     judge = guesses.judge.setting["type"] if guesses.judge.setting else "numeric"
     reasons = [
@@ -94,6 +101,11 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         ("model", model, "a chat model: it is asked in its chat template" if chats else _why(tiny)),
     ]
     return Draft("\n".join(lines), tuple(reasons))
+
+
+def _seen(path: Path, folder: Path) -> str:
+    """A path as a recipe in that folder has to name it."""
+    return str(path) if path.is_absolute() else os.path.relpath(path, folder)
 
 
 def _why(tiny: bool) -> str:

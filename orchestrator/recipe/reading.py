@@ -1,0 +1,146 @@
+"""A recipe's file and those that it extends, read as one block that says where each of its settings stands.
+
+`extends: base.yaml` takes another file's settings: blocks are merged key by key, whatever else the recipe says takes
+the place of what the other file says, and `null` takes a setting out. Of several files a later one has the last word.
+A base need not be a recipe by itself, and may extend others.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.errors import RecipeError
+from orchestrator.recipe.paths import expanded, located, path_settings
+from orchestrator.recipe.yaml_source import Path as Keys
+from orchestrator.recipe.yaml_source import parse, read_text
+from orchestrator.schema import clipped
+
+EXTENDS = "extends"
+_MOST = 20
+"""Files that extend each other."""
+
+
+class Place(NamedTuple):
+    """Where a setting stands."""
+
+    source: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A recipe as its files have it."""
+
+    data: dict[str, Any]
+    """Its paths as seen from the working folder."""
+    places: Mapping[Keys, Place]
+    text: str
+    """Of the recipe's own file, comments too."""
+
+
+def read_recipe(path: str | Path) -> ReadFile:
+    """Read a recipe's file, with the environment's variables in it and the files that it extends.
+
+    Raises:
+        RecipeError: one of them cannot be read, is no block of keys, or names a path that is not there.
+    """
+    read = _read(Path(path), str(path), ())
+    problems = list(_misplaced(read))
+    if problems:
+        raise RecipeError(*problems)
+    data = located(read.data, lambda keys: Path(read.places[keys].source).parent)
+    return ReadFile(data, read.places, read.text)
+
+
+def recipe_text(path: str | Path) -> str:
+    """The text of a recipe's file. Raises RecipeError where it cannot be read."""
+    try:
+        return read_text(path, str(path))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe; the shipped ones are in recipes/") from None
+    except IsADirectoryError:
+        raise RecipeError(f"{path}: is a folder; name a recipe, a .yaml file") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A block with another's settings: inner blocks are merged, null takes a setting out, all else is replaced."""
+    found = dict(base)
+    for key, value in own.items():
+        under = found.get(key)
+        if value is None and key in found:
+            del found[key]
+        elif isinstance(value, dict) and isinstance(under, dict):
+            found[key] = merged(under, value)
+        else:
+            found[key] = value
+    return found
+
+
+def _read(path: Path, source: str, chain: tuple[Path, ...]) -> ReadFile:
+    text = recipe_text(path)
+    data, lines = parse(text, source, os.environ)
+    if not isinstance(data, dict):
+        raise RecipeError(f"{source}: must be a block of keys (name, task, model, stages, evaluate)")
+    places = {keys: Place(source, line) for keys, line in lines.items()}
+    names = data.pop(EXTENDS, None)
+    if names is None:
+        return ReadFile(data, places, text)
+    where = f"{places[(EXTENDS,)]}: {EXTENDS}"
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise RecipeError(f"{where}: must be the name of a file, or a list of them, such as base.yaml")
+    base: dict[str, Any] = {}
+    base_places: dict[Keys, Place] = {}
+    for name in names:
+        read = _base(path, name, where, (*chain, path.resolve()))
+        base, base_places = merged(base, read.data), base_places | dict(read.places)
+    places = base_places | places
+    data = merged(base, data)
+    return ReadFile(data, {keys: places[keys] for keys in _keys(data)}, text)
+
+
+def _base(path: Path, name: str, where: str, chain: tuple[Path, ...]) -> ReadFile:
+    """A file that the file at `path` extends, which itself is the last of a chain of such."""
+    file = path.parent / expanded(name)
+    if file.resolve() in chain:
+        raise RecipeError(f"{where}: {clipped(name)} extends this file in turn: take one of the two out")
+    if len(chain) == _MOST:
+        raise RecipeError(f"{where}: more than {_MOST} files extend each other")
+    if not file.exists():
+        raise RecipeError(
+            f"{where}: {clipped(str(file), 300)}: there is no such file (its path counts from {path.parent})"
+        )
+    return _read(file, str(file), chain)
+
+
+def _keys(data: Any, keys: Keys = ()) -> Iterator[Keys]:
+    """The paths of a block, of all blocks and of all values in it."""
+    yield keys
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in inner:
+        yield from _keys(value, (*keys, str(key)))
+
+
+def _misplaced(read: ReadFile) -> Iterator[str]:
+    """Files that are not in the recipe's folder, but are in the working folder: what to write instead."""
+    for keys, text in path_settings(read.data):
+        place = read.places[keys]
+        file, folder = text.rpartition(":")[0] if ".py:" in text else text, Path(place.source).parent
+        try:
+            if keys[-1] == "storage" or (folder / file).exists() or not Path(file).exists():
+                continue
+        except (OSError, ValueError):  # too long for a path, a NUL in it
+            continue
+        meant = os.path.relpath(file, folder)
+        yield (
+            f"{place}: {'.'.join(keys)}: {clipped(file)} is not in {folder}, and paths in a recipe count from its own "
+            f"folder: write {clipped(meant)}"
+        )
