@@ -11,12 +11,15 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 
 from tests.support.forking import forked
+
+if TYPE_CHECKING:
+    from orchestrator.store.mlflow import MlflowStore
 
 # one thread a process: on a machine that tests share, threads wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -132,3 +135,27 @@ def copied(folder: Path, to: Path) -> Path:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(folder), str(to)))
     return to
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a store that holds no run: its tables are made once, which takes seconds, and copied."""
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        from orchestrator.store.mlflow import MlflowStore
+
+        MlflowStore()
+    return folder / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture
+def mlflow_store(empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> "MlflowStore":
+    """An empty store in this test's folder."""
+    from orchestrator.store.mlflow import MlflowStore
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("mlruns").mkdir()
+    shutil.copyfile(empty_database, "mlruns/mlflow.db")
+    return MlflowStore()

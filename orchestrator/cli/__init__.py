@@ -16,7 +16,6 @@ app = typer.Typer(
     help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "
     "same way and side by side in MLflow.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -64,7 +63,7 @@ def main() -> None:
     _quiet()
     write_in_any_encoding(*(stream for stream in (sys.stdout, sys.stderr) if stream is not None))
     try:
-        app(standalone_mode=True)
+        app(prog_name="orch", standalone_mode=True)
     except OrchError as error:
         for problem in error.problems:
             print(f"orch: {plain(problem)}", file=sys.stderr)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, Overrides, SeedOption, Trust, busy, one_seed
+from orchestrator.cli.options import Json, Overrides, RunArgument, SeedOption, Trust, busy, one_seed
 
 
 def judge(
@@ -66,7 +66,7 @@ def judge(
 
 
 def ask(
-    run: Annotated[str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)],
+    run: RunArgument,
     question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")] = None,
     seed: SeedOption = None,

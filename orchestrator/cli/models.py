@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import completion
 from orchestrator.cli.options import Json, Merged, ModelOption, RunArgument, SeedOption, StoredAs, Trust, busy, one_seed
 from orchestrator.errors import InputError
 
@@ -54,7 +55,12 @@ def export(
 
 def push(
     run: Annotated[
-        str, typer.Argument(help="A run's id, its beginning, `last`, or an exported folder.", show_default=False)
+        str,
+        typer.Argument(
+            help="A run's id, its beginning or its experiment, `last`, or an exported folder.",
+            show_default=False,
+            autocompletion=completion.runs,
+        ),
     ],
     repo: Annotated[str, typer.Argument(help="OWNER/NAME on the Hugging Face Hub.", show_default=False)],
     model: ModelOption = None,

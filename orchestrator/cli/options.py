@@ -10,16 +10,21 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+from orchestrator.cli import completion
 from orchestrator.commands.export import Dtype
 from orchestrator.text import plain
 
-RecipeArgument = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+RecipeArgument = Annotated[
+    Path,
+    typer.Argument(help="The recipe, a YAML file.", show_default=False, autocompletion=completion.recipes),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="Settings to change, as stages.rft.learning_rate=1e-4 or 'task.train={file: my.json}'.",
         show_default=False,
+        autocompletion=completion.keys,
     ),
 ]
 SweepOverrides = Annotated[
@@ -28,12 +33,18 @@ SweepOverrides = Annotated[
         metavar="[KEY=VALUE[,VALUE]...]...",
         help="Settings to change, and settings to vary: stages.rft.learning_rate=1e-3,4e-3 tries both.",
         show_default=False,
+        autocompletion=completion.keys,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; progress goes to stderr.")]
 
 RunArgument = Annotated[
-    str, typer.Argument(help="A run's id or its beginning; `last` for the newest.", show_default=False)
+    str,
+    typer.Argument(
+        help="A run's id, the beginning of it, or its experiment's name; `last` for the newest.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Of a run of several seeds: which one; default: its first.")

@@ -6,13 +6,18 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import completion
 from orchestrator.cli.options import Json, SeedOption, Trust, busy, one_seed
 from orchestrator.errors import InputError
 
 
 def diagnose(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id or its beginning, `last` (the default), or a model folder.")
+        str | None,
+        typer.Argument(
+            help="A run's id, its beginning or its experiment, `last` (the default), or a model folder.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
@@ -101,7 +106,11 @@ def compare(
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id or its beginning; `last` (the default) for the newest.")
+        str | None,
+        typer.Argument(
+            help="A run's id, its beginning or its experiment; `last` (the default) for the newest.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the page here too: one file, to be passed around.")] = None,

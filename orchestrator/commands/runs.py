@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -10,7 +9,8 @@ from orchestrator.errors import InputError
 from orchestrator.results import ModelResult
 from orchestrator.runs.headline import headline_of
 from orchestrator.schema import unknown
-from orchestrator.store.base import StoredRun
+from orchestrator.store.base import Store, StoredRun
+from orchestrator.store.listing import Unreadable, listed_experiments, listed_runs
 from orchestrator.store.names import SOURCE_TAG, SWEEP, VERB_TAG, WHOLE_RUN
 from orchestrator.store.opening import existing_store
 
@@ -61,21 +61,25 @@ def runs(experiment: str | None = None, state: State | None = None, limit: int |
     """
     if state is not None and state not in get_args(State):
         raise InputError(unknown("state", state, get_args(State)))
-    store = existing_store()
-    if store is None:
-        return []
-    if experiment is not None and experiment not in (names := [one.name for one in store.experiments()]):
-        raise InputError(unknown("experiment", experiment, names))
     status = next((mlflows for mlflows, ours in _STATES.items() if ours == state), None)
+    try:
+        names = listed_experiments()
+        found = listed_runs((WHOLE_RUN, SWEEP), status, experiment, limit)
+    except Unreadable:
+        store = existing_store()
+        names = [] if store is None else [one.name for one in store.experiments()]
+        found = [] if store is None else _asked(store, status, experiment, limit)
+    if experiment is not None and experiment not in names:
+        raise InputError(unknown("experiment", experiment, names))
+    return [_listed(run) for run in found]
+
+
+def _asked(store: Store, status: str | None, experiment: str | None, limit: int | None) -> list[StoredRun]:
+    """The runs of a store, the newest first; those of trials below another run left out: they are part of it."""
     named = None if experiment is None else [experiment]
-    found = [store.runs({VERB_TAG: verb}, status=status, experiments=named, limit=limit) for verb in (WHOLE_RUN, SWEEP)]
-    return [_listed(run) for run in itertools.islice(_newest_first(found), limit)]
-
-
-def _newest_first(found: list[Iterator[StoredRun]]) -> Iterator[StoredRun]:
-    """The runs of trials below another run left out: they are part of it."""
+    found = [store.runs({VERB_TAG: verb}, status=status, experiments=named) for verb in (WHOLE_RUN, SWEEP)]
     merged = heapq.merge(*found, key=lambda run: -run.started)
-    return (run for run in merged if run.parent is None)
+    return list(itertools.islice((run for run in merged if run.parent is None), limit))
 
 
 def _listed(run: StoredRun) -> ListedRun:

@@ -27,7 +27,12 @@ def open_store(create: bool = False) -> Store:
 
 def existing_store() -> Store | None:
     """The store, where there is one yet. Raises TrackingError where it cannot be reached or written."""
-    return open_store() if _IN_USE.get() is not None or store_exists() else None
+    return open_store() if store_in_use() or store_exists() else None
+
+
+def store_in_use() -> bool:
+    """Whether a store was named with `using`, in place of the one that the environment names."""
+    return _IN_USE.get() is not None
 
 
 @contextmanager

@@ -40,9 +40,10 @@ def test_what_stands_in_a_comment_can_be_read() -> None:
 
 def test_every_shipped_recipe_survives(tmp_path: Path) -> None:
     for recipe in sorted((REPOSITORY / "recipes").glob("*.yaml")):
-        file = tmp_path / recipe.name
-        file.write_text(with_values(recipe.read_text(), {"seed": 7}, "Trial 0"))
-        before, after = load_recipe(recipe, ["seed=7"]), load_recipe(file)
+        old, new = tmp_path / recipe.name, tmp_path / f"best-{recipe.name}"
+        old.write_text(recipe.read_text())
+        new.write_text(with_values(recipe.read_text(), {"seed": 7}, "Trial 0"))
+        before, after = load_recipe(old, ["seed=7"]), load_recipe(new)
         assert before.resolved() == after.resolved()
         comments = [line for line in recipe.read_text().splitlines() if line.startswith("#")]
-        assert all(line in file.read_text() for line in comments)
+        assert all(line in new.read_text() for line in comments)

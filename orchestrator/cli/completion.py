@@ -1,0 +1,58 @@
+"""What a shell completes after `orch --install-completion`: recipes, their dotted keys, runs.
+
+It must be quick and quiet: nothing heavy is imported, and where it cannot tell it offers nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import typer
+
+_RUNS = 50
+"""Runs that are offered, the newest."""
+
+
+def recipes(incomplete: str) -> list[str]:
+    """The recipes in a folder that was begun, and the folders in it."""
+    with suppress(OSError):
+        folder, _, begun = incomplete.rpartition("/")
+        inside = sorted(Path(folder or ("/" if incomplete.startswith("/") else ".")).expanduser().iterdir())
+        before = incomplete[: len(incomplete) - len(begun)]
+        return [
+            f"{before}{path.name}{'/' if path.is_dir() else ''}"
+            for path in inside
+            if path.name.startswith(begun)
+            and (begun.startswith(".") or not path.name.startswith("."))
+            and (path.is_dir() or path.suffix in (".yaml", ".yml"))
+        ]
+    return []
+
+
+def keys(context: typer.Context, incomplete: str) -> list[str]:
+    """The settings of the recipe that was named, as `stages.rft.learning_rate=`."""
+    with suppress(Exception):  # whatever is wrong with the recipe, `orch plan` says it
+        from orchestrator.recipe.recipe import load_recipe
+        from orchestrator.schema import flatten
+
+        settings = load_recipe(context.params["recipe"]).model_dump(by_alias=True, serialize_as_any=True)
+        return [f"{name}=" for name in flatten(settings) if name.startswith(incomplete)]
+    return []
+
+
+def runs(incomplete: str) -> list[tuple[str, str]]:
+    """`last`, the experiments, and the newest runs by the beginnings of their ids, with what each is."""
+    return [(name, help) for name, help in _runs() if name.startswith(incomplete)]
+
+
+def _runs() -> Iterator[tuple[str, str]]:
+    from orchestrator.store.listing import Unreadable, listed_runs
+    from orchestrator.store.names import SWEEP, WHOLE_RUN
+
+    yield "last", "the newest run"
+    with suppress(Unreadable):
+        found = listed_runs((WHOLE_RUN, SWEEP), limit=_RUNS)
+        for name in dict.fromkeys(run.experiment for run in found):
+            yield name, "its newest run"
+        for run in found:
+            yield run.run_id[:8], f"{run.experiment}, {run.status.lower()}"
