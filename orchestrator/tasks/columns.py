@@ -1,5 +1,6 @@
 """Which columns of a table hold what, as a recipe says it. Knows names alone, no row."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -11,6 +12,13 @@ AppendAnswer = Literal["auto", "always", "never"]
 DEMONSTRATION = "demonstration"
 SOLUTION = "solution"
 """What a column of worked solutions is called."""
+FIELD = re.compile(r"\{([^{}\n]+)\}")
+"""A column in a text that is made of several."""
+
+
+def parts(name: str) -> list[str]:
+    """The columns that a text like `{instruction} {input}` is made of; of a plain name that one."""
+    return FIELD.findall(name) or [name]
 
 
 class Worked(BaseModel):
@@ -28,7 +36,8 @@ class Worked(BaseModel):
 class Columns(BaseModel):
     """Which columns of the file hold what. Rows that are [question, answer] pairs need none.
 
-    A name with dots is the column of that name, else a field inside one: `extra.gold` is `gold` in `extra`.
+    A name with dots is the column of that name, else a field inside one: `extra.gold` is `gold` in `extra`. A text with
+    columns in braces is made of these: `{instruction} {input}`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,5 +83,7 @@ class Columns(BaseModel):
 
     def among(self, names: Sequence[str]) -> list[str]:
         """Those of a table's columns that are read: the ones used, and the ones that hold such."""
-        tops = {top_column(name, names) for name in self.used()}
+        tops = {
+            top_column(part, names) for name in self.used() for part in (parts(name) if name not in names else [name])
+        }
         return [name for name in dict.fromkeys(names) if name in tops]

@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +28,7 @@ from orchestrator.tasks.cells import (
     reply,
     top_column,
 )
-from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.columns import FIELD, Columns, parts
 from orchestrator.tasks.files import Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import NO_DATA, JsonObject, answer_text
 
@@ -119,7 +119,8 @@ def distinct_questions(
 def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator[str]:
     if not table.names:
         return
-    for role, wanted in columns.named().items():
+    wanted_for = [(part, role) for role, name in columns.named().items() for part in _parts(name, table.names)]
+    for wanted, role in wanted_for:
         if top_column(wanted, table.names) is not None:
             continue
         lowered = {name.lower(): name for name in table.names}
@@ -158,21 +159,43 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
     if not isinstance(record, dict):
         raise ValueError(f"is {kind(record)}: write a pair [question, answer] or an object")
     required = (columns.question, columns.answer, *filter(None, (columns.id, columns.data)))
-    for name in required:
+    for name in (part for one in required for part in _parts(one, record)):
         if not find(record, name)[0]:
             hint = f"did you mean {other!r}?" if (other := numbered(record, name)) else "add it"
             raise ValueError(f"has no {name!r}, only {listed(list(record)) or 'nothing'}: {hint}")
     worked = columns.worked
-    answer = find(record, columns.answer)[1]
+    answer = _cell(record, columns.answer)
     return Row(
-        question=_question(find(record, columns.question)[1], _called("question", columns.question)),
+        question=_question(_cell(record, columns.question), _called("question", columns.question)),
         answer=gold(answer, _called("answer", columns.answer)),
-        demonstration=_demonstration(find(record, worked)[1], _called("demonstration", worked)),
-        id=_id(find(record, columns.id or "id")[1], required=columns.id is not None),
+        demonstration=_demonstration(_cell(record, worked), _called("demonstration", worked)),
+        id=_id(_cell(record, columns.id or "id"), required=columns.id is not None),
         line=line,
         is_number=number_text(answer) is not None,
         data=json_object(find(record, columns.data)[1], _called("data", columns.data)) if columns.data else NO_DATA,
     )
+
+
+def _parts(name: str, names: Collection[str]) -> list[str]:
+    """The columns that a name in a recipe speaks of; where a column has that name, braces and all, that one."""
+    return [name] if name in names else parts(name)
+
+
+def _cell(record: dict[str, Any], name: str) -> Any:
+    """What a record has in a column, or the text that is made of several; an empty cell adds nothing to it."""
+    if name in record or not FIELD.search(name):
+        return find(record, name)[1]
+    texts: dict[str, str] = {}
+    for part in parts(name):
+        value = find(record, part)[1]
+        if (messages := conversation(value)) is not None:
+            value = _said(messages[0].text, f"the column {part!r}")
+        if not missing(value) and not isinstance(value, str) and number_text(value) is None:
+            raise ValueError(f"the column {part!r} is {kind(value)}: a text can be made of text and numbers alone")
+        texts[part] = "" if missing(value) else value if isinstance(value, str) else str(number_text(value))
+    if not any(text.strip() for text in texts.values()):
+        return None
+    return FIELD.sub(lambda found: texts[found[1]], name).strip()
 
 
 def _called(what: str, column: str) -> str:

@@ -102,6 +102,15 @@ class AnswerFormat(BaseModel):
         ends = [at + len(stop) for stop in self.stop if (at := completion.find(stop)) >= 0]
         return completion[: min(ends)] if ends else completion
 
+    def ending(self, text: str) -> str | None:
+        """The answer in which a worked solution ends, just as `target_text` writes it; None: it ends in none.
+
+        Signs may follow it, as in `so it is $\\boxed{7}$.`, but no letter or digit.
+        """
+        found = self.extract(self.completion_of(text))
+        _, written, rest = text.rpartition(self.written(found, "").strip()) if found else ("", "", "")
+        return found if written and not any(character.isalnum() for character in rest) else None
+
     def extract(self, completion: str) -> str | None:
         """The answer's raw text, stripped; None if there is none. Of several complete ones `take` says which.
 

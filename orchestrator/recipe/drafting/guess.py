@@ -6,7 +6,7 @@ a row and names the columns.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,12 @@ from orchestrator.tasks.files import Table, listed, origin_of, read_table, short
 from orchestrator.tasks.rows import Row, checked_rows
 
 _QUESTION = ("question", "problem", "prompt", "query", "input", "instruction", "q", "text")
-_ANSWER = ("answer", "final_answer", "gold", "target", "expected", "label", "output", "result", "a")
+_ANSWER = (
+    *("answer", "final_answer", "gold", "ground_truth", "target", "expected", "label", "output", "response"),
+    *("completion", "chosen", "result", "a"),
+)
+_CHAT = ("messages", "conversations", "conversation", "chat", "dialogue")
+"""Columns that hold a question and the answer to it."""
 _SOLUTION = ("solution", "demonstration", "worked_solution", "rationale", "reasoning", "explanation", "steps", "cot")
 """What columns are called, the likeliest name first."""
 _GSM8K = re.compile(r"\n\s*####[^\n]*\s*\Z")
@@ -87,7 +92,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
             True,
             max(len(row.answer) for row in rows),
         )
-    rows = checked_rows(table, origin_of(path), named)
+    rows = _apart(checked_rows(table, origin_of(path), named))
     worked = [row for row in rows if row.demonstration is not None]
     judge, how = _judge(rows)
     longest = max(len(row.demonstration or row.answer) for row in rows) + len("<answer></answer>") + 12
@@ -117,9 +122,10 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
     def called(names: Sequence[str]) -> str | None:
         return next((lowered[name] for name in names if name in lowered), None)
 
-    question = named.get("question") or called(_QUESTION)
-    answer = named.get("answer") or called(_ANSWER)
+    question = named.get("question") or _asked(table, lowered) or called(_QUESTION) or called(_CHAT)
+    answer = named.get("answer") or called(_ANSWER) or called(_CHAT)
     worked = named.get("demonstration") or called(_SOLUTION)
+    answer = answer or worked  # solutions may end in their answers
     rest = [name for name in table.names if name not in (question, answer, worked)]
     if question is None and answer is not None and len(rest) == 1:
         question = rest[0]
@@ -136,6 +142,14 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
     if worked is not None and any(not missing(find(record, worked)[1]) for _, record in table.records):
         found["demonstration"] = worked
     return {role: str(name) for role, name in found.items()}
+
+
+def _asked(table: Table, lowered: Mapping[str, str]) -> str | None:
+    """An instruction and what it is about, in two columns, as one text; None: there are no such."""
+    names = lowered.get("instruction"), lowered.get("input")
+    if None in names or not any(find(record, str(names[1]))[1] for _, record in table.records):
+        return None
+    return f"{{{names[0]}}}\n\n{{{names[1]}}}"
 
 
 def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
@@ -163,6 +177,19 @@ def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
         return Guess({"type": "math"}, f"{tex:,} of {n:,} answers hold LaTeX or powers"), MathJudge()
     why = f"{n - numbers:,} of {n:,} answers are text: the same text is right, capitals aside"
     return Guess({"type": "exact", "casefold": True}, why), ExactJudge(casefold=True)
+
+
+def _apart(rows: list[Row]) -> list[Row]:
+    """Rows whose answers are worked solutions that end in a format, with the gold answers that are in them."""
+    for kind in _ENDS:
+        found = load_format({"type": kind})
+        ends = [found.ending(row.answer) for row in rows]
+        if sum(end is not None for end in ends) >= _MOST * len(rows):
+            return [
+                row if end is None else replace(row, answer=end, demonstration=row.demonstration or row.answer)
+                for row, end in zip(rows, ends, strict=True)
+            ]
+    return rows
 
 
 def _format(worked: Sequence[Row], judge: BaseJudge) -> Guess:
