@@ -12,8 +12,27 @@ AppendAnswer = Literal["auto", "always", "never"]
 DEMONSTRATION = "demonstration"
 SOLUTION = "solution"
 """What a column of worked solutions is called."""
+USUAL = {
+    "question": ("question", "problem", "prompt", "query", "input", "instruction", "q", "text"),
+    "answer": (
+        *("answer", "final_answer", "gold", "ground_truth", "target", "expected", "label", "output", "response"),
+        *("completion", "chosen", "result", "a"),
+    ),
+    "demonstration": (
+        *("solution", "demonstration", "worked_solution", "rationale", "reasoning", "explanation", "steps", "cot"),
+    ),
+}
+"""What columns are called elsewhere, by what they hold, the likeliest name first."""
+CHAT = ("messages", "conversations", "conversation", "chat", "dialogue")
+"""Columns that hold a question and the answer to it."""
 FIELD = re.compile(r"\{([^{}\n]+)\}")
 """A column in a text that is made of several."""
+
+
+def usual(role: str, names: Sequence[str]) -> str | None:
+    """The column of a table that by its name may hold this; None: there is none."""
+    lowered = {name.lower().replace(" ", "_").replace("-", "_"): name for name in reversed(names)}
+    return next((lowered[name] for name in (*USUAL.get(role, ()), *CHAT) if name in lowered), None)
 
 
 def parts(name: str) -> list[str]:

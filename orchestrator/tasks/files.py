@@ -325,7 +325,7 @@ def kind(value: Any) -> str:
     return f"{shape(value)} ({short(value)})"
 
 
-def short(value: Any) -> str:
-    """A value in at most 60 characters."""
+def short(value: Any, most: int = 60) -> str:
+    """A value in at most so many characters."""
     text = value.text if isinstance(value, WrittenNumber) else f"{value:g}" if isinstance(value, float) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."

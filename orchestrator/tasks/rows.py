@@ -28,11 +28,13 @@ from orchestrator.tasks.cells import (
     reply,
     top_column,
 )
-from orchestrator.tasks.columns import FIELD, Columns, parts
+from orchestrator.tasks.columns import FIELD, Columns, parts, usual
 from orchestrator.tasks.files import Origin, Table, kind, listed, origin_of, read_table, short
 from orchestrator.types import NO_DATA, JsonObject, answer_text
 
 _SHOWN_PROBLEMS = 10
+_SHOWN_OF_ROW = 200
+"""Characters."""
 _SPEC = re.compile(r"\s*(-?[0-9]{1,12})?\s*:\s*(-?[0-9]{1,12})?\s*")
 
 
@@ -119,16 +121,26 @@ def distinct_questions(
 def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator[str]:
     if not table.names:
         return
-    wanted_for = [(part, role) for role, name in columns.named().items() for part in _parts(name, table.names)]
-    for wanted, role in wanted_for:
-        if top_column(wanted, table.names) is not None:
-            continue
-        lowered = {name.lower(): name for name in table.names}
-        close = difflib.get_close_matches(wanted.lower(), lowered, n=1)
-        hint = f"set columns.{role} to one of them"
-        if close:
-            hint = f"did you mean {lowered[close[0]]!r}? Set columns.{role}"
-        yield f"{origin.name}: has no column {wanted!r}; its columns are {listed(table.names)}: {hint}"
+    wanted = {part: role for role, name in columns.named().items() for part in _parts(name, table.names)}
+    missing = {part: role for part, role in wanted.items() if top_column(part, table.names) is None}
+    if not missing:
+        return
+    known = [name for name in table.names if name not in wanted]
+    meant = {role: _closest(part, known) or usual(role, known) for part, role in missing.items()}
+    block = ", ".join(f"{role}: {name or 'COLUMN'}" for role, name in meant.items())
+    first = table.records[0][1] if table.records else None
+    whole = isinstance(first, dict) and first.keys() >= set(table.names)  # of parquet only what is used is read
+    row = f", its first row is {short(first, _SHOWN_OF_ROW)}" if whole else ""
+    yield (
+        f"{origin.name}: has no column {' and no column '.join(map(repr, missing))}; its columns are "
+        f"{listed(table.names)}{row}: write columns: {{{block}}}"
+    )
+
+
+def _closest(name: str, names: Sequence[str]) -> str | None:
+    lowered = {one.lower(): one for one in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return lowered[close[0]] if close else None
 
 
 def _check_rows(table: Table, origin: Origin, columns: Columns) -> tuple[list[Row], list[str]]:

@@ -49,8 +49,9 @@ def said(called: Called, code: int = 2) -> list[str]:
     [
         (
             "task.train={file: words.csv, columns: {question: questoin}}",
-            "words.csv: has no column 'questoin'; its columns are 'question', 'answer', 'solution': did you mean "
-            "'question'? Set columns.question",
+            "words.csv: has no column 'questoin'; its columns are 'question', 'answer', 'solution', its first row is "
+            "{'question': 'What is 1 plus 2?', 'answer': '3', 'solution': '1 + 2 = 3.'}: write columns: {question: "
+            "question}",
         ),
         ("task.train={file: word.csv}", "word.csv: there is no such file: did you mean 'words.csv'?"),
         (

@@ -98,11 +98,12 @@ def test_its_rows_meet_the_checks_that_those_of_a_file_meet() -> None:
 def test_columns_that_are_not_there_are_told_with_the_closest() -> None:
     source = folder(test=[{"Question": "a?", "answer": 1}])
     assert reason(**source) == (
-        "set, split 'test': has no column 'question'; its columns are 'Question', 'answer': did you mean 'Question'? "
-        "Set columns.question"
+        "set, split 'test': has no column 'question'; its columns are 'Question', 'answer': write columns: "
+        "{question: Question}"
     )
     neither = {"columns": {"question": "x", "answer": "y"}}
-    assert len(problems(task(test=source | neither))) == 2
+    [said] = problems(task(test=source | neither))
+    assert said.endswith("write columns: {question: Question, answer: answer}")
 
 
 def test_a_split_that_is_not_there() -> None:

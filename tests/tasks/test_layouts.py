@@ -43,7 +43,7 @@ def test_a_column_of_that_very_name_is_that_column() -> None:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"a": "x", "answer": 7}, "has no column 'b'; its columns are 'a', 'answer': set columns.question"),
+        ({"a": "x", "answer": 7}, "its first row is {'a': 'x', 'answer': 7}: write columns: {question: COLUMN}"),
         ({"a": "x", "b": ["y"], "answer": 7}, "the column 'b' is a list of 1 text (['y']): a text can be made of text"),
         ({"a": "", "b": None, "answer": 7}, "the question (column '{a} of {b}') is empty"),
     ],
@@ -99,6 +99,17 @@ def test_an_answer_is_found_at_the_end_of_its_solution(form: dict[str, Any], tex
 def test_an_answer_that_is_one_stays_whole(form: str, judge: str, text: str) -> None:
     made = task({"question": "?", "answer": text}, columns={}, format={"type": form}, judge={"type": judge})
     assert (made.examples("train")[0].answer, made.examples("train")[0].demonstration) == (text, None)
+
+
+def test_the_columns_that_are_meant_are_shown_to_be_pasted() -> None:
+    made = task({"Prompt": "3 + 4?", "gold": 7}, columns={"demonstration": "step"})
+    with pytest.raises(DataError) as caught:
+        made.examples("train")
+    assert str(caught.value) == (
+        "my.jsonl: has no column 'question' and no column 'answer' and no column 'step'; its columns are 'Prompt', "
+        "'gold', its first row is {'Prompt': '3 + 4?', 'gold': 7}: write columns: {question: Prompt, answer: gold, "
+        "demonstration: COLUMN}"
+    )
 
 
 # --- layouts that others publish

@@ -17,19 +17,10 @@ from orchestrator.answers.judges.choice import is_letter
 from orchestrator.answers.numbers import parse_number
 from orchestrator.errors import DataError
 from orchestrator.tasks.cells import find, missing
-from orchestrator.tasks.columns import Columns
+from orchestrator.tasks.columns import CHAT, Columns, usual
 from orchestrator.tasks.files import Table, listed, origin_of, read_table, short
 from orchestrator.tasks.rows import Row, checked_rows
 
-_QUESTION = ("question", "problem", "prompt", "query", "input", "instruction", "q", "text")
-_ANSWER = (
-    *("answer", "final_answer", "gold", "ground_truth", "target", "expected", "label", "output", "response"),
-    *("completion", "chosen", "result", "a"),
-)
-_CHAT = ("messages", "conversations", "conversation", "chat", "dialogue")
-"""Columns that hold a question and the answer to it."""
-_SOLUTION = ("solution", "demonstration", "worked_solution", "rationale", "reasoning", "explanation", "steps", "cot")
-"""What columns are called, the likeliest name first."""
 _GSM8K = re.compile(r"\n\s*####[^\n]*\s*\Z")
 _TEX = re.compile(r"\\[a-zA-Z]+|\^|\{")
 _OPTIONS = re.compile(r"(?:^|\s)[(\[]?[A-D][)\].:]\s", re.MULTILINE)
@@ -117,14 +108,9 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
         return {}
     if (lost := next((name for name in named.values() if name not in table.names), None)) is not None:
         raise DataError(f"{path}: has no column {lost!r}; its columns are {listed(table.names)}")
-    lowered = {name.lower().replace(" ", "_").replace("-", "_"): name for name in reversed(table.names)}
-
-    def called(names: Sequence[str]) -> str | None:
-        return next((lowered[name] for name in names if name in lowered), None)
-
-    question = named.get("question") or _asked(table, lowered) or called(_QUESTION) or called(_CHAT)
-    answer = named.get("answer") or called(_ANSWER) or called(_CHAT)
-    worked = named.get("demonstration") or called(_SOLUTION)
+    question = named.get("question") or _asked(table) or usual("question", table.names)
+    answer = named.get("answer") or usual("answer", table.names)
+    worked = named.get("demonstration") or usual("demonstration", [name for name in table.names if name not in CHAT])
     answer = answer or worked  # solutions may end in their answers
     rest = [name for name in table.names if name not in (question, answer, worked)]
     if question is None and answer is not None and len(rest) == 1:
@@ -144,12 +130,14 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
     return {role: str(name) for role, name in found.items()}
 
 
-def _asked(table: Table, lowered: Mapping[str, str]) -> str | None:
+def _asked(table: Table) -> str | None:
     """An instruction and what it is about, in two columns, as one text; None: there are no such."""
-    names = lowered.get("instruction"), lowered.get("input")
-    if None in names or not any(find(record, str(names[1]))[1] for _, record in table.records):
+    names = {name.lower(): name for name in table.names}
+    if not names.keys() >= {"instruction", "input"}:
         return None
-    return f"{{{names[0]}}}\n\n{{{names[1]}}}"
+    if not any(find(record, names["input"])[1] for _, record in table.records):
+        return None
+    return f"{{{names['instruction']}}}\n\n{{{names['input']}}}"
 
 
 def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
