@@ -47,6 +47,7 @@ VERBS = (
         recipes.rerun,
         recipes.plan,
         recipes.check,
+        results.logs,
         results.diagnose,
         results.compare,
         answers.judge,
