@@ -14,7 +14,7 @@ from orchestrator.runs.work import WorkFolder, at_work
 from orchestrator.runs.worker_log import read_log
 from orchestrator.schema import unknown
 from orchestrator.store.base import Store, StoredRun
-from orchestrator.store.names import LOGS, SWEPT, TRIAL, WHOLE_RUN, log_of
+from orchestrator.store.names import LOGS, SWEPT, WHOLE_RUN, log_of
 from orchestrator.store.opening import open_store
 from orchestrator.store.place import store_folder
 from orchestrator.types import BASE
@@ -83,8 +83,8 @@ class RunLogs:
 def logs(run: str | None = None, stage: str | None = None, seed: int | None = None) -> RunLogs:
     """What the workers of a run have written; `shown` are the stage that is named, or all that failed.
 
-    A run is an id or its beginning, an experiment, or `last`, the default. Of several trials all are looked at, or those
-    of one `seed`; the id of a stage's own run stands for that stage and its evaluations. A stage that trials share is
+    A run is an id or its beginning, an experiment, or `last`, the default. Of several trials all are looked at, or
+    those of one `seed`; the id of a stage's own run stands for that stage and its evaluations. A stage that trials share is
     listed once. Where a stage is at work, or was killed, its log is what there is so far.
 
     Raises:
@@ -117,16 +117,12 @@ def logs(run: str | None = None, stage: str | None = None, seed: int | None = No
 
 def _parts(store: Store, run: StoredRun, title: str = "") -> Iterator[tuple[StoredRun, str]]:
     """The runs right above stages: the run itself, or those of its trials with their titles."""
-    below = [
-        (name, one) for name, one in store.children(run.run_id).items() if one.is_trial or one.verb in _WITH_STAGES
-    ]
+    children = store.children(run.run_id).items()
+    below = [(name, one) for name, one in children if one.is_trial or one.verb in (WHOLE_RUN, SWEPT)]
     if not below:
         yield run, title
     for name, one in below:
         yield from _parts(store, one, f"{title}, {name}" if title else name)
-
-
-_WITH_STAGES = (WHOLE_RUN, TRIAL, SWEPT)
 
 
 def _recipe(store: Store, run: StoredRun) -> dict[str, Any]:
@@ -218,14 +214,16 @@ def _named(run: StoredRun, listed: tuple[StageLog, ...], stage: str, never: set[
     found = tuple(one for one in listed if one.stage == wanted)
     where = f"run {run.run_id[:8]}"
     if not found and stage in never:
-        raise InputError(
-            f"{where}: stage {stage!r} has not begun, so it has no log; `orch logs {run.run_id[:8]}` lists all"
-        )
+        raise InputError(f"{where}: stage {stage!r} has not begun, so it has no log; begun are: {_names(listed)}")
     if not found:
         raise InputError(f"{where}: {unknown('stage', stage, dict.fromkeys(one.stage for one in listed))}")
     if all(one.text is None for one in found):
         raise InputError(f"{where}: stage {stage!r} has kept no log: {_why_none(found[0])}")
     return tuple(one for one in found if one.text is not None)
+
+
+def _names(listed: tuple[StageLog, ...]) -> str:
+    return ", ".join(dict.fromkeys(one.stage for one in listed)) or "none"
 
 
 def _why_none(one: StageLog) -> str:

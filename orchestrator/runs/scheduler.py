@@ -195,12 +195,9 @@ class Walk:
         context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
-        titles = [
-            stage.name if len(jobs) == 1 else f"{stage.name}, job {n} of {len(jobs)}" for n in range(1, len(jobs) + 1)
-        ]
         calls = [
-            (logged, Logged(job.function, job.argument, context.work, title))
-            for job, title in zip(jobs, titles, strict=True)
+            (logged, Logged(job.function, job.argument, context.work, f"{stage.name}, job {place} of {len(jobs)}"))
+            for place, job in enumerate(jobs, 1)
         ]
         crew = cluster.submit(calls, cpus, gpus, _RETRIES)
         state.total = len(jobs)
