@@ -9,12 +9,11 @@ from typing import Any, Literal
 from orchestrator.errors import InputError
 from orchestrator.recipe.yaml_source import read_data
 from orchestrator.runs.past import RECIPE_FILE, seed_of
-from orchestrator.runs.record import ERROR_FILE
 from orchestrator.runs.work import WorkFolder, at_work
 from orchestrator.runs.worker_log import read_log
 from orchestrator.schema import unknown
 from orchestrator.store.base import Store, StoredRun
-from orchestrator.store.names import LOGS, SWEPT, WHOLE_RUN, log_of
+from orchestrator.store.names import ERROR_FILE, LOGS, SWEPT, WHOLE_RUN, log_of
 from orchestrator.store.opening import open_store
 from orchestrator.store.place import store_folder
 from orchestrator.types import BASE
@@ -84,8 +83,8 @@ def logs(run: str | None = None, stage: str | None = None, seed: int | None = No
     """What the workers of a run have written; `shown` are the stage that is named, or all that failed.
 
     A run is an id or its beginning, an experiment, or `last`, the default. Of several trials all are looked at, or
-    those of one `seed`; the id of a stage's own run stands for that stage and its evaluations. A stage that trials share is
-    listed once. Where a stage is at work, or was killed, its log is what there is so far.
+    those of one `seed`; the id of a stage's own run stands for that stage and its evaluations. A stage that trials
+    share is listed once. Where a stage is at work, or was killed, its log is what there is so far.
 
     Raises:
         TrackingError: no such run.

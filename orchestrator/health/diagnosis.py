@@ -1,5 +1,7 @@
 """What a diagnosis tells: findings, the likeliest cause first, and what they can be checked against by eye."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +55,16 @@ class Diagnosis:
     """Of each training that logged any, with what was read from them."""
 
     @property
+    def in_question(self) -> str | None:
+        """The model that the first finding is about, else the last one; None where a stage failed before it made one."""
+        told = [finding for finding in self.findings if finding.severity != "info"]
+        if told and told[0].check == "stage-failed":
+            return None
+        names = [model.model for model in self.models]
+        about = (_model_in(finding.what, names) for finding in told)
+        return next((name for name in about if name is not None), names[-1] if names else None)
+
+    @property
     def sick(self) -> bool:
         """Is anything wrong enough to explain wrong numbers?"""
         return any(f.severity == "error" for f in self.findings)
@@ -60,3 +72,9 @@ class Diagnosis:
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
+
+
+def _model_in(text: str, names: Sequence[str]) -> str | None:
+    """The model that a finding names as `model NAME`, `stage NAME` or `stage evaluate.NAME`."""
+    named = re.search(r"\b(?:model|stage) (?:evaluate\.)?([\w-]+)", text)
+    return named[1] if named is not None and named[1] in names else None

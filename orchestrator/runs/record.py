@@ -32,6 +32,7 @@ from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import (
     BASE_TAG,
     CHOSEN_TAG,
+    ERROR_FILE,
     ERROR_TAG,
     FINDING_TAG,
     JUDGED_BY_TAG,
@@ -61,8 +62,6 @@ from orchestrator.store.names import (
 from orchestrator.store.pages import UNFOLDED
 from orchestrator.types import Finding
 
-ERROR_FILE = "error.txt"
-"""The artifact of a run above stages that has the trace of an error that nobody has foreseen; stages have a log."""
 _EVALUATED = re.compile(
     r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"

@@ -294,7 +294,7 @@ class Walk:
         spec, context = running.state.stage.spec, running.context
         examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
         cpus = 0 if running.done else context.cpus
-        title = f"{context.name}, its output put together"
+        title = f"{context.name}, putting its output together"
         call = (logged, Logged(put_together, (spec, context, examples), context.work, title))
         running.worked = time.monotonic() if running.done else None
         running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True

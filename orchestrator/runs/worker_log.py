@@ -46,17 +46,17 @@ def logged(call: Logged) -> Any:
     """Make the call on a worker, with its begin, its end and its traceback in the log."""
     with _kept(call.work / FOLDER):
         log = logging.getLogger("orch")
-        log.info("%s begins (%s, process %d)", call.title, platform.node(), os.getpid())
+        log.info("%s: begins (%s, process %d)", call.title, platform.node(), os.getpid())
         began = time.monotonic()
         try:
             result = call.function(call.argument)
         except Exception as error:
             foreseen = isinstance(error, OrchError) and error.__cause__ is None
-            log.error("%s failed%s", call.title, f": {error}" if foreseen else "")
+            log.error("%s: failed%s", call.title, f": {error}" if foreseen else "")
             if not foreseen:
                 traceback.print_exc()
             raise
-        log.info("%s is done after %.1f s", call.title, time.monotonic() - began)
+        log.info("%s: done after %.1f s", call.title, time.monotonic() - began)
         return result
 
 
