@@ -21,7 +21,7 @@ from orchestrator.health.check import check_plan
 from orchestrator.health.contract import targets
 from orchestrator.health.curves.reading import StageCurves
 from orchestrator.health.damage import not_looked_at, output_finding, unreadable
-from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
+from orchestrator.health.diagnosis import ALONE, Diagnosis, Generation, Measured
 from orchestrator.health.facts import few_questions, few_steps, overflow
 from orchestrator.health.failures import failure
 from orchestrator.health.findings import CheckReport, format_changed, told_only
@@ -52,8 +52,10 @@ _TARGETS = 24
 """Gold targets that a model's loss is taken on."""
 _FEW_RIGHT = 0.1
 """A model that is right more often than this was not taught something else altogether."""
-ALONE = "base without its adapter"
-_SYMPTOMS = ("answers-cut-off", "draws-identical", "groups-alike", "completions-clipped", "warmup-too-long")
+_SYMPTOMS = (
+    *("answers-cut-off", "draws-identical", "groups-alike", "completions-clipped", "warmup-too-long"),
+    *("never-stops", "answer-rate-zero", "accuracy-zero", "runs-on-after-answer"),
+)
 """What may be found of a training without being why its model is weak."""
 
 
@@ -252,9 +254,8 @@ class Look:
         trained, task = self._is_trained(name), self.recipe.task
         written = list(written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type))
         again = {f.check for f in written}  # what was noticed while it was evaluated is the same, from fewer facts
-        self.found = [
-            f for f in self.found if f.check not in again or not f.what.startswith(f"stage evaluate.{name}: ")
-        ]
+        noticed = f"stage evaluate.{name}: "
+        self.found = [f for f in self.found if f.check not in again or not f.what.startswith(noticed)]
         self.found += written
         self.found += reading_findings(name, rows, task, trained)
         self._little(name, rows)
@@ -273,7 +274,7 @@ class Look:
         settings, found = spec.model_dump(mode="json"), None
         if spec.row_sources() and spec.model == BASE and not self.base_is_trained:
             found = too_little(name, stage.curves, settings, rows)
-        told = [f for f in self.found if f.what.startswith((f"stage {name}: ", f"model {name} "))]
+        told = [f for f in self.found if f.what.startswith((f"stage {name}: ", f"model {name} ", f"model {name}: "))]
         if found is None and all(f.check in _SYMPTOMS or f.severity == "info" for f in told):
             found = few_steps(name, stage.headline, stage.curves, settings, self.measured[-1])
         if found is not None:

@@ -7,7 +7,10 @@ from typing import Any
 
 from orchestrator.health.curves.reading import StageCurves
 from orchestrator.health.token_view import TokenView
-from orchestrator.types import Finding
+from orchestrator.types import BASE, Finding
+
+ALONE = "base without its adapter"
+"""What a model is called that a recipe starts from, without the adapter it comes with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,15 @@ class Diagnosis:
 
     @property
     def in_question(self) -> str | None:
-        """The model that the first finding is about, else the last one; None where a stage failed before it made one."""
+        """The model that the first finding is about, else the last one; None where a stage failed first.
+
+        It is a trained one where there is any: of the base model nothing is expected.
+        """
         told = [finding for finding in self.findings if finding.severity != "info"]
         if told and told[0].check == "stage-failed":
             return None
-        names = [model.model for model in self.models]
+        every = [model.model for model in self.models]
+        names = [name for name in every if name not in (BASE, ALONE)] or every[:1]
         about = (_model_in(finding.what, names) for finding in told)
         return next((name for name in about if name is not None), names[-1] if names else None)
 

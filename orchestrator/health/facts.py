@@ -65,16 +65,14 @@ def few_questions(measured: Sequence[Measured], on: str) -> Finding | None:
         return None
     worst = max(wide, key=lambda m: widths[m.model])
     shown = detectable_difference(worst.n, _DISCORDANT)
-    able = (
-        "no difference can be seen" if shown is None else f"only differences above {100 * shown:.0f} points can be seen"
-    )
+    able = "no difference can be seen" if shown is None else f"none below {100 * shown:.0f} points can be seen"
     listed = ", ".join(f"{m.model} {m.accuracy:.3f} [{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]" for m in measured)
     return Finding(
         "test-too-small",
         "warning",
-        f"only {worst.n:,} questions were asked, too few to say how good a model is: that of {worst.model} may have any "
-        f"accuracy from {worst.accuracy_low:.2f} to {worst.accuracy_high:.2f}",
-        f"95% intervals: {listed}; between two models {able}",
+        f"only {worst.n:,} questions were asked, too few to say how good a model is: the accuracy of {worst.model} may "
+        f"be anything from {worst.accuracy_low:.2f} to {worst.accuracy_high:.2f}",
+        f"95% intervals: {listed}; of differences between two models {able}",
         "chance moves figures on so few questions more than most changes of a recipe do",
         f"evaluate on 500 questions or more: make task.{on} larger",
     )

@@ -12,14 +12,11 @@ _MEMORY = (
     "lower per_device_train_batch_size and raise gradient_accumulation_steps by as much; in sampling and evaluation "
     "lower batch_size"
 )
+_FULL = ("the disk is full", "make room (`orch clean` lists what can go), or name another folder: storage")
 _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("stopped by limits.stop_on", "the recipe ends a stage at this finding (limits.stop_on)", "do what it says"),
-    (DISK_FULL, "the disk is full", "make room (`orch clean` lists what can go), or name another folder: storage"),
-    (
-        "no space left",
-        "the disk is full",
-        "make room (`orch clean` lists what can go), or name another folder: storage",
-    ),
+    (DISK_FULL, *_FULL),
+    ("no space left", *_FULL),
     ("its worker process died", "the machine ran out of memory, or something killed the worker", _MEMORY),
     ("OutOfMemoryError", "what is computed at once does not fit into the GPU's memory", _MEMORY),
     ("out of memory", "what is computed at once does not fit into memory", _MEMORY),
