@@ -109,7 +109,7 @@ def logs(run: str | None = None, stage: str | None = None, seed: int | None = No
         shown = tuple(one for one in listed if one.state == "failed")
     else:
         shown = _named(above, listed, stage, never)
-    if not shown and not any(one.text is not None for one in listed):
+    if all(one.text is None for one in listed):
         raise InputError(_no_logs(above, listed))
     return RunLogs(above.run_id, above.experiment, _state(above), _own_error(store, above), listed, shown)
 

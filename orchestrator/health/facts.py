@@ -65,7 +65,7 @@ def few_questions(measured: Sequence[Measured], on: str) -> Finding | None:
         return None
     worst = max(wide, key=lambda m: widths[m.model])
     shown = detectable_difference(worst.n, _DISCORDANT)
-    able = "no difference can be seen" if shown is None else f"none below {100 * shown:.0f} points can be seen"
+    able = "none at all can be seen" if shown is None else f"none below {100 * shown:.0f} points can be seen"
     listed = ", ".join(f"{m.model} {m.accuracy:.3f} [{m.accuracy_low:.3f}, {m.accuracy_high:.3f}]" for m in measured)
     return Finding(
         "test-too-small",
