@@ -1,4 +1,4 @@
-"""What diagnose says first of a weak model: few steps, few questions, a rate out of proportion; and of a failed stage."""
+"""What diagnose says first: how a stage failed, few steps, few questions, a rate out of proportion."""
 
 import pytest
 
@@ -70,7 +70,13 @@ def test_a_learning_rate_out_of_proportion_is_the_cause_of_an_overflow() -> None
     assert overflow(nan, {}, "") == nan
 
 
-TRACE = 'Traceback (most recent call last):\n  File "{}", line 7, in judge\n    return {{}}["a"]\nKeyError: \'a\'\nstage failed\n'
+TRACE = """\
+Traceback (most recent call last):
+  File "{}", line 7, in judge
+    return {{}}["a"]
+KeyError: 'a'
+stage 'sft' failed: KeyError: 'a'
+"""
 
 
 @pytest.mark.parametrize(
