@@ -40,7 +40,7 @@ class StageLog:
     error: str | None
     """Why it failed."""
     run_id: str
-    """The run it stands in."""
+    """The run that tells of it."""
     made_by: str
     """The run that made it, where it is reused; else the same."""
     text: str | None

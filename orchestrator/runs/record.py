@@ -240,7 +240,7 @@ class Record:
         if state.run_id is None:
             state.run_id = self._run_of(state.stage, {})
         text = one_line(error)
-        with suppress(Exception):  # it tells of the failure, and must not stand in its place
+        with suppress(Exception):  # a log tells of the failure, and must not hide it
             self.store.log_file(state.run_id, log + _last_lines(state.stage.name, error, log), log_of(state.stage.name))
         self.origins.pop(state.stage.name, None)
         self._close(state.stage, text)

@@ -146,5 +146,5 @@ def read_log(work: Path) -> str:
 
 
 def forget_log(work: Path) -> None:
-    """Remove what was written: it is in the store, and whoever tries again begins anew."""
+    """Remove what was written: it is in the store, and the next try begins with an empty log."""
     shutil.rmtree(work / FOLDER, ignore_errors=True)
