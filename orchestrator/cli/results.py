@@ -22,11 +22,14 @@ def logs(
 ) -> None:
     """Show what the workers of a run wrote: training steps, prints, logging, warnings, tracebacks.
 
-    Without STAGE: a list of stages with their states, and the whole log of each that failed. A run keeps the last 1 MB
-    of each stage, logs/STAGE.txt in MLflow, whether it finishes or fails; while a stage is at work, or after it was
-    killed, its log so far is shown. Of a reused stage it is the log of the run that made it.
+    Without STAGE: a list of stages with their states, and the whole log of
+    each that failed. The last 1 MB of each stage is kept (logs/STAGE.txt in
+    MLflow), whether it finishes or fails. While a stage is at work, or after
+    it was killed, its log so far is shown. A reused stage has the log of the
+    run that made it.
 
-    After a failure: orch logs last. To search one: orch logs last sft | grep loss
+    After a failure: orch logs
+    To search one: orch logs last sft | grep loss
     """
     from rich.console import Console
 
