@@ -46,6 +46,7 @@ VERBS = (
         recipes.rerun,
         recipes.plan,
         recipes.check,
+        results.logs,
         results.diagnose,
         results.compare,
         answers.judge,

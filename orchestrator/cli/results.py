@@ -1,4 +1,4 @@
-"""Verbs on what runs came to: diagnose, compare, report, runs, ui."""
+"""Verbs on what runs came to: logs, diagnose, compare, report, runs, ui."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,40 @@ import typer
 from orchestrator.cli import completion
 from orchestrator.cli.options import Json, SeedOption, Trust, busy, one_seed
 from orchestrator.errors import InputError
+
+
+def logs(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id or its beginning, its experiment, or `last` (the default).")
+    ] = None,
+    stage: Annotated[
+        str | None, typer.Argument(help="One stage: sft, or evaluate.sft. Default: a list, and what has failed.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of a run of several seeds: only this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the workers of a run wrote: training steps, prints, logging, warnings, tracebacks.
+
+    Without STAGE: a list of stages with their states, and the whole log of
+    each that failed. The last 1 MB of each stage is kept (logs/STAGE.txt in
+    MLflow), whether it finishes or fails. While a stage is at work, or after
+    it was killed, its log so far is shown. A reused stage has the log of the
+    run that made it.
+
+    After a failure: orch logs
+    To search one: orch logs last sft | grep loss
+    """
+    from rich.console import Console
+
+    from orchestrator.cli.show.logs import show_logs
+    from orchestrator.commands.logs import logs as look
+
+    console = Console(stderr=as_json)
+    with busy(console, "reading the store"):
+        found = look(run, stage, seed)
+    show_logs(console, found, stage)
+    if as_json:
+        print(json.dumps(found.as_json()))
 
 
 def diagnose(

@@ -6,7 +6,7 @@ Puts together what the checks before a run, the curves, the files, the stored co
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.commands.diagnosing import QUESTIONS, Look, failed, left, missing
+from orchestrator.commands.diagnosing import QUESTIONS, Look, failures, left, missing
 from orchestrator.errors import InputError, ModelError, StageError
 from orchestrator.health.adapter import adapter_findings
 from orchestrator.health.causes import likeliest_first
@@ -76,7 +76,8 @@ def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: 
     looked = Look(past, questions)
     looked.set_up()
     looked.stages([past.stages[name] for name in models or past.stages if name in past.stages])
-    looked.models(models or past.models())
+    made = past.models()
+    looked.models([name for name in models or made if name in made])
     return looked.diagnosis(f"run {past.run_id} ({past.experiment}, {past.status})")
 
 
@@ -87,8 +88,7 @@ def diagnose_without_recipe(damaged: RecipeDamaged) -> Diagnosis:
     for stage in damaged.stages:
         found += [f for f in stage.noticed if f.severity != "info"]
         found += left(stage)
-        if stage.error is not None and stage.status != "KILLED":
-            found.append(failed(stage))
+        found += failures(stage, damaged.run_id)
         if stage.curves:
             curves.append(StageCurves(stage.name, stage.verb, stage.curves, (), stage.chosen))
         if stage.status == "FINISHED" and (stage.model() / ADAPTER_CONFIG).is_file():

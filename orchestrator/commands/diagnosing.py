@@ -21,7 +21,9 @@ from orchestrator.health.check import check_plan
 from orchestrator.health.contract import targets
 from orchestrator.health.curves.reading import StageCurves
 from orchestrator.health.damage import not_looked_at, output_finding, unreadable
-from orchestrator.health.diagnosis import Diagnosis, Generation, Measured
+from orchestrator.health.diagnosis import ALONE, Diagnosis, Generation, Measured
+from orchestrator.health.facts import few_questions, few_steps, overflow
+from orchestrator.health.failures import failure
 from orchestrator.health.findings import CheckReport, format_changed, told_only
 from orchestrator.health.judged_again import judged_again
 from orchestrator.health.model_parts import try_prompt
@@ -39,7 +41,7 @@ from orchestrator.runs.past_outputs import changed_outputs
 from orchestrator.sampling.completions import summary_of
 from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stages.training import Training
-from orchestrator.store.names import MODEL
+from orchestrator.store.names import MODEL, log_of
 from orchestrator.store.place import store_folder
 from orchestrator.types import BASE, Finding
 
@@ -50,7 +52,11 @@ _TARGETS = 24
 """Gold targets that a model's loss is taken on."""
 _FEW_RIGHT = 0.1
 """A model that is right more often than this was not taught something else altogether."""
-ALONE = "base without its adapter"
+_SYMPTOMS = (
+    *("answers-cut-off", "draws-identical", "groups-alike", "completions-clipped", "warmup-too-long"),
+    *("never-stops", "answer-rate-zero", "accuracy-zero", "runs-on-after-answer"),
+)
+"""What may be found of a training without being why its model is weak."""
 
 
 class Look:
@@ -93,10 +99,12 @@ class Look:
         for stage in stages:
             curves = stage_curves(self.past, stage)
             self.curves += [curves] if curves is not None else []
-            self.found += findings_of(self.past, stage, curves)
+            spec = self.recipe.stages.get(stage.name)
+            settings = {} if spec is None else spec.model_dump(mode="json")
+            told = findings_of(self.past, stage, curves)
+            self.found += [overflow(finding, settings, f"stages.{stage.name}.") for finding in told]
             self.found += list(left(stage)) or changed_outputs(stage)
-            if stage.error is not None and stage.status != "KILLED":  # a model is finished where its evaluation is not
-                self.found.append(failed(stage))
+            self.found += failures(stage, self.past.run_id)
 
     def models(self, names: Sequence[str]) -> None:
         """What models' files say, then what their completions and logits say."""
@@ -211,8 +219,10 @@ class Look:
         """All of it, in order."""
         self._compare()
         evaluate = self.recipe.evaluate
+        if (few := few_questions(self.measured, evaluate.on)) is not None:
+            self.found = [few, *(f for f in self.found if f.check != few.check)]
         decoding = {"temperature": 0, "max_tokens": evaluate.max_tokens, "engine": evaluate.engine}
-        return Diagnosis(
+        made = Diagnosis(
             subject,
             likeliest_first(told_only(self.found, self.recipe.limits.ignore)),
             tuple(self.measured),
@@ -221,6 +231,7 @@ class Look:
             decoding | {"stop": list(self.recipe.task.format.stop)},
             tuple(self.curves),
         )
+        return replace(made, generations=tuple(sorted(made.generations, key=lambda g: g.model != made.in_question)))
 
     def _ask(self, name: str, engine: TransformersEngine) -> list[Written]:
         try:
@@ -241,7 +252,11 @@ class Look:
             Measured(name, counted.accuracy, *counted.interval, counted.answer_rate, counted.n, source)
         )
         trained, task = self._is_trained(name), self.recipe.task
-        self.found += written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type)
+        written = list(written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type))
+        again = {f.check for f in written}  # what was noticed while it was evaluated is the same, from fewer facts
+        noticed = f"stage evaluate.{name}: "
+        self.found = [f for f in self.found if f.check not in again or not f.what.startswith(noticed)]
+        self.found += written
         self.found += reading_findings(name, rows, task, trained)
         self._little(name, rows)
         stage = self.past.stages.get(name)
@@ -254,10 +269,14 @@ class Look:
     def _little(self, name: str, rows: list[Written]) -> None:
         """Whether a model was trained too little; what its curve alone says of that is then said once."""
         stage, spec = self.past.stages.get(name), self.recipe.stages.get(name)
-        imitates = isinstance(spec, Training) and spec.row_sources() and spec.model == BASE
-        if not imitates or self.base_is_trained or stage is None or spec is None:
+        if stage is None or not isinstance(spec, Training):
             return
-        found = too_little(name, stage.curves, spec.model_dump(mode="json"), rows)
+        settings, found = spec.model_dump(mode="json"), None
+        if spec.row_sources() and spec.model == BASE and not self.base_is_trained:
+            found = too_little(name, stage.curves, settings, rows)
+        told = [f for f in self.found if f.what.startswith((f"stage {name}: ", f"model {name} ", f"model {name}: "))]
+        if found is None and all(f.check in _SYMPTOMS or f.severity == "info" for f in told):
+            found = few_steps(name, stage.headline, stage.curves, settings, self.measured[-1])
         if found is not None:
             same = f"stage {name}: "
             self.found = [f for f in self.found if not (f.check == found.check and f.what.startswith(same))] + [found]
@@ -306,15 +325,15 @@ def _refused(error: InputError) -> Finding:
     )
 
 
-def failed(stage: PastStage) -> Finding:
-    return Finding(
-        "stage-failed",
-        "error",
-        f"stage {stage.name} failed: {str(stage.error).splitlines()[0]}",
-        f"{stage.error}\nthe whole trace: artifact error.txt of run {stage.run_id}",
-        "see what it says",
-        "fix that and run the recipe again: what is finished is kept",
-    )
+def failures(stage: PastStage, run_id: str) -> Iterator[Finding]:
+    """The finding for a stage that has failed, or for the evaluation of the model that it has made."""
+    if stage.error is None or stage.status == "KILLED":
+        return
+    only_evaluated = stage.status == "FINISHED" or stage.verb == "evaluate"
+    name = f"evaluate.{stage.name}" if only_evaluated else stage.name
+    file = stage.store.artifact(stage.run_id, log_of(name))
+    log = file.read_text(encoding="utf-8") if file.is_file() else None
+    yield failure(name, stage.error, log, f"orch logs {run_id[:8]} {name}")
 
 
 def missing(name: str, error: ModelError) -> Finding:

@@ -9,6 +9,8 @@ CAUSES = (
     "base-damaged",
     "base-incomplete",
     "base-not-finite",
+    "loss-not-finite",
+    "gradient-not-finite",
     "model-missing",
     "adapter-missing",
     "adapter-empty",
@@ -20,6 +22,7 @@ CAUSES = (
     "output-missing",
     "look-failed",
     "set-up-refused",
+    "stage-failed",
     "format-changed",
     "columns-swapped",
     "answers-shifted",
@@ -62,13 +65,12 @@ CAUSES = (
     "warmup-ignored",
     "draws-are-noise",
     "draws-alike",
-    "loss-not-finite",
-    "gradient-not-finite",
     "learning-rate-zero",
     "weights-unmoved",
     "loss-too-high",
     "nothing-learned",
     "too-short",
+    "few-steps",
     "training-unstable",
     "draws-identical",
     "groups-alike",
@@ -98,19 +100,23 @@ CAUSES = (
     "judge-fails",
     "file-damaged",
     "output-changed",  # whatever is found in the changed file itself says more
-    "stage-failed",
 )
 """Causes first, then their symptoms; what is not named comes after both."""
+_FACTS = ("test-too-small",)
+"""First where nothing is broken: figures that say nothing need no other explanation. What is broken goes before."""
 _PARTIAL = ("answers-cut-off",)
 """As a warning these speak of a few rows, which explains nothing that all rows have in common."""
 
 
 def likeliest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings in the order to believe them; notes at the end."""
+    found = list(findings)
     place = {check: number for number, check in enumerate(CAUSES)}
+    if all(finding.severity != "error" for finding in found):
+        place |= dict.fromkeys(_FACTS, -1)
 
     def order(finding: Finding) -> tuple[bool, int]:
         partial = finding.severity == "warning" and finding.check in _PARTIAL
         return finding.severity == "info", len(CAUSES) if partial else place.get(finding.check, len(CAUSES))
 
-    return tuple(sorted(findings, key=order))
+    return tuple(sorted(found, key=order))

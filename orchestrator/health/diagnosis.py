@@ -1,11 +1,16 @@
 """What a diagnosis tells: findings, the likeliest cause first, and what they can be checked against by eye."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.health.curves.reading import StageCurves
 from orchestrator.health.token_view import TokenView
-from orchestrator.types import Finding
+from orchestrator.types import BASE, Finding
+
+ALONE = "base without its adapter"
+"""What a model is called that a recipe starts from, without the adapter it comes with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,20 @@ class Diagnosis:
     """Of each training that logged any, with what was read from them."""
 
     @property
+    def in_question(self) -> str | None:
+        """The model that the first finding is about, else the last one; None where a stage failed first.
+
+        It is a trained one where there is any: of the base model nothing is expected.
+        """
+        told = [finding for finding in self.findings if finding.severity != "info"]
+        if told and told[0].check == "stage-failed":
+            return None
+        every = [model.model for model in self.models]
+        names = [name for name in every if name not in (BASE, ALONE)] or every[:1]
+        about = (_model_in(finding.what, names) for finding in told)
+        return next((name for name in about if name is not None), names[-1] if names else None)
+
+    @property
     def sick(self) -> bool:
         """Is anything wrong enough to explain wrong numbers?"""
         return any(f.severity == "error" for f in self.findings)
@@ -60,3 +79,9 @@ class Diagnosis:
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
+
+
+def _model_in(text: str, names: Sequence[str]) -> str | None:
+    """The model that a finding names as `model NAME`, `stage NAME` or `stage evaluate.NAME`."""
+    named = re.search(r"\b(?:model|stage) (?:evaluate\.)?([\w-]+)", text)
+    return named[1] if named is not None and named[1] in names else None

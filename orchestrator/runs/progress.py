@@ -63,15 +63,15 @@ class Branch:
             state.findings.append(named)
             self.record.noticed(state, named)
 
-    def fail(self, state: StageState, error: Exception) -> None:
-        """A stage has failed; its run says why."""
+    def fail(self, state: StageState, error: Exception, log: str = "") -> None:
+        """A stage has failed; its run says why, and keeps what its workers wrote."""
         text = one_line(error)
         state.state, state.figure = "failed", text
         if state.started is not None:
             state.seconds = time.monotonic() - state.started
         if text.startswith(DISK_FULL):
             state.figure = "no space left"  # the rest is said once, at the end
-        state.error = f"stage {state.stage.name!r} failed: {self.record.failed(state, error)}"
+        state.error = f"stage {state.stage.name!r} failed: {self.record.failed(state, error, log)}"
 
     def stop(self, state: StageState, why: str) -> None:
         """A stage that was running is ended, though nothing went wrong with it."""

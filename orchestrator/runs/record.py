@@ -8,6 +8,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from threading import RLock
 from typing import Any
 
@@ -24,12 +25,14 @@ from orchestrator.runs.notes import describe
 from orchestrator.runs.result import changed_format, result
 from orchestrator.runs.showing import show_models
 from orchestrator.runs.state import StageState
+from orchestrator.runs.worker_log import read_log
 from orchestrator.stages.context import Context, Output
 from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import (
     BASE_TAG,
     CHOSEN_TAG,
+    ERROR_FILE,
     ERROR_TAG,
     FINDING_TAG,
     JUDGED_BY_TAG,
@@ -53,13 +56,12 @@ from orchestrator.store.names import (
     WHOLE_RUN,
     evaluation_tag,
     key_tag,
+    log_of,
     origin_tag,
 )
 from orchestrator.store.pages import UNFOLDED
 from orchestrator.types import Finding
 
-ERROR_FILE = "error.txt"
-"""The artifact that has the trace of an error that nobody has foreseen."""
 _EVALUATED = re.compile(
     r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
@@ -200,6 +202,9 @@ class Record:
         """
         stage, run_id = state.stage, str(state.run_id)
         folder = "".join(stage.output.rpartition("/")[:2])
+        log = context.output / log_of(stage.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(read_log(context.work), encoding="utf-8")
         if output.samples:
             self.store.log_table(run_id, output.samples, f"{folder}samples.json")
         if state.measured:
@@ -227,11 +232,16 @@ class Record:
         tags = {FINDING_TAG + finding.check: written_down(finding)}
         self._later(state.stage.key, lambda: self.store.log(str(state.run_id), {}, tags))
 
-    def failed(self, state: StageState, error: BaseException) -> str:
-        """A stage has failed, also before it began: its run says why. What a user reads of it, in one line."""
+    def failed(self, state: StageState, error: BaseException, log: str = "") -> str:
+        """A stage has failed, also before it began: its run says why. What a user reads of it, in one line.
+
+        `log` is what its workers wrote; how it failed, and the trace of an error that nobody has foreseen, end it.
+        """
         if state.run_id is None:
             state.run_id = self._run_of(state.stage, {})
-        text = self._why(state.run_id, error)
+        text = one_line(error)
+        with suppress(Exception):  # a log tells of the failure, and must not hide it
+            self.store.log_file(state.run_id, log + _last_lines(state.stage.name, error, log), log_of(state.stage.name))
         self.origins.pop(state.stage.name, None)
         self._close(state.stage, text)
         return text
@@ -265,19 +275,13 @@ class Record:
 
     def broken(self, states: list[StageState], error: Exception, noticed: tuple[Finding, ...] = ()) -> RunResult:
         """Close the parent where its stages' figures could not be put together: what they made is kept."""
-        text = f"the run's figures could not be put together: {self._why(self.parent, error)}"
+        text = f"the run's figures could not be put together: {one_line(error)}"
+        if not _is_foreseen(error):
+            self.store.log_file(self.parent, "".join(traceback.format_exception(error)), ERROR_FILE)
         errors = (*(state.error for state in states if state.error), text)
         self.store.end(self.parent, "FAILED", "\n".join(errors))
         rows, experiment = tuple(state.row() for state in states), self.store.find(self.parent).experiment
         return RunResult(self.parent, experiment, (), rows, errors=errors, findings=noticed, seed=self.plan.recipe.seed)
-
-    def _why(self, run_id: str, error: BaseException) -> str:
-        """One line on an error; where nobody has foreseen it, it names the artifact that has the whole trace."""
-        text = one_line(error)
-        if isinstance(getattr(error, "cause", None) or error, OrchError):
-            return text
-        self.store.log_file(run_id, "".join(traceback.format_exception(error)), ERROR_FILE)
-        return f"{text} (traceback: {self.store.address(run_id, ERROR_FILE) or ERROR_FILE})"
 
     def _close(self, stage: Stage, error: str | None) -> None:
         """A stage has come to its end, and with it its run; one that holds several evaluations with the last of them.
@@ -336,6 +340,17 @@ def _standing(stage: Stage) -> dict[str, str]:
         return {}
     told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest, JUDGED_BY_TAG: stage.judged_by or ""}
     return {evaluation_tag(tag, stage.also): text for tag, text in told.items()}
+
+
+def _last_lines(stage: str, error: BaseException, log: str) -> str:
+    """How the log of a failed stage ends: the trace, unless the worker has written it, and the error in one line."""
+    written = getattr(error, "cause", None) is not None and "Traceback (most recent call last)" in log
+    trace = "" if _is_foreseen(error) or written else "".join(traceback.format_exception(error))
+    return f"{trace}stage {stage!r} failed: {one_line(error)}\n"
+
+
+def _is_foreseen(error: BaseException) -> bool:
+    return isinstance(getattr(error, "cause", None) or error, OrchError)
 
 
 def _evaluation_of(metric: str) -> str | None:

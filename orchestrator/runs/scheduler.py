@@ -12,6 +12,7 @@ What it guarantees, whatever happens:
 - Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
   reason, stages that read of it are skipped, all others go on. Only an interruption, and a store that cannot be reached
   or written, end a walk; what was finished by then is kept.
+- What the workers of a stage write is kept, bounded, and is in the store when the stage is finished or has failed.
 - The driver holds no rows and no weights: workers read and write them, also where an output is put together. What
   comes back are paths, counts and the rows of a table that people look at.
 """
@@ -33,6 +34,7 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.running import Running
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.runs.worker_log import Logged, logged, read_log
 from orchestrator.runs.writer import Writer
 from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Output
@@ -193,7 +195,11 @@ class Walk:
         context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
-        crew = cluster.submit([(job.function, job.argument) for job in jobs], cpus, gpus, _RETRIES)
+        calls = [
+            (logged, Logged(job.function, job.argument, context.work, f"{stage.name}, job {place} of {len(jobs)}"))
+            for place, job in enumerate(jobs, 1)
+        ]
+        crew = cluster.submit(calls, cpus, gpus, _RETRIES)
         state.total = len(jobs)
         self.running[stage.key] = Running(
             branch, state, context, claim.lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
@@ -287,7 +293,9 @@ class Walk:
         assert self.cluster is not None
         spec, context = running.state.stage.spec, running.context
         examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
-        call, cpus = (put_together, (spec, context, examples)), 0 if running.done else context.cpus
+        cpus = 0 if running.done else context.cpus
+        title = f"{context.name}, putting its output together"
+        call = (logged, Logged(put_together, (spec, context, examples), context.work, title))
         running.worked = time.monotonic() if running.done else None
         running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True
 
@@ -347,7 +355,7 @@ class Walk:
             error = StageError(full if self._no_room is None else f"no space left, as for stage {self._no_room!r}")
             self._no_room = self._no_room or state.stage.name
         self._ended[key] = (branch, error)
-        branch.fail(state, error)
+        branch.fail(state, error, read_log(self.work.root / key))
         self.work.give_back(key)
 
     def _leave(self, running: Running) -> None:

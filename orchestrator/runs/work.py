@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from orchestrator.errors import InputError
+from orchestrator.runs.worker_log import forget_log
 
 LOCKS = "locks"
 _INPUTS = "inputs"
@@ -82,8 +83,12 @@ class WorkFolder:
         shutil.rmtree(self.root / key, ignore_errors=True)
 
     def give_back(self, key: str) -> None:
-        """Forget a failed stage's work where there is nothing to go on from: no shard, no checkpoint, no model."""
+        """Forget a failed stage's work where there is nothing to go on from: no shard, no checkpoint, no model.
+
+        Its log is forgotten in any case: the store has it.
+        """
         folder = self.root / key
+        forget_log(folder)
         if not any(file.is_file() and file.name not in _NOTES for file in folder.rglob("*")):
             self.remove(key)
 

@@ -352,9 +352,11 @@ class Store(Protocol):
         return runs[-1] if runs else newest
 
     def log_file(self, run_id: str, content: str | bytes, name: str) -> None:
-        """One artifact; `name` has no folder."""
+        """One artifact; a text that is not all UTF-8 is written as far as it is."""
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / name).write_bytes(content.encode() if isinstance(content, str) else content)
+            file = Path(folder) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)
             self.log_folder(run_id, Path(folder))
 
     def close_runs(self, process: str, status: str, error: str) -> None:

@@ -60,7 +60,11 @@ COMPLETIONS = "completions.parquet"
 CHOSEN = "chosen.parquet"
 MEASURED = "measured.json"
 """Of a training that is validated: for each step the accuracy, and which questions were answered right."""
+ERROR_FILE = "error.txt"
+"""The artifact of a run above stages that has the trace of an error that nobody has foreseen; stages have a log."""
 RESULTS = "eval/results.parquet"
+LOGS = "logs"
+"""A folder: for each stage that was written into the run a text, `log_of` its name."""
 CHOSEN_TAG = "orch.chosen"
 """The tag of a training's run that says which checkpoint it selected and why; beside it, the metric of the step."""
 CHOSEN_STEP = "chosen_step"
@@ -105,6 +109,11 @@ WHOLE_RUN = "run"
 def output_of(output: str, also: str | None = None) -> str:
     """The artifact that a stage leaves, `output` being its verb's; `also` is the further split of an evaluation."""
     return output if also is None else f"eval/{also}/results.parquet"
+
+
+def log_of(stage: str) -> str:
+    """The artifact that holds what the workers of a stage have written; `stage` is its name, like `evaluate.sft`."""
+    return f"{LOGS}/{stage}.txt"
 
 
 def evaluation_tag(tag: str, also: str | None = None) -> str:

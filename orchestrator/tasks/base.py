@@ -108,7 +108,7 @@ class Task(BaseModel):
         except DataError:
             if how == "always":
                 raise
-            return row  # appending does not help: the checks say what stands in the way
+            return row  # appending does not help: the checks say why
 
     @property
     def guarded(self) -> bool:

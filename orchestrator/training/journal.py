@@ -4,6 +4,7 @@ A file, not a message: it outlives both processes, so the curve of a run that wa
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 from orchestrator.types import Finding
 
 NAME = "journal.jsonl"
+_log = logging.getLogger("orch")
 
 
 class Journal:
@@ -41,10 +43,12 @@ class Journal:
         """One point of each curve; `right`: which of the questions asked were answered right, a 0 or 1 for each."""
         record = {"step": step, "metrics": values, "time": int(time.time() * 1000)}
         self._append(record | ({"right": right} if right else {}))
+        _log.info("step %d: %s", step, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def finding(self, step: int, finding: Finding) -> None:
         """What the watch over a training has found."""
         self._append({"step": step, "finding": asdict(finding)})
+        _log.warning("%s: %s", finding.check, finding.what)
 
     def _append(self, record: dict[str, Any]) -> None:
         with self.path.open("a") as file:

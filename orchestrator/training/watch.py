@@ -151,7 +151,7 @@ class Watch:
 
     def _weights(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
         moved = values.get(MOVED)
-        if moved is not None and moved < _UNMOVED and "learning-rate-zero" not in self._told:
+        if moved is not None and moved < _UNMOVED and not self._told & {"learning-rate-zero", "loss-not-finite"}:
             yield Finding(
                 "weights-unmoved",
                 "error",
@@ -236,8 +236,8 @@ def answer_rate_zero(n: int, truncated: int, sample: str) -> Finding:
         f"{truncated:,} of them were cut off; the first reads {sample[:200]!r}",
         "completions are cut off before their answer, or the model never stops"
         if cut
-        else "the model does not write the answer where it is looked for: the prompt, or the answer format, is "
-        "not what it was trained with",
+        else "the model does not write the answer where it is looked for: it was trained too little, or under another "
+        "prompt or answer format",
         "raise max_tokens, and check that the end of text is trained" if cut else "run `orch diagnose`",
     )
 

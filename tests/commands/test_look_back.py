@@ -17,8 +17,8 @@ from orchestrator import cli
 from orchestrator.commands.ask import ask
 from orchestrator.commands.check import check
 from orchestrator.commands.diagnose import diagnose, diagnose_run
-from orchestrator.commands.diagnosing import ALONE
 from orchestrator.commands.judge import CompletionColumns, judge_file
+from orchestrator.health.diagnosis import ALONE
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.past import past_run
 from tests.cli.test_cli import orch

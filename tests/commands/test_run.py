@@ -97,7 +97,7 @@ def test_a_stage_that_could_not_be_written_to_its_end_is_not_made(
 ) -> None:
     _, branch = walk(store)
     state, real = branch.states["sft"], store.end
-    context: Any = SimpleNamespace(output=Path("made"))
+    context: Any = SimpleNamespace(output=Path("made"), work=Path("work"))
     (context.output / "model").mkdir(parents=True)
 
     def refuse(*_: object) -> None:

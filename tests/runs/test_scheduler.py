@@ -51,7 +51,7 @@ class Record:
     def reused(self, state: StageState, origin: str) -> None:
         self.origins[state.stage.name] = origin
 
-    def failed(self, state: StageState, error: BaseException) -> str:
+    def failed(self, state: StageState, error: BaseException, log: str) -> str:
         return str(error)
 
     def ended(self, states: list[StageState], noticed: object, given_up: str | None) -> str:
@@ -62,7 +62,7 @@ class Record:
 class Crew:
     """One call, made when it is looked at."""
 
-    def __init__(self, calls: Sequence[tuple[Callable[[Any], Any] | None, Any]]) -> None:
+    def __init__(self, calls: Sequence[tuple[Callable[[Any], Any], Any]]) -> None:
         [self.call] = calls
         self.pending = {object(): 0}
 
@@ -72,8 +72,8 @@ class Crew:
 
     def take(self, reference: object) -> tuple[int, Done]:
         del self.pending[reference]
-        function, argument = self.call
-        return 0, Done(None if function is None else function(argument), 0.0, 1.0)
+        _, logged = self.call
+        return 0, Done(None if logged.function is None else logged.function(logged.argument), 0.0, 1.0)
 
     def stop(self) -> None:
         self.pending = {}
@@ -325,8 +325,9 @@ def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.
     elif where == "putting together":
 
         def is_last(crew: Crew, _: object) -> bool:
-            function, argument = crew.call
-            return function is put_together and argument[1].name == "sft" and is_first(argument[1])
+            _, logged = crew.call
+            is_last = logged.function is put_together and logged.argument[1].name == "sft"
+            return is_last and is_first(logged.argument[1])
 
         monkeypatch.setattr(Crew, "take", broken(Crew.take, is_last))
     elif where == "store":

@@ -50,8 +50,8 @@ def show_rows(console: Console, rows: "Sequence[TokenView]") -> None:
 
 
 def show_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
-    """Some generations, the models, the findings, the likeliest cause first; it stands once more at the end."""
-    for generation in diagnosis.generations[:4]:
+    """What the model in question wrote, the models, the findings, the likeliest cause first, and at the end again."""
+    for generation in [one for one in diagnosis.generations if one.model == diagnosis.in_question][:4]:
         lines = [("asked", generation.prompt), ("wrote", generation.text), ("parsed", str(generation.parsed))]
         lines += [("wanted", f"{generation.expected}  ({generation.status})")]
         body = Text("\n").join(Text.assemble((f"{title:<7}", "dim"), plain(text)) for title, text in lines)

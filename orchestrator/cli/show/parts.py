@@ -29,6 +29,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def show_way_to_logs(console: Console, run_id: str, errors: Sequence[str]) -> None:
+    """Where to look next after a failure; nothing without one."""
+    if errors:
+        way = f"orch logs {run_id[:8]}"
+        console.print(Text.assemble("What its workers wrote, tracebacks too:  ", (way, "bold")), soft_wrap=True)
+
+
 def show_conclusions(console: Console, sentences: Sequence[str]) -> None:
     """The sentences, one a paragraph; the first in bold."""
     for place, sentence in enumerate(sentences):

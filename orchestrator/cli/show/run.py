@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
-from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
+from orchestrator.cli.show.parts import LOOK, clock, show_conclusions, show_way_to_logs
 from orchestrator.cli.show.seeds import seeds_comparison, trials_table
 from orchestrator.commands.plan import needs
 from orchestrator.figures import interval, p_value
@@ -130,6 +130,7 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
     console.print(f": {reused}{done} run, {clock(seconds)} in all")
     if name not in (None, result.experiment):
         console.print(Text(plain(f"All stages were already cached in experiment {name!r}."), style="dim"))
+    show_way_to_logs(console, result.run_id, result.errors)
     console.print("Curves, data sets and every generation:  [bold]orch ui[/]", highlight=False)
     if result.report is not None:
         here = result.report if Path(result.report).is_file() else f"orch report {result.run_id} --open"

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import LOOK, clock, show_conclusions
+from orchestrator.cli.show.parts import LOOK, clock, show_conclusions, show_way_to_logs
 from orchestrator.figures import interval, p_value, points
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
@@ -151,6 +151,7 @@ def show_sweep(console: Console, result: SweepResult, seconds: float | None = No
     if result.report is not None:
         here = result.report if Path(result.report).is_file() else f"orch report {result.run_id} --open"
         console.print(Text.assemble("One page to pass around:  ", (plain(here), "bold")), soft_wrap=True)
+    show_way_to_logs(console, result.run_id, result.errors)
     console.print("Trials side by side, parallel coordinates:  [bold]orch ui[/]", highlight=False)
     console.print(f"MLflow run {result.run_id}", style="dim", highlight=False)
 
