@@ -1,11 +1,12 @@
-"""What every table of a run is made of: a mark for each state, a time as people read it, what its figures say."""
+"""What every table of a run is made of: a mark for each state, what its figures say."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.runs.state import State
+from orchestrator.runs.state import WORDS, State
 from orchestrator.text import plain
 
 LOOK: dict[State, tuple[str, str]] = {
@@ -20,13 +21,17 @@ LOOK: dict[State, tuple[str, str]] = {
 """Mark and style of each state."""
 
 
-def clock(seconds: float) -> str:
-    """`12.3 s`, `4:16`, `1:02:03`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def marked(state: State) -> Text:
+    """`▶ running`: a state as it is in every table."""
+    mark, style = LOOK[state]
+    return Text(f"{mark} {WORDS[state]}", style=style)
+
+
+def counted(states: Sequence[State]) -> Text:
+    """`3 finished, 1 running, 16 waiting`."""
+    counts = Counter(states)
+    parts = [(f"{counts[state]} {WORDS[state]}", style) for state, (_, style) in LOOK.items() if counts[state]]
+    return Text(", ").join(Text(text, style=style) for text, style in parts)
 
 
 def show_conclusions(console: Console, sentences: Sequence[str]) -> None:
