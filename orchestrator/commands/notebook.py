@@ -1,4 +1,4 @@
-"""Progress in a notebook while `run` and `sweep` work: one table that is brought up to date. Elsewhere nothing is shown.
+"""Progress in a notebook while `run` and `sweep` work: one output that is brought up to date. Elsewhere nothing.
 
 IPython is not needed: where it is running, it is loaded.
 """

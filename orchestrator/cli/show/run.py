@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
+from orchestrator.cli.show.named_rows import NamedRows
 from orchestrator.cli.show.parts import show_conclusions
 from orchestrator.cli.show.seeds import seeds_comparison
 from orchestrator.commands.plan import needs
@@ -69,17 +69,14 @@ def _comparison(
 ) -> Group:
     against = {d.model: d for d in differences}
     name = differences[0].baseline if differences else ""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("model", overflow="fold")  # where there is no room, a name is folded; no figure is ever cut
     shown = name if len(name) <= 20 else f"{name[:19]}…"
-    for title in ("accuracy", "answer\nrate", f"against\n{shown}", "p", "seconds"):
-        table.add_column(Text(title), justify="right", no_wrap=True)
+    table = NamedRows("model", ("accuracy", "answer\nrate", f"against\n{shown}", "p", "seconds"))
     best = max(m.accuracy for m in models)
     for m in models:
         d = against.get(m.model)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
-        table.add_row(
-            Text(m.model),
+        table.add(
+            m.model,
             accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default"),
             f"{m.answer_rate:.3f}",
             Text(f"{d.difference:+.3f} {interval(d.low, d.high, sign=True)}" if d else ""),
@@ -92,6 +89,10 @@ def _comparison(
     return Group(table, Text(note, style="dim"))
 
 
+_LEAST_NEEDED = ("key", "needs", "reads", "verb")
+"""Columns of a plan that are left out where names need their room, in this order."""
+
+
 def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str, Forecast] | None = None) -> None:
     """The stages of a plan: what each reads, needs, and whether it is cached; a stage that trials share is listed once.
 
@@ -101,18 +102,19 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     trials = plan.trials if isinstance(plan, TrialsPlan) else ()
     sharing = plan.sharing() if isinstance(plan, TrialsPlan) else {}
     first = plans_of(plan)[0]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in (*(["trial"] if trials else []), "stage", "verb", "reads", "needs", "key", "state"):
-        table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
+    columns = (*(["trial"] if trials else []), "verb", "reads", "needs", "key", "state")
+    table = NamedRows("stage", columns, left=columns)
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text(f"to run {_expected(known.get(stage.key))}")
-        reads = Text(", ".join(stage.inputs) or first.base.name)
+        reads = Text(plain(", ".join(stage.inputs) or first.base.name))
         sharers = [trial.title for trial in sharing.get(stage.key, ())]
         trial = "all" if len(sharers) == len(trials) else sharers[0] if len(sharers) == 1 else f"{len(sharers)} trials"
-        table.add_row(
-            *([Text(trial)] if trials else []), Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state
-        )
-    console.print(table)
+        about = (stage.verb, reads, needs(stage), stage.key[:8], state)
+        table.add(plain(stage.name), *([trial] if trials else []), *about)
+    shown, left_out = _within(table, console.width)
+    console.print(shown)
+    if left_out:
+        console.print(Text(f"a wider terminal also shows: {', '.join(left_out)}", style="dim"))
     judged_by = next(stage.judged_by for stage in plan.stages if stage.judged_by)
     why = first.tolerance
     console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
@@ -122,6 +124,16 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     )
     if to_run:
         console.print(Text(_forecast_note(to_run, list(known.values())), style="dim"))
+
+
+def _within(table: NamedRows, width: int) -> tuple[NamedRows, list[str]]:
+    """The table without columns that have no room, and these; names and states are always there."""
+    for count in range(len(_LEAST_NEEDED) + 1):
+        without = _LEAST_NEEDED[:count]
+        fewer = table.without(*without)
+        if fewer.fits(width):
+            break
+    return fewer, list(without)
 
 
 def _expected(forecast: Forecast | None) -> str:

@@ -42,7 +42,7 @@ def run_table(run: RunState, width: int, height: int | None, began: float, failu
     if several:
         columns = _widths([], width)
         rows = _by_name(run.stages)
-        shown = _chosen([_of_all(row) for row in rows.values()], [1] * len(rows), room and room - 2)
+        shown = _chosen([_of_all(row) for row in rows.values()], [1] * len(rows), None if room is None else room - 4)
         names = [name for place, name in enumerate(rows) if place in shown]
         hidden = [state.shown for name, row in rows.items() if name not in names for state in row]
         middle: RenderableType = trials_table([s for s in run.stages if s.stage.name in names], width)

@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.show.named_rows import NamedRows
 from orchestrator.cli.show.parts import LOOK, counted
 from orchestrator.figures import clock, interval, p_value
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResult
@@ -40,7 +41,7 @@ def trials_table(states: Sequence[StageState], width: int) -> Table:
         table.add_row(Text(name), *(_cell(by_place[name, trial], room >= _WIDE) for trial in trials))
     if room < _WIDE:  # marks alone
         there = {state.shown for state in states}
-        marks = [f"{mark} {WORDS[state]}" for state, (mark, _) in LOOK.items() if state in there]
+        marks = [f"{mark}\u00a0{WORDS[state]}" for state, (mark, _) in LOOK.items() if state in there]
         table.caption, table.caption_justify, table.caption_style = "  ".join(marks), "left", "dim"
     return table
 
@@ -74,16 +75,13 @@ def _comparison(
     against = {d.model: d for d in differences}
     name = differences[0].baseline if differences else ""
     shown = name if len(name) <= 20 else f"{name[:19]}…"
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("model", overflow="fold")
-    for title in ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "p"):
-        table.add_column(Text(title), justify="right", no_wrap=True)
+    table = NamedRows("model", ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "p"))
     best = max(m.accuracy_mean for m in models)
     for m in models:
         d = against.get(m.model)
         accuracy = Text(f"{m.accuracy_mean:.3f}", style="bold green" if m.accuracy_mean == best else "")
-        table.add_row(
-            Text(m.model),
+        table.add(
+            m.model,
             accuracy.append(" " + interval(m.accuracy_low, m.accuracy_high), style="not bold default"),
             "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}",
             f"{m.answer_rate_mean:.3f}",
