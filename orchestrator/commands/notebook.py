@@ -92,9 +92,8 @@ def run_marks(run: RunState) -> str:
 
 def run_line(run: RunState) -> str:
     """How far a run is, in one line."""
-    ended = sum(state.left == 0 for state in run.stages)
     running = ", ".join(f"{state.title} {state.told}" for state in run.stages if state.shown == "running")
-    return f"{run.name}: {ended} of {len(run.stages)} stages" + (f"; running: {running}" if running else "")
+    return f"{run.name}: {run.ended or run.setup.figure}" + (f"; running: {running}" if running else "")
 
 
 def run_html(run: RunState) -> str:
@@ -111,8 +110,7 @@ def run_html(run: RunState) -> str:
     passed = time.monotonic() - run.began
     left, all_known = run.left
     expected_in_all = f"{'~' if all_known else '>'}{clock(passed + left)}" if left else ""
-    ended = sum(state.left == 0 for state in run.stages)
-    rows.append(("in all", "", f"{ended} of {len(run.stages)} stages", clock(passed), expected_in_all))
+    rows.append(("in all", "", run.ended, clock(passed), expected_in_all))
     about = [] if run.run_id is None else [f"{run.name}, run {run.run_id}"]
     return paragraphs(about) + table(("stage", "state", "", "elapsed", "expected"), rows, ("elapsed", "expected"))
 

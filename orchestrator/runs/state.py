@@ -182,6 +182,12 @@ class RunState:
     """When the first stage began, and when the last one ended or the last look was."""
 
     @property
+    def ended(self) -> str:
+        """`3 of 9 stages`: how many have come to their end, good or bad; empty where it is not known which there are."""
+        ended = sum(state.state not in (*_OPEN, "stopped") for state in self.stages)
+        return f"{ended} of {len(self.stages)} stages" if self.stages else ""
+
+    @property
     def left(self) -> tuple[float, bool]:
         """Seconds to go, and whether that is all: some stages may be of unknown length.
 

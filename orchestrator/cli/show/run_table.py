@@ -117,12 +117,10 @@ def _phase(phase: Phase) -> Row:
 
 
 def _in_all(run: RunState, began: float) -> Row:
-    ended = sum(state.left == 0 for state in run.stages)
-    of = f"{ended} of {len(run.stages)} stages" if run.stages else ""
     passed = time.monotonic() - began
     left, all_known = run.left
     expected = f"{'~' if all_known else '>'}{clock(passed + left)}" if left else ""
-    return Text("in all", "bold"), Text(""), Text(of), Text(clock(passed), "bold"), Text(expected)
+    return Text("in all", "bold"), Text(""), Text(run.ended), Text(clock(passed), "bold"), Text(expected)
 
 
 def _by_name(states: Sequence[StageState]) -> dict[str, list[StageState]]:
