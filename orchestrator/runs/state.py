@@ -183,7 +183,7 @@ class RunState:
 
     @property
     def ended(self) -> str:
-        """`3 of 9 stages`: how many have come to their end, good or bad; empty where it is not known which there are."""
+        """`3 of 9 stages`: how many have come to their end; empty while they are not known."""
         ended = sum(state.state not in (*_OPEN, "stopped") for state in self.stages)
         return f"{ended} of {len(self.stages)} stages" if self.stages else ""
 

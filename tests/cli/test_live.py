@@ -245,18 +245,18 @@ def test_many_long_stages_make_a_few_lines_a_minute(at_noon: None, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("error", "word"),
-    [(KeyboardInterrupt(), "interrupted"), (Interrupted("x"), "interrupted"), (OrchError("x"), "failed")],
+    ("error", "ended"), [(KeyboardInterrupt(), "stopped"), (Interrupted("x"), "stopped"), (OrchError("x"), "failed")]
 )
 def test_however_it_ends_nothing_is_left_running(
-    error: BaseException, word: str, at_noon: None, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, ended: str, at_noon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen, written, _ = plain(monkeypatch)
     shown = RunState("small", screen)
     with pytest.raises(type(error)), shown.watched():
         shown.set_up("starting Ray")
         raise error
-    assert written.getvalue().splitlines()[-1] == f"12:00:00  small: starting Ray {word}"
+    assert shown.setup.state == ended and shown.results.state == "waiting"
+    assert written.getvalue() == "12:00:00  small: starting Ray\n", "what went wrong is said once, by the error"
     one = at_work("sft", TRAINS, 5, total=40, done=12)
     screen, written, _ = plain(monkeypatch)
     shown = run([one, queued := state("rft", state="running")], watcher=screen)

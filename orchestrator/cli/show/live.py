@@ -84,9 +84,8 @@ class RunScreen:
         self._phase(run, run.results)
 
     def _phase(self, run: RunState, phase: Phase) -> None:
-        if phase.state in ("running", "failed", "stopped"):
-            ended = "" if phase.state == "running" else f" {WORDS[phase.state]}"
-            self._say(phase.name, f"{phase.figure}{ended}", f"{run.name}: ")
+        if phase.state == "running":
+            self._say(phase.name, phase.figure, f"{run.name}: ")
 
     def _change(self, state: StageState) -> None:
         """One line when a stage changes state."""
