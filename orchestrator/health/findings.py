@@ -29,7 +29,7 @@ class CheckReport:
 
     def __repr__(self) -> str:
         counts = Counter(f.severity for f in self.findings)
-        found = ", ".join(f"{counts[severity]} {severity}" for severity in _ORDER if counts[severity])
+        found = ", ".join(f"{severity}: {counts[severity]}" for severity in _ORDER if counts[severity])
         return f"CheckReport({found or 'nothing found'})"
 
     def _repr_html_(self) -> str:

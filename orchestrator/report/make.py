@@ -40,6 +40,9 @@ class Reported:
     notes: tuple[str, ...] = ()
     """What the page does without."""
 
+    def __repr__(self) -> str:
+        return f"Reported({self.page})"
+
     def _repr_html_(self) -> str:
         """Where it lies."""
         return facts({"report": self.page, "figures": f"{len(self.figures)} files", "run": self.run_id})

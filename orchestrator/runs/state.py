@@ -102,7 +102,7 @@ class StageState:
             case "running":
                 return f"{counted}, saving" if counted and self.done >= self.total else counted or "starting"
             case "failed" | "stopped":
-                return f"at {counted}" if counted else ""
+                return f"at {counted}" if self.done else ""
             case "cached":
                 return "" if self.figure == "reused" else self.figure
             case _:

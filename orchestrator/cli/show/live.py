@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
+from orchestrator.cli.show.parts import ECHO
 from orchestrator.cli.show.run_table import run_table
 from orchestrator.figures import clock
 from orchestrator.runs.state import WORDS, Phase, RunState, StageState
@@ -69,15 +70,15 @@ class RunScreen:
         room = self.console.height - 1 if self._over is None else None
         if self._over is not None and (not self._run.stages or self._run.setup.state in ("failed", "stopped")):
             return Group()  # nothing was run: there is nothing to look back at
-        return run_table(self._run, self.console.width, room, self._began, failures=self._over is not True)
+        return run_table(self._run, self.console.width - ECHO, room, self._began, failures=self._over is not True)
 
     # -- plain lines -------------------------------------------------------------------------------------------------
 
     def _tell(self, run: RunState) -> None:
         """A line for what is new."""
-        self._phase(run, run.setup)
         if run.run_id is not None and "run" not in self._told:
             self._say("run", f"run {run.run_id}")
+        self._phase(run, run.setup)
         for state in run.stages:
             self._change(state)
         self._progress([state for state in run.stages if state.shown == "running"])

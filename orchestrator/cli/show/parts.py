@@ -9,6 +9,9 @@ from rich.text import Text
 from orchestrator.runs.state import WORDS, State
 from orchestrator.text import plain
 
+ECHO = 3
+"""Columns that a live table leaves free: `^C`, which the terminal writes after it, must not begin a line that is not
+reckoned with where the table is redrawn."""
 LOOK: dict[State, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "running": ("▶", "bold cyan"),

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import marked, show_conclusions
+from orchestrator.cli.show.parts import ECHO, marked, show_conclusions
 from orchestrator.figures import clock, interval, p_value, points
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
@@ -90,7 +90,7 @@ class SweepScreen:
             at = self._states[0].figure if self._states else ""
             return Group(Text(plain(f"set-up: {at or 'reading the store'}, {clock(passed)} so far"), style="dim"))
         head = [Text(plain(line)) for line in progress_lines(search, passed)]
-        return Group(*head, *self._open(self.console.width, self.console.height - 1 - 2 * len(head)))
+        return Group(*head, *self._open(self.console.width - ECHO, self.console.height - 1 - 2 * len(head)))
 
     def _open(self, width: int, room: int) -> Iterator[Table | Text]:
         """The stages that are running, a line each or more where names are long; the rest is counted."""
