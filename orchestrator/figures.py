@@ -1,4 +1,4 @@
-"""How figures are written, wherever they appear: p-values, differences in points, intervals."""
+"""How figures are written, wherever they appear: p-values, differences in points, intervals, times."""
 
 
 def p_value(p: float) -> str:
@@ -21,3 +21,12 @@ def points(share: float, sign: bool = False) -> str:
 def interval(low: float, high: float, sign: bool = False) -> str:
     """The ends of an interval of shares: `[0.575, 0.660]`, `[-0.104, -0.023]`."""
     return f"[{low:+.3f}, {high:+.3f}]" if sign else f"[{low:.3f}, {high:.3f}]"
+
+
+def clock(seconds: float) -> str:
+    """`12.3 s`, `4:16`, `1:02:03`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

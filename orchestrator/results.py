@@ -1,8 +1,10 @@
-"""What a run tells when it is done: its stages, and the models side by side."""
+"""What a run tells when it is done: its stages, and the models side by side. In a notebook these are tables."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.figures import clock, interval, p_value, points
+from orchestrator.notebook import block, facts, figures, paragraphs, table
 from orchestrator.types import Finding
 
 
@@ -43,6 +45,10 @@ class Evaluation:
     conclusions: tuple[str, ...] = ()
     """What they say, in plain sentences, the most important first."""
 
+    def _repr_html_(self) -> str:
+        """The models side by side."""
+        return paragraphs([*self.conclusions, f"On {self.on}:"]) + _side_by_side(self.models, self.differences)
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -70,6 +76,18 @@ class RunResult:
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        models = ", ".join(f"{m.model} {m.accuracy:.3f}" for m in self.models) or "no model evaluated"
+        return f"RunResult({self.experiment}, run {self.run_id}: {models}{_failed(self.errors)})"
+
+    def _repr_html_(self) -> str:
+        """The conclusion, the models side by side, and where to look next."""
+        shown = paragraphs(self.conclusions)
+        if self.models:
+            shown += _side_by_side(self.models, self.differences)
+        shown += "".join(also._repr_html_() for also in self.also)
+        return shown + _end(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,10 @@ class EvaluationOverSeeds:
     conclusions: tuple[str, ...]
     """What the figures say, in plain sentences."""
 
+    def _repr_html_(self) -> str:
+        """Means over seeds side by side."""
+        return paragraphs([*self.conclusions, f"On {self.on}:"]) + _over_seeds(self.models, self.differences)
+
 
 @dataclass(frozen=True, slots=True)
 class SeedsResult:
@@ -158,6 +180,18 @@ class SeedsResult:
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        models = ", ".join(f"{m.model} {m.accuracy_mean:.3f}" for m in self.models) or "no model evaluated"
+        seeds = f"{len(self.seeds)} seeds"
+        return f"SeedsResult({self.experiment}, run {self.run_id}, {seeds}: {models}{_failed(self.errors)})"
+
+    def _repr_html_(self) -> str:
+        """The conclusion, means over seeds side by side, and where to look next."""
+        shown = paragraphs(self.conclusions)
+        if self.models:
+            shown += _over_seeds(self.models, self.differences)
+        return shown + "".join(also._repr_html_() for also in self.also) + _end(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,3 +250,65 @@ class SweepResult:
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        best = "" if self.best is None else f", best trial {self.best['number']} {self.best['label']}"
+        return (
+            f"SweepResult({self.experiment}, run {self.run_id}: {len(self.trials)} trials{best}{_failed(self.errors)})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The conclusion, the trials from the best down, and where to look next."""
+        best = {} if self.best is None else self.best
+        names = list(dict.fromkeys(name for trial in self.trials for name in trial.label))
+        ranked = sorted(self.trials, key=lambda t: (t.value is None, -t.seeds, -(t.value or 0.0), t.number))
+        rows = [
+            (
+                trial.number,
+                *(trial.label.get(name, "") for name in names),
+                "" if trial.value is None else f"{trial.value:.3f}{_ends(trial.low, trial.high)}",
+                "" if trial.difference is None else points(trial.difference, sign=True),
+                "" if trial.p is None else p_value(trial.p),
+                clock(trial.seconds) if trial.seconds else "",
+                "proposed" if trial.number == best.get("number") else "tied" if trial.tied else trial.state,
+            )
+            for trial in ranked
+        ]
+        heads = ("trial", *names, "accuracy", "points to best", "p", "time", "")
+        known = {"recipe with the best values": best.get("recipe"), "run": self.run_id, "report": self.report}
+        return paragraphs(self.conclusions) + table(heads, rows, heads[:-1]) + _errors(self.errors) + facts(known)
+
+
+def _side_by_side(models: tuple[ModelResult, ...], differences: tuple[Difference, ...]) -> str:
+    against = {d.model: (d.baseline, d.difference, d.low, d.high, d.p) for d in differences}
+    rows = [(m.model, m.accuracy, m.accuracy_low, m.accuracy_high, m.answer_rate) for m in models]
+    return figures(rows, against) + paragraphs([f"{models[0].n:,} questions, the same for every model; 95% intervals"])
+
+
+def _over_seeds(models: "tuple[ModelOverSeeds, ...]", differences: "tuple[DifferenceOverSeeds, ...]") -> str:
+    against = {d.model: (d.baseline, d.difference_mean, d.difference_low, d.difference_high, d.p) for d in differences}
+    rows = [(m.model, m.accuracy_mean, m.accuracy_low, m.accuracy_high, m.answer_rate_mean) for m in models]
+    note = f"means over seeds; {models[0].n:,} questions; 95% intervals for further seeds and questions"
+    return figures(rows, against) + paragraphs([note])
+
+
+def _end(result: "RunResult | SeedsResult") -> str:
+    """What went wrong, and where to look next."""
+    states = [stage["state"] for stage in result.stages]
+    stages = f"{len(states)}: {states.count('done')} run, {states.count('cached')} reused"
+    noticed = [(f.severity, f.check, f.what) for f in result.findings]
+    shown = table(("", "check", "what was found"), noticed) if noticed else ""
+    known = {"experiment": result.experiment, "stages": stages, "judged by": result.judged_by, "run": result.run_id}
+    return _errors(result.errors) + shown + facts(known | {"report": result.report})
+
+
+def _errors(errors: tuple[str, ...]) -> str:
+    return "".join(block(error) for error in errors)
+
+
+def _failed(errors: tuple[str, ...]) -> str:
+    return f"; {len(errors)} failed" if errors else ""
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" {interval(low, high)}"

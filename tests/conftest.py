@@ -51,8 +51,9 @@ class Called:
 
     @property
     def after_the_first_line(self) -> str:
-        """What a run printed after the line that says it has begun."""
-        return re.sub(r"\A\d\d:\d\d:\d\d  [^\n]*: reading the store\n", "", self.out)
+        """What a run printed after the lines that say what it is at before anything is written."""
+        at = "reading the store|starting Ray|joining Ray|checking data and model"
+        return re.sub(rf"\A(?:\d\d:\d\d:\d\d  [^\n]*: (?:{at})\n)+", "", self.out)
 
 
 def environment() -> dict[str, str]:

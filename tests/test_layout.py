@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "orchestrator"
 ORDER = (
-    *("types", "errors", "schema", "text", "figures", "stats", "results"),
+    *("types", "errors", "schema", "text", "figures", "notebook", "stats", "results"),
     *("answers", "store", "tasks", "models", "sampling", "training", "stages"),
     *("recipe", "plan", "health", "comparison", "runs", "sweeps"),
     *("report", "exports", "commands", "cli"),

@@ -70,11 +70,12 @@ def _run(loaded: "Recipe", started: float, as_json: bool) -> None:
 
     console = Console(stderr=as_json)
     begins(console, loaded.name)
-    from orchestrator.cli.show.run import RunScreen, show_result
+    from orchestrator.cli.show.live import RunScreen
+    from orchestrator.cli.show.run import show_result
 
     with busy(console, "reading the store"):
         from orchestrator.commands.run import run as execute
-    screen = RunScreen(console)
+    screen = RunScreen(console, loaded.name, started)
     with screen.showing():
         result = execute(loaded, screen)
     show_result(console, result, time.monotonic() - started, loaded.name)
@@ -108,7 +109,7 @@ def _sweep(loaded: "Recipe", started: float, as_json: bool) -> None:
 
     with busy(console, "reading the store"):
         from orchestrator.commands.sweep import sweep as execute
-    screen = SweepScreen(console)
+    screen = SweepScreen(console, loaded.name, started)
     with screen.showing():
         result = execute(loaded, screen)
     show_sweep(console, result, time.monotonic() - started)

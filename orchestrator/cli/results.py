@@ -125,7 +125,6 @@ def compare(
         return
     from orchestrator.cli.show.comparison import as_csv as rows_of
     from orchestrator.cli.show.comparison import show_comparison
-    from orchestrator.comparison import conclusions
     from orchestrator.comparison.side_by_side import compare as look
 
     console = Console(stderr=as_json or as_csv)
@@ -133,7 +132,7 @@ def compare(
         found = look(*(runs or ()), experiment=experiment, baseline=baseline, on=on)
     show_comparison(console, found)
     if as_json:
-        print(json.dumps(found.as_json() | {"conclusions": conclusions(found)}))
+        print(json.dumps(found.as_json()))
     if as_csv:
         print(rows_of(found), end="")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError, TrackingError
+from orchestrator.notebook import paragraphs, table
 from orchestrator.runs.work import LOCKS, WorkFolder, at_work, size_of
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import PREFIX as DISK_FULL
@@ -65,6 +66,18 @@ class Cleaned:
     def freed(self) -> int:
         """Bytes that were given back, or would be."""
         return sum(one.size for one in self.leftovers if one.goes)
+
+    def __repr__(self) -> str:
+        what = "deleted" if self.deleted else "to delete"
+        return f"Cleaned({self.folder}: {self.freed / 1e6:.1f} MB {what})"
+
+    def _repr_html_(self) -> str:
+        """What was found, and what becomes of it."""
+        rows = [
+            (one.path.name, f"{one.size / 1e6:.1f}", f"{one.days:.1f}", one.what, one.why) for one in self.leftovers
+        ]
+        heads = ("folder", "MB", "days", "what", "why")
+        return paragraphs([str(self.folder), *([self.note] if self.note else [])]) + table(heads, rows, ("MB", "days"))
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from orchestrator.errors import InputError, OrchError
+from orchestrator.notebook import facts, paragraphs
 
 if TYPE_CHECKING:
     from orchestrator.exports.card import Kind
@@ -38,6 +39,12 @@ class Exported:
     """How the weights agree with the model of the run; None where they are a copy of its files."""
     notes: tuple[str, ...]
     """What a user should know before taking it elsewhere."""
+
+    def _repr_html_(self) -> str:
+        """What lies where."""
+        known = {"model": self.model, "run": self.run_id, "what": self.kind, "folder": self.folder}
+        known |= {"size": f"{self.size / 1e6:.1f} MB", "bundle": self.bundle or ""}
+        return facts(known) + paragraphs(self.notes)
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
+from orchestrator.commands.notebook import watched_here
 from orchestrator.errors import TrackingError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, TrialsPlan, compile_recipe, plans_of
@@ -15,8 +16,8 @@ from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
 from orchestrator.runs.result import read_again
-from orchestrator.runs.scheduler import Listener, Walk
-from orchestrator.runs.state import StageState
+from orchestrator.runs.scheduler import Walk
+from orchestrator.runs.state import RunState, StageState, Watcher
 from orchestrator.runs.trials import TrialsRecord, read_trials_again
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
@@ -26,9 +27,10 @@ from orchestrator.store.place import store_folder
 from orchestrator.types import Finding
 
 
-def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult | SeedsResult:
+def run(recipe: Recipe, watcher: Watcher | None = None) -> RunResult | SeedsResult:
     """Run a recipe and return its models side by side; with `seeds`, the aggregate over them.
 
+    In a notebook it shows how far it is; elsewhere only the `watcher` gets to know.
     Stages that fail are reported in the result's `errors`; what does not depend on them is finished first.
 
     Raises:
@@ -36,11 +38,13 @@ def run(recipe: Recipe, listener: Listener = lambda states: None) -> RunResult |
         CheckError: the set-up would make the numbers wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; the workers are gone and the run is marked KILLED.
     """
-    with interruptible():
-        return _run(recipe, listener)
+    state = RunState(recipe.name, watcher or watched_here())
+    with interruptible(), state.watched():
+        return _run(recipe, state)
 
 
-def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
+def _run(recipe: Recipe, state: RunState) -> RunResult | SeedsResult:
+    state.set_up("reading the store")
     plan = compile_recipe(recipe)
     store = existing_store()
     if store is not None:
@@ -48,32 +52,27 @@ def _run(recipe: Recipe, listener: Listener) -> RunResult | SeedsResult:
         if all(stage.cached for stage in plan.stages):
             found = read_trials_again(store, plan) if isinstance(plan, TrialsPlan) else read_again(store, plan)
             if found is None:
-                found = _carry_out(plan, store, work_folder(recipe), None, listener)
+                found = _carry_out(plan, store, work_folder(recipe), None, state)
+            state.run_id = found.run_id
+            state.conclude("reading the results")
             with suppress(TrackingError):  # of a store that may only be read, `last` is the newest run
                 store.asked_again(store.find(found.run_id))
             made = report_of(store, found.run_id)
             return with_report(found, recipe.task) if made is None else replace(found, report=made)
     work = work_folder(recipe)
     try:
-        states = _not_begun(plan)
-        listener(states)
-
-        def notice(line: str) -> None:
-            states[0].figure = line
-            listener(states)
-
-        ready = prepared(plans_of(plan)[:1], work, notice)  # the checks do not depend on the seed
-        done = _carry_out(plan, ready.store, work, ready.cluster, listener, ready.noticed)
+        state.stages = _not_begun(plan)
+        ready = prepared(plans_of(plan)[:1], work, state.set_up)  # the checks do not depend on the seed
+        done = _carry_out(plan, ready.store, work, ready.cluster, state, ready.noticed)
     finally:
         disconnect()
+    state.conclude("writing the report")
     return with_report(done, recipe.task)
 
 
 def _not_begun(plan: Plan | TrialsPlan) -> list[StageState]:
     titled = [(t.title, t.plan) for t in plan.trials] if isinstance(plan, TrialsPlan) else [("", plan)]
-    states = [StageState(stage, trial=title) for title, each in titled for stage in each.stages]
-    states[0].figure = "checking the set-up"
-    return states
+    return [StageState(stage, trial=title) for title, each in titled for stage in each.stages]
 
 
 def work_folder(recipe: Recipe) -> WorkFolder:
@@ -86,11 +85,11 @@ def _carry_out(
     store: Store,
     work: WorkFolder,
     cluster: Cluster | None,
-    listener: Listener,
+    state: RunState,
     noticed: tuple[Finding, ...] = (),
 ) -> RunResult | SeedsResult:
     """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
-    walk = Walk([], store, work, cluster, listener)
+    walk = Walk([], store, work, cluster, state.walked)
     above: TrialsRecord | None = None
 
     def begun() -> list[str]:
@@ -102,12 +101,19 @@ def _carry_out(
         if above is None or not isinstance(plan, TrialsPlan):
             assert isinstance(plan, Plan)
             record = Record(store, plan, past, later)
+            state.run_id = record.parent
+            state.set_up("writing the recipe down")
             record.describe()
             walk.branches.append(Branch(plan, record, noticed))
         else:
+            state.run_id = above.parent
+            state.set_up("writing the trials down")
             for trial in plan.trials:
                 record = Record(store, trial.plan, past, later, above.parent, trial, above.shown)
                 walk.branches.append(Branch(trial.plan, record, noticed, trial.title))
+        for branch in walk.branches:
+            for name, expected in branch.record.forecasts.items():
+                branch.states[name].expected = expected.seconds
         walk.go()
         results = [branch.result for branch in walk.branches if branch.result is not None]
         return results[0] if above is None else above.ended(results)

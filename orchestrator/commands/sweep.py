@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.commands.notebook import sweep_watched_here
 from orchestrator.commands.run import work_folder
 from orchestrator.errors import InputError, RecipeError
 from orchestrator.plan.forecast import past_costs
@@ -39,9 +40,10 @@ Watcher = Callable[[Search | None, list[StageState]], None]
 """Called with how far a sweep is: the search, None before it begins, and the stages of all open trials."""
 
 
-def sweep(recipe: Recipe, watcher: Watcher = lambda search, states: None) -> SweepResult:
+def sweep(recipe: Recipe, watcher: Watcher | None = None) -> SweepResult:
     """Try the variants that a recipe's `sweep` block describes, and say which is the best and how sure that is.
 
+    In a notebook it shows how far it is; elsewhere only the `watcher` gets to know.
     A trial that fails is one of the result's `errors`. What an earlier sweep of the same recipe has finished is
     reused, also where it was killed.
 
@@ -56,7 +58,7 @@ def sweep(recipe: Recipe, watcher: Watcher = lambda search, states: None) -> Swe
             "stages.rft.learning_rate=1e-3,4e-3"
         )
     with interruptible():
-        return _sweep(recipe, Variants(recipe), watcher)
+        return _sweep(recipe, Variants(recipe), watcher or sweep_watched_here(recipe.name))
 
 
 def stored_sweep(run: str | None = None) -> SweepResult:
@@ -132,6 +134,7 @@ def carry_out(
 
         slots = _slots(variants, cluster)
         walk.feed = search = Search(variants, walk, store, proposes, known, open_branches, logged, past, slots)
+        search.run_id = record.run_id
         walk.go()
         experiment = store.find(record.run_id).experiment
         found = sweep_result(search, record.run_id, experiment)

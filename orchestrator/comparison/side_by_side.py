@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.comparison import Comparison, compare_evaluated, contaminated
+from orchestrator.comparison import Comparison, compare_evaluated, conclusions, contaminated
 from orchestrator.comparison.baseline import baseline_of
 from orchestrator.comparison.comparable import left_out, refuse_unlike
 from orchestrator.comparison.groups import Variant, labelled, variants
@@ -118,13 +118,14 @@ def _side_by_side(
     ]
     evaluated = [variant.evaluated(label) for label, variant in labels.items()]
     made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, of_seeds)
-    return replace(
+    whole = replace(
         made,
         contaminated=contaminated(finding for model in models for finding in model.findings),
         left_out=tuple(out),
         judged_by=per_run[0][0].judged_by,
         seed_sd_elsewhere=() if alone else seed_sds(past, labels),
     )
+    return replace(whole, conclusions=conclusions(whole))
 
 
 def _seed_alone(a: Variant, b: Variant) -> bool:

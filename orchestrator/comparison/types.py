@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.notebook import figures, paragraphs
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
@@ -95,11 +97,25 @@ class Comparison:
     """Known from other runs: how much a model of one seed varies with it: (label, sd, seeds)."""
     judged_by: str | None = None
     """How answers were read and judged, in words; None where that is not known."""
+    conclusions: tuple[str, ...] = ()
+    """What the figures say, in plain sentences, the most important first."""
 
     @property
     def trained(self) -> Sequence[ComparedModel]:
         """The models that a seed changes."""
         return [m for m in self.models if m.seeds]
+
+    def __repr__(self) -> str:
+        models = ", ".join(f"{m.label} {m.accuracy:.3f}" for m in self.models)
+        return f"Comparison(on {self.on}: {models})"
+
+    def _repr_html_(self) -> str:
+        """The conclusion, and the models side by side."""
+        against = {d.label: (d.baseline, d.difference, d.low, d.high, d.p_corrected) for d in self.differences}
+        rows = [(m.label, m.accuracy, m.accuracy_low, m.accuracy_high, m.answer_rate) for m in self.models]
+        note = f"{self.models[0].n:,} questions of {self.on}, the same for every model; 95% intervals"
+        judged = [] if self.judged_by is None else [f"judged by: {self.judged_by}"]
+        return paragraphs(self.conclusions) + figures(rows, against) + paragraphs([note, *judged])
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

@@ -7,11 +7,12 @@ from typing import get_args
 
 from orchestrator.errors import CheckError, OrchError
 from orchestrator.health.token_view import TokenView
+from orchestrator.notebook import paragraphs, table
 from orchestrator.store.names import FINDING_TAG
 from orchestrator.types import Finding, Severity
 
 _PARTS = ("\nseen: ", "\ncause: ", "\ndo: ")
-_ORDER = {"error": 0, "warning": 1, "info": 2}
+_ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,18 @@ class CheckReport:
     def errors(self) -> tuple[Finding, ...]:
         """What must be fixed before a run."""
         return tuple(f for f in self.findings if f.severity == "error")
+
+    def __repr__(self) -> str:
+        counts = Counter(f.severity for f in self.findings)
+        found = ", ".join(f"{severity}: {counts[severity]}" for severity in _ORDER if counts[severity])
+        return f"CheckReport({found or 'nothing found'})"
+
+    def _repr_html_(self) -> str:
+        """The findings, with what to do."""
+        if not self.findings:
+            return paragraphs(["Nothing found."])
+        rows = [(f.severity, f.check, f.what, f.evidence, f.cause, f.remedy) for f in self.findings]
+        return table(("", "check", "what was found", "seen", "cause", "do"), rows)
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -14,6 +14,7 @@ from orchestrator.answers.formats.difference import first_difference
 from orchestrator.errors import FormatChange, RecipeError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.start import StartModel, check_adapter, resolve_start
+from orchestrator.notebook import paragraphs, table
 from orchestrator.recipe.graph import behind, whole_stage
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.stages.base import Keys, Kind, Verb
@@ -86,6 +87,14 @@ class Plan:
         """Identifies the whole plan: every stage's key under its name."""
         return digest({stage.name: stage.key for stage in self.stages})
 
+    def __repr__(self) -> str:
+        return f"Plan({self.recipe.name}: {_to_run(self.stages)})"
+
+    def _repr_html_(self) -> str:
+        """The stages, and which of them are made already."""
+        rows = [(s.name, *_about(s, self.base.name)) for s in self.stages]
+        return table(("stage", "verb", "reads", "key", "state"), rows) + paragraphs([_to_run(self.stages)])
+
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
@@ -145,6 +154,18 @@ class TrialsPlan:
                 found.setdefault(stage.key, stage)
         return tuple(found.values())
 
+    def __repr__(self) -> str:
+        return f"TrialsPlan({self.recipe.name}, {len(self.trials)} trials: {_to_run(self.stages)})"
+
+    def _repr_html_(self) -> str:
+        """Every stage once, whose it is, and which of them are made already."""
+        rows = []
+        for stage in self.stages:
+            sharers = self.sharing()[stage.key]
+            whose = sharers[0].title if len(sharers) == 1 else f"{len(sharers)} of {len(self.trials)}"
+            rows.append((stage.name, whose, *_about(stage, self.plans[0].base.name)))
+        return table(("stage", "trial", "verb", "reads", "key", "state"), rows) + paragraphs([_to_run(self.stages)])
+
     def sharing(self) -> dict[str, tuple[Trial, ...]]:
         """For each key the trials whose stage it is."""
         found: dict[str, list[Trial]] = {}
@@ -156,6 +177,14 @@ class TrialsPlan:
     def with_cached(self, runs: Mapping[str, str]) -> "TrialsPlan":
         """The same plans, knowing which keys are made already."""
         return replace(self, trials=tuple(replace(t, plan=t.plan.with_cached(runs)) for t in self.trials))
+
+
+def _about(stage: Stage, base: str) -> tuple[str, str, str, str]:
+    return stage.verb, ", ".join(stage.inputs) or base, stage.key[:8], "to run" if stage.cached is None else "reused"
+
+
+def _to_run(stages: Sequence[Stage]) -> str:
+    return f"{sum(stage.cached is None for stage in stages)} of {len(stages)} stages to run"
 
 
 def plans_of(compiled: Plan | TrialsPlan) -> tuple[Plan, ...]:

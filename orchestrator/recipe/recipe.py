@@ -12,6 +12,7 @@ from pydantic import Field
 
 from orchestrator.errors import RecipeError
 from orchestrator.models.settings import ModelSpec
+from orchestrator.notebook import block, paragraphs
 from orchestrator.recipe.head import WATCHED, Head, Limits
 from orchestrator.recipe.paths import located
 from orchestrator.recipe.reading import Place, read_recipe
@@ -55,6 +56,14 @@ class Recipe(Head):
     """Where it was read."""
     written: "Written" = Field(exclude=True)
     """As it was read, before defaults: what a variant is made from."""
+
+    def __repr__(self) -> str:
+        return f"Recipe({self.name}: {', '.join(self.stages)})"
+
+    def _repr_html_(self) -> str:
+        """The recipe as it was written."""
+        changed = [f"{name} = {value}" for name, value in self.written.overrides.items()]
+        return block(self.written.text) + paragraphs(changed)
 
     def models(self) -> list[str]:
         """The models this recipe evaluates, in order."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError, OrchError, UntrustedCode
+from orchestrator.notebook import facts
 from orchestrator.recipe.stored_task import StoredTask
 from orchestrator.results import RunResult, SeedsResult, SweepResult
 from orchestrator.runs.past import stored_recipe
@@ -38,6 +39,13 @@ class Reported:
     """False: it was there already."""
     notes: tuple[str, ...] = ()
     """What the page does without."""
+
+    def __repr__(self) -> str:
+        return f"Reported({self.page})"
+
+    def _repr_html_(self) -> str:
+        """Where it lies."""
+        return facts({"report": self.page, "figures": f"{len(self.figures)} files", "run": self.run_id})
 
     def as_json(self) -> dict[str, object]:
         """One object for `--json`."""

@@ -51,7 +51,7 @@ class Claims:
         stage = state.stage
         if stage.key in self._running or stage.key in self._claims:
             other = (self._running.get(stage.key) or self._claims[stage.key]).branch
-            state.figure = "running" if other is branch else f"shared with {other.title}, which is running it"
+            state.figure = "for a stage like it" if other is branch else f"for {other.title}"
             return
         assert self._cluster is not None
         cpus, gpus = stage.spec.share(self._cluster.cores, self._cluster.gpus)
@@ -59,7 +59,7 @@ class Claims:
             return
         lock = self._work.lock(stage.key)
         if lock is None:
-            state.figure = "waiting for another orch run that is running this stage"
+            state.figure = "for another orch run"
             return
         self._claims[stage.key] = Claim(branch, state, lock, cpus, gpus)
 

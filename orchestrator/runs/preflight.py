@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import InputError, OrchError, StageError
 from orchestrator.health.findings import CheckReport, errors_of
 from orchestrator.plan.plan import Plan
-from orchestrator.runs.cluster import Cluster, carry, connect
+from orchestrator.runs.cluster import Cluster, carry, connect, is_joined
 from orchestrator.runs.failure import one_line
 from orchestrator.runs.interruption import heed_sigterm
 from orchestrator.runs.work import WorkFolder
@@ -38,7 +38,7 @@ class Prepared:
 def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], None]) -> Prepared:
     """Start or join Ray, check these plans, and open the store, made where it is not there.
 
-    `notice` is called with a line where starting Ray takes longer. The caller disconnects, also after an error.
+    `notice` is called with what it is at. The caller disconnects, also after an error.
 
     Raises:
         InputError: Ray or the store cannot be used; a stage fits on no machine; machines of the cluster do not see the
@@ -47,12 +47,14 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
         StageError: the check itself could not be made.
     """
     try:
+        notice("joining Ray" if is_joined() else "starting Ray")
         cluster = connect(notice)
         heed_sigterm()  # Ray has put a handler of its own there
         _refuse_too_large(plans, cluster)
         task = type(plans[0].recipe.task)
         if task not in TASKS.values():
             carry(task)
+        notice("checking data and model")
         found = [finding for plan in plans for finding in checked(plan, work, cluster)]
         return Prepared(cluster, existing_store() or open_store(create=True), tuple(dict.fromkeys(found)))
     except OrchError:

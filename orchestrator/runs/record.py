@@ -116,7 +116,8 @@ class Record:
         self._unsettled = {stage.name for stage in plan.stages if stage.is_evaluation}
         """Evaluations that have not come to an end."""
         self._machine = kind_of_machine()
-        self._forecasts = forecast(plan, past)
+        self.forecasts = forecast(plan, past)
+        """What past runs say of the stages that are to be run, by name."""
         self._experiment = store.experiment(plan.recipe.name)
         self._parent: str | None = None
         self._is_described = False
@@ -214,7 +215,7 @@ class Record:
         self.store.log_folder(run_id, context.output, stage.output)
         of = f"{stage.also or 'eval'}/" if stage.is_evaluation else ""
         costs = cost.metrics()
-        if (expected := self._forecasts.get(stage.name)) is not None:
+        if (expected := self.forecasts.get(stage.name)) is not None:
             costs |= expected.metrics()
         metrics = dict(output.metrics) | {f"{of}{name}": value for name, value in costs.items()}
         if stage.is_evaluation:

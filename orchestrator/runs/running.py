@@ -28,6 +28,8 @@ class Running:
     crew: Crew
     done: list[Done | None]
     """What came of each job, in the jobs' order."""
+    items: list[int]
+    """What each of them makes of what the stage counts."""
     tail: Tail
     finishing: bool = False
     """Whether the crew's one call is `finish`."""
@@ -55,7 +57,7 @@ class Running:
             if "finding" in record:
                 self.branch.notice(self.state, Finding(**record["finding"]))
             elif "total" in record:
-                self.state.done, self.state.total = record["step"], record["total"]
+                self.state.progress(record["step"], record["total"])
             else:
                 points.append(record)
                 metrics, name = record["metrics"], self.state.stage.spec.HEADLINE

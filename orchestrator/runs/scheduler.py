@@ -117,7 +117,7 @@ class Walk:
             self.writer.flush(_PATIENCE)
         self.writer.close()
         for running in self.running.values():
-            running.state.state = "stopped"
+            running.state.given_up()
         for lock in [*(r.lock for r in self.running.values()), *(claim.lock for claim in self._claims)]:
             self.work.release(lock)
         for branch in self._open():
@@ -195,14 +195,18 @@ class Walk:
         context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
+        context.begun.unlink(missing_ok=True)
+        titles = [f"{stage.name}, job {place} of {len(jobs)}" for place in range(1, len(jobs) + 1)]
         calls = [
-            (logged, Logged(job.function, job.argument, context.work, f"{stage.name}, job {place} of {len(jobs)}"))
-            for place, job in enumerate(jobs, 1)
+            (_begin, (context.begun, Logged(job.function, job.argument, context.work, title)))
+            for job, title in zip(jobs, titles, strict=True)
         ]
         crew = cluster.submit(calls, cpus, gpus, _RETRIES)
-        state.total = len(jobs)
+        items = [job.items for job in jobs]
+        state.total = stage.spec.items(context.task)
+        state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
         self.running[stage.key] = Running(
-            branch, state, context, claim.lock, crew, [None] * len(jobs), Tail(context.work / JOURNAL)
+            branch, state, context, claim.lock, crew, [None] * len(jobs), items, Tail(context.work / JOURNAL)
         )
 
     def _write_down(self, branch: Branch, state: StageState) -> None:
@@ -236,6 +240,8 @@ class Walk:
             self.writer.wait(_TICK)
         for key, running in list(self.running.items()):
             with self._boundary(running.branch, running.state):
+                if not running.state.at_work and running.context.begun.exists():
+                    running.state.begun()
                 is_written = self.writer.is_written(key)
                 if running.output is not None:
                     if is_written:
@@ -256,8 +262,8 @@ class Walk:
             running.result = done
             return
         running.done[place] = done
-        if len(running.done) > 1:
-            running.state.done += 1
+        if running.items[place]:
+            running.state.progress(running.state.done + running.items[place], running.state.total)
 
     def end_early(self, branch: Branch, why: str) -> None:
         """No further stage of this plan is begun; one that runs is ended, unless another plan waits for what it makes.
@@ -361,6 +367,13 @@ class Walk:
     def _leave(self, running: Running) -> None:
         self.running.pop(running.state.stage.key, None)
         self.work.release(running.lock)
+
+
+def _begin(job: tuple[Path, Logged]) -> Any:
+    """Make a job's call on a worker, and leave word that one has begun: until then it waits for a core or a GPU."""
+    begun, call = job
+    begun.touch()
+    return logged(call)
 
 
 def _ends_walk(error: Exception) -> bool:

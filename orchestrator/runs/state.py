@@ -1,12 +1,29 @@
-"""How far each stage of a run is, while it runs."""
+"""How far a run is while it goes on: what comes before its stages, each of them, and what comes after."""
 
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from orchestrator.errors import Interrupted
 from orchestrator.plan.plan import Stage
 from orchestrator.types import Finding
 
 State = Literal["waiting", "running", "done", "cached", "failed", "skipped", "stopped"]
+WORDS: dict[State, str] = {
+    "waiting": "waiting",
+    "running": "running",
+    "done": "finished",
+    "cached": "reused",
+    "failed": "failed",
+    "skipped": "skipped",
+    "stopped": "interrupted",
+}
+"""What a person reads of each state."""
+_OPEN = ("waiting", "running")
+_PACE = 0.1
+"""The share of what there was left to do from which on a stage's own pace says how long the rest takes."""
 
 
 @dataclass
@@ -17,8 +34,13 @@ class StageState:
     state: State = "waiting"
     done: int = 0
     total: int = 0
+    """0: not known yet."""
     started: float | None = None
-    """Seconds on the monotonic clock."""
+    """Seconds on the monotonic clock: when it was given to workers, and once one of them is at it, since when."""
+    at_work: bool = False
+    """Whether a worker has begun; a stage that is running may still wait for a core or a GPU."""
+    expected: float | None = None
+    """Seconds that it should take, going by past runs."""
     seconds: float = 0.0
     """At work: from the first job's start to the last one's end, and putting the output together; 0 where reused."""
     figure: str = ""
@@ -29,11 +51,78 @@ class StageState:
     """Of a training that is validated, by step: accuracy, and which questions were answered right (0 or 1 each)."""
     trial: str = ""
     """The title of the trial whose stage it is, where there are several."""
+    _first: tuple[float, int] | None = None
+    """When its progress was first heard of, and how much was done by then."""
 
     @property
     def title(self) -> str:
         """The stage, with its trial where there are several."""
         return f"{self.trial}  {self.stage.name}" if self.trial else self.stage.name
+
+    @property
+    def shown(self) -> State:
+        """Its state as a person should see it: what no worker has begun is waiting."""
+        return "waiting" if self.state == "running" and not self.at_work else self.state
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds so far, or in all."""
+        if self.shown == "running" and self.started is not None:
+            return time.monotonic() - self.started
+        return self.seconds
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go, by its own pace or by past runs; None: not known."""
+        if self.state not in _OPEN:
+            return 0.0
+        if self.shown == "running" and self._first is not None:
+            since, before = self._first
+            rest = self.total - before
+            if rest > 0 and self.done - before >= max(1, _PACE * rest):
+                return (time.monotonic() - since) / (self.done - before) * (self.total - self.done)
+        if self.expected is None:
+            return None
+        rest_of_it = self.expected - (self.elapsed if self.shown == "running" else 0.0)
+        return rest_of_it if rest_of_it > 0 else None
+
+    @property
+    def expected_in_all(self) -> float | None:
+        """Seconds from its beginning to its end, as far as it has not ended and that is known."""
+        left = self.left
+        return self.elapsed + left if self.state in _OPEN and left is not None else None
+
+    @property
+    def told(self) -> str:
+        """What there is to say beside its state: how far it is, what it came to, what it waits for."""
+        counted = f"{self.done:,}/{self.total:,} {self.stage.spec.COUNTS}" if self.total else ""
+        match self.shown:
+            case "waiting":
+                return "for a free worker" if self.state == "running" else self.figure
+            case "running":
+                return f"{counted}, saving" if counted and self.done >= self.total else counted or "starting"
+            case "failed" | "stopped":
+                return f"at {counted}" if self.done else ""
+            case "cached":
+                return "" if self.figure == "reused" else self.figure
+            case _:
+                return self.figure
+
+    def begun(self) -> None:
+        """A worker is at it."""
+        self.at_work, self.started = True, time.monotonic()
+        if self.total:  # a training tells its steps, and its first one comes when all is loaded
+            self._first = self.started, self.done
+
+    def given_up(self) -> None:
+        """Its workers are gone, though nothing went wrong with it."""
+        self.seconds, self.state = self.elapsed, "stopped" if self.at_work else "waiting"
+
+    def progress(self, done: int, total: int) -> None:
+        """So many of its steps, questions or draws are done."""
+        self.done, self.total = done, total
+        if self._first is None:
+            self._first = time.monotonic(), done
 
     def row(self) -> dict[str, Any]:
         """This stage in `--json`."""
@@ -46,3 +135,106 @@ class StageState:
             "seconds": round(self.seconds, 3),
             "run_id": self.run_id,
         }
+
+
+@dataclass
+class Phase:
+    """What a run does beside its stages, with a row of its own."""
+
+    name: str
+    state: State = "waiting"
+    figure: str = ""
+    """What it is at."""
+    started: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds so far, or in all."""
+        return time.monotonic() - self.started if self.state == "running" else self.seconds
+
+    def at(self, what: str) -> None:
+        """It is at this now."""
+        if self.state == "waiting":
+            self.state, self.started = "running", time.monotonic()
+        self.figure = what
+
+    def end(self, state: State = "done") -> None:
+        """It has come to its end, if it was running."""
+        if self.state == "running":
+            self.seconds, self.state = self.elapsed, state
+
+
+@dataclass
+class RunState:
+    """How far a run is. `watcher` is called with it whenever that changes, and some four times a second."""
+
+    name: str = ""
+    """The recipe's."""
+    watcher: "Watcher" = lambda state: None
+    run_id: str | None = None
+    """As soon as there is one."""
+    setup: Phase = field(default_factory=lambda: Phase("set-up"))
+    stages: Sequence[StageState] = ()
+    results: Phase = field(default_factory=lambda: Phase("results"))
+    began: float = field(default_factory=time.monotonic)
+    _walked: tuple[float, float] | None = None
+    """When the first stage began, and when the last one ended or the last look was."""
+
+    @property
+    def ended(self) -> str:
+        """`3 of 9 stages`: how many have come to their end; empty while they are not known."""
+        ended = sum(state.state not in (*_OPEN, "stopped") for state in self.stages)
+        return f"{ended} of {len(self.stages)} stages" if self.stages else ""
+
+    @property
+    def left(self) -> tuple[float, bool]:
+        """Seconds to go, and whether that is all: some stages may be of unknown length.
+
+        Stages run side by side as they have so far.
+        """
+        known = [state.left for state in self.stages]
+        to_go = [left for left in known if left]
+        passed = 0.0 if self._walked is None else self._walked[1] - self._walked[0]
+        side_by_side = sum(state.elapsed for state in self.stages) / passed if passed > 1 else 1.0
+        return max([sum(to_go) / max(1.0, side_by_side), *to_go], default=0.0), None not in known
+
+    def set_up(self, what: str) -> None:
+        """It is at this now, before the first stage."""
+        self.setup.at(what)
+        self.watcher(self)
+
+    def walked(self, states: Sequence[StageState]) -> None:
+        """The scheduler has looked at its stages."""
+        now = time.monotonic()
+        self.setup.end()
+        self._walked = (now if self._walked is None else self._walked[0]), now
+        self.stages = states
+        if states and all(state.state not in _OPEN for state in states) and self.results.state == "waiting":
+            self.results.at("comparing the models")
+        self.watcher(self)
+
+    def conclude(self, what: str) -> None:
+        """It is at this now, after the last stage."""
+        self.setup.end()
+        self.results.at(what)
+        self.watcher(self)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """However it ends, nothing is left running."""
+        try:
+            yield
+        except BaseException as error:
+            ended: State = "stopped" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+            for part in (self.setup, self.results):
+                part.end(ended)
+            with suppress(Exception):  # what cannot be shown is not why it ended
+                self.watcher(self)
+            raise
+        for part in (self.setup, self.results):
+            part.end()
+        self.watcher(self)
+
+
+Watcher = Callable[[RunState], None]

@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 
 from orchestrator.errors import InputError
 from orchestrator.runs.worker_log import forget_log
+from orchestrator.stages.context import BEGUN
 
 LOCKS = "locks"
 _INPUTS = "inputs"
 _ABOUT = "stage.json"
-_NOTES = ("journal.jsonl", "journal.tmp", _ABOUT)
+_NOTES = ("journal.jsonl", "journal.tmp", _ABOUT, BEGUN)
 """What jobs tell of their progress; no work is in it."""
 MIN_FREE = 256 * 1024 * 1024
 """Bytes that must be free before a run starts: a run that fills the disk loses what it was writing."""

@@ -108,6 +108,8 @@ class Verb(StageSettings, ABC):
     """Cores of one job where the recipe does not say."""
     ON_GPU: ClassVar[bool] = True
     """Whether its jobs use a GPU where there is one."""
+    COUNTS: ClassVar[str] = "steps"
+    """What says how far it is."""
     HEADLINE: ClassVar[str] = ""
     """The curve whose last point is shown while the stage runs."""
     CURVES: ClassVar[tuple[str, ...]] = ()
@@ -175,6 +177,10 @@ class Verb(StageSettings, ABC):
             return cpus, 0.0
         return cpus, asked.gpus if asked.gpus is not None else float(min(1, gpus))
 
+    def items(self, task: Task) -> int:
+        """How many of what it counts there are, as far as it is known before it runs; 0: its job tells."""
+        return 0
+
     @abstractmethod
     def jobs(self, context: Context) -> list[Job]:
         """The calls still to be made; those whose output lies in the work folder already are left out."""
@@ -233,6 +239,7 @@ def put_together(argument: tuple[Verb, Context, Mapping[Split, list[Example]]]) 
     """`finish` on a worker, with the examples that it reads; what a worker that died has left of it is removed."""
     verb, context, examples = argument
     context.task.use(examples)
+    context.begun.touch()
     shutil.rmtree(context.output, ignore_errors=True)
     return verb.finish(context)
 

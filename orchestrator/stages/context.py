@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.stages.base import Verb
     from orchestrator.stages.evaluate import Evaluate
 
+BEGUN = "begun"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -20,6 +22,8 @@ class Job:
 
     function: Callable[[Any], Any]
     argument: Any
+    items: int = 0
+    """How many of what its stage counts it makes (`Verb.COUNTS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Context:
     gpus: float
     model: Callable[[str], ModelRef]
     """The model of a name: the base, or one that a stage made."""
+
+    @property
+    def begun(self) -> Path:
+        """The file that says that a worker is at it."""
+        return self.work / BEGUN
 
     @property
     def output(self) -> Path:

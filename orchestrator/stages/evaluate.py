@@ -45,6 +45,7 @@ class Evaluate(Verb):
     VERSION = 2
     OUTPUT = RESULTS
     MAKES = Kind.RESULTS
+    COUNTS = "questions"
     SPLITS: ClassVar[Mapping[str, str]] = {"on": "questions"}
     IDLE: ClassVar[Mapping[str, str]] = {
         **Verb.IDLE,
@@ -64,6 +65,10 @@ class Evaluate(Verb):
     def drawing(self) -> Drawing:
         """Greedily."""
         return Drawing(self.on, 1, 0.0, self.max_tokens, "evaluate.max_tokens")
+
+    def items(self, task: Task) -> int:
+        """The questions."""
+        return len(task.examples(self.on))
 
     def jobs(self, context: Context) -> list[Job]:
         """One job per shard of questions."""

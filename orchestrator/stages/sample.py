@@ -43,12 +43,17 @@ class Sample(Verb):
     VERSION = 2
     OUTPUT = COMPLETIONS
     MAKES = Kind.COMPLETIONS
+    COUNTS = "draws"
     REFERENCES: ClassVar[Mapping[str, Kind]] = {"model": Kind.MODEL}
     SPLITS: ClassVar[Mapping[str, str]] = {"prompts": "prompts"}
 
     def drawing(self) -> Drawing:
         """As its settings say."""
         return Drawing(self.prompts, self.n, self.temperature, self.max_tokens, "max_tokens", self.top_p)
+
+    def items(self, task: Task) -> int:
+        """The draws."""
+        return len(task.examples(self.prompts)) * self.n
 
     def jobs(self, context: Context) -> list[Job]:
         """One job per shard: many narrow workers draw faster than few wide ones."""
@@ -89,4 +94,4 @@ class Sample(Verb):
 
     def countable(self, task: Task) -> Mapping[str, float]:
         """The draws."""
-        return {"draws": len(task.examples(self.prompts)) * self.n}
+        return {"draws": self.items(task)}

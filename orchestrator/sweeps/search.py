@@ -83,6 +83,8 @@ class Search:
         self._pruned = {repr(dict(one.values)): one for one in known if one.pruned is not None}
         self._again = deque(one.values for one in known if one.value is not None) if variants.adapts else deque()
         """Finished trials that the proposer learns from: they come first, so that it proposes what is not known."""
+        self.run_id = ""
+        """Of the sweep."""
         self.phase: Phase = "trials"
         self.trials: list[Tried] = []
         self.spent_out = False

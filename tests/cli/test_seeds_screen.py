@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.show.run import RunScreen, show_result
+from orchestrator.cli.show.live import RunScreen
+from orchestrator.cli.show.run import show_result
 from orchestrator.cli.show.seeds import trials_table
 from orchestrator.plan.plan import Stage
 from orchestrator.results import DifferenceOverSeeds, EvaluationOverSeeds, ModelOverSeeds, SeedsResult
-from orchestrator.runs.state import StageState
+from orchestrator.runs.state import RunState, StageState
 from orchestrator.stages.sft import Sft
 
 
@@ -39,7 +40,7 @@ def states(seeds: int) -> list[StageState]:
         elif seed == seeds - 1:
             sft = {"state": "failed", "figure": "its worker process died: " + "long " * 40}
         elif seed == 1:
-            sft = {"state": "running", "done": 40, "total": 90, "started": time.monotonic() - 75}
+            sft = {"state": "running", "done": 40, "total": 90, "started": time.monotonic() - 75, "at_work": True}
         found.append(state("sft", seed, **sft))
         base: dict[str, object] = {"state": "cached", "figure": "as seed 0"} if seed else {"state": "done"}
         found.append(state("evaluate.base", seed, **base))
@@ -57,12 +58,14 @@ def shown_table(seeds: int, width: int = 80) -> list[str]:
 def test_a_few_seeds_stand_beside_each_other_with_their_figures() -> None:
     head, sft, base = shown_table(3)
     assert head.split() == ["stage", "seed", "0", "seed", "1", "seed", "2"]
-    assert sft.startswith("sft            ✓ loss 0.055") and "▶ 44% 1:15" in sft and "✗ its worker" in sft
+    assert sft.startswith("sft            ✓ loss 0.055") and "▶ 44% 1:15" in sft and sft.endswith("✗ failed")
     assert base.count("= as seed 0") == 2
 
 
 def test_more_seeds_are_marks_alone() -> None:
-    head, sft, base = shown_table(7)
+    head, sft, base, legend = shown_table(7)
+    marks = "· waiting  ▶ running  ✓ finished  = reused  ✗ failed"
+    assert legend.strip().replace("\u00a0", " ") == marks
     assert head.split() == ["stage", "/", "seed", *"0123456"]
     assert sft.split() == ["sft", "✓", "▶", "44%", "·", "·", "·", "·", "✗"]
     assert base.split() == ["evaluate.base", "✓", *"======"]
@@ -72,20 +75,22 @@ def test_more_seeds_are_marks_alone() -> None:
 def test_seeds_that_have_no_room_are_counted(seeds: int) -> None:
     head, sft, base = shown_table(seeds)
     assert head == f"stage          {seeds} seeds"
-    assert sft.split(maxsplit=1)[1] == f"{seeds - 3} waiting, 1 running, 1 done, 1 failed"
-    assert base.split(maxsplit=1)[1] == f"1 done, {seeds - 1} cached"
+    assert sft.split(maxsplit=1)[1] == f"{seeds - 3} waiting, 1 running, 1 finished, 1 failed"
+    assert base.split(maxsplit=1)[1] == f"1 finished, {seeds - 1} reused"
 
 
 def test_plain_lines_name_the_seed(at_noon: None) -> None:
     shown = console()
     screen = RunScreen(shown)
-    one, other = state("sft", 0, state="running"), state("sft", 1)
-    screen([one, other])
-    one.state, other.state = "done", "running"
-    screen([one, other])
+    one, other = state("sft", 0, state="running", at_work=True), state("sft", 1)
+    screen(run := RunState("units", stages=[one, other]))
+    one.state, one.seconds, other.state = "done", 2.0, "running"
+    screen(run)
+    other.at_work = True
+    screen(run)
     assert text(shown).splitlines() == [
         "12:00:00  seed 0  sft        running",
-        "12:00:00  seed 0  sft        done in 0.0 s",
+        "12:00:00  seed 0  sft        finished in 2.0 s",
         "12:00:00  seed 1  sft        running",
     ]
 

@@ -42,9 +42,13 @@ def test_without_a_terminal_each_trial_has_a_line_when_it_begins_and_when_it_end
         screen(None, [])
         found = swept(variants(tmp_path, RATES), tmp_path, screen)
     lines = shown(console).splitlines()
-    assert lines[0] == "12:00:00  trial 0    running  (rft.learning_rate = 0.001)"
+    assert lines[0] == f"12:00:00  run {found.run_id}"
+    assert lines[1] == "12:00:00  trial 0    running  (rft.learning_rate = 0.001)"
     assert sum(" complete  accuracy 0." in line for line in lines) == len(found.trials) == 3
-    assert lines[-1] == "12:00:00  testing the proposed trial and the recipe's own values"
+    assert lines[-2:] == [
+        "12:00:00  testing the proposed trial and the recipe's own values",
+        "12:00:00  comparing the trials and writing the report",
+    ]
 
 
 def test_on_a_terminal_a_table_says_how_far_it_is(tmp_path: Path) -> None:

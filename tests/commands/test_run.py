@@ -17,7 +17,7 @@ from orchestrator.results import RunResult
 from orchestrator.runs.cost import cost_of
 from orchestrator.runs.crew import Done
 from orchestrator.runs.failure import one_line
-from orchestrator.runs.state import StageState
+from orchestrator.runs.state import RunState, StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.base import Output
 from orchestrator.store.base import Store
@@ -73,8 +73,9 @@ def at_work(walk: Any, branch: Any, name: str) -> None:
     """Say that a stage is at work."""
     from orchestrator.runs.running import Running
 
+    branch.states[name].at_work = True
     lock = walk.work.lock(name)
-    walk.running[branch.states[name].stage.key] = Running(branch, branch.states[name], None, lock, None, [], None)  # type: ignore[arg-type]
+    walk.running[branch.states[name].stage.key] = Running(branch, branch.states[name], None, lock, None, [], [], None)  # type: ignore[arg-type]
 
 
 def test_an_evaluation_that_fails_does_not_undo_the_training(store: MemoryStore) -> None:
@@ -170,7 +171,7 @@ def test_whatever_ends_a_walk_leaves_no_run_running(
 
     monkeypatch.setattr(execute.Walk, "go", go)
     with pytest.raises(told):
-        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, RunState("test"))
     assert statuses(store) == {"test": status} and errors(store) == {"test": why}
     assert store.process and list(Path("work/locks").iterdir()) == []
 
@@ -181,7 +182,7 @@ def test_an_interruption_while_the_run_is_made_closes_it(store: MemoryStore, mon
 
     monkeypatch.setattr(store, "log_file", interrupts)
     with pytest.raises(Interrupted):
-        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+        execute._carry_out(plan(), store, WorkFolder(Path("work")), None, RunState("test"))
     assert statuses(store) == {"test": "KILLED"}
 
 
@@ -219,7 +220,7 @@ def test_a_run_whose_figures_cannot_be_read_back_is_not_left_running(
 
     monkeypatch.setattr(execute.Walk, "go", walks)
     monkeypatch.setattr(execute.Record, "ended", breaks)
-    result = execute._carry_out(plan(), store, WorkFolder(Path("work")), None, lambda states: None)
+    result = execute._carry_out(plan(), store, WorkFolder(Path("work")), None, RunState("test"))
     assert any("FileNotFoundError: eval/results.parquet" in error for error in result.errors)
     assert statuses(store) == {"test": "FAILED"}
     assert "FileNotFoundError: eval/results.parquet" in str(errors(store)["test"])

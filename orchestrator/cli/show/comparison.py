@@ -7,10 +7,10 @@ import csv
 import io
 from dataclasses import asdict, fields
 
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cli.show.named_rows import NamedRows
 from orchestrator.cli.show.parts import show_conclusions
 from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions
 from orchestrator.figures import interval, p_value
@@ -44,19 +44,17 @@ _MODEL = tuple(field.name for field in fields(ComparedModel))
 _DIFFERENCE = tuple(field.name for field in fields(ModelDifference) if field.name not in ("label", "n"))
 
 
-def _figures(comparison: Comparison) -> Table:
+def _figures(comparison: Comparison) -> NamedRows:
     against = {d.label: d for d in comparison.differences}
     names = list(dict.fromkeys(d.baseline for d in comparison.differences))
     title = f"against\n{_short(names[0])}" if len(names) == 1 else "against\nits baseline"
-    table = _table("model")
-    for heading in ("accuracy", "answer\nrate", title, "p"):
-        table.add_column(Text(plain(heading)), justify="right", no_wrap=True)
+    table = NamedRows("model", ("accuracy", "answer\nrate", plain(title), "p"))
     best = max(m.accuracy for m in comparison.models)
     for m in comparison.models:
         d = against.get(m.label)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
         accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default")
-        table.add_row(Text(plain(m.label)), accuracy, f"{m.answer_rate:.3f}", *_difference(d))
+        table.add(plain(m.label), accuracy, f"{m.answer_rate:.3f}", *_difference(d))
     return table
 
 
@@ -66,28 +64,26 @@ def _difference(d: ModelDifference | None) -> tuple[Text, Text]:
     return Text(f"{d.difference:+.3f} {interval(d.low, d.high, sign=True)}"), Text(p_value(d.p_corrected))
 
 
-def _counts(comparison: Comparison) -> Group:
+def _counts(comparison: Comparison) -> NamedRows:
     """Wins and losses, seeds, tokens, cost; which baseline, where there are several."""
     against = {d.label: d for d in comparison.differences}
     several = len({d.baseline for d in comparison.differences}) > 1
     seeds = any(len(m.seeds) > 1 for m in comparison.models)
-    table = _table("model")
-    if several:
-        table.add_column("against", overflow="fold")
-    if seeds:
-        table.add_column("seeds", overflow="fold")
-        table.add_column(Text("sd over\nseeds"), justify="right", no_wrap=True)
-    for heading in ("wins", "losses", "tokens per\nanswer", "seconds\nto make", "GPU\nhours"):
-        table.add_column(Text(heading), justify="right", no_wrap=True)
+    own = [*(["against"] if several else []), *(["seeds", "sd over\nseeds"] if seeds else [])]
+    counted = ("wins", "losses", "tokens per\nanswer", "seconds\nto make", "GPU\nhours")
+    table = NamedRows("model", (*own, *counted), left=("against", "seeds"))
     for m in comparison.models:
         d = against.get(m.label)
-        cells = [Text(plain(d.baseline if d else ""))] if several else []
+        cells = [Text(_short(plain(d.baseline if d else "")))] if several else []
         if seeds:
-            cells += [Text(", ".join(map(str, m.seeds)) or "-"), Text("" if m.seed_sd is None else f"{m.seed_sd:.3f}")]
+            cells += [
+                Text(_short(", ".join(map(str, m.seeds))) or "-"),
+                Text("" if m.seed_sd is None else f"{m.seed_sd:.3f}"),
+            ]
         wins, losses = (f"{d.wins:,}", f"{d.losses:,}") if d else ("", "")
         costs = (_number(m.tokens_per_answer, ".1f"), _number(m.seconds, ",.0f"), _number(m.gpu_hours, ".2f"))
-        table.add_row(Text(plain(m.label)), *cells, *map(Text, (wins, losses, *costs)))
-    return Group(table)
+        table.add(plain(m.label), *cells, wins, losses, *costs)
+    return table
 
 
 def _notes(comparison: Comparison) -> str:
@@ -104,12 +100,6 @@ def _notes(comparison: Comparison) -> str:
         "seconds to make: the model's own stage and all stages it builds on" + (", per seed" if several else "")
     )
     return "\n".join(lines)
-
-
-def _table(first: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(first, overflow="fold")  # where there is no room, a name is folded; no figure is ever cut
-    return table
 
 
 def _number(value: float | None, form: str) -> str:

@@ -1,13 +1,17 @@
-"""What every table of a run is made of: a mark for each state, a time as people read it, what its figures say."""
+"""What every table of a run is made of: a mark for each state, what its figures say."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.runs.state import State
+from orchestrator.runs.state import WORDS, State
 from orchestrator.text import plain
 
+ECHO = 3
+"""Columns that a live table leaves free: `^C`, which the terminal writes after it, must not begin a line that is not
+reckoned with where the table is redrawn."""
 LOOK: dict[State, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "running": ("▶", "bold cyan"),
@@ -20,13 +24,17 @@ LOOK: dict[State, tuple[str, str]] = {
 """Mark and style of each state."""
 
 
-def clock(seconds: float) -> str:
-    """`12.3 s`, `4:16`, `1:02:03`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def marked(state: State) -> Text:
+    """`▶ running`: a state as it is in every table."""
+    mark, style = LOOK[state]
+    return Text(f"{mark} {WORDS[state]}", style=style)
+
+
+def counted(states: Sequence[State]) -> Text:
+    """`3 finished, 1 running, 16 waiting`."""
+    counts = Counter(states)
+    parts = [(f"{counts[state]} {WORDS[state]}", style) for state, (_, style) in LOOK.items() if counts[state]]
+    return Text(", ").join(Text(text, style=style) for text, style in parts)
 
 
 def show_way_to_logs(console: Console, run_id: str, errors: Sequence[str]) -> None:

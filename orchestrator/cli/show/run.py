@@ -1,112 +1,24 @@
-"""What a person sees: a live table while a run is going on, plain lines without a terminal, the comparison at the end.
+"""What a person sees at the end of a run, the comparison, and before it, the plan.
 
 Names and errors come from the user and from models: they are shown as they are, never read as markup.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
-from orchestrator.cli.show.parts import LOOK, clock, show_conclusions, show_way_to_logs
-from orchestrator.cli.show.seeds import seeds_comparison, trials_table
+from orchestrator.cli.show.named_rows import NamedRows
+from orchestrator.cli.show.parts import show_conclusions, show_way_to_logs
+from orchestrator.cli.show.seeds import seeds_comparison
 from orchestrator.commands.plan import needs
-from orchestrator.figures import interval, p_value
+from orchestrator.figures import clock, interval, p_value
 from orchestrator.plan.forecast import Forecast
 from orchestrator.plan.plan import Plan, TrialsPlan, plans_of
 from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult
-from orchestrator.runs.state import StageState
 from orchestrator.text import plain
-
-
-class RunScreen:
-    """Shows the states of a run's stages as they change."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._live: Live | None = None
-        self._states: list[StageState] = []
-        self._told: dict[str, str] = {}
-        self._noticed: dict[str, int] = {}
-        """For each stage, by its title: what was told of it last, and how many of its findings."""
-
-    @contextmanager
-    def showing(self) -> Iterator[None]:
-        """Live for the time of a run; on a terminal only."""
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(get_renderable=self._table, console=self.console, refresh_per_second=4) as self._live:
-            yield
-            self._live.refresh()
-
-    def __call__(self, states: list[StageState]) -> None:
-        """Take in what has changed."""
-        self._states = states
-        for state in states:
-            for finding in state.findings[self._noticed.get(state.title, 0) :]:
-                self.console.print(headline(finding), soft_wrap=not self.console.is_terminal)
-            self._noticed[state.title] = len(state.findings)
-        if self._live is None:
-            for state in states:
-                self._tell(state)
-
-    def _tell(self, state: StageState) -> None:
-        """One line, with the time of day, when a stage changes state, and for every further quarter of a long one."""
-        name, width = state.title, max(18, *(len(each.title) for each in self._states))
-        quarter = 4 * state.done // state.total if state.state == "running" and state.total > 1 else 0
-        mark = f"{state.state} {quarter}"
-        if state.state == "waiting" or self._told.get(name) == mark or (state.state == "running" and quarter == 4):
-            return
-        self._told[name] = mark
-        progress = f" {100 * state.done // state.total}%" if quarter else ""
-        took = f" in {clock(state.seconds)}" if state.state == "done" else ""
-        figure = f"  {state.figure}" if state.figure and state.figure != state.state else ""
-        line = plain(f"{name:<{width}} {state.state}{progress}{took}{figure}")
-        self.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}"), soft_wrap=True)
-
-    def _table(self) -> Table | Text:
-        if not self._states:  # all of it is reused
-            return Text()
-        if any(state.trial for state in self._states):
-            return trials_table(self._states, self.console.width)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("stage", no_wrap=True)
-        table.add_column("state", no_wrap=True, min_width=9)
-        table.add_column("progress", no_wrap=True, min_width=18)
-        table.add_column("time", justify="right", no_wrap=True, min_width=6)
-        table.add_column("", overflow="ellipsis", no_wrap=True)
-        for state in self._states:
-            mark, style = LOOK[state.state]
-            table.add_row(
-                Text(state.stage.name),
-                Text(f"{mark} {state.state}", style=style),
-                _progress(state),
-                _time(state),
-                Text(plain(state.figure), style="red" if state.state == "failed" else ""),
-            )
-        return table
-
-
-def _progress(state: StageState) -> ProgressBar | Text:
-    if state.state != "running":
-        return Text("")
-    if state.total <= 1:
-        return Text("starting" if not state.done else "", style="dim")
-    return ProgressBar(total=state.total, completed=state.done, width=18)
-
-
-def _time(state: StageState) -> Text:
-    if state.state == "running" and state.started is not None:
-        return Text(clock(time.monotonic() - state.started))
-    return Text(clock(state.seconds) if state.seconds else "", style="dim")
 
 
 def show_result(console: Console, result: RunResult | SeedsResult, seconds: float, name: str | None = None) -> None:
@@ -158,17 +70,14 @@ def _comparison(
 ) -> Group:
     against = {d.model: d for d in differences}
     name = differences[0].baseline if differences else ""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("model", overflow="fold")  # where there is no room, a name is folded; no figure is ever cut
     shown = name if len(name) <= 20 else f"{name[:19]}…"
-    for title in ("accuracy", "answer\nrate", f"against\n{shown}", "p", "seconds"):
-        table.add_column(Text(title), justify="right", no_wrap=True)
+    table = NamedRows("model", ("accuracy", "answer\nrate", f"against\n{shown}", "p", "seconds"))
     best = max(m.accuracy for m in models)
     for m in models:
         d = against.get(m.model)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
-        table.add_row(
-            Text(m.model),
+        table.add(
+            m.model,
             accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default"),
             f"{m.answer_rate:.3f}",
             Text(f"{d.difference:+.3f} {interval(d.low, d.high, sign=True)}" if d else ""),
@@ -181,6 +90,10 @@ def _comparison(
     return Group(table, Text(note, style="dim"))
 
 
+_LEAST_NEEDED = ("key", "needs", "reads", "verb")
+"""Columns of a plan that are left out where names need their room, in this order."""
+
+
 def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str, Forecast] | None = None) -> None:
     """The stages of a plan: what each reads, needs, and whether it is cached; a stage that trials share is listed once.
 
@@ -190,18 +103,19 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     trials = plan.trials if isinstance(plan, TrialsPlan) else ()
     sharing = plan.sharing() if isinstance(plan, TrialsPlan) else {}
     first = plans_of(plan)[0]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in (*(["trial"] if trials else []), "stage", "verb", "reads", "needs", "key", "state"):
-        table.add_column(title, no_wrap=title not in ("stage", "reads"), overflow="fold")
+    columns = (*(["trial"] if trials else []), "verb", "reads", "needs", "key", "state")
+    table = NamedRows("stage", columns, left=columns)
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text(f"to run {_expected(known.get(stage.key))}")
-        reads = Text(", ".join(stage.inputs) or first.base.name)
+        reads = Text(plain(", ".join(stage.inputs) or first.base.name))
         sharers = [trial.title for trial in sharing.get(stage.key, ())]
         trial = "all" if len(sharers) == len(trials) else sharers[0] if len(sharers) == 1 else f"{len(sharers)} trials"
-        table.add_row(
-            *([Text(trial)] if trials else []), Text(stage.name), stage.verb, reads, needs(stage), stage.key[:8], state
-        )
-    console.print(table)
+        about = (stage.verb, reads, needs(stage), stage.key[:8], state)
+        table.add(plain(stage.name), *([trial] if trials else []), *about)
+    shown, left_out = _within(table, console.width)
+    console.print(shown)
+    if left_out:
+        console.print(Text(f"a wider terminal also shows: {', '.join(left_out)}", style="dim"))
     judged_by = next(stage.judged_by for stage in plan.stages if stage.judged_by)
     why = first.tolerance
     console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
@@ -211,6 +125,16 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     )
     if to_run:
         console.print(Text(_forecast_note(to_run, list(known.values())), style="dim"))
+
+
+def _within(table: NamedRows, width: int) -> tuple[NamedRows, list[str]]:
+    """The table without columns that have no room, and these; names and states are always there."""
+    for count in range(len(_LEAST_NEEDED) + 1):
+        without = _LEAST_NEEDED[:count]
+        fewer = table.without(*without)
+        if fewer.fits(width):
+            break
+    return fewer, list(without)
 
 
 def _expected(forecast: Forecast | None) -> str:

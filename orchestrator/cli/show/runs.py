@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import clock
 from orchestrator.commands.runs import ListedRun
+from orchestrator.figures import clock
 from orchestrator.text import plain
 
 _LOOK = {"running": "bold cyan", "finished": "green", "failed": "bold red", "interrupted": "yellow"}

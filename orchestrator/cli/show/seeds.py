@@ -1,17 +1,16 @@
 """Several trials as a person sees them: a column for each while they run; of seeds means and intervals at the end."""
 
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import LOOK, clock
-from orchestrator.figures import interval, p_value
+from orchestrator.cli.show.named_rows import NamedRows
+from orchestrator.cli.show.parts import LOOK, counted
+from orchestrator.figures import clock, interval, p_value
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResult
-from orchestrator.runs.state import StageState
+from orchestrator.runs.state import WORDS, StageState
 from orchestrator.text import plain
 
 _WIDE = 14
@@ -33,33 +32,30 @@ def trials_table(states: Sequence[StageState], width: int) -> Table:
         what = "seeds" if all(trial.startswith("seed ") for trial in trials) else "trials"
         table.add_column(f"{len(trials)} {what}", no_wrap=True, overflow="ellipsis")
         for name in names:
-            table.add_row(Text(name), _counted([by_place[name, trial] for trial in trials]))
+            table.add_row(Text(name), counted([by_place[name, trial].shown for trial in trials]))
         return table
     for trial in trials:
         title = Text(trial.removeprefix("seed ") if narrow else trial)
         table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min(room, _WIDE), max_width=room)
     for name in names:
         table.add_row(Text(name), *(_cell(by_place[name, trial], room >= _WIDE) for trial in trials))
+    if room < _WIDE:  # marks alone
+        there = {state.shown for state in states}
+        marks = [f"{mark}\u00a0{WORDS[state]}" for state, (mark, _) in LOOK.items() if state in there]
+        table.caption, table.caption_justify, table.caption_style = "  ".join(marks), "left", "dim"
     return table
 
 
 def _cell(state: StageState, wide: bool) -> Text:
-    mark, style = LOOK[state.state]
+    mark, style = LOOK[state.shown]
     told = ""
-    if state.state == "running":
-        far = f"{100 * state.done // state.total}%" if state.total > 1 and state.done else ""
-        spent = clock(time.monotonic() - state.started) if state.started is not None and wide else ""
+    if state.shown == "running":
+        far = f"{100 * state.done // state.total}%" if state.total and state.done else ""
+        spent = clock(state.elapsed) if wide else ""
         told = " ".join(part for part in (far, spent) if part)
     elif wide:
-        told = state.figure
+        told = state.told if state.shown in ("done", "cached", "skipped") and state.told else WORDS[state.shown]
     return Text(f"{mark} {plain(told)}", style=style if state.state != "done" else "")
-
-
-def _counted(states: Sequence[StageState]) -> Text:
-    """`3 done, 1 running, 16 waiting`."""
-    counts = Counter(state.state for state in states)
-    parts = [(f"{counts[name]} {name}", style) for name, (_, style) in LOOK.items() if counts[name]]
-    return Text(", ").join(Text(text, style=style) for text, style in parts)
 
 
 def seeds_comparison(result: SeedsResult) -> Iterator[Group]:
@@ -79,16 +75,13 @@ def _comparison(
     against = {d.model: d for d in differences}
     name = differences[0].baseline if differences else ""
     shown = name if len(name) <= 20 else f"{name[:19]}…"
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("model", overflow="fold")
-    for title in ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "p"):
-        table.add_column(Text(title), justify="right", no_wrap=True)
+    table = NamedRows("model", ("mean accuracy", "sd", "answer\nrate", f"against\n{shown}", "p"))
     best = max(m.accuracy_mean for m in models)
     for m in models:
         d = against.get(m.model)
         accuracy = Text(f"{m.accuracy_mean:.3f}", style="bold green" if m.accuracy_mean == best else "")
-        table.add_row(
-            Text(m.model),
+        table.add(
+            m.model,
             accuracy.append(" " + interval(m.accuracy_low, m.accuracy_high), style="not bold default"),
             "" if m.accuracy_sd is None else f"{m.accuracy_sd:.3f}",
             f"{m.answer_rate_mean:.3f}",

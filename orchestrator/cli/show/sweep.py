@@ -12,12 +12,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import LOOK, clock, show_conclusions, show_way_to_logs
-from orchestrator.figures import interval, p_value, points
+from orchestrator.cli.show.parts import ECHO, marked, show_conclusions, show_way_to_logs
+from orchestrator.figures import clock, interval, p_value, points
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
 from orchestrator.schema import clipped
 from orchestrator.sweeps.planned import PlannedSweep
+from orchestrator.sweeps.progress import PHASES, progress_lines
 from orchestrator.sweeps.search import Search, Tried
 from orchestrator.sweeps.words import FEW, distinct, rank, short, shown, value_text
 from orchestrator.text import plain
@@ -33,16 +34,17 @@ _MOST_ROWS = 12
 
 
 class SweepScreen:
-    """Shows how far a sweep is."""
+    """Shows how far a sweep is. `began`: when it did, on the monotonic clock."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, name: str = "", began: float | None = None) -> None:
+        self.console, self._name = console, name
+        self._began = time.monotonic() if began is None else began
         self._live: Live | None = None
         self._search: Search | None = None
         self._states: list[StageState] = []
         self._told: dict[int, str] = {}
-        self._tested = False
-        self._began = time.monotonic()
+        self._phase = self._setup = self._run_id = ""
+        """What plain lines have said of these."""
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -57,12 +59,18 @@ class SweepScreen:
     def __call__(self, search: Search | None, states: list[StageState]) -> None:
         """Take in what has changed."""
         self._search, self._states = search, states
+        if self._live is None and search is None and states and states[0].figure not in ("", self._setup):
+            self._setup = states[0].figure
+            self._line(f"{self._name}: {self._setup}")
         if self._live is None and search is not None:
+            if search.run_id and not self._run_id:
+                self._run_id = search.run_id
+                self._line(f"run {self._run_id}")
             for trial in search.trials:
                 self._tell(trial)
-            if search.phase == "test" and not self._tested:
-                self._tested = True
-                self._line("testing the proposed trial and the recipe's own values")
+            if search.phase in PHASES and search.phase != self._phase:
+                self._phase = search.phase
+                self._line(PHASES[search.phase])
 
     def _tell(self, trial: Tried) -> None:
         """One line when a trial begins and when it ends."""
@@ -76,50 +84,34 @@ class SweepScreen:
     def _line(self, text: str) -> None:
         self.console.print(Text(f"{time.strftime('%H:%M:%S')}  {plain(text)}"), soft_wrap=True)
 
-    def _shown(self) -> Group | Text:
-        search = self._search
+    def _shown(self) -> Group:
+        search, passed = self._search, time.monotonic() - self._began
         if search is None:
-            figure = self._states[0].figure if self._states else ""
-            return Text(plain(figure or "checking the set-up"), style="dim")
-        return Group(self._head(search), self._open(search))
+            at = self._states[0].figure if self._states else ""
+            return Group(Text(plain(f"set-up: {at or 'reading the store'}, {clock(passed)} so far"), style="dim"))
+        head = [Text(plain(line)) for line in progress_lines(search, passed)]
+        return Group(*head, *self._open(self.console.width - ECHO, self.console.height - 1 - 2 * len(head)))
 
-    def _head(self, search: Search) -> Text:
-        by_state = {
-            state: sum(t.state == state for t in search.trials) for state in ("running", "complete", "pruned", "failed")
-        }
-        of = "" if search.expected is None else f" of {search.expected}"
-        told = ", ".join(f"{count} {state}" for state, count in by_state.items() if count)
-        lines = [f"{len(search.trials)}{of} trials begun: {told or 'none yet'}"]
-        if (best := search.best) is not None:
-            lines.append(f"best so far: trial {best.number}, accuracy {best.value:.3f}  ({shown(best.values)})")
-        if search.phase in ("finalists", "test"):
-            what = "finalists with further seeds" if search.phase == "finalists" else "the winner on the test split"
-            lines.append(f"now: {what}")
-        cluster = search.walk.cluster
-        if cluster is not None and cluster.gpus:
-            lines.append(f"GPUs busy: {search.gpus_busy:g} of {cluster.gpus:g}")
-        passed = time.monotonic() - self._began
-        left = search.seconds_left
-        lines.append(f"{clock(passed)} so far" + (f", about {clock(left)} left" if left is not None else ""))
-        return Text(plain("\n".join(lines)))
-
-    def _open(self, search: Search) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("trial", no_wrap=True)
-        table.add_column("stage", no_wrap=True)
-        table.add_column("state", no_wrap=True)
-        table.add_column("", overflow="ellipsis", no_wrap=True)
-        running = [state for state in self._states if state.state == "running"]
-        for state in running[:_MOST_ROWS]:
-            mark, style = LOOK[state.state]
-            progress = f"{100 * state.done // state.total}%  " if state.total > 1 else ""
-            figure = Text(plain(f"{progress}{state.figure}"))
-            table.add_row(
-                Text(plain(state.trial)), Text(state.stage.name), Text(f"{mark} {state.state}", style), figure
-            )
-        if len(running) > _MOST_ROWS:
-            table.add_row(Text(f"and {len(running) - _MOST_ROWS} more", style="dim"), "", "", "")
-        return table
+    def _open(self, width: int, room: int) -> Iterator[Table | Text]:
+        """The stages that are running, a line each or more where names are long; the rest is counted."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        running = [state for state in self._states if state.shown == "running"]
+        name = min(max([len(state.title) for state in running], default=1), max(10, width - 41))
+        table.add_column("stage", width=name, overflow="fold")
+        table.add_column("state", width=9, no_wrap=True)
+        table.add_column("far", width=max(10, min(40, width - name - 22)), no_wrap=True, overflow="ellipsis")
+        table.add_column("elapsed", width=7, justify="right", no_wrap=True)
+        shown, left = 0, min(room, _MOST_ROWS)
+        for state in running:
+            left -= -(-len(state.title) // name)
+            if left < 0:
+                break
+            shown += 1
+            told = "  ".join(part for part in (state.told, state.figure) if part)
+            table.add_row(Text(plain(state.title)), marked(state.shown), Text(plain(told)), clock(state.elapsed))
+        yield table
+        if len(running) > shown:
+            yield Text(f"and {len(running) - shown} more running", style="dim")
 
 
 def show_sweep(console: Console, result: SweepResult, seconds: float | None = None) -> None:
