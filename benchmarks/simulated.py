@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.runs.cluster import Cluster
 from orchestrator.runs.crew import Call, Done
+from orchestrator.runs.worker_log import Logged
 from orchestrator.sampling.completions import RESULTS_SCHEMA, summary
 from orchestrator.stages.base import Kind, put_together
 from orchestrator.stages.context import Context, Output
@@ -155,8 +156,8 @@ class SimulatedCrew:
 
     def take(self, reference: _Pending) -> tuple[int, Done]:
         """The place of a call that has ended, and what came of it."""
-        function, argument = reference.call
-        result = self._machine.output(*argument[:2]) if function is put_together else None
+        logged: Logged = reference.call[1]
+        result = self._machine.output(*logged.argument[:2]) if logged.function is put_together else None
         now = time.time()
         took = self._machine.seconds if reference.on_gpu else 0.0
         return self.pending.pop(reference), Done(result, now - took, now)

@@ -143,7 +143,7 @@ def test_inline_code_names_verbs_and_options_that_exist(one: Page) -> None:
     for span in one.inline:
         if span.startswith("orch "):
             _, *words = next(commands_in(span))
-            assert words[0] in VERBS or words[0] in ("--help", "--version"), span
+            assert words[0] in VERBS or words[0] in ("--help", "--version", "--install-completion"), span
             given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
             assert given <= (options(words[0]) if words[0] in VERBS else set()), span
         elif span.startswith("--"):

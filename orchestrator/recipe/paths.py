@@ -1,4 +1,4 @@
-"""Paths in a recipe count from the folder of the file in which they stand, and `~` is the user's home.
+"""Paths in a recipe count from the folder of the file that has them, and `~` is the user's home.
 
 What is given on the command line counts from the working folder, as everything does there.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.recipe.yaml_source import Path as Keys
 
 FolderOf = Callable[[Keys], Path | None]
-"""The folder of the file in which a setting stands; None: it stands in none."""
+"""The folder of the file that has a setting; None: no file has it."""
 
 _PATHS = (
     ("storage",),

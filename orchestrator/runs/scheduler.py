@@ -198,7 +198,7 @@ class Walk:
         context.begun.unlink(missing_ok=True)
         titles = [f"{stage.name}, job {place} of {len(jobs)}" for place in range(1, len(jobs) + 1)]
         calls = [
-            (_begin, (context.begun, Logged(job.function, job.argument, context.work, title)))
+            (logged, Logged(job.function, job.argument, context.work, title))
             for job, title in zip(jobs, titles, strict=True)
         ]
         crew = cluster.submit(calls, cpus, gpus, _RETRIES)
@@ -367,13 +367,6 @@ class Walk:
     def _leave(self, running: Running) -> None:
         self.running.pop(running.state.stage.key, None)
         self.work.release(running.lock)
-
-
-def _begin(job: tuple[Path, Logged]) -> Any:
-    """Make a job's call on a worker, and leave word that one has begun: until then it waits for a core or a GPU."""
-    begun, call = job
-    begun.touch()
-    return logged(call)
 
 
 def _ends_walk(error: Exception) -> bool:

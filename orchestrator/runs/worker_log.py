@@ -21,6 +21,7 @@ from threading import Event, Thread
 from typing import Any
 
 from orchestrator.errors import OrchError
+from orchestrator.stages.context import BEGUN
 
 FOLDER = "logs"
 """Below a stage's work folder."""
@@ -43,7 +44,12 @@ class Logged:
 
 
 def logged(call: Logged) -> Any:
-    """Make the call on a worker, with its begin, its end and its traceback in the log."""
+    """Make the call on a worker, with its begin, its end and its traceback in the log.
+
+    The work folder says that a call has begun: until then the stage waits for a core or a GPU.
+    """
+    with suppress(OSError):  # a full disk: the job itself says so
+        (call.work / BEGUN).touch()
     with _kept(call.work / FOLDER):
         log = logging.getLogger("orch")
         log.info("%s: begins (%s, process %d)", call.title, platform.node(), os.getpid())
