@@ -86,7 +86,7 @@ def compare(
         return
     from orchestrator.cli.show.comparison import as_csv as rows_of
     from orchestrator.cli.show.comparison import show_comparison
-    from orchestrator.comparison import conclusions
+    from orchestrator.comparison import conclusions, remarks
     from orchestrator.comparison.side_by_side import compare as look
 
     console = Console(stderr=as_json or as_csv)
@@ -94,7 +94,7 @@ def compare(
         found = look(*(runs or ()), experiment=experiment, baseline=baseline, on=on)
     show_comparison(console, found)
     if as_json:
-        print(json.dumps(found.as_json() | {"conclusions": conclusions(found)}))
+        print(json.dumps(found.as_json() | {"conclusions": conclusions(found), "remarks": remarks(found)}))
     if as_csv:
         print(rows_of(found), end="")
 

@@ -5,25 +5,31 @@ Labels and findings come from recipes and stores: they are shown as they are, ne
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import show_conclusions
-from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions
+from orchestrator.cli.show.parts import show_conclusions, show_remarks
+from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions, how_tested, remarks
+from orchestrator.comparison.types import ComparedRuns
 from orchestrator.figures import interval, p_value
 from orchestrator.text import plain
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
-    """What it says in sentences, then the figures."""
+    """What it says in a sentence or two, the figures, what differs between runs, and what is to be known beside it."""
     show_conclusions(console, conclusions(comparison))
     console.print(_figures(comparison))
     console.print()
+    if comparison.runs:
+        console.print(_runs(comparison.runs))
+        console.print()
     console.print(_counts(comparison))
     console.print(Text(_notes(comparison), style="dim"))
+    show_remarks(console, remarks(comparison))
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -49,15 +55,39 @@ def _figures(comparison: Comparison) -> Table:
     names = list(dict.fromkeys(d.baseline for d in comparison.differences))
     title = f"against\n{_short(names[0])}" if len(names) == 1 else "against\nits baseline"
     table = _table("model")
-    for heading in ("accuracy", "answer\nrate", title, "p"):
+    rate = [] if comparison.runs else ["answer\nrate"]  # where labels are long, it stands below
+    for heading in ("accuracy", *rate, title, "p"):
         table.add_column(Text(plain(heading)), justify="right", no_wrap=True)
     best = max(m.accuracy for m in comparison.models)
-    for m in comparison.models:
+    for place, m in enumerate(comparison.models, 1):
         d = against.get(m.label)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
         accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default")
-        table.add_row(Text(plain(m.label)), accuracy, f"{m.answer_rate:.3f}", *_difference(d))
+        label = Text(f"{place}. " if comparison.ranked else "").append(plain(m.label))
+        table.add_row(label, accuracy, *(f"{m.answer_rate:.3f}" for _ in rate), *_difference(d))
     return table
+
+
+def _runs(runs: Sequence[ComparedRuns]) -> Table:
+    """What is different between runs, told against those of the baseline."""
+    table = _table("run")
+    several_seeds = len({one.seeds for one in runs}) > 1
+    if several_seeds:
+        table.add_column("seeds", overflow="fold")
+    table.add_column(Text(f"settings that are not those of {runs[0].run_ids[0][:_SHORT]}"), overflow="fold")
+    for one in runs:
+        told = [str(change) for change in one.changes]
+        more = [f"{len(told) - _MOST_CHANGES} more settings"] if len(told) > _MOST_CHANGES else []
+        ids = ", ".join(run_id[:_SHORT] for run_id in one.run_ids)
+        cells = [", ".join(map(str, one.seeds))] if several_seeds else []
+        table.add_row(ids, *cells, Text(plain(", ".join([*told[:_MOST_CHANGES], *more]) or "-")))
+    return table
+
+
+_SHORT = 8
+"""Characters of an id: what other commands take."""
+_MOST_CHANGES = 6
+"""Settings of a run that are listed."""
 
 
 def _difference(d: ModelDifference | None) -> tuple[Text, Text]:
@@ -77,16 +107,19 @@ def _counts(comparison: Comparison) -> Group:
     if seeds:
         table.add_column("seeds", overflow="fold")
         table.add_column(Text("sd over\nseeds"), justify="right", no_wrap=True)
-    for heading in ("wins", "losses", "tokens per\nanswer", "seconds\nto make", "GPU\nhours"):
+    rate = ["answer\nrate"] if comparison.runs else []
+    for heading in (*rate, "wins", "losses", "tokens per\nanswer", "seconds\nto make", "GPU\nhours"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
-    for m in comparison.models:
+    for place, m in enumerate(comparison.models, 1):
         d = against.get(m.label)
+        label = f"{place}. {m.model}" if comparison.ranked else m.label
         cells = [Text(plain(d.baseline if d else ""))] if several else []
         if seeds:
             cells += [Text(", ".join(map(str, m.seeds)) or "-"), Text("" if m.seed_sd is None else f"{m.seed_sd:.3f}")]
+        cells += [Text(f"{m.answer_rate:.3f}") for _ in rate]
         wins, losses = (f"{d.wins:,}", f"{d.losses:,}") if d else ("", "")
         costs = (_number(m.tokens_per_answer, ".1f"), _number(m.seconds, ",.0f"), _number(m.gpu_hours, ".2f"))
-        table.add_row(Text(plain(m.label)), *cells, *map(Text, (wins, losses, *costs)))
+        table.add_row(Text(plain(label)), *cells, *map(Text, (wins, losses, *costs)))
     return Group(table)
 
 
@@ -94,10 +127,7 @@ def _notes(comparison: Comparison) -> str:
     n = comparison.models[0].n
     lines = [f"{n:,} questions of {plain(comparison.on)}, the same for every model; [95% intervals]"]
     several = any(len(m.seeds) > 1 for m in comparison.models)
-    test = "exact McNemar test" + (", with several seeds a t-test over seeds and questions" if several else "")
-    several_tests = len(comparison.differences) > 1
-    corrected = f", corrected for {len(comparison.differences)} comparisons (Holm)" if several_tests else ""
-    lines.append(f"p: {test}{corrected}")
+    lines.append(how_tested(len(comparison.differences), several))
     if comparison.judged_by:
         lines.append(f"judged by: {plain(comparison.judged_by)}")
     lines.append(
