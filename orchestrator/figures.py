@@ -18,6 +18,11 @@ def points(share: float, sign: bool = False) -> str:
     return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
 
+def value_text(value: object) -> str:
+    """A setting's value, a fraction in at most four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def interval(low: float, high: float, sign: bool = False) -> str:
     """The ends of an interval of shares: `[0.575, 0.660]`, `[-0.104, -0.023]`."""
     return f"[{low:+.3f}, {high:+.3f}]" if sign else f"[{low:.3f}, {high:.3f}]"

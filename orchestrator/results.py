@@ -43,7 +43,9 @@ class Evaluation:
     models: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
     conclusions: tuple[str, ...] = ()
-    """What they say, in plain sentences, the most important first."""
+    """What they say, in one or two plain sentences."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known beside that."""
 
     def _repr_html_(self) -> str:
         """The models side by side."""
@@ -69,9 +71,11 @@ class RunResult:
     report: str | None = None
     """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
     conclusions: tuple[str, ...] = ()
-    """What the models' figures say, in plain sentences, the most important first."""
+    """What the models' figures say, in one or two plain sentences."""
     judged_by: str = ""
     """How answers were read and judged, in words."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known beside the conclusions."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
@@ -137,7 +141,9 @@ class EvaluationOverSeeds:
     models: tuple[ModelOverSeeds, ...]
     differences: tuple[DifferenceOverSeeds, ...]
     conclusions: tuple[str, ...]
-    """What the figures say, in plain sentences."""
+    """What the figures say, in one or two plain sentences."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known beside that."""
 
     def _repr_html_(self) -> str:
         """Means over seeds side by side."""
@@ -161,11 +167,13 @@ class SeedsResult:
     """Each after the seed it came with."""
     findings: tuple[Finding, ...] = ()
     conclusions: tuple[str, ...] = ()
-    """What the figures say, in plain sentences."""
+    """What the figures say, in one or two plain sentences."""
     report: str | None = None
     """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
     judged_by: str = ""
     """How answers were read and judged, in words."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known beside the conclusions."""
 
     @property
     def stages(self) -> tuple[dict[str, Any], ...]:
@@ -246,6 +254,8 @@ class SweepResult:
     conclusions: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     report: str | None = None
+    judged_by: str = ""
+    """How answers were read and judged, in words."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""

@@ -44,6 +44,8 @@ class ListedRun:
     models: tuple[ModelResult, ...]
     """What they came to on the split that models are compared on, over several seeds the means. Of a sweep: the tested
     trial, and the recipe's own values."""
+    judged_by: str
+    """How answers were read and judged, in words; empty for an older run."""
     error: str | None
     """Why it failed."""
 
@@ -93,5 +95,6 @@ def _listed(run: StoredRun) -> ListedRun:
         None if run.ended is None else run.ended - run.started,
         run.seeds,
         headline_of(run),
+        run.judged_by() or "",
         run.error,
     )

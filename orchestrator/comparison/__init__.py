@@ -9,7 +9,7 @@ from orchestrator.comparison.answers import Evaluated, questions_of
 from orchestrator.comparison.build import compare_evaluated
 from orchestrator.comparison.pairs import baseline, compare_one_run, differences
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
-from orchestrator.comparison.words import conclusions, contaminated
+from orchestrator.comparison.words import conclusions, contaminated, how_tested, remarks, untold
 
 __all__ = [
     "ComparedModel",
@@ -22,5 +22,8 @@ __all__ = [
     "conclusions",
     "contaminated",
     "differences",
+    "how_tested",
     "questions_of",
+    "remarks",
+    "untold",
 ]

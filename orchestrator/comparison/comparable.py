@@ -24,8 +24,7 @@ def refuse_unlike(per_run: Sequence[Sequence[PastModel]]) -> None:
     first = per_run[0][0]
     parting = [(models[0].above[:8], why) for models in per_run[1:] if (why := _parting(first, models[0])) is not None]
     if parting:
-        what = "was not asked and judged alike, so its figures cannot be compared"
-        raise InputError(*(f"run {run} {what}: {why}" for run, why in parting))
+        raise InputError(*(f"{_unlike([run])}: {why}" for run, why in parting))
 
 
 def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[PastModel]], list[str]]:
@@ -37,12 +36,18 @@ def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[Past
     for models in per_run:
         why = _parting(first, models[0])
         if why is None and models[0].key != first.key and questions_of(models[0].results) != asked:
-            why = f"not the questions of run {first.above[:8]}"
+            why = f"other questions than those of run {first.above[:8]}"
         if why is None:
             kept.append(models)
         else:
             out.setdefault(why, []).append(models[0].above[:8])
-    return kept, [f"{'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}: {why}." for why, runs in out.items()]
+    return kept, [f"{_unlike(runs)}: {why}." for why, runs in out.items()]
+
+
+def _unlike(runs: Sequence[str]) -> str:
+    if len(runs) == 1:
+        return f"run {runs[0]} was not asked and judged alike, so its figures cannot be compared"
+    return f"runs {', '.join(runs)} were not asked and judged alike, so their figures cannot be compared"
 
 
 def judged_by(recipe: Mapping[str, Any], on: str | None = None) -> dict[str, Any]:

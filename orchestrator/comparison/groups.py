@@ -6,10 +6,11 @@ from typing import Any
 
 from orchestrator.comparison import Evaluated
 from orchestrator.comparison.past_models import PastModel, same_recipe
+from orchestrator.figures import value_text
 from orchestrator.recipe.plain import parting
 from orchestrator.types import BASE
 
-_LONG = 44
+_LONG = 64
 """Characters of a label; a longer one is replaced by its run."""
 
 
@@ -86,17 +87,21 @@ def _labels(found: Sequence[Variant]) -> list[str]:
 
 
 def _apart(same: Sequence[Variant]) -> list[str]:
-    """The labels of all variants of one name."""
+    """The labels of all variants of one name: what they have otherwise than the first of them."""
     if len(same) == 1:
         return [same[0].name]
     if _seeds_tell(same):
-        return [f"{one.name} seed={','.join(map(str, one.seeds))}" for one in same]
-    labels = []
-    for one, differing in zip(same, parting([one.models[0].recipe for one in same], same[0].name), strict=True):
-        told = f"{one.name} {_told(differing, one.name)}"
-        tells = bool(differing) and len(told) <= _LONG
-        labels.append(told if tells else f"{one.name} ({one.models[0].above[:8]})")
-    return labels
+        seeds = [", ".join(map(str, one.seeds)) for one in same]
+        return [f"{one.name} seed{'s' if len(one.seeds) > 1 else ''} {of}" for one, of in zip(same, seeds, strict=True)]
+    first, *others = parting([one.models[0].recipe for one in same], same[0].name)
+    told = [first, *({n: v for n, v in each.items() if repr(v) != repr(first[n])} for each in others)]
+    labels = [f"{one.name} {_told(differing, one.name)}" for one, differing in zip(same, told, strict=True)]
+    if len(first) > 1:
+        labels[0] = same[0].name  # the others say what they have otherwise
+    return [
+        label if differing and len(label) <= _LONG else f"{one.name} ({one.models[0].above[:8]})"
+        for label, differing, one in zip(labels, told, same, strict=True)
+    ]
 
 
 def _seeds_tell(same: Sequence[Variant]) -> bool:
@@ -107,8 +112,8 @@ def _seeds_tell(same: Sequence[Variant]) -> bool:
 
 def _told(differing: Mapping[str, Any], model: str) -> str:
     own = f"stages.{model}."
-    return " ".join(
-        f"{name.removeprefix(own).removeprefix('stages.')}={'-' if value is None else value}"
+    return ", ".join(
+        f"{name.removeprefix(own).removeprefix('stages.')} {'not set' if value is None else value_text(value)}"
         for name, value in differing.items()
     )
 

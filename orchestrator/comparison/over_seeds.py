@@ -14,6 +14,7 @@ from orchestrator.comparison import (
     compare_evaluated,
     conclusions,
     contaminated,
+    remarks,
 )
 from orchestrator.results import (
     Difference,
@@ -51,6 +52,7 @@ def over_seeds(
         _findings(runs),
         compared.conclusions,
         judged_by=runs[0].judged_by if runs else "",
+        remarks=compared.remarks,
     )
 
 
@@ -96,6 +98,7 @@ def _together(runs: Sequence[RunResult], on: str | None, results: Results) -> Ev
         tuple(_model(m, found[m.label], bool(by_label[m.label].seeds)) for m in comparison.models),
         tuple(_difference(d, found[d.label], found[d.baseline]) for d in comparison.differences),
         conclusions(comparison),
+        remarks(comparison),
     )
 
 

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.comparison import Comparison, compare_evaluated, conclusions, contaminated
+from orchestrator.comparison import Comparison, compare_evaluated, conclusions, contaminated, remarks
 from orchestrator.comparison.baseline import baseline_of
 from orchestrator.comparison.comparable import left_out, refuse_unlike
 from orchestrator.comparison.groups import Variant, labelled, variants
 from orchestrator.comparison.past_models import PastModel, not_evaluated, past_models, same_recipe, split_of
 from orchestrator.comparison.seed_spread import seed_sds
+from orchestrator.comparison.types import Change, ComparedRuns
 from orchestrator.errors import InputError
+from orchestrator.recipe.plain import changes
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.schema import unknown
 from orchestrator.store.base import Store, StoredRun
@@ -30,8 +32,9 @@ def compare(
     A run is an id or its beginning, `last`, or a recipe file, which stands for the newest run of its experiment.
     Models of one recipe that differ in their seed alone are put together, unless two runs are named that differ in
     nothing else. `baseline` is the label or the name of the model that all others are compared with; without it that is
-    the first SFT model, and where several runs are named, the model of that name in the first of them. `on` is a split
-    other than the one that the recipe compares on.
+    the first SFT model, of an experiment that of its oldest run, so that it stays the same as runs are added; where
+    several runs are named, the model of that name in the first of them. The models of an experiment's runs are ranked.
+    `on` is a split other than the one that the recipe compares on.
 
     Raises:
         InputError: no such run, experiment, model or split; models that were not asked and judged alike.
@@ -40,11 +43,14 @@ def compare(
         raise InputError("name runs, or an experiment with --experiment, not both")
     past = PastRuns(open_store())
     if experiment is not None:
-        all_runs = [models for run in past.experiment(experiment) if (models := past_models(past, run, on))]
+        runs_of = past.experiment(experiment)
+        all_runs = [models for run in runs_of if (models := past_models(past, run, on))]
         if not all_runs:
             raise InputError(f"no run of the experiment {experiment!r} has evaluated a model{_on(on)}", *past.damaged)
         per_run, out = left_out(all_runs)
-        return _side_by_side(past, per_run, baseline, on, out=[*out, *past.damaged])
+        unlike = {m[0].above for m in all_runs} - {m[0].above for m in per_run}
+        out = [*out, *_missing(past, (run for run in runs_of if run.run_id not in unlike), on), *past.damaged]
+        return _side_by_side(past, per_run[::-1], baseline, on, out=out)
     found = list({run.run_id: run for run in (_named(past, name) for name in runs or ("last",))}.values())
     wanted = [_evaluated(past, run, on) for run in found]
     refuse_unlike(wanted)
@@ -87,12 +93,25 @@ def _evaluated(past: PastRuns, run: StoredRun, on: str | None) -> list[PastModel
     return models
 
 
+_ENDED = {"RUNNING": "{0} still running", "FAILED": "failed", "KILLED": "{1} interrupted"}
+"""What is said of a run by its status in the store."""
+
+
 def _missing(past: PastRuns, runs: Iterable[StoredRun], on: str | None) -> Iterator[str]:
-    """What is said of each run that has not evaluated all of its models."""
+    """What is said of the runs that have not evaluated all of their models, of those that are alike once."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for run in runs:
-        names = not_evaluated(past, run, on)
+        try:
+            names = not_evaluated(past, run, on)
+        except InputError:  # it ended before it had written down its recipe
+            names = ["any model"]
         if names:
-            yield f"run {run.run_id[:8]} ({run.status}) has no evaluation of {', '.join(names)}."
+            why = f" ({run.error.splitlines()[0][:120]})" if run.error and run.status == "FAILED" else ""
+            found.setdefault((_ENDED.get(run.status, ""), ", ".join(names), why), []).append(run.run_id[:8])
+    for (how, what, why), ids in found.items():
+        said = how.format(*(("is", "was") if len(ids) == 1 else ("are", "were")))
+        have = f"{said} and {'has' if len(ids) == 1 else 'have'}" if said else "has" if len(ids) == 1 else "have"
+        yield f"{'run' if len(ids) == 1 else 'runs'} {', '.join(ids)} {have} no evaluation of {what}{why}."
 
 
 def _on(on: str | None) -> str:
@@ -118,14 +137,33 @@ def _side_by_side(
     ]
     evaluated = [variant.evaluated(label) for label, variant in labels.items()]
     made = compare_evaluated(on or split_of(per_run[0][0].recipe), evaluated, against, of_seeds)
+    ranked = len(per_run) > 1 and not named and len(against) > 1
     whole = replace(
         made,
+        models=tuple(sorted(made.models, key=lambda m: -m.accuracy)) if ranked else made.models,
+        ranked=ranked,
+        runs=_runs(per_run) if len(per_run) > 1 else (),
         contaminated=contaminated(finding for model in models for finding in model.findings),
         left_out=tuple(out),
         judged_by=per_run[0][0].judged_by,
         seed_sd_elsewhere=() if alone else seed_sds(past, labels),
     )
-    return replace(whole, conclusions=conclusions(whole))
+    return replace(whole, conclusions=conclusions(whole), remarks=remarks(whole))
+
+
+def _runs(per_run: Sequence[Sequence[PastModel]]) -> tuple[ComparedRuns, ...]:
+    """The runs by what they have otherwise than the first; those of the same settings together."""
+    found: dict[str, list[Sequence[PastModel]]] = {}
+    for models in per_run:
+        found.setdefault(repr(changes(per_run[0][0].recipe, models[0].recipe)), []).append(models)
+    return tuple(
+        ComparedRuns(
+            tuple(dict.fromkeys(models[0].above for models in same)),
+            tuple(sorted({m.seed for models in same for m in models if m.seed is not None})),
+            tuple(Change(n, a, b) for n, (a, b) in changes(per_run[0][0].recipe, same[0][0].recipe).items()),
+        )
+        for same in found.values()
+    )
 
 
 def _seed_alone(a: Variant, b: Variant) -> bool:

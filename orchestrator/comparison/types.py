@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.figures import value_text
 from orchestrator.notebook import figures, paragraphs
+from orchestrator.schema import clipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,37 @@ class ModelDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A setting that one recipe has otherwise than another."""
+
+    setting: str
+    """Dotted: `stages.rft.learning_rate`; a stage that only one of them has stands as a whole: `stages.grpo`."""
+    before: Any
+    """None: it is not set, or there is no such stage."""
+    after: Any
+
+    def __str__(self) -> str:
+        """`rft.learning_rate 0.001 → 0.003`."""
+        short = self.setting.removeprefix("stages.")
+        if short != self.setting and "." not in short:
+            return f"{'with' if self.before is None else 'without'} stage {short}"
+        return f"{short} {_shown(self.before)} → {_shown(self.after)}"
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else clipped(value_text(value), 40)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRuns:
+    """Runs of one recipe's settings, and how they differ from the run that the baseline is of."""
+
+    run_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Models side by side, all asked the same questions in the same way."""
 
@@ -98,7 +131,13 @@ class Comparison:
     judged_by: str | None = None
     """How answers were read and judged, in words; None where that is not known."""
     conclusions: tuple[str, ...] = ()
-    """What the figures say, in plain sentences, the most important first."""
+    """What the figures say, in a few plain sentences."""
+    remarks: tuple[str, ...] = ()
+    """What else is to be known of them."""
+    runs: tuple[ComparedRuns, ...] = ()
+    """Of several runs: what is different between them, those of the baseline first."""
+    ranked: bool = False
+    """Whether the models are in the order of their accuracy, the best first, all against one baseline."""
 
     @property
     def trained(self) -> Sequence[ComparedModel]:

@@ -1,11 +1,17 @@
-"""A comparison in plain sentences. The terminal, the run's description and the report say the same words."""
+"""A comparison in plain sentences. The terminal, the run's description, the report and the card say the same words.
+
+`conclusions` stand above the table, one or two sentences; `remarks` below it.
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Literal, get_args
 
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
 from orchestrator.figures import p_equals, points
+from orchestrator.health.power import PREDICTED
 from orchestrator.stages import STAGES
 from orchestrator.types import BASE, Finding
 
@@ -15,18 +21,25 @@ _TOO_GOOD = {
     "near-duplicates": ("error", "warning"),
 }
 """Findings after which an accuracy is no measure of what a model can do, and with which severity."""
-_CALLED = {"near-duplicates": "Near-duplicates"}
+_CALLED = {"near-duplicates": "Near-duplicates", "not-the-model": "Not to be trusted"}
 """How a sentence on such a finding begins, where the test itself was not trained on."""
 _SPOKEN = re.compile(rf"(?:rft|{'|'.join(name for name, verb in STAGES.items() if verb.SPOKEN)})\d*(?= |$)")
 """Labels that people write in capitals."""
+_LISTED = 3
+"""Models that a sentence names one by one, and clauses that it has."""
 
 
 def conclusions(comparison: Comparison) -> tuple[str, ...]:
-    """What the comparison says, the most important first.
+    """What the comparison says: one sentence or two, and one for whatever makes accuracies too good to be true.
 
     Plain text: labels stand as the recipe has them, and whoever shows the sentences escapes them.
     """
-    return tuple(_sentences(comparison))
+    return tuple(_lead(comparison))
+
+
+def remarks(comparison: Comparison) -> tuple[str, ...]:
+    """What is to be known beside that: what is left out, what a gain is made of, how far the result holds."""
+    return tuple(_remarks(comparison))
 
 
 def contaminated(findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -35,30 +48,68 @@ def contaminated(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{_CALLED.get(one.check, 'Contaminated')}: {one.what}" for one in found))
 
 
+def untold(findings: Iterable[Finding], said: Sequence[str], compared: bool) -> tuple[Finding, ...]:
+    """The findings that are news beside the conclusions `said`; `compared`: there are differences.
+
+    What a test of that size can show was predicted; once models are compared, their answers say it better.
+    """
+    news = (finding for finding in findings if not (compared and finding.check in PREDICTED))
+    return tuple(finding for finding in news if not any(finding.what in sentence for sentence in said))
+
+
+def how_tested(comparisons: int, several_seeds: bool) -> str:
+    """How p was found: `p: exact McNemar test, corrected for 3 comparisons (Holm); intervals are not corrected`."""
+    test = "t-test over seeds and questions, McNemar's between single models" if several_seeds else "exact McNemar test"
+    corrected = f", corrected for {comparisons} comparisons (Holm); intervals are not corrected"
+    return f"p: {test}{corrected if comparisons > 1 else ''}"
+
+
 def name(label: str) -> str:
     """A label as people say it: SFT, RFT and GRPO in capitals, `base` as what it is, any other as it is."""
-    if label == BASE:
-        return "the base model"
-    return _SPOKEN.sub(lambda found: found[0].upper(), label, count=1) if _SPOKEN.match(label) else label
+    model, space, rest = label.partition(" ")
+    spoken = "the base model" if model == BASE else model.upper() if _SPOKEN.fullmatch(model) else model
+    return f"{spoken}{' with ' if space and not rest.startswith('(') else space}{rest}"
 
 
-def _sentences(comparison: Comparison) -> Iterator[str]:
-    models = {m.label: m for m in comparison.models}
-    of_base = [d for d in comparison.differences if models[d.label].seeds == ()]
-    ours = [*(d for d in comparison.differences if d not in of_base), *map(_forwards, of_base)]
+# --- above the table
+
+
+def _lead(comparison: Comparison) -> Iterator[str]:
     if comparison.trained and not any(m.accuracy for m in comparison.trained):
         yield "No trained model answered a single question right: `orch diagnose` looks for the cause."
-    yield from (_verdict(d, models) for d in ours)
-    yield from (text for d in ours if d.shown for text in _parts(d, models))
-    yield from _seeds(comparison)
-    if len(comparison.differences) > 1:
-        yield f"p-values are corrected for {len(comparison.differences)} comparisons (Holm), intervals are not."
+    if comparison.ranked:
+        yield from _ranking(comparison)
+    else:
+        groups = [group for group in _told(comparison) if group]
+        missed = [place for place, group in enumerate(groups) if any(_outcome(d) == "same" for d in group)]
+        every = [d for group in groups for d in group]
+        for place, group in enumerate(groups):
+            end = _detectable(comparison, every) if missed and place == missed[-1] else ""
+            yield _sentence("; ".join(_clauses(comparison, group)) + end)
+    if any(d.seeds_alone for d in comparison.differences):
+        yield "These models differ in their seed alone: what is said of them is not said of two recipes."
     yield from comparison.contaminated
-    yield from (f"Left out: {text}" for text in comparison.left_out)
 
 
-def _forwards(d: ModelDifference) -> ModelDifference:
-    """The base model against one that was trained from it, the other way round: as people say it."""
+def _told(comparison: Comparison) -> tuple[list[ModelDifference], list[ModelDifference]]:
+    """What sentences are about: of runs that are compared like with like that alone, the rest is in the table."""
+    ours, of_base = _forwards(comparison)
+    if len({d.baseline for d in comparison.differences}) == 1:
+        return ours, of_base
+    model = {m.label: m.model for m in comparison.models}
+    alike = [d for d in ours if model[d.label] == model[d.baseline]]
+    return (alike, []) if alike else (ours, of_base)
+
+
+def _forwards(comparison: Comparison) -> tuple[list[ModelDifference], list[ModelDifference]]:
+    """All differences as people say them: what was trained against its baseline, and that against the base model."""
+    seeds = {m.label: m.seeds for m in comparison.models}
+    of_base = [d for d in comparison.differences if seeds[d.baseline] and not seeds[d.label]]
+    return [d for d in comparison.differences if d not in of_base], [_turned(d) for d in of_base]
+
+
+def _turned(d: ModelDifference) -> ModelDifference:
+    """The same difference the other way round."""
 
     def less(part: float | None) -> float | None:
         return None if part is None else -part
@@ -79,26 +130,76 @@ def _forwards(d: ModelDifference) -> ModelDifference:
     )
 
 
-def _verdict(d: ModelDifference, models: dict[str, ComparedModel]) -> str:
-    ours, theirs = name(d.label), name(d.baseline)
-    asked = f"n = {d.n:,}"
-    sides = (models[d.label], models[d.baseline])
-    seeds = [len(m.seeds) for m in sides]
-    if max(seeds) > 1:
-        asked += f", {seeds[0]} seeds each" if seeds[0] == seeds[1] else f", {' against '.join(map(_made, sides))}"
-    figures = f"{points(d.difference, sign=True)} points (95% interval {points(d.low)} to {points(d.high)}, "
-    figures += f"{p_equals(d.p_corrected)}, {asked})"
+_Outcome = Literal["better", "worse", "open", "same"]
+"""What a comparison comes to; `open`: the interval excludes 0, and yet it is not significant."""
+
+
+def _outcome(d: ModelDifference) -> _Outcome:
     if d.shown:
-        verdict = f"{ours} is {'better' if d.difference > 0 else 'worse'} than {theirs}: {figures}"
-        if d.seeds_alone:
-            verdict += "; they differ in their seed alone, so these two models differ, not two recipes"
-        return f"{verdict}."
-    what = f"{d.n:,} questions" if max(seeds) <= 1 else f"{d.n:,} questions and this number of seeds"
-    text = f"No significant difference between {ours} and {theirs}: {figures}"
-    text += "; they differ in their seed alone." if d.seeds_alone else "."
-    if d.detectable is None:
-        return f"{text} With {what} no difference can be detected."
-    return f"{text} With {what} the smallest detectable difference is {points(d.detectable)} points."
+        return "better" if d.difference > 0 else "worse"
+    return "open" if d.low > 0 or d.high < 0 else "same"
+
+
+def _clauses(comparison: Comparison, differences: Sequence[ModelDifference]) -> Iterator[str]:
+    """A clause for each baseline and outcome, those first whose differences were shown."""
+    groups: dict[tuple[_Outcome, str], list[ModelDifference]] = {}
+    for outcome in get_args(_Outcome):
+        for d in differences:
+            if _outcome(d) == outcome:
+                groups.setdefault((outcome, d.baseline), []).append(d)
+    every = list(groups.values())
+    yield from (_clause(comparison, found, _listed([name(d.label) for d in found])) for found in every[:_LISTED])
+    if rest := sum(map(len, every[_LISTED:])):
+        yield f"{rest} more {'comparison is' if rest == 1 else 'comparisons are'} in the table"
+
+
+def _clause(comparison: Comparison, found: Sequence[ModelDifference], who: str) -> str:
+    """`RFT and GRPO are better than SFT: +20.2 points (...) and +25.4 (...)`; all of one outcome, of one baseline."""
+    several, outcome, theirs = len(found) > 1, _outcome(found[0]), name(found[0].baseline)
+    verb, figures = "are" if several else "is", _figures(comparison, found)
+    if outcome in ("better", "worse"):
+        return f"{who} {verb} {outcome} than {theirs}: {figures}"
+    if outcome == "same":
+        return f"{who} {'do' if several else 'does'} not differ significantly from {theirs}: {figures}"
+    ways = {"better" if d.difference > 0 else "worse" for d in found}
+    way = f"{ways.pop()} than" if len(ways) == 1 else "different from"
+    return f"{who} {verb} not shown to be {way} {theirs}: {figures}; {_why_open(comparison, found)}"
+
+
+def _why_open(comparison: Comparison, found: Sequence[ModelDifference]) -> str:
+    """Why differences whose intervals exclude 0 are not significant."""
+    alone = _listed([p_equals(d.p) for d in found])
+    if any(d.p >= 0.05 for d in found):
+        return f"the interval excludes 0, but the test, which is stricter, does not find it significant ({alone})"
+    what = "each of these differences" if len(found) > 1 else "the difference"
+    n = len(comparison.differences)
+    return f"by itself {what} would be significant ({alone}), but not after correcting for {n} comparisons"
+
+
+def _figures(comparison: Comparison, found: Sequence[ModelDifference]) -> str:
+    """The figures of several differences; what was asked stands with the first, and where it is another."""
+    texts: list[str] = []
+    told = ""
+    for d in found[:_LISTED]:
+        asked, first = _asked(comparison, d), not texts
+        inside = f"{'95% interval ' if first else ''}{points(d.low)} to {points(d.high)}, {p_equals(d.p_corrected)}"
+        inside += f", {asked}" if asked != told else ""
+        texts.append(f"{points(d.difference, sign=True)}{' points' if first else ''} ({inside})")
+        told = asked
+    if len(found) > _LISTED:
+        texts.append(f"{len(found) - _LISTED} more in the table")
+    return _listed(texts, most=len(texts))
+
+
+def _asked(comparison: Comparison, d: ModelDifference) -> str:
+    by_label = {m.label: m for m in comparison.models}
+    sides = (by_label[d.label], by_label[d.baseline])
+    seeds = [len(m.seeds) for m in sides]
+    if max(seeds) <= 1:
+        return f"n = {d.n:,}"
+    return f"n = {d.n:,}, " + (
+        f"{seeds[0]} seeds each" if seeds[0] == seeds[1] else " against ".join(map(_made, sides))
+    )
 
 
 def _made(model: ComparedModel) -> str:
@@ -108,11 +209,74 @@ def _made(model: ComparedModel) -> str:
     return f"{len(model.seeds)} seed{'s' if len(model.seeds) > 1 else ''}"
 
 
-def _parts(d: ModelDifference, models: dict[str, ComparedModel]) -> Iterator[str]:
+def _detectable(comparison: Comparison, differences: Sequence[ModelDifference]) -> str:
+    """The one figure for what could have been shown: the largest of those of the differences that were not."""
+    missed = [d for d in differences if _outcome(d) == "same"]
+    known = [d.detectable for d in missed if d.detectable is not None]
+    if not missed:
+        return ""
+    if len(known) < len(missed):
+        seeds = any(len(m.seeds) > 1 for m in comparison.models)
+        what = f"{missed[0].n:,} questions{' and this number of seeds' if seeds else ''}"
+        return f"; with {what} no difference can be detected"
+    return f"; the smallest detectable difference is {points(max(known))} points"
+
+
+def _ranking(comparison: Comparison) -> Iterator[str]:
+    """Which of many models has the highest accuracy, and what became of the others against their one baseline."""
+    best, baseline, count = comparison.models[0], comparison.differences[0].baseline, len(comparison.differences)
+    figures = f"{best.accuracy:.3f} (95% interval {best.accuracy_low:.3f} to {best.accuracy_high:.3f})"
+    lead = f"{name(best.label)} has the highest accuracy of {len(comparison.models)} models, {figures}"
+    ours, _ = _forwards(comparison)
+    more = [_clause(comparison, [d], "it") for d in ours if d.label == best.label]
+    yield _sentence("; ".join([lead, *more, *(["it is the baseline"] if best.label == baseline else [])]))
+    rest = [d for d in ours if d.label != best.label]
+    if outcomes := Counter(map(_outcome, rest)):
+        yield f"{_counted(outcomes, name(baseline), count)}{_detectable(comparison, rest)}."
+
+
+def _counted(outcomes: Counter[_Outcome], baseline: str, comparisons: int) -> str:
+    """`Of the other 7 trained models, 4 are better than SFT, 1 is worse and 2 do not differ significantly`."""
+    parts: list[str] = []
+    total = outcomes.total()
+    for outcome in ("better", "worse", "same", "open"):
+        if n := outcomes[outcome]:
+            than, of = ("", "") if parts else (f" than {baseline}", f" from {baseline}")
+            are, do = ("is", "does") if n == 1 else ("are", "do")
+            parts.append(
+                {
+                    "better": f"{are} better{than}",
+                    "worse": f"{are} worse{than}",
+                    "same": f"{do} not differ significantly{of}",
+                    "open": f"{do} not differ significantly{of} after correcting for {comparisons} comparisons, though "
+                    "the interval excludes 0",
+                }[outcome]
+            )
+            if n == total:
+                return f"The other {f'{n} trained models' if n > 1 else 'trained model'} {parts[0]}"
+            parts[-1] = f"{n} {parts[-1]}"
+    return f"Of the other {total} trained models, {_listed(parts, most=len(parts))}"
+
+
+# --- below it
+
+
+def _remarks(comparison: Comparison) -> Iterator[str]:
+    yield from (f"Left out: {text}" for text in comparison.left_out)
+    ours, of_base = _told(comparison)
+    if comparison.ranked:
+        ours, of_base = [d for d in ours if d.label == comparison.models[0].label], []
+        yield "The best of many is also the luckiest: run it with other seeds before you rely on its lead."
+    yield from (text for d in (*ours, *of_base) if d.shown for text in _parts(d, comparison))
+    yield from _seeds(comparison)
+
+
+def _parts(d: ModelDifference, comparison: Comparison) -> Iterator[str]:
     """What a difference that was shown is made of."""
     ours, theirs = name(d.label), name(d.baseline)
     if d.by_answering is None or d.by_being_right is None:
-        mute = ours if not models[d.label].answer_rate else theirs
+        answered = {m.label: m.answer_rate for m in comparison.models}
+        mute = theirs if answered[d.label] else ours
         change = "gain" if d.difference > 0 else "loss"
         yield f"None of {mute}'s answers could be parsed, so the {change} cannot be split."
         return
@@ -145,3 +309,17 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
         yield f"{where}: the result holds for these models, not for the recipes." + (
             "" if known else " Add seeds: [0, 1, 2] to the recipe to measure seed variance."
         )
+
+
+# --- words
+
+
+def _listed(texts: Sequence[str], most: int = _LISTED) -> str:
+    """`a`, `a and b`, `a, b and c`; of many the first ones: `a, b, c and 4 more`."""
+    shown = [*texts[:most], *([f"{len(texts) - most} more"] if len(texts) > most else [])]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _sentence(text: str) -> str:
+    """A name stands as it is, also at the beginning; `the base model` begins with a capital there."""
+    return f"{'T' if text.startswith('the ') else text[0]}{text[1:]}."

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from orchestrator.comparison import Comparison, conclusions, how_tested
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.merge_agreement import Agreement
 from orchestrator.recipe.graph import whole_stage
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.recipe.yaml_source import write_data
-from orchestrator.results import Difference, ModelResult
 from orchestrator.text import code, fenced, inline
 from orchestrator.types import BASE, Finding
 
@@ -40,10 +40,8 @@ class Card:
     """How answers were read and judged, in words."""
     recipe_text: str
     """As the run wrote it down."""
-    figures: tuple[ModelResult, ...]
-    """Of every model that the run evaluated."""
-    differences: tuple[Difference, ...]
-    """This model against the others."""
+    comparison: Comparison | None
+    """The models that the run evaluated side by side, as the run itself says it; None where it evaluated none."""
     findings: tuple[Finding, ...]
     agreement: Agreement | None
     code: str
@@ -78,9 +76,11 @@ def model_card(card: Card) -> str:
         front=_front(card),
         what=_what(card),
         lineage=_lineage(card),
-        measured=any(f.model == card.model for f in card.figures),
+        sentences=() if card.comparison is None else conclusions(card.comparison),
+        tested="" if card.comparison is None else how_tested(len(card.comparison.differences), False),
+        against={} if card.comparison is None else {d.label: d for d in card.comparison.differences},
+        measured=card.comparison is not None and any(m.label == card.model for m in card.comparison.models),
         versions=_versions(card),
-        judged_by=card.judged_by,
     )
 
 

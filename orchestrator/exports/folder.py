@@ -5,7 +5,7 @@ Writes into a folder it is given; where that ends up is for others.
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any
 from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.formats.difference import first_difference
 from orchestrator.answers.tokens import prompt_ids, target_ids
-from orchestrator.comparison import compare_one_run, differences
+from orchestrator.comparison import Comparison, compare_one_run
+from orchestrator.comparison.baseline import baseline_of
 from orchestrator.exports.card import Card, Kind, model_card, trained_by
 from orchestrator.exports.loading_code import Loading, loading_code
 from orchestrator.health.adapter import adapter_findings
 from orchestrator.health.base_weights import base_findings, read_weights
-from orchestrator.health.findings import CheckReport, errors_of, format_changed
+from orchestrator.health.findings import CheckReport, errors_of, findings_of, format_changed
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.merge_agreement import Agreement
 from orchestrator.models.reference import ModelRef
@@ -34,9 +35,8 @@ from orchestrator.models.saving import (
     save_whole,
 )
 from orchestrator.models.start import BASE_FILE, FORMAT_FILE
-from orchestrator.results import ModelResult
 from orchestrator.runs.past import RECIPE_FILE, PastRun
-from orchestrator.sampling.completions import summary
+from orchestrator.store.base import StoredRun
 from orchestrator.store.opening import open_store
 from orchestrator.store.tables import read_stored
 from orchestrator.tasks.judged_by import judged_by
@@ -151,7 +151,6 @@ def _card(
     trust, limit = ref.base.trust_remote_code, recipe.evaluate.max_tokens
     loading = Loading(base, trust, dtype, answer_format, ends_itself, limit)
     evaluated = {name: stage.results for name, stage in past.stages.items() if stage.results}
-    others = [name for name in past.models() if name != ref.name and {name, ref.name} <= evaluated.keys()]
     return Card(
         run_id=past.run_id,
         model=ref.name,
@@ -162,14 +161,7 @@ def _card(
         recipe=recipe,
         judged_by=run.judged_by() or judged_by(recipe.task),
         recipe_text=store.artifact(run, RECIPE_FILE).read_text(encoding="utf-8"),
-        figures=tuple(_figures(name, evaluated[name]) for name in past.models() if name in evaluated),
-        differences=tuple(
-            found
-            for other in others
-            for found in differences(
-                compare_one_run(recipe.evaluate.on, {n: evaluated[n] for n in (ref.name, other)}, other)
-            )
-        ),
+        comparison=_compared(past, {name: evaluated[name] for name in past.models() if name in evaluated}, run),
         findings=tuple(_findings(past, ref.name)),
         agreement=agreement,
         code=loading_code(loading, question),
@@ -180,10 +172,13 @@ def _card(
     )
 
 
-def _figures(name: str, results: Path) -> ModelResult:
-    found = summary([read_stored(results, ["status"])])
-    low, high = found.interval
-    return ModelResult(name, found.accuracy, low, high, found.answer_rate, found.n)
+def _compared(past: PastRun, results: Mapping[str, Path], run: StoredRun) -> Comparison | None:
+    """The models that were evaluated, against the baseline that the run itself compares them with."""
+    if not results:
+        return None
+    stages = past.recipe.stages
+    against = baseline_of((name for name in stages if name in results), {n: spec.verb for n, spec in stages.items()})
+    return compare_one_run(past.recipe.evaluate.on, results, against, past.recipe.seed, findings_of(run.tags))
 
 
 def _findings(past: PastRun, name: str) -> Sequence[Finding]:

@@ -8,6 +8,8 @@ from orchestrator.types import Finding
 
 DISCORDANT = 0.25
 """The share of questions on which two models are taken to differ, where no larger difference is hoped for."""
+PREDICTED = ("test-size", "test-too-small")
+"""The findings that predict what a test can show, before it is known on how many questions models differ."""
 
 
 def power(n: int, hoped: float) -> Iterator[Finding]:

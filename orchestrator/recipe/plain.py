@@ -57,6 +57,31 @@ def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
     return flatten(parts)
 
 
+def changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings that are not the same in two recipes, but for the seed: their values here and there.
+
+    None: not set. A stage that only one of them has stands as a whole, with its verb as its value.
+    """
+    a, b = _all_settings(ours), _all_settings(theirs)
+    own = [{f"stages.{name}": spec for name, spec in block(one, "stages").items()} for one in (ours, theirs)]
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in dict.fromkeys([*a, *b]):
+        stage = ".".join(name.split(".")[:2])
+        if any(stage in one for one in own) and not all(stage in one for one in own):
+            here, there = (block(one, stage).get("type") for one in own)
+            found[stage] = (here, there)
+        elif repr(a.get(name)) != repr(b.get(name)):
+            found[name] = (a.get(name), b.get(name))
+    return found
+
+
+def _all_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    asked = {k: v for k, v in block(recipe, "evaluate").items() if k not in IDLE | {"type", "models"}}
+    model_named = {k: v for k, v in block(recipe, "model").items() if k != "revision"}
+    made = {name: _deciding(spec) for name, spec in block(recipe, "stages").items()}
+    return flatten({"task": recipe.get("task"), "model": model_named, "stages": made, "evaluate": asked})
+
+
 def _deciding(spec: Any) -> Any:
     return {k: v for k, v in spec.items() if k not in IDLE} if isinstance(spec, Mapping) else spec
 

@@ -3,27 +3,44 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.comparison import ModelDifference, conclusions
+from orchestrator.comparison import Comparison, ModelDifference, conclusions, how_tested, remarks, untold
 from orchestrator.comparison.palette import BROKEN, FIXED, model_colours
 from orchestrator.figures import p_value
 from orchestrator.report.facts import About
+from orchestrator.types import Finding
 
 
 def about(facts: About, script: str = "'none'") -> dict[str, Any]:
     """What the template `report.html.j2` is filled with; `script` is the source that its policy lets run."""
+    said = conclusions(facts.comparison)
     return {
         "f": facts,
-        "sentences": conclusions(facts.comparison),
+        "sentences": said,
+        "remarks": remarks(facts.comparison),
+        "tested": how_tested(len(facts.comparison.differences), any(len(m.seeds) > 1 for m in facts.comparison.models)),
+        "findings": _news(facts),
         "colours": model_colours(facts.labels),
         "fixed": FIXED,
         "broken": BROKEN,
         "against": _against(facts.comparison.differences),
-        "further": [(c, conclusions(c), _against(c.differences)) for c in facts.also],
+        "further": [
+            (c, conclusions(c), _new_remarks(c, facts.comparison), _against(c.differences)) for c in facts.also
+        ],
         "p": p_value,
         "started": _when(datetime.fromtimestamp(facts.started, UTC)),
         "made": _when(datetime.now(UTC)),
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {script}",
     }
+
+
+def _news(facts: About) -> tuple[Finding, ...]:
+    """The findings; one that a conclusion names stands among them with its evidence."""
+    return untold(facts.findings, (), bool(facts.comparison.differences))
+
+
+def _new_remarks(further: Comparison, first: Comparison) -> list[str]:
+    known = remarks(first)
+    return [text for text in remarks(further) if text not in known]
 
 
 def _against(differences: tuple[ModelDifference, ...]) -> dict[str, ModelDifference]:

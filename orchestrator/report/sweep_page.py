@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.figures import interval, p_value, points
+from orchestrator.figures import interval, p_value, points, value_text
 from orchestrator.report.html import environment
 from orchestrator.results import SweepResult, TrialResult
-from orchestrator.sweeps.words import FEW, distinct, rank, value_text
+from orchestrator.sweeps.words import FEW, distinct, rank
 
 _WIDTH, _HEIGHT, _SIDE, _EDGE = 700, 260, 80, 46
 """Of the parallel coordinates; of the room beside them, above and below them; in the units of their drawing."""

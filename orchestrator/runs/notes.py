@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from orchestrator.comparison import how_tested, untold
 from orchestrator.figures import p_equals
-from orchestrator.results import Difference, ModelResult, RunResult
+from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult
 from orchestrator.store.pages import run_link, view_link
 from orchestrator.text import inline
 
@@ -13,14 +14,28 @@ def describe(found: RunResult, experiment_id: str) -> str:
     runs = {row["name"]: row["run_id"] for row in found.stages if row["run_id"]}
     pages = {name: run_link(experiment_id, run_id) for name, run_id in runs.items()}
     lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences, pages, "evaluate.{}")]
+    lines += ["", *paragraphs([*_how(found), *found.remarks])]
+    said = [*found.conclusions, *found.remarks]
     for evaluation in found.also:
         lines += ["", f"On `{evaluation.on}`:", "", *paragraphs(evaluation.conclusions)]
         lines += _table(evaluation.models, evaluation.differences, pages, f"evaluate.{{}}.{evaluation.on}")
-    lines += ["", *paragraphs([f"Judged by {found.judged_by}."] if found.judged_by else [])]
-    noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
+        lines += ["", *paragraphs([text for text in evaluation.remarks if text not in said])]
+    noticed = findings(found)
     stages = [f"[{name}]({page})" for name, page in pages.items() if not name.startswith("evaluate.")]
     ways = [ways_on(experiment_id, found.run_id), f"Stages: {', '.join(stages)}" if stages else ""]
     return "\n".join([*lines, *(line for way in ways for line in (way, "")), *paragraphs(found.errors), *noticed])
+
+
+def _how(found: RunResult) -> list[str]:
+    """How the answers were judged, and the differences tested."""
+    judged = [f"judged by: {found.judged_by}"] if found.judged_by else []
+    return judged + ([how_tested(len(found.differences), False)] if found.differences else [])
+
+
+def findings(found: RunResult | SeedsResult) -> list[str]:
+    """What was noticed and the conclusions do not say, as a list in Markdown."""
+    news = untold(found.findings, found.conclusions, bool(found.differences))
+    return [f"- {finding.severity}: {inline(finding.what)}" for finding in news]
 
 
 def ways_on(experiment_id: str, run_id: str) -> str:
@@ -50,10 +65,10 @@ def _table(
     return lines
 
 
-def model_note(model: ModelResult, chart: str, report: str) -> str:
+def model_note(model: ModelResult, judged_by: str, chart: str, report: str) -> str:
     """One model's run in a line of Markdown, with the ways to the comparison."""
     return (
         f"**{model.model}**: accuracy {model.accuracy:.3f} (95% interval {model.accuracy_low:.3f} to "
-        f"{model.accuracy_high:.3f}), answer rate {model.answer_rate:.3f}, n = {model.n}. "
-        f"[Beside the others]({chart}) · [Report]({report})"
+        f"{model.accuracy_high:.3f}), answer rate {model.answer_rate:.3f}, n = {model.n}; "
+        f"judged by: {inline(judged_by)}. [Beside the others]({chart}) · [Report]({report})"
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences
+from orchestrator.comparison import Comparison, baseline, compare_one_run, conclusions, differences, remarks
 from orchestrator.errors import DataError, OutputError
 from orchestrator.health.findings import findings_of, format_changed
 from orchestrator.plan.plan import Plan
@@ -61,10 +61,11 @@ def result(
         differences(comparison),
         (*(state.error for state in states if state.error), *lost),
         findings,
-        tuple(Evaluation(also, m, differences(c), conclusions(c)) for also, m, c in further if m),
+        tuple(Evaluation(also, m, differences(c), conclusions(c), remarks(c)) for also, m, c in further if m),
         plan.recipe.seed,
         conclusions=conclusions(comparison),
         judged_by=judged_by(plan.recipe.task),
+        remarks=remarks(comparison),
     )
 
 

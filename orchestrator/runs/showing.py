@@ -39,7 +39,7 @@ def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) 
                 continue
             runs.append(run_id)
             if len(results) == 1 or not row["cached"]:
-                note = model_note(model, view_link(experiment_id), report)
+                note = model_note(model, result.judged_by, view_link(experiment_id), report)
                 store.log(run_id, {}, {NOTE_TAG: note, COLOUR_TAG: colours[model.model].light})
     if runs:
         store.tag_experiment(experiment_id, VIEW_TAG, view(tuple(runs), _CHARTS, int(time.time() * 1000)))

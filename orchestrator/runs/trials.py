@@ -7,17 +7,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.comparison import how_tested
 from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
 from orchestrator.runs.above import describe_run, start_run
 from orchestrator.runs.headline import headline
-from orchestrator.runs.notes import paragraphs, ways_on
+from orchestrator.runs.notes import findings, paragraphs, ways_on
 from orchestrator.runs.result import finished_run, read_again
 from orchestrator.runs.showing import show_models
 from orchestrator.store.base import Store
 from orchestrator.store.names import NOTE_TAG, PLAN_TAG, RESULTS, SEEDS_TAG, TRIALS_TAG, VERB_TAG, WHOLE_RUN, output_of
-from orchestrator.text import inline
 
 
 class TrialsRecord:
@@ -66,16 +66,17 @@ def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[Ru
 
 def describe_seeds(found: SeedsResult) -> str:
     """The comparison over seeds as Markdown, for the run's description."""
+    how = [f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions."]
+    how += [f"judged by: {found.judged_by}"] if found.judged_by else []
+    how += [how_tested(len(found.differences), True)] if found.differences else []
     lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences)]
+    lines += ["", *paragraphs([*how, *found.remarks])]
+    said = [*found.conclusions, *found.remarks]
     for evaluation in found.also:
-        lines += ["", f"On `{evaluation.on}`:", "", *_table(evaluation.models, evaluation.differences)]
-    lines += [
-        "",
-        f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions.",
-        *(["", *paragraphs([f"Judged by {found.judged_by}."])] if found.judged_by else []),
-    ]
-    noticed = [f"- {finding.severity}: {inline(finding.what)}" for finding in found.findings]
-    return "\n".join([*lines, "", *paragraphs(found.errors), *noticed])
+        lines += ["", f"On `{evaluation.on}`:", "", *paragraphs(evaluation.conclusions)]
+        lines += _table(evaluation.models, evaluation.differences)
+        lines += ["", *paragraphs([text for text in evaluation.remarks if text not in said])]
+    return "\n".join([*lines, "", *paragraphs(found.errors), *findings(found)])
 
 
 def _table(models: tuple[ModelOverSeeds, ...], differences: tuple[DifferenceOverSeeds, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from orchestrator.sweeps.choosing import Standings
 from orchestrator.sweeps.proposing import importance
 from orchestrator.sweeps.search import Search, Tried
 from orchestrator.sweeps.words import Chosen, standing, verdict
+from orchestrator.tasks.judged_by import judged_by
 
 
 def sweep_result(search: Search, run_id: str, experiment: str) -> SweepResult:
@@ -50,6 +51,7 @@ def sweep_result(search: Search, run_id: str, experiment: str) -> SweepResult:
         importance(search.variants.sweep, complete_values),
         tuple(sentences),
         tuple(errors),
+        judged_by=judged_by(search.variants.own.recipe.task),
     )
 
 

@@ -8,6 +8,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 
+from orchestrator.figures import value_text
 from orchestrator.plan.plan import digest
 from orchestrator.recipe.yaml_source import write_data
 from orchestrator.results import ModelResult, SweepResult, TrialResult
@@ -30,7 +31,7 @@ from orchestrator.store.names import (
 )
 from orchestrator.store.pages import SWEEP_VIEW_TAG, run_link, sweep_view, view_link
 from orchestrator.sweeps.variants import Label, Variants
-from orchestrator.sweeps.words import rank, short, value_text
+from orchestrator.sweeps.words import rank, short
 from orchestrator.text import inline
 
 _FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
@@ -170,4 +171,5 @@ def described(result: SweepResult, experiment_id: str) -> str:
         ends = "" if trial.low is None else f"{trial.low:.3f} to {trial.high:.3f}"
         mark = "tied with the best" if trial.tied else "" if trial.state == "complete" else trial.state
         lines.append(f"| {trial.number} | {values} | {figure} | {ends} | {mark} |")
-    return "\n".join([*lines, "", *paragraphs(result.errors)])
+    judged = [f"judged by: {result.judged_by}"] if result.judged_by else []
+    return "\n".join([*lines, "", *paragraphs([*judged, *result.errors])])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.comparison import ModelDifference
-from orchestrator.figures import p_equals, points
+from orchestrator.figures import p_equals, points, value_text
 from orchestrator.results import TrialResult
 
 FEW = 10
@@ -33,11 +33,6 @@ def distinct(names: Sequence[str]) -> dict[str, str]:
                 break
         found[name] = end
     return found
-
-
-def value_text(value: Any) -> str:
-    """A value in at most four significant digits, where it is a fraction."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def rank(trial: TrialResult) -> tuple[bool, int, float, int]:

@@ -1,4 +1,4 @@
-"""How answers are read and judged, in words, for wherever an accuracy is shown.
+"""How answers are read and judged, in one short phrase for wherever an accuracy is shown.
 
 It knows settings: of a task, or of a recipe as a run wrote it down, whose own code is not loaded for it.
 """
@@ -6,15 +6,23 @@ It knows settings: of a task, or of a recipe as a run wrote it down, whose own c
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.answers.formats import AnswerFormat, Format
+from orchestrator.answers.judges import BaseJudge, Judge
+from orchestrator.schema import clipped
 from orchestrator.tasks.base import Task
+
+_JUDGE: TypeAdapter[BaseJudge] = TypeAdapter(Judge)
+_FORMAT: TypeAdapter[AnswerFormat] = TypeAdapter(Format)
 
 
 def judged_by(task: Task) -> str:
-    """`format tags, judge numeric (tolerance 0.05, both rounded to 3 decimals)`."""
-    judge = judge_in_words(task.judge.model_dump())
+    """`numeric, within 5% of the gold answer, both rounded to 3 decimals; answers in <answer> tags`."""
+    judge = task.judge.in_words()
     if task.own_verdict:
         judge = f"{type(task).__name__}'s own verdict (its setting: {judge})"
-    return f"format {task.format.type}, {judge}"
+    return f"{judge}; {task.format.in_words()}"
 
 
 def own_method(task: Task) -> str:
@@ -28,21 +36,12 @@ def judged_by_settings(task: Mapping[str, Any]) -> str | None:
     if not isinstance(answer_format, Mapping) or not isinstance(judge, Mapping):
         return None
     own = ", or the task's own verdict" if ".py:" in str(task.get("type")) else ""
-    return f"format {answer_format.get('type', 'tags')}, {judge_in_words(judge)}{own}"
+    return f"{_in_words(_JUDGE, judge)}{own}; {_in_words(_FORMAT, answer_format)}"
 
 
-def judge_in_words(judge: Mapping[str, Any]) -> str:
-    """A judge with the settings that decide; those that are off are left out."""
-    kind = str(judge.get("type", "numeric"))
-    told = [_told(name, value) for name, value in judge.items() if name != "type" and value not in (None, False)]
-    if kind == "numeric" and judge.get("tolerance") in (None, 0):
-        told = ["tolerance 0", *(one for one in told if not one.startswith("tolerance"))]
-    return f"judge {kind}" + (f" ({', '.join(told)})" if told else "")
-
-
-def _told(name: str, value: Any) -> str:
-    if value is True:
-        return name.replace("_", " ")
-    if name == "decimals":
-        return f"both rounded to {value} decimal{'' if value == 1 else 's'}"
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+def _in_words(kinds: TypeAdapter[BaseJudge] | TypeAdapter[AnswerFormat], settings: Mapping[str, Any]) -> str:
+    """A judge or a format in its own words; one that another version of orch wrote by its settings."""
+    try:
+        return kinds.validate_python(dict(settings)).in_words()
+    except ValidationError:
+        return clipped(", ".join(f"{name} {value}" for name, value in settings.items()), 120)

@@ -190,7 +190,7 @@ def test_a_recipe_is_written_out_with_every_default(tmp_path: Path) -> None:
     recipe = init(Path("words.csv")).recipe
     called = call(tmp_path, "plan", str(recipe), "--resolved", "stages.samples.n=3")
     assert called.code == 0, called.err
-    assert "# judged by: format tags, judge numeric (tolerance 0)\n" in called.out
+    assert "# judged by: numeric, equal to the gold answer; answers in <answer> tags\n" in called.out
     assert "How many has he?\\n'" in called.out, "as it is asked"
     Path("again.yaml").write_text(called.out)
     again, once = load_recipe("again.yaml"), load_recipe(recipe, ["stages.samples.n=3"])

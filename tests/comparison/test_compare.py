@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from orchestrator import compare
 from orchestrator.cli.show.comparison import as_csv
-from orchestrator.comparison import Comparison, conclusions
+from orchestrator.comparison import Comparison, conclusions, remarks
 from orchestrator.comparison.side_by_side import compare_run
 from orchestrator.errors import InputError
 from orchestrator.health.findings import written_down
@@ -102,8 +103,10 @@ def test_the_last_run_is_compared_with_its_sft(ids: dict[str, str]) -> None:
     sft = found.models[1]
     assert (sft.accuracy, sft.answer_rate, sft.n, sft.seeds) == (0.5, 0.9, 100, (0,))
     assert sft.tokens_per_answer == pytest.approx(22.0)
-    first = conclusions(found)[0]
-    assert first.startswith("RFT is better than SFT: +20.0 points (95% interval ")
+    first, second = conclusions(found)
+    assert first.startswith("RFT and GRPO are better than SFT: +20.0 points (95% interval ")
+    assert second.startswith("SFT is better than the base model: +50.0 points (95% interval ")
+    assert found.runs == () and not found.ranked
 
 
 def test_a_model_costs_what_its_own_stage_and_all_behind_it_cost(ids: dict[str, str]) -> None:
@@ -120,9 +123,13 @@ def test_a_named_baseline(ids: dict[str, str]) -> None:
 
 def test_two_runs_are_compared_like_with_like(ids: dict[str, str]) -> None:
     found = compare(ids["first"], ids["faster"])
-    assert against(found)["rft learning_rate=0.01"] == "rft learning_rate=0.004"
-    [verdict] = [s for s in conclusions(found) if s.startswith("RFT learning_rate=0.01 is better than")]
-    assert "+20.0 points" in verdict and "seed" not in verdict
+    assert against(found)["rft learning_rate 0.01"] == "rft learning_rate 0.004"
+    [said] = conclusions(found)
+    assert "RFT with learning_rate 0.01 is better than RFT with learning_rate 0.004: +20.0 points" in said
+    assert "SFT with" not in said and "seed" not in said, "what was compared like with like, and that alone"
+    first, second = found.runs
+    assert (first.run_ids, first.changes) == ((ids["first"],), ())
+    assert [*map(str, second.changes)] == ["rft.learning_rate 0.004 → 0.01"]
 
 
 def test_a_recipe_file_stands_for_its_newest_run(ids: dict[str, str], tmp_path: Path) -> None:
@@ -144,7 +151,7 @@ def test_a_run_of_several_seeds_is_put_together(ids: dict[str, str]) -> None:
     assert by["rft"].seeds == (0, 1, 2) and by["rft"].by_seed == pytest.approx((0.7, 0.72, 0.74))
     assert by["rft"].seed_sd == pytest.approx(0.02) and len(by["rft"].run_ids) == 3
     assert "3 seeds each" in conclusions(found)[0]
-    assert any("RFT 2.0 over 3 seeds" in s for s in conclusions(found))
+    assert any("RFT 2.0 over 3 seeds" in s for s in remarks(found))
 
 
 def test_seeds_of_an_experiment_are_put_together_and_other_settings_are_not(ids: dict[str, str]) -> None:
@@ -153,26 +160,26 @@ def test_seeds_of_an_experiment_are_put_together_and_other_settings_are_not(ids:
     assert {m.label: m.seeds for m in named.models}["rft"] == (0, 1, 2)
     swept = compare(experiment="written")
     assert [label for label in labels(swept) if label.startswith("rft")] == [
-        "rft learning_rate=0.01",
-        "rft learning_rate=0.004",
+        "rft learning_rate 0.01",
+        "rft learning_rate 0.004",
     ]
-    assert set(against(swept).values()) <= set(labels(swept)), "all against one SFT"
+    assert len(set(against(swept).values())) == 1, "all against one SFT"
 
 
 def test_two_runs_that_differ_in_their_seed_alone_are_two_models(ids: dict[str, str]) -> None:
     found = compare(ids["alone0"], ids["alone3"])
-    assert "rft seed=0" in labels(found) and "rft seed=3" in labels(found)
-    [one] = [d for d in found.differences if d.label == "rft seed=3"]
-    assert one.seeds_alone and one.shown and one.baseline == "rft seed=0"
+    assert "rft seed 0" in labels(found) and "rft seed 3" in labels(found)
+    [one] = [d for d in found.differences if d.label == "rft seed 3"]
+    assert one.seeds_alone and one.shown and one.baseline == "rft seed 0"
     said = conclusions(found)
-    assert any("differ in their seed alone, so these two models differ, not two recipes" in s for s in said)
+    assert "These models differ in their seed alone: what is said of them is not said of two recipes." in said
     sd = 9 * (((-1.5) ** 2 + 0.5**2) * 2 / 3) ** 0.5
-    assert any(f"RFT seed=3 {sd:.1f} over 4" in s for s in said), "what other runs tell of seeds"
+    assert any(f"RFT with seed 3 {sd:.1f} over 4" in s for s in remarks(found)), "what other runs tell of seeds"
 
 
 def test_one_seed_says_that_it_is_one(ids: dict[str, str]) -> None:
-    assert any("to measure seed variance" in s for s in conclusions(compare(ids["first"])))
-    known = conclusions(compare(ids["alone0"]))
+    assert any("to measure seed variance" in s for s in remarks(compare(ids["first"])))
+    known = remarks(compare(ids["alone0"]))
     assert any("Standard deviation of accuracy across seeds" in s for s in known), "other runs know it"
 
 
@@ -203,15 +210,15 @@ def test_an_experiment_says_what_it_leaves_out(ids: dict[str, str], folder: Path
     found = compare(experiment="mixed")
     assert labels(found) == ["base", "sft", "rft", "grpo"]
     assert len(found.left_out) == 2 and any("tolerance is 0.5" in why for why in found.left_out)
-    assert any("not the questions of run" in why for why in found.left_out)
-    assert sum(s.startswith("Left out: run ") for s in conclusions(found)) == 2
+    assert any("figures cannot be compared: other questions than those of run" in why for why in found.left_out)
+    assert sum(s.startswith("Left out: run ") for s in remarks(found)) == 2
 
 
 def test_models_that_a_run_has_not_evaluated_are_named(ids: dict[str, str], folder: Path) -> None:
     store = MlflowStore()
     cut = write_run(store, recipe("cut"), {name: FOUR[name] for name in ("base", "sft")}, status="KILLED")
     [said] = compare(cut).left_out
-    assert said == f"run {cut[:8]} (KILLED) has no evaluation of rft, grpo."
+    assert said == f"run {cut[:8]} was interrupted and has no evaluation of rft, grpo."
     assert compare(ids["first"]).left_out == ()
     parent = write_seeds(store, recipe("cut"), {0: FOUR, 1: {"sft": FOUR["sft"]}})
     [said] = compare(parent).left_out
@@ -238,6 +245,112 @@ def test_contamination_is_said(ids: dict[str, str]) -> None:
     assert "Contaminated: 7 of 100 test questions appear in task.train" in conclusions(found)
 
 
+# --- many runs of an experiment
+
+
+@pytest.fixture(scope="module")
+def twelve(ids: dict[str, str], folder: Path) -> list[str]:
+    """The runs of one experiment, the oldest first: some of one recipe, some that failed, some of another test."""
+
+    def of(rft: float, sft: float = 0.5, seed: int = 1) -> dict[str, pa.Table]:
+        return FOUR | {"sft": answers(sft, answered=0.9), "rft": answers(rft, seed=seed), "grpo": answers(rft, seed=9)}
+
+    faster, more = {"stages__rft__learning_rate": 0.01}, {"stages__samples__n": 8}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store = MlflowStore()
+        made = [write_run(store, recipe("twelve"), of(0.6), shared=True)]
+        made += [
+            write_run(store, recipe("twelve", seed=seed, **faster), of(0.8 + seed / 100, seed=seed), shared=True)
+            for seed in (0, 1, 2)
+        ]
+        for changes, figures in (
+            (more, of(0.7)),
+            (more | faster, of(0.85)),
+            ({"stages__sft__learning_rate": 0.005}, of(0.55, 0.3)),
+            ({"stages__grpo__max_steps": 200}, of(0.6)),
+            ({"stages__rft__learning_rate": 1.0}, {"base": FOUR["base"], "sft": FOUR["sft"]}),
+        ):
+            status = "FINISHED" if len(figures) == 4 else "FAILED"
+            made.append(write_run(store, recipe("twelve", **changes), figures, status=status, shared=True))
+        made.append(write_run(store, recipe("twelve"), {}, status="FAILED"))
+        other = {name: answers(0.9, n=40, asked="z") for name in FOUR}
+        made.append(write_run(store, recipe("twelve", task__test__generate=40), other, shared=True))
+        made.append(write_run(store, recipe("twelve", task__judge__tolerance=0.5), of(0.99)))
+        made.append(write_run(store, recipe("twelve"), of(0.6), shared=True))
+    return made
+
+
+def test_an_experiment_is_ranked_against_the_baseline_of_its_oldest_run(twelve: list[str]) -> None:
+    found = compare(experiment="twelve")
+    assert found.ranked and [m.accuracy for m in found.models] == sorted(m.accuracy for m in found.models)[::-1]
+    assert set(against(found).values()) == {"sft learning_rate 0.002"}
+    assert {m.label: m.seeds for m in found.models} == {
+        "rft samples.n 8, learning_rate 0.01": (0,),
+        "grpo samples.n 8, rft.learning_rate 0.01": (0,),
+        "rft learning_rate 0.01": (0, 1, 2),
+        "grpo rft.learning_rate 0.01": (0, 1, 2),
+        "rft samples.n 8": (0,),
+        "grpo samples.n 8": (0,),
+        "rft": (0,),
+        "grpo": (0,),
+        "grpo max_steps 200": (0,),
+        "rft sft.learning_rate 0.005": (0,),
+        "grpo sft.learning_rate 0.005": (0,),
+        "sft learning_rate 0.002": (0, 1, 2),
+        "sft learning_rate 0.005": (0,),
+        "base": (),
+    }
+    first, second = conclusions(found)
+    assert first.startswith(
+        "RFT with samples.n 8, learning_rate 0.01 has the highest accuracy of 14 models, 0.850 (95% interval 0.767 to "
+        "0.907); it is better than SFT with learning_rate 0.002: +35.0 points (95% interval "
+    )
+    assert second == (
+        "Of the other 11 trained models, 5 are better than SFT with learning_rate 0.002, 1 is worse and 5 do not "
+        "differ significantly; the smallest detectable difference is 23.3 points."
+    )
+
+
+def test_an_experiment_says_what_is_different_between_its_runs(twelve: list[str]) -> None:
+    short = {run_id: f"run {place}" for place, run_id in enumerate(twelve)}
+    told = {
+        ", ".join(short[run_id] for run_id in one.run_ids): (one.seeds, [*map(str, one.changes)])
+        for one in compare(experiment="twelve").runs
+    }
+    assert told == {
+        "run 0, run 12": ((0,), []),
+        "run 1, run 2, run 3": ((0, 1, 2), ["rft.learning_rate 0.004 → 0.01"]),
+        "run 4": ((0,), ["samples.n 4 → 8"]),
+        "run 5": ((0,), ["samples.n 4 → 8", "rft.learning_rate 0.004 → 0.01"]),
+        "run 6": ((0,), ["sft.learning_rate 0.002 → 0.005"]),
+        "run 7": ((0,), ["grpo.max_steps 50 → 200"]),
+        "run 8": ((0,), ["rft.learning_rate 0.004 → 1"]),
+    }
+
+
+def test_an_experiment_says_which_runs_cannot_be_compared_and_which_failed(twelve: list[str]) -> None:
+    short = [run_id[:8] for run_id in twelve]
+    unlike = "was not asked and judged alike, so its figures cannot be compared"
+    assert {*compare(experiment="twelve").left_out} == {
+        f"run {short[10]} {unlike}: other questions than those of run {short[12]}.",
+        f"run {short[11]} {unlike}: task.judge.tolerance is 0.5, in run {short[12]} 0.05.",
+        f"run {short[9]} failed and has no evaluation of base, sft, rft, grpo (stage 'sft' failed: no memory).",
+        f"run {short[8]} failed and has no evaluation of rft, grpo (stage 'sft' failed: no memory).",
+    }
+
+
+def test_a_ranking_on_the_screen_fits_80_columns_and_names_settings(twelve: list[str], folder: Path) -> None:
+    called = call(folder, "compare", "--experiment", "twelve", COLUMNS="80")
+    lines = called.out.splitlines()
+    assert called.code == 0 and all(len(line) <= 80 for line in lines)
+    places = [line.split()[:2] for line in lines if line[:1].isdigit() and ". " in line[:4]]
+    assert places[:2] == [["1.", "rft"], ["2.", "grpo"]] and len(places) == 2 * 14, "in both tables"
+    assert any(line.split() == [twelve[4][:8], "0", "samples.n", "4", "→", "8"] for line in lines)
+    assert f"settings that are not those of {twelve[0][:8]}" in called.out
+
+
 # --- the command
 
 
@@ -245,9 +358,11 @@ def test_the_command_prints_sentences_tables_json_and_csv(ids: dict[str, str], f
     found = compare(ids["first"])
     called = call(folder, "compare", ids["first"], "--json", COLUMNS="80")
     assert called.code == 0, called.err
-    assert called.json == json.loads(json.dumps(found.as_json() | {"conclusions": conclusions(found)}))
+    assert called.json == json.loads(
+        json.dumps(found.as_json() | {"conclusions": conclusions(found), "remarks": remarks(found)})
+    )
     assert all(len(line) <= 80 for line in called.err.splitlines())
-    assert called.err.startswith("RFT is better than SFT: +20.0 points")
+    assert called.err.startswith("RFT and GRPO are better than SFT: +20.0 points")
     assert "0.700 [0.604, 0.781]" in called.err
     rows = list(csv.DictReader(io.StringIO(as_csv(found))))
     assert [row["label"] for row in rows] == ["base", "sft", "rft", "grpo"]
@@ -262,6 +377,7 @@ def test_a_real_run_says_the_same_everywhere(small_run: tuple[Path, Called], mon
     found = compare_run(MlflowStore(), called.json["run_id"])
     assert found is not None
     assert list(conclusions(found)) == called.json["conclusions"]
+    assert list(remarks(found)) == called.json["remarks"] and found.judged_by == called.json["judged_by"]
     assert {m.label: m.accuracy for m in found.models} == {m["model"]: m["accuracy"] for m in called.json["models"]}
     by = {d["model"]: d for d in called.json["differences"]}
     for d in found.differences:

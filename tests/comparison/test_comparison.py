@@ -11,11 +11,21 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.show.comparison import show_comparison
-from orchestrator.comparison import Comparison, Evaluated, compare_evaluated, conclusions, contaminated
+from orchestrator.comparison import (
+    Comparison,
+    Evaluated,
+    compare_evaluated,
+    conclusions,
+    contaminated,
+    how_tested,
+    remarks,
+    untold,
+)
+from orchestrator.comparison.types import Change
 from orchestrator.comparison.words import name
 from orchestrator.errors import InputError
 from orchestrator.figures import interval, p_equals, p_value, points
-from orchestrator.recipe.plain import behind, made_from
+from orchestrator.recipe.plain import behind, changes, made_from
 from orchestrator.types import Finding
 from tests.support.written_runs import answers, recipe
 
@@ -64,15 +74,13 @@ def test_where_no_answer_is_right_the_next_step_is_named_first() -> None:
 
 
 def test_a_difference_that_is_shown() -> None:
-    said = conclusions(two(65, 18, 200, 500))
-    assert said[0] == SENTENCE
-    assert (
-        said[1]
-        == "0% of RFT's gain over SFT comes from answering more often, 100% from higher accuracy on the answers it "
-        "gave."
+    found = two(65, 18, 200, 500)
+    assert conclusions(found) == (SENTENCE,)
+    assert remarks(found) == (
+        "0% of RFT's gain over SFT comes from answering more often, 100% from higher accuracy on the answers it gave.",
+        "One seed each: the result holds for these models, not for the recipes. Add seeds: [0, 1, 2] to the recipe to "
+        "measure seed variance.",
     )
-    assert said[2].startswith("One seed each: the result holds for these models, not for the recipes.")
-    assert len(said) == 3, "one comparison needs no correction"
 
 
 def test_a_loss_is_called_one() -> None:
@@ -82,15 +90,81 @@ def test_a_loss_is_called_one() -> None:
 
 
 def test_a_difference_that_is_not_shown_says_what_could_have_been() -> None:
-    [said, *_] = conclusions(two(30, 25, 200, 500))
-    assert said.startswith(
-        "No significant difference between RFT and SFT: +1.0 points (95% interval -1.9 to 3.9, p = 0.59"
+    assert conclusions(two(30, 25, 200, 500)) == (
+        "RFT does not differ significantly from SFT: +1.0 points (95% interval -1.9 to 3.9, p = 0.59, n = 500); the "
+        "smallest detectable difference is 4.1 points.",
     )
-    assert said.endswith("n = 500). With 500 questions the smallest detectable difference is 4.1 points.")
-    [same, *_] = conclusions(two(0, 0, 200, 500))
-    assert "+0.0 points" in same and "p = 1.00" in same and "smallest detectable difference is 1.6 points" in same
-    [few, *_] = conclusions(two(1, 0, 1, 3))
-    assert "With 3 questions no difference can be detected" in few
+    assert conclusions(two(0, 0, 200, 500)) == (
+        "RFT does not differ significantly from SFT: +0.0 points (95% interval -0.4 to 0.4, p = 1.00, n = 500); the "
+        "smallest detectable difference is 1.6 points.",
+    )
+    [few] = conclusions(two(1, 0, 1, 3))
+    assert few.endswith("n = 3); with 3 questions no difference can be detected.")
+
+
+def of_counts(counts: dict[str, tuple[int, int]], n: int = 500) -> Comparison:
+    """Models that each differ from SFT by so many wins and losses, all else being the same."""
+    theirs = answers(0, n).set_column(4, "status", pa.array(["correct"] * 200 + ["wrong"] * (n - 200)))
+    models = [evaluated("base", answers(0, n), trained=False), evaluated("sft", theirs)]
+    for label, (wins, losses) in counts.items():
+        status = ["wrong"] * losses + ["correct"] * (200 - losses + wins) + ["wrong"] * (n - 200 - wins)
+        models.append(evaluated(label, theirs.set_column(4, "status", pa.array(status))))
+    return compare_evaluated("test", models, {m.label: "sft" for m in models if m.label != "sft"})
+
+
+def test_models_of_one_outcome_are_told_together_and_all_of_them_forwards() -> None:
+    found = of_counts({"rft": (65, 18), "grpo": (80, 20)})
+    assert conclusions(found) == (
+        "RFT and GRPO are better than SFT: +9.4 points (95% interval 5.9 to 12.8, p < 0.001, n = 500) and +12.0 (8.2 "
+        "to 15.7, p < 0.001).",
+        "SFT is better than the base model: +40.0 points (95% interval 35.5 to 44.1, p < 0.001, n = 500).",
+    )
+
+
+def test_many_models_still_make_one_sentence() -> None:
+    found = of_counts({f"v{i}": (65 + i, 18) for i in range(5)} | {"worse": (0, 60)})
+    first, second = conclusions(found)
+    assert first.startswith("v0, v1, v2 and 2 more are better than SFT: +9.4 points (95% interval 5.9 to 12.8, p < ")
+    assert ", p < 0.001) and 2 more in the table; worse is worse than SFT: -12.0 points (95% interval" in first
+    assert second.startswith("SFT is better than the base model: +40.0 points")
+
+
+def test_of_several_differences_that_are_not_shown_one_figure_says_what_could_have_been() -> None:
+    found = of_counts({"rft": (30, 25), "grpo": (20, 18)})
+    assert len({d.detectable for d in found.differences}) == 3
+    first, second = conclusions(found)
+    assert first == (
+        "RFT and GRPO do not differ significantly from SFT: +1.0 points (95% interval -1.9 to 3.9, p = 1.00, n = 500) "
+        "and +0.4 (-2.0 to 2.8, p = 1.00); the smallest detectable difference is 4.8 points."
+    )
+    assert "detect" not in second and not any("detect" in text for text in remarks(found))
+
+
+def test_an_interval_that_excludes_0_is_never_said_to_show_nothing_without_a_reason() -> None:
+    first, _ = conclusions(of_counts({"rft": (34, 18), "grpo": (30, 25), "v": (28, 24)}))
+    assert first.startswith(
+        "RFT is not shown to be better than SFT: +3.2 points (95% interval 0.4 to 6.0, p = 0.11, n = 500); by itself "
+        "the difference would be significant (p = 0.036), but not after correcting for 4 comparisons; GRPO and v do "
+        "not differ significantly from SFT: "
+    )
+    assert conclusions(two(9, 2, 100, 200)) == (
+        "RFT is not shown to be better than SFT: +3.5 points (95% interval 0.1 to 6.8, p = 0.065, n = 200); the "
+        "interval excludes 0, but the test, which is stricter, does not find it significant (p = 0.065).",
+    )
+    down, _ = conclusions(of_counts({"rft": (18, 34), "grpo": (18, 34), "v": (28, 24)}))
+    assert down.startswith("RFT and GRPO are not shown to be worse than SFT: -3.2 points (95% interval -6.0 to -0.4")
+
+
+def test_whatever_the_counts_no_sentence_contradicts_its_interval() -> None:
+    for wins in range(0, 40, 3):
+        for losses in range(0, 40, 3):
+            found = two(wins, losses, 50, 200)
+            [said] = conclusions(found)
+            d = found.differences[0]
+            if d.low <= 0 <= d.high:
+                assert "not differ significantly" in said, (wins, losses)
+            else:
+                assert (" is better " in said or " is worse " in said) if d.shown else "excludes 0, but" in said
 
 
 def test_a_gain_that_is_all_formatting() -> None:
@@ -98,21 +172,21 @@ def test_a_gain_that_is_all_formatting() -> None:
     ours, theirs = exactly(100, 0, 150, 500, (0, 200))
     found = compare_evaluated("test", [evaluated("sft", theirs), evaluated("rft", ours)], {"rft": "sft"})
     assert found.differences[0].answering_share == pytest.approx(1.0)
-    assert "100% of RFT's gain over SFT comes from answering more often, 0% from" in conclusions(found)[1]
+    assert "100% of RFT's gain over SFT comes from answering more often, 0% from" in remarks(found)[0]
 
 
 def test_parts_that_point_against_each_other_are_told_in_points() -> None:
     found = two(100, 0, 150, 500, (200, 50))
     d = found.differences[0]
     assert d.answering_share is None and d.by_answering is not None and d.by_answering < 0
-    assert "-17.5 points come from how often it answers and +37.5 from its accuracy" in conclusions(found)[1]
+    assert "-17.5 points come from how often it answers and +37.5 from its accuracy" in remarks(found)[0]
 
 
 def test_a_model_without_answers_is_not_taken_apart() -> None:
     ours, theirs = exactly(100, 0, 0, 300, (0, 0))
     mute = theirs.set_column(4, "status", pa.array(["unparsed"] * 300))
     found = compare_evaluated("test", [evaluated("base", mute, trained=False), evaluated("sft", ours)], {"sft": "base"})
-    assert "None of the base model's answers could be parsed" in conclusions(found)[1]
+    assert "None of the base model's answers could be parsed" in remarks(found)[0]
 
 
 def test_several_comparisons_are_corrected_and_the_base_comes_last() -> None:
@@ -122,19 +196,25 @@ def test_several_comparisons_are_corrected_and_the_base_comes_last() -> None:
     found = compare_evaluated("test", models, {m.label: "sft" for m in models if m.label != "sft"})
     by = {d.label: d for d in found.differences}
     assert by["v0"].p_corrected > by["v0"].p and by["base"].p_corrected == pytest.approx(4 * by["base"].p)
-    said = conclusions(found)
-    assert said[3].startswith("SFT is better than the base model: +")
-    assert "p-values are corrected for 4 comparisons (Holm)" in said[-1]
+    assert conclusions(found)[1].startswith("SFT is better than the base model: +")
+    assert (
+        how_tested(4, False) == "p: exact McNemar test, corrected for 4 comparisons (Holm); intervals are not corrected"
+    )
+    assert how_tested(1, False) == "p: exact McNemar test"
 
 
 def test_seeds_are_named_where_there_are_several() -> None:
     many = evaluated("rft", *(answers(0.7 + 0.02 * s, 300, seed=s) for s in range(3)))
     sft = evaluated("sft", *(answers(0.5, 300, seed=s) for s in range(2)))
     base = evaluated("base", answers(0.1, 300), trained=False)
-    said = conclusions(compare_evaluated("test", [base, sft, many], {"rft": "sft", "base": "sft"}))
+    found = compare_evaluated("test", [base, sft, many], {"rft": "sft", "base": "sft"})
+    said = conclusions(found)
     assert "n = 300, 3 seeds against 2 seeds)" in said[0] and "n = 300, 2 seeds against one model)" in said[1]
-    assert any("SFT 0.0 over 2 seeds; RFT 2.0 over 3 seeds" in s for s in said)
-    assert not any("very models" in s for s in said)
+    assert (
+        "Standard deviation of accuracy across seeds, in points: SFT 0.0 over 2 seeds; RFT 2.0 over 3 seeds."
+        in remarks(found)
+    )
+    assert not any("One seed" in s for s in remarks(found))
 
 
 def test_numbers_as_people_write_them() -> None:
@@ -148,12 +228,14 @@ def test_numbers_as_people_write_them() -> None:
     assert [p_value(p) for p in (0.0004, 0.034)] == ["< 0.001", "0.034"]
     assert interval(0.5, 1.0) == "[0.500, 1.000]" and interval(-0.1, 0.02, sign=True) == "[-0.100, +0.020]"
     assert [points(0.0942, True), points(-0.0004, True), points(-0.123)] == ["+9.4", "+0.0", "-12.3"]
-    assert [name(n) for n in ("sft", "rft2", "grpo (a1b2)", "rft_control", "base")] == [
+    assert [name(n) for n in ("sft", "rft2", "grpo (a1b2)", "rft_control", "base", "base (a1b2)", "rft n 4")] == [
         "SFT",
         "RFT2",
         "GRPO (a1b2)",
         "rft_control",
         "the base model",
+        "the base model (a1b2)",
+        "RFT with n 4",
     ]
 
 
@@ -161,6 +243,16 @@ def test_only_what_makes_accuracy_too_good_is_contamination() -> None:
     found = [Finding(c, "info", f"{c}.", "", "", "") for c in ("test-size", "test-in-training", "near-duplicates")]
     assert contaminated([*found, *found]) == ("Contaminated: test-in-training.",)
     assert contaminated([replace(found[2], severity="warning")]) == ("Near-duplicates: near-duplicates.",)
+    other = Finding("not-the-model", "error", "model rft: its answers do not come from its weights", "", "", "")
+    assert contaminated([other]) == ("Not to be trusted: model rft: its answers do not come from its weights",)
+
+
+def test_what_a_conclusion_says_is_not_told_again_below_it() -> None:
+    near = Finding("near-duplicates", "warning", "30 of 100 test questions differ only in a word inside it", "", "", "")
+    small, other = (Finding(c, "warning", c, "", "", "") for c in ("test-too-small", "answers-cut-off"))
+    said = contaminated([near])
+    assert untold([near, small, other], said, compared=True) == (other,), "what could be shown is known by now"
+    assert untold([near, small, other], (), compared=False) == (near, small, other)
 
 
 # --- refusals
@@ -201,6 +293,25 @@ def test_what_stands_behind_a_model() -> None:
     assert behind(stages, "base") == []
     circle = {"a": {"type": "sft", "model": "b"}, "b": {"type": "sft", "model": "a"}}
     assert behind(circle, "a") == ["a", "b"], "a recipe that someone else wrote may be anything"
+
+
+def test_what_is_different_between_two_recipes() -> None:
+    assert changes(recipe(), recipe(seed=7, stages__rft__save_steps=9)) == {}, "neither decides what is made"
+    assert changes(recipe(), recipe(stages__rft__learning_rate=0.01, stages__samples__n=8)) == {
+        "stages.samples.n": (4, 8),
+        "stages.rft.learning_rate": (0.004, 0.01),
+    }
+    shorter = recipe()
+    del shorter["stages"]["grpo"]
+    assert changes(recipe(), shorter) == {"stages.grpo": ("grpo", None)}
+    told = [Change("stages.rft.learning_rate", 1e-5, 0.0003), Change("task.judge.tolerance", None, 0.01)]
+    told += [Change("stages.grpo", "grpo", None), Change("stages.dpo", None, "dpo")]
+    assert [*map(str, told)] == [
+        "rft.learning_rate 1e-05 → 0.0003",
+        "task.judge.tolerance not set → 0.01",
+        "without stage grpo",
+        "with stage dpo",
+    ]
 
 
 def test_what_decides_a_model_and_what_does_not() -> None:

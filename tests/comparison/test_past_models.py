@@ -173,8 +173,21 @@ def test_what_tells_many_recipes_apart_is_asked_once_a_name(monkeypatch: pytest.
     rates = [{"task": {}, "stages": {"sft": {"type": "sft", "learning_rate": rate}}} for rate in (1, 2, 3)]
     made = [model(key=f"{i}{name}", of=of, model=name) for i, of in enumerate(rates) for name in ("sft", "base")]
     labels = [label for label, _ in side_by_side(*made)]
-    assert labels[::2] == ["sft learning_rate=1", "sft learning_rate=2", "sft learning_rate=3"]
+    assert labels[::2] == ["sft learning_rate 1", "sft learning_rate 2", "sft learning_rate 3"]
     assert sorted(asked) == [("base", 3), ("sft", 3)]
+
+
+def test_where_several_settings_differ_labels_say_what_is_otherwise_than_in_the_first() -> None:
+    def recipe(rate: int, steps: int) -> dict[str, Any]:
+        return {"task": {}, "stages": {"sft": {"type": "sft", "learning_rate": rate, "max_steps": steps}}}
+
+    made = [model(key=f"{i}", of=recipe(*of), model="sft") for i, of in enumerate(((1, 5), (2, 5), (1, 9), (2, 9)))]
+    assert [label for label, _ in side_by_side(*made)] == [
+        "sft",
+        "sft learning_rate 2",
+        "sft max_steps 9",
+        "sft learning_rate 2, max_steps 9",
+    ]
 
 
 def test_the_spread_over_seeds_is_that_on_one_split() -> None:

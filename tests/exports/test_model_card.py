@@ -5,21 +5,23 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
 from orchestrator.answers.formats import AnswerFormat, BoxedFormat, HashFormat, TagsFormat
+from orchestrator.comparison import Comparison, compare_one_run
 from orchestrator.exports.card import Card, model_card, trained_by
 from orchestrator.exports.loading_code import Loading, loading_code
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.merge_agreement import Agreement
 from orchestrator.recipe.recipe import Recipe, load_recipe
-from orchestrator.results import Difference, ModelResult
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.text import code, fenced, inline
 from orchestrator.types import Finding
 from tests.conftest import SMALL
+from tests.support.written_runs import answers
 
 HUB = BaseModelRef("someone/small", "someone/small", "0123abc", "someone/small@0123abc")
 TINY = BaseModelRef("tiny", "/somewhere/tiny", None, "digest")
@@ -124,6 +126,16 @@ def recipe(*overrides: str) -> Recipe:
     return load_recipe(SMALL, overrides)
 
 
+def compared(*models: str) -> Comparison:
+    """Models of 60 questions: `base` has none of them right, any other 39, and 6 without an answer."""
+    results = {}
+    for model in models:
+        table = answers(0 if model == "base" else 0.65, 60, answered=0 if model == "base" else 0.9)
+        results[model] = Path(f"{model}.parquet")
+        pq.write_table(table, results[model])
+    return compare_one_run("test", results, "base")
+
+
 def card(**settings: Any) -> Card:
     given = {
         "run_id": "0123",
@@ -135,8 +147,7 @@ def card(**settings: Any) -> Card:
         "recipe": recipe(),
         "judged_by": judged_by(recipe().task),
         "recipe_text": yaml.safe_dump(recipe().resolved(), sort_keys=False),
-        "figures": (ModelResult("base", 0.0, 0.0, 0.06, 0.0, 60), ModelResult("grpo", 0.65, 0.5, 0.75, 0.9, 60)),
-        "differences": (Difference("grpo", "base", 0.65, 0.5, 0.75, 3.6e-12, 39, 0),),
+        "comparison": compared("base", "grpo"),
         "findings": (),
         "agreement": None,
         "code": "print(1)\n",
@@ -154,11 +165,12 @@ def front(text: str) -> dict[str, Any]:
 
 def test_figures_stand_with_their_intervals() -> None:
     text = model_card(card())
-    assert "| grpo (this one) | 0.650 | 0.500 to 0.750 | 0.900 | 60 |" in text
-    assert "| base | 0.000 | 0.000 to 0.060 | 0.000 | 60 |" in text
-    assert (
-        "- against base, paired by question: +0.650, 95% interval +0.500 to +0.750, exact McNemar p = 3.6e-12" in text
-    )
+    said = "GRPO is better than the base model: +65.0 points (95% interval 50.5 to 75.3, p \\< 0.001, n = 60)."
+    assert said in text.splitlines()
+    assert "| grpo (this one) | 0.650 | 0.524 to 0.758 | 0.900 | +0.650 to base, +0.505 to +0.753 | 60 |" in text
+    assert "| base | 0.000 | 0.000 to 0.060 | 0.000 |  | 60 |" in text
+    judged = r"judged by: numeric, within 5% of the gold answer, both rounded to 3 decimals; answers in \<answer\> tags"
+    assert judged in text.splitlines()
     assert "On 60 questions (test)" in text and "at most 64 tokens" in text and "Seed 0" in text
     assert "`tiny` → rft (sft) → grpo (grpo)" in text and "torch 2.13.0" in text
     assert "not evaluated" not in text and text.endswith("```\n") and "\n\n\n" not in text
@@ -172,8 +184,8 @@ def test_the_recipe_in_it_loads_as_the_recipe() -> None:
 
 
 def test_a_model_that_was_not_evaluated_says_so() -> None:
-    assert "This model was not evaluated in its run." in model_card(card(figures=(), differences=(), written=None))
-    some = model_card(card(figures=card().figures[:1], differences=()))
+    assert "This model was not evaluated in its run." in model_card(card(comparison=None, written=None))
+    some = model_card(card(comparison=compared("base")))
     assert "This model was not evaluated in its run." in some and "| base |" in some and "this one" not in some
 
 

@@ -93,7 +93,7 @@ def test_settings_format_and_judge_are_there_without_the_code() -> None:
     assert (task.format.type, task.judge.type, task.model_dump()["step"]) == ("tags", "numeric", 3)
     assert task.verdict("<answer>6</answer>", "6", "stop").status == "correct"
     assert task.judging_task() == (task, ())
-    assert judged_by(task).startswith("format tags, judge numeric")
+    assert judged_by(task).startswith("numeric, equal to the gold answer")
 
 
 def test_an_unchanged_file_of_the_working_folder_is_run_where_it_is_needed() -> None:

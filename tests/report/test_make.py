@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import cli, report
 from orchestrator.errors import InputError
+from orchestrator.health.power import PREDICTED
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.report.make import with_report
@@ -41,13 +42,16 @@ def test_a_run_ends_with_its_report(small_run: Run) -> None:
 def test_the_page_says_what_the_run_has_said(small_run: Run) -> None:
     folder, called = small_run
     page = Page(kept(folder, small_run).read_text(encoding="utf-8"))
-    for sentence in called.json["conclusions"]:
+    for sentence in (*called.json["conclusions"], *called.json["remarks"]):
         assert sentence in page.text
+    assert f"judged by: {called.json['judged_by']}" in page.text
     for model in called.json["models"]:
         low, high = (f"{100 * model[name]:.1f}" for name in ("accuracy_low", "accuracy_high"))
         assert f"{100 * model['accuracy']:.1f}% [{low}, {high}]" in page.text
-    for finding in called.json["findings"]:
+    shown = [finding for finding in called.json["findings"] if finding["check"] not in PREDICTED]
+    for finding in shown:
         assert finding["check"] in page.text and " ".join(finding["what"].split()) in page.text
+    assert page.text.count("smallest detectable difference") <= 1 and "test questions can show" not in page.text
     assert f"run {called.json['run_id']}" in page.text and "num_generations: 4" in page.text
     assert len([a for a in page.all("article") if "data-s" in a]) == 60
     samples = children(folder, called.json["run_id"])["samples"].data.metrics

@@ -60,8 +60,9 @@ def test_links_lead_to_the_view_by_its_tag() -> None:
 
 
 def test_a_models_note_has_its_figures_and_the_ways_on() -> None:
-    note = model_note(MODEL, "#/chart", "#/report")
-    assert "accuracy 0.800 (95% interval 0.750 to 0.850), answer rate 1.000, n = 500" in note
+    note = model_note(MODEL, "numeric; answers in <answer> tags", "#/chart", "#/report")
+    assert "accuracy 0.800 (95% interval 0.750 to 0.850), answer rate 1.000, n = 500; judged by: numeric; " in note
+    assert r"answers in \<answer\> tags. [Beside" in note
     assert "(#/chart)" in note and "(#/report)" in note
 
 
@@ -81,9 +82,12 @@ def test_a_description_begins_with_the_conclusion_and_its_text_means_nothing() -
         findings=(Finding("warning", "a", "[click](http://x) <script>", "", "", ""),),
         also=(Evaluation("longer", (MODEL,), ()),),
         conclusions=("RFT is *better* than SFT.",),
+        judged_by="exact; answers in <a> tags",
+        remarks=("One seed each.",),
     )
     lines = describe(found, "7").splitlines()
-    assert lines[0] == r"RFT is \*better\* than SFT."
+    assert lines[0] == r"RFT is \*better\* than SFT." and lines[2].startswith("| model | accuracy |")
+    assert lines[5:9] == ["", r"judged by: exact; answers in \<a\> tags", "", "One seed each."]
     assert any(line.startswith("| [rft](#/experiments/7/runs/r1) |") for line in lines)
     assert any(line.startswith("| [rft](#/experiments/7/runs/r2) |") for line in lines), "the further split's own run"
     assert "Stages: [rft](#/experiments/7/runs/r1)" in lines

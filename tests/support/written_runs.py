@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from orchestrator.recipe.plain import made_from
 from orchestrator.sampling.completions import summary
 from orchestrator.store.base import Store
 from orchestrator.store.machine import kind_of_machine
@@ -80,8 +81,12 @@ def write_run(
     tags: Mapping[str, str] | None = None,
     above: str | None = None,
     status: str = "FINISHED",
+    shared: bool = False,
 ) -> str:
-    """One run of one seed with its stages and evaluations; its id. `above` is the run that it is one seed of."""
+    """One run of one seed with its stages and evaluations; its id. `above` is the run that it is one seed of.
+
+    `shared`: a model that another run has made of the same settings and seed is that model, as where stages are reused.
+    """
     experiment = store.experiment(str(written["name"]))
     head = {"orch.verb": "run" if above is None else "seed", "orch.seed": str(written["seed"])} | dict(tags or {})
     name = str(written["name"]) if above is None else f"seed {written['seed']}"
@@ -91,7 +96,8 @@ def write_run(
         spec = written["stages"].get(name, {"type": "evaluate"})
         own = {"orch.verb": spec["type"], "orch.stage": name, "orch.seed": str(written["seed"])} | _below(parent)
         if name in evaluations:
-            own |= {"orch.eval_key": f"{parent}-{name}", "orch.model": name}
+            same = f"{made_from(written, name)}-{0 if name == 'base' else written['seed']}"
+            own |= {"orch.eval_key": same if shared else f"{parent}-{name}", "orch.model": name}
         own |= {MACHINE_TAG: kind_of_machine(), BASE_TAG: written["model"]["name"]}
         run_id = store.start(experiment, name, own, spec)
         store.log(run_id, {"seconds": 30.0, "gpu_hours": 0.5} if name != "base" else {})

@@ -132,16 +132,45 @@ def test_a_recipe_of_an_older_run_judges_as_it_did() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ([], "format tags, judge numeric (tolerance 0)"),
+        ([], "numeric, equal to the gold answer; answers in <answer> tags"),
         (
             ["judge.tolerance=0.05", "judge.decimals=3"],
-            "format tags, judge numeric (tolerance 0.05, both rounded to 3 decimals)",
+            "numeric, within 5% of the gold answer, both rounded to 3 decimals; answers in <answer> tags",
         ),
-        (["judge.decimals=1"], "format tags, judge numeric (tolerance 0, both rounded to 1 decimal)"),
-        (["judge.decimal_comma=true"], "format tags, judge numeric (tolerance 0, decimal comma)"),
-        (["format.type=boxed", "judge.type=exact"], "format boxed, judge exact"),
-        (["judge={type: exact, casefold: true}"], "format tags, judge exact (casefold)"),
-        (["judge={type: sequence, by: character}"], "format tags, judge sequence (by character)"),
+        (
+            ["judge.decimals=1"],
+            "numeric, equal to the gold answer, both rounded to 1 decimal; answers in <answer> tags",
+        ),
+        (["judge.tolerance=0.07"], "numeric, within 7% of the gold answer; answers in <answer> tags"),
+        (
+            ["judge.decimal_comma=true", "format.take=first"],
+            "numeric, equal to the gold answer, with decimal commas; answers in <answer> tags, the first of several",
+        ),
+        (["format.type=boxed", "judge.type=exact"], "exact, the gold answer's text; answers in \\boxed{}"),
+        (
+            ["judge={type: exact, casefold: true}", "format.type=hash"],
+            "exact, the gold answer's text, in upper or lower case; answers after ####",
+        ),
+        (
+            ["judge.type=choice", "format.type=last_number"],
+            "choice, the gold answer's option; the last number is the answer",
+        ),
+        (
+            ["judge.type=math", "format={type: marker, marker: 'Answer:'}"],
+            'math, worth the same as the gold answer to 6 digits; answers after "Answer:"',
+        ),
+        (
+            ["format={type: json, field: result}"],
+            'numeric, equal to the gold answer; answers in the JSON field "result"',
+        ),
+        (
+            ["format={opening: '[[', closing: ']]'}"],
+            "numeric, equal to the gold answer; answers between '[[' and ']]'",
+        ),
+        (
+            ["judge={type: sequence, by: character}", "format={type: regex, pattern: 'is (.*)'}"],
+            "sequence, the gold answer's characters in order; answers found by the pattern is (.*)",
+        ),
     ],
 )
 def test_a_judge_in_words(settings: list[str], words: str) -> None:
@@ -155,9 +184,13 @@ def test_what_older_runs_tell_of_their_judge() -> None:
         "format": {"type": "tags"},
         "judge": {"type": "numeric", "tolerance": 0.05, "decimals": 3},
     }
-    words = "format tags, judge numeric (tolerance 0.05, both rounded to 3 decimals)"
-    assert judged_by_settings(old) == f"{words}, or the task's own verdict"
-    assert judged_by_settings(old | {"type": "file"}) == words
+    words = "numeric, within 5% of the gold answer, both rounded to 3 decimals"
+    assert judged_by_settings(old) == f"{words}, or the task's own verdict; answers in <answer> tags"
+    assert judged_by_settings(old | {"type": "file"}) == f"{words}; answers in <answer> tags"
+    other = {"type": "of another version", "strict": True}
+    assert judged_by_settings({"format": {"type": "tags"}, "judge": other}) == (
+        "type of another version, strict True; answers in <answer> tags"
+    )
     assert judged_by_settings({"type": "file"}) is None
 
 

@@ -128,6 +128,14 @@ class AnswerFormat(BaseModel):
         found = self.find(self.prefix + before_end(self.cut(completion)))
         return None if found is None or not found[1].strip() else max(0, found[0] - len(self.prefix))
 
+    def in_words(self) -> str:
+        """Where the answer stands, in a few words: `answers in <answer> tags`."""
+        return self.place() + ("" if self.take == "last" else ", the first of several")
+
+    def place(self) -> str:
+        """The same of one answer."""
+        return f"answers as {self.type} finds them"
+
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides what this format does, for a stage's key."""
         return {"version": self.VERSION, **self.model_dump(mode="json")}

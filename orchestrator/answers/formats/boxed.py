@@ -46,5 +46,8 @@ class BoxedFormat(AnswerFormat):
                 found.append((match.start(), match[2].rstrip(".,;:")))
         return found if self.take == "first" else sorted(found, key=lambda box: box[0], reverse=True)
 
+    def place(self) -> str:
+        return r"answers in \boxed{}"
+
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}{' ' if reasoning else ''}\\boxed{{{answer}}}"

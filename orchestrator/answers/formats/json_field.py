@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.answers.formats.base import AnswerFormat, Found
+from orchestrator.schema import clipped
 
 _OBJECT = re.compile(r'\{\s*+"')
 # TeX in a text of JSON, as models write it: `\(` is no escape of JSON's, and `\frac{` would begin with a form feed.
@@ -60,6 +61,9 @@ class JsonFormat(AnswerFormat):
             except RecursionError:
                 lost += _NESTED_TOO_DEEP
         return found if self.take == "first" else reversed(found)
+
+    def place(self) -> str:
+        return f"answers in the JSON field {clipped(json.dumps(self.field, ensure_ascii=False))}"
 
     def written(self, answer: str, reasoning: str) -> str:
         number = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e-?[0-9]+)?", answer)

@@ -27,6 +27,9 @@ class LastNumberFormat(AnswerFormat):
         found = last_number(text)
         return () if found is None else (found,)
 
+    def place(self) -> str:
+        return "the last number is the answer"
+
     def written(self, answer: str, reasoning: str) -> str:
         # on the same line, `1 000` would be neither 1 nor 0
         gap = "\n" if reasoning[-1:].isnumeric() else " " if reasoning else ""

@@ -1,5 +1,6 @@
 """The formats `hash` and `marker`: the answer stands after a mark, up to the end of the line."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 
 from orchestrator.answers.control_tokens import before_token
 from orchestrator.answers.formats.base import AnswerFormat, Found
+from orchestrator.schema import clipped
 
 _HASH = "####"
 _HASH_MARK = re.compile("#{4,}")
@@ -23,6 +25,9 @@ class HashFormat(AnswerFormat):
     def answers(self, text: str) -> Iterator[Found]:
         """The rest of the line after each `####`."""
         yield from _rests(text, [(match.start(), match.end()) for match in _HASH_MARK.finditer(text)], self.take)
+
+    def place(self) -> str:
+        return f"answers after {_HASH}"
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}\n{_HASH} {answer}" if reasoning else f"{_HASH} {answer}"
@@ -52,6 +57,9 @@ class MarkerFormat(AnswerFormat):
             if bold := _OPENED.search(text, max(0, start - 4), start):
                 rest = rest.removeprefix(bold[0]) if rest.startswith(bold[0]) else rest.removesuffix(bold[0])
             yield start, rest.strip()
+
+    def place(self) -> str:
+        return f"answers after {clipped(json.dumps(self.marker, ensure_ascii=False))}"
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}\n{self.marker} {answer}" if reasoning else f"{self.marker} {answer}"

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from orchestrator.answers.formats.base import AnswerFormat, Found
+from orchestrator.schema import clipped
 
 _SLOT = "{answer}"
 
@@ -40,6 +41,9 @@ class RegexFormat(AnswerFormat):
         group: str | int = "answer" if "answer" in self._compiled.groupindex else 1
         found = [(match.start(), match[group]) for match in self._compiled.finditer(text) if match[group]]
         return found if self.take == "first" else reversed(found)
+
+    def place(self) -> str:
+        return f"answers found by the pattern {clipped(self.pattern)}"
 
     def written(self, answer: str, reasoning: str) -> str:
         return f"{reasoning}{' ' if reasoning else ''}{self.target.replace(_SLOT, answer)}"

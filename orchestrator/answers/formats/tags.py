@@ -1,11 +1,15 @@
 """The format `tags`: the answer stands between an opening and a closing text. Knows nothing of what it means."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from orchestrator.answers.formats.base import AnswerFormat, Found
+from orchestrator.schema import clipped
+
+_TAG = re.compile(r"<(\w{1,30})>")
 
 
 class TagsFormat(AnswerFormat):
@@ -59,6 +63,11 @@ class TagsFormat(AnswerFormat):
             if answer[-1:].isdigit() and closing not in answer:
                 return opens, answer
         return super().find(text)
+
+    def place(self) -> str:
+        if (tag := _TAG.fullmatch(self.opening)) and self.closing == f"</{tag[1]}>":
+            return f"answers in {self.opening} tags"
+        return f"answers between {clipped(repr(self.opening))} and {clipped(repr(self.closing))}"
 
     def written(self, answer: str, reasoning: str) -> str:
         gap = " " if reasoning and not self.opening[0].isspace() else ""

@@ -42,6 +42,10 @@ class BaseJudge(BaseModel):
         """A number, whose decimals stand after a point, as this judge reads numbers in texts."""
         return number
 
+    def in_words(self) -> str:
+        """Its name and what it takes for right, in a few words: `numeric, within 1% of the gold answer`."""
+        return self.type
+
     def prepare(self) -> None:
         """Load what judging needs, before the time of the first answer runs."""
 

@@ -105,6 +105,10 @@ class ChoiceJudge(BaseJudge):
             return Verdict("error", value)
         return Verdict("correct" if value == wanted else "wrong", value)
 
+    def in_words(self) -> str:
+        """It has no settings."""
+        return "choice, the gold answer's option"
+
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         if problem := check_text(answer):

@@ -27,6 +27,10 @@ class ExactJudge(BaseJudge):
             return Verdict("error", value)
         return Verdict("correct" if self._same(value) == self._same(_joined(gold)) else "wrong", value)
 
+    def in_words(self) -> str:
+        """With what it does about case."""
+        return f"exact, the gold answer's text{', in upper or lower case' if self.casefold else ''}"
+
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         return check_text(answer)

@@ -75,6 +75,10 @@ class MathJudge(BaseJudge):
         wanted, found = _without_units(gold, wanted, value, found)
         return Verdict("correct" if _same(wanted, found, self.precision) else "wrong", value)
 
+    def in_words(self) -> str:
+        """With its precision."""
+        return f"math, worth the same as the gold answer to {self.precision} digits"
+
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it may be: it is not parsed here, where nothing ends it."""
         if problem := check_text(answer):

@@ -61,6 +61,13 @@ class NumericJudge(BaseJudge):
         """With a comma before its decimals, where that is how numbers are read: 1.234 would be 1234."""
         return number.replace(".", ",") if self.decimal_comma else number
 
+    def in_words(self) -> str:
+        """With tolerance and rounding."""
+        near = f"within {100 * self.tolerance:g}% of" if self.tolerance else "equal to"
+        places = f", both rounded to {self.decimals} decimal{'' if self.decimals == 1 else 's'}"
+        rounded = "" if self.decimals is None else places
+        return f"numeric, {near} the gold answer{rounded}{', with decimal commas' if self.decimal_comma else ''}"
+
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         number = parse_number(answer_text(answer), self.decimal_comma)

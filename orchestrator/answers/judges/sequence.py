@@ -28,6 +28,10 @@ class SequenceJudge(BaseJudge):
             return Verdict("error", value)
         return Verdict("correct" if found == self._items(gold) else "wrong", value)
 
+    def in_words(self) -> str:
+        """With what an item is."""
+        return f"sequence, the gold answer's {self.by}s in order"
+
     def check_gold(self, answer: str) -> str | None:
         """Why this gold answer cannot be judged, None if it can."""
         if problem := check_text(answer):

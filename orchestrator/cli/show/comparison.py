@@ -5,25 +5,32 @@ Labels and findings come from recipes and stores: they are shown as they are, ne
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.show.named_rows import NamedRows
-from orchestrator.cli.show.parts import show_conclusions
-from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, conclusions
+from orchestrator.cli.show.parts import show_conclusions, show_remarks
+from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, how_tested
+from orchestrator.comparison.types import ComparedRuns
 from orchestrator.figures import interval, p_value
 from orchestrator.text import plain
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
-    """What it says in sentences, then the figures."""
-    show_conclusions(console, conclusions(comparison))
+    """What it says in a sentence or two, the figures, what differs between runs, and what is to be known beside it."""
+    show_conclusions(console, comparison.conclusions)
     console.print(_figures(comparison))
     console.print()
+    if comparison.runs:
+        console.print(_runs(comparison.runs))
+        console.print()
     console.print(_counts(comparison))
     console.print(Text(_notes(comparison), style="dim"))
+    show_remarks(console, comparison.remarks)
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -48,14 +55,40 @@ def _figures(comparison: Comparison) -> NamedRows:
     against = {d.label: d for d in comparison.differences}
     names = list(dict.fromkeys(d.baseline for d in comparison.differences))
     title = f"against\n{_short(names[0])}" if len(names) == 1 else "against\nits baseline"
-    table = NamedRows("model", ("accuracy", "answer\nrate", plain(title), "p"))
+    rate = [] if comparison.runs else ["answer\nrate"]  # where labels are long, it stands below
+    table = NamedRows("model", ("accuracy", *rate, plain(title), "p"))
     best = max(m.accuracy for m in comparison.models)
-    for m in comparison.models:
+    for place, m in enumerate(comparison.models, 1):
         d = against.get(m.label)
         accuracy = Text(f"{m.accuracy:.3f} ", style="bold green" if m.accuracy == best else "")
         accuracy.append(interval(m.accuracy_low, m.accuracy_high), style="not bold default")
-        table.add(plain(m.label), accuracy, f"{m.answer_rate:.3f}", *_difference(d))
+        label = f"{place}. " if comparison.ranked else ""
+        rates = [f"{m.answer_rate:.3f}" for _ in rate]
+        table.add(f"{label}{plain(m.label)}", accuracy, *rates, *_difference(d))
     return table
+
+
+def _runs(runs: Sequence[ComparedRuns]) -> Table:
+    """What is different between runs, told against those of the baseline."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("run", overflow="fold")
+    several_seeds = len({one.seeds for one in runs}) > 1
+    if several_seeds:
+        table.add_column("seeds", overflow="fold")
+    table.add_column(Text(f"settings that are not those of {runs[0].run_ids[0][:_SHORT]}"), overflow="fold")
+    for one in runs:
+        told = [str(change) for change in one.changes]
+        more = [f"{len(told) - _MOST_CHANGES} more settings"] if len(told) > _MOST_CHANGES else []
+        ids = ", ".join(run_id[:_SHORT] for run_id in one.run_ids)
+        cells = [", ".join(map(str, one.seeds))] if several_seeds else []
+        table.add_row(ids, *cells, Text(plain(", ".join([*told[:_MOST_CHANGES], *more]) or "-")))
+    return table
+
+
+_SHORT = 8
+"""Characters of an id: what other commands take."""
+_MOST_CHANGES = 6
+"""Settings of a run that are listed."""
 
 
 def _difference(d: ModelDifference | None) -> tuple[Text, Text]:
@@ -70,19 +103,22 @@ def _counts(comparison: Comparison) -> NamedRows:
     several = len({d.baseline for d in comparison.differences}) > 1
     seeds = any(len(m.seeds) > 1 for m in comparison.models)
     own = [*(["against"] if several else []), *(["seeds", "sd over\nseeds"] if seeds else [])]
-    counted = ("wins", "losses", "tokens per\nanswer", "seconds\nto make", "GPU\nhours")
+    rate = ["answer\nrate"] if comparison.runs else []
+    counted = (*rate, "wins", "losses", "tokens per\nanswer", "seconds\nto make", "GPU\nhours")
     table = NamedRows("model", (*own, *counted), left=("against", "seeds"))
-    for m in comparison.models:
+    for place, m in enumerate(comparison.models, 1):
         d = against.get(m.label)
+        label = f"{place}. {m.model}" if comparison.ranked else m.label
         cells = [Text(_short(plain(d.baseline if d else "")))] if several else []
         if seeds:
             cells += [
                 Text(_short(", ".join(map(str, m.seeds))) or "-"),
                 Text("" if m.seed_sd is None else f"{m.seed_sd:.3f}"),
             ]
+        cells += [Text(f"{m.answer_rate:.3f}") for _ in rate]
         wins, losses = (f"{d.wins:,}", f"{d.losses:,}") if d else ("", "")
         costs = (_number(m.tokens_per_answer, ".1f"), _number(m.seconds, ",.0f"), _number(m.gpu_hours, ".2f"))
-        table.add(plain(m.label), *cells, wins, losses, *costs)
+        table.add(plain(label), *cells, wins, losses, *costs)
     return table
 
 
@@ -90,10 +126,7 @@ def _notes(comparison: Comparison) -> str:
     n = comparison.models[0].n
     lines = [f"{n:,} questions of {plain(comparison.on)}, the same for every model; [95% intervals]"]
     several = any(len(m.seeds) > 1 for m in comparison.models)
-    test = "exact McNemar test" + (", with several seeds a t-test over seeds and questions" if several else "")
-    several_tests = len(comparison.differences) > 1
-    corrected = f", corrected for {len(comparison.differences)} comparisons (Holm)" if several_tests else ""
-    lines.append(f"p: {test}{corrected}")
+    lines.append(how_tested(len(comparison.differences), several))
     if comparison.judged_by:
         lines.append(f"judged by: {plain(comparison.judged_by)}")
     lines.append(

@@ -45,8 +45,16 @@ def show_way_to_logs(console: Console, run_id: str, errors: Sequence[str]) -> No
 
 
 def show_conclusions(console: Console, sentences: Sequence[str]) -> None:
-    """The sentences, one a paragraph; the first in bold."""
+    """The sentences above a table, one a paragraph; the first in bold."""
     for place, sentence in enumerate(sentences):
         console.print(Text(plain(sentence), style="bold" if place == 0 else ""))
     if sentences:
         console.print()
+
+
+def show_remarks(console: Console, sentences: Sequence[str]) -> None:
+    """The sentences below a table, one a paragraph."""
+    if sentences:
+        console.print()
+    for sentence in sentences:
+        console.print(Text(plain(sentence)))

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
 from orchestrator.cli.show.named_rows import NamedRows
-from orchestrator.cli.show.parts import show_conclusions, show_way_to_logs
+from orchestrator.cli.show.parts import show_conclusions, show_remarks, show_way_to_logs
 from orchestrator.cli.show.seeds import seeds_comparison
 from orchestrator.commands.plan import needs
+from orchestrator.comparison import how_tested, untold
 from orchestrator.figures import clock, interval, p_value
 from orchestrator.plan.forecast import Forecast
 from orchestrator.plan.plan import Plan, TrialsPlan, plans_of
@@ -24,13 +25,16 @@ from orchestrator.text import plain
 def show_result(console: Console, result: RunResult | SeedsResult, seconds: float, name: str | None = None) -> None:
     """The comparison, and where to look next. `name` is the recipe's: what is shown may be of a run of another."""
     console.print()
-    show_conclusions(console, result.conclusions)
     tables = seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result)
-    for place, table in enumerate(tables):
-        if place:
+    said: list[str] = []
+    for one, table in zip((one for one in (result, *result.also) if one.models), tables, strict=True):
+        if one is not result:
             console.print()
+        show_conclusions(console, one.conclusions)
         console.print(table)
-    for finding in result.findings:
+        show_remarks(console, [text for text in one.remarks if text not in said])
+        said += [*one.conclusions, *one.remarks]
+    for finding in untold(result.findings, said, bool(result.differences)):
         console.print(headline(finding), soft_wrap=not console.is_terminal)
     for error in result.errors:
         console.print(Text(plain(error), style="bold red"), soft_wrap=not console.is_terminal)
@@ -85,7 +89,7 @@ def _comparison(
             f"{seconds[m.model]:.1f}" if seconds[m.model] else "reused",
         )
     n = models[0].n
-    note = f"{n:,} questions{of}, the same for every model; [95% intervals]\np: exact McNemar test, corrected (Holm)"
+    note = f"{n:,} questions{of}, the same for every model; [95% intervals]\n{how_tested(len(differences), False)}"
     note += f"\njudged by: {plain(judged_by)}" if judged_by else ""
     return Group(table, Text(note, style="dim"))
 

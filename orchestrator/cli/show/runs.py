@@ -36,12 +36,25 @@ def show_runs(console: Console, found: Sequence[ListedRun], more: bool) -> None:
             _figures(run),
         )
     console.print(table)
+    for line in _judged(found):
+        console.print(Text(plain(line), style="dim"), soft_wrap=True)
     for run in found:
         if run.error and run.state == "failed":
             why = run.error.splitlines()[0]
             console.print(Text(plain(f"{run.run_id[:_SHORT]}  {why}"), style="red"), soft_wrap=True)
     if more:
         console.print("Older runs are not shown: --limit 100, or --all.", style="dim")
+
+
+def _judged(found: Sequence[ListedRun]) -> list[str]:
+    """How the accuracies were judged: one line where that is the same for all, else one for each way."""
+    ways: dict[str, list[str]] = {}
+    for run in found:
+        if run.models and run.judged_by:
+            ways.setdefault(run.judged_by, []).append(run.run_id[:_SHORT])
+    if len(ways) == 1:
+        return [f"judged by: {next(iter(ways))}"]
+    return [f"{', '.join(ids)} judged by: {how}" for how, ids in ways.items()]
 
 
 def when(started: float, now: float | None = None) -> str:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from orchestrator.cli.show.named_rows import NamedRows
 from orchestrator.cli.show.parts import LOOK, counted
+from orchestrator.comparison import how_tested
 from orchestrator.figures import clock, interval, p_value
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResult
 from orchestrator.runs.state import WORDS, StageState
@@ -90,7 +91,8 @@ def _comparison(
         )
     notes = [
         f"{_listed(result.seeds)}; {models[0].n:,} questions{of}, the same for all models; sd: of the seeds",
-        "[95% intervals for further seeds and questions]; p: t-test, corrected (Holm)",
+        "[95% intervals for further seeds and questions]",
+        how_tested(len(differences), True),
     ]
     notes += [f"{m.model}: the same with every seed" for m in models if m.shared]
     notes += [f"{m.model}: {_listed(m.seeds)} only" for m in models if set(m.seeds) != set(result.seeds)]

@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.show.parts import ECHO, marked, show_conclusions, show_way_to_logs
-from orchestrator.figures import clock, interval, p_value, points
+from orchestrator.figures import clock, interval, p_value, points, value_text
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
 from orchestrator.schema import clipped
 from orchestrator.sweeps.planned import PlannedSweep
 from orchestrator.sweeps.progress import PHASES, progress_lines
 from orchestrator.sweeps.search import Search, Tried
-from orchestrator.sweeps.words import FEW, distinct, rank, short, shown, value_text
+from orchestrator.sweeps.words import FEW, distinct, rank, short, shown
 from orchestrator.text import plain
 
 _HEADING = 12
@@ -224,6 +224,7 @@ def _standings(result: SweepResult, width: int) -> Group:
         )
     metric = result.metric
     note = f"{metric['name']} on {metric['on']}; [95% intervals]; p: paired test against the best, corrected (Holm)"
+    note += f"\njudged by: {plain(result.judged_by)}" if result.judged_by else ""
     return Group(table, Text(note, style="dim"))
 
 
