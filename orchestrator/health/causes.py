@@ -104,6 +104,8 @@ CAUSES = (
 """Causes first, then their symptoms; what is not named comes after both."""
 _FACTS = ("test-too-small",)
 """First where nothing is broken: figures that say nothing need no other explanation. What is broken goes before."""
+_BROKEN = ("accuracy-zero", "answer-rate-zero", "answers-not-learned")
+"""Warnings after which something is broken all the same: that nothing at all is right is no matter of chance."""
 _PARTIAL = ("answers-cut-off",)
 """As a warning these speak of a few rows, which explains nothing that all rows have in common."""
 
@@ -112,7 +114,7 @@ def likeliest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings in the order to believe them; notes at the end."""
     found = list(findings)
     place = {check: number for number, check in enumerate(CAUSES)}
-    if all(finding.severity != "error" for finding in found):
+    if all(finding.severity != "error" and finding.check not in _BROKEN for finding in found):
         place |= dict.fromkeys(_FACTS, -1)
 
     def order(finding: Finding) -> tuple[bool, int]:

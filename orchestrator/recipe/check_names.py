@@ -80,6 +80,7 @@ CHECKS = (
     "loss-spikes",
     "nothing-learned",
     "too-short",
+    "few-steps",
     "overfitting",
     "last-evaluation-alone",
     "answers-not-learned",

@@ -346,6 +346,7 @@ def test_names_and_findings_that_mean_harm_are_shown_as_they_are() -> None:
     found = compare_evaluated(
         "te\x1bst", [evaluated("sft", answers(0.5)), evaluated(evil, answers(0.7))], {evil: "sft"}
     )
-    text = shown(replace(found, contaminated=(f"{evil} <script>",), left_out=(evil,)), 300)
+    found = replace(found, contaminated=(f"{evil} <script>",), left_out=(evil,))
+    text = shown(replace(found, conclusions=conclusions(found), remarks=remarks(found)), 300)
     assert "\x1b[31m" not in text and "\x07" not in text
     assert r"\x1b[31m[bold]x[/bold]\x07" in text and "<script>" in text

@@ -22,8 +22,8 @@ class Mine:
 
 mine, said = Mine.remote(), {}
 
-def interrupt(states):
-    if any(state.state == "running" for state in states):
+def interrupt(state):
+    if any(stage.state == "running" for stage in state.stages):
         raise KeyboardInterrupt
 
 def alive():

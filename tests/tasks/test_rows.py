@@ -277,15 +277,15 @@ def test_broken_csv(tmp_path: Path) -> None:
 
 def test_missing_columns_are_named_once_with_what_is_there(tmp_path: Path) -> None:
     path = write(tmp_path, "a.json", [{"Question": "a?", "gold": 1}] * 50)
-    first, second = problems(path)
-    assert "no column 'question'; its columns are 'Question', 'gold': did you mean 'Question'?" in first
-    assert "no column 'answer'" in second and "set columns.answer to one of them" in second
+    [said] = problems(path)
+    assert "no column 'question' and no column 'answer'; its columns are 'Question', 'gold', its first row is" in said
+    assert said.endswith("write columns: {question: Question, answer: gold}")
 
 
 def test_named_columns_must_be_there(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "question,answer,uid\na,1,u")
     found = problems(path, Columns(id="uids", demonstration="worked"))
-    assert "no column 'worked'" in found[0] and "did you mean 'uid'?" in found[1]
+    assert len(found) == 1 and found[0].endswith("write columns: {demonstration: COLUMN, id: uid}")
 
 
 def test_columns_of_a_file_with_other_separators(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_the_header_decides_what_separates_a_csv_file(tmp_path: Path) -> None:
 def test_columns_of_parquet(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"question": ["a?"], "answers": [1]}), tmp_path / "a.parquet")
     [problem] = problems(tmp_path / "a.parquet")
-    assert "its columns are 'question', 'answers': did you mean 'answers'?" in problem
+    assert problem.endswith("its columns are 'question', 'answers': write columns: {answer: answers}")
 
 
 def test_column_settings_are_checked() -> None:
