@@ -19,13 +19,6 @@ from orchestrator.store.place import store_folder
 from orchestrator.types import BASE
 
 State = Literal["running", "finished", "reused", "failed", "interrupted"]
-_STATES: dict[str, State] = {
-    "RUNNING": "running",
-    "FINISHED": "finished",
-    "FAILED": "failed",
-    "KILLED": "interrupted",
-}
-"""By MLflow's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +104,7 @@ def logs(run: str | None = None, stage: str | None = None, seed: int | None = No
         shown = _named(above, listed, stage, never)
     if all(one.text is None for one in listed):
         raise InputError(_no_logs(above, listed))
-    return RunLogs(above.run_id, above.experiment, _state(above), _own_error(store, above), listed, shown)
+    return RunLogs(above.run_id, above.experiment, above.state, _own_error(store, above), listed, shown)
 
 
 def _parts(store: Store, run: StoredRun, title: str = "") -> Iterator[tuple[StoredRun, str]]:
@@ -154,7 +147,7 @@ def _of_run(store: Store, name: str, run: StoredRun, trial: str) -> Iterator[Sta
     if not evaluates_only:
         maker = run if run.origin == run.run_id else store.find(run.origin)
         error = run.error if run.status == "FAILED" else None
-        yield _log(store, name, trial, _state(run), error, run, maker, maker.name)
+        yield _log(store, name, trial, run.state, error, run, maker, maker.name)
     if run.model is None:
         return
     done = [also for also in (None, *run.splits) if run.evaluation_key(also) is not None]
@@ -169,7 +162,7 @@ def _of_run(store: Store, name: str, run: StoredRun, trial: str) -> Iterator[Sta
     if evaluates_only and not done and not failed:
         failed = [_evaluation(str(run.model), None)]
     for stage in failed:
-        state = "failed" if stage in written else _state(run)
+        state = "failed" if stage in written else run.state
         yield _log(store, stage, trial, state, run.error if state == "failed" else None, run, run, stage)
 
 
@@ -197,10 +190,6 @@ def _at_work(recipe: dict[str, Any], children: dict[str, StoredRun]) -> dict[tup
             state: State = "running" if at_work(root, folder.name) else "interrupted"
             found[about["run"], about["stage"]] = state, read_log(folder)
     return {where: one for where, one in found.items() if one[1]}
-
-
-def _state(run: StoredRun) -> State:
-    return _STATES.get(run.status, "running")
 
 
 def _own_error(store: Store, run: StoredRun) -> str | None:

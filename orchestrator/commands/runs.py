@@ -9,19 +9,10 @@ from orchestrator.errors import InputError
 from orchestrator.results import ModelResult
 from orchestrator.runs.headline import headline_of
 from orchestrator.schema import unknown
-from orchestrator.store.base import Store, StoredRun
+from orchestrator.store.base import STATES, RunState, Store, StoredRun
 from orchestrator.store.listing import Unreadable, listed_experiments, listed_runs
 from orchestrator.store.names import SOURCE_TAG, SWEEP, VERB_TAG, WHOLE_RUN
 from orchestrator.store.opening import existing_store
-
-State = Literal["running", "finished", "failed", "interrupted"]
-_STATES: dict[str, State] = {
-    "RUNNING": "running",
-    "FINISHED": "finished",
-    "FAILED": "failed",
-    "KILLED": "interrupted",
-}
-"""By MLflow's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +24,7 @@ class ListedRun:
     recipe: str
     """The file, as it was named."""
     kind: Literal["run", "sweep"]
-    state: State
+    state: RunState
     """A run that was killed is `running` until the next run in its folder finds that out."""
     started: float
     """Seconds since 1970."""
@@ -54,16 +45,16 @@ class ListedRun:
         return asdict(self)
 
 
-def runs(experiment: str | None = None, state: State | None = None, limit: int | None = None) -> list[ListedRun]:
+def runs(experiment: str | None = None, state: RunState | None = None, limit: int | None = None) -> list[ListedRun]:
     """The runs and sweeps in the store, the newest first; at most `limit`.
 
     Raises:
         InputError: there is no such experiment, or no such state.
         TrackingError: the store cannot be read.
     """
-    if state is not None and state not in get_args(State):
-        raise InputError(unknown("state", state, get_args(State)))
-    status = next((mlflows for mlflows, ours in _STATES.items() if ours == state), None)
+    if state is not None and state not in get_args(RunState):
+        raise InputError(unknown("state", state, get_args(RunState)))
+    status = next((mlflows for mlflows, ours in STATES.items() if ours == state), None)
     try:
         names = listed_experiments()
         found = listed_runs((WHOLE_RUN, SWEEP), status, experiment, limit)
@@ -90,7 +81,7 @@ def _listed(run: StoredRun) -> ListedRun:
         run.experiment,
         run.tags.get(SOURCE_TAG, ""),
         "sweep" if run.verb == SWEEP else "run",
-        _STATES.get(run.status, "running"),
+        run.state,
         run.started,
         None if run.ended is None else run.ended - run.started,
         run.seeds,

@@ -101,10 +101,10 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
             raise _Limit(f"holds more than {MOST:,} keys and values", self.peek_event())  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         self._inside -= 1
-        is_key = isinstance(parent, MappingNode) and index is None
-        if isinstance(node, ScalarNode) and not is_key and "${" in node.value:
-            self._fill(node)
-        if node is not None and id(node) not in self._extents:
+        if node is not None and id(node) not in self._extents:  # an alias brings a node again, which is filled already
+            is_key = isinstance(parent, MappingNode) and index is None
+            if isinstance(node, ScalarNode) and not is_key and "${" in node.value:
+                self._fill(node)
             self._extents[id(node)] = self._extent(node)
         return node
 

@@ -12,12 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from orchestrator.errors import TrackingError
 from orchestrator.store import names
 from orchestrator.store.names import Keyed, evaluation_tag
 from orchestrator.types import DataUsed
+
+RunState = Literal["running", "finished", "failed", "interrupted"]
+STATES: Mapping[str, RunState] = {
+    "RUNNING": "running",
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "interrupted",
+}
+"""The states of runs by MLflow's status. One that was killed is `running` until the next run there finds that out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,11 @@ class StoredRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The last value of each."""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> "RunState":
+        """How far it is, in orch's words."""
+        return STATES.get(self.status, "running")
 
     @property
     def verb(self) -> str:

@@ -147,6 +147,11 @@ def test_how_a_variable_is_read(text: str, value: Any) -> None:
     assert parse(text, "r.yaml", environment)[0] == {"a": value}
 
 
+def test_what_an_alias_brings_again_is_filled_once() -> None:
+    text = "a: &x $${N}\nb: *x\nc: &y ${DEEP}\nd: *y\n"
+    assert parse(text, "r.yaml", {"N": "3", "DEEP": "${N}"})[0] == {"a": "${N}", "b": "${N}", "c": "${N}", "d": "${N}"}
+
+
 def test_a_variable_is_no_key_and_brings_no_blocks() -> None:
     assert parse("${N}: 1", "r.yaml", {"N": "3"})[0] == {"${N}": 1}
 
