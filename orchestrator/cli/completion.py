@@ -46,12 +46,17 @@ def runs(incomplete: str) -> list[tuple[str, str]]:
 
 
 def _runs() -> Iterator[tuple[str, str]]:
-    from orchestrator.store.listing import Unreadable, listed_runs
-    from orchestrator.store.names import SWEEP, WHOLE_RUN
+    from orchestrator.errors import TrackingError
+    from orchestrator.store.names import SWEEP, VERB_TAG, WHOLE_RUN
+    from orchestrator.store.opening import local_database
 
     yield "last", "the newest run"
-    with suppress(Unreadable):
-        found = listed_runs((WHOLE_RUN, SWEEP), limit=_RUNS)
+    with suppress(TrackingError):
+        database = local_database()
+        if database is None:
+            return
+        made = [run for verb in (WHOLE_RUN, SWEEP) for run in database.runs({VERB_TAG: verb}, limit=_RUNS)]
+        found = sorted((run for run in made if run.parent is None), key=lambda run: -run.started)[:_RUNS]
         for name in dict.fromkeys(run.experiment for run in found):
             yield name, "its newest run"
         for run in found:

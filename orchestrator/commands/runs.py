@@ -10,7 +10,6 @@ from orchestrator.results import ModelResult
 from orchestrator.runs.headline import headline_of
 from orchestrator.schema import unknown
 from orchestrator.store.base import STATES, RunState, Store, StoredRun
-from orchestrator.store.listing import Unreadable, listed_experiments, listed_runs
 from orchestrator.store.names import SOURCE_TAG, SWEEP, VERB_TAG, WHOLE_RUN
 from orchestrator.store.opening import existing_store
 
@@ -55,13 +54,9 @@ def runs(experiment: str | None = None, state: RunState | None = None, limit: in
     if state is not None and state not in get_args(RunState):
         raise InputError(unknown("state", state, get_args(RunState)))
     status = next((mlflows for mlflows, ours in STATES.items() if ours == state), None)
-    try:
-        names = listed_experiments()
-        found = listed_runs((WHOLE_RUN, SWEEP), status, experiment, limit)
-    except Unreadable:
-        store = existing_store()
-        names = [] if store is None else [one.name for one in store.experiments()]
-        found = [] if store is None else _asked(store, status, experiment, limit)
+    store = existing_store()
+    names = [] if store is None else [one.name for one in store.experiments()]
+    found = [] if store is None else _asked(store, status, experiment, limit)
     if experiment is not None and experiment not in names:
         raise InputError(unknown("experiment", experiment, names))
     return [_listed(run) for run in found]

@@ -1,6 +1,6 @@
 """Where the artifacts of a run lie, and copies of those that lie behind a server or in an object store.
 
-Knows the server only through the client it is given, which lists and downloads.
+Knows the server only through the client that it asks for then, which lists and downloads.
 """
 
 import os
@@ -22,8 +22,8 @@ KEPT = 30 * 24 * 3600.0
 class Artifacts:
     """The artifacts of all runs of one store; copies go to a folder."""
 
-    def __init__(self, find: Callable[[str], StoredRun], client: Any, copies: Path) -> None:
-        self._find, self.client, self.copies = find, client, copies.absolute()
+    def __init__(self, find: Callable[[str], StoredRun], client: Callable[[], Any], copies: Path) -> None:
+        self._find, self._client, self.copies = find, client, copies.absolute()
 
     def path(self, run: str | StoredRun, name: str) -> Path:
         """Where an artifact lies, a file or a folder; nothing lies there where the run has no such artifact.
@@ -45,7 +45,7 @@ class Artifacts:
             copy.parent.mkdir(parents=True, exist_ok=True)
             temporary = tempfile.mkdtemp(prefix=f"{run_id}-", dir=self.copies)
             try:
-                Path(self.client.download_artifacts(run_id, name, temporary)).rename(copy)
+                Path(self._client().download_artifacts(run_id, name, temporary)).rename(copy)
             except OSError:
                 if not copy.exists():  # otherwise another process was faster
                     raise
@@ -99,7 +99,7 @@ class Artifacts:
             return {file.name: file.stat().st_size for file in here}
         wanted = PurePosixPath(name)
         folder = str(wanted.parent) if wanted.suffix else name
-        listed = self.client.list_artifacts(run.run_id, None if folder == "." else folder)
+        listed = self._client().list_artifacts(run.run_id, None if folder == "." else folder)
         there = [e for e in listed if not e.is_dir and (e.path == name or not wanted.suffix)]
         return {PurePosixPath(e.path).name: e.file_size or 0 for e in there}
 

@@ -6,7 +6,7 @@ Files lie in a folder that the caller gives.
 import json
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from uuid import uuid4
 
 from orchestrator.errors import RefusalError
 from orchestrator.store.artifacts import Artifacts
-from orchestrator.store.base import Store, StoredExperiment, StoredRun
-from orchestrator.store.finished import finished
+from orchestrator.store.base import StoredExperiment, StoredRun
+from orchestrator.store.filed import FiledStore
 from orchestrator.store.legal_names import params_of, tags_of
-from orchestrator.store.names import ERROR_TAG, PARENT_TAG, PROCESS_TAG, Keyed
+from orchestrator.store.names import ERROR_TAG, PARENT_TAG, PROCESS_TAG
 from orchestrator.store.outputs import StoredOutputs
 from orchestrator.types import DataUsed
 
@@ -55,7 +55,7 @@ class _Run:
         )
 
 
-class MemoryStore(Store):
+class MemoryStore(FiledStore):
     """A store whose files lie below a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -66,13 +66,10 @@ class MemoryStore(Store):
         """By name: the experiment's tags. Its id is its name."""
         self._runs: dict[str, _Run] = {}
         """By id, the oldest first."""
-        self._artifacts = Artifacts(lambda run_id: self._run(run_id).stored(), None, self._folder / "downloads")
+        self._artifacts = Artifacts(lambda run_id: self._run(run_id).stored(), lambda: None, self._folder / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
 
     # -- reading ---------------------------------------------------------------------------------------------------
-
-    def finished(self, stages: Iterable[Keyed]) -> dict[str, str]:
-        return finished(self, self._outputs, stages)
 
     def runs(
         self,
@@ -101,15 +98,6 @@ class MemoryStore(Store):
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         return [(step, value) for step, _, value in self._run(run_id).points.get(metric, ())]
-
-    def artifact(self, run: str | StoredRun, name: str, *, fresh: bool = False) -> Path:
-        return self._artifacts.path(run, name)
-
-    def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
-        return self._outputs.path(run, name, full)
-
-    def address(self, run_id: str, name: str) -> str | None:
-        return self._artifacts.address(run_id, name)
 
     def experiments(self) -> list[StoredExperiment]:
         return [StoredExperiment(name, name, dict(tags)) for name, tags in reversed(self._experiments.items())]

@@ -7,18 +7,18 @@ the tag is set last, after the artifacts are there.
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TrackingError
 from orchestrator.store.artifacts import Artifacts
-from orchestrator.store.base import Store, StoredExperiment, StoredRun
+from orchestrator.store.base import StoredExperiment, StoredRun
 from orchestrator.store.client import first_line
 from orchestrator.store.connection import Connection, queries
-from orchestrator.store.finished import finished
+from orchestrator.store.filed import FiledStore
 from orchestrator.store.legal_names import folder_of, params_of, tags_of
-from orchestrator.store.names import ERROR_TAG, PROCESS_TAG, Keyed
+from orchestrator.store.names import ERROR_TAG, PROCESS_TAG
 from orchestrator.store.outputs import StoredOutputs
 from orchestrator.store.place import database, store_folder, tracking_uri
 from orchestrator.types import DataUsed
@@ -31,7 +31,7 @@ _BATCH_METRICS = 1000
 _BATCH_PARAMS = 100
 
 
-class MlflowStore(Store):
+class MlflowStore(FiledStore):
     """A connection to the MLflow store; made on first use where it is local."""
 
     def __init__(self) -> None:
@@ -40,13 +40,10 @@ class MlflowStore(Store):
         self.process: str | None = None
         self._connection = Connection(self.uri)
         self.client = self._connection.client
-        self._artifacts = Artifacts(self._connection.run, self.client, store_folder() / "downloads")
+        self._artifacts = Artifacts(self._connection.run, lambda: self.client, store_folder() / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
 
     # -- reading ---------------------------------------------------------------------------------------------------
-
-    def finished(self, stages: Iterable[Keyed]) -> dict[str, str]:
-        return finished(self, self._outputs, stages)
 
     def runs(
         self,
@@ -74,17 +71,6 @@ class MlflowStore(Store):
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         return [(point.step, point.value) for point in self.client.get_metric_history(run_id, metric)]
-
-    def artifact(self, run: str | StoredRun, name: str, *, fresh: bool = False) -> Path:
-        if fresh:
-            self._artifacts.forget(run, name)
-        return self._artifacts.path(run, name)
-
-    def output(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
-        return self._outputs.path(run, name, full)
-
-    def address(self, run_id: str, name: str) -> str | None:
-        return self._artifacts.address(run_id, name)
 
     def experiments(self) -> list[StoredExperiment]:
         return self._connection.experiments()

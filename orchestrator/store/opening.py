@@ -1,4 +1,4 @@
-"""The one place that opens a store. Loads mlflow only where a store is opened."""
+"""The one place that opens a store. MLflow is loaded where a store is made, written, or behind a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,9 @@ from contextvars import ContextVar
 
 from orchestrator.errors import InputError
 from orchestrator.store.base import Store
-from orchestrator.store.place import store_exists, tracking_uri
+from orchestrator.store.database import Database
+from orchestrator.store.local import LocalStore
+from orchestrator.store.place import database, store_exists, tracking_uri
 
 _IN_USE: ContextVar[Store | None] = ContextVar("store in use", default=None)
 
@@ -46,7 +48,16 @@ def using(store: Store) -> Iterator[None]:
 
 
 def connect() -> Store:
-    """A new connection to the MLflow store."""
+    """The MLflow store, opened anew."""
+    if (found := local_database()) is not None:
+        return LocalStore(found)
     from orchestrator.store.mlflow import MlflowStore
 
     return MlflowStore()
+
+
+def local_database() -> Database | None:
+    """The database of the store that the environment names, where it can be read without MLflow."""
+    file = database(tracking_uri())
+    found = None if file is None or not file.is_file() else Database(file)
+    return found if found is not None and found.readable() else None

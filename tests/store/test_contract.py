@@ -1,4 +1,4 @@
-"""What every store promises: the same tests for MLflow's and for the one in memory."""
+"""What every store promises: the same tests for MLflow's, for a local one that is read without it, and for memory's."""
 
 import os
 import time
@@ -28,16 +28,17 @@ from orchestrator.store.names import (
     origin_tag,
     output_of,
 )
+from orchestrator.store.opening import connect
 from orchestrator.types import DataUsed
 
 
-@pytest.fixture(params=["mlflow", "memory"])
+@pytest.fixture(params=["mlflow", "local", "memory"])
 def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "memory":
         return MemoryStore(Path("memory"))
     store = request.getfixturevalue("mlflow_store")
     assert isinstance(store, MlflowStore)
-    return store
+    return store if request.param == "mlflow" else connect()
 
 
 @pytest.fixture
