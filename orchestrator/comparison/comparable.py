@@ -10,7 +10,7 @@ from orchestrator.comparison.past_models import PastModel, split_of
 from orchestrator.errors import InputError
 from orchestrator.recipe.plain import block
 from orchestrator.schema import flatten
-from orchestrator.tasks.base import SPLITS
+from orchestrator.tasks.splits import SPLITS
 
 _OF_THE_TASK = ("type", "format", "judge", "judge_limits")
 _OF_THE_QUESTIONS = (*SPLITS, "further", "seed")

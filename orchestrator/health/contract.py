@@ -9,9 +9,9 @@ from orchestrator.answers.control_tokens import before_token
 from orchestrator.answers.formats import HashFormat, MarkerFormat, RegexFormat, TagsFormat
 from orchestrator.errors import DataError
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
 from orchestrator.tasks.judged_by import own_method
 from orchestrator.tasks.judging import Item, item, verdicts
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding, Verdict
 
 _SHOWN = 3

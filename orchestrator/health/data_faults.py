@@ -12,8 +12,8 @@ from contextlib import suppress
 from orchestrator.errors import DataError
 from orchestrator.health.contract import targets
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
 from orchestrator.tasks.judging import item, verdicts
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding
 
 _FEW = 8

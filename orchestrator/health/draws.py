@@ -22,7 +22,7 @@ from orchestrator.models.loading import load_for_generation
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.stages.base import Drawing
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Finding
 
 _NUCLEUS = 0.99

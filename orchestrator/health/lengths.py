@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.health.contract import targets
 from orchestrator.plan.plan import Plan, Stage
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding
 
 _FEW = 0.05

@@ -14,7 +14,7 @@ from orchestrator.recipe.recipe import Recipe
 from orchestrator.stages.base import Verb
 from orchestrator.stages.training import Training
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding
 
 _N = 8

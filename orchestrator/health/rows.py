@@ -16,7 +16,7 @@ from orchestrator.health.token_view import TokenView, token_view
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.stages.base import Kind, Verb
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.training.invariants import wrong_label
 from orchestrator.training.settings import SftSettings
 from orchestrator.training.sft import SftJob, collator, tokenized

@@ -10,7 +10,7 @@ from orchestrator.stages.base import Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.evaluate import Evaluate
 from orchestrator.stages.training import Training
-from orchestrator.tasks.base import SPLITS
+from orchestrator.tasks.splits import SPLITS
 from orchestrator.types import BASE
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")

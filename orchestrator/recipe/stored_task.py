@@ -18,8 +18,9 @@ from pydantic import ConfigDict, PrivateAttr
 from orchestrator.errors import RecipeError, UntrustedCode
 from orchestrator.recipe.task import class_in, parted, read_task
 from orchestrator.schema import Loc, clipped
-from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.base import Task
 from orchestrator.tasks.own_modules import OwnModules, Read, content_in
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Completion, Example, Verdict
 
 OVERRIDABLE = ("generate", "read_row", "verdict", "judge_completion", "target")

@@ -13,7 +13,7 @@ from orchestrator.recipe.head import Seeds
 from orchestrator.schema import Loc, Spec, unknown
 from orchestrator.stages.base import Verb
 from orchestrator.stages.evaluate import Evaluate
-from orchestrator.tasks.base import SPLITS
+from orchestrator.tasks.splits import SPLITS
 from orchestrator.types import BASE
 
 METRIC = "accuracy"

@@ -19,7 +19,7 @@ from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
 from orchestrator.store.opening import existing_store, open_store
 from orchestrator.tasks import TASKS
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding
 
 _RETRIES = 2

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.training.settings import StageSettings
 from orchestrator.types import BASE, Example, Finding
 

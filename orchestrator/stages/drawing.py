@@ -12,7 +12,8 @@ from orchestrator.sampling.completions import Summary
 from orchestrator.stages.base import Drawing
 from orchestrator.stages.context import Context, Job
 from orchestrator.store.tables import readable as whole
-from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.base import Task
+from orchestrator.tasks.splits import Split
 from orchestrator.text import plain
 from orchestrator.training.watch import answer_rate_zero
 from orchestrator.types import BASE, Example, Finding

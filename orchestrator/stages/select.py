@@ -20,7 +20,7 @@ from orchestrator.stages.drawing import digest
 from orchestrator.store.names import CHOSEN
 from orchestrator.store.tables import batches_of
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.types import DataUsed
 
 _READ = ("example_id", "draw", "text", "finish_reason", "status")

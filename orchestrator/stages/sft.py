@@ -12,7 +12,7 @@ from orchestrator.stages.drawing import digest, split_digest
 from orchestrator.stages.training import Training
 from orchestrator.store.tables import rows_of
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.rows import Pair, Rows
 from orchestrator.training.settings import SftSettings

@@ -3,7 +3,7 @@
 So what only looks at finished runs never waits for MLflow; what it says is what `MlflowStore` would.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
 class LocalStore(FiledStore):
     """A local store that is there already."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, load: "Callable[[], MlflowStore]") -> None:
+        """Read from a database; `load` opens the same store with MLflow."""
         self.process: str | None = None
         self.title = f"the MLflow store at {tracking_uri()}"
-        self._database = database
+        self._database, self._load = database, load
         self._artifacts = Artifacts(self.find, lambda: self._mlflow.client, store_folder() / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
 
     @cached_property
     def _mlflow(self) -> "MlflowStore":
-        from orchestrator.store.mlflow import MlflowStore
-
-        return MlflowStore()
+        return self._load()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError
 from orchestrator.store.base import Store
 from orchestrator.store.database import Database
 from orchestrator.store.local import LocalStore
 from orchestrator.store.place import database, store_exists, tracking_uri
+
+if TYPE_CHECKING:
+    from orchestrator.store.mlflow import MlflowStore
 
 _IN_USE: ContextVar[Store | None] = ContextVar("store in use", default=None)
 
@@ -48,9 +52,12 @@ def using(store: Store) -> Iterator[None]:
 
 
 def connect() -> Store:
-    """The MLflow store, opened anew."""
-    if (found := local_database()) is not None:
-        return LocalStore(found)
+    """A new connection to the MLflow store."""
+    found = local_database()
+    return _with_mlflow() if found is None else LocalStore(found, _with_mlflow)
+
+
+def _with_mlflow() -> "MlflowStore":
     from orchestrator.store.mlflow import MlflowStore
 
     return MlflowStore()

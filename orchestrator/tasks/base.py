@@ -4,15 +4,12 @@ A task is a frozen pydantic model: its fields are what a recipe may set under `t
 It knows no model, no tokenizer and no tracker.
 """
 
-import hashlib
-import random
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from orchestrator.answers.formats import Format, TagsFormat
 from orchestrator.answers.judges import Judge
@@ -21,16 +18,10 @@ from orchestrator.answers.libraries import installed
 from orchestrator.answers.limits import JudgeLimits
 from orchestrator.errors import DataError
 from orchestrator.tasks.columns import AppendAnswer
-from orchestrator.tasks.files import Origin
-from orchestrator.tasks.own_code import contained
-from orchestrator.tasks.rows import Row, distinct_questions, rows_error
+from orchestrator.tasks.rows import Row
 from orchestrator.tasks.source import Source
-from orchestrator.types import Completion, Example, FinishReason, Verdict, answer_text
-
-SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Split = str
-"""One of SPLITS, or a further one that the recipe has named."""
-SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test", "validation")
+from orchestrator.tasks.splits import SPLITS, Split, SplitName, Splits, normalised
+from orchestrator.types import Completion, Example, FinishReason, Verdict
 
 
 class Task(BaseModel):
@@ -191,8 +182,8 @@ class Task(BaseModel):
 
     def fingerprint(self, split: Split) -> dict[str, Any]:
         """What decides a split's content: settings for generated questions, a digest of the rows for files."""
-        source = self._source(split)
-        whole = split != "train" or not any(self._source(s).hold_out for s in self.splits() if s != "train")
+        source = self.source_of(split)
+        whole = split != "train" or not any(self.source_of(s).hold_out for s in self.splits() if s != "train")
         if source.generate is not None and whole:
             return self._identity() | {"split": split, "n": source.generate} | self.generator(split)
         return {"rows": self._splits.digest(split)}
@@ -227,7 +218,7 @@ class Task(BaseModel):
                 problems += [problem for problem in error.problems if problem not in problems]
                 continue
             bad = [(e, why) for e in examples if (why := self.judge.check_gold(e.answer))]
-            source = self._source(split)
+            source = self.source_of(split)
             where = self.where(split) + (f": {read}" if (read := source.file or source.hub) else "")
             if len(bad) > 0.5 * len(examples) and all(self.judge.check_gold(e.question) is None for e, _ in bad):
                 problems.append(
@@ -253,7 +244,8 @@ class Task(BaseModel):
         if problems:
             raise DataError(*problems)
 
-    def _source(self, split: Split) -> Source:
+    def source_of(self, split: Split) -> Source:
+        """Where a split comes from. Raises DataError where the recipe does not say."""
         source: Source | None = getattr(self, split) if split in SPLITS else self.further.get(split)
         if source is None:
             raise DataError(
@@ -265,153 +257,10 @@ class Task(BaseModel):
         return source
 
     @cached_property
-    def _splits(self) -> "_Splits":
-        return _Splits(self)
+    def _splits(self) -> Splits:
+        return Splits(self)
 
     def __getstate__(self) -> dict[Any, Any]:
         """Without the examples: a worker gets those it needs beside the task."""
         state = super().__getstate__()
         return state | {"__dict__": {k: v for k, v in state["__dict__"].items() if k != "_splits"}}
-
-
-class _Splits(dict[Split, list[Example]]):
-    """The splits of a task, each made when it is first asked for."""
-
-    def __init__(self, task: Task) -> None:
-        super().__init__()
-        self.task = task
-        self.repeated: dict[Split, int] = {}
-        self.appended: set[str] = set()
-        """Questions whose worked solution had no answer."""
-        self._digests: dict[Split, tuple[list[Example], str]] = {}
-        self._whole: list[Example] | None = None
-
-    def digest(self, split: Split) -> str:
-        """sha256 of the rows of a split, computed once."""
-        examples = self[split]
-        known = self._digests.get(split)
-        if known is None or known[0] is not examples:
-            rows = hashlib.sha256()
-            has_data = any(example.data for example in examples)
-            for example in examples:
-                row = (example.id, example.question, example.answer, example.demonstration)
-                whole = (*row, str(example.data)) if has_data else row
-                rows.update(repr(whole).encode("utf-8", "surrogatepass"))
-            known = self._digests[split] = (examples, rows.hexdigest())
-        return known[1]
-
-    def __missing__(self, split: Split) -> list[Example]:
-        source = self.task._source(split)
-        held = self._held_out()
-        if source.hold_out is not None:
-            examples = [e for e in self._pool() if held.get(e.id) == split]
-        elif split == "train":
-            examples = [e for e in self._pool() if e.id not in held]
-        else:
-            examples = self._read(split, source)
-        self[split] = examples
-        return examples
-
-    def _pool(self) -> list[Example]:
-        """Train's questions before any are set aside, read once."""
-        if self._whole is None:
-            self._whole = self._read("train", self.task._source("train"))
-        return self._whole
-
-    @property
-    def _gives_solutions(self) -> bool:
-        """Whether worked solutions are set aside from train."""
-        demonstrations = self.task.demonstrations
-        return demonstrations is not None and demonstrations.hold_out is not None
-
-    def _held_out(self) -> dict[str, Split]:
-        """Which of train's questions go to another split: a seeded choice that does not depend on their order."""
-        wanted = [(s, self.task._source(s).hold_out) for s in self.task.splits()]
-        if not any(n for _, n in wanted):
-            return {}
-        pool: dict[str, list[str]] = {}
-        for example in self._pool():  # what `check` calls one question stays in one split
-            pool.setdefault(normalised(example.question), []).append(example.id)
-        questions = sorted(pool)
-        random.Random(f"hold-out {self.task.seed}").shuffle(questions)
-        total = sum(n or 0 for _, n in wanted)
-        if total >= len(questions):
-            raise DataError(
-                f"task: hold_out asks for {total} of train's {len(questions)} questions: none would be left"
-            )
-        held: dict[str, Split] = {}
-        for split, n in wanted:
-            for _ in range(n or 0):
-                held |= dict.fromkeys(pool[questions.pop()], split)
-        return held
-
-    def _read(self, split: Split, source: Source) -> list[Example]:
-        if self.task.SOURCE is None:
-            return self._made(split, source)
-        with contained(self.task.type.rpartition(":")[0], f"{self.task.where(split)} cannot be had"):
-            return self._made(split, source)
-
-    def _made(self, split: Split, source: Source) -> list[Example]:
-        if source.generate is not None:
-            return _generated(split, source.generate, self.task.generate(split, source.generate))
-        read, origin = source.read(split, split == "demonstrations" or (split == "train" and self._gives_solutions))
-        rows, problems = [], []
-        for row in read:
-            try:
-                rows.append(self.task.with_answer(plain := self.task.read(row), source.columns.append_answer))
-                if rows[-1] is not plain:
-                    self.appended.add(plain.question)
-            except (ValueError, DataError) as error:
-                problems.append(f"{origin.place(row.line)}: {error}")
-        if problems:
-            raise rows_error(problems)
-        rows, self.repeated[split] = distinct_questions(rows, origin, self.task.same_answer)
-        if split == "demonstrations" and all(row.demonstration is None for row in rows):
-            raise DataError(
-                f"task.demonstrations: {origin.name} has no worked solutions; name their column: "
-                "{columns: {demonstration: NAME}}"
-            )
-        return _examples(split, rows, origin)
-
-
-def _generated(split: Split, n: int, made: Iterable[Any]) -> list[Example]:
-    """The n examples of a task's generator, each with an id of its own: completions are joined with them by it."""
-    examples: list[Example] = []
-    for one in made:
-        if not isinstance(one, Example):
-            raise DataError(
-                f"task.{split}: generate gave {one!r:.60}, a {type(one).__name__}: give each as an Example, of "
-                "orchestrator.types"
-            )
-        examples.append(one if isinstance(one.answer, str) else replace(one, answer=answer_text(one.answer)))
-    if len(examples) != n:
-        raise DataError(f"task.{split}: generate gave {len(examples)} examples, {n} were asked for")
-    [(most, times)] = Counter(example.id for example in examples).most_common(1) or [("", 0)]
-    if times > 1:
-        raise DataError(
-            f"task.{split}: generate gave {times} examples the id {most!r}: give each of a split an id of its own"
-        )
-    return examples
-
-
-def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:
-    """Rows as examples; one without an id is called after its line, which may be another row's own id."""
-    line_of: dict[str, int] = {}
-    examples, problems = [], []
-    for row in rows:
-        name = row.id or f"{split}-{row.line}"
-        if line_of.setdefault(name, row.line) != row.line:
-            first, second = sorted((line_of[name], row.line))
-            problems.append(
-                f"{origin.place(second)}: would have the id {name!r}, as {origin.unit} {first} has: one of them has no "
-                "id of its own; give every row an id, or none"
-            )
-        examples.append(Example(name, row.question, row.answer, row.demonstration, row.data))
-    if problems:
-        raise DataError(*problems)
-    return examples
-
-
-def normalised(question: str) -> str:
-    """A question without what does not make it another one: case, white space."""
-    return " ".join(question.casefold().split())

@@ -12,10 +12,11 @@ from orchestrator.answers.formats import Format, MarkerFormat
 from orchestrator.answers.judges import Judge, SequenceJudge
 from orchestrator.errors import DataError
 from orchestrator.tasks import dyck_sequences
-from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.base import Task
 from orchestrator.tasks.dyck_sequences import LONGER, DyckSettings, flaw, sequence_in, spaced, worked
 from orchestrator.tasks.files import short
 from orchestrator.tasks.rows import Row
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example
 
 

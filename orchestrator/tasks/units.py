@@ -7,7 +7,8 @@ from pydantic import Field, field_validator
 from orchestrator.answers.judges import Judge, NumericJudge
 from orchestrator.errors import DataError
 from orchestrator.tasks import units_questions as unit_questions
-from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.base import Task
+from orchestrator.tasks.splits import Split
 from orchestrator.tasks.units_questions import UnitSettings
 from orchestrator.types import Example
 

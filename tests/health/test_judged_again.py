@@ -2,7 +2,8 @@
 
 from orchestrator.health.judged_again import judged_again
 from orchestrator.health.written import Written
-from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.base import Task
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Completion, Example, Status, Verdict
 
 

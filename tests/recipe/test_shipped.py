@@ -10,7 +10,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.stages.sft import Sft
 from orchestrator.sweeps.planned import planned
 from orchestrator.sweeps.variants import Variants
-from orchestrator.tasks.base import SPLITS
+from orchestrator.tasks.splits import SPLITS
 from tests.conftest import REPOSITORY
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"

@@ -43,7 +43,9 @@ def fill(store: MlflowStore, name: str = "units 'ü' %") -> list[str]:
 
 def said(runs: Iterable[StoredRun]) -> list[str]:
     """Runs as text, in which nan equals nan."""
-    return [repr({name: sorted(v.items()) if isinstance(v, dict) else v for name, v in asdict(r).items()}) for r in runs]
+    return [
+        repr({name: sorted(v.items()) if isinstance(v, dict) else v for name, v in asdict(r).items()}) for r in runs
+    ]
 
 
 def test_it_is_what_mlflow_says(mlflow_store: MlflowStore) -> None:

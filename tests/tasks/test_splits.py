@@ -10,7 +10,7 @@ import pytest
 from orchestrator.errors import DataError
 from orchestrator.tasks import TASKS, Task
 from orchestrator.tasks import units_questions as unit_questions
-from orchestrator.tasks.base import SPLITS, Split
+from orchestrator.tasks.splits import SPLITS, Split
 from orchestrator.tasks.units import UnitsTask
 from orchestrator.types import Example, FinishReason, Verdict
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from orchestrator.answers.judges import Judge
 from orchestrator.answers.judges.exact import ExactJudge
-from orchestrator.tasks.base import Split, Task
+from orchestrator.tasks.base import Task
+from orchestrator.tasks.splits import Split
 from orchestrator.types import Example
 
 

@@ -8,7 +8,7 @@ from orchestrator.stages.base import Bounds, Kind, Verb
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.training import Training
 from orchestrator.tasks import Task
-from orchestrator.tasks.base import Split
+from orchestrator.tasks.splits import Split
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.settings import SftSettings
 from orchestrator.types import Finding
