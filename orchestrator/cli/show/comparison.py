@@ -75,18 +75,16 @@ def _runs(runs: Sequence[ComparedRuns]) -> Table:
     several_seeds = len({one.seeds for one in runs}) > 1
     if several_seeds:
         table.add_column("seeds", overflow="fold")
-    table.add_column(Text(f"settings that are not those of {runs[0].run_ids[0][:_SHORT]}"), overflow="fold")
+    table.add_column(Text(f"settings that are not those of {runs[0].run_ids[0][:8]}"), overflow="fold")
     for one in runs:
         told = [str(change) for change in one.changes]
         more = [f"{len(told) - _MOST_CHANGES} more settings"] if len(told) > _MOST_CHANGES else []
-        ids = ", ".join(run_id[:_SHORT] for run_id in one.run_ids)
+        ids = ", ".join(run_id[:8] for run_id in one.run_ids)
         cells = [", ".join(map(str, one.seeds))] if several_seeds else []
         table.add_row(ids, *cells, Text(plain(", ".join([*told[:_MOST_CHANGES], *more]) or "-")))
     return table
 
 
-_SHORT = 8
-"""Characters of an id: what other commands take."""
 _MOST_CHANGES = 6
 """Settings of a run that are listed."""
 

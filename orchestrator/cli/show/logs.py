@@ -14,8 +14,6 @@ _LOOK = {
     "failed": "bold red",
     "interrupted": "yellow",
 }
-_SHORT = 8
-"""Characters of an id: what other commands take."""
 
 
 def show_logs(console: Console, found: RunLogs, stage: str | None) -> None:
@@ -48,9 +46,9 @@ def _list(console: Console, found: RunLogs) -> None:
         state = f"{one.state} from {whose}" if whose else one.state
         table.add_row(Text(plain(one.title)), Text(state, style=_LOOK[one.state]), lines)
     console.print(table)
-    console.print(Text(f"The log of one: orch logs {found.run_id[:_SHORT]} STAGE", style="dim"), soft_wrap=True)
+    console.print(Text(f"The log of one: orch logs {found.run_id[:8]} STAGE", style="dim"), soft_wrap=True)
 
 
 def _whose(one: StageLog) -> str:
     """The run that made it, where that is another one."""
-    return "" if one.made_by == one.run_id else one.made_by[:_SHORT]
+    return "" if one.made_by == one.run_id else one.made_by[:8]

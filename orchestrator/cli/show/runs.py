@@ -12,8 +12,6 @@ from orchestrator.figures import clock
 from orchestrator.text import plain
 
 _LOOK = {"running": "bold cyan", "finished": "green", "failed": "bold red", "interrupted": "yellow"}
-_SHORT = 8
-"""Characters of an id: what other commands take."""
 
 
 def show_runs(console: Console, found: Sequence[ListedRun], more: bool) -> None:
@@ -28,7 +26,7 @@ def show_runs(console: Console, found: Sequence[ListedRun], more: bool) -> None:
     table.add_column("accuracy", overflow="fold")
     for run in found:
         table.add_row(
-            run.run_id[:_SHORT],
+            run.run_id[:8],
             Text(plain(run.experiment)),
             when(run.started),
             "" if run.seconds is None else clock(run.seconds),
@@ -41,7 +39,7 @@ def show_runs(console: Console, found: Sequence[ListedRun], more: bool) -> None:
     for run in found:
         if run.error and run.state == "failed":
             why = run.error.splitlines()[0]
-            console.print(Text(plain(f"{run.run_id[:_SHORT]}  {why}"), style="red"), soft_wrap=True)
+            console.print(Text(plain(f"{run.run_id[:8]}  {why}"), style="red"), soft_wrap=True)
     if more:
         console.print("Older runs are not shown: --limit 100, or --all.", style="dim")
 
@@ -51,7 +49,7 @@ def _judged(found: Sequence[ListedRun]) -> list[str]:
     ways: dict[str, list[str]] = {}
     for run in found:
         if run.models and run.judged_by:
-            ways.setdefault(run.judged_by, []).append(run.run_id[:_SHORT])
+            ways.setdefault(run.judged_by, []).append(run.run_id[:8])
     if len(ways) == 1:
         return [f"judged by: {next(iter(ways))}"]
     return [f"{', '.join(ids)} judged by: {how}" for how, ids in ways.items()]
