@@ -1,5 +1,6 @@
 """What tests share: how `orch` is called, and recipes small enough to run for real."""
 
+import compileall
 import json
 import os
 import re
@@ -26,6 +27,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).parent.parent
 TWO_CORES = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}'}
 SMALL = REPOSITORY / "tests" / "small.yaml"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile `orch` once: where Python may not keep what it compiles, each of the many processes would do it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        compileall.compile_dir(REPOSITORY / "orchestrator", quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,7 +26,7 @@ def data(folder: Path, content: object) -> None:
 
 def refused(folder: Path, *overrides: str, code: int = 2, **env: str) -> Called:
     before = sorted(folder.rglob("*"))
-    called = call(folder, "run", str(SMALL), *overrides, fresh=True, **env)
+    called = call(folder, "run", str(SMALL), *overrides, **env)
     assert called.code == code, called.err
     assert called.after_the_first_line == ""
     lines = called.err.strip().splitlines()
@@ -62,7 +62,7 @@ def test_a_later_stage(tmp_path: Path) -> None:
     text = SMALL.read_text()
     chosen = next(line for line in text.splitlines() if line.strip().startswith("chosen:"))
     (tmp_path / "r.yaml").write_text(text.replace(chosen + "\n", "").replace("evaluate:", chosen + "\nevaluate:"))
-    called = call(tmp_path, "run", "r.yaml", fresh=True)
+    called = call(tmp_path, "run", "r.yaml")
     assert called.code == 2
     assert "stage 'chosen' comes later in the recipe; move it above 'rft'" in called.err
 

@@ -65,6 +65,7 @@ def _call(folder: Path, arguments: tuple[str, ...], env: dict[str, str], place: 
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # the folder is looked up again
     sys.argv = ["orch", *arguments]
     sys.path[0] = str(folder)
     from orchestrator.cli import main

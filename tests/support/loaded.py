@@ -1,8 +1,12 @@
-"""The libraries that `orch` needs to look at models, for a process that is forked before each call of it.
+"""`orch` and the libraries that it needs to look at models, for a process that is forked before each call of it.
 
-Importing them takes longer than most calls take.
+Importing them takes longer than most calls take. What reads the environment when it is imported is left to the calls.
 """
 
+from importlib import import_module
+from pkgutil import walk_packages
+
+import orchestrator
 from orchestrator.cli import _quiet
 
 _quiet()
@@ -18,6 +22,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  
 from trl import SFTTrainer  # noqa: E402, F401
 
 from tests.support.tables import copy_tables, tables  # noqa: E402
+
+LEFT_OUT = ("orchestrator.store.connection", "orchestrator.store.mlflow")
+"""They set variables for MLflow."""
+for module in walk_packages(orchestrator.__path__, "orchestrator."):
+    if module.name not in LEFT_OUT and not module.name.endswith(".__main__"):
+        import_module(module.name)
 
 copy_tables()
 tables()
