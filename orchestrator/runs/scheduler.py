@@ -206,7 +206,7 @@ class Walk:
         state.total = stage.spec.items(context.task)
         state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
         self.running[stage.key] = Running(
-            branch, state, context, claim.lock, crew, [None] * len(jobs), items, Tail(context.work / JOURNAL)
+            branch, state, context, claim.lock, crew, [None] * len(jobs), items, Tail.of_a_job(context.work / JOURNAL)
         )
 
     def _write_down(self, branch: Branch, state: StageState) -> None:

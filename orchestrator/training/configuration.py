@@ -16,6 +16,9 @@ from orchestrator.models.loading import dtype
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.settings import GrpoSettings, SftSettings
 
+_NEVER = 2**31
+"""Steps between two checkpoints of the trainer's own: `Saving` asks for them. The last step's is written anyway."""
+
 
 def sft_config(job: TrainingJob) -> SFTConfig:
     """The configuration of supervised fine-tuning, of a job with its settings. StageError where TRL rejects it."""
@@ -111,7 +114,7 @@ def _shared(job: TrainingJob) -> dict[str, Any]:
         "per_device_train_batch_size": spec.per_device_train_batch_size,
         "gradient_accumulation_steps": spec.gradient_accumulation_steps,
         "logging_steps": spec.logging_steps,
-        "save_steps": spec.save_steps,
+        "save_steps": _NEVER,
         "save_total_limit": 2,
         "use_cpu": not on_gpu,
         "bf16": half is torch.bfloat16,

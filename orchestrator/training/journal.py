@@ -65,14 +65,24 @@ class Tail:
     """The reading side: the records that came since the last look."""
 
     path: Path
+    stale: int = 0
+    """The inode of a file that an earlier run has left: it is not read, as the job will write it again."""
     _offset: int = field(default=0, repr=False)
     _inode: int = field(default=0, repr=False)
+
+    @classmethod
+    def of_a_job(cls, path: Path) -> "Tail":
+        """The records of a job that is about to begin, without those of one that was cut off before it."""
+        return cls(path, path.stat().st_ino if path.exists() else 0)
 
     def new(self) -> Iterator[dict[str, Any]]:
         """Records not seen before; all of them again where the file was rewritten."""
         try:
             with self.path.open("rb") as file:
                 inode = os.fstat(file.fileno()).st_ino
+                if inode == self.stale:
+                    return
+                self.stale = 0  # the number may be given again
                 if inode != self._inode:  # not its size: a restarted job may have written more by now
                     self._offset, self._inode = 0, inode
                 file.seek(self._offset)

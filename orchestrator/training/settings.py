@@ -122,8 +122,9 @@ class TrainingSettings(StageSettings):
     """Compute activations again in the backward pass rather than keep them: less memory, about a third slower."""
     logging_steps: Positive = 5
     """Steps between two points of the curves."""
-    save_steps: Positive = 100
-    """The steps between two checkpoints: what a killed run goes on from."""
+    save_steps: Positive | None = None
+    """The steps between two checkpoints, from which a killed run resumes; default: one a minute, and fewer where
+    writing them would take more than 5% of the time."""
     validation: Validation | None = None
     """Measure loss and accuracy while it trains, and hand the chosen checkpoint on; default: neither, the last."""
     further: dict[str, JsonValue] = Field(default={}, alias=_FURTHER)

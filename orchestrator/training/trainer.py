@@ -24,6 +24,7 @@ from orchestrator.training.checkpoints import checkpoint_of, mark_whole, resume_
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
 from orchestrator.training.journal import Journal
 from orchestrator.training.moving import Moving
+from orchestrator.training.saving import Saving
 from orchestrator.training.validating import Validator
 from orchestrator.training.watch import MOVED, Schedule, Watch, stops
 from orchestrator.training.windows import Windows, every
@@ -51,6 +52,7 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     if (passed := resumed.finding()) is not None:
         journal.finding(step_of(last) if last else 0, passed)
     trainer.add_callback(_Report(journal, job))
+    trainer.add_callback(Saving(job.spec.save_steps))
     validator = Validator(trainer.model, trainer.processing_class, job, journal) if job.validation else None
     if validator is not None:
         trainer.add_callback(validator)

@@ -88,3 +88,19 @@ def test_a_tail_starts_over_when_the_job_does(tmp_path: Path, written_since: int
         again.metrics(step, {"a much longer name": 123456.789})
     assert [r["step"] for r in tail.new()] == [1, 2, *range(3, 3 + written_since)]
     assert list(tail.new()) == []
+
+
+def test_what_an_earlier_run_has_left_is_not_told_again(tmp_path: Path) -> None:
+    """It may be of steps that are taken again; the job says how far it is when it begins."""
+    journal = Journal(tmp_path)
+    for step in range(1, 30):
+        journal.metrics(step, {"loss": 1.0})
+    tail = Tail.of_a_job(tmp_path / NAME)
+    assert list(tail.new()) == []
+    again = Journal(tmp_path)
+    again.start(10)
+    assert [r["step"] for r in tail.new()] == [*range(1, 11)]
+    again.metrics(11, {"loss": 1.0})
+    assert [r["step"] for r in tail.new()] == [11]
+    new = Tail.of_a_job(tmp_path / "none" / NAME)
+    assert list(new.new()) == []
