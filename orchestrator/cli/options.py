@@ -1,7 +1,7 @@
 """What several verbs take. Imports nothing heavy."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,15 +71,15 @@ def begins(console: "Console", name: str) -> None:
 
 def one_seed(console: "Console", run: str, seed: int | None) -> str:
     """The run of one seed, where a run of several is named; which one is printed unless it was asked for."""
-    with suppress(OSError, RuntimeError):  # too long for a path, or no such user's home: no folder
-        if Path(run).expanduser().is_dir():
-            return run
+    from orchestrator.commands.model_folder import model_folder
     from orchestrator.runs.past import seed_of
 
-    run_id, found, seeds = seed_of(run, seed)
-    if not seeds and run != "last" and not run_id.startswith(run):
+    if model_folder(run) is not None:
+        return run
+    one = seed_of(run, seed)
+    if one.of_a_sweep:
         console.print("The run is a sweep; using the trial that it proposes.", style="dim")
-    if seeds and seed is None:
-        listed = ", ".join(map(str, seeds))
-        console.print(f"The run has seeds {listed}; using seed {found} (choose with --seed).", style="dim")
-    return run_id
+    if one.seeds and seed is None:
+        listed = ", ".join(map(str, one.seeds))
+        console.print(f"The run has seeds {listed}; using seed {one.seed} (choose with --seed).", style="dim")
+    return one.run_id

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.commands.diagnosing import QUESTIONS, Look, failures, left, missing
+from orchestrator.commands.model_folder import model_folder
 from orchestrator.errors import InputError, ModelError, StageError
 from orchestrator.health.adapter import adapter_findings
 from orchestrator.health.causes import likeliest_first
@@ -37,7 +38,7 @@ def diagnose(
         InputError: no such run, folder or recipe.
         UntrustedCode: the user's own task has changed since it ran, or the model comes with code of its own.
     """
-    folder = _folder(run)
+    folder = model_folder(run)
     if folder is not None:
         if recipe is None:
             raise InputError(f"{run} is a model folder: say under which recipe to look at it, --recipe RECIPE")
@@ -53,15 +54,6 @@ def diagnose(
     page = diagnosis_page(found)
     open_store().log_file(past.run_id, page, "diagnosis.html")
     return found, page
-
-
-def _folder(run: str | None) -> Path | None:
-    """The folder that is meant, where it is one."""
-    try:
-        folder = Path(run).expanduser() if run else None
-        return folder if folder is not None and folder.is_dir() else None
-    except (OSError, RuntimeError):  # no such user's home; a name too long for a path
-        return None
 
 
 def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: int = QUESTIONS) -> Diagnosis:

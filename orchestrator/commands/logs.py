@@ -35,9 +35,11 @@ class StageLog:
     run_id: str
     """The run that tells of it."""
     made_by: str
-    """The run that made it, where it is reused; else the same."""
+    """The stage's own run that made it, where it is reused; else the same."""
     text: str | None
     """None: nothing was kept."""
+    reused_from: str | None = None
+    """The run of a recipe or sweep that `made_by` is part of, as `orch runs` lists it; None: it is not reused."""
 
     @property
     def lines(self) -> int | None:
@@ -86,7 +88,7 @@ def logs(run: str | None = None, stage: str | None = None, seed: int | None = No
     store = open_store()
     found = store.find(None if run == "last" else run)
     if seed is not None:
-        found = store.find(seed_of(found.run_id, seed)[0])
+        found = store.find(seed_of(found.run_id, seed).run_id)
     above = store.find(found.parent) if found.parent is not None and found.is_stage and found.verb != SWEPT else found
     every: dict[tuple[str, str], StageLog] = {}
     never: set[str] = set()
@@ -171,8 +173,14 @@ def _log(
 ) -> StageLog:
     file = store.artifact(maker, log_of(name), fresh=True)
     text = file.read_text(encoding="utf-8") if file.is_file() else None
-    reused = maker.run_id != run.run_id
-    return StageLog(stage, trial, "reused" if reused else state, error, run.run_id, maker.run_id, text)
+    if maker.run_id == run.run_id:
+        return StageLog(stage, trial, state, error, run.run_id, run.run_id, text)
+    return StageLog(stage, trial, "reused", error, run.run_id, maker.run_id, text, _above(store, maker).run_id)
+
+
+def _above(store: Store, run: StoredRun) -> StoredRun:
+    """The run at the top of those that a run is below."""
+    return run if run.parent is None else _above(store, store.find(run.parent))
 
 
 def _evaluation(model: str, also: str | None) -> str:
@@ -219,7 +227,7 @@ def _why_none(one: StageLog) -> str:
         return "its workers have written nothing yet that can be seen from here; the log comes when the stage ends"
     if one.state == "interrupted":
         return "it was ended before its log was stored, and its work folder is gone"
-    made = f"it is reused from run {one.made_by[:8]}, which" if one.state == "reused" else "its run"
+    made = f"it is reused from run {str(one.reused_from)[:8]}, which" if one.state == "reused" else "its run"
     return f"{made} was made by a version of orch that kept none, or the log was deleted"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.commands.export import Dtype, export
+from orchestrator.commands.model_folder import model_folder
 from orchestrator.errors import InputError, OrchError
 
 _WEIGHTS = ("adapter_config.json", "adapter_model.*", "config.json", "model.safetensors", "model-*", "model.*.json")
@@ -86,8 +87,8 @@ def _folder(
     run: str | None, model: str | None, merged: bool, dtype: Dtype, trust: bool
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """The folder to upload: one that is there, or a model exported for the time of the upload."""
-    given = Path(run).expanduser() if run is not None else None
-    if given is not None and given.is_dir():
+    given = model_folder(run)
+    if given is not None:
         if model is not None or merged or dtype != "auto":
             raise InputError(f"{run} is a folder, which is uploaded as it is: drop --model, --merged and --dtype")
         missing = [name for name in ("README.md", "answer_format.json", "base.json") if not (given / name).is_file()]

@@ -6,6 +6,7 @@ from pathlib import Path
 from orchestrator.store.disk_space import PREFIX as DISK_FULL
 from orchestrator.types import Finding
 
+_TRACE = "Traceback (most recent call last)"
 _FRAME = re.compile(r'^\s+File "([^"]+)", line (\d+)', re.M)
 _PACKAGE = Path(__file__).parent.parent
 _MEMORY = (
@@ -35,6 +36,9 @@ def failure(stage: str, error: str, log: str | None, way: str) -> Finding:
     own = None if log is None else _own_code(log)
     if known is None and own is not None:
         known = f"code of your own raised it, at {own}", "correct that line"
+    if known is None and log is not None and _TRACE not in log:  # an error that was foreseen says what to do itself
+        said, _, do = first.partition("; ")
+        known = said, do or "change what it names"
     cause, remedy = known or (
         "an error that orch does not foresee: the traceback says where it was raised",
         f"read the end of `{way}`, correct what it names",
@@ -53,7 +57,7 @@ def failure(stage: str, error: str, log: str | None, way: str) -> Finding:
 
 def _own_code(log: str) -> str | None:
     """The innermost line of the last traceback, where that is in a file of the user's; None where it is a library's."""
-    _, found, trace = log.rpartition("Traceback (most recent call last)")
+    _, found, trace = log.rpartition(_TRACE)
     frames = _FRAME.findall(trace) if found else []
     if not frames:
         return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.errors import InputError, RecipeError, UntrustedCode
 from orchestrator.health.findings import findings_of
@@ -211,10 +212,21 @@ def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, s
     return PastRun(parent, run.experiment, run.status, run.error, recipe, start, stages), named
 
 
-def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tuple[int, ...]]:
-    """Of a run of several seeds the run of one: its id, its seed (without `seed` the first), and all there are.
+class OneSeed(NamedTuple):
+    """The run of one seed."""
 
-    A run with one seed is that one itself; of a sweep it is the trial that was tested.
+    run_id: str
+    seed: int
+    seeds: tuple[int, ...]
+    """All there are; empty where it is the run itself."""
+    of_a_sweep: bool
+    """Whether it is the trial that a sweep has tested."""
+
+
+def seed_of(wanted: str | None, seed: int | None = None) -> OneSeed:
+    """Of a run of several seeds the run of one, without `seed` the first; of a sweep the trial that was tested.
+
+    A run with one seed is that one itself.
 
     Raises:
         TrackingError: no such run.
@@ -223,7 +235,7 @@ def seed_of(wanted: str | None, seed: int | None = None) -> tuple[str, int, tupl
     store = open_store()
     run = store.find(None if wanted == "last" else wanted)
     one = _one_seed(store, run, seed)
-    return one.run_id, one.seed or 0, run.seeds
+    return OneSeed(one.run_id, one.seed or 0, run.seeds, run.verb == SWEEP)
 
 
 def _one_seed(store: Store, run: StoredRun, seed: int | None) -> StoredRun:

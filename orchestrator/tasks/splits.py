@@ -77,7 +77,8 @@ class Splits(dict[Split, list[Example]]):
 
     def _held_out(self) -> dict[str, Split]:
         """Which of train's questions go to another split: a seeded choice that does not depend on their order."""
-        wanted = [(s, self.task.source_of(s).hold_out) for s in self.task.splits()]
+        wanted = [(split, self.task.source_of(split).hold_out) for split in self.task.splits()]
+        wanted.sort(key=lambda one: one[0] != "test")
         if not any(n for _, n in wanted):
             return {}
         pool: dict[str, list[str]] = {}
@@ -93,7 +94,10 @@ class Splits(dict[Split, list[Example]]):
         held: dict[str, Split] = {}
         for split, n in wanted:
             for _ in range(n or 0):
-                held |= dict.fromkeys(pool[questions.pop()], split)
+                # from the other end: how many demonstrations there are does not change what is measured on, nor
+                # the other way round
+                question = questions.pop(0) if split == "demonstrations" else questions.pop()
+                held |= dict.fromkeys(pool[question], split)
         return held
 
     def _read(self, split: Split, source: Source) -> list[Example]:

@@ -130,6 +130,8 @@ def test_a_reused_stage_has_the_log_of_the_run_that_made_it(store: MemoryStore) 
     found = logs("last")
     assert found.run_id == second.record.parent and states(found) == {"sft": "reused", "evaluate.sft": "reused"}
     assert [(one.made_by, one.text) for one in found.stages] == [(origin, "sft\n"), (origin, "evaluate.sft\n")]
+    assert {one.reused_from for one in found.stages} == {first.record.parent}, "as `orch runs` lists it"
+    assert [one.reused_from for one in logs(first.record.parent).stages] == [None, None]
 
 
 def test_a_stage_that_is_at_work_or_was_killed_has_what_there_is_so_far(store: MemoryStore) -> None:

@@ -89,6 +89,7 @@ stage 'sft' failed: KeyError: 'a'
         ("KeyError: 'a'", TRACE.format("/home/me/my_task.py"), "code of your own raised it, at my_task.py:7"),
         ("KeyError: 'a'", TRACE.format("/x/lib/python3.11/site-packages/trl/a.py"), "does not foresee"),
         ("KeyError: 'a'", None, "does not foresee"),
+        ("there is no row to train on: chosen is empty; add demonstrations", "12:00:00 begins\n", "chosen is empty"),
     ],
 )
 def test_a_failure_with_its_cause_where_that_is_known(error: str, log: str | None, cause: str) -> None:

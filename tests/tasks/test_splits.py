@@ -202,6 +202,11 @@ def test_several_splits_may_be_held_out() -> None:
     assert questions(more, "test") == questions(made, "test"), "a validation split leaves the others as they were"
     assert more.fingerprint("test") == made.fingerprint("test")
     assert more.fingerprint("train") != made.fingerprint("train")
+    assert questions(more, "demonstrations") == questions(made, "demonstrations")
+    fewer = task(train=write("all.jsonl", rows), test={"hold_out": 4}, demonstrations={"hold_out": 2})
+    none = task(train=write("all.jsonl", rows), test={"hold_out": 4})
+    assert questions(fewer, "test") == questions(none, "test") == questions(made, "test")
+    assert set(questions(fewer, "demonstrations")) < set(questions(made, "demonstrations"))
 
 
 def test_what_is_held_out_does_not_depend_on_the_order_of_rows() -> None:

@@ -51,4 +51,4 @@ def _list(console: Console, found: RunLogs) -> None:
 
 def _whose(one: StageLog) -> str:
     """The run that made it, where that is another one."""
-    return "" if one.made_by == one.run_id else one.made_by[:8]
+    return "" if one.reused_from is None else one.reused_from[:8]
