@@ -17,7 +17,7 @@ from orchestrator.sweeps.variants import Variants
 
 @dataclass(frozen=True, slots=True)
 class PlannedSweep:
-    """The trials of a sweep, with the recipe's own values on the test split."""
+    """The trials of a sweep, and the last step: the best trial and the recipe's own values on the test split."""
 
     variants: Variants
     trials: tuple[Trial, ...]
@@ -48,10 +48,12 @@ def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -
     source = proposer(variants.sweep, variants.seeds[0], variants.own_values)
     values = list(islice(iter(source.ask, None), variants.sweep.run_cap))
     trials = [variants.trial(number, one, seed) for number, one in enumerate(values) for seed in variants.seeds]
-    own = variants.tested({}, variants.seeds[0], "own values on the test")
+    # which trial will be the best is not known: the first with other values than the recipe's own stands for it
+    best = next((one for one in values if one != variants.own_values), {})
+    tests = [variants.tested(one, seed, "") for one in (best, {}) for seed in variants.seeds]
     stages: dict[str, Stage] = {}
     seconds: dict[str, float] = {}
-    for trial in (*trials, own):
+    for trial in (*trials, *tests):
         known = forecast(trial.plan, past)
         for stage in trial.plan.stages:
             stages.setdefault(stage.key, stage)
@@ -63,7 +65,7 @@ def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -
         variants,
         tuple(trials),
         len(values),
-        sum(len(trial.plan.stages) for trial in (*trials, own)),
+        sum(len(trial.plan.stages) for trial in (*trials, *tests)),
         tuple(stages.values()),
         cached,
         sum(seconds.get(stage.key, 0.0) for stage in to_run),

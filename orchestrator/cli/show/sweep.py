@@ -167,6 +167,7 @@ def show_planned(console: Console, made: PlannedSweep) -> None:
     console.print(table)
     if made.count > _MOST_PLANNED:
         console.print(f"and {made.count - _MOST_PLANNED} more", style="dim")
+    console.print(f"then the best trial and the recipe's own values on {made.variants.recipe.evaluate.on}", style="dim")
     about = "about " if adapts else ""
     seeds = f" of {len(made.variants.seeds)} seeds" if made.variants.several_seeds else ""
     console.print(
