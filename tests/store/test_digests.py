@@ -107,7 +107,7 @@ def store(tags: dict[str, str], remote: Path | None = None) -> tuple[StoredRun, 
 
     client = SimpleNamespace(download_artifacts=fetch, list_artifacts=listed)
     Path("copies").mkdir(exist_ok=True)
-    return run, StoredOutputs(Artifacts({"r": run}.__getitem__, client, Path("copies")))
+    return run, StoredOutputs(Artifacts({"r": run}.__getitem__, lambda: client, Path("copies")))
 
 
 def test_an_output_is_held_against_its_run(model: Path) -> None:
