@@ -66,8 +66,8 @@ class Called:
 def environment() -> dict[str, str]:
     """The environment of a call: the default store, no Hub, one core: the tests' processes share the machine.
 
-    Its workers are as urgent as the tests beside them. Ray keeps idle workers, at the price of memory, so that the next stage need not wait for one to import torch. Where
-    several cores are what is tested, the call says so: `TWO_CORES`.
+    Ray keeps idle workers, at the price of memory, so that the next stage need not wait for one to import torch; they
+    are as urgent as the tests beside them. Where several cores are what is tested, the call says so: `TWO_CORES`.
     """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
     one_core = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', "RAY_num_workers_soft_limit": "3", "RAY_worker_niceness": "0"}

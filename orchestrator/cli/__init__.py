@@ -1,7 +1,9 @@
 """The command line: verbs only. Arguments are parsed before anything heavy is imported."""
 
 import os
+import shutil
 import sys
+import textwrap
 import warnings
 from importlib import metadata
 from typing import Annotated
@@ -67,11 +69,19 @@ def main() -> None:
         app(prog_name="orch", standalone_mode=True)
     except OrchError as error:
         for problem in error.problems:
-            print(f"orch: {plain(problem)}", file=sys.stderr)
+            print(_at_words(f"orch: {plain(problem)}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("orch: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _at_words(line: str) -> str:
+    """A line that a terminal would break in the middle of a word, broken between words."""
+    if not sys.stderr.isatty():
+        return line
+    columns = shutil.get_terminal_size().columns
+    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
 
 
 def _quiet() -> None:

@@ -25,8 +25,9 @@ def power(n: int, hoped: float) -> Iterator[Finding]:
     yield Finding(
         "test-too-small" if small else "test-size",
         "warning" if small else "info",
-        f"{n:,} test questions {able} between two models" + (f"; you hope for {points(hoped)}" if small else ""),
+        f"{n:,} test questions {able} between two models"
+        + (f"; limits.difference asks for {points(hoped)}" if small else ""),
         f"McNemar at 5 percent, power 80 percent (Connor 1987), if two models differ on {discordant:.0%} of them",
-        "a real gain of the size hoped for would more often be missed than found" if small else "",
+        "a real gain of that size would more often be missed than found" if small else "",
         "evaluate on more questions, or raise limits.difference if only a larger gain matters" if small else "",
     )

@@ -18,7 +18,7 @@ from orchestrator.stages.base import Verb
 from orchestrator.stages.evaluate import Evaluate
 from orchestrator.stages.sample import Sample
 from orchestrator.stages.sft import Sft
-from tests.conftest import REPOSITORY, environment
+from tests.conftest import REPOSITORY, SMALL, call, command, environment
 from tests.support.terminal import Terminal
 
 NASTY = "[bold red]x[/] [/] [link=http://a]b [0] :smile: \\"
@@ -354,3 +354,15 @@ def test_words_of_all_states_have_room() -> None:
 
     states: list[State] = list(LOOK)
     assert all(len(marked(one)) <= _STATE for one in states)
+
+
+def test_an_error_on_a_terminal_is_broken_between_words(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(SMALL.read_text())
+    wrong = "stages.rft.max_step=3"
+    terminal = Terminal(command("plan", "r.yaml", wrong), tmp_path, environment() | {"PYTHONPATH": str(REPOSITORY)})
+    assert terminal.ended() == 2, terminal.shown
+    one_line = call(tmp_path, "plan", "r.yaml", wrong).err.strip()
+    lines = terminal.shown.strip().splitlines()
+    assert one_line.count("\n") == 0 and len(lines) > 1 and max(map(len, lines)) <= 80
+    assert " ".join(lines) == one_line

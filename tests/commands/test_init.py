@@ -95,8 +95,10 @@ def test_the_judge_suits_the_answers(golds: Sequence[str], judge: dict[str, Any]
     recipe = made(("question", "answer"), rows)
     found = recipe.task.judge.model_dump()
     assert {name: found[name] for name in judge} == judge
-    assert "sft" not in recipe.stages, "there are no worked solutions"
-    assert recipe.stages["samples"].model == "base"  # type: ignore[attr-defined]
+    one = recipe.task.examples("demonstrations")[0]
+    assert one.demonstration is not None and one.answer in one.demonstration
+    assert recipe.task.verdict(recipe.task.target(one), one.answer, "stop").status == "correct", "SFT learns the format"
+    assert recipe.stages["samples"].model == "sft"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -418,7 +418,7 @@ def test_a_test_that_shows_what_is_hoped_for() -> None:
 def test_a_test_that_is_too_small() -> None:
     found = only(power(60, 0.1))
     assert (found.check, found.severity) == ("test-too-small", "warning")
-    assert "17.7 points" in found.what and "you hope for 10.0" in found.what
+    assert "17.7 points" in found.what and "limits.difference asks for 10.0" in found.what
     assert "limits.difference" in found.remedy
 
 

@@ -18,8 +18,10 @@ def show_begun(console: Console, made: Begun) -> None:
     console.print(Text(plain(f"{made.recipe} written"), style="bold"), soft_wrap=True)
     for file in made.also:
         console.print(Text(plain(f"{file} copied")), soft_wrap=True)
-    for command, why in (("check", "what would make the numbers wrong"), ("run", "train, sample, compare")):
-        console.print(Text(plain(f"  orch {command} {made.recipe}")).append(f"   {why}", style="dim"), soft_wrap=True)
+    next_ones = {"check": "what would make the numbers wrong", "run": "train, sample, compare"}
+    for command, why in next_ones.items():
+        padded = plain(f"  orch {command} {made.recipe}") + " " * (3 + max(map(len, next_ones)) - len(command))
+        console.print(Text(padded).append(why, style="dim"), soft_wrap=True)
 
 
 def show_shipped(console: Console, recipes: Mapping[str, str]) -> None:

@@ -56,19 +56,25 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
 
 def _comparisons(result: RunResult) -> Iterator[Group]:
     """The models side by side, on each split they were asked."""
-    took = {s["name"]: s["seconds"] for s in result.stages}
+    stages = {s["name"]: s for s in result.stages}
+
+    def took(*names: str) -> str:
+        mine = [stages[name] for name in names if name in stages]
+        seconds, reused = sum(s["seconds"] for s in mine), any(s["cached"] for s in mine)
+        return "reused" if not seconds else f"{seconds:.1f}{' + reused' if reused else ''}"
+
     if result.models:
-        both = {m.model: took.get(m.model, 0.0) + took.get(f"evaluate.{m.model}", 0.0) for m in result.models}
+        both = {m.model: took(m.model, f"evaluate.{m.model}") for m in result.models}
         yield _comparison(result.models, result.differences, both, judged_by=result.judged_by)
     for also in result.also:
-        took_here = {m.model: took.get(f"evaluate.{m.model}.{also.on}", 0.0) for m in also.models}
+        took_here = {m.model: took(f"evaluate.{m.model}.{also.on}") for m in also.models}
         yield _comparison(also.models, also.differences, took_here, f" of {also.on}", result.judged_by)
 
 
 def _comparison(
     models: Sequence[ModelResult],
     differences: Sequence[Difference],
-    seconds: Mapping[str, float],
+    seconds: Mapping[str, str],
     of: str = "",
     judged_by: str = "",
 ) -> Group:
@@ -86,7 +92,7 @@ def _comparison(
             f"{m.answer_rate:.3f}",
             Text(f"{d.difference:+.3f} {interval(d.low, d.high, sign=True)}" if d else ""),
             p_value(d.p) if d else "",
-            f"{seconds[m.model]:.1f}" if seconds[m.model] else "reused",
+            seconds[m.model],
         )
     n = models[0].n
     note = f"{n:,} questions{of}, the same for every model; [95% intervals]\n{how_tested(len(differences), False)}"

@@ -52,10 +52,13 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         )
     tiny, chats = model == _TINY, _chats(model)
     held = 0 if test is not None else min(500, max(round(0.3 * n), min(60, n // 2)))
-    shown = min(500, max(8, round(0.3 * (n - held)))) if guesses.has_solutions else 0
+    # a model that has never seen the answer format learns it from answers, where there are no worked solutions
+    bare = not guesses.has_solutions and not chats and guesses.answer is not None
+    shown = min(500, max(8, round(0.3 * (n - held)))) if guesses.has_solutions or bare else 0
+    columns = guesses.columns | ({"demonstration": str(guesses.answer)} if bare else {})
     asked = n - held - shown
     tokens = math.ceil((guesses.longest / _CHARACTERS[tiny] + 16) / 32) * 32
-    source = _flow({"file": _seen(data, folder)} | ({"columns": guesses.columns} if guesses.columns else {}))
+    source = _flow({"file": _seen(data, folder)} | ({"columns": columns} if columns else {}))
     form = dict(guesses.format.setting or {})
     if chats:
         kind = form.get("type", "hash")
@@ -71,7 +74,8 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         f"  type: {guesses.kind.setting:<9}          # {guesses.kind.why}",
     ]
     if shown:
-        lines.append(f"  demonstrations: {{hold_out: {shown}}}   # worked solutions that SFT learns from")
+        what = "answers: there are no worked solutions, so SFT learns the format alone" if bare else "worked solutions"
+        lines.append(f"  demonstrations: {{hold_out: {shown}}}   # {what}{'' if bare else ' that SFT learns from'}")
     lines += [
         f"  train: {source}",
         "  # " + f"{asked:,} questions are left for sampling",
@@ -97,6 +101,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         *((role, column, "by its name") for role, column in guesses.columns.items()),
         ("judge", judge, guesses.judge.why),
         ("format", str(form.get("type", "hash")), guesses.format.why),
+        *([("sft", f"{shown} answers", "no worked solutions: it learns the answer format")] if bare else []),
         ("test", str(held or test), "held out of your file" if held else "your other file"),
         ("model", model, "a chat model: it is asked in its chat template" if chats else _why(tiny)),
     ]

@@ -46,6 +46,8 @@ class Guesses:
     rows: list[Row]
     columns: dict[str, str]
     """Only those that are not called as orch calls them."""
+    answer: str | None
+    """The column of the gold answer; None: rows are pairs."""
     kind: Guess
     """The task's type."""
     judge: Guess
@@ -77,6 +79,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
         return Guesses(
             rows,
             {role: name for role, name in columns.items() if role in ("question", "answer") and role != name},
+            columns.get("answer"),
             Guess("gsm8k", "the answers end in `#### 72`, behind a worked solution, as GSM8K's do"),
             Guess(None, "the same number, however it is written"),
             Guess(None, "`#### 72`, as in the file"),
@@ -94,6 +97,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
             for role, name in columns.items()
             if role != name and (role, name) != ("demonstration", "solution")
         },
+        columns.get("answer"),
         Guess("file", "every split is read from your file"),
         judge,
         _format(worked, how),
