@@ -201,13 +201,12 @@ class Walk:
             (logged, Logged(job.function, job.argument, context.work, title))
             for job, title in zip(jobs, titles, strict=True)
         ]
+        tail = Tail.of_a_job(context.work / JOURNAL)  # before a worker can write it again
         crew = cluster.submit(calls, cpus, gpus, _RETRIES)
         items = [job.items for job in jobs]
         state.total = stage.spec.items(context.task)
         state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
-        self.running[stage.key] = Running(
-            branch, state, context, claim.lock, crew, [None] * len(jobs), items, Tail.of_a_job(context.work / JOURNAL)
-        )
+        self.running[stage.key] = Running(branch, state, context, claim.lock, crew, [None] * len(jobs), items, tail)
 
     def _write_down(self, branch: Branch, state: StageState) -> None:
         """A stage begins: its run, and whose work its folder holds."""

@@ -23,6 +23,8 @@ _PAGE = 500
 """Runs whose tags, params and metrics are read together."""
 _PATIENCE = 20.0
 """Seconds to wait for another process that writes."""
+_UNFINISHED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+"""Codes of errors that a reader meets where a writer was killed."""
 _ACTIVE = "lifecycle_stage = 'active'"
 _RUNS = (
     "SELECT r.run_uuid, r.name, e.name, r.status, r.start_time, r.end_time, r.artifact_uri "
@@ -47,14 +49,26 @@ class Database:
 
     def readable(self) -> bool:
         """Whether it has the tables that are read here."""
+        try:
+            return self._has_tables()
+        except sqlite3.Error as error:
+            return _code(error) == sqlite3.SQLITE_BUSY  # somebody writes
+
+    def is_of_another(self) -> bool:
+        """Whether it is the database of another program."""
         with suppress(sqlite3.Error), closing(self._opened("ro")) as opened:
+            tables = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return bool(tables) and "experiments" not in tables
+        return False
+
+    def _has_tables(self) -> bool:
+        with closing(self._opened("ro")) as opened:
             for query in (_EXPERIMENTS, _EXPERIMENT_TAGS, f"{_RUNS} WHERE r.{_ACTIVE}"):
                 opened.execute(f"{query} LIMIT 0")
             for query in (_TAGS, _PARAMS, _METRICS):
                 opened.execute(query, ("[]",))
             opened.execute(_HISTORY, ("", ""))
-            return True
-        return False
+        return True
 
     def experiments(self) -> list[StoredExperiment]:
         """All experiments, the newest first."""
@@ -137,16 +151,29 @@ class Database:
 
     def _read(self, query: str, *values: str | int) -> list[Any]:
         try:
-            with closing(self._opened("ro")) as opened:
-                return opened.execute(query, values).fetchall()
+            return self._rows("ro", query, values)
+        except sqlite3.Error as error:
+            if _code(error) not in _UNFINISHED:
+                raise self._failed(error) from None
+        try:  # a process was killed while it wrote: who may write undoes what it has begun
+            return self._rows("rw", query, values)
         except sqlite3.Error as error:
             raise self._failed(error) from None
+
+    def _rows(self, mode: str, query: str, values: Sequence[str | int]) -> list[Any]:
+        with closing(self._opened(mode)) as opened:
+            return opened.execute(query, values).fetchall()
 
     def _opened(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{quote(str(self._file))}?mode={mode}", uri=True, timeout=_PATIENCE)
 
     def _failed(self, error: sqlite3.Error) -> TrackingError:
         return TrackingError(unreachable(sqlite_uri(self._file), error))
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary code of an error; 0 where it has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _by_run(rows: Sequence[Any]) -> dict[str, list[Any]]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, TrackingError
 from orchestrator.store.base import Store
 from orchestrator.store.database import Database
 from orchestrator.store.local import LocalStore
@@ -52,9 +52,14 @@ def using(store: Store) -> Iterator[None]:
 
 
 def connect() -> Store:
-    """A new connection to the MLflow store."""
+    """A new connection to the MLflow store. Raises TrackingError where it cannot be reached, or is no store."""
     found = local_database()
-    return _with_mlflow() if found is None else LocalStore(found, _with_mlflow)
+    if found is not None:
+        return LocalStore(found, _with_mlflow)
+    file = database(tracking_uri())
+    if file is not None and file.is_file() and Database(file).is_of_another():
+        raise TrackingError(f"{file} is the database of another program: move it, or set MLFLOW_TRACKING_URI")
+    return _with_mlflow()
 
 
 def _with_mlflow() -> "MlflowStore":

@@ -82,8 +82,11 @@ class Splits(dict[Split, list[Example]]):
         if not any(n for _, n in wanted):
             return {}
         pool: dict[str, list[str]] = {}
+        solved: set[str] = set()
         for example in self._pool():  # what `check` calls one question stays in one split
             pool.setdefault(normalised(example.question), []).append(example.id)
+            if example.demonstration is not None:
+                solved.add(normalised(example.question))
         questions = sorted(pool)
         random.Random(f"hold-out {self.task.seed}").shuffle(questions)
         total = sum(n or 0 for _, n in wanted)
@@ -93,11 +96,14 @@ class Splits(dict[Split, list[Example]]):
             )
         held: dict[str, Split] = {}
         for split, n in wanted:
-            for _ in range(n or 0):
-                # from the other end: how many demonstrations there are does not change what is measured on, nor
-                # the other way round
-                question = questions.pop(0) if split == "demonstrations" else questions.pop()
-                held |= dict.fromkeys(pool[question], split)
+            if split == "demonstrations":
+                # from the other end: how many there are does not change what is measured on, nor the other way round
+                order = sorted(questions, key=lambda question: question not in solved)
+            else:
+                order = questions[::-1]
+            chosen = set(order[: n or 0])
+            questions = [question for question in questions if question not in chosen]
+            held |= {name: split for question in chosen for name in pool[question]}
         return held
 
     def _read(self, split: Split, source: Source) -> list[Example]:

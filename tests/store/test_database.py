@@ -109,6 +109,50 @@ def test_what_is_no_database_is_left_to_mlflow(tmp_path: Path, content: bytes) -
     assert not Database(file).readable() and file.read_bytes() == content
 
 
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    FILE.parent.mkdir()
+    with closing(sqlite3.connect(FILE)) as database, database:
+        database.execute("CREATE TABLE places (name TEXT)")
+    before = FILE.read_bytes()
+    with pytest.raises(TrackingError, match="is the database of another program: move it, or set MLFLOW_TRACKING_URI"):
+        runs()
+    assert FILE.read_bytes() == before
+
+
+KILLED = """
+import os, sqlite3
+opened = sqlite3.connect("mlruns/mlflow.db", isolation_level=None)
+opened.execute("PRAGMA cache_size = 1")
+opened.execute("BEGIN")
+for number in range(300):
+    opened.execute("INSERT INTO tags SELECT ?, ?, run_uuid FROM runs", (f"k{number}", "x" * 7000))
+os._exit(9)
+"""
+
+
+def test_what_a_killed_process_had_begun_to_write_is_undone(mlflow_store: MlflowStore) -> None:
+    wanted = fill(mlflow_store)
+    local = connect()
+    assert subprocess.run([sys.executable, "-c", KILLED]).returncode == 9
+    assert Path(f"{FILE}-journal").stat().st_size > 0, "it is in the midst of a write"
+    assert [run.run_id for run in local.runs({VERB_TAG: WHOLE_RUN}) if run.parent is None] == [wanted[0], wanted[2]]
+    assert not any(tag.startswith("k") for run in local.runs() for tag in run.tags)
+
+
+def test_a_store_that_is_written_just_now_is_still_one(
+    mlflow_store: MlflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.database._PATIENCE", 0.1)
+    fill(mlflow_store)
+    with closing(sqlite3.connect(FILE, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        assert Database(FILE).readable()
+        with pytest.raises(TrackingError, match="database is locked"):
+            connect().experiments()
+        database.execute("ROLLBACK")
+    assert connect().experiments()
+
+
 def test_it_breaks_in_the_midst(mlflow_store: MlflowStore) -> None:
     fill(mlflow_store)
     local = connect()

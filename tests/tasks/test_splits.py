@@ -209,6 +209,17 @@ def test_several_splits_may_be_held_out() -> None:
     assert set(questions(fewer, "demonstrations")) < set(questions(made, "demonstrations"))
 
 
+def test_demonstrations_are_questions_with_a_worked_solution_as_far_as_there_are_some() -> None:
+    rows = [{"question": f"{n}?", "answer": n} | ({"demonstration": f"{n}"} if n % 5 == 0 else {}) for n in range(20)]
+    for n in (2, 3, 6):
+        made = task(train=write("all.jsonl", rows), test={"hold_out": 4}, demonstrations={"hold_out": n})
+        there = [
+            e for split in ("demonstrations", "train") for e in made.examples(split) if e.demonstration is not None
+        ]
+        worked = [e for e in made.examples("demonstrations") if e.demonstration is not None]
+        assert len(worked) == min(n, len(there)) and len(made.examples("demonstrations")) == n
+
+
 def test_what_is_held_out_does_not_depend_on_the_order_of_rows() -> None:
     chosen = set(questions(held(pairs(0, 20)), "test"))
     assert set(questions(held(pairs(0, 20)[::-1]), "test")) == chosen

@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.errors import DataError
 from orchestrator.models.settings import ModelSpec
 from orchestrator.recipe.drafting.guess import Guesses
+from orchestrator.tasks.splits import normalised
 
 _TINY = "tiny"
 _CHATS = re.compile(r"(?:^|[-_.])(?:instruct|chat|it)(?:[-_.]|$)", re.IGNORECASE)
@@ -45,7 +46,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
     Raises:
         DataError: the file has too few questions.
     """
-    n = len({row.question.strip() for row in guesses.rows})
+    n = len({normalised(row.question) for row in guesses.rows})
     if n < _FEWEST:
         raise DataError(
             f"{data}: has {n} questions: at least {_FEWEST} are needed to learn from some and test on others"
@@ -53,12 +54,11 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
     tiny, chats = model == _TINY, _chats(model)
     held = 0 if test is not None else min(500, max(round(0.3 * n), min(60, n // 2)))
     # a model that has never seen the answer format learns it from answers, where there are no worked solutions
-    bare = not guesses.has_solutions and not chats and guesses.answer is not None
+    bare = not guesses.has_solutions and not chats
     shown = min(500, max(8, round(0.3 * (n - held)))) if guesses.has_solutions or bare else 0
-    columns = guesses.columns | ({"demonstration": str(guesses.answer)} if bare else {})
     asked = n - held - shown
     tokens = math.ceil((guesses.longest / _CHARACTERS[tiny] + 16) / 32) * 32
-    source = _flow({"file": _seen(data, folder)} | ({"columns": columns} if columns else {}))
+    source = _flow({"file": _seen(data, folder)} | ({"columns": guesses.columns} if guesses.columns else {}))
     form = dict(guesses.format.setting or {})
     if chats:
         kind = form.get("type", "hash")

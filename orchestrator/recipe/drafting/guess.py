@@ -46,13 +46,12 @@ class Guesses:
     rows: list[Row]
     columns: dict[str, str]
     """Only those that are not called as orch calls them."""
-    answer: str | None
-    """The column of the gold answer; None: rows are pairs."""
     kind: Guess
     """The task's type."""
     judge: Guess
     format: Guess
     has_solutions: bool
+    """Whether at least half of the rows have one."""
     longest: int
     """Characters of the longest target that a model is to write."""
 
@@ -79,7 +78,6 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
         return Guesses(
             rows,
             {role: name for role, name in columns.items() if role in ("question", "answer") and role != name},
-            columns.get("answer"),
             Guess("gsm8k", "the answers end in `#### 72`, behind a worked solution, as GSM8K's do"),
             Guess(None, "the same number, however it is written"),
             Guess(None, "`#### 72`, as in the file"),
@@ -97,11 +95,10 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
             for role, name in columns.items()
             if role != name and (role, name) != ("demonstration", "solution")
         },
-        columns.get("answer"),
         Guess("file", "every split is read from your file"),
         judge,
         _format(worked, how),
-        bool(worked),
+        len(worked) >= len(rows) / 2,
         longest,
     )
 
