@@ -15,7 +15,7 @@ def test_the_smoke_recipe_works_and_says_what_it_is_worth(tmp_path: Path) -> Non
     RFT takes fewer steps here: nothing is said of what it learns.
     """
     shutil.copytree(REPOSITORY / "recipes", tmp_path / "recipes")
-    called = call(tmp_path, "run", "recipes/gsm8k_smoke.yaml", "stages.rft.max_steps=20", "--json")
+    called = call(tmp_path, "run", "recipes/gsm8k_smoke.yaml", "stages.rft.max_steps=120", "--json")
     assert called.code == 0, called.err
     models = {m["model"]: m for m in called.json["models"]}
     assert list(models) == ["base", "sft", "rft", "grpo"] and models["sft"]["answer_rate"] > 0.3
