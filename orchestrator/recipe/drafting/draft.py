@@ -74,8 +74,8 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         f"  type: {guesses.kind.setting:<9}          # {guesses.kind.why}",
     ]
     if shown:
-        what = "answers: there are no worked solutions, so SFT learns the format alone" if bare else "worked solutions"
-        lines.append(f"  demonstrations: {{hold_out: {shown}}}   # {what}{'' if bare else ' that SFT learns from'}")
+        what = "most rows have no worked solution: SFT learns the format" if bare else "worked solutions for SFT"
+        lines.append(f"  demonstrations: {{hold_out: {shown}}}   # {what}")
     lines += [
         f"  train: {source}",
         "  # " + f"{asked:,} questions are left for sampling",
@@ -101,7 +101,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         *((role, column, "by its name") for role, column in guesses.columns.items()),
         ("judge", judge, guesses.judge.why),
         ("format", str(form.get("type", "hash")), guesses.format.why),
-        *([("sft", f"{shown} answers", "no worked solutions: it learns the answer format")] if bare else []),
+        *([("sft", f"{shown} answers", "most rows have no worked solution: it learns the format")] if bare else []),
         ("test", str(held or test), "held out of your file" if held else "your other file"),
         ("model", model, "a chat model: it is asked in its chat template" if chats else _why(tiny)),
     ]
