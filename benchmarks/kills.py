@@ -76,7 +76,7 @@ def main() -> None:
             undisturbed, took = orch(calm, "sweep", recipe, *overrides)
             moments = []
             while len(moments) < asked.kills:
-                moment = chance.uniform(4.0, min(20.0, took))
+                moment = chance.uniform(4.0, took)
                 if not kill_at(killed, ("sweep", recipe, *overrides), moment):
                     break
                 moments.append(moment)
