@@ -152,7 +152,7 @@ def _params(trial: Trial, values: Label) -> Mapping[str, object]:
 def _slots(variants: Variants, cluster: Cluster) -> int:
     """How many trials the machine has room for: their largest stages side by side."""
     shares = [stage.spec.share(cluster.cores, cluster.gpus) for stage in variants.own.stages]
-    cpus, gpus = max(share[0] for share in shares), max(share[1] for share in shares)
+    cpus, gpus = max(share.all_cpus for share in shares), max(share.all_gpus for share in shares)
     return max(1, int(cluster.gpus // gpus) if gpus else cluster.total_cores // max(1, cpus))
 
 

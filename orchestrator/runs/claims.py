@@ -15,6 +15,7 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.running import Running
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.stages.context import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class Claim:
     branch: Branch
     state: StageState
     lock: FileLock
-    cpus: int
-    gpus: float
+    share: Share
 
 
 class Claims:
@@ -54,14 +54,14 @@ class Claims:
             state.figure = "for a stage like it" if other is branch else f"for {other.title}"
             return
         assert self._cluster is not None
-        cpus, gpus = stage.spec.share(self._cluster.cores, self._cluster.gpus)
-        if not self._room(self._cluster, branch, cpus, gpus):
+        share = stage.spec.share(self._cluster.cores, self._cluster.gpus)
+        if not self._room(self._cluster, branch, share):
             return
         lock = self._work.lock(stage.key)
         if lock is None:
             state.figure = "for another orch run"
             return
-        self._claims[stage.key] = Claim(branch, state, lock, cpus, gpus)
+        self._claims[stage.key] = Claim(branch, state, lock, share)
 
     def settle(self, claim: Claim) -> None:
         """A claim is dealt with; the lock is let go where the stage is not running."""
@@ -70,16 +70,17 @@ class Claims:
         if key not in self._running:
             self._work.release(claim.lock)
 
-    def _room(self, cluster: Cluster, branch: Branch, cpus: int, gpus: float) -> bool:
+    def _room(self, cluster: Cluster, branch: Branch, share: Share) -> bool:
         """Whether a plan may ask for a job's share now."""
         first = next(b for b in self._branches if not b.settled)
-        if branch is first or cluster.joined or not (self._running or self._claims) or not (cpus or gpus):
+        if branch is first or cluster.joined or not (self._running or self._claims) or not (share.cpus or share.gpus):
             return True
-        shares = [(claim.cpus, claim.gpus) for claim in self]
+        shares = [(claim.share.all_cpus, claim.share.all_gpus) for claim in self]
         for running in self._running.values():
             if running.keeps_share:
                 jobs = running.crew.left or 1
-                shares.append((jobs * running.context.cpus, jobs * running.context.gpus))
+                one = running.context.share
+                shares.append((jobs * one.all_cpus, jobs * one.all_gpus))
         free_cpus = cluster.total_cores - sum(cpus for cpus, _ in shares)
         free_gpus = cluster.gpus - sum(gpus for _, gpus in shares)
-        return cpus <= free_cpus and gpus <= free_gpus
+        return share.all_cpus <= free_cpus and share.all_gpus <= free_gpus

@@ -18,6 +18,7 @@ import psutil
 
 from orchestrator.errors import InputError, OrchError
 from orchestrator.runs.crew import Call, Crew, stop_all
+from orchestrator.stages.context import Share
 from orchestrator.store.disk_space import disk_full
 from orchestrator.tasks import Task
 from orchestrator.tasks.own_modules import module_names
@@ -44,6 +45,23 @@ class Cluster:
     gpus: float
     joined: bool
     """Whether the user started it: its workers may be on other machines than this process."""
+    machines: tuple[tuple[int, float], ...] = ()
+    """The cores and the GPUs of each machine."""
+
+    def too_large(self, share: Share) -> list[str]:
+        """What of a job's share is never to be had here: each with the name of the resource in front."""
+        found = []
+        if share.all_gpus > self.gpus:
+            there = f"there is {self.gpus:g}" if self.gpus else "there is none"
+            found.append(f"gpus: asks for {share.all_gpus:g}, and {there} here")
+        if share.cpus > self.cores:
+            found.append(f"cpus: asks for {share.cpus}, and the largest machine here has {self.cores}")
+        if share.workers > 1 and not found:
+            room = sum(_fit(cores, share.cpus, gpus, share.gpus) for cores, gpus in self.machines)
+            if room < share.workers:
+                each = f"{share.cpus} CPU" + (f" and {share.gpus:g} GPU" if share.gpus else "")
+                found.append(f"workers: asks for {share.workers} of {each} each, and there is room for {room} here")
+        return found
 
     def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Crew:
         """Have workers make these calls, each on `cpus` cores and `gpus` GPUs.
@@ -111,8 +129,15 @@ def connect(notice: Callable[[str], None] = lambda line: None) -> Cluster:
         _connected_here = True
         _keep_to_itself()
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
-    cores = [int(n.get("CPU", 0)) for n in nodes]
-    return Cluster(max(cores, default=1), sum(cores), sum(n.get("GPU", 0) for n in nodes), joined)
+    machines = tuple((int(n.get("CPU", 0)), float(n.get("GPU", 0))) for n in nodes)
+    cores = [cpus for cpus, _ in machines]
+    return Cluster(max(cores, default=1), sum(cores), sum(gpus for _, gpus in machines), joined, machines)
+
+
+def _fit(cores: int, cpus: int, gpus: float, gpu: float) -> int:
+    """Workers of so many CPUs and GPUs each that fit on a machine."""
+    fit = cores // cpus if cpus else cores
+    return min(fit, int(gpus // gpu)) if gpu else fit
 
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.recipe.graph import find_model
-from orchestrator.stages.context import Context
+from orchestrator.stages.context import Context, Share
 
 
-def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path], cpus: int, gpus: float) -> Context:
-    """The context of a stage that runs in the folder `work`, each of its jobs with `cpus` cores and `gpus` GPUs."""
+def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path], share: Share) -> Context:
+    """The context of a stage that runs in the folder `work`, each of its jobs with that share of the cluster."""
     recipe = plan.recipe
     return Context(
         name=stage.name,
@@ -22,7 +22,6 @@ def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path],
         stages=recipe.stages,
         work=work,
         inputs=inputs,
-        cpus=cpus,
-        gpus=gpus,
+        share=share,
         model=lambda name: find_model(recipe.stages, plan.start, name, lambda made_by: inputs[made_by]),
     )

@@ -35,7 +35,7 @@ class Done:
 
 
 def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
-    _hide_gpus()
+    hide_gpus()
     write_in_any_encoding(sys.stdout, sys.stderr)
     start_measuring()
     began = time.time()
@@ -43,7 +43,7 @@ def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
     return Done(result, began, time.time(), peak_mb(), gpu_peak_mb())
 
 
-def _hide_gpus() -> None:
+def hide_gpus() -> None:
     """Show this worker no GPU where it was given none: Ray shows it all, and a trainer would use all of them.
 
     CUDA reads the variables when it is first used, so nothing may have used it in this process before.

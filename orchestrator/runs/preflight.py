@@ -94,14 +94,9 @@ def _refuse_too_large(plans: Sequence[Plan], cluster: Cluster) -> None:
     """Whether each stage that is to be run fits on a machine: what never fits would fail when others are paid for."""
     problems: dict[str, None] = {}
     for stage in (stage for plan in plans for stage in plan.stages if stage.cached is None):
-        cpus, gpus = stage.spec.share(cluster.cores, cluster.gpus)
         where = "evaluate.resources" if stage.is_evaluation else f"stages.{stage.name}.resources"
-        if gpus > cluster.gpus:
-            there = f"{cluster.gpus:g}" if cluster.gpus else "none"
-            problems[f"{where}.gpus: asks for {gpus:g}, and there is {there} here: leave it out, or lower it"] = None
-        if cpus > cluster.cores:
-            there = f"the largest machine here has {cluster.cores}"
-            problems[f"{where}.cpus: asks for {cpus}, and {there}: leave it out, or lower it"] = None
+        for why in cluster.too_large(stage.spec.share(cluster.cores, cluster.gpus)):
+            problems[f"{where}.{why}: leave it out, or lower it"] = None
     if problems:
         raise InputError(*problems)
 

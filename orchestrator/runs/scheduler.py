@@ -30,14 +30,16 @@ from orchestrator.runs.claims import Claim, Claims
 from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.context import context_of
 from orchestrator.runs.cost import Cost, cost_of
+from orchestrator.runs.crew import Call
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.running import Running
 from orchestrator.runs.state import StageState
+from orchestrator.runs.together import Together, together
 from orchestrator.runs.work import WorkFolder
 from orchestrator.runs.worker_log import Logged, logged, read_log
 from orchestrator.runs.writer import Writer
 from orchestrator.stages.base import put_together
-from orchestrator.stages.context import Output
+from orchestrator.stages.context import Context, Job, Output
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.place import store_folder
@@ -183,30 +185,33 @@ class Walk:
 
     def _start(self, claim: Claim) -> None:
         assert self.cluster is not None
-        branch, state, cpus, gpus = claim.branch, claim.state, claim.cpus, claim.gpus
+        branch, state, share = claim.branch, claim.state, claim.share
         stage, cluster = state.stage, self.cluster
-        if cpus > cluster.cores or gpus > cluster.gpus:
-            raise OrchError(
-                f"stage {stage.name!r} asks for {cpus} CPUs and {gpus:g} GPUs, but no machine here has more than "
-                f"{cluster.cores} CPUs and there are {cluster.gpus:g} GPUs; lower stages.{stage.name}.resources"
-            )
+        if why := cluster.too_large(share):
+            raise OrchError(*(f"stages.{stage.name}.resources.{one}" for one in why))
         self.writer.submit(stage.key, lambda: self._write_down(branch, state))
         inputs = {name: self._input(branch, name) for name in stage.inputs}
-        context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, cpus, gpus)
+        context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, share)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
         context.begun.unlink(missing_ok=True)
         titles = [f"{stage.name}, job {place} of {len(jobs)}" for place in range(1, len(jobs) + 1)]
-        calls = [
-            (logged, Logged(job.function, job.argument, context.work, title))
-            for job, title in zip(jobs, titles, strict=True)
-        ]
+        calls = [self._call(job, title, context) for job, title in zip(jobs, titles, strict=True)]
         tail = Tail.of_a_job(context.work / JOURNAL)  # before a worker can write it again
+        # workers that make a job together have a share each; who starts them and waits for them has none
+        cpus, gpus = (share.cpus, share.gpus) if share.workers == 1 else (0, 0.0)
         crew = cluster.submit(calls, cpus, gpus, _RETRIES)
         items = [job.items for job in jobs]
         state.total = stage.spec.items(context.task)
         state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
         self.running[stage.key] = Running(branch, state, context, claim.lock, crew, [None] * len(jobs), items, tail)
+
+    @staticmethod
+    def _call(job: Job, title: str, context: Context) -> Call:
+        """A job as a worker makes it, or several together."""
+        if context.share.workers == 1:
+            return logged, Logged(job.function, job.argument, context.work, title)
+        return together, Together(job.function, job.argument, context.work, title, context.share, _RETRIES)
 
     def _write_down(self, branch: Branch, state: StageState) -> None:
         """A stage begins: its run, and whose work its folder holds."""
@@ -298,7 +303,7 @@ class Walk:
         assert self.cluster is not None
         spec, context = running.state.stage.spec, running.context
         examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
-        cpus = 0 if running.done else context.cpus
+        cpus = 0 if running.done else context.share.cpus
         title = f"{context.name}, putting its output together"
         call = (logged, Logged(put_together, (spec, context, examples), context.work, title))
         running.worked = time.monotonic() if running.done else None
@@ -315,7 +320,7 @@ class Walk:
             branch.notice(state, finding)
         if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
-        cost = cost_of(made, last, state.seconds, running.context.gpus, output.tokens)
+        cost = cost_of(made, last, state.seconds, running.context.share.all_gpus, output.tokens)
         self.writer.submit(stage.key, lambda: self._write_output(running, output, cost))
         running.output, running.worked = output, running.worked or time.monotonic()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple
 
-from orchestrator.stages.context import Context, Job, Output
+from orchestrator.stages.context import Context, Job, Output, Share
 from orchestrator.tasks import Task
 from orchestrator.tasks.splits import Split
 from orchestrator.training.settings import StageSettings
@@ -170,12 +170,13 @@ class Verb(StageSettings, ABC):
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
-    def share(self, cores: int, gpus: float) -> tuple[int, float]:
-        """CPU cores and GPUs of one job, on machines with `cores` cores in a cluster with `gpus` GPUs."""
-        asked, cpus = self.resources, self.resources.cpus or min(self.CPUS, cores)
+    def share(self, cores: int, gpus: float) -> Share:
+        """What one job gets, on machines with `cores` cores in a cluster with `gpus` GPUs."""
+        asked, workers = self.resources, getattr(self.resources, "workers", 1)
+        cpus = asked.cpus or max(1, min(self.CPUS, cores // workers))
         if not self.ON_GPU:
-            return cpus, 0.0
-        return cpus, asked.gpus if asked.gpus is not None else float(min(1, gpus))
+            return Share(cpus, 0.0, workers)
+        return Share(cpus, asked.gpus if asked.gpus is not None else float(min(1, gpus)), workers)
 
     def items(self, task: Task) -> int:
         """How many of what it counts there are, as far as it is known before it runs; 0: its job tells."""

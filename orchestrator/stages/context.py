@@ -27,6 +27,28 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """The share of a cluster that one job of a stage gets."""
+
+    cpus: int
+    """Cores of each worker."""
+    gpus: float
+    """GPUs of each worker."""
+    workers: int = 1
+    """Processes that make the job together."""
+
+    @property
+    def all_cpus(self) -> int:
+        """Of all its workers."""
+        return self.cpus * self.workers
+
+    @property
+    def all_gpus(self) -> float:
+        """Of all its workers."""
+        return self.gpus * self.workers
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A stage about to run, with all it may know."""
 
@@ -46,8 +68,8 @@ class Context:
     """This stage's folder for work in progress."""
     inputs: Mapping[str, Path]
     """For each stage this one reads from: its output, a file or the folder of a model."""
-    cpus: int
-    gpus: float
+    share: Share
+    """What each of its jobs gets."""
     model: Callable[[str], ModelRef]
     """The model of a name: the base, or one that a stage made."""
 

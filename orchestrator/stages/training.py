@@ -52,6 +52,8 @@ class Training(TrainingSettings, Verb):
             if any(e.demonstration is None for e in task.examples("validation")[:n]):
                 asked["loss"] = "demonstrations"  # it was once that of bare answers too
             inputs["validation"] = asked | {"max_tokens": keys.evaluate.max_tokens}
+        if self.resources.workers > 1 and self.draws_numbers:
+            inputs["workers"] = self.resources.workers
         return inputs
 
     def settings_findings(self, name: str, task: Task, stages: Mapping[str, Verb]) -> Iterator[Finding]:
@@ -76,6 +78,14 @@ class Training(TrainingSettings, Verb):
     def rows_an_epoch(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
         """Rows of one epoch; None where that is not known."""
         return known.get("rows")
+
+    def further_of_job(self, context: Context) -> dict[str, Any]:
+        """What a training job is given beside the settings that all have."""
+        return {
+            "stop_on": context.stop_on,
+            "validation": self.validation_job(context),
+            "workers": context.share.workers,
+        }
 
     def validation_job(self, context: Context) -> ValidationJob | None:
         """The questions that the training is validated on, where the recipe asks for that."""

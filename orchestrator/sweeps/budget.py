@@ -51,4 +51,4 @@ class Spending:
     def _gpus(self, stage: Stage) -> float:
         """Of one job of a stage."""
         cluster = self._walk.cluster
-        return 0.0 if cluster is None else stage.spec.share(cluster.cores, cluster.gpus)[1]
+        return 0.0 if cluster is None else stage.spec.share(cluster.cores, cluster.gpus).all_gpus

@@ -119,7 +119,7 @@ class Search:
     @property
     def gpus_busy(self) -> float:
         """GPUs that running stages have."""
-        return sum(running.context.gpus * running.crew.working for running in self.walk.running.values())
+        return sum(running.context.share.all_gpus * running.crew.working for running in self.walk.running.values())
 
     @property
     def seconds_left(self) -> float | None:

@@ -99,6 +99,9 @@ def _shared(job: TrainingJob) -> dict[str, Any]:
     """The arguments that SFTConfig and GRPOConfig share."""
     spec = job.spec
     half = dtype(job.model.base.dtype)
+    rows, passes = (
+        spec.shared_batch if job.workers > 1 else (spec.per_device_train_batch_size, spec.gradient_accumulation_steps)
+    )
     on_gpu = torch.cuda.is_available()
     return {
         "output_dir": str(job.work / "checkpoints"),
@@ -111,8 +114,8 @@ def _shared(job: TrainingJob) -> dict[str, Any]:
         "adam_beta2": spec.adam_beta2,
         "max_steps": spec.max_steps or -1,
         "num_train_epochs": spec.num_train_epochs or spec.DEFAULT_EPOCHS,
-        "per_device_train_batch_size": spec.per_device_train_batch_size,
-        "gradient_accumulation_steps": spec.gradient_accumulation_steps,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": passes,
         "logging_steps": spec.logging_steps,
         "save_steps": _NEVER,
         "save_total_limit": 2,
@@ -124,4 +127,5 @@ def _shared(job: TrainingJob) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
+        "ddp_find_unused_parameters": False,
     }

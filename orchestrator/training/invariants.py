@@ -10,16 +10,21 @@ at the batch. It must not know where rows come from, nor which of a target's tok
 from collections.abc import Sequence
 from typing import Any
 
+from accelerate.data_loader import SeedableRandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.errors import StageError
+from orchestrator.training import workers
 from orchestrator.training.weighted import WeightedCollator, WeightedTrainer
 
 ROW = "row"
 """The column that says which of a training's (question, target) pairs a row was made of."""
+NO_ROW = -1
+"""In that column: a row of no label, for a worker that has no other to take."""
 MASKED = -100
 
 
@@ -94,7 +99,8 @@ class _Holding:
         """The batch of these rows."""
         if self.source is not None:
             for example in examples:
-                self.source.hold(example[ROW], example["input_ids"], example["labels"])
+                if example[ROW] != NO_ROW:
+                    self.source.hold(example[ROW], example["input_ids"], example["labels"])
         batch: dict[str, Any] = super().torch_call(examples)  # type: ignore[misc]
         hold_batch(batch)
         return batch
@@ -109,7 +115,39 @@ class WeightedRowCollator(_Holding, WeightedCollator):
 
 
 class RowTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer, which leaves rows the number that their source knows them by."""
+    """TRL's trainer, which leaves rows the number that their source knows them by.
+
+    Several workers take the batches that one would take: accelerate would hand out other ones, and at the end of an
+    epoch some rows twice. The last row of their data set is the one without a label.
+    """
+
+    batch_rows = 1
+    """Rows of a whole batch, which the workers that share it divide."""
+    dealt = 1
+    """Batches of which each goes to other workers."""
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The batches, or this worker's part of them."""
+        if workers.count() == 1:
+            return super().get_train_dataloader()
+        rows = self.train_dataset.select(range(len(self.train_dataset) - 1))
+        sampler = self._get_train_sampler(rows)
+        if isinstance(sampler, RandomSampler):
+            sampler = SeedableRandomSampler(rows)  # as accelerate does it for one worker
+        batches = BatchSampler(sampler, self.batch_rows, self.args.dataloader_drop_last)
+        own = workers.OwnRows(
+            batches, self.batch_rows, workers.number(), workers.count(), self.dealt, len(self.train_dataset) - 1
+        )
+        return DataLoader(
+            self._remove_unused_columns(self.train_dataset, description="training"),
+            batch_sampler=own,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            multiprocessing_context=self.args.dataloader_multiprocessing_context,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+        )
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()

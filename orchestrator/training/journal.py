@@ -55,6 +55,16 @@ class Journal:
             file.write(json.dumps(record) + "\n")
 
 
+class JournalOfAnother(Journal):
+    """The journal that another worker writes, of those that train together: here it is only read."""
+
+    def start(self, step: int) -> None:
+        """The other does."""
+
+    def _append(self, record: dict[str, Any]) -> None:
+        """The other does."""
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """All whole records; a last line that a crash cut short is left out."""
     return list(Tail(path).new()) if path.exists() else []

@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from orchestrator.training import workers
+
 INTERVAL = 60.0
 """Seconds between two checkpoints at the least."""
 SHARE = 0.05
@@ -35,7 +37,7 @@ class Saving(TrainerCallback):  # type: ignore[misc]
         if self.save_steps is not None:
             self._due |= state.global_step % self.save_steps == 0
         else:
-            self._due |= now - self._last >= max(INTERVAL, self._took / SHARE)
+            self._due |= workers.as_the_first(now - self._last >= max(INTERVAL, self._took / SHARE))
         if self._due and state.global_step % resumable_every(args) == 0:
             control.should_save = True
         if control.should_save:

@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     JsonValue,
     SerializerFunctionWrapHandler,
-    field_validator,
     model_serializer,
     model_validator,
 )
@@ -31,17 +30,21 @@ class Resources(Spec):
 
 
 class TrainingResources(Resources):
-    """What a training needs: on several GPUs its batches would be that much larger, and another model come of them."""
+    """What a training needs. Several workers share each batch, so that the model is that of one worker."""
 
-    @field_validator("gpus")
-    @classmethod
-    def _at_most_one(cls, value: float | None) -> float | None:
-        if value is not None and value > 1:
+    workers: Positive = 1
+    """Processes that train one model together, each on `cpus` cores and one GPU: they divide the batch of a step."""
+
+    @model_validator(mode="after")
+    def _at_most_one_each(self) -> "TrainingResources":
+        gpus = self.gpus
+        if gpus is not None and gpus > 1:
             raise ValueError(
-                f"one training uses at most one GPU, not {value:g}; leave it out: several GPUs serve sampling, "
-                "evaluation and stages that do not wait for each other"
+                f"one worker of a training uses at most one GPU, not {gpus:g}: write gpus: 1 and workers: {gpus:g}"
             )
-        return value
+        if self.workers > 1 and gpus is not None and gpus not in (0, 1):
+            raise ValueError(f"workers that train together do not share a GPU, so gpus is 1 or 0, not {gpus:g}")
+        return self
 
 
 Selection = Literal["best_accuracy", "best_loss", "last"]
@@ -166,6 +169,43 @@ class TrainingSettings(StageSettings):
             raise ValueError("max_steps and num_train_epochs both say how long to train: keep one of them")
         return self
 
+    @model_validator(mode="after")
+    def _workers_share_a_batch(self) -> "TrainingSettings":
+        if self.resources.workers > 1:
+            self.shared_batch  # noqa: B018 - it raises
+        return self
+
+    @property
+    def dealt(self) -> int:
+        """How many of a step's forward passes are dealt out to workers; those that get the same one divide its rows."""
+        return math.gcd(self.gradient_accumulation_steps, self.resources.workers)
+
+    @property
+    def shared_batch(self) -> tuple[int, int]:
+        """The rows of a forward pass of each worker, and its forward passes of one optimizer step.
+
+        Together they take the rows that one worker would take. Its forward passes are dealt out to them; only where
+        these are too few, the rows of a forward pass are divided.
+
+        Raises:
+            ValueError: the rows of a step cannot be divided by the workers.
+        """
+        rows, passes = self.per_device_train_batch_size, self.gradient_accumulation_steps
+        workers = self.resources.workers
+        dealt = self.dealt
+        if rows % (workers // dealt):
+            raise ValueError(
+                f"per_device_train_batch_size x gradient_accumulation_steps = {rows} x {passes} rows cannot be divided "
+                f"by resources.workers = {workers}: make one of the two a multiple of {workers}"
+            )
+        return rows // (workers // dealt), passes // dealt
+
+    @property
+    def draws_numbers(self) -> bool:
+        """Whether random numbers are drawn while it trains, which each worker draws for itself."""
+        dropout = self.lora is not None and self.lora.lora_dropout > 0
+        return dropout or bool(self.further.get("neftune_noise_alpha"))
+
     @property
     def asks_for_lora(self) -> bool:
         """Whether the recipe itself describes an adapter, rather than leaving it at the default."""
@@ -255,6 +295,11 @@ class GrpoSettings(TrainingSettings):
     ARGUMENTS = GRPO_ARGUMENTS
     DEFAULT_EPOCHS = 1
     HEADLINE = "reward"
+
+    @property
+    def draws_numbers(self) -> bool:
+        """Its completions."""
+        return True
 
     @property
     def completions_at_once(self) -> int:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from orchestrator.answers.tokens import Ids, TargetTokens, answer_token, prompt_ids
 from orchestrator.errors import StageError
@@ -16,6 +16,7 @@ from orchestrator.models.loading import load_tokenizer, load_trainable
 from orchestrator.training.configuration import sft_config
 from orchestrator.training.invariants import (
     MASKED,
+    NO_ROW,
     ROW,
     RowCollator,
     RowTrainer,
@@ -49,14 +50,27 @@ def run_sft(job: SftJob) -> None:
     config = sft_config(job)
     source = Source(tokenizer, job.answer_format, Pairs(job.rows, job.work))
     data = tokenized(job, tokenizer)
+    data = data.add_column(ROW, np.arange(len(data)))
+    if job.workers > 1:
+        data = concatenate_datasets([data, _nothing(data)])
     trainer = (WeightedRowTrainer if weighted else RowTrainer)(
         model=model,
         args=config,
-        train_dataset=data.add_column(ROW, np.arange(len(data))),
+        train_dataset=data,
         data_collator=collator(tokenizer, weighted, config.pad_to_multiple_of, source),
         processing_class=tokenizer,
     )
+    trainer.batch_rows, trainer.dealt = job.spec.per_device_train_batch_size, job.spec.dealt
     train(trainer, job)
+
+
+def _nothing(data: Dataset) -> Dataset:
+    """A row like the first, of whose tokens none is trained on."""
+    row = data[0]
+    row |= {"labels": [MASKED] * len(row["labels"]), ROW: NO_ROW}
+    if WEIGHTS in row:
+        row[WEIGHTS] = [0.0] * len(row[WEIGHTS])
+    return Dataset.from_list([row], features=data.features)
 
 
 def collator(

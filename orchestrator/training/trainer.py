@@ -20,9 +20,10 @@ from transformers.trainer import TRAINER_STATE_NAME
 from orchestrator.errors import StageError
 from orchestrator.models.loading import dtype, save_model
 from orchestrator.models.start import is_trained
+from orchestrator.training import workers
 from orchestrator.training.checkpoints import checkpoint_of, mark_whole, resume_from, step_of
 from orchestrator.training.job import MODEL_FOLDER, TrainingJob
-from orchestrator.training.journal import Journal
+from orchestrator.training.journal import Journal, JournalOfAnother
 from orchestrator.training.moving import Moving
 from orchestrator.training.saving import Saving
 from orchestrator.training.validating import Validator
@@ -43,10 +44,12 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
         )
     if not any(weight.requires_grad for weight in trainer.model.parameters()):
         raise StageError("no weight of the model is trained: all are frozen; look at lora and lora.target_modules")
-    checkpoints = Path(trainer.args.output_dir)
-    resumed = resume_from(checkpoints)
+    first = workers.is_first()
+    # one removes what is damaged, before the others look
+    resumed = workers.as_the_first(resume_from(Path(trainer.args.output_dir)) if first else None)
+    assert resumed is not None
     last = resumed.checkpoint
-    journal = Journal(job.work)
+    journal = Journal(job.work) if first else JournalOfAnother(job.work)
     journal.start(step_of(last) if last else 0)
     trainer.remove_callback(PrinterCallback)  # it would print every step
     if (passed := resumed.finding()) is not None:
@@ -68,9 +71,10 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     folder = job.work / MODEL_FOLDER
     if validator is not None:
         validator.hand_on(folder)
-        return
-    contract = job.answer_format.model_dump(mode="json")
-    save_model(trainer.model, trainer.processing_class, job.model, folder, contract)
+    elif first:
+        contract = job.answer_format.model_dump(mode="json")
+        save_model(trainer.model, trainer.processing_class, job.model, folder, contract)
+    workers.meet()  # none ends before the model is there
 
 
 def _is_the_end(checkpoint: Path) -> bool:
@@ -119,7 +123,9 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         control.should_log = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        mark_whole(checkpoint_of(Path(args.output_dir), state.global_step))
+        workers.meet()  # each has written its part
+        if workers.is_first():
+            mark_whole(checkpoint_of(Path(args.output_dir), state.global_step))
 
     def on_log(
         self,

@@ -20,10 +20,11 @@ from orchestrator.sampling.answering import answer
 from orchestrator.sampling.completions import summary_of_verdicts
 from orchestrator.sampling.engine import Decoding
 from orchestrator.sampling.transformers_engine import TransformersEngine
+from orchestrator.training import workers
 from orchestrator.training.checkpoints import step_of
 from orchestrator.training.job import CHOSEN_FILE, TrainingJob
 from orchestrator.training.journal import Journal, read
-from orchestrator.training.selection import Choice, Point, choose, in_question
+from orchestrator.training.selection import Point, choose, in_question
 from orchestrator.types import Verdict
 
 _ROWS = 4
@@ -32,7 +33,10 @@ _FOLDER = "validated"
 
 
 class Validator(TrainerCallback):  # type: ignore[misc]
-    """Measures before the first step, every few steps and at the last; keeps the models that may be chosen."""
+    """Measures before the first step, every few steps and at the last; keeps the models that may be chosen.
+
+    Workers that train together all measure, as each would wait for it anyway; the first writes.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, job: TrainingJob, journal: Journal) -> None:
         assert job.validation is not None and job.spec.validation is not None
@@ -42,7 +46,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Measure what training begins with, once: the curves start there, but it is not chosen."""
-        if state.global_step == 0 and 0 not in self._measured():
+        if state.global_step == 0 and workers.as_the_first(0 not in self._measured()):
             self.journal.metrics(0, *self._look())
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -50,13 +54,15 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         if state.global_step % self.wanted.every and state.global_step < state.max_steps:
             return
         measured, right = self._look()
-        if self.wanted.select != "last":
+        if self.wanted.select != "last" and workers.is_first():
             self._keep(state.global_step)
         self.journal.metrics(state.global_step, measured, right)
         control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Drop the models that cannot be chosen any more, whichever of the checkpoints training may go on from."""
+        if not workers.is_first():
+            return
         points, kept = self.points(), set[str]()
         for checkpoint in Path(args.output_dir).glob("checkpoint-*"):
             before = [point for point in points if point.step <= step_of(checkpoint)]
@@ -78,8 +84,10 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         records = (r for r in read(self.journal.path) if "eval_accuracy" in r.get("metrics", {}))
         return {record["step"]: record["metrics"] for record in records}
 
-    def hand_on(self, folder: Path) -> Choice:
+    def hand_on(self, folder: Path) -> None:
         """Put the chosen model into `folder`, and the choice beside it."""
+        if not workers.is_first():
+            return
         choice = choose(self.points(), self.wanted.select)
         shutil.rmtree(folder, ignore_errors=True)
         if self.wanted.select == "last":
@@ -87,7 +95,6 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         else:
             shutil.copytree(self.folder / str(choice.step), folder)
         (self.job.work / CHOSEN_FILE).write_text(json.dumps({"step": choice.step, "why": choice.why}) + "\n")
-        return choice
 
     def _look(self) -> tuple[dict[str, float], str]:
         """Measure the model as it is evaluated, and leave it as it was."""

@@ -1,0 +1,128 @@
+"""One training by several workers: Ray Train starts them beside each other and joins them, and restarts all of them
+where one was lost.
+
+- Each worker makes the same call; which part of the work is its own it asks of `training.workers`.
+- Workers that are started again go on from the stage's work folder, as one worker does.
+- An error of the call itself ends the training at once, and is raised as it is. What workers say when another one is
+  lost is no such error.
+"""
+
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import StageError
+from orchestrator.runs.crew import hide_gpus
+from orchestrator.runs.worker_log import Logged, logged
+from orchestrator.stages.context import Share
+
+_FAILED = "failed.pickle"
+"""In the work folder while it trains: the error of the call."""
+_TIMEOUT = 6 * 3600
+"""Seconds that workers wait for each other at the most; Ray sees at once when one is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A call that several workers make together."""
+
+    function: Callable[[Any], Any]
+    argument: Any
+    work: Path
+    title: str
+    share: Share
+    retries: int
+    """How often all are started again after one was lost."""
+
+
+def together(call: Together) -> None:
+    """Have the workers make the call, and wait until it is made. Runs on a worker of its own, which takes no core.
+
+    Raises:
+        StageError: workers were lost more often than they are started again.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    share, failed = call.share, call.work / _FAILED
+    failed.unlink(missing_ok=True)
+    # Ray Train's own notes; checkpoints are the training's, in its work folder
+    notes = Path(tempfile.mkdtemp(prefix="train-"))
+    needs = {"CPU": float(share.cpus)} | ({"GPU": share.gpus} if share.gpus else {})
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"call": call},
+        torch_config=TorchConfig(backend="nccl" if share.gpus else "gloo", timeout_s=_TIMEOUT),
+        scaling_config=ScalingConfig(
+            num_workers=share.workers, use_gpu=bool(share.gpus), resources_per_worker=needs, placement_strategy="PACK"
+        ),
+        run_config=RunConfig(
+            name="orch", storage_path=str(notes), failure_config=FailureConfig(max_failures=call.retries)
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        if not failed.exists():
+            raise StageError(
+                f"its {share.workers} workers were lost {call.retries + 1} times, or cannot be started: "
+                f"{_reason(error)}; look at `orch logs`"
+            ) from None
+    finally:
+        shutil.rmtree(notes, ignore_errors=True)
+    if failed.exists():
+        reason: Exception = pickle.loads(failed.read_bytes())  # written by a worker of this very call
+        failed.unlink()
+        raise reason
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each worker does. Workers that are started again after an error of the call have nothing left to do."""
+    from ray.train import get_context
+
+    call: Together = config["call"]
+    hide_gpus()
+    number, failed = get_context().get_world_rank() + 1, call.work / _FAILED
+    if failed.exists():
+        return
+    title = f"{call.title}, worker {number} of {call.share.workers}"
+    try:
+        logged(Logged(call.function, call.argument, call.work, title))
+    except Exception as error:
+        if not _lost_another(error):
+            _keep(error, failed)
+        raise
+
+
+def _lost_another(error: Exception) -> bool:
+    """Whether an error only says that another worker is gone."""
+    import torch.distributed as dist
+
+    said = str(error).lower()
+    return isinstance(error, dist.DistError) or "gloo" in said or "nccl" in said
+
+
+def _keep(error: Exception, file: Path) -> None:
+    from ray import cloudpickle
+
+    try:
+        data = cloudpickle.dumps(error)
+        pickle.loads(data)
+    except Exception:  # what it holds cannot travel
+        data = pickle.dumps(StageError(f"{type(error).__name__}: {error}"))
+    with suppress(OSError):  # a full disk
+        temporary = Path(tempfile.mkstemp(dir=file.parent)[1])
+        temporary.write_bytes(data)
+        temporary.replace(file)
+
+
+def _reason(error: Exception) -> str:
+    """What the first of the workers that failed said, in a line."""
+    failures = getattr(error, "worker_failures", None) or {}
+    said = str(next(iter(failures.values()), error))
+    return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
