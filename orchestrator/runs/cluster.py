@@ -117,7 +117,7 @@ def connect(notice: Callable[[str], None] = lambda line: None) -> Cluster:
     """
     global _connected_here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray recommends it in a paragraph where unset
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # who is given no GPU sees none
     import ray
 
     joined = is_joined()

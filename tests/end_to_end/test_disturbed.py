@@ -16,13 +16,13 @@ from tests.support.store import artifact, children, client, rows, runs
 Run = tuple[Path, Called]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
     """`orch` in a process group of its own, as a shell starts it: heeding Ctrl-C, even where these tests do not."""
     with (folder / "stderr").open("wb") as errors:
         return subprocess.Popen(
             command(*arguments),
             cwd=folder,
-            env=environment(),
+            env=environment() | env,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=errors,

@@ -85,9 +85,10 @@ def test_a_plan_knows_what_is_made() -> None:
 
 
 def test_what_stages_need_in_words() -> None:
-    plan = made("stages.sft.resources={cpus: 3, gpus: 0.5}")
+    plan = made("stages.sft.resources={cpus: 3, gpus: 0.5}", "stages.rft.resources={workers: 2, gpus: 1}")
     said = {stage.name: needs(stage) for stage in plan.stages}
     assert said["sft"] == "3 CPU, 0.5 GPU" and said["chosen"] == "1 CPU"
+    assert said["rft"] == "2 x (1-2 CPU, 1 GPU)"
     assert said["grpo"] == "1-2 CPU, 0-1 GPU" and said["samples"] == "1 CPU, 0-1 GPU"
 
 

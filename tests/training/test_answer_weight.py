@@ -1,9 +1,5 @@
 """Answers that weigh more than the reasoning: the same numbers as a reference in plain torch, however a step is cut."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,35 +101,3 @@ def test_a_step_may_be_cut_into_batches_and_an_adapter_learns_more_of_the_answer
     plain = trained(tmp_path / "plain")
     assert furthest(whole, cut) < 2e-4, "Adam's first steps have the size of the learning rate, 1e-3"
     assert furthest(whole, plain) > 5e-4
-
-
-TWO = """
-import sys
-from pathlib import Path
-from tests.training.test_answer_weight import job
-from orchestrator.training.sft import run_sft
-run_sft(job(Path(sys.argv[1]), answer_weight=5.0, per_device_train_batch_size=8))
-"""
-
-
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    whole = trained(tmp_path / "whole", answer_weight=5.0)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "two").mkdir()
-    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    repository = str(Path(__file__).parents[2])
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", TWO, str(tmp_path / "two")],
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": repository},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for process in both:
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
-    assert furthest(whole, load_file(tmp_path / "two" / "model" / ADAPTER_FILE)) < 2e-4

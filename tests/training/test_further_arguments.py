@@ -77,12 +77,12 @@ def test_a_number_that_is_not_finite_is_found_inside_an_argument() -> None:
         load_recipe(SMALL, ["stages.sft.lr_scheduler_kwargs={betas: [0.1, .nan]}"])
 
 
-def test_a_training_has_one_gpu_at_most() -> None:
+def test_a_worker_of_a_training_has_one_gpu_at_most() -> None:
     for stage in ("sft", "grpo"):
         with pytest.raises(RecipeError) as caught:
             load_recipe(SMALL, [f"stages.{stage}.resources.gpus=2"])
         (found,) = caught.value.problems
-        assert found.startswith(f"override stages.{stage}.resources.gpus: one training uses at most one GPU, not 2; ")
+        assert f"stages.{stage}.resources: one worker of a training uses at most one GPU, not 2" in found
     recipe = load_recipe(SMALL, ["stages.sft.resources.gpus=1", "stages.samples.resources.gpus=2"])
     assert (recipe.stages["sft"].resources.gpus, recipe.stages["samples"].resources.gpus) == (1, 2)
 
