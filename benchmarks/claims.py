@@ -82,7 +82,7 @@ def ask(folder: Path, number: int, seconds: float) -> None:
     os.chdir(folder)
     plan, store = compile_plan(load_recipe("recipe.yaml")), open_store(create=True)
     plain = cluster(1, seconds)
-    machines = NotedCluster(64, 64, 1.0, False, machine=plain.machine, folder=folder)
+    machines = NotedCluster(64, 64, 1.0, False, ((64, 1.0),), machine=plain.machine, folder=folder)
     walk = Walk([], store, WorkFolder(folder / "work"), machines, lambda states: None)
     record = Record(store, plan, (), walk.writer.submit)
     walk.branches.append(branch := Branch(plan, record))

@@ -94,7 +94,7 @@ def main() -> None:
         variants = Variants(load_recipe(folder / "recipe.yaml"))
         ray = connect()
         cluster = HoldingCluster(
-            ray.cores, ray.total_cores, ray.gpus, ray.joined, str(folder / "spans"), arguments.seconds
+            ray.cores, ray.total_cores, ray.gpus, ray.joined, ray.machines, str(folder / "spans"), arguments.seconds
         )
         trials = Trials()
         try:

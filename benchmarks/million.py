@@ -29,7 +29,7 @@ from orchestrator.runs.cluster import Cluster, connect, disconnect
 from orchestrator.runs.context import context_of
 from orchestrator.runs.crew import Done
 from orchestrator.stages.base import put_together
-from orchestrator.stages.context import Context, Output
+from orchestrator.stages.context import Context, Output, Share
 from orchestrator.store.names import CHOSEN, COMPLETIONS
 
 DRAWS, SHARD, CHARACTERS = 50, 250, 2_000
@@ -161,7 +161,7 @@ def stages(plan: Plan, cluster: Cluster, folder: Path) -> Iterator[tuple[str, Do
 
     def context(name: str, **inputs: Path) -> Context:
         (folder / name).mkdir(exist_ok=True)
-        return context_of(plan, plan.stage(name), folder / name, inputs, 2, 0.0)
+        return context_of(plan, plan.stage(name), folder / name, inputs, Share(2, 0.0))
 
     def finish(given: Context) -> tuple[Done, str]:
         verb = given.stages[given.name]

@@ -195,7 +195,7 @@ def cluster(
     `right` says for an evaluation, by its settings and what it reads, which of its questions are answered right.
     """
     machine = Machine(gpus, seconds, lambda spec, context: output(spec, context, right))
-    return SimulatedCluster(64, 64, float(gpus), False, machine=machine)
+    return SimulatedCluster(64, 64, float(gpus), False, ((64, float(gpus)),), machine=machine)
 
 
 def output(spec: Any, context: Context, right: Callable[[Any, Context], Sequence[bool]]) -> Output:

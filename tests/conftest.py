@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # one thread a process: on a machine that tests share, threads wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 REPOSITORY = Path(__file__).parent.parent
 TWO_CORES = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}'}
 SMALL = REPOSITORY / "tests" / "small.yaml"

@@ -37,7 +37,7 @@ RUN_FOR_REAL = ("judge", "clean", "plan")
 """Commands that are cheap and need no store: the docs' calls of these are carried out."""
 HUB = re.compile(r"gsm8k\.yaml|Qwen/|hub:")
 """Found in commands whose recipe cannot be planned offline."""
-OTHER_PROGRAMS = {"make", "python", ".venv/bin/python", "pip", "export", "docker", "git"}
+OTHER_PROGRAMS = {"cp", "make", "python", ".venv/bin/python", "pip", "export", "docker", "git"}
 FOREIGN_WORDS = re.compile(
     r"\b(mend(?:s|ed)?|foretold|anew|(?:this|these) very|hand(?:s|ed)? on|stands? (?:twice|in)|(?:is|are) told)\b"
 )
@@ -114,7 +114,9 @@ def test_a_command_of_the_docs_is_taken_as_it_is_written(words: list[str], folde
     """It parses; its recipe loads with the overrides given, and is planned where nothing has to be downloaded."""
     verb, called = words[0], parsed(words)
     if verb in ("run", "sweep") and not HUB.search(" ".join(words)):
-        verb, called = "plan", parsed(["plan", *(word for word in words[1:] if word != "--json")])
+        joined = words.index("--address") if "--address" in words else len(words)
+        planned = [word for word in words[1:joined] + words[joined + 2 :] if word != "--json"]
+        verb, called = "plan", parsed(["plan", *planned])
     if verb in RUN_FOR_REAL:
         with called:
             called.command.invoke(called)

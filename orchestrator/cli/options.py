@@ -1,5 +1,6 @@
 """What several verbs take. Imports nothing heavy."""
 
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -37,6 +38,25 @@ SweepOverrides = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; progress goes to stderr.")]
+
+
+def _join(address: str | None) -> str | None:
+    """The address goes where everything that asks for a cluster looks."""
+    if address:
+        os.environ["RAY_ADDRESS"] = address
+    return address
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster to run on; default: RAY_ADDRESS, else this machine.",
+        show_default=False,
+        callback=_join,
+    ),
+]
 
 RunArgument = Annotated[
     str,

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import Json, Overrides, RecipeArgument, RunArgument, SweepOverrides, Trust, begins, busy
+from orchestrator.cli.options import (
+    Address,
+    Json,
+    Overrides,
+    RecipeArgument,
+    RunArgument,
+    SweepOverrides,
+    Trust,
+    begins,
+    busy,
+)
 
 if TYPE_CHECKING:
     from orchestrator.recipe.recipe import Recipe
@@ -54,7 +64,7 @@ def init(
         print(json.dumps({"recipe": str(made.recipe), "choices": [list(one) for one in made.reasons]}))
 
 
-def run(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+def run(recipe: RecipeArgument, overrides: Overrides = None, address: Address = None, as_json: Json = False) -> None:
     """Run a recipe: train, sample, select and evaluate whatever has not been made yet.
 
     Stages that an earlier run has finished are reused; a run that was killed goes on where it was.
@@ -85,7 +95,9 @@ def _run(loaded: "Recipe", started: float, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def sweep(recipe: RecipeArgument, overrides: SweepOverrides = None, as_json: Json = False) -> None:
+def sweep(
+    recipe: RecipeArgument, overrides: SweepOverrides = None, address: Address = None, as_json: Json = False
+) -> None:
     """Try many variants of a recipe and find the best: each stage that trials share is run once.
 
     The recipe's `sweep` block says what to try, or name the values here:
@@ -119,7 +131,7 @@ def _sweep(loaded: "Recipe", started: float, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def rerun(run: RunArgument = "last", trust: Trust = False, as_json: Json = False) -> None:
+def rerun(run: RunArgument = "last", trust: Trust = False, address: Address = None, as_json: Json = False) -> None:
     """Run a past run or sweep again with the recipe and the overrides that it had; one that was stopped is resumed.
 
     What it has finished is reused. Data files are read where they are now, so start it in the same folder.

@@ -6,6 +6,7 @@ calls made here are ended.
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ _IN_FLIGHT = 256
 """Calls without a GPU that are handed to Ray at a time, or twice as many as can run: their arguments take memory."""
 _LONGEST_FOLDER = 103 - 65
 """Characters: a Unix socket's path may have 103 on macOS (107 on Linux), and Ray appends up to 65 to its folder."""
+_KNOCK = 10
+"""Seconds in which a cluster that is to be joined has to answer."""
 _TRIES = 3
 """Starts of Ray at the most: on a busy machine its processes may not come up in the time that Ray gives them."""
 
@@ -45,7 +48,7 @@ class Cluster:
     gpus: float
     joined: bool
     """Whether the user started it: its workers may be on other machines than this process."""
-    machines: tuple[tuple[int, float], ...] = ()
+    machines: tuple[tuple[int, float], ...]
     """The cores and the GPUs of each machine."""
 
     def too_large(self, share: Share) -> list[str]:
@@ -158,10 +161,18 @@ def _join(address: str) -> None:
     import ray
 
     try:
+        _knock(address)
         ray.init(address=address, **_QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         ray.shutdown()
         raise InputError(f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {_first_line(error)}") from None
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody answers at HOST:PORT: Ray would try for minutes, and warn of it in its own words."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_KNOCK).close()
 
 
 def _start(notice: Callable[[str], None]) -> None:

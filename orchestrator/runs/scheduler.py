@@ -303,7 +303,7 @@ class Walk:
         assert self.cluster is not None
         spec, context = running.state.stage.spec, running.context
         examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
-        cpus = 0 if running.done else context.share.cpus
+        cpus = 0 if running.done else context.cpus
         title = f"{context.name}, putting its output together"
         call = (logged, Logged(put_together, (spec, context, examples), context.work, title))
         running.worked = time.monotonic() if running.done else None

@@ -76,7 +76,7 @@ def together(call: Together) -> None:
     finally:
         shutil.rmtree(notes, ignore_errors=True)
     if failed.exists():
-        reason: Exception = pickle.loads(failed.read_bytes())  # written by a worker of this very call
+        reason: Exception = pickle.loads(failed.read_bytes())  # its own workers have written it
         failed.unlink()
         raise reason
 
@@ -84,6 +84,8 @@ def together(call: Together) -> None:
 def _work(config: dict[str, Any]) -> None:
     """What each worker does. Workers that are started again after an error of the call have nothing left to do."""
     from ray.train import get_context
+
+    from orchestrator.training.workers import another_is_lost
 
     call: Together = config["call"]
     hide_gpus()
@@ -94,17 +96,9 @@ def _work(config: dict[str, Any]) -> None:
     try:
         logged(Logged(call.function, call.argument, call.work, title))
     except Exception as error:
-        if not _lost_another(error):
+        if not another_is_lost(error):
             _keep(error, failed)
         raise
-
-
-def _lost_another(error: Exception) -> bool:
-    """Whether an error only says that another worker is gone."""
-    import torch.distributed as dist
-
-    said = str(error).lower()
-    return isinstance(error, dist.DistError) or "gloo" in said or "nccl" in said
 
 
 def _keep(error: Exception, file: Path) -> None:

@@ -74,6 +74,11 @@ class Context:
     """The model of a name: the base, or one that a stage made."""
 
     @property
+    def cpus(self) -> int:
+        """Cores of the worker that makes a job."""
+        return self.share.cpus
+
+    @property
     def begun(self) -> Path:
         """The file that says that a worker is at it."""
         return self.work / BEGUN

@@ -33,7 +33,7 @@ def shard_jobs(
     from orchestrator.sampling.shard import ShardJob, cut
 
     model = context.model(context.model_name)
-    stop, seed, cpus = context.task.format.stop, context.seed, context.share.cpus
+    stop, seed, cpus = context.task.format.stop, context.seed, context.cpus
     how = Decoding(drawing.temperature, drawing.top_p, drawing.max_tokens, stop=stop)
     jobs = []
     examples = context.task.examples(drawing.split)

@@ -20,8 +20,8 @@ _IDLE = {"temperature": 1.0, "top_p": 1.0, "top_k": 0.0, "min_p": 0.0}
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.grpo import GrpoJob, run_grpo
 
-    settings, further = argument
-    run_grpo(GrpoJob(*settings, **further))
+    settings, stop_on, validation = argument
+    run_grpo(GrpoJob(*settings, stop_on=stop_on, validation=validation))
 
 
 class Grpo(GrpoSettings, Training):
@@ -47,8 +47,8 @@ class Grpo(GrpoSettings, Training):
         """One job."""
         task, examples = context.task, tuple(context.task.examples(self.prompts))
         model = context.model(self.model)
-        settings = (context.work, model, task.format, self, context.seed, context.share.cpus, task, examples)
-        return [Job(_run, (settings, self.further_of_job(context)))]
+        settings = (context.work, model, task.format, self, context.seed, context.cpus, task, examples)
+        return [Job(_run, (settings, context.stop_on, self.validation_job(context)))]
 
     def finish(self, context: Context) -> Output:
         """The model and its curves."""

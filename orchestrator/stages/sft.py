@@ -22,8 +22,8 @@ from orchestrator.types import DataUsed, Finding
 def _run(argument: tuple[Any, ...]) -> None:
     from orchestrator.training.sft import SftJob, run_sft
 
-    settings, further = argument
-    run_sft(SftJob(*settings, **further))
+    settings, stop_on, validation = argument
+    run_sft(SftJob(*settings, stop_on=stop_on, validation=validation))
 
 
 class Sft(SftSettings, Training):
@@ -50,10 +50,10 @@ class Sft(SftSettings, Training):
             context.task.format,
             self,
             context.seed,
-            context.share.cpus,
+            context.cpus,
             self.rows(context),
         )
-        return [Job(_run, (settings, self.further_of_job(context)))]
+        return [Job(_run, (settings, context.stop_on, self.validation_job(context)))]
 
     def rows(self, context: Context) -> Rows:
         """What it trains on, in the order the recipe names the sources.

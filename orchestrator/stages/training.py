@@ -79,14 +79,6 @@ class Training(TrainingSettings, Verb):
         """Rows of one epoch; None where that is not known."""
         return known.get("rows")
 
-    def further_of_job(self, context: Context) -> dict[str, Any]:
-        """What a training job is given beside the settings that all have."""
-        return {
-            "stop_on": context.stop_on,
-            "validation": self.validation_job(context),
-            "workers": context.share.workers,
-        }
-
     def validation_job(self, context: Context) -> ValidationJob | None:
         """The questions that the training is validated on, where the recipe asks for that."""
         if self.validation is None:

@@ -13,6 +13,7 @@ from trl import GRPOConfig, SFTConfig
 
 from orchestrator.errors import StageError
 from orchestrator.models.loading import dtype
+from orchestrator.training import workers
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.settings import GrpoSettings, SftSettings
 
@@ -99,9 +100,9 @@ def _shared(job: TrainingJob) -> dict[str, Any]:
     """The arguments that SFTConfig and GRPOConfig share."""
     spec = job.spec
     half = dtype(job.model.base.dtype)
-    rows, passes = (
-        spec.shared_batch if job.workers > 1 else (spec.per_device_train_batch_size, spec.gradient_accumulation_steps)
-    )
+    rows, passes = spec.per_device_train_batch_size, spec.gradient_accumulation_steps
+    if workers.count() > 1:
+        rows, passes = spec.shared_batch
     on_gpu = torch.cuda.is_available()
     return {
         "output_dir": str(job.work / "checkpoints"),

@@ -39,5 +39,3 @@ class TrainingJob:
     """Findings that end the training (`limits.stop_on`)."""
     validation: ValidationJob | None = field(default=None, kw_only=True)
     """Where the stage has a `validation`."""
-    workers: int = field(default=1, kw_only=True)
-    """How many train together; each is given the whole job."""

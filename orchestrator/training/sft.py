@@ -13,6 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from orchestrator.answers.tokens import Ids, TargetTokens, answer_token, prompt_ids
 from orchestrator.errors import StageError
 from orchestrator.models.loading import load_tokenizer, load_trainable
+from orchestrator.training import workers
 from orchestrator.training.configuration import sft_config
 from orchestrator.training.invariants import (
     MASKED,
@@ -51,7 +52,7 @@ def run_sft(job: SftJob) -> None:
     source = Source(tokenizer, job.answer_format, Pairs(job.rows, job.work))
     data = tokenized(job, tokenizer)
     data = data.add_column(ROW, np.arange(len(data)))
-    if job.workers > 1:
+    if workers.count() > 1:
         data = concatenate_datasets([data, _nothing(data)])
     trainer = (WeightedRowTrainer if weighted else RowTrainer)(
         model=model,

@@ -42,6 +42,12 @@ def meet() -> None:
         dist.barrier()
 
 
+def another_is_lost(error: Exception) -> bool:
+    """Whether an error only says that another worker is gone."""
+    said = str(error).lower()
+    return isinstance(error, dist.DistError) or "gloo" in said or "nccl" in said
+
+
 def _joined() -> bool:
     return bool(dist.is_available() and dist.is_initialized())
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,26 @@ import psycopg
 import pytest
 import yaml
 
-from tests.conftest import REPOSITORY, Called, environment
-from tests.end_to_end.test_served_store import RECIPE
+from tests.conftest import REPOSITORY, Called, call, environment
 
 FILE = REPOSITORY / "docker-compose.yml"
 EXAMPLE = REPOSITORY / ".env.example"
 SCHEMA = REPOSITORY / "tests" / "data" / "compose-spec.json"
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 BIN = Path(sys.executable).parent
+RECIPE = """\
+name: composed
+task:
+  type: units
+  demonstrations: {generate: 16}
+  train: {generate: 4}
+  test: {generate: 8}
+model: {name: tiny}
+stages:
+  sft:     {type: sft, learning_rate: 4e-3, max_steps: 4, per_device_train_batch_size: 4}
+  samples: {type: sample, model: sft, prompts: train, n: 2, temperature: 0.8, max_tokens: 48, batch_size: 8}
+evaluate: {models: [sft], on: test, max_tokens: 48, batch_size: 8}
+"""
 PORTS = ("postgres", "mlflow", "ray", "page")
 
 
@@ -143,12 +155,12 @@ class Machine:
         words = described.get("entrypoint", []) + (list(arguments) or described["command"])
         return [self.here(word) for word in words]
 
-    def begin(self, service: str, *more: str) -> subprocess.Popen[bytes]:
+    def begin(self, service: str, *more: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a service, and wait until its health check says so."""
         log = self.stack.enter_context((self.folder / f"{service}.log").open("ab"))
         process = subprocess.Popen(
             [*self.command(service), *more],
-            env=self.environment(service),
+            env=self.environment(service) | env,
             cwd=self.folder,
             start_new_session=True,
             stdout=log,
@@ -225,6 +237,10 @@ class Machine:
                 process.kill()
         return Called(done.returncode, done.stdout, done.stderr)
 
+    def beside(self, name: str) -> "Machine":
+        """The same with another port for one service."""
+        return replace(self, ports=self.ports | {name: free_port()})
+
     def rays(self) -> list[psutil.Process]:
         """The processes of this cluster that Ray calls raylets: one for each of its machines."""
         address = self.here("ray-head:6379")
@@ -270,12 +286,39 @@ def test_the_main_job_is_done_in_it(machine: Machine, tmp_path: Path) -> None:
     called = machine.orch(tmp_path, "run", "recipes/rft.yaml", "--json")
     assert called.code == 0, called.err
     assert {s["state"] for s in called.json["stages"]} == {"done"}
-    assert [m["model"] for m in called.json["models"]] == ["base", "sft", "rft"]
+    assert [m["model"] for m in called.json["models"]] == ["sft"]
     assert not (tmp_path / "mlruns" / "mlflow.db").exists() and list((machine.folder / "artifacts").iterdir())
     again = machine.orch(tmp_path, "run", "recipes/rft.yaml", "--json")
     assert again.code == 0, again.err
     assert {s["state"] for s in again.json["stages"]} == {"cached"}
     assert again.json["models"] == called.json["models"]
+
+
+def test_what_was_backed_up_is_found_again_in_a_new_database(machine: Machine, tmp_path: Path) -> None:
+    """As the docs say it: the database is dumped and restored, the artifacts are copied. Nothing is run again."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "rft.yaml").write_text(RECIPE)
+    stored = machine.environment("mlflow")["MLFLOW_BACKEND_STORE_URI"].replace("+psycopg", "")
+    dump, artifacts = tmp_path / "mlflow.dump", machine.folder / "artifacts"
+    for words in (
+        ("pg_dump", f"--dbname={stored}", "--format=custom", f"--file={dump}"),
+        ("psql", stored, "--command=CREATE DATABASE restored"),
+        ("pg_restore", f"--dbname={stored.rpartition('/')[0]}/restored", str(dump)),
+    ):
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    copy = Path(shutil.copytree(artifacts, tmp_path / "copied"))
+    artifacts.rename(artifacts.with_suffix(".gone"))
+    new = machine.beside("mlflow")
+    database = machine.environment("mlflow")["MLFLOW_BACKEND_STORE_URI"].rpartition("/")[0] + "/restored"
+    new.begin("mlflow", MLFLOW_BACKEND_STORE_URI=database, MLFLOW_ARTIFACTS_DESTINATION=str(copy))
+    address = new.environment("orch")["MLFLOW_TRACKING_URI"]
+    called = call(tmp_path, "run", "recipes/rft.yaml", "--json", MLFLOW_TRACKING_URI=address)
+    artifacts.with_suffix(".gone").rename(artifacts)
+    assert called.code == 0, called.err
+    assert {s["state"] for s in called.json["stages"]} == {"cached"}
+    exported = call(tmp_path, "export", "last", "out", MLFLOW_TRACKING_URI=address)
+    assert exported.code == 0 and (tmp_path / "out" / "adapter_config.json").is_file(), exported.err
 
 
 def test_whoever_has_no_token_cannot_give_ray_work(machine: Machine) -> None:

@@ -137,18 +137,17 @@ def test_a_bad_sweep_ends_with_2_and_writes_nothing(tmp_path: Path) -> None:
 
 def test_killed_and_run_again_it_comes_to_the_same(swept: tuple[Path, Called], tmp_path: Path) -> None:
     _, called = swept
-    for moment in (14, 20):
-        begun = subprocess.Popen(
-            command("sweep", str(SWEEP)),
-            cwd=tmp_path,
-            env=environment(),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(moment)
-        os.killpg(begun.pid, signal.SIGKILL)
-        begun.wait()
+    begun = subprocess.Popen(
+        command("sweep", str(SWEEP)),
+        cwd=tmp_path,
+        env=environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(20)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
     resumed = call(tmp_path, "sweep", str(SWEEP), "--json")
     assert resumed.code == 0, resumed.err
     told = [(trial["label"], trial["value"], trial["state"]) for trial in resumed.json["trials"]]

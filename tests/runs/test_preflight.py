@@ -20,6 +20,6 @@ class TwoMachines(Cluster):
 
 def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"storage: .*work is not seen by elsewhere .*storage=FOLDER"):
-        _refuse_unseen(tmp_path / "work", TwoMachines(1, 2, 0, joined=True))
+        _refuse_unseen(tmp_path / "work", TwoMachines(1, 2, 0, joined=True, machines=((1, 0.0), (1, 0.0))))
     assert list((tmp_path / "work" / "locks").iterdir()) == []
-    _refuse_unseen(tmp_path / "work", TwoMachines(1, 2, 0, joined=False))
+    _refuse_unseen(tmp_path / "work", TwoMachines(1, 2, 0, joined=False, machines=((1, 0.0), (1, 0.0))))

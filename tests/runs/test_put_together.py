@@ -18,7 +18,7 @@ from orchestrator.runs.crew import Done
 from orchestrator.runs.failure import one_line
 from orchestrator.sampling.completions import write
 from orchestrator.stages.base import put_together
-from orchestrator.stages.context import Context, Output
+from orchestrator.stages.context import Context, Output, Share
 from orchestrator.stages.select import Select
 from orchestrator.types import Completion, Verdict
 
@@ -67,7 +67,7 @@ def together(cluster: Cluster, verb: type[Select], retries: int, **settings: Any
     work.mkdir()
     drawn = [(Completion(example.id, n, f"{n}", 1, "stop"), Verdict("correct", "2")) for n in range(3)]
     write(work / "completions.parquet", drawn)
-    given = context_of(plan, plan.stage("chosen"), work, {"samples": work / "completions.parquet"}, 1, 0.0)
+    given = context_of(plan, plan.stage("chosen"), work, {"samples": work / "completions.parquet"}, Share(1, 0.0))
     Path("train.json").unlink()
     spec = verb.model_validate({"type": "select", "from": "samples"} | settings)
     crew = cluster.submit([(put_together, (spec, given, {"train": [example]}))], 1, 0.0, retries)

@@ -18,6 +18,7 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.stages.base import put_together
+from orchestrator.stages.context import Share
 from orchestrator.stages.evaluate import Evaluate
 from orchestrator.stages.sft import Sft
 from orchestrator.store.base import StoredRun
@@ -107,8 +108,8 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             def __init__(self, verb: str) -> None:
                 self.cpus = 2 if verb == "sft" else 1
 
-            def share(self, cores: int, gpus: float) -> tuple[int, float]:
-                return self.cpus, float(min(1, gpus))
+            def share(self, cores: int, gpus: float) -> Share:
+                return Share(self.cpus, float(min(1, gpus)))
 
             def jobs(self, context: Any) -> list[Any]:
                 told.append(f"{context.name} of {context.seed}")
@@ -124,7 +125,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         for kind, verb in ((Sft, Verb("sft")), (Evaluate, Verb("evaluate"))):
             for name in ("share", "jobs", "finish"):
                 monkeypatch.setattr(kind, name, staticmethod(getattr(verb, name)))
-        cluster = Cluster(cores, cores, gpus, joined)
+        cluster = Cluster(cores, cores, gpus, joined, ((cores, gpus),))
         monkeypatch.setattr(Cluster, "submit", lambda _, calls, *__: Crew(calls))
         branches = [Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
         made = module.Walk(branches, Outputs(Path("store")), WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]

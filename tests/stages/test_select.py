@@ -21,7 +21,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.runs.context import context_of
 from orchestrator.sampling.completions import whole_questions
 from orchestrator.stages import select
-from orchestrator.stages.context import Context, Output
+from orchestrator.stages.context import Context, Output, Share
 from orchestrator.stages.select import Select
 from orchestrator.stages.sft import Sft
 
@@ -159,7 +159,7 @@ def context(drawn: list[dict[str, Any]], settings: str = "") -> Context:
     samples.mkdir()
     work.mkdir()
     pq.write_table(pa.Table.from_pylist(drawn), samples / "completions.parquet")
-    return context_of(plan, plan.stage("chosen"), work, {"samples": samples / "completions.parquet"}, 0, 0.0)
+    return context_of(plan, plan.stage("chosen"), work, {"samples": samples / "completions.parquet"}, Share(0, 0.0))
 
 
 def finish(given: Context) -> Output:
@@ -208,7 +208,7 @@ def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
 
 
 def test_select_asks_for_one_core_and_no_gpu() -> None:
-    assert spec().share(8, 1.0) == (1, 0.0)
+    assert spec().share(8, 1.0) == Share(1, 0.0)
     assert spec(resources={"cpus": 3, "gpus": 1}).share(8, 1.0) == (3, 0.0)
 
 

@@ -1,6 +1,5 @@
 """Workers that train one model together: the rows of each, and the model, which is that of one worker."""
 
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,10 @@ ALONE: dict[str, dict[str, Any]] = {
 PROGRAM = """
 import sys
 from pathlib import Path
+import torch.distributed
 from tests.training.test_workers import together_job
 from orchestrator.training.sft import run_sft
+torch.distributed.init_process_group("gloo")  # as Ray Train does it
 folder = Path(sys.argv[1])
 run_sft(together_job(folder, folder.name))
 """
@@ -64,8 +65,7 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def together_job(work: Path, name: str) -> Any:
-    alone = job(work, PAIRS, **settings_of(name), resources={"workers": WORKERS[name]})
-    return replace(alone, workers=WORKERS[name])
+    return job(work, PAIRS, **settings_of(name), resources={"workers": WORKERS[name]})
 
 
 @pytest.mark.parametrize("name", list(ALONE))

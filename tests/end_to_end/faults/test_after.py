@@ -421,7 +421,7 @@ def trained_model(work: Path, kind: str, base: str, merged: bool) -> Path:
     pairs = tuple((e.question, recipe.task.target(e)) for e in recipe.task.examples("demonstrations"))
     work.mkdir()
     spec: Any = recipe.stages["sft"]
-    run_sft(SftJob(work, ref, recipe.task.format, spec, 0, 2, pairs))
+    run_sft(SftJob(work, ref, recipe.task.format, spec, 0, 1, pairs))
     if not merged:
         return work / "model"
     folder = tiny_copy(str(work / "merged"))
@@ -505,7 +505,7 @@ def taught(past: PastRun, *overrides: str, change: Rows | None = None, slip: int
             patch.setattr(
                 sft, "collator", lambda tokenizer, *_: DataCollatorForLanguageModeling(tokenizer.pad_token_id)
             )
-        sft.run_sft(sft.SftJob(work, past.model("base"), task.format, spec, 0, 2, pairs))  # type: ignore[arg-type]
+        sft.run_sft(sft.SftJob(work, past.model("base"), task.format, spec, 0, 1, pairs))  # type: ignore[arg-type]
     folder = folder_of(past)
     shutil.rmtree(folder)
     shutil.copytree(work / "model", folder)

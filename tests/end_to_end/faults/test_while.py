@@ -109,7 +109,7 @@ def trained(work: Path, *overrides: str) -> list[str]:
     task: Any = recipe.task
     pairs = tuple((e.question, task.target(e)) for e in task.examples("demonstrations")[:24])
     spec: Any = recipe.stages["sft"]
-    run_sft(SftJob(work, ModelRef("base", compile_plan(recipe).base), task.format, spec, 0, 2, pairs))
+    run_sft(SftJob(work, ModelRef("base", compile_plan(recipe).base), task.format, spec, 0, 1, pairs))
     return [r["finding"]["check"] for r in read(work / NAME) if "finding" in r]
 
 
