@@ -209,7 +209,7 @@ def test_nothing_chosen_and_no_demonstrations_is_nothing_to_train_on() -> None:
 
 def test_select_asks_for_one_core_and_no_gpu() -> None:
     assert spec().share(8, 1.0) == Share(1, 0.0)
-    assert spec(resources={"cpus": 3, "gpus": 1}).share(8, 1.0) == (3, 0.0)
+    assert spec(resources={"cpus": 3, "gpus": 1}).share(8, 1.0) == Share(3, 0.0)
 
 
 # --- piece by piece, as one loop over all rows would
