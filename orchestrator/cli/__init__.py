@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import answers, models, recipes, results, storage
+from orchestrator.cli.submit import submit
 from orchestrator.errors import OrchError
 from orchestrator.text import plain, write_in_any_encoding
 
@@ -45,6 +46,7 @@ VERBS = (
         recipes.init,
         recipes.run,
         recipes.sweep,
+        submit,
         recipes.rerun,
         recipes.plan,
         recipes.check,

@@ -52,13 +52,18 @@ def sweep(recipe: Recipe, watcher: Watcher | None = None) -> SweepResult:
         CheckError: the set-up would make the numbers wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; the workers are gone and the sweep is marked KILLED.
     """
+    refuse_without_block(recipe)
+    with interruptible():
+        return _sweep(recipe, Variants(recipe), watcher or sweep_watched_here(recipe.name))
+
+
+def refuse_without_block(recipe: Recipe) -> None:
+    """Raise RecipeError for a recipe that says nothing of a sweep."""
     if recipe.sweep is None:
         raise RecipeError(
             f"{recipe.source}: has no sweep block: write one, or name values to try, such as "
             "stages.rft.learning_rate=1e-3,4e-3"
         )
-    with interruptible():
-        return _sweep(recipe, Variants(recipe), watcher or sweep_watched_here(recipe.name))
 
 
 def stored_sweep(run: str | None = None) -> SweepResult:

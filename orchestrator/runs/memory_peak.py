@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 
 _PROC = Path("/proc")
+_others: list[tuple[float, float | None]] = []
+"""What workers have held that this process had work for it, on other machines perhaps."""
 
 
 def start_measuring() -> None:
@@ -20,18 +22,26 @@ def start_measuring() -> None:
     for process in _family():
         with suppress(OSError):
             (_PROC / str(process.pid) / "clear_refs").write_text("5")  # Linux: the peak becomes what is held now
+    _others.clear()
     cuda = _cuda()
     if cuda is not None:
         cuda.reset_peak_memory_stats()
 
 
+def count_in(memory_mb: float, gpu_memory_mb: float | None) -> None:
+    """Count the peaks of another worker, which worked for this process."""
+    _others.append((memory_mb, gpu_memory_mb))
+
+
 def peak_mb() -> float:
-    """Megabytes of main memory at the most: the peaks of this process and of those it has started and that still run.
+    """Megabytes of main memory at the most: the peaks of this process, of those it has started and that still run, and
+    of those counted in.
 
     They need not have been at one moment, so it may be too much, never too little of those.
     """
     own, *others = _family()
-    return _peak_mb(own, _own_peak_mb()) + sum(_peak_mb(other, 0.0) for other in others)
+    family = _peak_mb(own, _own_peak_mb()) + sum(_peak_mb(other, 0.0) for other in others)
+    return family + sum(memory for memory, _ in _others)
 
 
 def _family() -> list[psutil.Process]:
@@ -55,9 +65,10 @@ def _own_peak_mb() -> float:
 
 
 def gpu_peak_mb() -> float | None:
-    """Megabytes that torch held on this process's GPU at the most; None where it has used none."""
+    """Megabytes that torch held at the most on a GPU, of this process or of those counted in; None where none was."""
     cuda = _cuda()
-    return None if cuda is None else cuda.max_memory_reserved() / 1e6
+    own = None if cuda is None else cuda.max_memory_reserved() / 1e6
+    return max((peak for peak in (own, *(gpu for _, gpu in _others)) if peak is not None), default=None)
 
 
 def _cuda() -> Any | None:

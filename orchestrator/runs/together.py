@@ -7,6 +7,7 @@ where one was lost.
   lost is no such error.
 """
 
+import json
 import pickle
 import shutil
 import tempfile
@@ -18,11 +19,14 @@ from typing import Any
 
 from orchestrator.errors import StageError
 from orchestrator.runs.crew import hide_gpus
+from orchestrator.runs.memory_peak import count_in, gpu_peak_mb, peak_mb, start_measuring
 from orchestrator.runs.worker_log import Logged, logged
 from orchestrator.stages.context import Share
 
 _FAILED = "failed.pickle"
 """In the work folder while it trains: the error of the call."""
+_PEAKS = "-peaks.json"
+"""Of each worker, among Ray Train's notes: the memory that it held."""
 _TIMEOUT = 6 * 3600
 """Seconds that workers wait for each other at the most; Ray sees at once when one is lost."""
 
@@ -56,7 +60,7 @@ def together(call: Together) -> None:
     needs = {"CPU": float(share.cpus)} | ({"GPU": share.gpus} if share.gpus else {})
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"call": call},
+        train_loop_config={"call": call, "notes": notes},
         torch_config=TorchConfig(backend="nccl" if share.gpus else "gloo", timeout_s=_TIMEOUT),
         scaling_config=ScalingConfig(
             num_workers=share.workers, use_gpu=bool(share.gpus), resources_per_worker=needs, placement_strategy="PACK"
@@ -74,6 +78,8 @@ def together(call: Together) -> None:
                 f"{_reason(error)}; look at `orch logs`"
             ) from None
     finally:
+        for file in notes.glob(f"*{_PEAKS}"):
+            count_in(*json.loads(file.read_text()))
         shutil.rmtree(notes, ignore_errors=True)
     if failed.exists():
         reason: Exception = pickle.loads(failed.read_bytes())  # its own workers have written it
@@ -93,8 +99,11 @@ def _work(config: dict[str, Any]) -> None:
     if failed.exists():
         return
     title = f"{call.title}, worker {number} of {call.share.workers}"
+    start_measuring()
     try:
         logged(Logged(call.function, call.argument, call.work, title))
+        with suppress(OSError):  # another machine, which does not see the notes
+            (config["notes"] / f"{number}{_PEAKS}").write_text(json.dumps([peak_mb(), gpu_peak_mb()]))
     except Exception as error:
         if not another_is_lost(error):
             _keep(error, failed)

@@ -294,6 +294,23 @@ def test_the_main_job_is_done_in_it(machine: Machine, tmp_path: Path) -> None:
     assert again.json["models"] == called.json["models"]
 
 
+def test_a_job_is_taken_followed_and_found_in_the_store(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "rft.yaml").write_text(RECIPE)
+    of_a_driver = machine.environment("orch")
+    env = {name: of_a_driver[name] for name in ("MLFLOW_TRACKING_URI", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    page = f"http://127.0.0.1:{machine.ports['page']}"
+    wrong = call(tmp_path, "submit", "recipes/rft.yaml", "--address", page, **env | {"RAY_AUTH_TOKEN": "guessed"})
+    assert wrong.code == 2 and wrong.err.count("\n") == 1, wrong.err
+    done = call(tmp_path, "submit", "recipes/rft.yaml", "evaluate.models=[base]", "--address", page, **env)
+    assert done.code == 0, done.out + done.err
+    assert "orch run recipes/rft.yaml 'evaluate.models=[base]'" in done.out and "evaluate.base" in done.out
+    listed = call(tmp_path, "runs", "--json", **env)
+    assert ["base"] in [[m["model"] for m in run["models"]] for run in listed.json["runs"]]
+    failed = call(tmp_path, "submit", "recipes/rft.yaml", "task.test.generate=999999999", "--address", page, **env)
+    assert failed.code == 2 and "generate" in failed.out + failed.err
+
+
 def test_what_was_backed_up_is_found_again_in_a_new_database(machine: Machine, tmp_path: Path) -> None:
     """As the docs say it: the database is dumped and restored, the artifacts are copied. Nothing is run again."""
     (tmp_path / "recipes").mkdir()

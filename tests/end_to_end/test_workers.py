@@ -50,6 +50,8 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, small_run: Run)
     assert abs(mine["accuracy"] - other["accuracy"]) <= 1 / 60
     keys = [{s["name"]: s["key"] for s in c.json["stages"]}["sft"] for c in (called, small_run[1])]
     assert keys[0] == keys[1], "the number of workers is not in the key"
+    metrics = [children(folder, c.json["run_id"])["sft"].data.metrics for folder, c in ((tmp_path, called), small_run)]
+    assert metrics[0]["peak_memory_mb"] > 1.5 * metrics[1]["peak_memory_mb"], "that of both workers"
     log = call(tmp_path, "logs", "last", "sft").out
     assert log.count("worker 1 of 2: begins") == 2 and log.count("worker 2 of 2: begins") == 2
 

@@ -1,0 +1,90 @@
+"""The script that runs a recipe on a Slurm cluster: Ray on all nodes of the job, orch on the first."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.commands.sweep import refuse_without_block
+from orchestrator.errors import InputError
+from orchestrator.text import inline
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """What a Slurm job asks for."""
+
+    number: int = 1
+    cpus: int = 8
+    """Of each node."""
+    gpus: int = 0
+    """Of each node."""
+    time: str = "04:00:00"
+    """As Slurm writes it: days-hours:minutes:seconds."""
+
+
+_TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
+
+
+def slurm_script(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    nodes: Nodes | None = None,
+    *,
+    file: str = "",
+    sweep: bool = False,
+) -> str:
+    """The text of a batch script; nothing is sent. `file`: what it will be called.
+
+    Raises:
+        InputError: a number of nodes, cores or GPUs makes no sense, or the time is none.
+        RecipeError: the recipe is wrong.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from orchestrator.recipe.recipe import load_recipe, load_sweep
+
+    asked = nodes or Nodes()
+    for name, value, least in (("nodes", asked.number, 1), ("cpus", asked.cpus, 1), ("gpus", asked.gpus, 0)):
+        if value < least:
+            raise InputError(f"--{name}: at least {least}, not {value}")
+    if not _TIME.fullmatch(asked.time):
+        raise InputError(f"--time: {asked.time!r} is no time of Slurm's: write hours:minutes:seconds, such as 04:00:00")
+    if sweep:
+        refuse_without_block(loaded := load_sweep(recipe, overrides))
+    else:
+        loaded = load_recipe(recipe, overrides)
+    command = shlex.join(["orch", "sweep" if sweep else "run", str(recipe), *overrides])
+    # no setting of this is HTML: it is a script, whose values are quoted by shlex or checked
+    environment = Environment(
+        loader=PackageLoader("orchestrator.commands"), trim_blocks=True, undefined=StrictUndefined, autoescape=False
+    )
+    return environment.get_template("slurm.sh.j2").render(
+        title=inline(f"{recipe}: {'its sweep' if sweep else 'its run'} on {asked.number} nodes"),
+        name=re.sub(r"[^\w.-]", "-", loaded.name),
+        file=file or "FILE",
+        nodes=asked.number,
+        cpus=asked.cpus,
+        gpus=asked.gpus,
+        time=asked.time,
+        command=command,
+    )
+
+
+def send(file: Path) -> str:
+    """Hand a script to Slurm; what `sbatch` says.
+
+    Raises:
+        InputError: there is no Slurm here, or it refuses the script.
+    """
+    try:
+        done = subprocess.run(["sbatch", str(file)], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no sbatch here: copy {file.name} to a machine of the Slurm cluster and send it there"
+        ) from None
+    if done.returncode:
+        raise InputError(f"sbatch refuses {file}: {(done.stderr or done.stdout).strip().splitlines()[0]}")
+    return done.stdout.strip()
