@@ -33,7 +33,7 @@ def slurm_script(
     overrides: Sequence[str] = (),
     nodes: Nodes | None = None,
     *,
-    file: str = "",
+    file: str = "FILE",
     sweep: bool = False,
 ) -> str:
     """The text of a batch script; nothing is sent. `file`: what it will be called.
@@ -64,7 +64,7 @@ def slurm_script(
     return environment.get_template("slurm.sh.j2").render(
         title=inline(f"{recipe}: {'its sweep' if sweep else 'its run'} on {asked.number} nodes"),
         name=re.sub(r"[^\w.-]", "-", loaded.name),
-        file=file or "FILE",
+        file=file,
         nodes=asked.number,
         cpus=asked.cpus,
         gpus=asked.gpus,
