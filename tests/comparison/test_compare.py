@@ -400,7 +400,7 @@ def test_what_stages_cost_is_logged_and_foretells_the_next(small_run: tuple[Path
         assert metrics["eval/tokens_per_second"] > 0 and metrics["eval/peak_memory_mb"] > 100, name
     drawn = rows(made["samples"], "completions.parquet")
     assert made["samples"].data.metrics["tokens"] == sum(row["n_tokens"] for row in drawn)
-    assert 40 * 16 * 20 < made["sft"].data.metrics["tokens"] < 40 * 16 * 120, "tokens of 640 rows"
+    assert 40 * 4 * 20 < made["sft"].data.metrics["tokens"] < 40 * 4 * 120, "tokens of 160 rows"
     told = {s["name"]: s for s in call(folder, "plan", str(SMALL), "seed=1", "--json").json["stages"]}
     assert told["evaluate.base"]["cached"] and told["evaluate.base"]["forecast"] is None
     for name in ("sft", "samples", "chosen", "rft", "grpo", "evaluate.grpo"):

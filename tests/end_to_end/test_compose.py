@@ -43,8 +43,8 @@ task:
 model: {name: tiny}
 stages:
   sft:     {type: sft, learning_rate: 4e-3, max_steps: 4, per_device_train_batch_size: 4}
-  samples: {type: sample, model: sft, prompts: train, n: 2, temperature: 0.8, max_tokens: 48, batch_size: 8}
-evaluate: {models: [sft], on: test, max_tokens: 48, batch_size: 8}
+  samples: {type: sample, model: sft, prompts: train, n: 2, temperature: 0.8, max_tokens: 96, batch_size: 8}
+evaluate: {models: [sft], on: test, max_tokens: 96, batch_size: 8}
 """
 PORTS = ("postgres", "mlflow", "ray", "page")
 
