@@ -119,9 +119,9 @@ def _keep(error: Exception, file: Path) -> None:
     except Exception:  # what it holds cannot travel
         data = pickle.dumps(StageError(f"{type(error).__name__}: {error}"))
     with suppress(OSError):  # a full disk
-        temporary = Path(tempfile.mkstemp(dir=file.parent)[1])
-        temporary.write_bytes(data)
-        temporary.replace(file)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
+            temporary.write(data)
+        Path(temporary.name).replace(file)
 
 
 def _reason(error: Exception) -> str:
