@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted or doubled: nothing finished is lost, nothing comes out differently."""
+"""Runs that are killed or interrupted: nothing finished is lost, nothing comes out differently. Two at once: test_sweep."""
 
 import os
 import signal
@@ -102,12 +102,3 @@ def test_ctrl_c_leaves_no_worker_and_marks_the_run(tmp_path: Path, small_run: Ru
     assert "interrupted" in (tmp_path / "stderr").read_text()
     statuses = {r.info.run_name: r.info.status for r in runs(tmp_path)}
     assert statuses["small"] == statuses["sft"] == "KILLED"
-
-
-def test_two_at_a_time_make_each_stage_once(tmp_path: Path) -> None:
-    arguments = ("run", str(SMALL), "evaluate.models=[sft]", "stages.rft.max_steps=1", "stages.grpo.max_steps=1")
-    both = [start(tmp_path, *arguments) for _ in range(2)]
-    assert [p.wait(timeout=900) for p in both] == [0, 0]
-    made = [r for r in runs(tmp_path, "tags.`orch.verb` != 'run'") if "orch.cached_from" not in r.data.tags]
-    assert sorted(r.info.run_name for r in made) == ["chosen", "grpo", "rft", "samples", "sft"]
-    assert {r.info.status for r in runs(tmp_path)} == {"FINISHED"}
