@@ -1,4 +1,4 @@
-"""Runs that are killed or interrupted: nothing finished is lost, nothing comes out differently. Two at once: test_sweep."""
+"""Runs that are killed or interrupted: nothing finished is lost, nothing comes out differently."""
 
 import os
 import signal
