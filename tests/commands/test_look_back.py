@@ -50,7 +50,7 @@ def run_id(small_run: Run) -> str:
 # --- how it is called
 
 
-@pytest.mark.parametrize("verb", ["ask", "check", "compare", "diagnose", "judge", "report"])
+@pytest.mark.parametrize("verb", ["ask", "check", "judge", "report"])
 def test_a_process_begun_from_nothing_says_the_same(small_run: Run, verb: str) -> None:
     """Most calls here are forked from a process that has the libraries: none is missing, and none speaks up."""
     folder, called = small_run

@@ -179,15 +179,14 @@ def test_two_sweeps_at_once_run_each_stage_once(tmp_path: Path) -> None:
     assert sum(ran) == found[0]["stages"]["distinct"], "each stage was made by one of the two"
 
 
-def test_pairs_and_halving_end_what_learns_nothing(tmp_path: Path) -> None:
-    for early in ("{type: paired, p: 0.1}", "{type: asha, min_steps: 4, eta: 3}"):
-        found = call(
-            tmp_path, "sweep", str(SWEEP), f"sweep.early_terminate={early}", "sweep.max_concurrent=1", "--json"
-        )
-        assert found.code == 0, found.err
-        states = {trial["label"][RATE]: trial["state"] for trial in found.json["trials"]}
-        assert states[0.5] == "pruned" and states[2e-3] == "complete", early
-        [pruned] = [t for t in found.json["trials"] if t["label"][RATE] == 0.5]
-        assert "accuracy 0.000" in pruned["error"] and pruned["value"] is None
-        [run] = [r for r in trials_of(tmp_path, found.json["run_id"]) if r.info.run_id == pruned["run_id"]]
-        assert run.info.status == "KILLED" and "orch.pruned" in run.data.tags
+def test_pairs_end_what_learns_nothing(tmp_path: Path) -> None:
+    """`asha` asks Optuna, and is tested in tests/sweeps/test_pruning.py."""
+    early = "sweep.early_terminate={type: paired, p: 0.1}"
+    found = call(tmp_path, "sweep", str(SWEEP), early, "sweep.max_concurrent=1", "--json")
+    assert found.code == 0, found.err
+    states = {trial["label"][RATE]: trial["state"] for trial in found.json["trials"]}
+    assert states[0.5] == "pruned" and states[2e-3] == "complete"
+    [pruned] = [t for t in found.json["trials"] if t["label"][RATE] == 0.5]
+    assert "accuracy 0.000" in pruned["error"] and pruned["value"] is None
+    [run] = [r for r in trials_of(tmp_path, found.json["run_id"]) if r.info.run_id == pruned["run_id"]]
+    assert run.info.status == "KILLED" and "orch.pruned" in run.data.tags
