@@ -140,5 +140,5 @@ def test_a_plan_and_its_recipe(seeds: bool) -> None:
         stage.key[:8] in row for stage, row in zip(plan.stages, rows[1:], strict=True)
     )
     assert f"{len(plan.stages)} of {len(plan.stages)} stages to run" in repr(plan) and len(repr(plan)) < 100
-    assert "per_device_train_batch_size: 8" in recipe._repr_html_() and len(repr(recipe)) < 100
+    assert "per_device_train_batch_size: 4" in recipe._repr_html_() and len(repr(recipe)) < 100
     Read(recipe._repr_html_())
