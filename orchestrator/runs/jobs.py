@@ -4,6 +4,7 @@ The job goes on without whoever submitted it.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ from orchestrator.errors import InputError, OrchError
 
 EXCLUDED = ("mlruns/", ".git/", ".venv/", "venv/", "__pycache__/", "node_modules/")
 """Folders that are not sent along."""
+
+_NOT_YET = "No available agent"
+"""What a cluster says that has only just started."""
+_PATIENCE = 20.0
+"""Seconds that it is given to take a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,8 @@ class Jobs:
 
         from ray.dashboard.modules.job.sdk import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.ERROR)  # it tells of the upload in its own words
-        logging.getLogger("ray.dashboard").setLevel(logging.ERROR)
+        for name in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging"):
+            logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)  # they tell of the upload in their own words
         self.address = address
         try:
             self._client: Any = JobSubmissionClient(address)
@@ -50,10 +56,14 @@ class Jobs:
             InputError: the folder is too large to be sent, or the cluster refuses it.
         """
         environment = {"working_dir": str(folder), "excludes": list(EXCLUDED), "env_vars": dict(env)}
-        try:
-            return str(self._client.submit_job(entrypoint=command, runtime_env=environment))
-        except Exception as error:
-            raise InputError(f"the cluster at {self.address} does not take the job: {_said(error)}") from None
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return str(self._client.submit_job(entrypoint=command, runtime_env=environment))
+            except Exception as error:
+                if _NOT_YET not in str(error) or time.monotonic() > end:
+                    raise InputError(f"the cluster at {self.address} does not take the job: {_said(error)}") from None
+            time.sleep(2)
 
     def follow(self, job: str, show: Callable[[str], None]) -> None:
         """Show what a job prints until it ends.

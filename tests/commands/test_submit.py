@@ -1,4 +1,4 @@
-"""`orch submit`: what is refused, what the job gets, and how it ends; test_compose has a real cluster take it."""
+"""`orch submit`: what is refused before a cluster is asked, what the job gets, and how it ends."""
 
 import json
 from collections.abc import Callable, Mapping
