@@ -3,9 +3,9 @@
     python -m benchmarks.kills [--recipe tests/sweep.yaml] [--kills 10] [--seed 0]
 
 For grid, random and TPE: the sweep is run undisturbed, then, in another folder, killed (SIGKILL, its workers too) at
-random moments and started again until it ends. Printed are whether the trials and their values are the same (of TPE,
-which learns from what has ended by then, only whether a finished trial was run again), and whether a stage was made
-twice.
+random moments and started again until it ends; then again from nothing, until it was killed often enough. Printed are
+whether the trials and their values are the same (TPE learns from what has ended by then, so it may propose others: what
+counts there is that no finished trial was run again), and whether a stage was made twice.
 """
 
 import argparse
@@ -70,22 +70,23 @@ def main() -> None:
     recipe, chance = str(asked.recipe.resolve()), random.Random(asked.seed)
     for method, overrides in METHODS.items():
         with tempfile.TemporaryDirectory() as name:
-            calm, killed = Path(name, "calm"), Path(name, "killed")
+            calm = Path(name, "calm")
             calm.mkdir()
-            killed.mkdir()
             undisturbed, took = orch(calm, "sweep", recipe, *overrides)
-            kills, ends = 0, 0
-            while kills < asked.kills and ends < 2:  # once it has ended, the same again takes seconds
-                moment = chance.uniform(4.0, took)
-                killed_it = kill_at(killed, ("sweep", recipe, *overrides), moment)
-                kills, ends = kills + killed_it, ends + (not killed_it)
-                time.sleep(0.5)
-            resumed, _ = orch(killed, "sweep", recipe, *overrides)
-            same = told(resumed) == told(undisturbed)
-            twice = made_twice(killed)
+            kills, sweeps, same, twice = 0, 0, True, 0
+            while kills < asked.kills:
+                sweeps += 1
+                killed = Path(name, f"killed-{sweeps}")
+                killed.mkdir()
+                while kills < asked.kills and kill_at(killed, ("sweep", recipe, *overrides), chance.uniform(4.0, took)):
+                    kills += 1
+                    time.sleep(0.5)
+                resumed, _ = orch(killed, "sweep", recipe, *overrides)
+                same = same and told(resumed) == told(undisturbed)
+                twice += len(made_twice(killed))
         print(
-            f"{method}: killed {kills} times, {len(resumed['trials'])} trials, "
-            f"{'the same values' if same else 'OTHER VALUES'}, stages made twice: {len(twice)}",
+            f"{method}: {sweeps} sweeps of {len(undisturbed['trials'])} trials killed {kills} times, undisturbed "
+            f"{took:.0f} s: {'the same values' if same else 'OTHER VALUES'}, stages made twice: {twice}",
             flush=True,
         )
 
