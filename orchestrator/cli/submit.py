@@ -47,7 +47,7 @@ def submit(
     This folder is sent along, without mlruns. MLFLOW_TRACKING_URI has to name a store that the cluster reaches;
     orch has to be installed on it. Ctrl-C asks whether to stop the job.
 
-    orch submit recipes/rft.yaml --address http://HOST:8265 storage=/shared/work
+    orch submit recipes/rft.yaml --address http://HOST:8265 storage=/var/tmp/orch
 
     For Slurm: orch submit recipes/rft.yaml --slurm job.sh --nodes 2 --gpus 4
     """

@@ -11,6 +11,7 @@ from orchestrator.recipe.recipe import Recipe
 from orchestrator.report.make import report_of, with_report
 from orchestrator.results import RunResult, SeedsResult
 from orchestrator.runs.cluster import Cluster, disconnect
+from orchestrator.runs.home import Home
 from orchestrator.runs.interruption import given_up, interruptible, process_of
 from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
@@ -63,7 +64,7 @@ def _run(recipe: Recipe, state: RunState) -> RunResult | SeedsResult:
     try:
         state.stages = _not_begun(plan)
         ready = prepared(plans_of(plan)[:1], work, state.set_up)  # the checks do not depend on the seed
-        done = _carry_out(plan, ready.store, work, ready.cluster, state, ready.noticed)
+        done = _carry_out(plan, ready.store, work, ready.cluster, state, ready.noticed, ready.home)
     finally:
         disconnect()
     state.conclude("writing the report")
@@ -87,9 +88,10 @@ def _carry_out(
     cluster: Cluster | None,
     state: RunState,
     noticed: tuple[Finding, ...] = (),
+    home: Home | None = None,
 ) -> RunResult | SeedsResult:
     """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
-    walk = Walk([], store, work, cluster, state.walked)
+    walk = Walk([], store, work, cluster, state.walked, home)
     above: TrialsRecord | None = None
 
     def begun() -> list[str]:

@@ -16,6 +16,7 @@ from orchestrator.recipe.yaml_source import write_data
 from orchestrator.report.make import with_sweep_report
 from orchestrator.results import SweepResult
 from orchestrator.runs.cluster import Cluster, disconnect
+from orchestrator.runs.home import Home
 from orchestrator.runs.interruption import given_up, interruptible, process_of
 from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
@@ -101,7 +102,7 @@ def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
         # the questions of the test, too, are looked for in what is trained on
         tested = variants.tested({}, variants.seeds[0], "").plan
         ready = prepared([variants.own, tested], work, notice)
-        found = carry_out(variants, ready.store, work, ready.cluster, watcher, ready.noticed)
+        found = carry_out(variants, ready.store, work, ready.cluster, watcher, ready.noticed, ready.home)
     finally:
         disconnect()
     return with_sweep_report(found)
@@ -114,11 +115,12 @@ def carry_out(
     cluster: Cluster,
     watcher: Watcher,
     noticed: tuple[Finding, ...],
+    home: Home | None = None,
 ) -> SweepResult:
     """Carry a sweep out on a cluster and write it into a store; `noticed` is what was found before."""
     search: Search | None = None
     record: SweepRecord | None = None
-    walk = Walk([], store, work, cluster, lambda states: watcher(search, states))
+    walk = Walk([], store, work, cluster, lambda states: watcher(search, states), home)
     with process_of(store, work), given_up(walk, store, lambda: [] if record is None else [record.run_id]):
         proposes = proposer(variants.sweep, variants.seeds[0], variants.own_values)
         known = known_trials(store, variants)

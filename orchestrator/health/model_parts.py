@@ -86,7 +86,7 @@ def _config(base: BaseModelRef) -> Any:
 def _generation(base: BaseModelRef, config: Any) -> GenerationConfig:
     """The model's own settings of generation; where it has none, those that its configuration gives."""
     try:
-        return GenerationConfig.from_pretrained(base.location, revision=base.revision)
+        return GenerationConfig.from_pretrained(base.read_from, revision=base.revision)
     except OSError:
         return GenerationConfig.from_model_config(config)
 

@@ -36,7 +36,7 @@ _FULL = 0.9
 
 def config_of(base: BaseModelRef) -> Any:
     """The base model's configuration."""
-    return AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=base.trust_remote_code)
+    return AutoConfig.from_pretrained(base.read_from, revision=base.revision, trust_remote_code=base.trust_remote_code)
 
 
 def context_of(config: Any) -> int | None:

@@ -32,6 +32,13 @@ class BaseModelRef:
     trust_remote_code: bool = False
     dtype: str = "auto"
     """What it is computed in, as a recipe's `model.dtype` says it."""
+    copy: str | None = None
+    """A copy of that folder, where the machine that loads it may not have the folder itself."""
+
+    @property
+    def read_from(self) -> str:
+        """The folder that is loaded, or the Hub id."""
+        return self.copy or self.location
 
 
 def resolve_model(spec: ModelSpec) -> BaseModelRef:

@@ -36,7 +36,7 @@ def dtype(wanted: str = "auto") -> torch.dtype:
 def load_tokenizer(base: BaseModelRef) -> Any:
     """The base model's tokenizer, padding on the left as generation needs it."""
     tokenizer = AutoTokenizer.from_pretrained(
-        base.location, revision=base.revision, trust_remote_code=base.trust_remote_code, padding_side="left"
+        base.read_from, revision=base.revision, trust_remote_code=base.trust_remote_code, padding_side="left"
     )
     if tokenizer.eos_token_id is None:
         raise StageError(f"model {base.name}: its tokenizer has no end-of-text token, so no model could learn to stop")
@@ -48,7 +48,7 @@ def load_tokenizer(base: BaseModelRef) -> Any:
 def load_base(base: BaseModelRef, kept_in: torch.dtype | None = None) -> Any:
     """The base model's weights on this process's device, in the dtype it is computed in unless `kept_in` is another."""
     model = AutoModelForCausalLM.from_pretrained(
-        base.location,
+        base.read_from,
         revision=base.revision,
         trust_remote_code=base.trust_remote_code,
         dtype=kept_in or dtype(base.dtype),
@@ -140,18 +140,20 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
 
 
 def _config(base: BaseModelRef) -> Any:
-    return AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=base.trust_remote_code)
+    return AutoConfig.from_pretrained(base.read_from, revision=base.revision, trust_remote_code=base.trust_remote_code)
 
 
 def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
     """Write an adapter with the contract it was trained under beside it, without any reference adapter of TRL's."""
+    model.peft_config["default"].base_model_name_or_path = ref.base.location
     model.save_pretrained(folder, selected_adapters=["default"])
     _write_contract(ref, folder, answer_format)
 
 
 def _write_contract(ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
     (folder / FORMAT_FILE).write_text(json.dumps(answer_format, indent=2) + "\n")
-    (folder / BASE_FILE).write_text(json.dumps(asdict(ref.base), indent=2) + "\n")
+    base = {name: value for name, value in asdict(ref.base).items() if name != "copy"}
+    (folder / BASE_FILE).write_text(json.dumps(base, indent=2) + "\n")
 
 
 def _refuse_damaged(name: str, folder: Path) -> None:

@@ -79,9 +79,9 @@ def save_decoding(tokenizer: Any, base: BaseModelRef, folder: Path) -> Generatio
     """Write how it was evaluated, greedily, with all the tokens that end a completion: generation_config.json."""
     where = {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
     try:
-        shipped = GenerationConfig.from_pretrained(base.location, **where)
+        shipped = GenerationConfig.from_pretrained(base.read_from, **where)
     except OSError:  # it ships none
-        shipped = GenerationConfig.from_model_config(AutoConfig.from_pretrained(base.location, **where))
+        shipped = GenerationConfig.from_model_config(AutoConfig.from_pretrained(base.read_from, **where))
     config = GenerationConfig(
         do_sample=False, eos_token_id=stop_ids(tokenizer, shipped), pad_token_id=tokenizer.pad_token_id
     )

@@ -115,7 +115,7 @@ def _is_folder(name: str) -> bool:
 
 def is_trained(base: BaseModelRef, adapter: str | None) -> bool:
     """Whether a recipe's own model was taught something already: it is an adapter, or a whole model that orch made."""
-    return adapter is not None or (Path(base.location) / FORMAT_FILE).is_file()
+    return adapter is not None or (Path(base.read_from) / FORMAT_FILE).is_file()
 
 
 def check_adapter(start: StartModel) -> None:

@@ -108,7 +108,8 @@ class Head(Spec):
     seeds: Seeds | None = None
     """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
     storage: Path | None = None
-    """Folder for work in progress, shared by all machines of a cluster; default: `work` beside the MLflow store."""
+    """Folder for work in progress; default: `work` beside the MLflow store. The machines of a cluster may share it, or
+    each has its own."""
     allow_format_change: bool = False
     """Use a model under another answer format than it was trained with; every report then says so."""
     limits: Limits = Limits()

@@ -50,6 +50,8 @@ class Cluster:
     """Whether the user started it: its workers may be on other machines than this process."""
     machines: tuple[tuple[int, float], ...]
     """The cores and the GPUs of each machine."""
+    apart: bool = False
+    """Whether some of its machines do not see the driver's work folder."""
 
     def too_large(self, share: Share) -> list[str]:
         """What of a job's share is never to be had here: each with the name of the resource in front."""
@@ -66,12 +68,15 @@ class Cluster:
                 found.append(f"workers: asks for {share.workers} of {each} each, and there is room for {room} here")
         return found
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Crew:
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Crew:
         """Have workers make these calls, each on `cpus` cores and `gpus` GPUs.
 
-        A worker that dies is replaced, up to `retries` times.
+        A worker that dies is replaced, up to `retries` times. `with_the_files`: where some machines do not see the
+        work folder, on the driver's, which may have no core for it.
         """
         slots = int(self.gpus // gpus) if gpus else max(_IN_FLIGHT, 2 * self.total_cores // max(1, cpus))
+        if with_the_files and self.apart:
+            return Crew(calls, 0, 0.0, retries, max(1, slots), on_this_machine())
         return Crew(calls, cpus, gpus, retries, max(1, slots))
 
     def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:
@@ -83,20 +88,31 @@ class Cluster:
             ended += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         return list(ended)
 
-    def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> dict[str, T]:
-        """What a call comes to on each machine that takes work, by the machine's name."""
+    def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> list[tuple[str, T]]:
+        """The name of each machine that takes work, and what a call comes to there."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         task = ray.remote(function).options
-        made = {
-            node["NodeManagerHostname"]: task(
-                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(argument)
+        made = [
+            (
+                node["NodeManagerHostname"],
+                task(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                    argument
+                ),
+            )
             for node in ray.nodes()
             if node["Alive"] and (node["Resources"].get("CPU") or node["Resources"].get("GPU"))
-        }
-        return {name: ray.get(reference) for name, reference in made.items()}
+        ]
+        return [(name, ray.get(reference)) for name, reference in made]
+
+
+def on_this_machine() -> Any:
+    """Ray's word for the machine of this process, and no other."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 _connected_here = False

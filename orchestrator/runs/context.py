@@ -1,16 +1,36 @@
 """What a stage of a plan may know when it runs: the plan's part of it, handed to the verb."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.recipe.graph import find_model
 from orchestrator.stages.context import Context, Share
 
 
-def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path], share: Share) -> Context:
-    """The context of a stage that runs in the folder `work`, each of its jobs with that share of the cluster."""
+def context_of(
+    plan: Plan,
+    stage: Stage,
+    work: Path,
+    made: Mapping[str, Path],
+    share: Share,
+    copies: Mapping[Path, Path] | None = None,
+) -> Context:
+    """The context of a stage that runs in the folder `work`, each of its jobs with that share of the cluster.
+
+    `made` is what the stages that it reads from have made; workers read the copies, where there are some.
+    """
     recipe = plan.recipe
+    copies = copies or {}
+    read = {str(path.resolve()): str(copy) for path, copy in copies.items()}
+
+    def model(name: str) -> ModelRef:
+        found = find_model(recipe.stages, plan.start, name, lambda made_by: made[made_by].resolve())
+        base = replace(found.base, copy=read.get(found.base.location))
+        return replace(found, base=base, adapter=read.get(str(found.adapter), found.adapter))
+
     return Context(
         name=stage.name,
         model_name=stage.model or "",
@@ -21,7 +41,7 @@ def context_of(plan: Plan, stage: Stage, work: Path, inputs: Mapping[str, Path],
         stop_on=recipe.limits.ends_on,
         stages=recipe.stages,
         work=work,
-        inputs=inputs,
+        inputs={name: copies.get(path, path) for name, path in made.items()},
         share=share,
-        model=lambda name: find_model(recipe.stages, plan.start, name, lambda made_by: inputs[made_by]),
+        model=model,
     )

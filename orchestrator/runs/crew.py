@@ -74,7 +74,10 @@ class Crew:
     other, and the rest are never started.
     """
 
-    def __init__(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int) -> None:
+    def __init__(
+        self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int, where: Any = "DEFAULT"
+    ) -> None:
+        """`where` is Ray's scheduling strategy."""
         import ray
 
         self._waiting = deque(enumerate(calls))
@@ -84,9 +87,13 @@ class Crew:
         """For each reference of a worker that has no GPU yet: the worker."""
         self._places: dict[Any, int] = {}
         """For each reference of a call its place among all calls."""
-        self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries)
+        self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries, scheduling_strategy=where)
         worker = ray.remote(_Worker).options(
-            num_cpus=cpus, num_gpus=gpus, max_restarts=retries, max_task_retries=retries
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_restarts=retries,
+            max_task_retries=retries,
+            scheduling_strategy=where,
         )
         for _ in range(min(len(calls), at_once)):
             if gpus:

@@ -3,10 +3,8 @@
 The check is made by one of Ray's workers: it has the libraries loaded for what follows.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchError, StageError
@@ -14,6 +12,7 @@ from orchestrator.health.findings import CheckReport, errors_of
 from orchestrator.plan.plan import Plan
 from orchestrator.runs.cluster import Cluster, carry, connect, is_joined
 from orchestrator.runs.failure import one_line
+from orchestrator.runs.home import Home, Names, close_home, open_home
 from orchestrator.runs.interruption import heed_sigterm
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
@@ -33,6 +32,8 @@ class Prepared:
     store: Store
     noticed: tuple[Finding, ...]
     """What the check has found that does not keep anything from being run."""
+    home: Home | None
+    """The driver's work folder for machines that do not see it; None where all do."""
 
 
 def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], None]) -> Prepared:
@@ -41,24 +42,29 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
     `notice` is called with what it is at. The caller disconnects, also after an error.
 
     Raises:
-        InputError: Ray or the store cannot be used; a stage fits on no machine; machines of the cluster do not see the
-            work folder.
+        InputError: Ray or the store cannot be used; a stage fits on no machine; a machine can have no work folder.
         CheckError: the set-up would make the numbers wrong.
         StageError: the check itself could not be made.
     """
+    home: Home | None = None
     try:
         notice("joining Ray" if is_joined() else "starting Ray")
         cluster = connect(notice)
         heed_sigterm()  # Ray has put a handler of its own there
         _refuse_too_large(plans, cluster)
+        if (home := open_home(work.root, cluster)) is not None:
+            cluster, work.names = replace(cluster, apart=True), Names()
         task = type(plans[0].recipe.task)
         if task not in TASKS.values():
             carry(task)
         notice("checking data and model")
         found = [finding for plan in plans for finding in checked(plan, work, cluster)]
-        return Prepared(cluster, existing_store() or open_store(create=True), tuple(dict.fromkeys(found)))
-    except OrchError:
-        work.withdraw()
+        return Prepared(cluster, existing_store() or open_store(create=True), tuple(dict.fromkeys(found)), home)
+    except BaseException as error:
+        if home is not None:
+            close_home(home, cluster)
+        if isinstance(error, OrchError):
+            work.withdraw()
         raise
 
 
@@ -66,15 +72,13 @@ def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ..
     """The warnings of the check before a run, and what it found and the recipe ignores.
 
     Raises:
-        InputError: machines of the cluster do not see the folder that they are to work in.
         CheckError: the set-up would make the numbers wrong.
         StageError: the check itself could not be made.
     """
     import ray
 
-    _refuse_unseen(work.root, cluster)
     argument = (plan, plan.recipe.task.read_already(), work.root, cluster.joined)
-    crew = cluster.submit([(_check, argument)], 1, 0, _RETRIES)
+    crew = cluster.submit([(_check, argument)], 1, 0, _RETRIES, with_the_files=True)
     try:
         taken = crew.take(next(iter(crew.pending)))
     except ray.exceptions.RayError as error:
@@ -99,22 +103,6 @@ def _refuse_too_large(plans: Sequence[Plan], cluster: Cluster) -> None:
             problems[f"{where}.{why}: leave it out, or lower it"] = None
     if problems:
         raise InputError(*problems)
-
-
-def _refuse_unseen(root: Path, cluster: Cluster) -> None:
-    """Whether all machines that may train see the work folder: one that does not would train into its own disk."""
-    if not cluster.joined:
-        return
-    locks = root / "locks"
-    locks.mkdir(parents=True, exist_ok=True)  # a run that was refused has removed it, while it was empty
-    with tempfile.NamedTemporaryFile(dir=locks, prefix="seen-") as mark:
-        seen = cluster.on_each_machine(os.path.exists, mark.name)
-    blind = sorted(name for name, there in seen.items() if not there)
-    if blind:
-        raise InputError(
-            f"storage: {root} is not seen by {', '.join(blind[:5])} of the Ray cluster, whose stages write to it: "
-            "name a folder that all of its machines share, storage=FOLDER"
-        )
 
 
 def _check(argument: tuple[Plan, Mapping[Split, list[Example]], Path, bool]) -> CheckReport:

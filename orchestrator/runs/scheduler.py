@@ -19,7 +19,7 @@ What it guarantees, whatever happens:
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,12 +30,13 @@ from orchestrator.runs.claims import Claim, Claims
 from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.context import context_of
 from orchestrator.runs.cost import Cost, cost_of
-from orchestrator.runs.crew import Call
+from orchestrator.runs.crew import Call, stop_all
+from orchestrator.runs.home import Home, Sent, close_home, sent
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.running import Running
 from orchestrator.runs.state import StageState
 from orchestrator.runs.together import Together, together
-from orchestrator.runs.work import WorkFolder
+from orchestrator.runs.work import WorkFolder, sizes_in
 from orchestrator.runs.worker_log import Logged, logged, read_log
 from orchestrator.runs.writer import Writer
 from orchestrator.stages.base import put_together
@@ -78,9 +79,16 @@ class Walk:
     """
 
     def __init__(
-        self, branches: list[Branch], store: Store, work: WorkFolder, cluster: Cluster | None, listener: Listener
+        self,
+        branches: list[Branch],
+        store: Store,
+        work: WorkFolder,
+        cluster: Cluster | None,
+        listener: Listener,
+        home: Home | None = None,
     ) -> None:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
+        self.home = home
         self.feed: Feed | None = None
         self.writer = Writer()
         """Its owners are the keys of stages, and the names of runs."""
@@ -89,6 +97,8 @@ class Walk:
         self._claims = Claims(branches, self.running, work, cluster)
         self._origins: dict[str, StoredRun] = {}
         """By id: the runs that hold what started stages read."""
+        self._everywhere: dict[Path, bool] = {}
+        """Folders of start models, and whether all machines have them."""
         self._no_room: str | None = None
         """The first stage that found the disk full: what there is to say of it is said with that one."""
         self._ended: dict[str, tuple[Branch, str | Exception]] = {}
@@ -111,9 +121,14 @@ class Walk:
             self.writer.is_written(branch.name)  # raises what kept its run from being closed
         self.writer.close()
         self._tell()
+        if self.home is not None and self.cluster is not None:
+            close_home(self.home, self.cluster)
 
     def stop(self) -> None:
         """The walk is given up: no worker goes on, no lock is held, what is made is kept."""
+        if self.home is not None and self.cluster is not None:
+            stop_all()
+            close_home(self.home, self.cluster)
         disconnect()
         with suppress(Exception):  # what goes wrong now is not why the walk ends
             self.writer.flush(_PATIENCE)
@@ -190,28 +205,32 @@ class Walk:
         if why := cluster.too_large(share):
             raise OrchError(*(f"stages.{stage.name}.resources.{one}" for one in why))
         self.writer.submit(stage.key, lambda: self._write_down(branch, state))
-        inputs = {name: self._input(branch, name) for name in stage.inputs}
-        context = context_of(branch.plan, stage, self.work.folder(stage.key), inputs, share)
+        made = {name: self._input(branch, name) for name in stage.inputs}
+        copies = self._copies(branch, made)
+        context = context_of(branch.plan, stage, self.work.folder(stage.key), made, share, copies)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
         context.begun.unlink(missing_ok=True)
         titles = [f"{stage.name}, job {place} of {len(jobs)}" for place in range(1, len(jobs) + 1)]
-        calls = [self._call(job, title, context) for job, title in zip(jobs, titles, strict=True)]
+        inputs = tuple(copy.relative_to(self.work.root).as_posix() for copy in copies.values())
+        calls = [self._call(job, title, context, inputs) for job, title in zip(jobs, titles, strict=True)]
         tail = Tail.of_a_job(context.work / JOURNAL)  # before a worker can write it again
         # workers that make a job together have a share each; who starts them and waits for them has none
         cpus, gpus = (share.cpus, share.gpus) if share.workers == 1 else (0, 0.0)
-        crew = cluster.submit(calls, cpus, gpus, _RETRIES)
+        crew = cluster.submit(calls, cpus, gpus, _RETRIES, with_the_files=share.workers > 1)
         items = [job.items for job in jobs]
         state.total = stage.spec.items(context.task)
         state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
         self.running[stage.key] = Running(branch, state, context, claim.lock, crew, [None] * len(jobs), items, tail)
 
-    @staticmethod
-    def _call(job: Job, title: str, context: Context) -> Call:
-        """A job as a worker makes it, or several together."""
-        if context.share.workers == 1:
-            return logged, Logged(job.function, job.argument, context.work, title)
-        return together, Together(job.function, job.argument, context.work, title, context.share, _RETRIES)
+    def _call(self, job: Job, title: str, context: Context, inputs: tuple[str, ...]) -> Call:
+        """A job as a worker makes it, or several together; `inputs` are the copies that it reads."""
+        work = context.work
+        if context.share.workers > 1:
+            share = context.share
+            return together, Together(job.function, job.argument, work, title, share, _RETRIES, self.home, inputs)
+        call = logged, Logged(job.function, job.argument, work, title)
+        return call if self.home is None else (sent, Sent(*call, self.home, work, inputs, job.leaves))
 
     def _write_down(self, branch: Branch, state: StageState) -> None:
         """A stage begins: its run, and whose work its folder holds."""
@@ -220,14 +239,32 @@ class Walk:
             self.work.note(state.stage.key, branch.about(state))
 
     def _input(self, branch: Branch, name: str) -> Path:
-        """What a finished stage has made, where those can read it who will."""
+        """What a finished stage has made."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
         if origin not in self._origins:
             self._origins[origin] = self.store.find(origin)
-        made = self.store.output(self._origins[origin], stage.output)
-        # workers read it, on whatever machine they are
-        shared = branch.plan.recipe.storage is not None
-        return self.work.share(made, origin) if shared and self.cluster is not None and self.cluster.joined else made
+        return self.store.output(self._origins[origin], stage.output)
+
+    def _copies(self, branch: Branch, made: Mapping[str, Path]) -> dict[Path, Path]:
+        """Of what a stage reads: copies in the work folder, where workers on other machines do not see it itself."""
+        plan, cluster = branch.plan, self.cluster
+        if cluster is None or not cluster.joined or (plan.recipe.storage is None and self.home is None):
+            return {}
+        found = {path: self.work.share(path, branch.record.origins[name]) for name, path in made.items()}
+        start = plan.start
+        for folder, digest in ((start.base.location, start.base.digest), (start.adapter, start.digest)):
+            if folder is not None and Path(folder).is_dir() and not self._is_everywhere(Path(folder)):
+                found[Path(folder)] = self.work.share(Path(folder), f"start-{digest[:32]}")
+        return found
+
+    def _is_everywhere(self, folder: Path) -> bool:
+        """Whether all machines have a folder's files."""
+        assert self.cluster is not None
+        if folder not in self._everywhere:
+            here = sizes_in(folder)
+            there = self.cluster.on_each_machine(sizes_in, folder)
+            self._everywhere[folder] = all(sizes == here for _, sizes in there)
+        return self._everywhere[folder]
 
     def _look(self) -> None:
         """Take in what the workers have done since the last look."""
@@ -307,7 +344,7 @@ class Walk:
         title = f"{context.name}, putting its output together"
         call = (logged, Logged(put_together, (spec, context, examples), context.work, title))
         running.worked = time.monotonic() if running.done else None
-        running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES), True
+        running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES, with_the_files=True), True
 
     def _finish(self, running: Running) -> None:
         branch, state, stage = running.branch, running.state, running.state.stage
@@ -330,7 +367,8 @@ class Walk:
         branch.record.finished(running.state, running.context, output, cost)
         if branch.reads(stage.name):
             try:
-                self._input(branch, stage.name)  # it is fetched now, so that the walk need not wait for it
+                # it is fetched now, so that the walk need not wait for it
+                self._copies(branch, {stage.name: self._input(branch, stage.name)})
             except Exception as error:
                 if _ends_walk(error):
                     raise  # any other is the failure of the stage that reads it

@@ -11,14 +11,15 @@ import json
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StageError
 from orchestrator.runs.crew import hide_gpus
+from orchestrator.runs.home import Home, kept_at_home
 from orchestrator.runs.memory_peak import count_in, gpu_peak_mb, peak_mb, start_measuring
 from orchestrator.runs.worker_log import Logged, logged
 from orchestrator.stages.context import Share
@@ -42,10 +43,16 @@ class Together:
     share: Share
     retries: int
     """How often all are started again after one was lost."""
+    home: Home | None = None
+    """Where the driver's work folder is, if some machines do not see it."""
+    inputs: tuple[str, ...] = ()
+    """What workers fetch from there."""
 
 
 def together(call: Together) -> None:
-    """Have the workers make the call, and wait until it is made. Runs on a worker of its own, which takes no core.
+    """Have the workers make the call, and wait until it is made.
+
+    Runs on a worker of its own, which takes no core and sees the driver's work folder.
 
     Raises:
         StageError: workers were lost more often than they are started again.
@@ -95,19 +102,47 @@ def _work(config: dict[str, Any]) -> None:
 
     call: Together = config["call"]
     hide_gpus()
-    number, failed = get_context().get_world_rank() + 1, call.work / _FAILED
-    if failed.exists():
-        return
-    title = f"{call.title}, worker {number} of {call.share.workers}"
-    start_measuring()
-    try:
-        logged(Logged(call.function, call.argument, call.work, title))
-        with suppress(OSError):  # another machine, which does not see the notes
-            (config["notes"] / f"{number}{_PEAKS}").write_text(json.dumps([peak_mb(), gpu_peak_mb()]))
-    except Exception as error:
-        if not another_is_lost(error):
-            _keep(error, failed)
-        raise
+    with _folder_of(call):
+        number, failed = get_context().get_world_rank() + 1, call.work / _FAILED
+        if failed.exists():
+            return
+        title = f"{call.title}, worker {number} of {call.share.workers}"
+        start_measuring()
+        try:
+            logged(Logged(call.function, call.argument, call.work, title))
+            with suppress(OSError):  # another machine, which does not see the notes
+                (config["notes"] / f"{number}{_PEAKS}").write_text(json.dumps([peak_mb(), gpu_peak_mb()]))
+        except Exception as error:
+            if not another_is_lost(error):
+                _keep(error, failed)
+                if call.home is not None and not call.home.is_seen:
+                    call.home.send(failed)
+            raise
+
+
+@contextmanager
+def _folder_of(call: Together) -> Iterator[None]:
+    """The stage's folder on this machine; the first of its workers has it begun and sent as on the driver's."""
+    from ray.train import get_context
+
+    from orchestrator.training.workers import meet
+
+    home = call.home
+    if home is None or home.is_seen:
+        yield
+    elif get_context().get_local_rank():
+        meet()
+        yield
+        meet()
+    else:
+        with home.in_use():
+            for name in call.inputs:
+                home.fetch(name)
+            call.work.mkdir(parents=True, exist_ok=True)
+            with kept_at_home(home, call.work):
+                meet()
+                yield
+                meet()  # nothing is written here any more
 
 
 def _keep(error: Exception, file: Path) -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +20,9 @@ from orchestrator.runs.worker_log import forget_log
 from orchestrator.stages.context import BEGUN
 
 LOCKS = "locks"
-_INPUTS = "inputs"
+INPUTS = "inputs"
+CALL = "call-"
+"""Of the locks that calls hold on a machine that does not see the driver's work folder."""
 _ABOUT = "stage.json"
 _NOTES = ("journal.jsonl", "journal.tmp", _ABOUT, BEGUN)
 """What jobs tell of their progress; no work is in it."""
@@ -27,11 +30,25 @@ MIN_FREE = 256 * 1024 * 1024
 """Bytes that must be free before a run starts: a run that fills the disk loses what it was writing."""
 
 
+class Names(Protocol):
+    """Names of which one process has each alone, also where processes do not see each other's folders."""
+
+    def take(self, name: str) -> bool:
+        """Whether the name is this process's from now on."""
+        ...
+
+    def free(self, name: str) -> None:
+        """Let go of a name."""
+        ...
+
+
 class WorkFolder:
     """Where stages work. `to_run`: it is looked at first whether a run can write to it, and has room there."""
 
     def __init__(self, root: Path, to_run: bool = True) -> None:
         self.root = root = root.resolve()
+        self.names: Names | None = None
+        """Where others that this folder's locks do not reach may make the same: a lock takes its name there too."""
         self._made: list[Path] = []
         """The folders that were not there before, the innermost first."""
         if to_run:
@@ -95,7 +112,7 @@ class WorkFolder:
 
     def share(self, folder: Path, name: str) -> Path:
         """A copy of a file or folder where all machines see it, under `inputs/`; made once, whole or not at all."""
-        shared = self.root / _INPUTS / f"{name}{folder.suffix}"
+        shared = self.root / INPUTS / f"{name}{folder.suffix}"
         if not shared.exists():
             shared.parent.mkdir(exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=shared.parent))
@@ -111,9 +128,9 @@ class WorkFolder:
 
     def forget_inputs(self, prefix: str) -> None:
         """Remove what was shared, unless a run is at work here: one that holds a lock with this prefix."""
-        inputs = self.root / _INPUTS
+        inputs = self.root / INPUTS
         if inputs.exists() and not any((self.root / LOCKS).glob(f"{prefix}*")):
-            gone = inputs.rename(inputs.with_name(f"{_INPUTS}-{os.getpid()}"))  # at once: the next run may begin now
+            gone = inputs.rename(inputs.with_name(f"{INPUTS}-{os.getpid()}"))  # at once: the next run may begin now
             shutil.rmtree(gone, ignore_errors=True)
 
     def lock(self, key: str) -> FileLock | None:
@@ -122,6 +139,9 @@ class WorkFolder:
         try:
             lock.acquire(blocking=False)
         except Timeout:
+            return None
+        if self.names is not None and not self.names.take(key):
+            self._let_go(lock)
             return None
         return lock
 
@@ -135,6 +155,12 @@ class WorkFolder:
 
     def release(self, lock: FileLock) -> None:
         """Let go of a lock and leave nothing behind."""
+        if self.names is not None:
+            self.names.free(Path(lock.lock_file).name)
+        self._let_go(lock)
+
+    @staticmethod
+    def _let_go(lock: FileLock) -> None:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
@@ -160,3 +186,8 @@ def size_of(folder: Path) -> int:
         with suppress(OSError):
             total += path.lstat().st_size if not path.is_dir() else 0
     return total
+
+
+def sizes_in(folder: Path) -> dict[str, int]:
+    """Bytes of each file in a folder; empty where there is none."""
+    return {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}

@@ -24,7 +24,7 @@ class VllmEngine:
         self.tokenizer = load_tokenizer(ref.base)
         lora: dict[str, Any] = {"enable_lora": True, "max_lora_rank": _MAX_LORA_RANK} if ref.adapter else {}
         self.llm = LLM(
-            model=ref.base.location,
+            model=ref.base.read_from,
             revision=ref.base.revision,
             trust_remote_code=ref.base.trust_remote_code,
             dtype=str(dtype(ref.base.dtype)).removeprefix("torch."),

@@ -24,6 +24,8 @@ class Job:
     argument: Any
     items: int = 0
     """How many of what its stage counts it makes (`Verb.COUNTS`)."""
+    leaves: Path | None = None
+    """The one file that it leaves in the work folder, where other jobs leave theirs; None: the folder is its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def shard_jobs(
         path = context.work / f"shard-{index:06d}.parquet"
         if not _whole(path):
             job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus)
-            jobs.append(Job(_run_shard, job, len(questions) * len(draws)))
+            jobs.append(Job(_run_shard, job, len(questions) * len(draws), path))
     return jobs
 
 

@@ -1,0 +1,401 @@
+"""The driver's work folder, for workers on machines that do not see it.
+
+Every machine has a work folder of its own at the same path. A worker fetches what its call reads, each input once a
+machine, and sends what it writes to the driver's machine while it works.
+
+- What was sent is on the driver's machine also when the worker's is lost, and a call that is made again, wherever that
+  is, goes on from it.
+- A file is there whole or not at all, but for those that grow line by line. Files arrive in the order in which they
+  were last written: what says that a checkpoint is whole comes after the checkpoint.
+- A worker that sees the driver's folder fetches and sends nothing.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock
+
+from orchestrator.errors import InputError
+from orchestrator.runs.cluster import Cluster, on_this_machine
+from orchestrator.runs.work import CALL, LOCKS, MIN_FREE, at_work
+from orchestrator.runs.worker_log import FOLDER as LOGS
+from orchestrator.stages.context import BEGUN
+from orchestrator.training.journal import NAME as JOURNAL
+
+_PIECE = 16 * 1024 * 1024
+"""Bytes that travel at a time."""
+_LOOK = 0.5
+"""Seconds between two looks at what a call has written."""
+_SETTLED = 2.0
+"""Seconds after which a file that is not written any more is taken to be whole, while its call goes on."""
+
+Stamp = tuple[int, int]
+"""A file's size in bytes, and when it was last written: nanoseconds since the epoch."""
+
+
+class Files:
+    """The driver's folder, for those who reach it through Ray: an actor on the driver's machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def listing(self, name: str) -> dict[str, Stamp]:
+        """The files in a folder, the one that was written first in front; of a file that one, under the name ``."""
+        return _listing(self.root / name)
+
+    def read(self, name: str, begin: int) -> bytes:
+        """The next bytes of a file; empty at its end."""
+        with (self.root / name).open("rb") as file:
+            file.seek(begin)
+            return file.read(_PIECE)
+
+    def append(self, name: str, begin: int, data: bytes) -> None:
+        """Write to a file that grows, from the byte `begin` on."""
+        with (self.root / name).open("r+b") as file:
+            file.truncate(begin)
+            file.seek(begin)
+            file.write(data)
+
+    def write(self, name: str, begin: int, data: bytes, whole: Stamp | None) -> None:
+        """Write a piece of a file; it has its name once it is `whole`."""
+        path = self.root / name
+        part = path.with_name(f"{path.name}.tmp-sent")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("r+b" if begin else "wb") as file:
+            file.seek(begin)
+            file.write(data)
+        if whole is not None:
+            os.utime(part, ns=(whole[1], whole[1]))
+            part.replace(path)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, and the folders that are empty without it."""
+        path = self.root / name
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the driver's work folder is."""
+
+    root: Path
+    mark: str
+    """The name of a lock that is held in that folder alone."""
+    files: Any
+    """Ray's handle of `Files`."""
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether this process sees the driver's folder."""
+        return (self.root / LOCKS / self.mark).exists()
+
+    def fetch(self, name: str) -> None:
+        """Have an input, a file or a folder below the work folder, on this machine."""
+        path = self.root / name
+        with FileLock(self._lock(f"fetch-{path.name}")):
+            if path.exists():
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f"{path.name}-", dir=path.parent))
+            try:
+                whole = temporary / path.name
+                for file, stamp in self._listing(name).items():
+                    self._copy(f"{name}/{file}" if file else name, whole / file if file else whole, stamp)
+                whole.rename(path)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def _lock(self, name: str) -> Path:
+        locks = self.root / LOCKS
+        locks.mkdir(parents=True, exist_ok=True)
+        return locks / name
+
+    def _listing(self, name: str) -> dict[str, Stamp]:
+        import ray
+
+        return dict(ray.get(self.files.listing.remote(name)))
+
+    def _copy(self, name: str, to: Path, stamp: Stamp) -> None:
+        import ray
+
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with to.open("wb") as file:
+            while data := ray.get(self.files.read.remote(name, file.tell())):
+                file.write(data)
+        os.utime(to, ns=(stamp[1], stamp[1]))
+
+    def restore(self, work: Path) -> dict[str, Stamp]:
+        """Have a stage's folder on this machine as it is on the driver's, without its logs."""
+        name = work.relative_to(self.root).as_posix()
+        wanted = {file: stamp for file, stamp in self._listing(name).items() if not file.startswith(f"{LOGS}/")}
+        for file in _listing(work).keys() - wanted.keys():
+            (work / file).unlink()
+        for file, stamp in wanted.items():
+            if _stamp(work / file) != stamp:
+                self._copy(f"{name}/{file}", work / file, stamp)
+        return wanted
+
+    def send(self, path: Path, begin: int = 0) -> Stamp | None:
+        """Have a file of this machine's folder on the driver's; from `begin` on it is appended. None: it is gone."""
+        import ray
+
+        name = path.relative_to(self.root).as_posix()
+        stamp = _stamp(path)
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            file.seek(begin)
+            while stamp is not None:
+                at, data = file.tell(), file.read(_PIECE)
+                if begin:
+                    if data:
+                        ray.get(self.files.append.remote(name, at, data))
+                    elif at < stamp[0]:
+                        return None
+                    else:
+                        return (at, stamp[1])
+                else:
+                    whole = len(data) < _PIECE
+                    ray.get(self.files.write.remote(name, at, data, stamp if whole else None))
+                    if whole:
+                        return (at + len(data), stamp[1])
+        return None
+
+    def forget(self, name: str) -> None:
+        """Remove a file on the driver's machine."""
+        import ray
+
+        ray.get(self.files.remove.remote(name))
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a call is made on this machine nobody clears its folder."""
+        lock = FileLock(self._lock(f"{CALL}{os.getpid()}"))
+        with lock:
+            try:
+                yield
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call that may be made on a machine that does not see the driver's folder."""
+
+    function: Callable[[Any], Any]
+    argument: Any
+    home: Home
+    work: Path
+    """The stage's work folder."""
+    inputs: tuple[str, ...]
+    """What it reads: files and folders below the driver's folder."""
+    leaves: Path | None
+    """The one file that it leaves, where other calls leave theirs beside it; None: the work folder is its own."""
+
+
+def sent(call: Sent) -> Any:
+    """Make the call on a worker, with what it reads fetched and what it writes sent."""
+    home = call.home
+    if home.is_seen:
+        return call.function(call.argument)
+    with home.in_use():
+        for name in call.inputs:
+            home.fetch(name)
+        call.work.mkdir(parents=True, exist_ok=True)
+        if call.leaves is None:
+            with kept_at_home(home, call.work):
+                return call.function(call.argument)
+        (call.work / BEGUN).touch()
+        home.send(call.work / BEGUN)
+        try:
+            result = call.function(call.argument)
+            home.send(call.leaves)
+            call.leaves.unlink()
+            return result
+        finally:
+            for log in (call.work / LOGS).glob(f"*-{os.getpid()}.log"):
+                home.send(log)
+
+
+@contextmanager
+def kept_at_home(home: Home, work: Path) -> Iterator[None]:
+    """A stage's folder on this machine, begun as it is on the driver's; what is written meanwhile is sent there."""
+    sender = _Sender(home, work, home.restore(work))
+    ended = Event()
+    thread = Thread(target=sender.go_on, args=(ended,), name="sender", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        sender.look(final=True)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class _Sender:
+    """Sends what has changed in a stage's folder since the last look. `known`: the files that are the same there."""
+
+    def __init__(self, home: Home, work: Path, known: dict[str, Stamp]) -> None:
+        self.home, self.work, self.known = home, work, dict(known)
+        self._grown: dict[str, tuple[int, int]] = {}
+        """Of files that grow: the inode, and the bytes that were sent."""
+
+    def go_on(self, ended: Event) -> None:
+        """Look again and again; what cannot be sent now is sent when the call is made."""
+        while not ended.wait(_LOOK):
+            with suppress(Exception):
+                self.look()
+
+    def look(self, final: bool = False) -> None:
+        """Send what is new; while the call goes on, what is still being written is left for later."""
+        there = _listing(self.work)
+        for name, stamp in there.items():
+            if name == JOURNAL or name.startswith(f"{LOGS}/"):
+                self._send_growth(name)
+            elif self.known.get(name) != stamp and (
+                final or stamp[0] == 0 or time.time_ns() - stamp[1] > _SETTLED * 1e9
+            ):
+                sent_as = self.home.send(self.work / name)
+                if sent_as is not None:
+                    self.known[name] = sent_as
+        for name in self.known.keys() - there.keys():
+            self.home.forget((self.work / name).relative_to(self.home.root).as_posix())
+            del self.known[name]
+
+    def _send_growth(self, name: str) -> None:
+        path = self.work / name
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            inode, begin = self._grown.get(name, (0, 0))
+            if inode != state.st_ino or begin > state.st_size:
+                begin = 0
+            elif begin == state.st_size:
+                return
+            if (stamp := self.home.send(path, begin)) is not None:
+                self._grown[name] = (state.st_ino, stamp[0])
+
+
+def _listing(path: Path) -> dict[str, Stamp]:
+    """The files below a folder by name, the one that was written first in front; temporary ones are left out."""
+    if path.is_file():
+        stamp = _stamp(path)
+        return {} if stamp is None else {"": stamp}
+    files = [file for file in path.rglob("*") if ".tmp" not in file.name and not file.is_dir()]
+    found = {file.relative_to(path).as_posix(): stamp for file in files if (stamp := _stamp(file)) is not None}
+    return dict(sorted(found.items(), key=lambda item: (item[1][1], item[0])))
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+# --- the driver's side
+
+
+def open_home(root: Path, cluster: Cluster) -> Home | None:
+    """Have the driver's work folder reached from machines that do not see it; None where all of them do.
+
+    Raises:
+        InputError: a machine cannot have a work folder at its path.
+    """
+    if not cluster.joined:
+        return None
+    mark = root / LOCKS / f"home-{uuid4().hex}"
+    mark.parent.mkdir(parents=True, exist_ok=True)  # a run that was refused has removed it, while it was empty
+    mark.touch()
+    home = None
+    try:
+        if any(not there for _, there in cluster.on_each_machine(os.path.exists, str(mark))):
+            home = _open(root, cluster, mark.name)
+        return home
+    finally:
+        if home is None:
+            mark.unlink(missing_ok=True)
+
+
+def _open(root: Path, cluster: Cluster, mark: str) -> Home:
+    import ray
+
+    refused = [f"{name}: {why}" for name, why in cluster.on_each_machine(_no_room, root) if why]
+    if refused:
+        raise InputError(
+            f"storage: {root} cannot be the work folder on {'; '.join(dict.fromkeys(refused[:5]))}; name a folder "
+            "that each machine of the Ray cluster can have, or one that all of them share: storage=FOLDER"
+        )
+    server = ray.remote(Files).options(num_cpus=0, max_concurrency=8, scheduling_strategy=on_this_machine())
+    return Home(root, mark, server.remote(root))
+
+
+def _no_room(root: Path) -> str | None:
+    """Why this machine cannot have a work folder there; None where it can."""
+    try:
+        (root / LOCKS).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root / LOCKS):
+            pass
+    except OSError as error:
+        return str(error.strerror or error)
+    free = shutil.disk_usage(root).free
+    return f"{free / 2**20:.0f} MB free, a run needs {MIN_FREE / 2**20:.0f} MB" if free < MIN_FREE else None
+
+
+def close_home(home: Home, cluster: Cluster) -> None:
+    """The run has ended: nothing of it is left on the other machines, where no other run's call is made there."""
+    with suppress(Exception):  # a machine that is gone
+        cluster.on_each_machine(_clear, home)
+    (home.root / LOCKS / home.mark).unlink(missing_ok=True)
+
+
+def _clear(home: Home) -> None:
+    locks = home.root / LOCKS
+    if home.is_seen or any(at_work(home.root, lock.name) for lock in locks.glob(f"{CALL}*")):
+        return
+    for folder in home.root.iterdir():
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        home.root.rmdir()
+
+
+class Names:
+    """Names of which a driver has each alone within a cluster; those of one that died are free."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, Any] = {}
+
+    def take(self, name: str) -> bool:
+        """Whether the name is this driver's from now on."""
+        import ray
+
+        holder = ray.remote(_Holder).options(
+            name=name, namespace="orch", num_cpus=0, scheduling_strategy=on_this_machine()
+        )
+        try:
+            self._taken[name] = holder.remote()
+        except ValueError:  # another driver's
+            return False
+        return True
+
+    def free(self, name: str) -> None:
+        """Let go of a name."""
+        import ray
+
+        holder = self._taken.pop(name, None)
+        if holder is not None and ray.is_initialized():
+            ray.kill(holder)
+
+
+class _Holder:
+    """Holds a name while it lives, which is as long as its driver does at the most."""

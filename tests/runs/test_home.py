@@ -1,0 +1,221 @@
+"""The driver's work folder for machines that do not see it: what is fetched, what is sent, and when."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.runs import home as module
+from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.home import Files, Home, Sent, close_home, kept_at_home, open_home, sent
+from orchestrator.runs.work import LOCKS
+
+OLD = 1_000_000_000
+
+
+class Called:
+    """A method of an actor that runs in this process."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.remote = method
+
+
+class Near:
+    """`Files` in this process, as Ray's handle of it."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = Files(root)
+
+    def __getattr__(self, name: str) -> Called:
+        return Called(getattr(self._files, name))
+
+
+class Two(Cluster):
+    """Two machines: the driver's, and one that sees nothing of its disk; calls see what `there` does to the path."""
+
+    def on_each_machine(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
+        there = f"/proc/nothing{argument}" if isinstance(argument, str) else Path("/proc/nothing")
+        return [("here", function(argument)), ("there", function(there))]
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Home]:
+    """The driver's folder, and a home whose worker has another in its place."""
+    monkeypatch.setattr("ray.get", lambda value: value)
+    monkeypatch.setattr(module, "_PIECE", 10)
+    driver, worker = tmp_path / "driver", tmp_path / "worker"
+    driver.mkdir()
+    worker.mkdir()
+    return driver, Home(worker, "home-1", Near(driver))
+
+
+def written(path: Path, text: str, when: int = OLD) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (when, when))
+    return path
+
+
+def test_inputs_are_fetched_whole_and_once(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    written(driver / "inputs/a.parquet", "x" * 25)
+    written(driver / "inputs/m/config.json", "{}")
+    written(driver / "inputs/m/deep/weights", "y" * 20)
+    for _ in range(2):
+        home.fetch("inputs/a.parquet")
+        home.fetch("inputs/m")
+        written(driver / "inputs/a.parquet", "changed")
+    assert (home.root / "inputs/a.parquet").read_text() == "x" * 25
+    assert (home.root / "inputs/m/deep/weights").read_text() == "y" * 20
+    assert sorted(p.name for p in (home.root / "inputs").iterdir()) == ["a.parquet", "m"], "nothing half is left"
+
+
+def test_what_cannot_be_fetched_is_not_there(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    written(driver / "inputs/m/config.json", "{}")
+    (driver / "inputs/m/config.json").chmod(0o600)
+    home.files._files.read = lambda name, begin: (_ for _ in ()).throw(OSError("gone"))
+    with pytest.raises(OSError, match="gone"):
+        home.fetch("inputs/m")
+    assert list((home.root / "inputs").iterdir()) == []
+
+
+def test_a_folder_is_begun_as_it_is_at_home_and_what_is_written_is_sent(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    work = home.root / "key"
+    written(driver / "key/checkpoints/checkpoint-5/weights", "five")
+    written(driver / "key/journal.jsonl", "1\n")
+    written(driver / "key/logs/other-1.log", "elsewhere")
+    written(work / "checkpoints/checkpoint-9/weights", "of a try that was given up")
+    with kept_at_home(home, work):
+        assert (work / "checkpoints/checkpoint-5/weights").read_text() == "five"
+        assert not (work / "checkpoints/checkpoint-9/weights").exists() and not (work / "logs").exists()
+        written(work / "checkpoints/checkpoint-10/weights", "w" * 35)
+        (work / "checkpoints/checkpoint-5/weights").unlink()
+        written(work / "empty", "")
+        written(work / "half.tmp3", "half")
+        (work / "journal.jsonl").write_text("1\n2\n")
+    assert (driver / "key/checkpoints/checkpoint-10/weights").read_text() == "w" * 35
+    assert not (driver / "key/checkpoints/checkpoint-5").exists(), "it was removed there, and so it is here"
+    assert (driver / "key/empty").read_text() == "" and (driver / "key/journal.jsonl").read_text() == "1\n2\n"
+    assert (driver / "key/logs/other-1.log").read_text() == "elsewhere"
+    assert not list(driver.rglob("*.tmp*")) and not work.exists(), "nothing is left on the worker's machine"
+
+
+def test_it_is_sent_also_where_the_call_fails(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    with pytest.raises(ValueError, match="no"), kept_at_home(home, home.root / "key"):
+        written(home.root / "key/checkpoints/checkpoint-1/weights", "one")
+        raise ValueError("no")
+    assert (driver / "key/checkpoints/checkpoint-1/weights").read_text() == "one"
+
+
+def test_what_says_that_a_checkpoint_is_whole_comes_last(places: tuple[Path, Home]) -> None:
+    _, home = places
+    sent_names: list[str] = []
+    send = home.files._files.write
+    home.files._files.write = lambda name, *rest: (sent_names.append(Path(name).name), send(name, *rest))
+    sender = module._Sender(home, home.root / "key", {})
+    written(home.root / "key/c/.digests.json", "{}", OLD + 3)
+    written(home.root / "key/c/weights", "w", OLD + 2)
+    written(home.root / "key/c/zeroth", "z", OLD + 1)
+    sender.look()
+    assert sent_names == ["zeroth", "weights", ".digests.json"]
+
+
+def test_what_is_still_being_written_waits_and_what_grows_is_appended(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    work = home.root / "key"
+    sender = module._Sender(home, work, {})
+    work.mkdir()
+    (work / "weights").write_text("half of")
+    journal = work / "journal.jsonl"
+    journal.write_text("one\n")
+    sender.look()
+    assert not (driver / "key/weights").exists() and (driver / "key/journal.jsonl").read_text() == "one\n"
+    inode = (driver / "key/journal.jsonl").stat().st_ino
+    with journal.open("a") as file:
+        file.write("two, which is longer than a piece\n")
+    sender.look()
+    assert (driver / "key/journal.jsonl").read_text() == journal.read_text()
+    assert (driver / "key/journal.jsonl").stat().st_ino == inode, "whoever reads it goes on where it was"
+    written(work / "new", "begun anew\n").replace(journal)
+    sender.look(final=True)
+    assert (driver / "key/journal.jsonl").read_text() == "begun anew\n"
+    assert (driver / "key/journal.jsonl").stat().st_ino != inode, "whoever reads it begins anew"
+    assert (driver / "key/weights").read_text() == "half of"
+
+
+def test_a_look_that_fails_is_made_again(places: tuple[Path, Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, home = places
+    monkeypatch.setattr(module, "_LOOK", 0.01)
+    written(home.root / "key/weights", "w")
+    ended, tried = Event(), []
+    send = home.files._files.write
+
+    def at_the_second(*all_of_it: Any) -> None:
+        tried.append(all_of_it)
+        if len(tried) == 1:
+            raise OSError("the network")
+        send(*all_of_it)
+        ended.set()
+
+    home.files._files.write = at_the_second
+    module._Sender(home, home.root / "key", {}).go_on(ended)
+    assert len(tried) == 2 and (driver / "key/weights").read_text() == "w"
+
+
+def test_one_of_several_jobs_leaves_its_file_and_its_log(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    work = home.root / "key"
+    (driver / "key").mkdir()
+    written(work / "shard-1.parquet", "of another job")
+
+    def job(path: Path) -> str:
+        written(path, "rows")
+        written(work / f"logs/host-{os.getpid()}.log", "said")
+        return "done"
+
+    shard = work / "shard-2.parquet"
+    assert sent(Sent(job, shard, home, work, (), shard)) == "done"
+    assert (driver / "key/shard-2.parquet").read_text() == "rows" and not shard.exists()
+    assert not (driver / "key/shard-1.parquet").exists() and (work / "shard-1.parquet").exists()
+    assert (driver / "key" / f"logs/host-{os.getpid()}.log").read_text() == "said" and (driver / "key/begun").exists()
+
+
+def test_who_sees_the_folder_sends_nothing(places: tuple[Path, Home]) -> None:
+    _, home = places
+    (home.root / LOCKS).mkdir()
+    (home.root / LOCKS / home.mark).touch()
+    assert sent(Sent(str, 3, Home(home.root, home.mark, None), home.root / "key", ("inputs/a",), None)) == "3"
+    assert not (home.root / "key").exists()
+
+
+def test_a_machine_that_can_have_no_work_folder_is_named(tmp_path: Path) -> None:
+    cluster = Two(1, 2, 0, joined=True, machines=((1, 0.0), (1, 0.0)))
+    with pytest.raises(InputError, match=r"storage: .*work cannot be the work folder on there: .*storage=FOLDER"):
+        open_home(tmp_path / "work", cluster)
+    assert list((tmp_path / "work" / LOCKS).iterdir()) == []
+    alone = Cluster(1, 1, 0, joined=False, machines=((1, 0.0),))
+    assert open_home(tmp_path / "work", alone) is None
+
+
+def test_nothing_is_left_elsewhere_but_where_somebody_is_at_work(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    (driver / LOCKS).mkdir()
+
+    class There(Two):
+        def on_each_machine(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
+            return [("there", function(argument))]
+
+    cluster = There(1, 2, 0, joined=True, machines=((1, 0.0), (1, 0.0)))
+    written(home.root / "inputs/m/weights", "w")
+    with home.in_use():
+        close_home(home, cluster)
+        assert (home.root / "inputs/m/weights").exists()
+    close_home(home, cluster)
+    assert not home.root.exists()

@@ -1,0 +1,121 @@
+"""Several machines of a Ray cluster on this one, which see nothing of each other's folders.
+
+Each has an address and a mount of its own: the folders that are named are empty there. It needs root.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from tests.conftest import environment
+
+_START = 'for folder; do mount -t tmpfs tmpfs "$folder"; done; exec $RAY'
+_LIMIT = 120
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Machines:
+    """A head, which takes no work and on which the driver runs, and machines that take work."""
+
+    ray_folder: Path
+    apart: Path
+    """A folder of which each machine has an empty one of its own."""
+    port: int = field(default_factory=free_port)
+    stack: ExitStack = field(default_factory=ExitStack)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def driver(self) -> dict[str, str]:
+        """The environment in which a driver joins."""
+        return {"RAY_ADDRESS": f"127.0.0.1:{self.port}", "RAY_AUTH_MODE": "disabled"}
+
+    def start_head(self) -> None:
+        own = ["--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self.ray_folder}"]
+        words = self._ray(*own, "--include-dashboard=false", address="127.0.0.1")
+        self._begin("head", words, {})
+
+    def start(self, cpus: int = 1) -> int:
+        """Another machine; its number."""
+        number = len(self.processes)
+        words = self._ray(f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}", address=f"127.0.0.{number + 1}")
+        folders = [str(self.ray_folder), str(self.apart)]
+        unshared = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _START, "sh", *folders]
+        return self._begin(f"machine {number}", unshared, {"RAY": " ".join(words)})
+
+    @staticmethod
+    def _ray(*words: str, address: str) -> list[str]:
+        size = "--object-store-memory=100000000"
+        return [sys.executable, "-m", "ray.scripts.scripts", "start", *words, f"--node-ip-address={address}", size,
+                "--block", "--disable-usage-stats"]  # fmt: skip
+
+    def _begin(self, name: str, words: list[str], env: dict[str, str]) -> int:
+        log = self.stack.enter_context((self.apart / f"{name}.log").open("wb"))
+        process = subprocess.Popen(
+            words,
+            env={k: v for k, v in environment().items() if k != "RAY_OVERRIDE_RESOURCES"}
+            | {"RAY_AUTH_MODE": "disabled", "OMP_WAIT_POLICY": "PASSIVE"}
+            | env,
+            start_new_session=True,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        self.processes.append(process)
+        end = time.monotonic() + _LIMIT
+        said = self.apart / f"{name}.log"
+        while "Ray runtime started" not in said.read_text():
+            assert process.poll() is None and time.monotonic() < end, said.read_text()
+            time.sleep(0.1)
+        return len(self.processes) - 1
+
+    def kill(self, number: int) -> None:
+        """A machine is gone, with all that ran on it."""
+        for pid in self._family(number):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.processes[number].wait()
+
+    def that_runs(self, pid: int) -> int:
+        """The number of the machine on which a process runs."""
+        return next(number for number in range(len(self.processes)) if pid in self._family(number))
+
+    def _family(self, number: int) -> list[int]:
+        """The processes of a machine."""
+        first = self.processes[number].pid
+        with suppress(psutil.NoSuchProcess):
+            return [first, *(child.pid for child in psutil.Process(first).children(recursive=True))]
+        return [first]
+
+
+@contextmanager
+def machines(apart: Path) -> Iterator[Machines]:
+    """A cluster that has a head and no other machine yet."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("machines that share no folder need root and unshare")
+    with TemporaryDirectory(prefix="ray") as folder:  # Ray's sockets need a short path
+        made = Machines(Path(folder), apart)
+        try:
+            made.start_head()
+            yield made
+        finally:
+            for number in reversed(range(len(made.processes))):
+                made.kill(number)
+            made.stack.close()
