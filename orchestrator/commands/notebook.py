@@ -112,6 +112,7 @@ def run_html(run: RunState) -> str:
     expected_in_all = f"{'~' if all_known else '>'}{clock(passed + left)}" if left else ""
     rows.append(("in all", "", run.ended, clock(passed), expected_in_all))
     about = [] if run.run_id is None else [f"{run.name}, run {run.run_id}"]
+    about += [run.note] if run.note else []
     return paragraphs(about) + table(("stage", "state", "", "elapsed", "expected"), rows, ("elapsed", "expected"))
 
 

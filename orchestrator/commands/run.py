@@ -22,6 +22,7 @@ from orchestrator.runs.state import RunState, StageState, Watcher
 from orchestrator.runs.trials import TrialsRecord, read_trials_again
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
+from orchestrator.store.client import Patience
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.opening import existing_store
 from orchestrator.store.place import store_folder
@@ -91,13 +92,14 @@ def _carry_out(
     home: Home | None = None,
 ) -> RunResult | SeedsResult:
     """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
-    walk = Walk([], store, work, cluster, state.walked, home)
+    walk = Walk([], store, work, cluster, lambda states: state.walked(states, walk.note), home)
+    patience = Patience(60 * plans_of(plan)[0].recipe.limits.wait_for_store, walk.tell)
     above: TrialsRecord | None = None
 
     def begun() -> list[str]:
         return [above.parent] if above is not None else [branch.record.parent for branch in walk.branches]
 
-    with process_of(store, work), given_up(walk, store, begun):
+    with process_of(store, work, patience), given_up(walk, store, begun):
         above = TrialsRecord(store, plan) if isinstance(plan, TrialsPlan) else None
         past, later = past_costs(store, kind_of_machine()), walk.writer.submit
         if above is None or not isinstance(plan, TrialsPlan):

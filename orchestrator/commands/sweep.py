@@ -25,6 +25,7 @@ from orchestrator.runs.scheduler import Walk
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
+from orchestrator.store.client import Patience
 from orchestrator.store.machine import kind_of_machine
 from orchestrator.store.names import SWEEP, VERB_TAG
 from orchestrator.store.opening import existing_store, open_store
@@ -121,7 +122,8 @@ def carry_out(
     search: Search | None = None
     record: SweepRecord | None = None
     walk = Walk([], store, work, cluster, lambda states: watcher(search, states), home)
-    with process_of(store, work), given_up(walk, store, lambda: [] if record is None else [record.run_id]):
+    patience = Patience(60 * variants.recipe.limits.wait_for_store, walk.tell)
+    with process_of(store, work, patience), given_up(walk, store, lambda: [] if record is None else [record.run_id]):
         proposes = proposer(variants.sweep, variants.seeds[0], variants.own_values)
         known = known_trials(store, variants)
         above = record = SweepRecord(store, variants)

@@ -9,7 +9,7 @@ from unicodedata import category
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from orchestrator.recipe.check_names import CHECKS
-from orchestrator.schema import Fraction, OneOrMore, PositiveFloat, Spec, unknown
+from orchestrator.schema import Fraction, NonNegative, OneOrMore, PositiveFloat, Spec, unknown
 
 WATCHED = (
     "loss-not-finite",
@@ -44,6 +44,8 @@ class Limits(Spec):
     """The difference in accuracy one hopes to see: the test set has to be large enough to show it."""
     stop_on: Annotated[tuple[str, ...], OneOrMore] = ()
     """Warnings that end a stage that is running, such as `loss-not-finite`; `all` for every one of them."""
+    wait_for_store: NonNegative = 15
+    """Minutes that a run waits for a store that has stopped answering, before it ends."""
     ignore: Annotated[tuple[str, ...], OneOrMore] = ()
     """Checks whose findings are only told, such as `test-in-training`: they refuse nothing and end nothing."""
 

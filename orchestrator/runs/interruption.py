@@ -15,6 +15,7 @@ from orchestrator.runs.failure import one_line
 from orchestrator.runs.scheduler import Walk
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
+from orchestrator.store.client import Patience
 
 _PROCESS = "run-"
 _RESUME = "finished stages are kept; run the same command to resume"
@@ -45,18 +46,20 @@ def heed_sigterm() -> None:
 
 
 @contextmanager
-def process_of(store: Store, work: WorkFolder) -> Iterator[None]:
+def process_of(store: Store, work: WorkFolder, patience: Patience | None = None) -> Iterator[None]:
     """This process writes runs: what a process that is gone has left open is closed, and others see that this is not.
 
-    The store marks the runs that it starts with this process.
+    The store marks the runs that it starts with this process, and is waited for as `patience` says.
     """
     for process in work.abandoned(_PROCESS):
         store.close_runs(process, "KILLED", "the process was killed")
     store.process = uuid4().hex
     lock = work.lock(_PROCESS + store.process)
+    store.patience = patience
     try:
         yield
     finally:
+        store.patience = None
         if lock is not None:
             work.release(lock)
             work.forget_inputs(_PROCESS)
@@ -68,6 +71,7 @@ def given_up(walk: Walk, store: Store, runs: Callable[[], list[str]]) -> Iterato
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
+        store.patience = None  # who gives up does not wait
         with _undisturbed():
             walk.stop()
             _close_runs(store, "KILLED", "interrupted")
@@ -76,6 +80,7 @@ def given_up(walk: Walk, store: Store, runs: Callable[[], list[str]]) -> Iterato
             raise Interrupted(f"interrupted: {_RESUME}") from None
         raise Interrupted(f"interrupted (run {begun[0]}): {_RESUME}, or: orch rerun {begun[0][:8]}") from None
     except BaseException as error:
+        store.patience = None
         with _undisturbed():
             walk.stop()
             _close_runs(store, "FAILED", one_line(error))

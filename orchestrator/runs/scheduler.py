@@ -18,6 +18,7 @@ What it guarantees, whatever happens:
 """
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -89,6 +90,8 @@ class Walk:
     ) -> None:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
         self.home = home
+        self.note = ""
+        """What the walk waits for, where that is nothing that its stages tell."""
         self.feed: Feed | None = None
         self.writer = Writer()
         """Its owners are the keys of stages, and the names of runs."""
@@ -141,6 +144,12 @@ class Walk:
             with suppress(OrchError):
                 branch.record.keep_made()
 
+    def tell(self, note: str) -> None:
+        """Have it shown what the walk waits for; empty: for nothing any more. On whatever thread."""
+        changed, self.note = note != self.note, note
+        if changed and threading.current_thread() is threading.main_thread():
+            self._show()
+
     def _open(self) -> list[Branch]:
         return [branch for branch in self.branches if branch.result is None]
 
@@ -152,6 +161,9 @@ class Walk:
             if branch.settled and not branch.closing:
                 branch.closing = True
                 self.writer.submit(branch.name, branch.close)
+        self._show()
+
+    def _show(self) -> None:
         self.listener([state for branch in self.branches for state in branch.states.values()])
 
     def _start_ready(self) -> None:

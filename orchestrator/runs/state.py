@@ -176,6 +176,8 @@ class RunState:
     """As soon as there is one."""
     setup: Phase = field(default_factory=lambda: Phase("set-up"))
     stages: Sequence[StageState] = ()
+    note: str = ""
+    """What all of it waits for, if anything."""
     results: Phase = field(default_factory=lambda: Phase("results"))
     began: float = field(default_factory=time.monotonic)
     _walked: tuple[float, float] | None = None
@@ -204,8 +206,9 @@ class RunState:
         self.setup.at(what)
         self.watcher(self)
 
-    def walked(self, states: Sequence[StageState]) -> None:
-        """The scheduler has looked at its stages."""
+    def walked(self, states: Sequence[StageState], note: str = "") -> None:
+        """The scheduler has looked at its stages; `note` is what it waits for."""
+        self.note = note
         now = time.monotonic()
         self.setup.end()
         self._walked = (now if self._walked is None else self._walked[0]), now

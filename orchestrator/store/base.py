@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from orchestrator.errors import TrackingError
 from orchestrator.store import names
+from orchestrator.store.client import Patience
 from orchestrator.store.names import Keyed, evaluation_tag
 from orchestrator.types import DataUsed
 
@@ -191,6 +192,8 @@ class Store(Protocol):
     """Marks the runs that are started, so that others can tell when the process that writes them is gone."""
     title: str
     """What messages call it."""
+    patience: Patience | None = None
+    """How a run waits for a store that does not answer; None: it does not."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

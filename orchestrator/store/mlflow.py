@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.errors import TrackingError
 from orchestrator.store.artifacts import Artifacts
 from orchestrator.store.base import StoredExperiment, StoredRun
-from orchestrator.store.client import first_line
+from orchestrator.store.client import Patience, first_line
 from orchestrator.store.connection import Connection, queries
 from orchestrator.store.filed import FiledStore
 from orchestrator.store.legal_names import folder_of, params_of, tags_of
@@ -42,6 +42,16 @@ class MlflowStore(FiledStore):
         self.client = self._connection.client
         self._artifacts = Artifacts(self._connection.run, lambda: self.client, store_folder() / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
+
+    @property
+    def patience(self) -> Patience | None:
+        """As of every store; it is the client that waits."""
+        found: Patience | None = self._connection.client.patience
+        return found
+
+    @patience.setter
+    def patience(self, patience: Patience | None) -> None:
+        self._connection.client.patience = patience
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

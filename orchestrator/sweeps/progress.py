@@ -22,6 +22,8 @@ def progress_lines(search: Search, passed: float) -> list[str]:
         lines.append(f"best so far: trial {best.number}, accuracy {best.value:.3f}  ({shown(best.values)})")
     if search.phase in PHASES:
         lines.append(f"now: {PHASES[search.phase]}")
+    if search.walk.note:
+        lines.append(search.walk.note)
     cluster = search.walk.cluster
     if cluster is not None and cluster.gpus:
         lines.append(f"GPUs busy: {search.gpus_busy:g} of {cluster.gpus:g}")

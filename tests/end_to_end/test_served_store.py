@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -168,6 +168,11 @@ class Gate:
         self.address = f"http://127.0.0.1:{self._open[0].getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def reopen(self) -> None:
+        host, port = self.address.removeprefix("http://").split(":")
+        self._open = [socket.create_server((host, int(port)))]
+        threading.Thread(target=self._accept, daemon=True).start()
+
     def shut(self) -> None:
         for opened in self._open:
             with suppress(OSError):  # its other end may be gone
@@ -190,20 +195,31 @@ class Gate:
             target.shutdown(socket.SHUT_WR)
 
 
-def test_a_store_that_is_lost_in_the_midst_of_a_run_is_one_line(served: str, tmp_path: Path) -> None:
+def test_a_store_that_is_lost_in_the_midst_of_a_run_is_waited_for_and_then_one_line(
+    served: str, tmp_path: Path
+) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
     gate = Gate(served)
-    with (tmp_path / "stderr").open("wb") as errors:
+    with (tmp_path / "stderr").open("wb") as errors, (tmp_path / "stdout").open("wb") as output:
         running = subprocess.Popen(
-            command("run", "r.yaml", "name=lost", "seed=1"),
+            command("run", "r.yaml", "name=lost", "seed=1", "limits.wait_for_store=0.5"),
             cwd=tmp_path,
             env=environment() | {"MLFLOW_TRACKING_URI": gate.address},
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             stderr=errors,
         )
-    while not list((tmp_path / "mlruns" / "work").glob("*/journal.jsonl")):
-        assert running.poll() is None, (tmp_path / "stderr").read_text()
-        time.sleep(0.05)
+
+    def until(there: Callable[[], object]) -> None:
+        while not there():
+            assert running.poll() is None, (tmp_path / "stderr").read_text()
+            time.sleep(0.05)
+
+    until(lambda: list((tmp_path / "mlruns" / "work").glob("*/journal.jsonl")))
+    gate.shut()
+    away = f"the store at {gate.address} does not answer; the run waits for it, until "
+    until(lambda: away in (tmp_path / "stdout").read_text())
+    gate.reopen()
+    until(lambda: "the store answers again" in (tmp_path / "stdout").read_text())
     gate.shut()
     assert running.wait(timeout=300) == 2
     said = (tmp_path / "stderr").read_text()

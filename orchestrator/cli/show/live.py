@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli.show.findings import headline
-from orchestrator.cli.show.parts import ECHO
+from orchestrator.cli.show.parts import ECHO, STORE_ANSWERS
 from orchestrator.cli.show.run_table import run_table
 from orchestrator.figures import clock
 from orchestrator.runs.state import WORDS, Phase, RunState, StageState
@@ -78,6 +78,8 @@ class RunScreen:
         """A line for what is new."""
         if run.run_id is not None and "run" not in self._told:
             self._say("run", f"run {run.run_id}")
+        if run.note or "note" in self._told:
+            self._say("note", run.note or STORE_ANSWERS)
         self._phase(run, run.setup)
         for state in run.stages:
             self._change(state)

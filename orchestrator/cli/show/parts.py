@@ -12,6 +12,7 @@ from orchestrator.text import plain
 ECHO = 3
 """Columns that a live table leaves free: `^C`, which the terminal writes after it, must not begin a line that is not
 reckoned with where the table is redrawn."""
+STORE_ANSWERS = "the store answers again"
 LOOK: dict[State, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "running": ("▶", "bold cyan"),

@@ -36,6 +36,7 @@ def run_table(run: RunState, width: int, height: int | None, began: float, failu
     `began`: when the run did, on the monotonic clock. `failures`: whether it is said why stages failed.
     """
     why = _failures(run.stages, width, height) if failures else []
+    why += [Text(line, style="yellow") for line in wrap(plain(run.note), max(20, width), break_on_hyphens=False)]
     room = None if height is None else height - _AROUND - len(why)
     several = any(state.trial for state in run.stages)
     columns = _widths(run.stages, width)

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.show.parts import ECHO, marked, show_conclusions, show_way_to_logs
+from orchestrator.cli.show.parts import ECHO, STORE_ANSWERS, marked, show_conclusions, show_way_to_logs
 from orchestrator.figures import clock, interval, p_value, points, value_text
 from orchestrator.results import SweepResult, TrialResult
 from orchestrator.runs.state import StageState
@@ -43,7 +43,7 @@ class SweepScreen:
         self._search: Search | None = None
         self._states: list[StageState] = []
         self._told: dict[int, str] = {}
-        self._phase = self._setup = self._run_id = ""
+        self._phase = self._setup = self._run_id = self._note = ""
         """What plain lines have said of these."""
 
     @contextmanager
@@ -68,6 +68,9 @@ class SweepScreen:
                 self._line(f"run {self._run_id}")
             for trial in search.trials:
                 self._tell(trial)
+            if search.walk.note != self._note:
+                self._note = search.walk.note
+                self._line(self._note or STORE_ANSWERS)
             if search.phase in PHASES and search.phase != self._phase:
                 self._phase = search.phase
                 self._line(PHASES[search.phase])
