@@ -1,6 +1,6 @@
 """A sweep that is killed again and again comes to what an undisturbed one comes to.
 
-    python -m benchmarks.kills [--recipe tests/sweep.yaml] [--kills 10] [--seed 0]
+    python -m benchmarks.kills [--recipe tests/sweep.yaml] [--kills 10] [--seed 0] [--methods grid random tpe]
 
 For grid, random and TPE: the sweep is run undisturbed, then, in another folder, killed (SIGKILL, its workers too) at
 random moments and started again until it ends; then again from nothing, until it was killed often enough. Printed are
@@ -22,6 +22,8 @@ from typing import Any
 
 from benchmarks.orch_calls import orch, stages_run
 
+_LATEST = 40.0
+"""Seconds after a start at which it is killed, at the latest: a later moment finds most sweeps ended."""
 METHODS = {
     "grid": (),
     "random": ("sweep.method=random", "sweep.run_cap=4", "sweep.parameters={stages.tuned.learning_rate: {min: 1e-4, "
@@ -66,9 +68,11 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=Path("tests/sweep.yaml"))
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     asked = parser.parse_args()
     recipe, chance = str(asked.recipe.resolve()), random.Random(asked.seed)
-    for method, overrides in METHODS.items():
+    for method in asked.methods:
+        overrides = METHODS[method]
         with tempfile.TemporaryDirectory() as name:
             calm = Path(name, "calm")
             calm.mkdir()
@@ -78,7 +82,8 @@ def main() -> None:
                 sweeps += 1
                 killed = Path(name, f"killed-{sweeps}")
                 killed.mkdir()
-                while kills < asked.kills and kill_at(killed, ("sweep", recipe, *overrides), chance.uniform(4.0, took)):
+                sweep = ("sweep", recipe, *overrides)
+                while kills < asked.kills and kill_at(killed, sweep, chance.uniform(4.0, min(took, _LATEST))):
                     kills += 1
                     time.sleep(0.5)
                 resumed, _ = orch(killed, "sweep", recipe, *overrides)
