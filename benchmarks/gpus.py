@@ -59,7 +59,7 @@ class HoldingCluster(Cluster):
     folder: str
     seconds: float
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int) -> Crew:
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Crew:
         held = (hold, (self.folder, self.seconds / len(calls)))
         instead: list[Call] = [(made, argument) if function is put_together else held for function, argument in calls]
         return super().submit(instead, cpus, gpus, retries)

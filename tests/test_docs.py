@@ -37,7 +37,7 @@ RUN_FOR_REAL = ("judge", "clean", "plan")
 """Commands that are cheap and need no store: the docs' calls of these are carried out."""
 HUB = re.compile(r"gsm8k\.yaml|Qwen/|hub:")
 """Found in commands whose recipe cannot be planned offline."""
-OTHER_PROGRAMS = {"cp", "sbatch", "make", "python", ".venv/bin/python", "pip", "export", "docker", "git"}
+OTHER_PROGRAMS = {"cp", "kubectl", "sbatch", "make", "python", ".venv/bin/python", "pip", "export", "docker", "git"}
 FOREIGN_WORDS = re.compile(
     r"\b(mend(?:s|ed)?|foretold|anew|(?:this|these) very|hand(?:s|ed)? on|stands? (?:twice|in)|(?:is|are) told)\b"
 )

@@ -35,10 +35,20 @@ def submit(
         Path | None,
         typer.Option(metavar="FILE", help="Write a Slurm script instead; it is not sent.", show_default=False),
     ] = None,
-    nodes: Annotated[int, typer.Option(help="Of the Slurm job.")] = 1,
+    kubernetes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a manifest for KubeRay instead; it is not sent.", show_default=False),
+    ] = None,
+    nodes: Annotated[int, typer.Option(help="Of the Slurm job; pods of the Kubernetes job.")] = 1,
     cpus: Annotated[int, typer.Option(help="Of each of its nodes.")] = 8,
     gpus: Annotated[int, typer.Option(help="Of each of its nodes.")] = 0,
     time: Annotated[str, typer.Option(help="That it may take at the most.")] = "04:00:00",
+    image: Annotated[str, typer.Option(help="Of the Kubernetes job: one with orch in it.")] = "orch",
+    memory: Annotated[str, typer.Option(help="Of each of its pods.")] = "16Gi",
+    secret: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A Kubernetes secret whose entries become variables.", show_default=False),
+    ] = None,
     send: Annotated[bool, typer.Option("--send", help="Send the script, too (sbatch).")] = False,
     as_json: Json = False,
 ) -> None:
@@ -50,12 +60,22 @@ def submit(
     orch submit recipes/rft.yaml --address http://HOST:8265 storage=/var/tmp/orch
 
     For Slurm: orch submit recipes/rft.yaml --slurm job.sh --nodes 2 --gpus 4
+
+    For Kubernetes: orch submit recipes/rft.yaml --kubernetes job.yaml --image REGISTRY/orch:1
     """
+    if kubernetes is not None:
+        from orchestrator.commands.kubernetes import Pods, kubernetes_manifest
+
+        pods = Pods(image, nodes, cpus, gpus, memory, secret)
+        text = kubernetes_manifest(recipe, overrides or (), pods, sweep=sweep)
+        _write(kubernetes, text, f"kubectl apply -f {kubernetes}", as_json)
+        return
     if slurm is not None:
         from orchestrator.commands.slurm import Nodes, slurm_script
 
         asked = Nodes(nodes, cpus, gpus, time)
-        _write_script(slurm, slurm_script(recipe, overrides or (), asked, file=slurm.name, sweep=sweep), send, as_json)
+        text = slurm_script(recipe, overrides or (), asked, file=slurm.name, sweep=sweep)
+        _write(slurm, text, f"sbatch {slurm}", as_json, send)
         return
     from orchestrator.commands.submit import submit as hand_over
 
@@ -82,7 +102,7 @@ def submit(
         raise typer.Exit(code)
 
 
-def _write_script(file: Path, text: str, send: bool, as_json: bool) -> None:
+def _write(file: Path, text: str, how_to_send: str, as_json: bool, send: bool = False) -> None:
     from orchestrator.commands.slurm import send as send_it
     from orchestrator.errors import InputError
 
@@ -93,4 +113,4 @@ def _write_script(file: Path, text: str, send: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"script": str(file), "sent": said}))
     else:
-        print(said or f"{file} is written. Look at it, then: sbatch {file}")
+        print(said or f"{file} is written. Look at it, then: {how_to_send}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.commands.sweep import refuse_without_block
+from orchestrator.commands.sweep import load_any
 from orchestrator.errors import InputError
 from orchestrator.text import inline
 
@@ -44,18 +44,13 @@ def slurm_script(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from orchestrator.recipe.recipe import load_recipe, load_sweep
-
     asked = nodes or Nodes()
     for name, value, least in (("nodes", asked.number, 1), ("cpus", asked.cpus, 1), ("gpus", asked.gpus, 0)):
         if value < least:
             raise InputError(f"--{name}: at least {least}, not {value}")
     if not _TIME.fullmatch(asked.time):
         raise InputError(f"--time: {asked.time!r} is no time of Slurm's: write hours:minutes:seconds, such as 04:00:00")
-    if sweep:
-        refuse_without_block(loaded := load_sweep(recipe, overrides))
-    else:
-        loaded = load_recipe(recipe, overrides)
+    loaded = load_any(recipe, overrides, sweep)
     command = shlex.join(["orch", "sweep" if sweep else "run", str(recipe), *overrides])
     # no setting of this is HTML: it is a script, whose values are quoted by shlex or checked
     environment = Environment(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.commands.sweep import refuse_without_block
+from orchestrator.commands.sweep import load_any
 from orchestrator.errors import InputError
 from orchestrator.runs.jobs import Jobs
 
@@ -40,13 +40,7 @@ def submit(
             in this folder; a variable is not set.
         RecipeError: the recipe is wrong.
     """
-    from orchestrator.recipe.recipe import load_recipe, load_sweep
-
-    # what is wrong with it is said here, not after it has waited for a machine
-    if sweep:
-        refuse_without_block(load_sweep(recipe, overrides))
-    else:
-        load_recipe(recipe, overrides)
+    load_any(recipe, overrides, sweep)  # what is wrong with it is said here, not after it has waited for a machine
     folder = Path.cwd().resolve()
     file = Path(recipe).resolve()
     if not file.is_relative_to(folder):
@@ -55,7 +49,7 @@ def submit(
     if missing:
         raise InputError(f"--env {missing[0]}: there is no such variable here")
     passed = {name: value for name, value in os.environ.items() if name.startswith(_STORE) or name in env}
-    _refuse_own_store(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    refuse_own_store(os.environ.get("MLFLOW_TRACKING_URI", ""))
     words = ["orch", "sweep" if sweep else "run", str(file.relative_to(folder)), *overrides]
     jobs = Jobs(_dashboard(address))
     command = shlex.join(words)
@@ -71,8 +65,8 @@ def _dashboard(address: str) -> str:
         raise InputError(f"{address} is no address: write http://HOST:{_PORT}") from None
 
 
-def _refuse_own_store(uri: str) -> None:
-    """Results in a file of this machine, or of whichever machine the job starts on, would be lost."""
+def refuse_own_store(uri: str) -> None:
+    """Raise InputError for a store in a file, of this machine or of whichever a job starts on: it would be lost."""
     if uri.partition(":")[0] in ("", "sqlite", "file") or "://" not in uri:
         said = f"MLFLOW_TRACKING_URI is {uri}" if uri else "MLFLOW_TRACKING_URI is not set"
         raise InputError(f"{said}: a job needs a store that the cluster reaches, such as http://HOST:5000")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from orchestrator.commands.notebook import sweep_watched_here
@@ -11,7 +12,7 @@ from orchestrator.errors import InputError, RecipeError
 from orchestrator.plan.forecast import past_costs
 from orchestrator.plan.plan import Plan, Trial
 from orchestrator.recipe.paths import absolute_paths
-from orchestrator.recipe.recipe import Recipe, parse_recipe
+from orchestrator.recipe.recipe import Recipe, load_recipe, load_sweep, parse_recipe
 from orchestrator.recipe.yaml_source import write_data
 from orchestrator.report.make import with_sweep_report
 from orchestrator.results import SweepResult
@@ -66,6 +67,18 @@ def refuse_without_block(recipe: Recipe) -> None:
             f"{recipe.source}: has no sweep block: write one, or name values to try, such as "
             "stages.rft.learning_rate=1e-3,4e-3"
         )
+
+
+def load_any(path: str | Path, overrides: Sequence[str], sweep: bool) -> Recipe:
+    """Read a recipe that is to be handed over: for a run, or for its sweep.
+
+    Raises:
+        RecipeError: the recipe is wrong, or has no sweep.
+    """
+    if not sweep:
+        return load_recipe(path, overrides)
+    refuse_without_block(recipe := load_sweep(path, overrides))
+    return recipe
 
 
 def stored_sweep(run: str | None = None) -> SweepResult:

@@ -47,7 +47,7 @@ stages:
   samples: {type: sample, model: sft, prompts: train, n: 2, temperature: 0.8, max_tokens: 96, batch_size: 8}
 evaluate: {models: [sft], on: test, max_tokens: 96, batch_size: 8}
 """
-PORTS = ("postgres", "mlflow", "ray", "page")
+PORTS = ("postgres", "mlflow", "ray", "page", "agent")
 
 
 def compose() -> dict[str, Any]:
@@ -95,6 +95,7 @@ def test_what_stays_up_is_restarted_and_looked_after() -> None:
     for name in ("mlflow", "ray-head", "ray-cpu", "ray-gpu", "orch"):
         assert services[name]["environment"]["MLFLOW_DISABLE_TELEMETRY"] == "true"
         assert services[name]["environment"]["RAY_USAGE_STATS_ENABLED"] == "0"
+        assert name == "orch" or "healthcheck" in services[name], name
 
 
 def test_the_image_holds_what_is_installed_here_and_runs_as_nobody_in_particular() -> None:
@@ -136,6 +137,7 @@ class Machine:
             "localhost:6379": f"127.0.0.1:{self.ports['ray']}",
             "http://mlflow:5000": f"http://127.0.0.1:{self.ports['mlflow']}",
             "mlflow:5000": f"127.0.0.1:{self.ports['mlflow']}",
+            "localhost:52365": f"localhost:{self.ports['agent']}",
             "localhost:5000": f"localhost:{self.ports['mlflow']}",
             "127.0.0.1:5000": f"127.0.0.1:{self.ports['mlflow']}",
             "--port=5000": f"--port={self.ports['mlflow']}",
@@ -286,8 +288,7 @@ def machine() -> Iterator[Machine]:
             own = [f"--temp-dir={folder}/ray"]
             size = ["--object-store-memory=100000000"]
             made.begin("ray-head", *own, *size)
-            made.begin("ray-cpu", "--num-cpus=1", *size)
-            made.begin("ray-cpu", "--num-cpus=1", *size)
+            made.begin("ray-cpu", "--num-cpus=1", f"--dashboard-agent-listen-port={made.ports['agent']}", *size)
             yield made
 
 
@@ -295,7 +296,7 @@ def test_the_main_job_is_done_in_it(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "rft.yaml").write_text(RECIPE)
     called = machine.orch(tmp_path, "run", "recipes/rft.yaml", "--json")
-    assert called.code == 0, called.err
+    assert called.code == 0, called.err + (machine.folder / "ray-head.log").read_text()
     assert {s["state"] for s in called.json["stages"]} == {"done"}
     assert [m["model"] for m in called.json["models"]] == ["sft"]
     assert not (tmp_path / "mlruns" / "mlflow.db").exists() and list((machine.folder / "artifacts").iterdir())
