@@ -68,7 +68,7 @@ def kubernetes_manifest(recipe: str | Path, overrides: Sequence[str], pods: Pods
     files = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name}, "data": _files(loaded, sweep)}
     said = (
         "# Written by `orch submit --kubernetes`. Look at it, then: kubectl apply -f FILE\n"
-        "# The recipe stands here as it was resolved, with the files that it reads. KubeRay has to be installed.\n"
+        "# The recipe is given as it was resolved, with the files that it reads. KubeRay has to be installed.\n"
     )
     job = _job(name, "sweep" if sweep else "run", store, pods)
     return said + yaml.safe_dump_all([files, job], sort_keys=False, allow_unicode=True, width=120)

@@ -22,7 +22,7 @@ _ANSWERS = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAM
 _STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
 """Packages whose errors are those of a store; any other is a mistake of orch's, and shows as one."""
 _REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
-"""Codes of errors that no waiting mends."""
+"""Codes of errors that waiting does not help."""
 _AWAY = (502, 503, 504)
 """What a proxy says of a server behind it that does not answer."""
 _AGAIN = 2.0

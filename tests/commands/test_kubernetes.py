@@ -29,7 +29,7 @@ def _recipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unknown(data: Any, schema: Any, at: str = "") -> Iterator[str]:
-    """What stands in data and not in a schema, which allows anything that it does not name."""
+    """What is in data and not in a schema, which allows anything that it does not name."""
     if isinstance(data, dict) and "properties" in schema:
         for key, value in data.items():
             if key in schema["properties"]:
