@@ -23,6 +23,8 @@ _STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
 """Packages whose errors are those of a store; any other is a mistake of orch's, and shows as one."""
 _REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 """Codes of errors that waiting does not help."""
+_LOCKED = (401, 403)
+"""The same in HTTP."""
 _AWAY = (502, 503, 504)
 """What a proxy says of a server behind it that does not answer."""
 _AGAIN = 2.0
@@ -115,10 +117,31 @@ def unreachable(uri: str, error: BaseException) -> str:
     if (full := disk_full(error, store_folder())) is not None:
         here = isinstance(error, OSError) or uri.startswith("sqlite:///")
         return full if here else f"{PREFIX}the MLflow store at {uri} has no room left: {first_line(error)}"
+    if "Host header" in str(error):
+        return (
+            f"the MLflow server at {uri} takes no request under this name: start it with --allowed-hosts and this host "
+            "among them, or name it as it knows itself"
+        )
+    if _is_locked(error):
+        return (
+            f"the MLflow store at {uri} does not let you in: {first_line(error)}; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to what it knows you by"
+        )
     elsewhere = "; or unset MLFLOW_TRACKING_URI to use ./mlruns" if os.environ.get("MLFLOW_TRACKING_URI") else ""
     return (
         f"the MLflow store at {uri} cannot be reached or written: {first_line(error)}; fix this and run the command "
         f"again: finished stages are reused{elsewhere}"
+    )
+
+
+def _is_locked(error: BaseException) -> bool:
+    """Whether a store wants to know who asks, or lets others in alone."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    said = str(error)
+    return (
+        getattr(error, "error_code", None) in _REFUSED
+        or status in _LOCKED
+        or any(f"error code {number}" in said for number in _LOCKED)
     )
 
 

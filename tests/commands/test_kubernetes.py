@@ -18,7 +18,9 @@ from tests.conftest import REPOSITORY
 
 SCHEMA = json.loads((REPOSITORY / "tests" / "data" / "rayjob-schema.json").read_text())
 """Of RayJob in version v1, without its descriptions."""
-DATA = RECIPE.replace("type: units, demonstrations: {generate: 3}", "type: file, demonstrations: {file: data/mine.jsonl}")
+DATA = RECIPE.replace(
+    "type: units, demonstrations: {generate: 3}", "type: file, demonstrations: {file: data/mine.jsonl}"
+)
 ROWS = '{"question": "1 + 1?", "answer": 2, "demonstration": "1 + 1 = 2\\nAnswer: 2"}\n' * 3
 
 

@@ -31,6 +31,7 @@ AWAY = [
 HERE = [
     MlflowException("no", PERMISSION_DENIED),
     MlflowException("a fault of the server's own", INTERNAL_ERROR),
+    failed(401),
     failed(500),
     failed(413),
     OSError(28, "No space left on device"),
@@ -74,6 +75,18 @@ def test_one_that_has_answered_is_not(error: Exception) -> None:
     with pytest.raises(TrackingError):
         store.log_batch()
     assert client.asked == 1 and said == []
+
+
+@pytest.mark.parametrize("error", [HERE[0], failed(401), failed(403)], ids=str)
+def test_who_is_not_let_in_is_told_what_to_set(error: Exception) -> None:
+    with pytest.raises(TrackingError, match=r"does not let you in.*set MLFLOW_TRACKING_USERNAME"):
+        StoreClient(Client(error, 1), SERVER).log_batch()
+
+
+def test_a_server_that_takes_no_such_name_is_told_from_one_that_is_locked() -> None:
+    said = "API request to endpoint /x failed with error code 403 != 200. Response body: 'Invalid Host header'"
+    with pytest.raises(TrackingError, match="start it with --allowed-hosts"):
+        StoreClient(Client(MlflowException(said, INTERNAL_ERROR), 1), SERVER).log_batch()
 
 
 def test_nobody_waits_without_patience_or_for_a_file() -> None:
