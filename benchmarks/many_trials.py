@@ -91,13 +91,12 @@ class Walked:
     calls: int
     waits: list[float]
     """For each stage on GPUs: seconds for which it was ready and its GPU was free."""
-    requests: int
 
 
-def walked(trials: int, gpus: int, seconds: float, latency: float, folder: Path) -> Walked:
+def walked(trials: int, gpus: int, seconds: float, store: Store, folder: Path) -> Walked:
     """Walk over trials that differ in GRPO's learning rate; `seconds` is what a call on a GPU takes."""
+    folder.mkdir(exist_ok=True)
     plan, _ = planned(trials, folder)
-    store = CountingStore(folder / "store", latency)
     above = TrialsRecord(store, plan)
     walk = Walk([], store, WorkFolder(folder / "work"), cluster(gpus, seconds), lambda states: None)
     branches = [
@@ -105,7 +104,6 @@ def walked(trials: int, gpus: int, seconds: float, latency: float, folder: Path)
         for t in plan.trials
     ]
     walk.branches += branches
-    store.requests.clear()
     began = time.monotonic()
     walk.go()
     took = time.monotonic() - began
@@ -119,7 +117,7 @@ def walked(trials: int, gpus: int, seconds: float, latency: float, folder: Path)
         call.begins - max(call.free_since, branch.ready_since[state.stage.name])
         for call, (branch, state) in zip(machine.first_calls, on_gpus, strict=True)
     ]
-    return Walked(took, machine.calls, waits, store.requests.total())
+    return Walked(took, machine.calls, waits)
 
 
 def main() -> None:
@@ -149,11 +147,12 @@ def main() -> None:
                 f"{n / len(plan.stages):.2f} for each distinct key"
             )
             store.requests.clear()
-        found = walked(arguments.walked, arguments.gpus, 2.0, arguments.latency, folder)
+        slow = CountingStore(folder / "walked", arguments.latency)
+        found = walked(arguments.walked, arguments.gpus, 2.0, slow, folder)
     waits = sorted(found.waits)
     print(
         f"walk: {arguments.walked} trials on {arguments.gpus} GPUs in {found.seconds:.1f} s, {found.calls} calls of "
-        f"2 s, {found.requests:,} requests of {1000 * arguments.latency:.0f} ms\n"
+        f"2 s, {slow.requests.total():,} requests of {1000 * arguments.latency:.0f} ms\n"
         f"a ready stage waits {1000 * waits[len(waits) // 2]:.0f} ms for a free GPU (median), "
         f"{1000 * waits[-1]:.0f} ms at the most"
     )

@@ -50,7 +50,7 @@ def test_many_trials_are_planned_with_few_requests(tmp_path: Path) -> None:
 
 
 def test_trials_are_walked_on_simulated_gpus(tmp_path: Path) -> None:
-    found = walked(6, 2, 0.05, 0.001, tmp_path)
+    found = walked(6, 2, 0.05, CountingStore(tmp_path / "store", 0.001), tmp_path)
     # sft, samples, rft and the evaluations of base, sft and rft once; GRPO and its evaluation of every trial
     assert len(found.waits) == 6 + 2 * 6
     assert min(found.waits) >= 0 and found.seconds > found.calls * 0.05 / 2
