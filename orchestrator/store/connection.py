@@ -6,10 +6,11 @@ A run leaves here as `StoredRun`. However many runs or experiments there are, al
 import logging
 import os
 import shutil
+import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Any
 
 from orchestrator.errors import TrackingError
@@ -26,6 +27,7 @@ os.environ.setdefault("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "16384")  # a path,
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
+from mlflow import __version__ as mlflow_version
 from mlflow.entities import ViewType
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
@@ -156,20 +158,55 @@ def _literal(text: str) -> str:
 def _make(file: Path | None) -> None:
     """Make the tables of a local store that is not there yet, in a file that gets its name when they are whole.
 
-    MLflow makes them in dozens of migrations, and none of them can go on where an earlier one was killed.
+    MLflow makes them in dozens of migrations, which take seconds, and none of them can go on where an earlier one was
+    killed. So they are made once for each version of MLflow, and copied.
     """
     if file is None or (file.exists() and file.stat().st_size):
         return
     for left in file.parent.glob(f"{_NEW}*"):  # by a process that was killed here
         shutil.rmtree(left, ignore_errors=True)
     folder = Path(mkdtemp(prefix=_NEW, dir=file.parent))  # a new name: MLflow keeps what it opened by its URI
-    uri = sqlite_uri(folder / file.name)
+    new, kept = folder / file.name, _kept_tables()
     try:
-        with alone(uri):
-            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-        (folder / file.name).replace(file)
+        if not _copied(kept, new):
+            uri = sqlite_uri(new)
+            with alone(uri):
+                MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+            _keep(new, kept)
+        new.replace(file)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept_tables() -> Path:
+    """The file of a store without runs that this user keeps of this version of MLflow: to copy it takes no time."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "orch" / f"mlflow-{mlflow_version}.db"
+
+
+def _copied(kept: Path, new: Path) -> bool:
+    """Whether a new store was made of the one that is kept; not where there is none, or it is damaged."""
+    try:
+        shutil.copyfile(kept, new)
+        with closing(sqlite3.connect(new)) as database, database:
+            [[sound]] = database.execute("PRAGMA quick_check")
+            # the experiment that MLflow makes itself: its files go beside this store
+            place = (f"{os.environ[_ROOT]}/0",)
+            changed = database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", place)
+            if sound == "ok" and changed.rowcount == 1:
+                return True
+    except (OSError, sqlite3.Error):
+        pass
+    new.unlink(missing_ok=True)
+    return False
+
+
+def _keep(new: Path, kept: Path) -> None:
+    with suppress(OSError):  # it is made again then
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=kept.parent, delete=False) as temporary:
+            temporary.write(new.read_bytes())
+        Path(temporary.name).replace(kept)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             for name in ("share", "jobs", "finish"):
                 monkeypatch.setattr(kind, name, staticmethod(getattr(verb, name)))
         cluster = Cluster(cores, cores, gpus, joined, ((cores, gpus),))
-        monkeypatch.setattr(Cluster, "submit", lambda _, calls, *__: Crew(calls))
+        monkeypatch.setattr(Cluster, "submit", lambda _, calls, *__, **___: Crew(calls))
         branches = [Branch(p, Record(told, p.recipe.seed), (), f"seed {p.recipe.seed}") for p in plan.plans]  # type: ignore[arg-type]
         made = module.Walk(branches, Outputs(Path("store")), WorkFolder(Path("work")), cluster, lambda states: None)  # type: ignore[arg-type]
         monkeypatch.setattr(Cluster, "wait", lambda _, refs, timeout: refs[:1])

@@ -1,5 +1,6 @@
 """What the store answers when something of it was lost, or when it has become large."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -100,16 +101,39 @@ def test_a_store_in_a_folder_with_an_odd_name(tmp_path: Path, monkeypatch: pytes
 def test_a_store_whose_making_was_killed_is_made_whole(tmp_path: Path) -> None:
     """MLflow's own migrations go wrong where one of them was cut short."""
     opening = "from orchestrator.store.mlflow import MlflowStore; MlflowStore()"
-    begun = subprocess.Popen([sys.executable, "-c", opening], cwd=tmp_path, env=environment())
+    new = environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # where no tables are kept yet
+    begun = subprocess.Popen([sys.executable, "-c", opening], cwd=tmp_path, env=new)
     while not list(tmp_path.glob("mlruns/.new-store-*/mlflow.db-journal")) and begun.poll() is None:
         time.sleep(0.001)
     begun.kill()
     begun.wait()
     left = sorted(entry.name for entry in (tmp_path / "mlruns").iterdir())
     assert "mlflow.db" not in left and any(name.startswith(".new-store-") for name in left), "it was killed midway"
-    again = subprocess.run([sys.executable, "-c", opening], cwd=tmp_path, env=environment(), capture_output=True)
+    again = subprocess.run([sys.executable, "-c", opening], cwd=tmp_path, env=new, capture_output=True)
     assert again.returncode == 0, again.stderr.decode()
     assert sorted(entry.name for entry in (tmp_path / "mlruns").iterdir()) == ["mlflow.db", "opening.lock"]
+
+
+def test_tables_are_made_once_and_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def made(name: str) -> list[str]:
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        [default] = MlflowStore().client.search_experiments()
+        assert default.artifact_location == f"{(folder / 'mlruns' / 'artifacts').as_uri()}/0"
+        with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as database:
+            return [text for (text,) in database.execute("SELECT sql FROM sqlite_master ORDER BY name")]
+
+    first = made("one")
+    [kept] = (tmp_path / "cache" / "orch").iterdir()
+    written = kept.stat().st_mtime_ns
+    assert made("two") == first and kept.stat().st_mtime_ns == written, "it was copied"
+    os.truncate(kept, kept.stat().st_size // 2)
+    assert made("three") == first, "what is damaged is made again"
+    assert made("four") == first and kept.stat().st_mtime_ns > written
 
 
 def test_an_empty_file_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

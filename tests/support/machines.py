@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ import pytest
 from tests.conftest import environment
 
 _START = 'for folder; do mount -t tmpfs tmpfs "$folder"; done; exec $RAY'
-_LIMIT = 120
+_TRIES = 3
 
 
 def free_port() -> int:
@@ -40,7 +40,6 @@ class Machines:
     apart: Path
     """A folder of which each machine has an empty one of its own."""
     port: int = field(default_factory=free_port)
-    stack: ExitStack = field(default_factory=ExitStack)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -68,23 +67,24 @@ class Machines:
                 "--block", "--disable-usage-stats"]  # fmt: skip
 
     def _begin(self, name: str, words: list[str], env: dict[str, str]) -> int:
-        log = self.stack.enter_context((self.apart / f"{name}.log").open("wb"))
-        process = subprocess.Popen(
-            words,
-            env={k: v for k, v in environment().items() if k != "RAY_OVERRIDE_RESOURCES"}
-            | {"RAY_AUTH_MODE": "disabled", "OMP_WAIT_POLICY": "PASSIVE"}
-            | env,
-            start_new_session=True,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        self.processes.append(process)
-        end = time.monotonic() + _LIMIT
+        """Start a machine; where Ray did not come up in the time that it gives itself, as under load, once more."""
         said = self.apart / f"{name}.log"
-        while "Ray runtime started" not in said.read_text():
-            assert process.poll() is None and time.monotonic() < end, said.read_text()
-            time.sleep(0.1)
-        return len(self.processes) - 1
+        surroundings = {k: v for k, v in environment().items() if k != "RAY_OVERRIDE_RESOURCES"} | env
+        surroundings |= {"RAY_AUTH_MODE": "disabled", "OMP_WAIT_POLICY": "PASSIVE"}
+        for left in reversed(range(_TRIES)):
+            with said.open("wb") as log:
+                process = subprocess.Popen(
+                    words, env=surroundings, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
+                )
+            self.processes.append(process)
+            number = len(self.processes) - 1
+            while process.poll() is None:
+                if "Ray runtime started" in said.read_text():
+                    return number
+                time.sleep(0.1)
+            self.kill(number)
+            assert left, said.read_text()
+        raise AssertionError(name)
 
     def kill(self, number: int) -> None:
         """A machine is gone, with all that ran on it."""
@@ -118,4 +118,3 @@ def machines(apart: Path) -> Iterator[Machines]:
         finally:
             for number in reversed(range(len(made.processes))):
                 made.kill(number)
-            made.stack.close()
