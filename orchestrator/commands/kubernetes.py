@@ -20,6 +20,8 @@ from orchestrator.recipe.recipe import Recipe
 from orchestrator.recipe.yaml_source import write_data
 
 _MOUNT = "/recipe"
+_NOT_IN_KEYS = re.compile(r"[^-._a-zA-Z0-9]")
+"""What the names in a ConfigMap may not hold."""
 _WORK = "/tmp/orch"
 _MOST = 900_000
 """Bytes of all files: a ConfigMap holds 1 MiB."""
@@ -97,7 +99,7 @@ def _files(recipe: Recipe, sweep: bool) -> dict[str, str]:
             )
         if not path.is_file() or text in changed:
             continue
-        name = path.name if path.name not in found else f"{len(found)}-{path.name}"
+        name = f"{len(found)}-{_NOT_IN_KEYS.sub('-', path.name)}"
         try:
             found[name] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:

@@ -62,7 +62,9 @@ class Cluster:
         if share.cpus > self.cores:
             found.append(f"cpus: asks for {share.cpus}, and the largest machine here has {self.cores}")
         if share.workers > 1 and not found:
-            room = sum(_fit(cores, share.cpus, gpus, share.gpus) for cores, gpus in self.machines)
+            fit = [_fit(cores, share.cpus, gpus, share.gpus) for cores, gpus in self.machines]
+            # they write into one folder
+            room = max(fit, default=0) if self.apart else sum(fit)
             if room < share.workers:
                 each = f"{share.cpus} CPU" + (f" and {share.gpus:g} GPU" if share.gpus else "")
                 found.append(f"workers: asks for {share.workers} of {each} each, and there is room for {room} here")
@@ -88,8 +90,10 @@ class Cluster:
             ended += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         return list(ended)
 
-    def on_each_machine(self, function: Callable[[Any], T], argument: Any) -> list[tuple[str, T]]:
-        """The name of each machine that takes work, and what a call comes to there."""
+    def on_each_machine(
+        self, function: Callable[[Any], T], argument: Any, timeout: float | None = None
+    ) -> list[tuple[str, T]]:
+        """The name of each machine that takes work, and what a call comes to there; TimeoutError after `timeout`."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -104,7 +108,8 @@ class Cluster:
             for node in ray.nodes()
             if node["Alive"] and (node["Resources"].get("CPU") or node["Resources"].get("GPU"))
         ]
-        return [(name, ray.get(reference)) for name, reference in made]
+        results = ray.get([reference for _, reference in made], timeout=timeout)
+        return [(name, result) for (name, _), result in zip(made, results, strict=True)]
 
 
 def on_this_machine() -> Any:

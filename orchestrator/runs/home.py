@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -24,9 +25,10 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, StageError
 from orchestrator.runs.cluster import Cluster, on_this_machine
-from orchestrator.runs.work import CALL, LOCKS, MIN_FREE, at_work
+from orchestrator.runs.failure import one_line
+from orchestrator.runs.work import CALL, GUEST, LOCKS, MIN_FREE, at_work
 from orchestrator.runs.worker_log import FOLDER as LOGS
 from orchestrator.stages.context import BEGUN
 from orchestrator.training.journal import NAME as JOURNAL
@@ -35,6 +37,8 @@ _PIECE = 16 * 1024 * 1024
 """Bytes that travel at a time."""
 _LOOK = 0.5
 """Seconds between two looks at what a call has written."""
+_DYING, _CLEARING = 5.0, 20.0
+"""Seconds for which other machines wait for calls that are being ended, and the driver for these machines."""
 _SETTLED = 2.0
 """Seconds after which a file that is not written any more is taken to be whole, while its call goes on."""
 
@@ -66,8 +70,14 @@ class Files:
             file.write(data)
 
     def write(self, name: str, begin: int, data: bytes, whole: Stamp | None) -> None:
-        """Write a piece of a file; it has its name once it is `whole`."""
+        """Write a piece of a file; it has its name once it is `whole`.
+
+        Raises:
+            FileNotFoundError: the stage's folder is gone: nobody waits for it any more.
+        """
         path = self.root / name
+        if not (self.root / Path(name).parts[0]).is_dir():
+            raise FileNotFoundError(f"the stage's work folder is gone: {path}")
         part = path.with_name(f"{path.name}.tmp-sent")
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("r+b" if begin else "wb") as file:
@@ -151,24 +161,23 @@ class Home:
         import ray
 
         name = path.relative_to(self.root).as_posix()
-        stamp = _stamp(path)
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        with file:
+            written = os.fstat(file.fileno()).st_mtime_ns
             file.seek(begin)
-            while stamp is not None:
+            while True:
                 at, data = file.tell(), file.read(_PIECE)
+                whole = len(data) < _PIECE
                 if begin:
-                    if data:
-                        ray.get(self.files.append.remote(name, at, data))
-                    elif at < stamp[0]:
-                        return None
-                    else:
-                        return (at, stamp[1])
+                    ray.get(self.files.append.remote(name, at, data))
                 else:
-                    whole = len(data) < _PIECE
-                    ray.get(self.files.write.remote(name, at, data, stamp if whole else None))
-                    if whole:
-                        return (at + len(data), stamp[1])
-        return None
+                    stamp = (at + len(data), written) if whole else None
+                    ray.get(self.files.write.remote(name, at, data, stamp))
+                if whole:
+                    return at + len(data), written
 
     def forget(self, name: str) -> None:
         """Remove a file on the driver's machine."""
@@ -179,12 +188,14 @@ class Home:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """While a call is made on this machine nobody clears its folder."""
-        lock = FileLock(self._lock(f"{CALL}{os.getpid()}"))
-        with lock:
-            try:
-                yield
-            finally:
-                Path(lock.lock_file).unlink(missing_ok=True)
+        with _clearing(self.root):
+            lock = FileLock(self._lock(f"{CALL}{os.getpid()}"))
+            lock.acquire()
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +229,8 @@ def sent(call: Sent) -> Any:
         home.send(call.work / BEGUN)
         try:
             result = call.function(call.argument)
-            home.send(call.leaves)
+            if home.send(call.leaves) is None:
+                raise StageError(f"{call.leaves.name} is gone from this machine before it was sent")
             call.leaves.unlink()
             return result
         finally:
@@ -238,8 +250,10 @@ def kept_at_home(home: Home, work: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        sender.look(final=True)
-        shutil.rmtree(work, ignore_errors=True)
+        try:
+            sender.look(final=True)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 class _Sender:
@@ -247,7 +261,7 @@ class _Sender:
 
     def __init__(self, home: Home, work: Path, known: dict[str, Stamp]) -> None:
         self.home, self.work, self.known = home, work, dict(known)
-        self._grown: dict[str, tuple[int, int]] = {}
+        self._grown = {name: ((work / name).stat().st_ino, size) for name, (size, _) in known.items() if _grows(name)}
         """Of files that grow: the inode, and the bytes that were sent."""
 
     def go_on(self, ended: Event) -> None:
@@ -260,7 +274,7 @@ class _Sender:
         """Send what is new; while the call goes on, what is still being written is left for later."""
         there = _listing(self.work)
         for name, stamp in there.items():
-            if name == JOURNAL or name.startswith(f"{LOGS}/"):
+            if _grows(name):
                 self._send_growth(name)
             elif self.known.get(name) != stamp and (
                 final or stamp[0] == 0 or time.time_ns() - stamp[1] > _SETTLED * 1e9
@@ -283,6 +297,11 @@ class _Sender:
                 return
             if (stamp := self.home.send(path, begin)) is not None:
                 self._grown[name] = (state.st_ino, stamp[0])
+
+
+def _grows(name: str) -> bool:
+    """Whether a file of a stage's folder is written line by line."""
+    return name == JOURNAL or name.startswith(f"{LOGS}/")
 
 
 def _listing(path: Path) -> dict[str, Stamp]:
@@ -330,20 +349,39 @@ def open_home(root: Path, cluster: Cluster) -> Home | None:
 def _open(root: Path, cluster: Cluster, mark: str) -> Home:
     import ray
 
-    refused = [f"{name}: {why}" for name, why in cluster.on_each_machine(_no_room, root) if why]
+    try:
+        rooms = cluster.on_each_machine(_no_room, (root, mark))
+        refused = [f"{name}: {why}" for name, why in rooms if why]
+    except ray.exceptions.RayError as error:
+        raise InputError(
+            f"orch cannot be used on a machine of the Ray cluster: {one_line(error)}; install it there, in this version"
+        ) from None
     if refused:
         raise InputError(
             f"storage: {root} cannot be the work folder on {'; '.join(dict.fromkeys(refused[:5]))}; name a folder "
             "that each machine of the Ray cluster can have, or one that all of them share: storage=FOLDER"
         )
-    server = ray.remote(Files).options(num_cpus=0, max_concurrency=8, scheduling_strategy=on_this_machine())
+    server = ray.remote(Files).options(
+        num_cpus=0,
+        max_concurrency=8,
+        max_restarts=-1,
+        max_task_retries=-1,  # what it does can be done again
+        scheduling_strategy=on_this_machine(),
+    )
     return Home(root, mark, server.remote(root))
 
 
-def _no_room(root: Path) -> str | None:
-    """Why this machine cannot have a work folder there; None where it can."""
+def _no_room(folder: tuple[Path, str]) -> str | None:
+    """Why this machine cannot have a work folder there; None where it can, or sees the driver's, which has the mark."""
+    root, mark = folder
+    if (root / LOCKS / mark).exists():
+        return None
     try:
-        (root / LOCKS).mkdir(parents=True, exist_ok=True)
+        if root.is_dir() and any(root.iterdir()) and not (root / GUEST).exists():
+            return "it is a folder that holds something of its own"
+        root.mkdir(parents=True, exist_ok=True)
+        (root / GUEST).touch()
+        (root / LOCKS).mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=root / LOCKS):
             pass
     except OSError as error:
@@ -355,18 +393,25 @@ def _no_room(root: Path) -> str | None:
 def close_home(home: Home, cluster: Cluster) -> None:
     """The run has ended: nothing of it is left on the other machines, where no other run's call is made there."""
     with suppress(Exception):  # a machine that is gone
-        cluster.on_each_machine(_clear, home)
+        cluster.on_each_machine(_clear, home, timeout=_CLEARING)
     (home.root / LOCKS / home.mark).unlink(missing_ok=True)
 
 
 def _clear(home: Home) -> None:
-    locks = home.root / LOCKS
-    if home.is_seen or any(at_work(home.root, lock.name) for lock in locks.glob(f"{CALL}*")):
-        return
-    for folder in home.root.iterdir():
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        home.root.rmdir()
+    root, end = home.root, time.monotonic() + _DYING
+    while (root / GUEST).exists():  # otherwise the folder is this machine's own
+        with _clearing(root):
+            if not any(at_work(root, lock.name) for lock in (root / LOCKS).glob(f"{CALL}*")):
+                shutil.rmtree(root, ignore_errors=True)
+                return
+        if time.monotonic() > end:
+            return
+        time.sleep(0.2)
+
+
+def _clearing(root: Path) -> FileLock:
+    """Held on a machine while its folder is cleared, and while a call begins there."""
+    return FileLock(Path(tempfile.gettempdir()) / f"orch-{sha256(str(root).encode()).hexdigest()[:16]}.lock")
 
 
 class Names:

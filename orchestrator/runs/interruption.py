@@ -58,6 +58,8 @@ def process_of(store: Store, work: WorkFolder, patience: Patience | None = None)
     store.patience = patience
     try:
         yield
+        with suppress(TrackingError):  # a run whose making was asked for twice, as the first answer was lost
+            store.close_runs(store.process, "KILLED", "never used: the store's answer was lost when it was begun")
     finally:
         store.patience = None
         if lock is not None:

@@ -51,9 +51,9 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
         notice("joining Ray" if is_joined() else "starting Ray")
         cluster = connect(notice)
         heed_sigterm()  # Ray has put a handler of its own there
-        _refuse_too_large(plans, cluster)
         if (home := open_home(work.root, cluster)) is not None:
             cluster, work.names = replace(cluster, apart=True), Names()
+        _refuse_too_large(plans, cluster)
         task = type(plans[0].recipe.task)
         if task not in TASKS.values():
             carry(task)

@@ -37,7 +37,7 @@ from orchestrator.runs.progress import Branch
 from orchestrator.runs.running import Running
 from orchestrator.runs.state import StageState
 from orchestrator.runs.together import Together, together
-from orchestrator.runs.work import WorkFolder, sizes_in
+from orchestrator.runs.work import WorkFolder, contents_of
 from orchestrator.runs.worker_log import Logged, logged, read_log
 from orchestrator.runs.writer import Writer
 from orchestrator.stages.base import put_together
@@ -119,7 +119,8 @@ class Walk:
             elif not self.writer.wait(_TICK) and not self._settled():
                 time.sleep(_TICK)  # another process makes what the rest waits for
         self._tell()
-        self.writer.flush()  # also the curves of stages that have failed
+        while not self.writer.flush(_TICK):  # also the curves of stages that have failed
+            self._show()
         for branch in self.branches:
             self.writer.is_written(branch.name)  # raises what kept its run from being closed
         self.writer.close()
@@ -273,9 +274,10 @@ class Walk:
         """Whether all machines have a folder's files."""
         assert self.cluster is not None
         if folder not in self._everywhere:
-            here = sizes_in(folder)
-            there = self.cluster.on_each_machine(sizes_in, folder)
-            self._everywhere[folder] = all(sizes == here for _, sizes in there)
+            here = contents_of(folder)
+            self._everywhere[folder] = all(
+                there == here for _, there in self.cluster.on_each_machine(contents_of, folder)
+            )
         return self._everywhere[folder]
 
     def _look(self) -> None:

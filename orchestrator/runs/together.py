@@ -70,7 +70,11 @@ def together(call: Together) -> None:
         train_loop_config={"call": call, "notes": notes},
         torch_config=TorchConfig(backend="nccl" if share.gpus else "gloo", timeout_s=_TIMEOUT),
         scaling_config=ScalingConfig(
-            num_workers=share.workers, use_gpu=bool(share.gpus), resources_per_worker=needs, placement_strategy="PACK"
+            num_workers=share.workers,
+            use_gpu=bool(share.gpus),
+            resources_per_worker=needs,
+            # machines that see no common folder: what workers write together is written on one of them
+            placement_strategy="PACK" if call.home is None else "STRICT_PACK",
         ),
         run_config=RunConfig(
             name="orch", storage_path=str(notes), failure_config=FailureConfig(max_failures=call.retries)
@@ -130,7 +134,7 @@ def _folder_of(call: Together) -> Iterator[None]:
     home = call.home
     if home is None or home.is_seen:
         yield
-    elif get_context().get_local_rank():
+    elif get_context().get_world_rank():  # all are on one machine
         meet()
         yield
         meet()

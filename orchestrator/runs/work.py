@@ -4,6 +4,7 @@
 making the same thing twice; the operating system lets go of it when its holder dies, however it dies.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ from orchestrator.stages.context import BEGUN
 
 LOCKS = "locks"
 INPUTS = "inputs"
+GUEST = "guest"
+"""In a folder that is not this machine's own: it was made for a driver on another machine, which clears it."""
 CALL = "call-"
 """Of the locks that calls hold on a machine that does not see the driver's work folder."""
 _ABOUT = "stage.json"
@@ -68,6 +71,7 @@ class WorkFolder:
             locks.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=locks):  # a folder that is there may still be read-only
                 pass
+            (root / GUEST).unlink(missing_ok=True)  # from now on there is work of this machine's in it
         except OSError as error:
             raise InputError(f"storage: {root} cannot be written: {error.strerror}; name another folder") from None
 
@@ -188,6 +192,11 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def sizes_in(folder: Path) -> dict[str, int]:
-    """Bytes of each file in a folder; empty where there is none."""
-    return {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
+def contents_of(folder: Path) -> dict[str, str]:
+    """The sha256 of each file in a folder; empty where there is no folder."""
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

@@ -71,8 +71,8 @@ class StoreClient:
                         raise TrackingError(unreachable(self._uri, error)) from None
                     time.sleep(_AGAIN)
                 else:
-                    if since is not None and self.patience is not None:
-                        self.patience.tell("")
+                    if since is not None and (patience := self.patience) is not None:
+                        patience.tell("")
                     return result
 
         return call

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import Any
 
 from orchestrator.errors import TrackingError
@@ -166,8 +166,9 @@ def _make(file: Path | None) -> None:
     for left in file.parent.glob(f"{_NEW}*"):  # by a process that was killed here
         shutil.rmtree(left, ignore_errors=True)
     folder = Path(mkdtemp(prefix=_NEW, dir=file.parent))  # a new name: MLflow keeps what it opened by its URI
-    new, kept = folder / file.name, _kept_tables()
+    new = folder / file.name
     try:
+        kept = _kept_tables()
         if not _copied(kept, new):
             uri = sqlite_uri(new)
             with alone(uri):
@@ -180,8 +181,12 @@ def _make(file: Path | None) -> None:
 
 def _kept_tables() -> Path:
     """The file of a store without runs that this user keeps of this version of MLflow: to copy it takes no time."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "orch" / f"mlflow-{mlflow_version}.db"
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        home = Path(named) if named else Path.home() / ".cache"
+    except RuntimeError:  # this user has no home
+        home = Path(gettempdir()) / f"orch-{os.getuid()}"
+    return home / "orch" / f"mlflow-{mlflow_version}.db"
 
 
 def _copied(kept: Path, new: Path) -> bool:
@@ -189,11 +194,11 @@ def _copied(kept: Path, new: Path) -> bool:
     try:
         shutil.copyfile(kept, new)
         with closing(sqlite3.connect(new)) as database, database:
-            [[sound]] = database.execute("PRAGMA quick_check")
+            sound = database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
             # the experiment that MLflow makes itself: its files go beside this store
             place = (f"{os.environ[_ROOT]}/0",)
             changed = database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", place)
-            if sound == "ok" and changed.rowcount == 1:
+            if sound and changed.rowcount == 1:
                 return True
     except (OSError, sqlite3.Error):
         pass
@@ -204,9 +209,8 @@ def _copied(kept: Path, new: Path) -> bool:
 def _keep(new: Path, kept: Path) -> None:
     with suppress(OSError):  # it is made again then
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=kept.parent, delete=False) as temporary:
-            temporary.write(new.read_bytes())
-        Path(temporary.name).replace(kept)
+        with TemporaryDirectory(dir=kept.parent) as folder:
+            Path(shutil.copyfile(new, Path(folder) / kept.name)).replace(kept)
 
 
 @contextmanager

@@ -80,10 +80,10 @@ def test_the_recipe_and_its_files_go_along(tmp_path: Path) -> None:
     Path("r.yaml").write_text(DATA.replace("{generate: 2}", "{file: data/test.jsonl}"))
     Path("data/test.jsonl").write_text(ROWS)
     files, _ = documents("stages.sft.learning_rate=1e-3")
-    assert set(files["data"]) == {"recipe.yaml", "mine.jsonl", "test.jsonl"}
-    assert files["data"]["mine.jsonl"] == Path("data/mine.jsonl").read_text()
+    assert set(files["data"]) == {"recipe.yaml", "0-mine.jsonl", "1-test.jsonl"}
+    assert files["data"]["0-mine.jsonl"] == Path("data/mine.jsonl").read_text()
     written = yaml.safe_load(files["data"]["recipe.yaml"])
-    assert written["task"]["demonstrations"]["file"] == "/recipe/mine.jsonl"
+    assert written["task"]["demonstrations"]["file"] == "/recipe/0-mine.jsonl"
     assert written["stages"]["sft"]["learning_rate"] == 1e-3 and "storage" not in written
     there = tmp_path / "there"
     there.mkdir()

@@ -1,6 +1,7 @@
 """The driver's work folder for machines that do not see it: what is fetched, what is sent, and when."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -12,7 +13,7 @@ from orchestrator.errors import InputError
 from orchestrator.runs import home as module
 from orchestrator.runs.cluster import Cluster
 from orchestrator.runs.home import Files, Home, Sent, close_home, kept_at_home, open_home, sent
-from orchestrator.runs.work import LOCKS
+from orchestrator.runs.work import GUEST, LOCKS, WorkFolder
 
 OLD = 1_000_000_000
 
@@ -37,8 +38,10 @@ class Near:
 class Two(Cluster):
     """Two machines: the driver's, and one that sees nothing of its disk; calls see what `there` does to the path."""
 
-    def on_each_machine(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        there = f"/proc/nothing{argument}" if isinstance(argument, str) else Path("/proc/nothing")
+    def on_each_machine(
+        self, function: Callable[[Any], Any], argument: Any, timeout: float | None = None
+    ) -> list[tuple[str, Any]]:
+        there = f"/proc/nothing{argument}" if isinstance(argument, str) else (Path("/proc/nothing"), argument[1])
         return [("here", function(argument)), ("there", function(there))]
 
 
@@ -108,6 +111,7 @@ def test_a_folder_is_begun_as_it_is_at_home_and_what_is_written_is_sent(places: 
 
 def test_it_is_sent_also_where_the_call_fails(places: tuple[Path, Home]) -> None:
     driver, home = places
+    (driver / "key").mkdir()
     with pytest.raises(ValueError, match="no"), kept_at_home(home, home.root / "key"):
         written(home.root / "key/checkpoints/checkpoint-1/weights", "one")
         raise ValueError("no")
@@ -115,7 +119,8 @@ def test_it_is_sent_also_where_the_call_fails(places: tuple[Path, Home]) -> None
 
 
 def test_what_says_that_a_checkpoint_is_whole_comes_last(places: tuple[Path, Home]) -> None:
-    _, home = places
+    driver, home = places
+    (driver / "key").mkdir()
     sent_names: list[str] = []
     send = home.files._files.write
     home.files._files.write = lambda name, *rest: (sent_names.append(Path(name).name), send(name, *rest))
@@ -129,6 +134,7 @@ def test_what_says_that_a_checkpoint_is_whole_comes_last(places: tuple[Path, Hom
 
 def test_what_is_still_being_written_waits_and_what_grows_is_appended(places: tuple[Path, Home]) -> None:
     driver, home = places
+    (driver / "key").mkdir()
     work = home.root / "key"
     sender = module._Sender(home, work, {})
     work.mkdir()
@@ -152,6 +158,7 @@ def test_what_is_still_being_written_waits_and_what_grows_is_appended(places: tu
 
 def test_a_look_that_fails_is_made_again(places: tuple[Path, Home], monkeypatch: pytest.MonkeyPatch) -> None:
     driver, home = places
+    (driver / "key").mkdir()
     monkeypatch.setattr(module, "_LOOK", 0.01)
     written(home.root / "key/weights", "w")
     ended, tried = Event(), []
@@ -204,18 +211,63 @@ def test_a_machine_that_can_have_no_work_folder_is_named(tmp_path: Path) -> None
     assert open_home(tmp_path / "work", alone) is None
 
 
-def test_nothing_is_left_elsewhere_but_where_somebody_is_at_work(places: tuple[Path, Home]) -> None:
+class There(Two):
+    """The other machine alone."""
+
+    def on_each_machine(
+        self, function: Callable[[Any], Any], argument: Any, timeout: float | None = None
+    ) -> list[tuple[str, Any]]:
+        return [("there", function(argument))]
+
+
+def test_nothing_is_left_elsewhere_but_where_somebody_is_at_work(
+    places: tuple[Path, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
     driver, home = places
+    monkeypatch.setattr(module, "_DYING", 0.3)
     (driver / LOCKS).mkdir()
-
-    class There(Two):
-        def on_each_machine(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-            return [("there", function(argument))]
-
     cluster = There(1, 2, 0, joined=True, machines=((1, 0.0), (1, 0.0)))
     written(home.root / "inputs/m/weights", "w")
+    close_home(home, cluster)
+    assert (home.root / "inputs/m/weights").exists(), "a folder of that machine's own"
+    written(home.root / GUEST, "")
     with home.in_use():
         close_home(home, cluster)
         assert (home.root / "inputs/m/weights").exists()
     close_home(home, cluster)
     assert not home.root.exists()
+
+
+def test_a_folder_with_something_of_its_own_is_not_taken(tmp_path: Path) -> None:
+    own = tmp_path / "work"
+    written(own / "key/checkpoints/checkpoint-1/weights", "w")
+    assert module._no_room((own, "home-1")) == "it is a folder that holds something of its own"
+    assert not (own / GUEST).exists()
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "new"):
+        assert module._no_room((tmp_path / place, "home-1")) is None and (tmp_path / place / GUEST).exists()
+        assert module._no_room((tmp_path / place, "home-1")) is None, "it was made for others before"
+    WorkFolder(tmp_path / "new")
+    assert not (tmp_path / "new" / GUEST).exists(), "from now on it is this machine's own"
+    (tmp_path / "own" / LOCKS).mkdir(parents=True)
+    (tmp_path / "own" / LOCKS / "home-1").touch()
+    assert module._no_room((tmp_path / "own", "home-1")) is None, "it is the driver's"
+
+
+def test_what_nobody_waits_for_any_more_is_not_made_again(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    (driver / "key").mkdir()
+    home.send(written(home.root / "key/deep/shard", "rows"))
+    assert (driver / "key/deep/shard").read_text() == "rows"
+    shutil.rmtree(driver / "key")
+    with pytest.raises(FileNotFoundError, match="the stage's work folder is gone"):
+        home.send(home.root / "key/deep/shard")
+    assert not (driver / "key").exists()
+
+
+def test_the_journal_of_a_run_that_was_cut_off_is_not_told_again(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    before = written(driver / "key/journal.jsonl", "1\n").stat().st_ino
+    with kept_at_home(home, home.root / "key"):
+        pass
+    assert (driver / "key/journal.jsonl").stat().st_ino == before
