@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +50,7 @@ class Cluster:
     """Whether the user started it: its workers may be on other machines than this process."""
     machines: tuple[tuple[int, float], ...]
     """The cores and the GPUs of each machine."""
-    apart: bool = False
+    apart: bool = field(default=False, kw_only=True)
     """Whether some of its machines do not see the driver's work folder."""
 
     def too_large(self, share: Share) -> list[str]:
