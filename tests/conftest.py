@@ -92,8 +92,10 @@ def call(folder: Path, *arguments: str, fresh: bool = False, **env: str) -> Call
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test writes into the checkout."""
+    """No test writes into the checkout, and no `--address` outlives the test that gave it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    monkeypatch.delenv("RAY_ADDRESS")
 
 
 @pytest.fixture

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.commands.submit import refuse_own_store
 from orchestrator.commands.sweep import load_any
 from orchestrator.errors import InputError
 from orchestrator.recipe.paths import path_settings
 from orchestrator.recipe.recipe import Recipe
-from orchestrator.recipe.yaml_source import write_data
+from orchestrator.recipe.yaml_source import write_data, write_documents
 
 _MOUNT = "/recipe"
 _NOT_IN_KEYS = re.compile(r"[^-._a-zA-Z0-9]")
@@ -73,7 +71,7 @@ def kubernetes_manifest(recipe: str | Path, overrides: Sequence[str], pods: Pods
         "# The recipe is given as it was resolved, with the files that it reads. KubeRay has to be installed.\n"
     )
     job = _job(name, "sweep" if sweep else "run", store, pods)
-    return said + yaml.safe_dump_all([files, job], sort_keys=False, allow_unicode=True, width=120)
+    return said + write_documents([files, job])
 
 
 def _files(recipe: Recipe, sweep: bool) -> dict[str, str]:

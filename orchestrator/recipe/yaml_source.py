@@ -14,7 +14,7 @@ are put together, before a value is made of them.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -257,6 +257,11 @@ def parse_value(text: str, source: str) -> Any:
 def write_data(data: Any) -> str:
     """A document that reads as this data again: text that looks like a number, such as '1e5', is put in quotes."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def write_documents(documents: Sequence[Any]) -> str:
+    """Documents for other tools, in which `${...}` means nothing here: no text is changed."""
+    return str(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=120))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,12 +2,10 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from orchestrator.errors import InputError, OutputError
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.report.make import report
 from tests.conftest import SMALL, Called, call, command, copied, environment
+from tests.support.composed import end as end_all
 from tests.support.store import artifact, as_of_an_older_version, children, client, runs
 
 Run = tuple[Path, Called]
@@ -181,10 +180,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: P
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.01)
     finally:
-        with suppress(ProcessLookupError):  # it ended by itself, which fails above
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    time.sleep(1)  # until its workers are gone too
+        end_all(process)  # its workers too: none may write one more checkpoint
     # one that was being written at that moment is no checkpoint yet
     whole = [file.parent for file in checkpoints.glob("checkpoint-*/.digests.json")]
     last = max(whole, key=lambda path: int(path.name.partition("-")[2]))
