@@ -412,35 +412,3 @@ def _clear(home: Home) -> None:
 def _clearing(root: Path) -> FileLock:
     """Held on a machine while its folder is cleared, and while a call begins there."""
     return FileLock(Path(tempfile.gettempdir()) / f"orch-{sha256(str(root).encode()).hexdigest()[:16]}.lock")
-
-
-class Names:
-    """Names of which a driver has each alone within a cluster; those of one that died are free."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, Any] = {}
-
-    def take(self, name: str) -> bool:
-        """Whether the name is this driver's from now on."""
-        import ray
-
-        holder = ray.remote(_Holder).options(
-            name=name, namespace="orch", num_cpus=0, scheduling_strategy=on_this_machine()
-        )
-        try:
-            self._taken[name] = holder.remote()
-        except ValueError:  # another driver's
-            return False
-        return True
-
-    def free(self, name: str) -> None:
-        """Let go of a name."""
-        import ray
-
-        holder = self._taken.pop(name, None)
-        if holder is not None and ray.is_initialized():
-            ray.kill(holder)
-
-
-class _Holder:
-    """Holds a name while it lives, which is as long as its driver does at the most."""

@@ -11,8 +11,9 @@ from orchestrator.errors import InputError, OrchError, StageError
 from orchestrator.health.findings import CheckReport, errors_of
 from orchestrator.plan.plan import Plan
 from orchestrator.runs.cluster import Cluster, carry, connect, is_joined
+from orchestrator.runs.cluster_names import Names
 from orchestrator.runs.failure import one_line
-from orchestrator.runs.home import Home, Names, close_home, open_home
+from orchestrator.runs.home import Home, close_home, open_home
 from orchestrator.runs.interruption import heed_sigterm
 from orchestrator.runs.work import WorkFolder
 from orchestrator.store.base import Store
