@@ -21,7 +21,7 @@ from orchestrator.runs.worker_log import forget_log
 from orchestrator.stages.context import BEGUN
 
 LOCKS = "locks"
-INPUTS = "inputs"
+_INPUTS = "inputs"
 GUEST = "guest"
 """In a folder that is not this machine's own: it was made for a driver on another machine, which clears it."""
 CALL = "call-"
@@ -116,7 +116,7 @@ class WorkFolder:
 
     def share(self, folder: Path, name: str) -> Path:
         """A copy of a file or folder where all machines see it, under `inputs/`; made once, whole or not at all."""
-        shared = self.root / INPUTS / f"{name}{folder.suffix}"
+        shared = self.root / _INPUTS / f"{name}{folder.suffix}"
         if not shared.exists():
             shared.parent.mkdir(exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=shared.parent))
@@ -132,9 +132,9 @@ class WorkFolder:
 
     def forget_inputs(self, prefix: str) -> None:
         """Remove what was shared, unless a run is at work here: one that holds a lock with this prefix."""
-        inputs = self.root / INPUTS
+        inputs = self.root / _INPUTS
         if inputs.exists() and not any((self.root / LOCKS).glob(f"{prefix}*")):
-            gone = inputs.rename(inputs.with_name(f"{INPUTS}-{os.getpid()}"))  # at once: the next run may begin now
+            gone = inputs.rename(inputs.with_name(f"{_INPUTS}-{os.getpid()}"))  # at once: the next run may begin now
             shutil.rmtree(gone, ignore_errors=True)
 
     def lock(self, key: str) -> FileLock | None:
