@@ -1,10 +1,17 @@
-"""Generation with transformers: one wide, left-padded `generate` per batch, each row with random numbers of its own."""
+"""Generation with transformers: one wide, left-padded batch at a time, each row with random numbers of its own."""
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
 
 from orchestrator.answers.tokens import completion_text
+from orchestrator.models.decoding import can_decode, decode
 from orchestrator.models.loading import load_for_generation, load_tokenizer, stop_ids
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.engine import Decoding, Generated, Request
@@ -17,6 +24,7 @@ class TransformersEngine:
         self.tokenizer = load_tokenizer(ref.base)
         self.model = load_for_generation(ref)
         self.stops = stop_ids(self.tokenizer, self.model.generation_config)
+        self.loop = decode if can_decode(self.model) else None
         # what a model ships (repetition_penalty, top_k, ...) would fill in every setting that a call leaves out
         self.model.generation_config = GenerationConfig(
             eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id
@@ -33,19 +41,22 @@ class TransformersEngine:
         processors = LogitsProcessorList()
         if decoding.temperature > 0:
             processors.append(RowSampler([r.seed for r in requests], decoding, width))
+        ends = StoppingCriteriaList()
+        if decoding.stop:  # `generate` loses the tokenizer that its own setting needs, where the loop is another
+            ends.append(StopStringCriteria(self.tokenizer, list(decoding.stop)))
         config = GenerationConfig(
             max_new_tokens=decoding.max_tokens,
             do_sample=False,
             pad_token_id=pad,
             eos_token_id=self.stops,
-            stop_strings=list(decoding.stop) or None,
         )
         output = self.model.generate(
             input_ids=input_ids,
             attention_mask=mask,
             generation_config=config,
             logits_processor=processors,
-            tokenizer=self.tokenizer,
+            stopping_criteria=ends,
+            custom_generate=self.loop,
         )
         return [self._cut(row, decoding) for row in output[:, width:].tolist()]
 
@@ -80,6 +91,10 @@ class RowSampler(LogitsProcessor):  # type: ignore[misc]
         self.uniforms = torch.from_numpy(np.stack(rows))
         self.decoding = decoding
         self.prompt_width = prompt_width
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows alone."""
+        self.uniforms = self.uniforms[rows.cpu()]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores, shape (rows, vocabulary), with all but one token per row at minus infinity."""

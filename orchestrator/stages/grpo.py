@@ -31,7 +31,7 @@ class Grpo(GrpoSettings, Training):
     prompts: Literal["train", "demonstrations"] = "train"
     """The split whose questions are asked."""
 
-    VERSION = 1
+    VERSION = 2  # 2: groups are drawn by orch's own loop, with the adapter folded in where that is exact
     SPLITS: ClassVar[Mapping[str, str]] = {"prompts": "prompts"}
     CURVES: ClassVar[tuple[str, ...]] = (
         *Training.CURVES,

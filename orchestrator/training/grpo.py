@@ -1,15 +1,20 @@
 """GRPO on questions whose answers are judged: a completion is worth its score, mostly 1 if correct and else 0."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from trl import GRPOTrainer
 
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import StageError
+from orchestrator.models.decoding import can_decode, decode
+from orchestrator.models.folded import folded
 from orchestrator.models.loading import load_tokenizer, load_trainable
 from orchestrator.sampling.completions import summary_of_verdicts
 from orchestrator.sampling.same_draws import ANSWERED, IDENTICAL, share_identical
@@ -17,6 +22,7 @@ from orchestrator.tasks import Task
 from orchestrator.tasks.judging import verdicts
 from orchestrator.training.configuration import grpo_config
 from orchestrator.training.job import TrainingJob
+from orchestrator.training.like_lengths import in_groups
 from orchestrator.training.settings import GrpoSettings
 from orchestrator.training.trainer import train
 from orchestrator.types import Completion, Example, FinishReason
@@ -56,12 +62,53 @@ def run_grpo(job: GrpoJob) -> None:
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
-    """GRPOTrainer that reads a prompt as sampling and evaluation do, token for token."""
+    """GRPOTrainer that reads a prompt as sampling and evaluation do, token for token, and draws by the same loop."""
 
     answer_format: Any = None
 
+    def _generate_single_turn(self, *arguments: Any, **named: Any) -> Any:
+        model = self.accelerator.unwrap_model(self.model)
+        whole = model.get_base_model() if isinstance(model, PeftModel) else model
+        with folded(model), _by_our_loop(whole):
+            return super()._generate_single_turn(*arguments, **named)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **further: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        score = super()._get_per_token_logps_and_entropies
+        if input_ids.is_cuda or any(value is not None and value is not False for value in further.values()):
+            return score(  # type: ignore[no-any-return]
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **further
+            )
+        return in_groups(
+            lambda ids, mask, kept: score(model, ids, mask, kept, batch_size, compute_entropy)[:2],
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+        )
+
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return [prompt_ids(self.processing_class, self.answer_format, p) for p in prompts], None, {}
+
+
+@contextmanager
+def _by_our_loop(model: Any) -> Iterator[None]:
+    """Within it, `model.generate` runs orch's loop where that serves the model: TRL has no argument for it."""
+    if not can_decode(model):
+        yield
+        return
+    model.generate = partial(model.generate, custom_generate=decode)
+    try:
+        yield
+    finally:
+        del model.generate
 
 
 class _Score:

@@ -1,0 +1,44 @@
+"""Fold an adapter into the weights for as long as a model in training generates.
+
+Three products for each layer become one. Afterwards the weights are the very ones from before, bit for bit: subtracting
+what was added would leave its rounding in them, a little more at each step.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from orchestrator.models.loading import tied_targets
+
+
+@contextmanager
+def folded(model: Any) -> Iterator[None]:
+    """Within it, a PeftModel in float32 has its LoRA adapter in its weights; any other model is left as it is.
+
+    It costs a copy of the layers that the adapter changes. In half precision the rounding would be felt, and weights
+    that another layer shares would be changed there too.
+    """
+    layers = _layers(model)
+    kept = [(layer, layer.get_base_layer().weight.data) for layer in layers]
+    try:
+        for layer, weight in kept:
+            layer.get_base_layer().weight.data = weight.clone()
+            layer.merge()
+        yield
+    finally:
+        for layer, weight in kept:
+            layer.get_base_layer().weight.data = weight
+            layer.merged_adapters.clear()
+
+
+def _layers(model: Any) -> list[Any]:
+    """The layers that an adapter can be folded into; none where it must not be."""
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    if not isinstance(model, PeftModel) or tied_targets(model):
+        return []
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    return layers if all(layer.get_base_layer().weight.dtype is torch.float32 for layer in layers) else []
