@@ -6,6 +6,7 @@ key is asked once, however many stages have it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 
 from orchestrator.errors import OutputError
@@ -17,6 +18,8 @@ KEYS_A_PAGE = 200
 """Keys whose search, one by one, takes as long as it takes to read one page of runs (3 s and 15 ms with SQLite)."""
 PAGE = 1000
 """Runs."""
+_AT_ONCE = 8
+"""Keys that are searched at the same time."""
 _Asked = tuple[str, str]
 """A tag and the key that it has to hold."""
 
@@ -31,22 +34,36 @@ def finished(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> d
     lookup = _Lookup(store, asked)
     done: dict[str, str] = {}
     changed: list[str] = []
-    for question, stage in asked.items():
-        problems: list[str] = []
-        tried: set[str] = set()
-        for run in lookup.candidates(question):
-            origin = run.tags.get(origin_tag(stage), run.run_id)
-            if origin in tried:  # one of many runs that reuse it
-                continue
-            tried.add(origin)
-            maker = lookup.active(origin, run)
-            if maker is not None and outputs.is_there(maker, stage.output, problems.append):
+    threads = ThreadPoolExecutor(_AT_ONCE)  # a store far away answers several in the time of one
+    try:
+        found = threads.map(lambda one: _made_by(lookup, outputs, *one), asked.items())
+        for stage, (origin, problem) in zip(asked.values(), found, strict=True):
+            if origin is not None:
                 done[stage.key] = origin
-                break
-        changed += [f"stage {stage.name}: {text}" for text in problems[:1] if stage.key not in done]
+            elif problem is not None:
+                changed.append(f"stage {stage.name}: {problem}")
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for a store that is away
     if changed:
         raise OutputError(*changed)
     return done
+
+
+def _made_by(
+    lookup: "_Lookup", outputs: StoredOutputs, question: _Asked, stage: Keyed
+) -> tuple[str | None, str | None]:
+    """The run that holds what a stage would make, and, of those whose output was changed, what is wrong with one."""
+    problems: list[str] = []
+    tried: set[str] = set()
+    for run in lookup.candidates(question):
+        origin = run.tags.get(origin_tag(stage), run.run_id)
+        if origin in tried:  # one of many runs that reuse it
+            continue
+        tried.add(origin)
+        maker = lookup.active(origin, run)
+        if maker is not None and outputs.is_there(maker, stage.output, problems.append):
+            return origin, None
+    return None, next(iter(problems), None)
 
 
 class _Lookup:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,6 +73,19 @@ def test_many_keys_are_read_in_pages(store: MlflowStore, requests: Counter[str])
     done = store.finished(stages)
     assert len(done) == 400 and done["key 7"] == "copy7"
     assert requests == {"search_experiments": 1, "search_runs": 1}
+
+
+def test_a_few_keys_are_searched_at_the_same_time(store: MlflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search waits until another one is under way too."""
+    together = Barrier(2)
+    search = store.client._client.search_runs
+
+    def searching(*arguments: Any, **named: Any) -> Any:
+        together.wait(timeout=60)
+        return search(*arguments, **named)
+
+    monkeypatch.setattr(store.client._client, "search_runs", searching)
+    assert store.finished([stage(number) for number in (3, 7)]) == {"key 3": "copy3", "key 7": "copy7"}
 
 
 def test_that_none_of_many_keys_is_there_is_known_from_the_pages(store: MlflowStore, requests: Counter[str]) -> None:
