@@ -31,6 +31,9 @@ from mlflow import __version__ as mlflow_version
 from mlflow.entities import ViewType
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
+from orchestrator.store.uploads import give_uploads_time
+
+give_uploads_time()
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the trace of what it raises too

@@ -1,0 +1,62 @@
+"""A server that is long at a file is waited for; one that is long at a question is not."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+from orchestrator.store import connection
+
+SLOW = 2.5
+"""Seconds until the server answers."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[bytes]]]:
+    """The address of a server that takes files, and what it has been sent."""
+    assert connection.Connection, "it is imported, as it is wherever orch reaches MLflow"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    sent: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            sent.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer()
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            time.sleep(SLOW)
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is said."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_address[1]}/api/2.0/mlflow-artifacts/artifacts/0/run/artifacts", sent
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_file_is_waited_for(server: tuple[str, list[bytes]], tmp_path: Path) -> None:
+    address, sent = server
+    (tmp_path / "model.safetensors").write_bytes(b"weights" * 1000)
+    HttpArtifactRepository(address).log_artifacts(str(tmp_path))
+    assert sent == [b"weights" * 1000]
+
+
+def test_a_question_is_not(server: tuple[str, list[bytes]]) -> None:
+    with pytest.raises(MlflowException, match="Read timed out"):
+        HttpArtifactRepository(server[0]).list_artifacts()
