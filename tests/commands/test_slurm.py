@@ -17,7 +17,10 @@ STAND_INS = {
     "sleep": "exit 0",
     # what stands behind its options is carried out here
     "srun": 'echo "srun $*" >> calls; while [[ $1 == --* ]]; do shift; done; "$@"',
-    "ray": 'echo "ray $* token=${#RAY_AUTH_TOKEN}" >> calls; [[ -f ready ]] || { touch ready; exit 1; }',
+    # the head answers at the second question, and the other node has come at the third
+    "ray": 'echo "ray $* token=${#RAY_AUTH_TOKEN}" >> calls; echo >> asked; n=$(wc -l < asked); '
+    'if [[ $1 == status ]]; then echo "Active:"; echo " 1 node_a"; ((n < 6)) || echo " 1 node_b"; '
+    "else [[ -f ready ]] || { touch ready; exit 1; }; fi",
     "orch": 'for word in "$@"; do echo "orch:$word" >> calls; done; echo "address=$RAY_ADDRESS" >> calls; exit 3',
 }
 
@@ -59,6 +62,8 @@ def test_ray_is_started_on_every_node_and_orch_on_the_first(tmp_path: Path) -> N
         "orch:name=$(touch owned)",
     ]
     assert "address=10.0.0.1:20007" in calls
+    looks = [place for place, call in enumerate(calls) if call.startswith("ray status --address=10.0.0.1:20007 ")]
+    assert len(looks) > 1 and looks[-1] < calls.index("orch:run"), "it waits for the other node"
     for line in (
         "--nodes=2",
         "--cpus-per-task=4",

@@ -15,7 +15,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.conftest import REPOSITORY, call
+from tests.conftest import REPOSITORY, Called, call, command
 from tests.support.composed import FILE, Machine, compose, missing, variables
 
 SCHEMA = REPOSITORY / "tests" / "data" / "compose-spec.json"
@@ -106,6 +106,27 @@ def test_the_main_job_is_done_in_it(machine: Machine, tmp_path: Path) -> None:
     assert again.code == 0, again.err
     assert {s["state"] for s in again.json["stages"]} == {"cached"}
     assert again.json["models"] == called.json["models"]
+
+
+def test_a_job_that_is_submitted_does_it_too(machine: Machine, tmp_path: Path) -> None:
+    """Through Ray's Jobs API: this folder is sent, what the job prints comes back, and so does how it ended."""
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    env = machine.environment("orch") | {"RAY_ADDRESS": ""}
+    address = f"http://127.0.0.1:{machine.ports['page']}"
+
+    def submitted(*arguments: str) -> Called:
+        words = command("submit", "r.yaml", *arguments, "--address", address)
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+        return Called(done.returncode, done.stdout, done.stderr)
+
+    called = submitted()
+    assert called.code == 0, called.out + called.err
+    assert re.search(r"^evaluate\.sft +\S+ +(reused|finished)|^sft +\d", called.out, re.MULTILINE), called.out
+    listed = call(tmp_path, "runs", "--json", MLFLOW_TRACKING_URI=env["MLFLOW_TRACKING_URI"])
+    assert listed.out.count("composed") >= 1 and not (tmp_path / "mlruns").exists()
+    # what is wrong only there fails the job, and this command with it
+    failed = submitted("model.name=no/such-model")
+    assert failed.code not in (0, None) and "Traceback" not in failed.out + failed.err
 
 
 def test_what_was_backed_up_is_found_again_in_a_new_database(machine: Machine, tmp_path: Path) -> None:
