@@ -106,7 +106,7 @@ def main() -> None:
         server = Machine(Path(name))
         with server.stack:
             server.postgres()
-            server.begin("mlflow")
+            server.begin("mlflow", MLFLOW_SERVER_ALLOWED_HOSTS="*")  # the slow way has an address of its own
             os.environ["MLFLOW_TRACKING_URI"] = server.environment("orch")["MLFLOW_TRACKING_URI"]
             began = time.monotonic()
             here = [sys.executable, "-m", "benchmarks.postgres", "--write"]

@@ -25,14 +25,28 @@ class TransformersEngine:
         self.model = load_for_generation(ref)
         self.stops = stop_ids(self.tokenizer, self.model.generation_config)
         self.loop = decode if can_decode(self.model) else None
+        self.fits: int | None = None
+        """Rows of a batch that memory holds; None: it has held every one so far."""
         # what a model ships (repetition_penalty, top_k, ...) would fill in every setting that a call leaves out
         self.model.generation_config = GenerationConfig(
             eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id
         )
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
-        """Complete every request, in order."""
+        """Complete every request, in order. What memory does not hold at once is completed in halves."""
+        made: list[Generated] = []
+        while len(made) < len(requests):
+            batch = requests[len(made) :][: self.fits]
+            try:
+                made += self._batch(batch, decoding)
+            except RuntimeError as error:
+                if len(batch) == 1 or not _out_of_memory(error):
+                    raise
+                self.fits = len(batch) // 2  # from now on: the next shard is no smaller
+        return made
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def _batch(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
         pad = self.tokenizer.pad_token_id
         width = max(len(r.prompt) for r in requests)
         device = self.model.device
@@ -76,6 +90,11 @@ class TransformersEngine:
         ):
             return Generated(kept, "stop")
         return Generated(kept, "length")
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is that of a GPU, or of this machine, without room."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 class RowSampler(LogitsProcessor):  # type: ignore[misc]

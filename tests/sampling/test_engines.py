@@ -56,6 +56,47 @@ def test_greedy_is_what_plain_transformers_generates(engine: TransformersEngine)
         assert list(ours.ids) == theirs
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"),
+    ],
+)
+def test_what_memory_does_not_hold_is_completed_in_halves(error: RuntimeError, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, decoding = TransformersEngine(BASE), Decoding(1.0, 1.0, 8)
+    asked = requests(engine, TEXTS, draws=2)
+    whole = engine.generate(asked, decoding)
+    generate, widths, room = engine.model.generate, [], 3
+
+    def narrow(input_ids: torch.Tensor, **named: object) -> object:
+        widths.append(len(input_ids))
+        if len(input_ids) > room:
+            raise error
+        return generate(input_ids=input_ids, **named)
+
+    monkeypatch.setattr(engine.model, "generate", narrow)
+    assert engine.generate(asked, decoding) == whole
+    assert widths == [14, 7, 3, 3, 3, 3, 2]
+    widths.clear()
+    assert engine.generate(asked, decoding) == whole and max(widths) == 3, "the next one is no larger"
+    room = 0
+    with pytest.raises(RuntimeError) as raised:
+        engine.generate(asked, decoding)
+    assert raised.value is error, "what does not hold one row is an error"
+
+
+def test_any_other_error_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TransformersEngine(BASE)
+
+    def broken(**_: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(engine.model, "generate", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        engine.generate(requests(engine, TEXTS), Decoding(1.0, 1.0, 8))
+
+
 def test_length_and_stop_are_told_apart(engine: TransformersEngine) -> None:
     made = engine.generate(requests(engine, TEXTS), Decoding(0, 1, 3))
     assert all(len(g.ids) == 3 for g in made if g.finish_reason == "length")
