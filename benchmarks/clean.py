@@ -8,13 +8,14 @@ bytes that it gave back, and whether the one that went on ended as it should.
 """
 
 import argparse
-import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from benchmarks.orch_calls import orch
 from orchestrator.runs.work import LOCKS, size_of
@@ -45,6 +46,16 @@ def begun(folder: Path, seed: int) -> "tuple[subprocess.Popen[bytes], Path]":
     return process, next(iter(new)).parents[2]
 
 
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a run and its workers, at one moment, and wait until they are gone."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
+    psutil.wait_procs(family)
+
+
 def main() -> None:
     """Print both."""
     parser = argparse.ArgumentParser(description="What is left of killed trainings.")
@@ -55,9 +66,7 @@ def main() -> None:
         (folder / "recipe.yaml").write_text(RECIPE)
         for seed in range(trainings):
             process, _ = begun(folder, seed)
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            time.sleep(0.5)  # until its workers are gone too
+            kill(process)
         work = folder / "mlruns" / "work"
         killed = [path for path in work.iterdir() if path.name != LOCKS]
         held = sum(map(size_of, killed))

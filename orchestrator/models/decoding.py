@@ -10,8 +10,17 @@ from inspect import signature
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 _ROOM = 64
 """Tokens by which the memory of a layer grows at a time."""
@@ -19,13 +28,29 @@ _WORTH_IT = 0.8
 """Ended rows leave the batch when at most this share of it goes on: to leave costs a copy of what the others know."""
 
 
+_ROW_BY_ROW = (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper)
+"""Processors of transformers that look at each row by itself, and remember none."""
+_TAKEN = {"attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
+_BY_THE_LONGEST = ("dynamic", "longrope")
+"""Kinds of positions that change for all rows with the longest of them."""
+
+
 def can_decode(model: Any) -> bool:
-    """Whether `decode` serves a model: it takes positions and a cache of keys and values that rows can leave."""
-    takes = signature(model.forward).parameters
+    """Whether `decode` serves a model, with an adapter or without.
+
+    It takes positions and a plain cache of keys and values, which is all that it remembers, and prepares its inputs as
+    most do. Any other is left to its own way.
+    """
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = whole.config
     return (
-        not model.config.is_encoder_decoder
-        and {"attention_mask", "position_ids", "past_key_values", "logits_to_keep"} <= set(takes)
-        and all(isinstance(layer, DynamicLayer) for layer in _cache(model).layers)
+        not config.is_encoder_decoder
+        and "generate" not in vars(whole)
+        and type(whole).prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
+        and {"attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
+        <= {*signature(whole.forward).parameters}
+        and (getattr(config, "rope_parameters", None) or {}).get("rope_type") not in _BY_THE_LONGEST
+        and all(type(layer) in (_Roomy, DynamicSlidingWindowLayer) for layer in _cache(whole).layers)
     )
 
 
@@ -40,7 +65,8 @@ def decode(
 ) -> torch.Tensor:
     """Complete prompts, shape (rows, width), padded on the left; shape (rows, width + length), padded on the right.
 
-    Where rows leave, a processor's method `keep` gets the places, in the batch so far, of those that stay.
+    Rows leave where every processor either looks at each row by itself or has a method `keep`, which gets the places,
+    in the batch so far, of those that stay.
     """
     pad = generation_config.pad_token_id
     mask = inputs.get("attention_mask")
@@ -50,6 +76,7 @@ def decode(
     position = mask.sum(dim=-1, keepdim=True)
     rows = torch.arange(len(input_ids), device=input_ids.device)
     going = torch.ones_like(rows, dtype=torch.bool)
+    may_leave = all(isinstance(one, _ROW_BY_ROW) or hasattr(one, "keep") for one in logits_processor)
     ids, ended = input_ids, []
     while True:
         scores = logits_processor(ids, logits.to(torch.float32, copy=True))
@@ -60,7 +87,7 @@ def decode(
         ids = torch.cat([ids, token.where(going.unsqueeze(1), pad)], dim=1)
         going = going & ~stopping_criteria(ids, None)
         left = int(going.sum())
-        if left <= _WORTH_IT * len(rows):
+        if left <= (_WORTH_IT * len(rows) if may_leave else 0):
             ended.append((rows[~going], ids[~going]))
             stay = going.nonzero().squeeze(1)
             rows, ids, mask, position, going = rows[stay], ids[stay], mask[stay], position[stay], going[stay]
@@ -134,6 +161,8 @@ class _Roomy(DynamicLayer):  # type: ignore[misc]
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep these rows."""
+        if not self.is_initialized:  # the model has not used it
+            return
         length = self.get_seq_length()
         self.room = [room[indices] for room in self.room]
         self.keys, self.values = (room[:, :, :length] for room in self.room)

@@ -18,7 +18,7 @@ def folded(model: Any) -> Iterator[None]:
     """Within it, a PeftModel in float32 has its LoRA adapter in its weights; any other model is left as it is.
 
     It costs a copy of the layers that the adapter changes. In half precision the rounding would be felt, and weights
-    that another layer shares would be changed there too.
+    that another layer shares would be changed there too; adapters on anything but linear layers are left as they are.
     """
     layers = _layers(model)
     kept = [(layer, layer.get_base_layer().weight.data) for layer in layers]
@@ -36,9 +36,10 @@ def folded(model: Any) -> Iterator[None]:
 def _layers(model: Any) -> list[Any]:
     """The layers that an adapter can be folded into; none where it must not be."""
     from peft import PeftModel
-    from peft.tuners.lora import LoraLayer
+    from peft.tuners.lora import Linear, LoraLayer
 
     if not isinstance(model, PeftModel) or tied_targets(model):
         return []
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    return layers if all(layer.get_base_layer().weight.dtype is torch.float32 for layer in layers) else []
+    plain = all(type(layer) is Linear and layer.get_base_layer().weight.dtype is torch.float32 for layer in layers)
+    return layers if plain else []

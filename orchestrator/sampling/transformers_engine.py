@@ -1,5 +1,7 @@
 """Generation with transformers: one wide, left-padded batch at a time, each row with random numbers of its own."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from transformers import (
@@ -21,8 +23,10 @@ class TransformersEngine:
     """A model held in this process."""
 
     def __init__(self, ref: ModelRef) -> None:
-        self.tokenizer = load_tokenizer(ref.base)
-        self.model = load_for_generation(ref)
+        self._hold(load_for_generation(ref), load_tokenizer(ref.base))
+
+    def _hold(self, model: Any, tokenizer: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
         self.stops = stop_ids(self.tokenizer, self.model.generation_config)
         self.loop = decode if can_decode(self.model) else None
         self.fits: int | None = None

@@ -6,10 +6,10 @@ key is asked once, however many stages have it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 
 from orchestrator.errors import OutputError
+from orchestrator.store.at_once import at_once
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.names import VERB_TAG, Keyed, key_tag, origin_tag
 from orchestrator.store.outputs import StoredOutputs
@@ -18,8 +18,6 @@ KEYS_A_PAGE = 200
 """Keys whose search, one by one, takes as long as it takes to read one page of runs (3 s and 15 ms with SQLite)."""
 PAGE = 1000
 """Runs."""
-_AT_ONCE = 8
-"""Keys that are searched at the same time."""
 _Asked = tuple[str, str]
 """A tag and the key that it has to hold."""
 
@@ -34,16 +32,12 @@ def finished(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> d
     lookup = _Lookup(store, asked)
     done: dict[str, str] = {}
     changed: list[str] = []
-    threads = ThreadPoolExecutor(_AT_ONCE)  # a store far away answers several in the time of one
-    try:
-        found = threads.map(lambda one: _made_by(lookup, outputs, *one), asked.items())
-        for stage, (origin, problem) in zip(asked.values(), found, strict=True):
-            if origin is not None:
-                done[stage.key] = origin
-            elif problem is not None:
-                changed.append(f"stage {stage.name}: {problem}")
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for a store that is away
+    found = at_once(lambda one: _made_by(lookup, outputs, *one), list(asked.items()))
+    for stage, (origin, problem) in zip(asked.values(), found, strict=True):
+        if origin is not None:
+            done[stage.key] = origin
+        elif problem is not None:
+            changed.append(f"stage {stage.name}: {problem}")
     if changed:
         raise OutputError(*changed)
     return done

@@ -6,16 +6,19 @@ takes a model of several GB and passes it on to an object store answers when tha
 
 from typing import Any
 
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.store.artifact import http_artifact_repo
 
-_LONG = 6 * 3600
-"""Seconds."""
+_LONG = 3600.0
+"""Seconds, from when a file is sent to the answer."""
 _request = http_artifact_repo.http_request
 
 
 def _with_time(*arguments: Any, **named: Any) -> Any:
-    """MLflow's request, its answer waited for where it sends a file."""
-    return _request(*arguments, **({"timeout": _LONG} if "data" in named else {}) | named)
+    """MLflow's request, its answer waited for where it sends a file, which is sent once: whoever writes tries again."""
+    if "data" in named:
+        named = {"timeout": max(_LONG, MLFLOW_HTTP_REQUEST_TIMEOUT.get()), "max_retries": 0} | named
+    return _request(*arguments, **named)
 
 
 def give_uploads_time() -> None:

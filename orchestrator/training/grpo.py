@@ -1,14 +1,13 @@
 """GRPO on questions whose answers are judged: a completion is worth its score, mostly 1 if correct and else 0."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
 from trl import GRPOTrainer
 
 from orchestrator.answers.tokens import prompt_ids
@@ -68,8 +67,8 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_single_turn(self, *arguments: Any, **named: Any) -> Any:
         model = self.accelerator.unwrap_model(self.model)
-        whole = model.get_base_model() if isinstance(model, PeftModel) else model
-        with folded(model), _by_our_loop(whole):
+        usual = not self.args.generation_kwargs and self.args.cache_implementation is None
+        with folded(model), _by_our_loop(model) if usual and can_decode(model) else nullcontext():
             return super()._generate_single_turn(*arguments, **named)
 
     def _get_per_token_logps_and_entropies(
@@ -83,7 +82,8 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
         **further: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         score = super()._get_per_token_logps_and_entropies
-        if input_ids.is_cuda or any(value is not None and value is not False for value in further.values()):
+        alone = not input_ids.is_cuda and self.accelerator.num_processes == 1
+        if not alone or any(value is not None and value is not False for value in further.values()):
             return score(  # type: ignore[no-any-return]
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **further
             )
@@ -100,10 +100,7 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 
 @contextmanager
 def _by_our_loop(model: Any) -> Iterator[None]:
-    """Within it, `model.generate` runs orch's loop where that serves the model: TRL has no argument for it."""
-    if not can_decode(model):
-        yield
-        return
+    """Within it, `model.generate` runs orch's loop: TRL has no argument for it."""
     model.generate = partial(model.generate, custom_generate=decode)
     try:
         yield

@@ -33,10 +33,12 @@ def in_groups(
 def _trimmed(
     score: Callable[[torch.Tensor, torch.Tensor, int], _Scored], ids: torch.Tensor, mask: torch.Tensor, kept: int
 ) -> _Scored:
-    """The same without the columns at both ends that are padding in every row."""
-    prompt = mask.shape[1] - kept
-    used = mask.any(dim=0).nonzero().squeeze(1)
-    first, last = min(int(used[0]), prompt - 1), max(int(used[-1]), prompt)
-    missing = (0, mask.shape[1] - 1 - last)
-    logps, entropies = score(ids[:, first : last + 1], mask[:, first : last + 1], last + 1 - prompt)
+    """The same without the columns at the end that are padding in every row.
+
+    Those at the beginning stay: some models count a token's position from there.
+    """
+    width = mask.shape[1]
+    last = max(int(mask.any(dim=0).nonzero()[-1]), width - kept)
+    missing = (0, width - 1 - last)
+    logps, entropies = score(ids[:, : last + 1], mask[:, : last + 1], kept - missing[1])
     return pad(logps, missing), None if entropies is None else pad(entropies, missing)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from orchestrator.answers.tokens import prompt_ids, target_ids
-from orchestrator.models.loading import save_model, stop_ids
+from orchestrator.models.loading import save_model
 from orchestrator.sampling.answering import answer
 from orchestrator.sampling.completions import summary_of_verdicts
 from orchestrator.sampling.engine import Decoding
@@ -167,10 +167,8 @@ class _Live(TransformersEngine):
     """The engine over a model that is in training; `leave` gives the model its own way of generating back."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.tokenizer, self.model = tokenizer, model
         self._shipped = model.generation_config
-        self.stops = stop_ids(tokenizer, self._shipped)
-        model.generation_config = GenerationConfig(eos_token_id=self.stops, pad_token_id=tokenizer.pad_token_id)
+        self._hold(model, tokenizer)
 
     def leave(self) -> None:
         """Put back what was there before."""

@@ -123,6 +123,18 @@ def test_tokens_are_drawn_as_often_as_by_generate(tiny: Any, settings: dict[str,
     assert torch.equal(plain > 0.01, ours > 0.01) or (plain - ours).abs().max() < 0.01
 
 
+@pytest.mark.parametrize(
+    "settings", [{"repetition_penalty": 3.0}, {"no_repeat_ngram_size": 2}, {"bad_words_ids": [[5]]}]
+)
+def test_where_processors_know_the_whole_batch_no_row_leaves(tiny: Any, settings: dict[str, Any]) -> None:
+    asked = prompts(tiny)
+    config = GenerationConfig(max_new_tokens=30, pad_token_id=PAD, **settings)
+    free = tiny.generate(**asked, generation_config=config)[:, asked["input_ids"].shape[1] :]
+    config.eos_token_id = [int(free[0, 3]), int(free[3, 11]), END]
+    wanted = tiny.generate(**asked, generation_config=config)
+    assert torch.equal(tiny.generate(**asked, generation_config=config, custom_generate=decode), wanted)
+
+
 def test_a_text_that_ends_a_completion_ends_it(tiny: Any) -> None:
     tokenizer = AutoTokenizer.from_pretrained(TINY)
     tokenizer.padding_side = "left"
@@ -139,10 +151,16 @@ def test_a_text_that_ends_a_completion_ends_it(tiny: Any) -> None:
     ("kind", "settings"),
     [
         ("mamba", {"hidden_size": 32, "state_size": 4, "num_hidden_layers": 2}),
+        ("falcon_h1", {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+                       "num_key_value_heads": 2, "mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8}),
+        ("phi3", {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+                  "num_key_value_heads": 2}),
+        ("llama", {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+                   "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}}),
         ("lfm2", {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
                   "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}),
     ],
 )  # fmt: skip
 def test_a_model_that_remembers_otherwise_is_left_to_generate(kind: str, settings: dict[str, Any]) -> None:
-    """The rows of a state that is no list of keys and values cannot leave it one by one."""
+    """It has a state that is no list of keys and values, or one that depends on the longest row."""
     assert not can_decode(made(kind, **settings))

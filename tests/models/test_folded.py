@@ -1,11 +1,12 @@
 """An adapter that is in the weights for a while, and then is not."""
 
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from orchestrator.models.base import TINY
 from orchestrator.models.folded import folded
@@ -21,6 +22,27 @@ def adapted(dtype: torch.dtype = torch.float32, **settings: Any) -> Any:
         if "lora_B" in name or "lora_embedding_B" in name:
             value.data.normal_(0, 0.05)
     return model.eval()
+
+
+def mixture() -> Any:
+    """A mixture of experts, whose weights are no linear layers."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        "qwen3_moe",
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=48,
+        moe_intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_experts=4,
+        num_experts_per_tok=2,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    with warnings.catch_warnings():  # PEFT itself adds patterns for a projection that it then does not find
+        warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match any targeted module")
+        return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear")).eval()
 
 
 def products(model: Any) -> int:
@@ -75,11 +97,12 @@ def test_it_trains_on_afterwards() -> None:
     assert all(bool(gradient.abs().sum() > 0) for gradient in gradients.values())
 
 
-@pytest.mark.parametrize("model", ["half precision", "shared weights", "no adapter"])
+@pytest.mark.parametrize("model", ["half precision", "shared weights", "no adapter", "experts"])
 def test_where_it_must_not_be_folded_it_is_not(model: str) -> None:
     made = {
         "half precision": lambda: adapted(torch.bfloat16),
         "shared weights": lambda: adapted(target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True),
+        "experts": mixture,
         "no adapter": lambda: AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).eval(),
     }[model]()
     with torch.no_grad():
