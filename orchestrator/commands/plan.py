@@ -39,7 +39,7 @@ def needs(stage: Stage) -> str:
     asked = stage.spec.resources
     cpus = asked.cpus or (1 if stage.spec.CPUS == 1 else f"1-{stage.spec.CPUS}")
     gpus = f"{asked.gpus:g}" if asked.gpus is not None else "0-1"
-    workers = getattr(asked, "workers", 1)
+    workers = stage.spec.workers
     each = f"{cpus} CPU, {gpus} GPU" if stage.spec.ON_GPU else f"{cpus} CPU"
     return f"{workers} x ({each})" if workers > 1 else each
 

@@ -5,7 +5,7 @@ from typing import Any
 from orchestrator.runs.cluster import on_this_machine
 
 
-class Names:
+class ClusterNames:
     """Names of which a driver has each alone within a cluster; those of one that died are free."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from orchestrator.errors import InputError, OrchError, StageError
 from orchestrator.health.findings import CheckReport, errors_of
 from orchestrator.plan.plan import Plan
 from orchestrator.runs.cluster import Cluster, carry, connect, is_joined
-from orchestrator.runs.cluster_names import Names
+from orchestrator.runs.cluster_names import ClusterNames
 from orchestrator.runs.failure import one_line
 from orchestrator.runs.home import Home, close_home, open_home
 from orchestrator.runs.interruption import heed_sigterm
@@ -53,7 +53,7 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
         cluster = connect(notice)
         heed_sigterm()  # Ray has put a handler of its own there
         if (home := open_home(work.root, cluster)) is not None:
-            cluster, work.names = replace(cluster, apart=True), Names()
+            cluster, work.names = replace(cluster, apart=True), ClusterNames()
         _refuse_too_large(plans, cluster)
         task = type(plans[0].recipe.task)
         if task not in TASKS.values():

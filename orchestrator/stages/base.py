@@ -170,9 +170,14 @@ class Verb(StageSettings, ABC):
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
+    @property
+    def workers(self) -> int:
+        """How many workers make one job together."""
+        return 1
+
     def share(self, cores: int, gpus: float) -> Share:
         """What one job gets, on machines with `cores` cores in a cluster with `gpus` GPUs."""
-        asked, workers = self.resources, getattr(self.resources, "workers", 1)
+        asked, workers = self.resources, self.workers
         cpus = asked.cpus or max(1, min(self.CPUS, cores // workers))
         if not self.ON_GPU:
             return Share(cpus, 0.0, workers)

@@ -31,6 +31,11 @@ class Training(TrainingSettings, Verb):
     CURVES: ClassVar[tuple[str, ...]] = ("loss", "eval_loss", "eval_accuracy", "grad_norm", "learning_rate", "epoch")
     SPOKEN = True
 
+    @property
+    def workers(self) -> int:
+        """Those that train one model together."""
+        return self.resources.workers
+
     @abstractmethod
     def config(self, job: TrainingJob) -> Any:
         """The stage as TRL's own configuration. Runs on a worker, or where a check may load TRL.
@@ -52,8 +57,8 @@ class Training(TrainingSettings, Verb):
             if any(e.demonstration is None for e in task.examples("validation")[:n]):
                 asked["loss"] = "demonstrations"  # it was once that of bare answers too
             inputs["validation"] = asked | {"max_tokens": keys.evaluate.max_tokens}
-        if self.resources.workers > 1 and self.draws_numbers:
-            inputs["workers"] = self.resources.workers
+        if self.workers > 1 and self.draws_numbers:
+            inputs["workers"] = self.workers
         return inputs
 
     def settings_findings(self, name: str, task: Task, stages: Mapping[str, Verb]) -> Iterator[Finding]:

@@ -206,12 +206,14 @@ _REASONS = {
         "multi_objective_aggregation",
         "max_tool_calling_iterations",
     ),
-    "one process trains a stage": (
-        "accelerator_config",
+    "every worker holds the whole model, and `resources: {workers: N}` says how many there are": (
         "parallelism_config",
         "deepspeed",
         "fsdp",
         "fsdp_config",
+    ),
+    "orch joins the workers of a training": (
+        "accelerator_config",
         "local_rank",
         "ddp_backend",
         "ddp_broadcast_buffers",
