@@ -3,13 +3,14 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.errors import StageError
 from orchestrator.sampling.completions import whole_questions, writing
@@ -23,10 +24,14 @@ from orchestrator.tasks import Task
 from orchestrator.tasks.splits import Split
 from orchestrator.types import DataUsed
 
-_READ = ("example_id", "draw", "text", "finish_reason", "status")
+_READ = ("example_id", "draw", "text", "n_tokens", "finish_reason", "status")
 SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.string(), "question": pa.string()})
 _SHOWN = 40
 """Rows in the table of samples."""
+_WHY = ("wrong", "pass_rate", "same_text", "over_limit")
+"""Why a draw is not kept: the metric `dropped_...` of each counts its draws."""
+_ROUNDING = 1e-9
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Select(Verb):
@@ -41,10 +46,17 @@ class Select(Verb):
     """Drop completions of a question that differ in white space only."""
     max_per_example: Positive | None = None
     """Rows of one question at the most; default: all that are kept."""
+    prefer: Literal["first", "shortest", "random"] = "first"
+    """Which rows of a question stay where `max_per_example` leaves some out: the first drawn, those of fewest tokens,
+    or by lot."""
+    pass_rate: tuple[_Share, _Share] | None = None
+    """Keep only questions of whose draws at least, and at most, these shares are correct: [0.1, 0.9] leaves out what
+    the model always gets right, and what it hardly ever does."""
     allow_empty: bool = False
     """True: where no draw is correct, go on with none; otherwise that is an error."""
 
     VERSION = 1
+    LATER = frozenset({"prefer", "pass_rate"})
     OUTPUT = CHOSEN
     MAKES = Kind.ROWS
     REFERENCES: ClassVar[Mapping[str, Kind]] = {"draws": Kind.COMPLETIONS}
@@ -53,7 +65,20 @@ class Select(Verb):
     def leaves_out(self) -> Mapping[str, str]:
         """What was decided when the completions were drawn, whose key is part of this one."""
         idle = {"format": "completions were cut when they were drawn", "judging": "and judged"}
-        return idle if self.keep == "random" else idle | {"seed": "nothing is left to chance"}
+        return idle if "random" in (self.keep, self.prefer) else idle | {"seed": "nothing is left to chance"}
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Select":
+        if self.pass_rate is not None and self.pass_rate[0] > self.pass_rate[1]:
+            raise ValueError(
+                f"pass_rate is [lowest, highest], and {self.pass_rate[0]:g} is above {self.pass_rate[1]:g}"
+            )
+        if self.prefer != "first" and self.max_per_example is None:
+            raise ValueError(
+                f"prefer: {self.prefer} says which rows of a question stay where some are left out; set "
+                "max_per_example, too"
+            )
+        return self
 
     def jobs(self, context: Context) -> list[Job]:
         """None: `finish` does all of it."""
@@ -73,33 +98,58 @@ class Select(Verb):
         questions = pa.array([e.question for e in examples], pa.string())
         path = context.output / CHOSEN
         drawn = rows = asked = correct = 0
+        dropped: Counter[str] = Counter()
+        tokens = {"before": 0, "after": 0}
         samples: list[dict[str, Any]] = []
         with writing(path, SCHEMA) as out:
             for table in whole_questions(batches_of(context.inputs[self.draws], _READ)):
-                kept = table.take(keep(table, self, context.seed))
+                chosen = keep(table, self, context.seed)
+                kept = table.take(chosen.places)
+                dropped += chosen.dropped
+                tokens["before"] += _sum(table.filter(pc.equal(table["status"], "correct"))["n_tokens"])
+                tokens["after"] += _sum(kept["n_tokens"])
                 drawn += table.num_rows
                 rows += kept.num_rows
                 asked += pc.count_distinct(kept["example_id"]).as_py()
-                correct += pc.sum(pc.equal(kept["status"], "correct")).as_py() or 0
+                correct += _sum(pc.equal(kept["status"], "correct"))
                 kept = kept.append_column("question", questions.take(pc.index_in(kept["example_id"], ids)))
                 out.write_table(kept.select(SCHEMA.names).cast(SCHEMA))
                 shown = kept.slice(0, _SHOWN - len(samples)).select(["question", "text"])
                 samples += shown.rename_columns(["question", "completion"]).to_pylist()
             if not rows and not self.allow_empty:
-                raise StageError(
-                    f"none of the {drawn:,} draws is correct, so there is nothing to train on; look at the "
-                    f"completions of {self.draws!r} in MLflow: are answers found at all (sampling/answer_rate)? To go "
-                    f"on all the same, set stages.{context.name}.allow_empty: true"
-                )
+                raise StageError(self._nothing(context.name, drawn, dropped["pass_rate"]))
         metrics: dict[str, float] = {"rows": rows, "questions": asked}
-        figure = f"{rows:,} rows of {asked:,} questions" if rows else "0 rows: no draw was correct"
+        figure = f"{rows:,} rows of {asked:,} questions" if rows else f"0 rows: {self._none(dropped['pass_rate'])}"
         if rows:
             metrics["rows_per_question"] = rows / asked
+            metrics["tokens_per_row"] = tokens["after"] / rows
         if rows and self.keep == "random":
             metrics["correct_share"] = correct / rows
             figure += f", {metrics['correct_share']:.0%} correct"
+        if self.keep == "correct":
+            metrics |= {f"dropped_{why}": dropped[why] for why in _WHY}
+            right = rows + sum(dropped.values()) - dropped["wrong"]
+            metrics |= {"tokens_per_correct_draw": tokens["before"] / right} if right else {}
         used = DataUsed(context.name, "training", digest(path), CHOSEN, rows)
         return Output(figure, metrics, (used,), samples)
+
+    def _none(self, outside: int) -> str:
+        return "no question is within pass_rate" if outside else "no draw was correct"
+
+    def _nothing(self, name: str, drawn: int, outside: int) -> str:
+        """What is wrong where no row is kept; `outside`: correct draws of questions that `pass_rate` leaves out."""
+        if self.pass_rate is not None and outside:
+            low, high = self.pass_rate
+            return (
+                f"no question has between {low:.0%} and {high:.0%} correct draws, so there is nothing to train on: the "
+                f"{outside:,} correct draws are of others; widen stages.{name}.pass_rate. To go on all the same, set "
+                f"stages.{name}.allow_empty: true"
+            )
+        return (
+            f"none of the {drawn:,} draws is correct, so there is nothing to train on; look at the completions of "
+            f"{self.draws!r} in MLflow: are answers found at all (sampling/answer_rate)? To go on all the same, set "
+            f"stages.{name}.allow_empty: true"
+        )
 
     def source(self, stages: Mapping[str, Verb]) -> Drawing | None:
         """The drawing of its completions."""
@@ -114,25 +164,51 @@ class Select(Verb):
         return Bounds(0 if self.allow_empty else 1, each * len(task.examples(drawing.split)))
 
 
-def keep(table: pa.Table, spec: Select, seed: int) -> NDArray[np.int64]:
-    """The places of the rows that are trained on, in their order. All draws of each question are in the table.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is trained on, of the draws of some questions."""
 
-    `correct`: the correct draws; of those that differ in white space only the first; at most so many per question.
+    places: NDArray[np.int64]
+    """Of the rows, in their order."""
+    dropped: Counter[str]
+    """For each reason in `_WHY`, how many draws it has cost."""
+
+
+def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
+    """The rows that are trained on. All draws of each question are in the table.
+
+    `correct`: the correct draws of questions within `pass_rate`; of those that differ in white space only one; at most
+    so many per question, those that `prefer` names.
     `random`: as many rows of each question as `correct` would keep, by lot from its draws, right or wrong, under the
     same rules. A draw that was cut off before its answer has no end to learn and takes no part; one that was cut off
     after it does, here as there. So every correct draw has a lot, and no row is ever short.
     """
     rows = _Rows(table)
     correct: list[int] = np.flatnonzero(pc.equal(table["status"], "correct")).tolist()
-    chosen = rows.first(correct, spec.distinct, lambda _: spec.max_per_example)
+    dropped = Counter({"wrong": table.num_rows - len(correct)})
+    if spec.pass_rate is not None:
+        within = rows.within(spec.pass_rate, correct)
+        dropped["pass_rate"] = len(correct) - len(within)
+        correct = within
+    if spec.prefer == "shortest":
+        tokens: list[int] = table["n_tokens"].to_pylist()
+        correct.sort(key=tokens.__getitem__)
+    elif spec.prefer == "random":
+        correct.sort(key=lambda place: rows.lot(place, seed, "prefer"))
+    chosen = sorted(rows.first(correct, spec.distinct, lambda _: spec.max_per_example, dropped))
     if spec.keep == "correct":
-        return np.array(chosen, dtype=np.int64)
+        return Kept(np.array(chosen, dtype=np.int64), dropped)
     wanted = Counter(rows.questions[place] for place in chosen)
     answered = pc.is_in(table["status"], pa.array(["correct", "wrong"]))
     ends: list[int] = np.flatnonzero(pc.or_(pc.equal(table["finish_reason"], "stop"), answered)).tolist()
     lots = sorted((place for place in ends if wanted[rows.questions[place]]), key=lambda place: rows.lot(place, seed))
-    kept = {rows.draw(place) for place in rows.first(lots, spec.distinct, wanted.__getitem__)}
-    return np.array([place for place in range(table.num_rows) if rows.draw(place) in kept], dtype=np.int64)
+    kept = {rows.draw(place) for place in rows.first(lots, spec.distinct, wanted.__getitem__, Counter())}
+    places = [place for place in range(table.num_rows) if rows.draw(place) in kept]
+    return Kept(np.array(places, dtype=np.int64), Counter())
+
+
+def _sum(numbers: pa.ChunkedArray) -> int:
+    return int(pc.sum(numbers).as_py() or 0)
 
 
 class _Rows:
@@ -150,13 +226,22 @@ class _Rows:
         """Which draw of which question a row is."""
         return self.questions[place], self._draws[place]
 
-    def lot(self, place: int, seed: int) -> bytes:
+    def lot(self, place: int, seed: int, which: str = "select") -> bytes:
         """Where a row comes in the order by lot; it depends on the recipe's seed and on which draw it is alone."""
         name = self.names[self.questions[place]]
-        return hashlib.sha256(f"select\0{seed}\0{self._draws[place]}\0{name}".encode()).digest()
+        return hashlib.sha256(f"{which}\0{seed}\0{self._draws[place]}\0{name}".encode()).digest()
 
-    def first(self, places: Iterable[int], distinct: bool, most: Callable[[int], int | None]) -> list[int]:
-        """The first rows of each question, `most(question)` of them; None: all."""
+    def within(self, rates: tuple[float, float], correct: list[int]) -> list[int]:
+        """The correct draws of questions whose share of correct draws is within these rates."""
+        right = np.bincount([self.questions[place] for place in correct], minlength=len(self.names))
+        drawn = np.bincount(self.questions, minlength=len(self.names))
+        fits = (right >= rates[0] * drawn - _ROUNDING) & (right <= rates[1] * drawn + _ROUNDING)
+        return [place for place in correct if fits[self.questions[place]]]
+
+    def first(
+        self, places: Iterable[int], distinct: bool, most: Callable[[int], int | None], dropped: Counter[str]
+    ) -> list[int]:
+        """The first rows of each question, `most(question)` of them; None: all. What is left out is counted."""
         kept: list[int] = []
         seen: set[tuple[int, str]] = set()
         per_question: Counter[int] = Counter()
@@ -164,10 +249,12 @@ class _Rows:
             question = self.questions[place]
             limit = most(question)
             if limit is not None and per_question[question] >= limit:
+                dropped["over_limit"] += 1
                 continue
             if distinct:
                 text = (question, " ".join(self._texts[place].as_py().split()))
                 if text in seen:
+                    dropped["same_text"] += 1
                     continue
                 seen.add(text)
             per_question[question] += 1

@@ -31,15 +31,16 @@ def spec(**settings: Any) -> Select:
 
 
 def draw(
-    example: str, text: str, status: str = "correct", number: int = 0, finish_reason: str = "stop"
+    example: str, text: str, status: str = "correct", number: int = 0, finish_reason: str = "stop", n_tokens: int = 5
 ) -> dict[str, Any]:
-    return {"example_id": example, "draw": number, "text": text, "status": status, "finish_reason": finish_reason}
+    row = {"example_id": example, "draw": number, "text": text, "status": status, "finish_reason": finish_reason}
+    return row | {"n_tokens": n_tokens}
 
 
 def keep(drawn: list[dict[str, Any]], spec: Select, seed: int = 0) -> list[dict[str, Any]]:
     if not drawn:
         return []
-    return [drawn[place] for place in select.keep(pa.Table.from_pylist(drawn), spec, seed)]
+    return [drawn[place] for place in select.keep(pa.Table.from_pylist(drawn), spec, seed).places]
 
 
 def test_only_correct_draws_are_kept_in_order() -> None:
@@ -127,7 +128,8 @@ def test_a_question_without_a_correct_draw_has_no_row_in_the_control() -> None:
 def test_the_control_says_how_many_of_its_rows_are_correct() -> None:
     drawn = [draw("units-train-0", "one"), draw("units-train-0", "two", number=1), draw("units-train-1", "three")]
     output = finish(context(drawn, ", keep: random"))
-    assert output.metrics == {"rows": 3, "questions": 2, "rows_per_question": 1.5, "correct_share": 1.0}
+    figures = {"rows": 3, "questions": 2, "rows_per_question": 1.5, "correct_share": 1.0, "tokens_per_row": 5.0}
+    assert output.metrics == figures
     assert output.figure == "3 rows of 2 questions, 100% correct"
 
 
@@ -176,7 +178,7 @@ def test_what_is_kept_is_written_with_its_question() -> None:
         {"example_id": "units-train-1", "draw": 3, "text": "one", "question": questions["units-train-1"]},
         {"example_id": "units-train-0", "draw": 0, "text": "two", "question": questions["units-train-0"]},
     ]
-    assert output.metrics == {"rows": 2, "questions": 2, "rows_per_question": 1.0}
+    assert output.metrics.items() >= {"rows": 2, "questions": 2, "rows_per_question": 1.0}.items()
     assert output.figure == "2 rows of 2 questions" and output.data[0].rows == 2
 
 
@@ -190,7 +192,8 @@ def test_nothing_to_train_on_may_be_allowed_and_is_told() -> None:
     table = pq.read_table("work/output/chosen.parquet")
     assert table.schema == select.SCHEMA and table.num_rows == 0
     assert output.figure == "0 rows: no draw was correct"
-    assert output.metrics == {"rows": 0, "questions": 0} and output.data[0].rows == 0 and not output.samples
+    assert output.metrics.items() >= {"rows": 0, "questions": 0, "dropped_wrong": 1}.items()
+    assert output.data[0].rows == 0 and not output.samples
 
 
 def test_what_may_be_empty_is_written_the_same_where_it_is_not() -> None:
@@ -212,6 +215,90 @@ def test_select_asks_for_one_core_and_no_gpu() -> None:
     assert spec(resources={"cpus": 3, "gpus": 1}).share(8, 1.0) == Share(3, 0.0)
 
 
+# --- which of them
+
+
+def test_questions_are_kept_by_how_many_of_their_draws_are_correct() -> None:
+    shares = {"always": 10, "nine": 9, "half": 5, "one": 1, "never": 0}
+    drawn = [
+        draw(name, f"t{n}", "correct" if n < right else "wrong", n) for name, right in shares.items() for n in range(10)
+    ]
+    assert {row["example_id"] for row in keep(drawn, spec(pass_rate=[0.1, 0.9]))} == {"nine", "half", "one"}
+    assert {row["example_id"] for row in keep(drawn, spec(pass_rate=[0.3, 0.3]))} == set()
+    # a bound that is no binary fraction is met all the same
+    three = [draw("q", f"t{n}", "correct" if n < 3 else "wrong", n) for n in range(10)]
+    assert len(keep(three, spec(pass_rate=[0.3, 0.3]))) == 3
+    control = keep(drawn, spec(pass_rate=[0.1, 0.9], keep="random"))
+    assert Counter(row["example_id"] for row in control) == {"nine": 9, "half": 5, "one": 1}
+
+
+def test_the_shortest_or_any_of_a_question_stay_in_the_order_in_which_they_were_drawn() -> None:
+    drawn = [draw("q", f"t{n}", number=n, n_tokens=tokens) for n, tokens in enumerate((9, 3, 7, 3, 1))]
+    assert [row["draw"] for row in keep(drawn, spec(max_per_example=2))] == [0, 1]
+    assert [row["draw"] for row in keep(drawn, spec(max_per_example=2, prefer="shortest"))] == [1, 4]
+    assert [row["draw"] for row in keep(drawn, spec(max_per_example=3, prefer="shortest"))] == [1, 3, 4]
+    by_lot = Counter(
+        row["draw"] for seed in range(2000) for row in keep(drawn, spec(max_per_example=2, prefer="random"), seed)
+    )
+    assert all(abs(by_lot[n] - 800) < 110 for n in range(5)), "each has the same chance, 800 of 2,000, within 5 sd"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"pass_rate": [0.9, 0.1]}, "pass_rate is [lowest, highest], and 0.9 is above 0.1"),
+        ({"pass_rate": [0.1]}, "pass_rate"),
+        ({"pass_rate": [-0.1, 0.5]}, "greater than or equal to 0"),
+        ({"prefer": "shortest"}, "set max_per_example, too"),
+        ({"prefer": "longest", "max_per_example": 2}, "'first', 'shortest' or 'random'"),
+    ],
+)
+def test_what_would_select_nothing_or_change_nothing_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        spec(**settings)
+    assert said in str(raised.value)
+
+
+def test_settings_that_came_later_leave_keys_as_they_were_and_change_them_where_they_are_used() -> None:
+    def key(settings: str) -> str:
+        Path("r.yaml").write_text(RECIPE.replace("from: samples", f"from: samples, max_per_example: 2{settings}"))
+        return compile_plan(load_recipe("r.yaml")).stage("chosen").key
+
+    assert key("") == key(", prefer: first") == key(", pass_rate: null")
+    assert len({key(s) for s in ("", ", prefer: shortest", ", prefer: random", ", pass_rate: [0.1, 0.9]")}) == 4
+
+
+def test_that_no_question_is_within_the_rates_is_said_as_that() -> None:
+    drawn = [draw("a", "x"), draw("a", "y", number=1)]
+    with pytest.raises(StageError) as raised:
+        finish(context(drawn, ", pass_rate: [0.1, 0.9]"))
+    assert str(raised.value).startswith(
+        "no question has between 10% and 90% correct draws, so there is nothing to train on: the 2 correct draws are "
+        "of others; widen stages.chosen.pass_rate"
+    )
+
+
+def test_it_tells_what_was_dropped_and_why() -> None:
+    drawn = [
+        *(draw("a", text, number=n, n_tokens=n + 1) for n, text in enumerate(("x", "x ", "y", "z"))),
+        *(draw("b", "x", "wrong", n) for n in range(3)),
+        draw("b", "y", number=3),
+        draw("c", "x"),
+    ]
+    made = finish(context(drawn, ", max_per_example: 2, pass_rate: [0.3, 1]"))
+    assert made.metrics == {
+        "rows": 3,
+        "questions": 2,
+        "rows_per_question": 1.5,
+        "tokens_per_row": 3.0,
+        "tokens_per_correct_draw": 20 / 6,
+        "dropped_wrong": 3,
+        "dropped_pass_rate": 1,
+        "dropped_same_text": 1,
+        "dropped_over_limit": 1,
+    }
+
+
 # --- piece by piece, as one loop over all rows would
 
 
@@ -229,10 +316,20 @@ def loop(drawn: list[dict[str, Any]], spec: Select, seed: int) -> list[dict[str,
             kept.append(row)
         return kept
 
-    def lot(row: dict[str, Any]) -> bytes:
-        return hashlib.sha256(f"select\0{seed}\0{row['draw']}\0{row['example_id']}".encode()).digest()
+    def lot(row: dict[str, Any], which: str = "select") -> bytes:
+        return hashlib.sha256(f"{which}\0{seed}\0{row['draw']}\0{row['example_id']}".encode()).digest()
 
-    right = first((row for row in drawn if row["status"] == "correct"), lambda _: spec.max_per_example)
+    def rate(question: str) -> float:
+        mine = [row["status"] == "correct" for row in drawn if row["example_id"] == question]
+        return sum(mine) / len(mine)
+
+    lowest, highest = spec.pass_rate or (0, 1)
+    right = [row for row in drawn if row["status"] == "correct" and lowest <= rate(row["example_id"]) <= highest]
+    if spec.prefer == "shortest":
+        right.sort(key=lambda row: row["n_tokens"])
+    elif spec.prefer == "random":
+        right.sort(key=lambda row: lot(row, "prefer"))
+    right = sorted(first(right, lambda _: spec.max_per_example), key=drawn.index)
     if spec.keep == "correct":
         return right
     wanted = Counter(row["example_id"] for row in right)
@@ -255,21 +352,25 @@ def test_pieces_of_any_size_give_the_rows_of_one_loop_over_all(data: st.DataObje
             data.draw(st.sampled_from(("correct", "correct", "wrong", "unparsed", "truncated"))),
             number,
             data.draw(st.sampled_from(("stop", "length"))),
+            data.draw(st.integers(1, 3)),
         )
         for question in range(data.draw(st.integers(1, 5)))
         for number in range(data.draw(st.integers(1, 6)))
     ]
+    most = data.draw(st.sampled_from((None, 1, 2)))
     wanted = spec(
         keep=data.draw(st.sampled_from(("correct", "random"))),
         distinct=data.draw(st.booleans()),
-        max_per_example=data.draw(st.sampled_from((None, 1, 2))),
+        max_per_example=most,
+        prefer="first" if most is None else data.draw(st.sampled_from(("first", "shortest", "random"))),
+        pass_rate=data.draw(st.sampled_from((None, (0.0, 1.0), (0.5, 1.0), (0.0, 0.5), (0.25, 0.75)))),
     )
     seed, size = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 8))
     batches = pa.Table.from_pylist(drawn).to_batches(max_chunksize=data.draw(st.integers(1, 5)))
     pieces = list(whole_questions(batches, size))
     assert pa.concat_tables(pieces).to_pylist() == drawn
     assert not any(set(a["example_id"].to_pylist()) & set(b["example_id"].to_pylist()) for a, b in pairwise(pieces))
-    kept = [row for piece in pieces for row in piece.take(select.keep(piece, wanted, seed)).to_pylist()]
+    kept = [row for piece in pieces for row in piece.take(select.keep(piece, wanted, seed).places).to_pylist()]
     assert kept == loop(drawn, wanted, seed)
 
 
