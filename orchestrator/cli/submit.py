@@ -63,6 +63,10 @@ def submit(
 
     For Kubernetes: orch submit recipes/rft.yaml --kubernetes job.yaml --image REGISTRY/orch:1
     """
+    if slurm is not None and kubernetes is not None:
+        raise typer.BadParameter("--slurm and --kubernetes: one of them at a time")
+    if send and slurm is None:
+        raise typer.BadParameter("--send sends a Slurm script: name its file with --slurm")
     if kubernetes is not None:
         from orchestrator.commands.kubernetes import Pods, kubernetes_manifest
 
@@ -106,6 +110,8 @@ def _write(file: Path, text: str, how_to_send: str, as_json: bool, send: bool = 
     from orchestrator.commands.slurm import send as send_it
     from orchestrator.errors import InputError
 
+    if not file.parent.is_dir():
+        raise InputError(f"{file}: there is no folder {file.parent}")
     if file.exists():
         raise InputError(f"{file} is there already: name another file, or remove it")
     file.write_text(text, encoding="utf-8")

@@ -77,6 +77,8 @@ def init(
     Raises:
         InputError: the file cannot be used, or the recipe's file is there already.
     """
+    if not model.strip():
+        raise InputError("--model: is empty; name tiny, a folder, or a Hub id")
     named = {"question": question, "answer": answer, "demonstration": solution}
     name = re.sub(r"[^\w-]+", "-", data.stem).strip("-") or "mine"
     made = _free(to or Path(f"{name}.yaml"))

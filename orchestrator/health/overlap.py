@@ -92,11 +92,12 @@ def _all_but_equal(
         parts += ["its beginning or end"] if found.around and not parts else []
         parts += ["a word inside it"] if found.inside else []
         parts += ["one number"] if found.number or not changed else []
+        verb = "differs" if len(pairs) == 1 else "differ"
         what = f"{', '.join(parts[:-1])} or {parts[-1]}" if len(parts) > 1 else parts[0]
         yield Finding(
             "near-duplicates",
             "warning" if changed and share >= _MANY else "info",
-            f"{len(pairs):,} of {len(test):,} {kind} ({share:.1%}) differ from a training question only in {what}",
+            f"{len(pairs):,} of {len(test):,} {kind} ({share:.1%}) {verb} from a training question only in {what}",
             "\n".join(f"{e.question[:100]!r} (trained on: {double.question[:100]!r})" for e, double in pairs[:3]),
             "the same questions, reworded" if changed else "questions of one pattern, which their numbers tell apart",
             "take one of the two out: what was learned by heart is right here without being understood"

@@ -12,6 +12,8 @@ _SIGNIFICANT = 0.05
 _MOST = 0.5
 _ALL, _NONE, _SOME = 0.95, 0.02, 0.2
 """Shares: of completions with an answer, of right ones at most, and of wrong ones that a reader would take."""
+_PAIRS = 10
+"""Parsed answers that are shown beside the gold ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: 
             "accuracy-zero",
             "warning",
             f"model {model}: {answered:,} of {n:,} completions hold an answer, and none is correct",
-            f"{listed}\n" + "\n".join(f"parsed {r.value!r}, expected {r.gold!r}" for r in rows if r.value)[:400],
+            "\n".join([listed, *[f"parsed {r.value!r}, expected {r.gold!r}" for r in rows if r.value][:_PAIRS]]),
             "the model writes the form and does not know the content: too little training, labels that do not belong "
             "to their questions, or gold answers in another unit or form",
             "compare parsed and expected answers; train longer, or fix the data",

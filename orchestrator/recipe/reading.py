@@ -8,6 +8,7 @@ A base need not be a recipe by itself, and may extend others.
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,12 +58,19 @@ def read_recipe(path: str | Path) -> ReadFile:
     return ReadFile(data, read.places, read.text)
 
 
+def _closest(path: Path) -> str:
+    """The recipe that may be meant, else where there are some."""
+    there = {file.stem: str(file) for file in path.parent.glob("*.yaml")} if path.parent.is_dir() else {}
+    close = get_close_matches(path.stem, there, n=1)
+    return f"did you mean {there[close[0]]!r}?" if close else "`orch init --list` shows those to start from"
+
+
 def recipe_text(path: str | Path) -> str:
     """The text of a recipe's file. Raises RecipeError where it cannot be read."""
     try:
         return read_text(path, str(path))
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe; the shipped ones are in recipes/") from None
+        raise RecipeError(f"{path}: no such recipe; {_closest(Path(path))}") from None
     except IsADirectoryError:
         raise RecipeError(f"{path}: is a folder; name a recipe, a .yaml file") from None
     except OSError as error:

@@ -1,10 +1,14 @@
 """What a sweep has come to: its trials side by side, the test of the winner, what was shared, in words and figures."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.comparison import ComparedModel, ModelDifference, compare_evaluated
 from orchestrator.results import SweepResult, TrialResult
+from orchestrator.runs.progress import Branch
+from orchestrator.runs.state import StageState
 from orchestrator.sweeps.choosing import Standings
+from orchestrator.sweeps.planned import asked
 from orchestrator.sweeps.proposing import importance
 from orchestrator.sweeps.search import Search, Tried
 from orchestrator.sweeps.words import Chosen, standing, verdict
@@ -99,17 +103,21 @@ def _shared(search: Search) -> dict[str, dict[str, int]]:
 
 
 def _stages(search: Search) -> dict[str, int]:
-    branches = [branch for trial in search.trials for branch in trial.branches]
-    branches += [branch for side in search.tested.values() for branch in side]
-    states = [state for branch in branches for state in branch.states.values()]
+    tried = _states(branch for trial in search.trials for branch in trial.branches)
+    last = _states(branch for side in search.tested.values() for branch in side)
+    states = tried + last
     run = {state.stage.key for state in states if state.state == "done"}
     distinct = {state.stage.key for state in states}
     return {
-        "asked": len(states),
+        "asked": asked([state.stage.key for state in tried], [state.stage.key for state in last]),
         "distinct": len(distinct),
         "run": len(run),
         "reused": len({s.stage.key for s in states if s.state == "cached"} - run),
     }
+
+
+def _states(branches: Iterable[Branch]) -> list[StageState]:
+    return [state for branch in branches for state in branch.states.values()]
 
 
 def _tested_json(on: str, models: list[ComparedModel], difference: ModelDifference | None) -> dict[str, Any]:

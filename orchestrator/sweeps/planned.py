@@ -25,7 +25,7 @@ class PlannedSweep:
     count: int
     """Trials, however many seeds each has."""
     asked: int
-    """Stages of all trials, each counted as often as it is asked for."""
+    """Stages of all trials, each counted as often as it is asked for, and once those that the last step adds."""
     stages: tuple[Stage, ...]
     """Every stage once."""
     cached: frozenset[str]
@@ -41,6 +41,11 @@ class PlannedSweep:
     def to_run(self) -> int:
         """Stages to run."""
         return len(self.stages) - len(self.cached)
+
+
+def asked(trials: Sequence[str], last: Sequence[str]) -> int:
+    """Stages that separate runs of the trials would take, and those that only the last step asks for; all are keys."""
+    return len(trials) + len({*last} - {*trials})
 
 
 def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -> PlannedSweep:
@@ -65,7 +70,10 @@ def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -
         variants,
         tuple(trials),
         len(values),
-        sum(len(trial.plan.stages) for trial in (*trials, *tests)),
+        asked(
+            [stage.key for trial in trials for stage in trial.plan.stages],
+            [stage.key for trial in tests for stage in trial.plan.stages],
+        ),
         tuple(stages.values()),
         cached,
         sum(seconds.get(stage.key, 0.0) for stage in to_run),

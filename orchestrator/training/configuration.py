@@ -14,6 +14,7 @@ from trl import GRPOConfig, SFTConfig
 from orchestrator.errors import StageError
 from orchestrator.models.loading import dtype
 from orchestrator.training import workers
+from orchestrator.training.generation_settings import try_generation
 from orchestrator.training.job import TrainingJob
 from orchestrator.training.settings import GrpoSettings, SftSettings
 
@@ -49,7 +50,9 @@ def grpo_config(job: TrainingJob) -> GRPOConfig:
     }
     if spec.lora is None and spec.beta and job.model.base.revision is not None:
         own["model_init_kwargs"] = {"revision": job.model.base.revision}  # that of the reference, which TRL loads
-    return _built(GRPOConfig, job, _shared(job) | own)
+    made = _built(GRPOConfig, job, _shared(job) | own)
+    try_generation(made)
+    return made
 
 
 def _built(kind: type[TrainingArguments], job: TrainingJob, arguments: dict[str, Any]) -> Any:

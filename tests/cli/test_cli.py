@@ -82,7 +82,7 @@ def raises(error: BaseException) -> Callable[[], RunResult]:
 @pytest.mark.parametrize(
     ("arguments", "problems"),
     [
-        (["nowhere.yaml"], ["nowhere.yaml: no such recipe; the shipped ones are in recipes/"]),
+        (["nowhere.yaml"], ["nowhere.yaml: no such recipe; `orch init --list` shows those to start from"]),
         (["."], [".: is a folder; name a recipe, a .yaml file"]),
         (["r.yaml", "seed"], ["override 'seed': must read key=value, such as stages.rft.learning_rate=1e-4"]),
         (["r.yaml", "seed=x", "model.nme=y"], ["override model.nme: unknown key 'nme'", "override seed: input should"]),
@@ -135,7 +135,7 @@ def test_a_process_of_its_own_ends_the_same_way(tmp_path: Path) -> None:
     before = here()
     called = call(tmp_path, "run", "nowhere.yaml")
     assert (called.code, called.out) == (2, "")
-    assert called.err == "orch: nowhere.yaml: no such recipe; the shipped ones are in recipes/\n"
+    assert called.err == "orch: nowhere.yaml: no such recipe; `orch init --list` shows those to start from\n"
     assert here() == before
 
 

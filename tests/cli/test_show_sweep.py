@@ -84,10 +84,10 @@ def test_a_plan_lists_what_each_trial_runs_and_what_they_share(tmp_path: Path) -
     show_planned(console, made)
     text = shown(console)
     assert "Sweep (grid) by rft/accuracy on validation" in text
-    assert "sft, rft, evaluate.rft" in text and "3 trials: 9 stages instead of 15, 0 cached, 9 to run" in text
+    assert "sft, rft, evaluate.rft" in text and "3 trials: 9 stages instead of 11, 0 cached, 9 to run" in text
     assert "No estimate" in text
     told = sweep_json(made)
-    assert told["stages"] == {"asked": 15, "distinct": 9, "cached": 0} and len(told["trials"]) == 3
+    assert told["stages"] == {"asked": 11, "distinct": 9, "cached": 0} and len(told["trials"]) == 3
     tpe = planned(
         variants(tmp_path, "method: tpe\nrun_cap: 40\n" + RATES.replace("[1e-3, 2e-3, 3e-3]", "{min: 0.1, max: 0.9}")),
         None,

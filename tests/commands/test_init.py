@@ -198,3 +198,27 @@ def test_a_recipe_is_written_out_with_every_default(tmp_path: Path) -> None:
     again, once = load_recipe("again.yaml"), load_recipe(recipe, ["stages.samples.n=3"])
     assert again.resolved() == once.resolved() and again.stages["samples"].top_p == 1.0  # type: ignore[attr-defined]
     assert call(tmp_path, "plan", str(recipe), "--resolved", "--json").json["recipe"]["name"] == "words"
+
+
+@pytest.mark.parametrize(
+    ("header", "settings", "said"),
+    [
+        (("a", "b"), {}, "no column looks like the question or the answer"),
+        (("x", "y"), {"question": "x", "answer": "x"}, "'x' cannot be both the question and the answer"),
+        (("question", "answer"), {"model": ""}, "--model: is empty; name tiny, a folder, or a Hub id"),
+        (("question", "answer"), {"model": "  "}, "--model: is empty"),
+    ],
+)
+def test_what_would_be_a_recipe_of_something_else_is_refused(
+    header: Sequence[str], settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises((DataError, InputError)) as raised:
+        init(write("my.csv", header, [row[:2] for row in SUMS]), **settings)
+    assert said in str(raised.value) and not Path("my.yaml").exists()
+
+
+def test_a_column_that_the_user_named_is_told_as_that() -> None:
+    begun = init(write("my.csv", ("text", "gold"), [row[:2] for row in SUMS]), question="text", answer="gold")
+    why = {what: reason for what, _, reason in begun.reasons}
+    assert why["question"] == why["answer"] == "as you named it"
+    assert "`--model` names a real one" in begun.recipe.read_text()

@@ -112,3 +112,21 @@ def test_it_is_written_once_and_not_sent(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="there is no sbatch here"):
         send(Path("job.sh"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--slurm", "nowhere/job.sh"), "nowhere/job.sh: there is no folder nowhere"),
+        (("--kubernetes", "nowhere/job.yaml"), "nowhere/job.yaml: there is no folder nowhere"),
+        (("--slurm", "job.sh", "--kubernetes", "job.yaml"), "one of them at a time"),
+        (("--send",), "name its file with --slurm"),
+    ],
+)
+def test_options_that_say_nothing_together_are_refused(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://store:5000")
+    assert orch("submit", "r.yaml", *arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not Path("job.sh").exists() and not Path("job.yaml").exists()

@@ -127,7 +127,8 @@ def test_files_that_are_no_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("nul.yaml").write_bytes(b"name: \x00")
     for name, text in {"empty": "", "list": "- a\n- b\n", "text": "just text\n"}.items():
         Path(f"{name}.yaml").write_text(text)
-    assert "no such recipe; the shipped ones are in recipes/" in said("missing.yaml")
+    assert "no such recipe; `orch init --list` shows those to start from" in said("missing.yaml")
+    assert "no such recipe; did you mean 'list.yaml'?" in said("lists.yml")
     assert "is a folder" in said("folder")
     assert "is not a text file" in said("binary.yaml")
     assert "not valid YAML" in said("nul.yaml")

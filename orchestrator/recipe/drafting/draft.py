@@ -89,7 +89,8 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         lines += [f"  # {guesses.judge.why}", f"  judge: {_flow(guesses.judge.setting)}"]
     lines += [
         "",
-        f"model: {_flow({'name': _seen(Path(model), folder) if Path(model).is_dir() else model})}",
+        f"model: {_flow({'name': _seen(Path(model), folder) if Path(model).is_dir() else model})}"
+        + (f"   # {_why(tiny)}" if tiny else ""),
         "",
         "stages:",
         *_stages(shown, tokens, tiny, chats),
@@ -98,7 +99,10 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
     judge = guesses.judge.setting["type"] if guesses.judge.setting else "numeric"
     reasons = [
         ("task", str(guesses.kind.setting), guesses.kind.why),
-        *((role, column, "by its name") for role, column in guesses.columns.items()),
+        *(
+            (role, column, "as you named it" if role in guesses.named else "by its name")
+            for role, column in guesses.columns.items()
+        ),
         ("judge", judge, guesses.judge.why),
         ("format", str(form.get("type", "hash")), guesses.format.why),
         *([("sft", f"{shown} answers", "most rows have no worked solution: it learns the format")] if bare else []),
@@ -114,7 +118,7 @@ def _seen(path: Path, folder: Path) -> str:
 
 
 def _why(tiny: bool) -> str:
-    return "1.7 million parameters, for a trial on any CPU: name a real one with --model" if tiny else "as you named it"
+    return "1.7 million parameters, for a trial on any CPU: `--model` names a real one" if tiny else "as you named it"
 
 
 def _chats(model: str) -> bool:

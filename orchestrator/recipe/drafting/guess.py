@@ -46,6 +46,8 @@ class Guesses:
     rows: list[Row]
     columns: dict[str, str]
     """Only those that are not called as orch calls them."""
+    named: frozenset[str]
+    """What the user has named the columns of."""
     kind: Guess
     """The task's type."""
     judge: Guess
@@ -78,6 +80,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
         return Guesses(
             rows,
             {role: name for role, name in columns.items() if role in ("question", "answer") and role != name},
+            frozenset(named_by_user),
             Guess("gsm8k", "the answers end in `#### 72`, behind a worked solution, as GSM8K's do"),
             Guess(None, "the same number, however it is written"),
             Guess(None, "`#### 72`, as in the file"),
@@ -95,6 +98,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
             for role, name in columns.items()
             if role != name and (role, name) != ("demonstration", "solution")
         },
+        frozenset(named_by_user),
         Guess("file", "every split is read from your file"),
         judge,
         _format(worked, how),
@@ -113,6 +117,8 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
     answer = named.get("answer") or usual("answer", table.names)
     worked = named.get("demonstration") or usual("demonstration", [name for name in table.names if name not in CHAT])
     answer = answer or worked  # solutions may end in their answers
+    if question is None and answer is not None and len(answer) == 1 and "answer" not in named:
+        answer = None  # a column `a` is that of the answers beside one `q`
     rest = [name for name in table.names if name not in (question, answer, worked)]
     if question is None and answer is not None and len(rest) == 1:
         question = rest[0]
@@ -123,7 +129,13 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
         row = table.records[0][1] if table.records else {}
         raise DataError(
             f"{path}: no column looks like the {' or the '.join(wanting)}; its columns are {listed(table.names)}, its "
-            f"first row is {short(row)}: name them with --question COLUMN and --answer COLUMN"
+            f"first row is {short(row)}: name them with --question COLUMN --answer COLUMN, and worked solutions with "
+            "--solution COLUMN"
+        )
+    if question == answer and question not in CHAT:
+        raise DataError(
+            f"{path}: {question!r} cannot be both the question and the answer; its columns are "
+            f"{listed(table.names)}: name two of them with --question COLUMN --answer COLUMN"
         )
     found = {"question": question, "answer": answer}
     if worked is not None and any(not missing(find(record, worked)[1]) for _, record in table.records):

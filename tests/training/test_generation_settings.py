@@ -1,0 +1,51 @@
+"""GRPO's settings of drawing: what transformers cannot do is said before anything is paid for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trl import GRPOConfig
+
+from orchestrator.errors import StageError
+from orchestrator.training.generation_settings import try_generation
+
+
+def made(tmp_path: Path, **settings: Any) -> GRPOConfig:
+    return GRPOConfig(
+        output_dir=str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=False, report_to="none", **settings
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"top_k": 5, "top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.2},
+        {"generation_kwargs": {"do_sample": False}},
+        {"generation_kwargs": {"num_beams": 2}},
+        {"generation_kwargs": {"suppress_tokens": [150_000]}},
+        {"cache_implementation": "static"},
+    ],
+)
+def test_what_can_be_done_is_let_through(tmp_path: Path, settings: dict[str, Any]) -> None:
+    try_generation(made(tmp_path, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"generation_kwargs": {"num_beam": 2}}, "no setting 'num_beam' of drawing; did you mean 'num_beams'?"),
+        ({"generation_kwargs": {"nosuch_key": 3}}, "generation_kwargs: transformers has no setting 'nosuch_key'"),
+        ({"top_k": -5}, "cannot draw with these settings of GRPO's: `top_k` has to be a strictly positive integer"),
+        ({"repetition_penalty": 0.0}, "`penalty` has to be a strictly positive float"),
+        ({"min_p": 2.0}, "`min_p` has to be a float in the [0, 1] interval"),
+        ({"cache_implementation": "foo"}, "Invalid `cache_implementation` (foo)"),
+        ({"generation_kwargs": {"num_return_sequences": 2}}, "num_generations says how many there are"),
+        ({"generation_kwargs": {"return_dict_in_generate": True}}, "as a row of tokens"),
+        ({"generation_kwargs": {"stop_strings": ["5"]}}, "stop strings"),
+    ],
+)
+def test_what_cannot_is_refused(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(StageError) as raised:
+        try_generation(made(tmp_path, **settings))
+    assert said in str(raised.value)
