@@ -26,11 +26,10 @@ _ROOM = 64
 """Tokens by which the memory of a layer grows at a time."""
 _WORTH_IT = 0.8
 """Ended rows leave the batch when at most this share of it goes on: to leave costs a copy of what the others know."""
-
-
 _ROW_BY_ROW = (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper)
 """Processors of transformers that look at each row by itself, and remember none."""
 _TAKEN = {"attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
+"""What a model's forward pass takes."""
 _BY_THE_LONGEST = ("dynamic", "longrope")
 """Kinds of positions that change for all rows with the longest of them."""
 
@@ -47,8 +46,7 @@ def can_decode(model: Any) -> bool:
         not config.is_encoder_decoder
         and "generate" not in vars(whole)
         and type(whole).prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
-        and {"attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
-        <= {*signature(whole.forward).parameters}
+        and set(signature(whole.forward).parameters) >= _TAKEN
         and (getattr(config, "rope_parameters", None) or {}).get("rope_type") not in _BY_THE_LONGEST
         and all(type(layer) in (_Roomy, DynamicSlidingWindowLayer) for layer in _cache(whole).layers)
     )

@@ -31,11 +31,12 @@ def try_generation(made: GRPOConfig) -> None:
     asked = {name: getattr(made, name) for name in _TRIED} | given
     asked |= {"max_new_tokens": 2, "pad_token_id": 0, "eos_token_id": 1, "do_sample": given.get("do_sample", True)}
     size = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=_VOCABULARY, **size)).eval()
     ids = torch.tensor([[2, 3], [4, 5]])
     try:
         config = GenerationConfig(**asked, disable_compile=True)
-        drawn = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        with torch.random.fork_rng(devices=[]):  # the training draws as if nothing had been tried
+            model = LlamaForCausalLM(LlamaConfig(vocab_size=_VOCABULARY, **size)).eval()
+            drawn = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
     except Exception as error:  # of whatever kind transformers raises
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise StageError(f"transformers cannot draw with these settings of GRPO's: {first}") from None

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from trl import GRPOConfig
 
 from orchestrator.errors import StageError
@@ -27,8 +28,13 @@ def made(tmp_path: Path, **settings: Any) -> GRPOConfig:
         {"cache_implementation": "static"},
     ],
 )
-def test_what_can_be_done_is_let_through(tmp_path: Path, settings: dict[str, Any]) -> None:
-    try_generation(made(tmp_path, **settings))
+def test_what_can_be_done_is_let_through_and_changes_no_later_draw(tmp_path: Path, settings: dict[str, Any]) -> None:
+    configuration = made(tmp_path, **settings)
+    torch.manual_seed(7)
+    later = torch.rand(3)
+    torch.manual_seed(7)
+    try_generation(configuration)
+    assert torch.equal(torch.rand(3), later)
 
 
 @pytest.mark.parametrize(
