@@ -320,6 +320,11 @@ class Store(Protocol):
         """
         if wanted is None:
             if (newest := self.last()) is None:
+                if any(self.runs({names.VERB_TAG: names.SWEEP}, limit=1)):
+                    raise TrackingError(
+                        f"{self.title} holds sweeps alone: name one that `orch runs` lists, or see its trials with "
+                        "`orch compare --sweep`"
+                    )
                 raise TrackingError(f"{self.title} holds no run; make one with `orch run RECIPE`")
             return newest
         if (exact := self.with_id(wanted)) is not None:

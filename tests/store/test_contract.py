@@ -132,6 +132,9 @@ def test_runs_are_found_by_what_their_tags_say_the_newest_first(store: Store, st
 def test_a_run_is_found_by_the_beginning_of_its_id(store: Store, start: Start) -> None:
     with pytest.raises(TrackingError, match="holds no run"):
         store.find(None)
+    start({VERB_TAG: "sweep"})
+    with pytest.raises(TrackingError, match="holds sweeps alone: name one .* `orch compare --sweep`"):
+        store.find(None)
     runs = [start({VERB_TAG: "run"}), start({VERB_TAG: "run"}), start({VERB_TAG: "sft"})]
     assert store.find(None).run_id == runs[1], "the newest run of a recipe"
     assert store.find(runs[0][:31]).run_id == store.find(runs[0]).run_id == runs[0]
