@@ -133,7 +133,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: Store, start: Start) -
     with pytest.raises(TrackingError, match="holds no run"):
         store.find(None)
     start({VERB_TAG: "sweep"})
-    with pytest.raises(TrackingError, match="holds sweeps alone: name one .* `orch compare --sweep`"):
+    with pytest.raises(TrackingError, match="holds sweeps alone: name one that `orch runs` lists"):
         store.find(None)
     runs = [start({VERB_TAG: "run"}), start({VERB_TAG: "run"}), start({VERB_TAG: "sft"})]
     assert store.find(None).run_id == runs[1], "the newest run of a recipe"
