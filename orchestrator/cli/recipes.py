@@ -162,7 +162,7 @@ def plan(
 
     from orchestrator.cli.show.run import show_plan
     from orchestrator.commands.clean import much_work
-    from orchestrator.commands.plan import forecasts, needs, planned_sweep
+    from orchestrator.commands.plan import forecasts, needs, planned_sweep, will_not_fit
     from orchestrator.commands.plan import plan as make_plan
     from orchestrator.plan.plan import TrialsPlan
     from orchestrator.recipe.recipe import load_sweep
@@ -196,6 +196,7 @@ def plan(
             for s in made.stages
         ]
         told: dict[str, Any] = {"recipe": made.recipe.source, "key": made.key, "stages": stages}
+        told["will_not_fit"] = will_not_fit(made)
         if swept is not None:
             from orchestrator.cli.show.sweep import sweep_json
 
@@ -204,6 +205,8 @@ def plan(
     else:
         console = Console()
         show_plan(console, made, expected)
+        for why in will_not_fit(made):
+            console.print(Text.assemble(("! ", "yellow"), plain(f"it would not run here: {why}")), soft_wrap=True)
         if swept is not None:
             from orchestrator.cli.show.sweep import show_planned
 

@@ -1,10 +1,14 @@
 """`plan` as a function: the compiled recipe, knowing what the store holds already."""
 
+import os
+
 from orchestrator.plan.forecast import Forecast, forecast, past_costs
 from orchestrator.plan.plan import Plan, Stage, TrialsPlan, compile_recipe, plans_of
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.recipe.yaml_source import write_data
-from orchestrator.store.machine import kind_of_machine
+from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.preflight import too_large
+from orchestrator.store.machine import cores_and_gpus, kind_of_machine
 from orchestrator.store.opening import existing_store
 from orchestrator.sweeps.planned import PlannedSweep, planned
 from orchestrator.sweeps.variants import Variants
@@ -32,6 +36,14 @@ def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:
     past = past_costs(store, kind_of_machine())
     found = [(plan, forecast(plan, past)) for plan in plans_of(made)]
     return {stage.key: known[stage.name] for plan, known in found for stage in plan.stages if stage.name in known}
+
+
+def will_not_fit(made: Plan | TrialsPlan) -> list[str]:
+    """Stages to be run that ask for more than this machine has; nothing is said of a cluster, which is not asked."""
+    if os.environ.get("RAY_ADDRESS"):
+        return []
+    cores, gpus = cores_and_gpus()
+    return too_large(plans_of(made), Cluster(cores, cores, gpus, False, ((cores, gpus),)))
 
 
 def needs(stage: Stage) -> str:

@@ -54,7 +54,8 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
         heed_sigterm()  # Ray has put a handler of its own there
         if (home := open_home(work.root, cluster)) is not None:
             cluster, work.names = replace(cluster, apart=True), ClusterNames()
-        _refuse_too_large(plans, cluster)
+        if problems := too_large(plans, cluster):
+            raise InputError(*problems)
         task = type(plans[0].recipe.task)
         if task not in TASKS.values():
             carry(task)
@@ -95,15 +96,14 @@ def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ..
     return tuple(f for f in report.findings if f.severity == "warning" or f.check in ignored)
 
 
-def _refuse_too_large(plans: Sequence[Plan], cluster: Cluster) -> None:
-    """Whether each stage that is to be run fits on a machine: what never fits would fail when others are paid for."""
+def too_large(plans: Sequence[Plan], cluster: Cluster) -> list[str]:
+    """The stages to be run that fit on no machine, and why: they would fail when others are paid for."""
     problems: dict[str, None] = {}
     for stage in (stage for plan in plans for stage in plan.stages if stage.cached is None):
         where = "evaluate.resources" if stage.is_evaluation else f"stages.{stage.name}.resources"
         for why in cluster.too_large(stage.spec.share(cluster.cores, cluster.gpus)):
             problems[f"{where}.{why}: leave it out, or lower it"] = None
-    if problems:
-        raise InputError(*problems)
+    return list(problems)
 
 
 def _check(argument: tuple[Plan, Mapping[Split, list[Example]], Path, bool]) -> CheckReport:

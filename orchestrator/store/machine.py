@@ -19,6 +19,15 @@ def kind_of_machine() -> str:
     return ", ".join(parts).replace("'", "")  # MLflow's queries know no quotation mark inside a text
 
 
+def cores_and_gpus() -> tuple[int, int]:
+    """What this machine has, as far as its system tells, and this process may use of it."""
+    gpus = len([*_GPUS.glob("*/information")])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = min(gpus, len([name for name in visible.split(",") if name.strip() not in ("", "-1")]))
+    return os.cpu_count() or 1, gpus
+
+
 def _value(file: Path, name: str) -> str:
     """What stands behind the first `name:` of a file; empty where there is none."""
     try:
