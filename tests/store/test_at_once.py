@@ -45,8 +45,9 @@ def test_an_error_is_raised_and_ends_the_asking() -> None:
 
 def test_a_process_that_gives_up_does_not_wait_for_a_server_that_hangs() -> None:
     code = """
-import signal, threading, time
+import signal, threading
 from orchestrator.store.at_once import at_once
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where these tests do not heed Ctrl-C
 hangs = threading.Event()
 def ask(n):
     if n: print("asked", flush=True); hangs.wait(600)
@@ -54,6 +55,9 @@ at_once(ask, range(3))
 """
     here = [sys.executable, "-c", code]
     with subprocess.Popen(here, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"asked\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) != 0
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"asked\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) != 0
+        finally:
+            process.kill()
