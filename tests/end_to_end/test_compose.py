@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, Called, call, command
 from tests.support.composed import FILE, Machine, compose, missing, variables
+from tests.support.machines import free_port
 
 SCHEMA = REPOSITORY / "tests" / "data" / "compose-spec.json"
 RECIPE = """\
@@ -89,7 +90,8 @@ def machine() -> Iterator[Machine]:
             made.begin("mlflow")
             own = [f"--temp-dir={folder}/ray"]
             size = ["--object-store-memory=100000000"]
-            made.begin("ray-head", *own, *size)
+            # beside other clusters of this machine, whose agents have the usual port
+            made.begin("ray-head", *own, *size, f"--dashboard-agent-listen-port={free_port()}")
             made.begin("ray-cpu", "--num-cpus=1", f"--dashboard-agent-listen-port={made.ports['agent']}", *size)
             yield made
 

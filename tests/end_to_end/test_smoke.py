@@ -12,10 +12,10 @@ from tests.conftest import REPOSITORY, call
 def test_the_smoke_recipe_works_and_says_what_it_is_worth(tmp_path: Path) -> None:
     """Every stage of GSM8K in small. Its accuracy is about 0, and it is no error of the set-up.
 
-    SFT has smaller batches here, and RFT takes few steps: nothing is said of what is learned.
+    SFT has smaller batches here, and RFT takes fewer steps: nothing is said of what is learned.
     """
     shutil.copytree(REPOSITORY / "recipes", tmp_path / "recipes")
-    less = ("stages.sft.per_device_train_batch_size=4", "stages.rft.max_steps=30")
+    less = ("stages.sft.per_device_train_batch_size=4", "stages.rft.max_steps=120")
     called = call(tmp_path, "run", "recipes/gsm8k_smoke.yaml", *less, "--json")
     assert called.code == 0, called.err
     models = {m["model"]: m for m in called.json["models"]}
