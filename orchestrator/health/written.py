@@ -64,7 +64,9 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: 
             "accuracy-zero",
             "warning",
             f"model {model}: {answered:,} of {n:,} completions hold an answer, and none is correct",
-            "\n".join([listed, *[f"parsed {r.value!r}, expected {r.gold!r}" for r in rows if r.value][:_PAIRS]]),
+            "\n".join(
+                [listed, *[f"parsed {r.value[:80]!r}, expected {r.gold[:80]!r}" for r in rows if r.value][:_PAIRS]]
+            ),
             "the model writes the form and does not know the content: too little training, labels that do not belong "
             "to their questions, or gold answers in another unit or form",
             "compare parsed and expected answers; train longer, or fix the data",

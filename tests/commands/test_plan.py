@@ -10,13 +10,8 @@ from orchestrator.commands.plan import plan, will_not_fit
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.store import machine
 from tests.cli.test_cli import orch
+from tests.commands.test_submit import RECIPE
 
-RECIPE = """\
-name: test
-task: {type: units, demonstrations: {generate: 9}, test: {generate: 2}}
-model: {name: tiny}
-stages: {sft: {type: sft}}
-"""
 GPU = "stages.sft.resources.gpus: asks for 1, and there is none here: leave it out, or lower it"
 
 

@@ -123,7 +123,7 @@ def test_a_job_that_is_submitted_does_it_too(machine: Machine, tmp_path: Path) -
 
     called = submitted()
     assert called.code == 0, called.out + called.err
-    assert re.search(r"^evaluate\.sft +\S+ +(reused|finished)|^sft +\d", called.out, re.MULTILINE), called.out
+    assert re.search(r"^sft +\d\.\d{3} ", called.out, re.MULTILINE), called.out
     listed = call(tmp_path, "runs", "--json", MLFLOW_TRACKING_URI=env["MLFLOW_TRACKING_URI"])
     assert listed.out.count("composed") >= 1 and not (tmp_path / "mlruns").exists()
     # what is wrong only there fails the job, and this command with it
