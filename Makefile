@@ -1,14 +1,14 @@
-# make demo   the shipped recipe, end to end, on any CPU
-# make test   the whole test suite
-# Both set everything up first; all they need is Python 3.11 or newer.
+# make demo       the shipped recipe, end to end, on any CPU
+# make test       the test suite without what takes minutes a test
+# make test-all   the whole test suite
+# Each sets everything up first; all they need is Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# what is installed is compiled when it is first imported: most of it never is
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test test-all check bench clean
 
 install: $(VENV)/.installed
 
@@ -17,12 +17,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --editable ".[test]"
+# pip would compile on one core; where PYTHONDONTWRITEBYTECODE is set, what is not compiled now is compiled at each start
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 demo: install
 	$(BIN)/orch run recipes/rft.yaml
 
 test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
 	$(BIN)/python -m pytest
 
 check: install

@@ -12,13 +12,8 @@ import pytest
 from orchestrator.commands import ui as module
 from orchestrator.errors import InputError, OrchError
 from tests.conftest import call, command, environment
+from tests.support.machines import free_port
 from tests.support.tables import tables
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
     return folder, called
 
 
+@pytest.mark.slow
 def test_machines_that_share_nothing_and_are_lost_come_to_the_same(tmp_path: Path, alone: tuple[Path, Called]) -> None:
     driver = prepared(tmp_path / "driver")
     work = driver / "mlruns" / "work"

@@ -160,6 +160,7 @@ def test_diagnose_names_every_damaged_file_and_looks_at_the_rest(small_copy: Pat
 # --- a damaged checkpoint
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path, small_run: Run) -> None:
     recipe = yaml.safe_load(SMALL.read_text())
     recipe["stages"] = {"sft": recipe["stages"]["sft"]}

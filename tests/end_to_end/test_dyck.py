@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from orchestrator.tasks.dyck_sequences import flaw, sequence_in
 from tests.conftest import REPOSITORY, call
@@ -24,6 +25,7 @@ FEW = (
 )
 
 
+@pytest.mark.slow
 def test_every_stage_of_the_recipe_runs(tmp_path: Path) -> None:
     called = call(tmp_path, "run", str(REPOSITORY / "recipes" / "dyck.yaml"), *FEW, "--json")
     assert called.code == 0, called.err

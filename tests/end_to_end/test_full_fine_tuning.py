@@ -82,6 +82,7 @@ def test_its_models_answer_and_are_sound(whole_run: Run) -> None:
     assert not [f for f in found if f["check"].startswith(("adapter", "model", "base", "merged", "not-the"))], found
 
 
+@pytest.mark.slow
 def test_a_whole_model_may_be_where_another_recipe_starts(whole_run: Run, tmp_path: Path) -> None:
     folder = artifact(models(whole_run)["sft"], "model")
     stages = "stages={sft: {type: sft, max_steps: 2, lora: null}}"

@@ -1,6 +1,5 @@
 """A cluster that is joined: its workers start in another folder, and models reach them through `storage`."""
 
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from tests.conftest import Called, command, environment
+from tests.support.machines import free_port
 from tests.support.store import children, client
 
 RECIPE = """\
@@ -34,9 +34,7 @@ ROWS = "".join(f'{{"question": "Convert {n} km to m.", "answer": {n * 1000}}}\n'
 @pytest.fixture
 def cluster() -> Iterator[dict[str, str]]:
     """A cluster of one machine with a GPU that Ray is told of, and the environment in which a driver joins it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # Ray's sockets need a short path
         size = ["--num-cpus=2", "--num-gpus=1", "--object-store-memory=200000000", f"--temp-dir={folder}"]
         quiet = ["--include-dashboard=false", "--disable-usage-stats"]
@@ -71,6 +69,7 @@ def cluster() -> Iterator[dict[str, str]]:
             head.communicate()
 
 
+@pytest.mark.slow
 def test_workers_are_sent_what_they_cannot_read(tmp_path: Path, cluster: dict[str, str]) -> None:
     driver, storage = tmp_path / "driver", tmp_path / "storage"
     driver.mkdir()

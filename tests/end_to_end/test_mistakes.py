@@ -140,6 +140,7 @@ def test_solutions_without_an_answer_and_whole_numbers_just_work(folder: Path) -
     )
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_second_is_one_of_its_own(folder: Path) -> None:
     only = ("evaluate.models=[base]", "stages={sft: {type: sft, max_steps: 1, per_device_train_batch_size: 2}}")
     runs = [call(folder, "run", "r.yaml", *only, f"evaluate.max_tokens={n}", "--json").json["run_id"] for n in (64, 65)]

@@ -23,6 +23,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.store.mlflow import MlflowStore
 from tests.conftest import Called, call, command, environment
 from tests.report.test_run_page import Page
+from tests.support.machines import free_port
 
 RECIPE = """\
 name: served
@@ -45,9 +46,7 @@ evaluate: {on: test, max_tokens: 96, batch_size: 8}
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with an empty store, which nobody but the server can read."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "served")]
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *places, "--port", str(port), "--workers", "1"],
@@ -195,6 +194,7 @@ class Gate:
             target.shutdown(socket.SHUT_WR)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_lost_in_the_midst_of_a_run_is_waited_for_and_then_one_line(
     served: str, tmp_path: Path
 ) -> None:

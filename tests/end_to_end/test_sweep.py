@@ -135,6 +135,7 @@ def test_a_bad_sweep_ends_with_2_and_writes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["plain.yaml"]
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_it_comes_to_the_same(swept: tuple[Path, Called], tmp_path: Path) -> None:
     _, called = swept
     begun = subprocess.Popen(
@@ -159,6 +160,7 @@ def test_killed_and_run_again_it_comes_to_the_same(swept: tuple[Path, Called], t
     assert len(made) == len(set(made)), "nothing was trained twice"
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_run_each_stage_once(tmp_path: Path) -> None:
     begun = [
         subprocess.Popen(
@@ -179,6 +181,7 @@ def test_two_sweeps_at_once_run_each_stage_once(tmp_path: Path) -> None:
     assert sum(ran) == found[0]["stages"]["distinct"], "each stage was made by one of the two"
 
 
+@pytest.mark.slow
 def test_pairs_end_what_learns_nothing(tmp_path: Path) -> None:
     """`asha` asks Optuna, and is tested in tests/sweeps/test_pruning.py."""
     early = "sweep.early_terminate={type: paired, p: 0.1}"

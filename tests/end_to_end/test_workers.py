@@ -29,6 +29,7 @@ def losses(folder: Path, run_id: str) -> dict[int, tuple[float, int]]:
     return {p.step: (p.value, p.timestamp) for p in client(folder).get_metric_history(sft.info.run_id, "loss")}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, small_run: Run) -> None:
     """It goes on from the last checkpoint, to the losses and the answers of one worker that was left alone."""
     recipe = only_sft(tmp_path)

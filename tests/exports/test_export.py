@@ -263,6 +263,7 @@ def same(folder: Path, export_of: Path, model: str) -> bool:
     return list(found) == written
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_copied_and_writes_the_same(whole_run: Path, tmp_path: Path) -> None:
     done = export(whole_run, "last", str(tmp_path / "m"), "--model", "sft", "--merged")
     assert done["kind"] == "whole" and done["agreement"] is None
@@ -274,12 +275,14 @@ def test_a_whole_model_is_copied_and_writes_the_same(whole_run: Path, tmp_path: 
     assert call(tmp_path, "plan", str(SMALL), "model.name=m").code == 0
 
 
+@pytest.mark.slow
 def test_a_whole_model_may_be_stored_in_another_dtype(whole_run: Path, tmp_path: Path) -> None:
     done = export(whole_run, "last", str(tmp_path / "m"), "--model", "sft", "--dtype", "bfloat16")
     assert done["kind"] == "whole" and done["agreement"]["lost"] is None
     assert 0 < done["agreement"]["off"] < 0.05 and done["size"] < 3.6e6
 
 
+@pytest.mark.slow
 def test_an_adapter_on_a_whole_model_stands_on_the_run_or_is_merged(whole_run: Path, tmp_path: Path) -> None:
     done = export(whole_run, "last", str(tmp_path / "a"))
     assert done["kind"] == "adapter" and "of this machine as its base" in done["notes"][0]

@@ -126,7 +126,8 @@ class Machine:
             asked = subprocess.run(words, env=self.environment(service), capture_output=True)
             if asked.returncode == 0:
                 return
-            assert time.monotonic() < limit, (self.folder / f"{service}.log").read_text() + asked.stderr.decode()
+            logs = sorted(self.folder.glob("*.log")) if time.monotonic() > limit else []
+            assert not logs, "".join(f"{log.name}:\n{log.read_text()}\n" for log in logs) + asked.stderr.decode()
             time.sleep(0.5)
 
     def postgres(self) -> None:

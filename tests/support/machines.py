@@ -4,6 +4,7 @@ Each has an address and a mount of its own: the folders that are named are empty
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,10 +27,12 @@ _TRIES = 3
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has now, and that the system hands to nobody who asks for any port, as Ray's processes do."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @dataclass

@@ -1,20 +1,17 @@
 """Processes that train together as Ray Train's workers do: joined by gloo, each with its number."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
+from tests.support.machines import free_port
 
 
 def together(program: str, folder: Path, workers: int = 2) -> None:
     """Have so many processes run a program, which is given the folder, and wait for them; none may fail."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(workers)}
+    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(workers)}
     begun = [
         subprocess.Popen(
             [sys.executable, "-c", program, str(folder)],

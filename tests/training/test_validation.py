@@ -142,7 +142,7 @@ def train_in(work: Path) -> None:
     run_sft(looked_at(work))
 
 
-@pytest.mark.parametrize("moment", ["validated/10", "checkpoints/checkpoint-16"])
+@pytest.mark.parametrize("moment", ["validated/10", pytest.param("checkpoints/checkpoint-16", marks=pytest.mark.slow)])
 def test_killed_at_any_moment_it_hands_on_the_same(finished: Path, tmp_path: Path, moment: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
@@ -158,6 +158,7 @@ def test_killed_at_any_moment_it_hands_on_the_same(finished: Path, tmp_path: Pat
     assert furthest(*(load_file(folder / "model" / ADAPTER_FILE) for folder in (work, finished))) == 0
 
 
+@pytest.mark.slow
 def test_whole_models_and_grpo_are_looked_at_too(finished: Path, tmp_path: Path) -> None:
     run_sft(looked_at(tmp_path / "whole", lora=None, max_steps=4, validation={"every": 2, "select": "best_loss"}))
     whole = made_model(tmp_path / "whole" / "model", BASE)

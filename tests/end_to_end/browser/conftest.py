@@ -1,7 +1,6 @@
 """A real browser on real pages: Debian's Chromium, driven by Playwright; MLflow's server as `orch ui` starts it."""
 
 import shutil
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from urllib.error import URLError
 import pytest
 
 from tests.conftest import Called, command, copied, environment
+from tests.support.machines import free_port
 from tests.support.store import client, runs
 
 CHROMIUM = shutil.which("chromium")
@@ -86,9 +86,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Watched]]:
 @contextmanager
 def ui(folder: Path) -> Iterator[tuple[str, str]]:
     """`orch ui` in a folder: the server's address, and the link that it printed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = folder / "ui.log"
     with log.open("w") as out:
         server = subprocess.Popen(
