@@ -152,7 +152,9 @@ def carry_out(
             return Branch(plan, made, noticed, trial.title)
 
         def logged(branch: Branch, value: float | None) -> None:
-            walk.writer.submit(branch.name, lambda: above.trial(branch.record.parent, value, branch.given_up))
+            walk.writer.submit(
+                branch.name, branch.name, lambda: above.trial(branch.record.parent, value, branch.given_up)
+            )
 
         slots = _slots(variants, cluster)
         walk.feed = search = Search(variants, walk, store, proposes, known, open_branches, logged, past, slots)

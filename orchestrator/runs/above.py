@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from orchestrator.models.base import BaseModelRef
@@ -21,6 +22,17 @@ from orchestrator.store.names import (
 )
 from orchestrator.store.provenance import git_commit, versions
 from orchestrator.tasks.judged_by import judged_by
+
+
+class Shown(dict[str, str]):
+    """What the trials of a run have in common: for each key the run that shows what was made.
+
+    Who is to show what no trial shows yet holds the lock meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = RLock()
 
 
 def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags: dict[str, str]) -> str:

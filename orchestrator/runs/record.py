@@ -17,7 +17,7 @@ from orchestrator.health.findings import as_tags, findings_of, written_down
 from orchestrator.plan.forecast import PastCost, forecast
 from orchestrator.plan.plan import Plan, Stage, Trial
 from orchestrator.results import RunResult
-from orchestrator.runs.above import describe_run, start_run
+from orchestrator.runs.above import Shown, describe_run, start_run
 from orchestrator.runs.cost import COST_METRICS, Cost
 from orchestrator.runs.failure import one_line
 from orchestrator.runs.headline import headline
@@ -69,10 +69,10 @@ _EVALUATED = re.compile(
 """An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""
 
 
-Later = Callable[[str, Callable[[], object]], None]
+Later = Callable[[str, str, Callable[[], object]], None]
 
 
-def _at_once(_: str, job: Callable[[], object]) -> None:
+def _at_once(_: str, __: str, job: Callable[[], object]) -> None:
     job()
 
 
@@ -82,8 +82,8 @@ class Record:
     What the scheduler and its writer ask for at the same time is done one after the other.
 
     `past` is what stages took in past runs on this kind of machine; `later` takes what need not be written at once,
-    with what it belongs to: the key of a stage, or the name of the run. `shown` is what all trials of a run have in
-    common: for each key the run that shows what was made. `swept`: the settings that tell a sweep's trial from the
+    with the name of the run and what it belongs to: the key of a stage, or the name again. `shown` is what all trials
+    of a run have in common. `swept`: the settings that tell a sweep's trial from the
     others; its run has these alone as params.
     """
 
@@ -95,14 +95,14 @@ class Record:
         later: Later | None = None,
         above: str | None = None,
         trial: Trial | None = None,
-        shown: dict[str, str] | None = None,
+        shown: Shown | None = None,
         swept: Mapping[str, Any] | None = None,
     ) -> None:
         self.store, self.plan = store, plan
         self._swept = swept
         self._above, self._trial = above, trial
         self._name = plan.recipe.name if trial is None else trial.title
-        self._shown = {} if shown is None else shown
+        self._shown = Shown() if shown is None else shown
         self._later = later or _at_once
         self.origins: dict[str, str] = {}
         """For each stage that is made: the run that holds its artifacts."""
@@ -159,11 +159,11 @@ class Record:
         run, unless that holds only a part of what they have under that name.
         """
         self.origins[state.stage.name] = origin
-        self._later(self._name, lambda: self._show(state, origin))
+        self._later(self._name, self._name, lambda: self._show(state, origin))
 
     def _show(self, state: StageState, origin: str) -> None:
         stage, name = state.stage, state.stage.run_name
-        with self._lock:
+        with self._lock, self._shown.lock:  # two trials may come to it at the same time
             there = None if self._above is None or name in self._runs else self._shown.get(stage.key)
             known = self._shared.get(name, [])
             if there is None or any(other.stage.is_evaluation and other.run_id != there for other, _ in known):
@@ -231,7 +231,7 @@ class Record:
     def noticed(self, state: StageState, finding: Finding) -> None:
         """A stage was found to go wrong: its run says so."""
         tags = {FINDING_TAG + finding.check: written_down(finding)}
-        self._later(state.stage.key, lambda: self.store.log(str(state.run_id), {}, tags))
+        self._later(self._name, state.stage.key, lambda: self.store.log(str(state.run_id), {}, tags))
 
     def failed(self, state: StageState, error: BaseException, log: str = "") -> str:
         """A stage has failed, also before it began: its run says why. What a user reads of it, in one line.
@@ -258,7 +258,12 @@ class Record:
 
     def stopped(self, state: StageState, why: str) -> None:
         """A stage that was running is ended, though nothing went wrong with it."""
-        self._later(self._name, lambda: None if state.run_id is None else self.store.end(state.run_id, "KILLED", why))
+
+        def end() -> None:
+            if state.run_id is not None:
+                self.store.end(state.run_id, "KILLED", why)
+
+        self._later(self._name, self._name, end)
 
     def ended(
         self, states: list[StageState], noticed: tuple[Finding, ...] = (), given_up: str | None = None

@@ -93,7 +93,7 @@ class Walk:
         self.note = ""
         """What the walk waits for, where that is nothing that its stages tell."""
         self.feed: Feed | None = None
-        self.writer = Writer()
+        self.writer = Writer(store.writers)
         """Its owners are the keys of stages, and the names of runs."""
         self.running: dict[str, Running] = {}
         """By key: no two plans make the same at once."""
@@ -161,7 +161,7 @@ class Walk:
         for branch in self._open():
             if branch.settled and not branch.closing:
                 branch.closing = True
-                self.writer.submit(branch.name, branch.close)
+                self.writer.submit(branch.name, branch.name, branch.close)
         self._show()
 
     def _show(self) -> None:
@@ -217,7 +217,7 @@ class Walk:
         stage, cluster = state.stage, self.cluster
         if why := cluster.too_large(share):
             raise OrchError(*(f"stages.{stage.name}.resources.{one}" for one in why))
-        self.writer.submit(stage.key, lambda: self._write_down(branch, state))
+        self.writer.submit(branch.name, stage.key, lambda: self._write_down(branch, state))
         made = {name: self._input(branch, name) for name in stage.inputs}
         copies = self._copies(branch, made)
         context = context_of(branch.plan, stage, self.work.folder(stage.key), made, share, copies)
@@ -302,7 +302,7 @@ class Walk:
                     if is_written:
                         self._conclude(running, running.output)
                     continue
-                self._log_points(running.state, running.read_journal())
+                self._log_points(running, running.read_journal())
                 if running.result is not None:
                     self._finish(running)
                 elif not running.crew.pending:
@@ -345,9 +345,10 @@ class Walk:
             for state in other.states.values()
         )
 
-    def _log_points(self, state: StageState, points: list[dict[str, Any]]) -> None:
+    def _log_points(self, running: Running, points: list[dict[str, Any]]) -> None:
+        branch, state = running.branch, running.state
         if points:  # its run is started by the time they are written
-            self.writer.submit(state.stage.key, lambda: self.store.log_points(str(state.run_id), points))
+            self.writer.submit(branch.name, state.stage.key, lambda: self.store.log_points(str(state.run_id), points))
 
     def _put_together(self, running: Running) -> None:
         """All jobs are done: a worker puts the output together. Where there were jobs, it takes no more cores."""
@@ -372,7 +373,7 @@ class Walk:
         if (stop := stops(list(output.findings), branch.plan.recipe.limits.ends_on)) is not None:
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
         cost = cost_of(made, last, state.seconds, running.context.share.all_gpus, output.tokens)
-        self.writer.submit(stage.key, lambda: self._write_output(running, output, cost))
+        self.writer.submit(branch.name, stage.key, lambda: self._write_output(running, output, cost))
         running.output, running.worked = output, running.worked or time.monotonic()
 
     def _write_output(self, running: Running, output: Output, cost: Cost) -> None:

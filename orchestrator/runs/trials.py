@@ -11,7 +11,7 @@ from orchestrator.comparison import how_tested
 from orchestrator.comparison.over_seeds import metrics_of, over_seeds
 from orchestrator.plan.plan import TrialsPlan
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, RunResult, SeedsResult
-from orchestrator.runs.above import describe_run, start_run
+from orchestrator.runs.above import Shown, describe_run, start_run
 from orchestrator.runs.headline import headline
 from orchestrator.runs.notes import findings, paragraphs, ways_on
 from orchestrator.runs.result import finished_run, read_again
@@ -29,8 +29,7 @@ class TrialsRecord:
         self.seeds = tuple(each.recipe.seed for each in plan.plans)
         tags = {VERB_TAG: WHOLE_RUN, PLAN_TAG: plan.key, SEEDS_TAG: ",".join(map(str, self.seeds))}
         tags[TRIALS_TAG] = json.dumps([dict(trial.label) for trial in plan.trials])
-        self.shown: dict[str, str] = {}
-        """For the trials' records: the run that shows what was made, for each key."""
+        self.shown = Shown()
         self.experiment = store.experiment(recipe.name)
         self.parent = start_run(store, self.experiment, recipe, recipe.name, tags)
         describe_run(store, self.parent, recipe, plan.plans[0].base)

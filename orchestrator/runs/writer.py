@@ -1,9 +1,10 @@
-"""What running stages write to the store, written by one thread, so that the scheduler waits for no request.
+"""What running stages write to the store, written by other threads, so that the scheduler waits for no request.
 
-Jobs are done one at a time, in the order in which they were submitted; none is lost. Each has an owner, a stage. What a
-job raises is raised to the scheduler when it next asks for that owner, and until then nothing more of that owner's is
-written: a stage whose artifacts could not be written gets no key. A store that cannot be reached or written ends all
-writing; `check` raises that.
+Each job belongs to a run and has an owner, mostly a stage of that run. The jobs of one run are done one at a time, in
+the order in which they were submitted; those of several runs side by side, where the store takes that. None is lost.
+What a job raises is raised to the scheduler when it next asks for that owner, and until then nothing more of that
+owner's is written: a stage whose artifacts could not be written gets no key. A store that cannot be reached or written
+ends all writing; `check` raises that.
 """
 
 import threading
@@ -17,32 +18,37 @@ Job = Callable[[], object]
 
 
 class Writer:
-    """A queue of jobs and the thread that does them, which is started with the first one."""
+    """A queue of jobs and the threads that do them, which are started with the first jobs; at most `threads`."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
+        self._most = threads
         self._changed = threading.Condition()
-        self._jobs: deque[tuple[str, Job]] = deque()
+        self._jobs: deque[tuple[str, str, Job]] = deque()
+        """Each with its run and its owner."""
+        self._at_work: set[str] = set()
+        """The runs of which a job is being done."""
         self._waiting: Counter[str] = Counter()
         """For each owner: how many of its jobs are not done."""
         self._errors: dict[str, BaseException] = {}
         """For each owner: what one of its jobs has raised, and nobody was told about."""
         self._fatal: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: set[threading.Thread] = set()
 
-    def submit(self, owner: str, job: Job) -> None:
-        """Have a job done after all that were submitted before it.
+    def submit(self, run: str, owner: str, job: Job) -> None:
+        """Have a job done after all jobs of its run that were submitted before it.
 
         Raises:
             TrackingError: the store cannot be reached or written.
         """
         with self._changed:
             self._check()
-            self._jobs.append((owner, job))
+            self._jobs.append((run, owner, job))
             self._waiting[owner] += 1
             self._changed.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="store writer", daemon=True)
-                self._thread.start()
+            if len(self._threads) < self._most:
+                thread = threading.Thread(target=self._work, name="store writer", daemon=True)
+                self._threads.add(thread)
+                thread.start()
 
     def check(self) -> None:
         """Raise what has ended all writing, if anything has."""
@@ -84,15 +90,15 @@ class Writer:
             return True
 
     def close(self) -> None:
-        """Do no further job but the one that is being done, if any."""
+        """Do no further job but those that are being done, if any."""
         with self._changed:
-            for owner in {owner for owner, _ in self._jobs}:
+            for owner in {owner for _, owner, _ in self._jobs}:
                 self._drop(owner)
-            self._thread = None
+            self._threads.clear()
             self._changed.notify_all()
 
     def _drop(self, owner: str) -> None:
-        kept = [(other, job) for other, job in self._jobs if other != owner]
+        kept = [entry for entry in self._jobs if entry[1] != owner]
         self._waiting[owner] -= len(self._jobs) - len(kept)
         self._jobs = deque(kept)
 
@@ -100,25 +106,36 @@ class Writer:
         if self._fatal is not None:
             raise self._fatal
 
+    def _next(self) -> tuple[str, str, Job] | None:
+        """The first job of a run that no other thread writes; it is taken from the queue."""
+        for place, entry in enumerate(self._jobs):
+            if entry[0] not in self._at_work:
+                del self._jobs[place]
+                return entry
+        return None
+
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._jobs and self._thread is threading.current_thread():
+                while (taken := self._next() if self._may_go_on() else None) is None and self._may_go_on():
                     self._changed.wait()
-                if self._thread is not threading.current_thread():
+                if taken is None:
                     return
-                owner, job = self._jobs.popleft()
+                run, owner, job = taken
+                self._at_work.add(run)
                 skipped = owner in self._errors
             error = None if skipped else _error_of(job)
             with self._changed:
+                self._at_work.discard(run)
                 self._waiting[owner] -= 1
                 if error is not None and _is_fatal(error):
                     self._fatal = error
                 elif error is not None:
                     self._errors[owner] = error
                 self._changed.notify_all()
-                if self._fatal is not None:
-                    return
+
+    def _may_go_on(self) -> bool:
+        return self._fatal is None and threading.current_thread() in self._threads
 
 
 def _error_of(job: Job) -> BaseException | None:

@@ -192,6 +192,8 @@ class Store(Protocol):
     """Marks the runs that are started, so that others can tell when the process that writes them is gone."""
     title: str
     """What messages call it."""
+    writers: int = 1
+    """How many threads may write to it side by side."""
     patience: Patience | None = None
     """How a run waits for a store that does not answer; None: it does not."""
 

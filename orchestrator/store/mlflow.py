@@ -29,6 +29,7 @@ from mlflow.exceptions import MlflowException  # isort: skip
 
 _BATCH_METRICS = 1000
 _BATCH_PARAMS = 100
+_WRITERS = 8
 
 
 class MlflowStore(FiledStore):
@@ -38,6 +39,8 @@ class MlflowStore(FiledStore):
         self.uri = tracking_uri()
         self.title = f"the MLflow store at {self.uri}"
         self.process: str | None = None
+        # a server far away answers several in the time of one; a local database takes one writer at a time
+        self.writers = 1 if self.uri.startswith("sqlite:") else _WRITERS
         self._connection = Connection(self.uri)
         self.client = self._connection.client
         self._artifacts = Artifacts(self._connection.run, lambda: self.client, store_folder() / "downloads")

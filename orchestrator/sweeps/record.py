@@ -12,7 +12,7 @@ from orchestrator.figures import value_text
 from orchestrator.plan.plan import digest
 from orchestrator.recipe.yaml_source import write_data
 from orchestrator.results import ModelResult, SweepResult, TrialResult
-from orchestrator.runs.above import describe_run, start_run
+from orchestrator.runs.above import Shown, describe_run, start_run
 from orchestrator.runs.headline import headline
 from orchestrator.runs.notes import paragraphs
 from orchestrator.store.base import Store
@@ -52,8 +52,7 @@ class SweepRecord:
         settings["metric"] = variants.metric.model_dump()
         describe_run(store, self.run_id, recipe, variants.own.base, settings)
         store.log_file(self.run_id, write_data({"sweep": variants.sweep.model_dump(mode="json")}), SWEEP_BLOCK)
-        self.shown: dict[str, str] = {}
-        """For the trials' records: the run that shows what was made, for each key."""
+        self.shown = Shown()
 
     def trial(self, run_id: str, value: float | None, pruned: str | None) -> None:
         """What a trial came to, or why it was ended early, in its run."""
