@@ -2,14 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from orchestrator.recipe.recipe import load_recipe
 from orchestrator.store.mlflow import MlflowStore
 from tests.conftest import Called, call, command, environment
 from tests.report.test_run_page import Page
+from tests.support.gate import Gate
 from tests.support.machines import free_port
 
 RECIPE = """\
@@ -156,42 +154,6 @@ def test_what_was_deleted_on_the_server_is_not_done(
     for name, lost in (("rft", "model"), ("chosen", "chosen.parquet")):
         client._tracking_client._get_artifact_repo(stages[name]).delete_artifacts(lost)
     assert {s.name for s in plan(recipe).stages if s.cached is None} == {"rft", "chosen"}
-
-
-class Gate:
-    """A way to a server that can be shut in the midst of things."""
-
-    def __init__(self, address: str) -> None:
-        host, port = address.removeprefix("http://").split(":")
-        self._to, self._open = (host, int(port)), [socket.create_server(("127.0.0.1", 0))]
-        self.address = f"http://127.0.0.1:{self._open[0].getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def reopen(self) -> None:
-        host, port = self.address.removeprefix("http://").split(":")
-        self._open = [socket.create_server((host, int(port)))]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def shut(self) -> None:
-        for opened in self._open:
-            with suppress(OSError):  # its other end may be gone
-                opened.shutdown(socket.SHUT_RDWR)
-            opened.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # it was shut
-            while True:
-                near, far = self._open[0].accept()[0], socket.create_connection(self._to)
-                self._open += [near, far]
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
-
-    @staticmethod
-    def _carry(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.slow
