@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from orchestrator.answers.equations import Equation, equations
 from orchestrator.errors import StageError
 from orchestrator.sampling.completions import whole_questions, writing
 from orchestrator.schema import Positive
@@ -28,7 +29,7 @@ _READ = ("example_id", "draw", "text", "n_tokens", "finish_reason", "status")
 SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.string(), "question": pa.string()})
 _SHOWN = 40
 """Rows in the table of samples."""
-_WHY = ("wrong", "pass_rate", "same_text", "over_limit")
+_WHY = ("wrong", "pass_rate", "wrong_equation", "same_text", "same_equations", "over_limit")
 """Why a draw is not kept: the metric `dropped_...` of each counts its draws."""
 _ROUNDING = 1e-9
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -42,8 +43,9 @@ class Select(Verb):
     """The sample stage whose completions are selected from."""
     keep: Literal["correct", "random"] = "correct"
     """random: as many rows of each question as `correct` keeps, by lot from its draws, right or wrong: the control."""
-    distinct: bool = True
-    """Drop completions of a question that differ in white space only."""
+    distinct: bool | Literal["equations"] = True
+    """Drop completions of a question that differ in white space only. equations: also those that write the same
+    equations in the same order, and those with one that does not hold, such as `7 + 1 = 9`."""
     max_per_example: Positive | None = None
     """Rows of one question at the most; default: all that are kept."""
     prefer: Literal["first", "shortest", "random"] = "first"
@@ -117,9 +119,9 @@ class Select(Verb):
                 shown = kept.slice(0, _SHOWN - len(samples)).select(["question", "text"])
                 samples += shown.rename_columns(["question", "completion"]).to_pylist()
             if not rows and not self.allow_empty:
-                raise StageError(self._nothing(context.name, drawn, dropped["pass_rate"]))
+                raise StageError(self._nothing(context.name, drawn, dropped))
         metrics: dict[str, float] = {"rows": rows, "questions": asked}
-        figure = f"{rows:,} rows of {asked:,} questions" if rows else f"0 rows: {self._none(dropped['pass_rate'])}"
+        figure = f"{rows:,} rows of {asked:,} questions" if rows else f"0 rows: {self._none(dropped)}"
         if rows:
             metrics["rows_per_question"] = rows / asked
             metrics["tokens_per_row"] = tokens["after"] / rows
@@ -127,17 +129,27 @@ class Select(Verb):
             metrics["correct_share"] = correct / rows
             figure += f", {metrics['correct_share']:.0%} correct"
         if self.keep == "correct":
-            metrics |= {f"dropped_{why}": dropped[why] for why in _WHY}
+            told = [why for why in _WHY if self.distinct == "equations" or "equation" not in why]
+            metrics |= {f"dropped_{why}": dropped[why] for why in told}
             right = rows + sum(dropped.values()) - dropped["wrong"]
             metrics |= {"tokens_per_correct_draw": tokens["before"] / right} if right else {}
         used = DataUsed(context.name, "training", digest(path), CHOSEN, rows)
         return Output(figure, metrics, (used,), samples)
 
-    def _none(self, outside: int) -> str:
-        return "no question is within pass_rate" if outside else "no draw was correct"
+    def _none(self, dropped: Counter[str]) -> str:
+        if dropped["wrong_equation"]:
+            return "an equation of every correct draw does not hold"
+        return "no question is within pass_rate" if dropped["pass_rate"] else "no draw was correct"
 
-    def _nothing(self, name: str, drawn: int, outside: int) -> str:
-        """What is wrong where no row is kept; `outside`: correct draws of questions that `pass_rate` leaves out."""
+    def _nothing(self, name: str, drawn: int, dropped: Counter[str]) -> str:
+        """What is wrong where no row is kept."""
+        outside = dropped["pass_rate"]
+        if wrong := dropped["wrong_equation"]:
+            return (
+                f"each of the {wrong:,} correct draws has an equation that does not hold, so there is nothing to train "
+                f"on; look at the completions of {self.draws!r} in MLflow, or leave stages.{name}.distinct: equations "
+                f"out. To go on all the same, set stages.{name}.allow_empty: true"
+            )
         if self.pass_rate is not None and outside:
             low, high = self.pass_rate
             return (
@@ -177,8 +189,8 @@ class Kept:
 def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
     """The rows that are trained on. All draws of each question are in the table.
 
-    `correct`: the correct draws of questions within `pass_rate`; of those that differ in white space only one; at most
-    so many per question, those that `prefer` names.
+    `correct`: the correct draws of questions within `pass_rate`; of those that `distinct` calls the same only one; at
+    most so many per question, those that `prefer` names.
     `random`: as many rows of each question as `correct` would keep, by lot from its draws, right or wrong, under the
     same rules. A draw that was cut off before its answer has no end to learn and takes no part; one that was cut off
     after it does, here as there. So every correct draw has a lot, and no row is ever short.
@@ -190,6 +202,10 @@ def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
         within = rows.within(spec.pass_rate, correct)
         dropped["pass_rate"] = len(correct) - len(within)
         correct = within
+    if spec.distinct == "equations":
+        holding = [place for place in correct if all(one.holds for one in rows.equations(place))]
+        dropped["wrong_equation"] = len(correct) - len(holding)
+        correct = holding
     if spec.prefer == "shortest":
         tokens: list[int] = table["n_tokens"].to_pylist()
         correct.sort(key=tokens.__getitem__)
@@ -221,6 +237,7 @@ class _Rows:
         """For each row the place of its question in `names`."""
         self._draws: list[int] = table["draw"].to_pylist()
         self._texts = table["text"].combine_chunks()
+        self._equations: dict[int, tuple[Equation, ...]] = {}
 
     def draw(self, place: int) -> tuple[int, int]:
         """Which draw of which question a row is."""
@@ -238,12 +255,24 @@ class _Rows:
         fits = (right >= rates[0] * drawn - _ROUNDING) & (right <= rates[1] * drawn + _ROUNDING)
         return [place for place in correct if fits[self.questions[place]]]
 
+    def equations(self, place: int) -> tuple[Equation, ...]:
+        """Those that a row writes down."""
+        if place not in self._equations:
+            self._equations[place] = equations(self._texts[place].as_py())
+        return self._equations[place]
+
+    def _path(self, place: int, distinct: bool | str) -> tuple[str, object]:
+        """What a row has in common with those that are the same as it, and why they are dropped."""
+        if distinct == "equations" and (worked := self.equations(place)):
+            return "same_equations", tuple(one.text for one in worked)
+        return "same_text", " ".join(self._texts[place].as_py().split())
+
     def first(
-        self, places: Iterable[int], distinct: bool, most: Callable[[int], int | None], dropped: Counter[str]
+        self, places: Iterable[int], distinct: bool | str, most: Callable[[int], int | None], dropped: Counter[str]
     ) -> list[int]:
         """The first rows of each question, `most(question)` of them; None: all. What is left out is counted."""
         kept: list[int] = []
-        seen: set[tuple[int, str]] = set()
+        seen: set[tuple[int, object]] = set()
         per_question: Counter[int] = Counter()
         for place in places:
             question = self.questions[place]
@@ -252,11 +281,11 @@ class _Rows:
                 dropped["over_limit"] += 1
                 continue
             if distinct:
-                text = (question, " ".join(self._texts[place].as_py().split()))
-                if text in seen:
-                    dropped["same_text"] += 1
+                why, path = self._path(place, distinct)
+                if (question, path) in seen:
+                    dropped[why] += 1
                     continue
-                seen.add(text)
+                seen.add((question, path))
             per_question[question] += 1
             kept.append(place)
         return kept

@@ -243,6 +243,45 @@ def test_the_shortest_or_any_of_a_question_stay_in_the_order_in_which_they_were_
     assert all(abs(by_lot[n] - 800) < 110 for n in range(5)), "each has the same chance, 800 of 2,000, within 5 sd"
 
 
+def test_draws_with_the_same_equations_are_one_path_and_a_wrong_equation_is_dropped() -> None:
+    texts = (
+        "3 + 4 = 7, then 7 * 2 = 14. Answer: 14",
+        "First 3+4=7. Then 7*2=14. Answer: 14",
+        "7 * 2 = 14 since 3 + 4 = 7. Answer: 14",
+        "3 + 4 = 8, and 7 * 2 = 14. Answer: 14",
+        "Fourteen, by heart. Answer: 14",
+        "Fourteen,  by heart. Answer: 14",
+    )
+    drawn = [*(draw("a", text, number=n) for n, text in enumerate(texts)), draw("b", texts[1])]
+    kept = keep(drawn, spec(distinct="equations"))
+    assert [(row["example_id"], row["draw"]) for row in kept] == [("a", 0), ("a", 2), ("a", 4), ("b", 0)]
+    longer = [row | {"n_tokens": 9 if row["draw"] == 0 else 5} for row in drawn]
+    kept = keep(longer, spec(distinct="equations", prefer="shortest", max_per_example=1))
+    assert [(row["example_id"], row["draw"]) for row in kept] == [("a", 1), ("b", 0)]
+    # the control has as many rows of each question, by its own lots
+    control = Counter(row["example_id"] for row in keep(drawn, spec(distinct="equations", keep="random")))
+    assert control == {"a": 3, "b": 1}
+
+
+def test_it_tells_what_equations_have_cost() -> None:
+    texts = ("1 + 1 = 2", "1+1=2", "1 + 1 = 3", "two")
+    made = finish(context([draw("a", text, number=n) for n, text in enumerate(texts)], ", distinct: equations"))
+    told = {name: value for name, value in made.metrics.items() if name.startswith("dropped")}
+    assert told == {
+        "dropped_wrong": 0,
+        "dropped_pass_rate": 0,
+        "dropped_wrong_equation": 1,
+        "dropped_same_text": 0,
+        "dropped_same_equations": 1,
+        "dropped_over_limit": 0,
+    }
+
+
+def test_that_every_correct_draw_has_a_wrong_equation_is_said_as_that() -> None:
+    with pytest.raises(StageError, match="each of the 1 correct draws has an equation that does not hold"):
+        finish(context([draw("a", "1 + 1 = 3"), draw("a", "no", "wrong", 1)], ", distinct: equations"))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -250,6 +289,7 @@ def test_the_shortest_or_any_of_a_question_stay_in_the_order_in_which_they_were_
         ({"pass_rate": [0.1]}, "pass_rate"),
         ({"pass_rate": [-0.1, 0.5]}, "greater than or equal to 0"),
         ({"prefer": "shortest"}, "set max_per_example, too"),
+        ({"distinct": "text"}, "distinct"),
         ({"prefer": "longest", "max_per_example": 2}, "'first', 'shortest' or 'random'"),
     ],
 )
@@ -265,6 +305,7 @@ def test_settings_that_came_later_leave_keys_as_they_were_and_change_them_where_
         return compile_plan(load_recipe("r.yaml")).stage("chosen").key
 
     assert key("") == key(", prefer: first") == key(", pass_rate: null")
+    assert key("") == key(", distinct: true") != key(", distinct: equations")
     assert len({key(s) for s in ("", ", prefer: shortest", ", prefer: random", ", pass_rate: [0.1, 0.9]")}) == 4
 
 
