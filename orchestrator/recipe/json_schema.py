@@ -19,6 +19,7 @@ from orchestrator.answers.judges import JUDGES
 from orchestrator.models.settings import ModelSpec
 from orchestrator.recipe.head import Head
 from orchestrator.recipe.reading import EXTENDS
+from orchestrator.recipe.repeat import Repeat
 from orchestrator.recipe.stages import NAME
 from orchestrator.recipe.sweep import Parameter, Sweep
 from orchestrator.stages import STAGES
@@ -37,7 +38,7 @@ Schema = dict[str, Any]
 
 def recipe_schema() -> Schema:
     """The schema of a whole recipe."""
-    classes: list[type[BaseModel]] = [Head, ModelSpec, Evaluate, Sweep, *STAGES.values(), *TASKS.values()]
+    classes: list[type[BaseModel]] = [Head, ModelSpec, Evaluate, Repeat, Sweep, *STAGES.values(), *TASKS.values()]
     _, made = models_json_schema([(one, "validation") for one in classes], ref_template="#/$defs/{model}")
     blocks: dict[str, Schema] = made["$defs"]
     for one in _blocks(classes):
@@ -77,6 +78,7 @@ def recipe_schema() -> Schema:
                 "propertyNames": {"pattern": f"^{NAME.pattern}$"},
                 "additionalProperties": _chosen(STAGES),
             },
+            "repeat": _reference(Repeat),
             "evaluate": _reference(Evaluate),
             "sweep": _reference(Sweep),
         },

@@ -16,7 +16,8 @@ from orchestrator.notebook import block, paragraphs
 from orchestrator.recipe.head import WATCHED, Head, Limits
 from orchestrator.recipe.paths import located
 from orchestrator.recipe.reading import Place, read_recipe
-from orchestrator.recipe.stages import RESERVED, check_references, check_splits, read_stages
+from orchestrator.recipe.repeat import Repeat, said_once
+from orchestrator.recipe.stages import RESERVED, check_references, check_splits, read_rounds, read_stages
 from orchestrator.recipe.sweep import Sweep, check_sweep
 from orchestrator.recipe.task import OwnTask, read_task, task_class
 from orchestrator.recipe.yaml_source import DEEPEST, parse, parse_value
@@ -50,6 +51,8 @@ class Recipe(Head):
     model: ModelSpec
     stages: dict[str, Verb]
     evaluate: Evaluate
+    repeat: Repeat | None = Field(exclude=True)
+    """Stages that are repeated; `stages` has those of all rounds."""
     sweep: Sweep | None = Field(exclude=True)
     """What `orch sweep` tries; it changes nothing of what the recipe itself makes, and is part of no key."""
     source: str = Field(exclude=True)
@@ -297,6 +300,8 @@ def _build(written: Written, known_task: Task | None) -> Recipe:
     task = known_task or read_task(data.get("task"), problems, own_task)
     model = validate(ModelSpec, data["model"], ("model",), problems) if data.get("model") is not None else None
     stages = read_stages(data.get("stages"), problems)
+    own = tuple(stages)
+    repeat, stages = read_rounds(data.get("repeat"), stages, problems)
     block = data.get("evaluate")
     evaluate = validate(Evaluate, {} if block is None else block, ("evaluate",), problems)
     sweep = validate(Sweep, data["sweep"], ("sweep",), problems) if data.get("sweep") is not None else None
@@ -308,14 +313,14 @@ def _build(written: Written, known_task: Task | None) -> Recipe:
     if sweep is not None:
         check_sweep(sweep, stages, evaluate or Evaluate(), data.get("task"), problems)
     problems += [((key,), "is missing") for key in ("task", "model", "stages") if data.get(key) is None]
-    if problems:
+    if problems := said_once(problems, own):
         shown = [_line(written, loc, text) for loc, text in problems[:_MOST_SHOWN]]
         if len(problems) > _MOST_SHOWN:
             shown.append(f"{source}: ... and {len(problems) - _MOST_SHOWN:,} more problems")
         raise RecipeError(*shown)
     assert head is not None
     parts: dict[str, Any] = {"task": task, "model": model, "stages": stages, "evaluate": evaluate, "source": source}
-    parts |= {"written": written, "sweep": sweep}
+    parts |= {"written": written, "repeat": repeat, "sweep": sweep}
     return Recipe.model_construct(**{name: getattr(head, name) for name in Head.model_fields}, **parts)
 
 

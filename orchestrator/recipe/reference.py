@@ -50,6 +50,7 @@ def reference() -> str:
     parts += section("`model`", "ModelSpec")
     for name, verb in STAGES.items():
         parts += section(f"A stage of type `{name}`", verb.__name__)
+    parts += section("`repeat`", "Repeat")
     parts += section("`evaluate`", "Evaluate")
     parts += section("`sweep`", "Sweep")
     for name, block in blocks.items():

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from orchestrator.recipe.graph import is_adapter
+from orchestrator.recipe.repeat import Repeat, with_rounds
 from orchestrator.schema import Loc, unknown, validate
 from orchestrator.stages import STAGES
 from orchestrator.stages.base import Kind, Verb
@@ -41,6 +42,21 @@ class _Broken(Verb):
 
 
 _BROKEN = _Broken()
+
+
+def read_rounds(
+    data: Any, stages: dict[str, Verb], problems: list[tuple[Loc, str]]
+) -> tuple[Repeat | None, dict[str, Verb]]:
+    """A `repeat` block, and the stages with those of the rounds that it adds, after adding each problem."""
+    repeat = None if data is None else validate(Repeat, data, ("repeat",), problems)
+    if repeat is None:
+        return None, stages
+    every = with_rounds(repeat, stages, [name for name, spec in stages.items() if spec is _BROKEN], problems)
+    if (long := next((name for name in every if name not in stages and not NAME.fullmatch(name)), None)) is not None:
+        problems.append((("repeat", "stages"), f"makes a stage {long!r}: a stage's name has at most 40 characters"))
+    if len(every) > _MOST:
+        problems.append((("repeat", "times"), f"makes {len(every):,} stages, and a recipe has {_MOST:,} at most"))
+    return repeat, every
 
 
 def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
