@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.answering import answer
+from orchestrator.sampling.budget import DrawBudget, Judged, drawn_within
 from orchestrator.sampling.completions import write
 from orchestrator.sampling.engine import Decoding, Engine
 from orchestrator.tasks import Task
@@ -29,12 +30,19 @@ class ShardJob:
     decoding: Decoding
     seed: int
     cpus: int
+    budget: DrawBudget | None = None
+    """How as many draws as there are in all are spread over the questions; None: evenly."""
 
 
-def cut(examples: Sequence[Example], n: int, batch_size: int) -> list[tuple[tuple[Example, ...], range]]:
-    """Cut questions x draws into shards of at most `batch_size` rows; a question's draws stay together if they fit."""
+def cut(
+    examples: Sequence[Example], n: int, batch_size: int, together: bool = False
+) -> list[tuple[tuple[Example, ...], range]]:
+    """Cut questions x draws into shards of at most `batch_size` rows.
+
+    A question's draws stay together if they fit, or have to: `together`.
+    """
     per_shard = max(1, batch_size // n)
-    per_call = min(n, batch_size)
+    per_call = n if together else min(n, batch_size)
     return [
         (tuple(examples[start : start + per_shard]), range(first, min(n, first + per_call)))
         for start in range(0, len(examples), per_shard)
@@ -47,7 +55,15 @@ def run_shard(job: ShardJob) -> float:
     started = time.monotonic()
     if not job.path.exists():
         engine = _engine(job.engine, job.model, job.cpus)
-        write(job.path, answer(engine, job.task, job.examples, job.draws, job.decoding, job.seed))
+
+        def draw(examples: Sequence[Example], draws: range) -> list[Judged]:
+            return answer(engine, job.task, examples, draws, job.decoding, job.seed)
+
+        if job.budget is None:
+            made = draw(job.examples, job.draws)
+        else:
+            made = drawn_within(job.budget, len(job.examples) * len(job.draws), job.examples, draw)
+        write(job.path, made)
     return time.monotonic() - started
 
 

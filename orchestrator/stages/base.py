@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple
 
+from orchestrator.sampling.budget import DrawBudget
 from orchestrator.stages.context import Context, Job, Output, Share
 from orchestrator.tasks import Task
 from orchestrator.tasks.splits import Split
@@ -62,8 +63,15 @@ class Drawing:
     top_k: int = 0
     """0: all tokens."""
     min_p: float = 0.0
+    budget: DrawBudget | None = None
+    """How the draws are spread over the questions, `n` of each on average; None: evenly."""
     learns: bool = False
     """Whether the differences between a question's completions are what a training learns from."""
+
+    @property
+    def most(self) -> int:
+        """Draws of one question at the most."""
+        return self.n if self.budget is None else self.budget.max_draws
 
 
 @dataclass(frozen=True, slots=True)

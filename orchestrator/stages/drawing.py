@@ -37,10 +37,11 @@ def shard_jobs(
     how = Decoding(drawing.temperature, drawing.top_p, drawing.max_tokens, stop=stop)
     jobs = []
     examples = context.task.examples(drawing.split)
-    for index, (questions, draws) in enumerate(cut(examples, drawing.n, batch_size)):
+    budget = drawing.budget
+    for index, (questions, draws) in enumerate(cut(examples, drawing.n, batch_size, together=budget is not None)):
         path = context.work / f"shard-{index:06d}.parquet"
         if not _whole(path):
-            job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus)
+            job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus, budget)
             jobs.append(Job(_run_shard, job, len(questions) * len(draws), path))
     return jobs
 

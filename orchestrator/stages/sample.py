@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+import pyarrow.compute as pc
+from pydantic import model_validator
+
+from orchestrator.sampling.budget import DrawBudget
 from orchestrator.sampling.completions import SCHEMA, Tally, shards, whole_questions, writing
 from orchestrator.sampling.draws import Draws
 from orchestrator.sampling.engines import EngineName
@@ -28,7 +32,9 @@ class Sample(Verb):
     prompts: Literal["train", "demonstrations"] = "train"
     """The split whose questions are asked."""
     n: Positive = 8
-    """Completions of each question."""
+    """Completions of each question; with a `budget` on average, and at the most."""
+    budget: DrawBudget | None = None
+    """Spread the draws by difficulty: few of a question that is solved at once, many of one that hardly ever is."""
     temperature: PositiveFloat = 1.0
     """Logits are divided by it: above 1 draws differ more, below 1 less."""
     top_p: Fraction = 1.0
@@ -41,15 +47,26 @@ class Sample(Verb):
     """What generates: `transformers`, or `vllm` where it is installed."""
 
     VERSION = 2
+    LATER = frozenset({"budget"})
     OUTPUT = COMPLETIONS
     MAKES = Kind.COMPLETIONS
     COUNTS = "draws"
     REFERENCES: ClassVar[Mapping[str, Kind]] = {"model": Kind.MODEL}
     SPLITS: ClassVar[Mapping[str, str]] = {"prompts": "prompts"}
 
+    @model_validator(mode="after")
+    def _fits(self) -> "Sample":
+        if self.budget is not None and not self.budget.min_draws <= self.n <= self.budget.max_draws:
+            raise ValueError(
+                f"n is {self.n}, the draws of a question on average: with a budget it is from min_draws = "
+                f"{self.budget.min_draws} to max_draws = {self.budget.max_draws}"
+            )
+        return self
+
     def drawing(self) -> Drawing:
         """As its settings say."""
-        return Drawing(self.prompts, self.n, self.temperature, self.max_tokens, "max_tokens", self.top_p)
+        how = (self.temperature, self.max_tokens, "max_tokens", self.top_p)
+        return Drawing(self.prompts, self.n, *how, budget=self.budget)
 
     def items(self, task: Task) -> int:
         """The draws."""
@@ -63,12 +80,16 @@ class Sample(Verb):
         """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
         examples = context.task.examples(self.prompts)
         path = context.output / COMPLETIONS
-        tally, draws, shown, first = Tally(context.task.own_scores), Draws(self.n), None, ""
+        tally, shown, first = Tally(context.task.own_scores), None, ""
+        # with a budget a question's first draws alone were made whatever came of them
+        draws = Draws(self.n if self.budget is None else self.budget.min_draws)
+        solved = 0
         with writing(path, SCHEMA) as out:
             for table in whole_questions(shards(context.work)):
                 out.write_table(table)
                 tally.add(table)
-                draws.add(table)
+                draws.add(table.filter(pc.less(table["draw"], draws.n)))
+                solved += pc.count_distinct(table.filter(pc.equal(table["status"], "correct"))["example_id"]).as_py()
                 if shown is None:
                     shown, first = readable(table, examples, rows=_SHOWN), table["text"][0].as_py()
         counted, groups = tally.summary(), draws.groups()
@@ -81,8 +102,13 @@ class Sample(Verb):
         if counted.mean_score is not None:
             metrics["sampling/mean_score"] = counted.mean_score
         metrics |= {k: v for k, v in counted.metrics().items() if k.startswith("status/")} | draws.metrics()
-        used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, counted.n)
         figure = f"{counted.accuracy:.0%} of {counted.n:,} draws correct"
+        if self.budget is not None:
+            asked = len(draws.right)
+            metrics |= {"pass_rate": metrics["pass_at_1"], "coverage": solved / asked}
+            metrics["draws_per_question"] = counted.n / asked
+            figure = f"{solved:,} of {asked:,} questions solved in {counted.n:,} draws"
+        used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, counted.n)
         alike = sampling_finding(groups, counted.accuracy, self.temperature)
         findings = (*silent(context, counted, first), *(() if alike is None else (alike,)))
         return Output(figure, metrics, (used,), shown or [], findings, tokens=counted.tokens)

@@ -172,8 +172,8 @@ class Select(Verb):
         drawing = self.source(stages)
         if drawing is None:
             return Bounds(0, 0)
-        each = min(drawing.n, self.max_per_example or drawing.n)
-        return Bounds(0 if self.allow_empty else 1, each * len(task.examples(drawing.split)))
+        each, questions = min(drawing.most, self.max_per_example or drawing.most), len(task.examples(drawing.split))
+        return Bounds(0 if self.allow_empty else 1, min(each, drawing.n) * questions)
 
 
 @dataclass(frozen=True, slots=True)
