@@ -63,10 +63,10 @@ class Drawing:
     top_k: int = 0
     """0: all tokens."""
     min_p: float = 0.0
-    budget: DrawBudget | None = None
-    """How the draws are spread over the questions, `n` of each on average; None: evenly."""
     learns: bool = False
     """Whether the differences between a question's completions are what a training learns from."""
+    budget: DrawBudget | None = None
+    """How the draws are spread over the questions, `n` of each on average; None: evenly."""
 
     @property
     def most(self) -> int:

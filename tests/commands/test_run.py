@@ -116,18 +116,18 @@ def test_a_stage_that_could_not_be_written_to_its_end_is_not_made(
 
 
 def test_findings_of_a_stage_may_be_written_later(store: MemoryStore) -> None:
-    jobs: list[tuple[str, Any]] = []
+    jobs: list[tuple[str, str, Any]] = []
     made = plan()
-    record = execute.Record(store, made, (), lambda owner, job: jobs.append((owner, job)))
+    record = execute.Record(store, made, (), lambda *job: jobs.append(job))
     state = StageState(made.stage("sft"))
     record.started(state)
     record.noticed(state, Finding("odd", "warning", "what", "", "", ""))
     run = store.find(str(state.run_id))
     assert run.params["seed"] == "0" and run.params["type"] == "sft" and "orch.finding.odd" not in run.tags
-    [(owner, job)] = jobs
+    [(run_name, owner, job)] = jobs
     job()
     run = store.find(str(state.run_id))
-    assert owner == made.stage("sft").key
+    assert owner == made.stage("sft").key and run_name == made.recipe.name
     assert run.tags["orch.finding.odd"].startswith("warning: what")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.simulated import CountingStore, cluster
 from orchestrator.recipe.recipe import load_recipe
+from orchestrator.runs.above import Shown
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
 from orchestrator.runs.scheduler import Walk
@@ -208,7 +209,7 @@ def test_what_another_trial_waits_for_goes_on_when_its_own_is_ended(stage: str, 
     for number, rate in enumerate((1e-3, 2e-3)):
         values = {"stages.rft.learning_rate": rate}
         trial = tried.trial(number, values, 0)
-        record = Record(store, trial.plan, (), walk.writer.submit, above, trial, {}, values)
+        record = Record(store, trial.plan, (), walk.writer.submit, above, trial, Shown(), values)
         walk.branches.append(Branch(trial.plan, record, (), trial.title))
     walk.feed = EndsFirst(walk, stage)
     walk.go()
