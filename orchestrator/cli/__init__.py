@@ -5,7 +5,6 @@ import shutil
 import sys
 import textwrap
 import warnings
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -28,6 +27,8 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
+        from importlib import metadata  # a tenth of the time of `orch --help`
+
         print(f"orch {metadata.version('orch-rft')}")
         raise typer.Exit()
 
