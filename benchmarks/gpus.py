@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0, help="that a training takes, and an evaluation")
     parser.add_argument("--share", type=float, default=1.0, help="of a GPU that a call asks for")
     arguments = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # workers import what their calls are made of
     os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 8 * arguments.gpus, "GPU": arguments.gpus})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -64,8 +64,8 @@ def finish_all(store: Store, plan: TrialsPlan, folder: Path) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("rows")
-        store.log_folder(run_id, folder / run_id, stage.output)
-        store.log(run_id, {}, {key_tag(stage): stage.key})
+        digests = store.log_folder(run_id, folder / run_id, stage.output)
+        store.log(run_id, {}, digests | {key_tag(stage): stage.key})
         store.end(run_id, "FINISHED")
 
 

@@ -18,6 +18,11 @@ def points(share: float, sign: bool = False) -> str:
     return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
 
+def questions_told(n: int, each: int = 1) -> str:
+    """`500 questions`, `500 questions with 8 answers each`."""
+    return f"{n:,} questions" + (f" with {each} answers each" if each > 1 else "")
+
+
 def value_text(value: object) -> str:
     """A setting's value, a fraction in at most four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

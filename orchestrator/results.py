@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.figures import clock, interval, p_value, points
+from orchestrator.figures import clock, interval, p_value, points, questions_told
 from orchestrator.notebook import block, facts, figures, paragraphs, table
 from orchestrator.types import Finding
 
@@ -18,6 +18,9 @@ class ModelResult:
     accuracy_high: float
     answer_rate: float
     n: int
+    """Questions."""
+    answers_each: int = 1
+    """Answers to each; of several, accuracy is the share of all that is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Difference:
     low: float
     high: float
     p: float
-    """Exact McNemar; corrected (Holm) where it is one of several."""
+    """Exact McNemar, or a t-test where questions have several answers each; corrected (Holm) among several."""
     wins: int
     losses: int
 
@@ -113,6 +116,8 @@ class ModelOverSeeds:
     """Questions, the same for every seed."""
     shared: bool
     """The seed decides nothing of this model, it was evaluated once: its interval is that one evaluation's."""
+    answers_each: int = 1
+    """Answers to each question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,14 +297,18 @@ class SweepResult:
 def _side_by_side(models: tuple[ModelResult, ...], differences: tuple[Difference, ...]) -> str:
     against = {d.model: (d.baseline, d.difference, d.low, d.high, d.p) for d in differences}
     rows = [(m.model, m.accuracy, m.accuracy_low, m.accuracy_high, m.answer_rate) for m in models]
-    return figures(rows, against) + paragraphs([f"{models[0].n:,} questions, the same for every model; 95% intervals"])
+    return figures(rows, against) + paragraphs([f"{_asked(models[0])}, the same for every model; 95% intervals"])
 
 
 def _over_seeds(models: "tuple[ModelOverSeeds, ...]", differences: "tuple[DifferenceOverSeeds, ...]") -> str:
     against = {d.model: (d.baseline, d.difference_mean, d.difference_low, d.difference_high, d.p) for d in differences}
     rows = [(m.model, m.accuracy_mean, m.accuracy_low, m.accuracy_high, m.answer_rate_mean) for m in models]
-    note = f"means over seeds; {models[0].n:,} questions; 95% intervals for further seeds and questions"
+    note = f"means over seeds; {_asked(models[0])}; 95% intervals for further seeds and questions"
     return figures(rows, against) + paragraphs([note])
+
+
+def _asked(model: ModelResult | ModelOverSeeds) -> str:
+    return questions_told(model.n, model.answers_each)
 
 
 def _end(result: "RunResult | SeedsResult") -> str:

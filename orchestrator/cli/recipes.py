@@ -189,6 +189,7 @@ def plan(
                 "inputs": list(s.inputs),
                 "needs": needs(s),
                 "cached": s.cached is not None,
+                "drawn": s.drawn,
                 "run_id": s.cached,
                 "trials": [dict(trial.label) for trial in sharing.get(s.key, ())],
                 "forecast": asdict(expected[s.key]) if s.key in expected else None,

@@ -9,9 +9,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from orchestrator.answers.tokens import prompt_ids, target_ids
 from orchestrator.errors import InputError, ModelError
 from orchestrator.health.adapter import adapter_findings
@@ -43,6 +40,7 @@ from orchestrator.sampling.transformers_engine import TransformersEngine
 from orchestrator.stages.training import Training
 from orchestrator.store.names import MODEL, log_of
 from orchestrator.store.place import store_folder
+from orchestrator.store.tables import first_answers
 from orchestrator.types import BASE, Finding
 
 QUESTIONS = 100
@@ -137,8 +135,8 @@ class Look:
             return []
         columns = ["example_id", "question", "gold", "text", "value", "status", "finish_reason"]
         try:
-            return [Written(**row) for row in pq.read_table(stage.results, columns=columns).to_pylist()]
-        except (pa.ArrowException, OSError, ValueError, TypeError, InputError) as error:
+            return [Written(**row) for row in first_answers(stage.results, columns).to_pylist()]
+        except (ValueError, TypeError, InputError) as error:
             self.found.append(unreadable(name, stage.results, error))
             return []
 
@@ -168,7 +166,8 @@ class Look:
         else:
             rows = self._ask(name, engine)
         task, limit = self.recipe.task, self.recipe.evaluate.max_tokens
-        self.found += origin_findings(name, ref, engine, task, rows, limit, batch)
+        if not self.recipe.evaluate.temperature:  # a drawn text need not be the likeliest
+            self.found += origin_findings(name, ref, engine, task, rows, limit, batch)
         self._shifted(name, ref, engine, rows)
         if name == BASE and ref.adapter is not None and (bare := self._engine(name, replace(ref, adapter=None))):
             self._ask(ALONE, bare)
@@ -221,7 +220,7 @@ class Look:
         evaluate = self.recipe.evaluate
         if (few := few_questions(self.measured, evaluate.on)) is not None:
             self.found = [few, *(f for f in self.found if f.check != few.check)]
-        decoding = {"temperature": 0, "max_tokens": evaluate.max_tokens, "engine": evaluate.engine}
+        decoding = {"temperature": evaluate.temperature, "max_tokens": evaluate.max_tokens, "engine": evaluate.engine}
         made = Diagnosis(
             subject,
             likeliest_first(told_only(self.found, self.recipe.limits.ignore)),

@@ -7,6 +7,7 @@ from orchestrator.plan.plan import Plan, Stage, TrialsPlan, compile_recipe, plan
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.recipe.yaml_source import write_data
 from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.known import known
 from orchestrator.runs.preflight import too_large
 from orchestrator.store.machine import cores_and_gpus, kind_of_machine
 from orchestrator.store.opening import existing_store
@@ -19,7 +20,7 @@ def plan(recipe: Recipe) -> Plan | TrialsPlan:
     """Compile a recipe and look up which of its stages are made. Writes nothing, starts nothing."""
     compiled = compile_recipe(recipe)
     store = existing_store()
-    return compiled if store is None else compiled.with_cached(store.finished(compiled.stages))
+    return compiled if store is None else known(compiled, store)
 
 
 def planned_sweep(recipe: Recipe) -> PlannedSweep:

@@ -13,6 +13,7 @@ from orchestrator.results import RunResult, SeedsResult
 from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.home import Home
 from orchestrator.runs.interruption import given_up, interruptible, process_of
+from orchestrator.runs.known import known
 from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
@@ -50,7 +51,7 @@ def _run(recipe: Recipe, state: RunState) -> RunResult | SeedsResult:
     plan = compile_recipe(recipe)
     store = existing_store()
     if store is not None:
-        plan = plan.with_cached(store.finished(plan.stages))
+        plan = known(plan, store)
         if all(stage.cached for stage in plan.stages):
             found = read_trials_again(store, plan) if isinstance(plan, TrialsPlan) else read_again(store, plan)
             if found is None:

@@ -144,7 +144,12 @@ def carry_out(
 
         def open_branches(trials: Sequence[tuple[Trial, Label]]) -> list[Branch]:
             made = store.finished({s.key: s for trial, _ in trials for s in trial.plan.stages}.values())
-            return [open_branch(trial, trial.plan.with_cached(made), values) for trial, values in trials]
+            plans = [trial.plan.with_cached(made) for trial, _ in trials]
+            drawn = store.drawn({s.key: s for plan in plans for s in plan.may_be_drawn()}.values())
+            return [
+                open_branch(trial, plan.with_drawn(drawn), values)
+                for (trial, values), plan in zip(trials, plans, strict=True)
+            ]
 
         def open_branch(trial: Trial, plan: Plan, values: Label) -> Branch:
             later, params = walk.writer.submit, _params(trial, values)

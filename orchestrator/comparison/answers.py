@@ -34,9 +34,15 @@ class Evaluated:
 class Answers:
     """Of one label: seeds x questions, the questions in the same order for every label."""
 
-    correct: NDArray[np.bool_]
+    right: NDArray[np.float64]
+    """The share of a question's answers that is right: 0 or 1 where it has one."""
     summaries: tuple[Summary, ...]
     """Of each seed."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether each question was answered several times."""
+        return any(one.questions is not None for one in self.summaries)
 
 
 def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
@@ -48,17 +54,28 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
     first: pa.Table | None = None
     found = []
     for one in evaluated:
-        tables = []
+        rows, summaries = [], []
         for file in one.files:
-            table = _read(one.label, file)
+            table, counted = _questions(_read(one.label, file))
             if first is None:
                 first, first_label = table, one.label
             elif (parts := _other_questions(first, table)) is not None:
                 raise InputError(f"{first_label} and {one.label} were not asked the same questions: {parts}")
-            tables.append(table)
-        correct = np.array([pc.equal(table["status"], "correct").to_numpy() for table in tables])
-        found.append(Answers(correct, tuple(summary([table]) for table in tables)))
+            rows.append(table["right"].to_numpy())
+            summaries.append(counted)
+        found.append(Answers(np.array(rows), tuple(summaries)))
     return found
+
+
+def _questions(answers: pa.Table) -> tuple[pa.Table, Summary]:
+    """One row a question, in the order of their ids, with the share of its answers that is right, and the summary."""
+    right = pc.equal(answers["status"], "correct").cast(pa.float64())
+    counted = summary([answers])
+    if pc.count_distinct(answers["example_id"]).as_py() == answers.num_rows:
+        return answers.select(_ASKED).append_column("right", right), counted
+    table = answers.select(_ASKED).append_column("right", right).group_by(_ASKED).aggregate([("right", "mean")])
+    table = table.select([*_ASKED, "right_mean"]).rename_columns([*_ASKED, "right"]).sort_by("example_id")
+    return table, counted.of_questions(table["right"].to_numpy())
 
 
 _ASKED = ("example_id", "question", "gold")
@@ -83,7 +100,7 @@ def questions_of(file: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    table = _read("a model", file)
+    table, _ = _questions(_read("a model", file))
     rows = zip(*(table[name].to_pylist() for name in _ASKED), strict=True)
     return hashlib.sha256("\0".join(map(repr, rows)).encode()).hexdigest()
 

@@ -11,6 +11,7 @@ from orchestrator.stats import (
     mcnemar,
     paired_bootstrap,
     paired_difference,
+    rate_difference,
     rate_parts,
     seed_difference,
     seed_mean,
@@ -49,7 +50,7 @@ def _model(one: Evaluated, answers: Answers) -> ComparedModel:
     by_seed = [one.accuracy for one in found]
     tokens = [one.tokens_per_completion for one in found if one.tokens_per_completion is not None]
     if len(by_seed) > 1:
-        mean = seed_mean(answers.correct)
+        mean = seed_mean(answers.right)
         accuracy, low, high, sd = mean.mean, mean.low, mean.high, mean.sd
     else:
         accuracy, sd = by_seed[0], None
@@ -63,7 +64,8 @@ def _model(one: Evaluated, answers: Answers) -> ComparedModel:
         accuracy_low=low,
         accuracy_high=high,
         answer_rate=sum(one.answered for one in found) / sum(one.n for one in found),
-        n=found[0].n,
+        n=found[0].asked,
+        answers_each=found[0].n // found[0].asked,
         by_seed=tuple(by_seed),
         seed_sd=sd,
         tokens_per_answer=sum(tokens) / len(tokens) if len(tokens) == len(found) else None,
@@ -76,16 +78,19 @@ def _difference(
     a: ComparedModel, ours: Answers, b: ComparedModel, theirs: Answers, tested_at: float
 ) -> ModelDifference:
     """`a` against `b`; p is corrected by whoever knows how many there are. `tested_at` is for what could be shown."""
-    mine, yours, n = ours.correct.mean(axis=0), theirs.correct.mean(axis=0), a.n
+    mine, yours, n = ours.right.mean(axis=0), theirs.right.mean(axis=0), a.n
     wins, losses = int((mine > yours).sum()), int((mine < yours).sum())
     detectable: float | None
-    if len(ours.correct) == len(theirs.correct) == 1:
+    if len(ours.right) == len(theirs.right) == 1 and (ours.drawn or theirs.drawn):
+        drawn = rate_difference(mine, yours, tested_at=tested_at)
+        difference, low, high, p, detectable = drawn.difference, drawn.low, drawn.high, drawn.p, drawn.detectable
+    elif len(ours.right) == len(theirs.right) == 1:
         difference, low, high = paired_difference(wins, losses, n)
         p = mcnemar(wins, losses)
         detectable = detectable_beside(n, wins + losses, confidence=tested_at)
     else:
         fixed = any(not m.seeds for m in (a, b))
-        found = seed_difference(ours.correct, theirs.correct, fixed, tested_at=tested_at)
+        found = seed_difference(ours.right, theirs.right, fixed, tested_at=tested_at)
         difference, low, high, p = found.difference, found.low, found.high, found.p
         detectable = found.detectable
     bootstrap = paired_bootstrap(mine, yours)

@@ -15,7 +15,8 @@ from orchestrator.tasks.splits import SPLITS
 _OF_THE_TASK = ("type", "format", "judge", "judge_limits")
 _OF_THE_QUESTIONS = (*SPLITS, "further", "seed")
 """What a task says of its questions, which are compared as they are."""
-_OF_THE_EVALUATION = ("max_tokens",)
+_OF_THE_EVALUATION = (("max_tokens", None), ("temperature", 0.0), ("top_p", 1.0))
+"""With what an older run means that knows nothing of them. How many answers each question has may differ."""
 _SHOWN = 3
 
 
@@ -60,7 +61,7 @@ def judged_by(recipe: Mapping[str, Any], on: str | None = None) -> dict[str, Any
     names = [*_OF_THE_TASK, *task] if ".py:" in str(task.get("type")) else _OF_THE_TASK
     how = {"task": {name: task.get(name) for name in names if name not in _OF_THE_QUESTIONS}}
     how["task"] |= {"format": _spelled_out(FORMATS, task, "format"), "judge": _spelled_out(JUDGES, task, "judge")}
-    asked = {"on": on or split_of(recipe)} | {name: evaluate.get(name) for name in _OF_THE_EVALUATION}
+    asked = {"on": on or split_of(recipe)} | {name: evaluate.get(name, usual) for name, usual in _OF_THE_EVALUATION}
     return flatten(how | {"evaluate": asked})
 
 

@@ -130,6 +130,7 @@ def _model(m: ComparedModel, found: Mapping[int, ModelResult], several: bool) ->
         answer_rate_mean=m.answer_rate,
         n=m.n,
         shared=not several,
+        answers_each=m.answers_each,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.figures import value_text
+from orchestrator.figures import questions_told, value_text
 from orchestrator.notebook import figures, paragraphs
 from orchestrator.schema import clipped
 
@@ -38,6 +38,8 @@ class ComparedModel:
     """What it took to make one such model: its own stage and all that it stands on; the mean over seeds."""
     gpu_hours: float | None
     """Of the same stages."""
+    answers_each: int = 1
+    """Answers to each question; of several, accuracy is the share of all that is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,11 @@ class ModelDifference:
     difference: float
     low: float
     high: float
-    """95% interval: Agresti and Min's for two single models, else with the seeds' part."""
+    """95% interval: Agresti and Min's for two single models, else with the seeds' part; where questions have several
+    answers each, that of a t-test."""
     p: float
-    """Exact McNemar for two single models, else a t-test with the seeds' part (stats/seeds.py)."""
+    """Exact McNemar for two single models, else a t-test with the seeds' part (stats/seeds.py); where questions have
+    several answers each, a t-test on their shares of right answers."""
     p_corrected: float
     """Corrected for the number of models compared (Holm)."""
     wins: int
@@ -140,6 +144,11 @@ class Comparison:
     """Whether the models are in the order of their accuracy, the best first, all against one baseline."""
 
     @property
+    def drawn(self) -> bool:
+        """Whether questions have several answers each."""
+        return any(m.answers_each > 1 for m in self.models)
+
+    @property
     def trained(self) -> Sequence[ComparedModel]:
         """The models that a seed changes."""
         return [m for m in self.models if m.seeds]
@@ -152,7 +161,8 @@ class Comparison:
         """The conclusion, and the models side by side."""
         against = {d.label: (d.baseline, d.difference, d.low, d.high, d.p_corrected) for d in self.differences}
         rows = [(m.label, m.accuracy, m.accuracy_low, m.accuracy_high, m.answer_rate) for m in self.models]
-        note = f"{self.models[0].n:,} questions of {self.on}, the same for every model; 95% intervals"
+        first = self.models[0]
+        note = f"{questions_told(first.n, first.answers_each)} of {self.on}, the same for every model; 95% intervals"
         judged = [] if self.judged_by is None else [f"judged by: {self.judged_by}"]
         return paragraphs(self.conclusions) + figures(rows, against) + paragraphs([note, *judged])
 

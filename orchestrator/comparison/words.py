@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from orchestrator.comparison.types import ComparedModel, Comparison, ModelDifference
-from orchestrator.figures import p_equals, points
+from orchestrator.figures import p_equals, points, questions_told
 from orchestrator.health.power import PREDICTED
 from orchestrator.stages import STAGES
 from orchestrator.types import BASE, Finding
@@ -57,9 +57,14 @@ def untold(findings: Iterable[Finding], said: Sequence[str], compared: bool) -> 
     return tuple(finding for finding in news if not any(finding.what in sentence for sentence in said))
 
 
-def how_tested(comparisons: int, several_seeds: bool) -> str:
-    """How p was found: `p: exact McNemar test, corrected for 3 comparisons (Holm); intervals are not corrected`."""
-    test = "t-test over seeds and questions, McNemar's between single models" if several_seeds else "exact McNemar test"
+def how_tested(comparisons: int, several_seeds: bool, drawn: bool = False) -> str:
+    """How p was found: `p: exact McNemar test, corrected for 3 comparisons (Holm); intervals are not corrected`.
+
+    `drawn`: each question was answered several times.
+    """
+    alone = "t-test on each question's share of right answers" if drawn else "exact McNemar test"
+    between = "that of questions" if drawn else "McNemar's"
+    test = f"t-test over seeds and questions, {between} between single models" if several_seeds else alone
     corrected = f", corrected for {comparisons} comparisons (Holm); intervals are not corrected"
     return f"p: {test}{corrected if comparisons > 1 else ''}"
 
@@ -195,11 +200,10 @@ def _asked(comparison: Comparison, d: ModelDifference) -> str:
     by_label = {m.label: m for m in comparison.models}
     sides = (by_label[d.label], by_label[d.baseline])
     seeds = [len(m.seeds) for m in sides]
+    asked = f"n = {questions_told(d.n, sides[0].answers_each)}" if comparison.drawn else f"n = {d.n:,}"
     if max(seeds) <= 1:
-        return f"n = {d.n:,}"
-    return f"n = {d.n:,}, " + (
-        f"{seeds[0]} seeds each" if seeds[0] == seeds[1] else " against ".join(map(_made, sides))
-    )
+        return asked
+    return f"{asked}, " + (f"{seeds[0]} seeds each" if seeds[0] == seeds[1] else " against ".join(map(_made, sides)))
 
 
 def _made(model: ComparedModel) -> str:

@@ -60,6 +60,7 @@ class _Verbatim(str):
 
 def model_card(card: Card) -> str:
     """The whole text of README.md."""
+    compared = card.comparison
     environment = Environment(
         loader=PackageLoader("orchestrator.exports", "."),
         autoescape=False,
@@ -77,7 +78,7 @@ def model_card(card: Card) -> str:
         what=_what(card),
         lineage=_lineage(card),
         sentences=() if card.comparison is None else conclusions(card.comparison),
-        tested="" if card.comparison is None else how_tested(len(card.comparison.differences), False),
+        tested="" if compared is None else how_tested(len(compared.differences), False, compared.drawn),
         against={} if card.comparison is None else {d.label: d for d in card.comparison.differences},
         measured=card.comparison is not None and any(m.label == card.model for m in card.comparison.models),
         versions=_versions(card),

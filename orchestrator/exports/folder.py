@@ -38,7 +38,7 @@ from orchestrator.models.start import BASE_FILE, FORMAT_FILE
 from orchestrator.runs.past import RECIPE_FILE, PastRun
 from orchestrator.store.base import StoredRun
 from orchestrator.store.opening import open_store
-from orchestrator.store.tables import read_stored
+from orchestrator.store.tables import first_answers
 from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import BASE, Finding
 
@@ -95,13 +95,13 @@ def _asked(past: PastRun, name: str) -> list[Asked]:
     """Questions of the run, one that the model got right first; its own answers where it was evaluated."""
     stage = past.stages.get(name)
     if stage is not None and stage.results is not None:
-        rows = read_stored(stage.results, ["question", "text", "status"]).to_pylist()
+        rows = first_answers(stage.results, ["question", "text", "status"]).to_pylist()
         right = [row for row in rows if row["status"] == "correct"][:1]
         rest = [row for row in rows if row not in right]
         return [(row["question"], row["text"]) for row in (right + rest)[:QUESTIONS]]
     for other in past.stages.values():  # its questions are in the store, for all the models of a run
         if other.results is not None:
-            questions = read_stored(other.results, ["question"])["question"].to_pylist()[:QUESTIONS]
+            questions = first_answers(other.results, ["question"])["question"].to_pylist()[:QUESTIONS]
             return [(question, None) for question in questions]
     examples = past.recipe.task.examples(past.recipe.evaluate.on)[:QUESTIONS]
     return [(example.question, None) for example in examples]

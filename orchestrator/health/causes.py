@@ -83,6 +83,7 @@ CAUSES = (
     "judge-changed",
     "answers-cut-off",
     "context-too-small",
+    "prompts-too-long",
     "reward-collapsed",
     "overfitting",
     "reward-not-accuracy",

@@ -23,8 +23,8 @@ from orchestrator.health.rows import rows_findings
 from orchestrator.health.template import template_findings
 from orchestrator.health.token_view import TokenView
 from orchestrator.health.vocabulary import embedding_findings, special_token_findings
-from orchestrator.health.weights import context_of, weight_findings
-from orchestrator.models.loading import stop_ids
+from orchestrator.health.weights import weight_findings
+from orchestrator.models.loading import context_of, stop_ids
 from orchestrator.plan.plan import Plan
 from orchestrator.tasks.tolerance import ROUNDED
 from orchestrator.types import Finding

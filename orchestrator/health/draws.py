@@ -17,8 +17,7 @@ from orchestrator.errors import ModelError, StageError
 from orchestrator.health.base_weights import loaded
 from orchestrator.health.contract import targets
 from orchestrator.health.model_files import file_of
-from orchestrator.health.weights import context_of
-from orchestrator.models.loading import load_for_generation
+from orchestrator.models.loading import context_of, load_for_generation
 from orchestrator.models.reference import ModelRef
 from orchestrator.plan.plan import Plan, Stage
 from orchestrator.stages.base import Drawing

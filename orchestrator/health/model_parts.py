@@ -17,9 +17,8 @@ from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import prompt_ids
 from orchestrator.errors import ModelError, OrchError
 from orchestrator.health.model_files import damaged_json
-from orchestrator.health.weights import config_of
 from orchestrator.models.base import BaseModelRef
-from orchestrator.models.loading import load_tokenizer
+from orchestrator.models.loading import config_of, load_tokenizer
 from orchestrator.plan.plan import Plan
 
 

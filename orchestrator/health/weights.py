@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from orchestrator.models.base import BaseModelRef
 from orchestrator.models.loading import dtype, tied_targets
 from orchestrator.models.settings import Lora
 from orchestrator.plan.plan import Plan, Stage
@@ -32,17 +31,6 @@ _LAYERS = (torch.nn.Linear, Conv1D)
 """What LoRA is put on: GPT-2 and its like have Conv1D layers, which store their weights as (in, out)."""
 _FULL = 0.9
 """Weights that take more than this share of the memory leave no room for anything else."""
-
-
-def config_of(base: BaseModelRef) -> Any:
-    """The base model's configuration."""
-    return AutoConfig.from_pretrained(base.read_from, revision=base.revision, trust_remote_code=base.trust_remote_code)
-
-
-def context_of(config: Any) -> int | None:
-    """How many tokens the model can hold, where its configuration says so."""
-    found = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(found) if found else None
 
 
 def weight_findings(

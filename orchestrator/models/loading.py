@@ -33,6 +33,17 @@ def dtype(wanted: str = "auto") -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
+def config_of(base: BaseModelRef) -> Any:
+    """The base model's configuration."""
+    return AutoConfig.from_pretrained(base.read_from, revision=base.revision, trust_remote_code=base.trust_remote_code)
+
+
+def context_of(config: Any) -> int | None:
+    """How many tokens a model can hold, where its configuration says so."""
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found else None
+
+
 def load_tokenizer(base: BaseModelRef) -> Any:
     """The base model's tokenizer, padding on the left as generation needs it."""
     tokenizer = AutoTokenizer.from_pretrained(
@@ -122,7 +133,7 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
         save_adapter(model, ref, folder, answer_format)
         return
     trained_with = model.config.use_cache
-    model.config.use_cache = getattr(_config(ref.base), "use_cache", True)  # the trainer switches it off for itself
+    model.config.use_cache = getattr(config_of(ref.base), "use_cache", True)  # the trainer switches it off for itself
     try:
         model.save_pretrained(folder)
     finally:
@@ -137,10 +148,6 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
             "model could not be used; train an adapter (leave lora out), or fix tokenizer_class in its "
             "tokenizer_config.json"
         )
-
-
-def _config(base: BaseModelRef) -> Any:
-    return AutoConfig.from_pretrained(base.read_from, revision=base.revision, trust_remote_code=base.trust_remote_code)
 
 
 def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:

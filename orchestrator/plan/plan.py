@@ -44,6 +44,11 @@ class Stage:
     """The further split that an evaluation asks; None: the one that models are compared on."""
     recipe_digest: str = ""
     """As the key, but for the seed, of this stage and of all that it stands on: equal for seeds of one recipe."""
+    draws_digest: str | None = None
+    """Equal for stages whose completions are the same, however they are judged and however many; None: it makes none,
+    or how they are judged decides which."""
+    drawn: str | None = None
+    """The MLflow run that holds completions which the stage would draw, where its own output is not there."""
     judging_digest: str | None = None
     """Of an evaluation: equal where answers are asked for, read and judged alike."""
     judged_by: str | None = None
@@ -109,6 +114,15 @@ class Plan:
     def with_cached(self, runs: Mapping[str, str]) -> "Plan":
         """The same plan, knowing which keys are made already: `runs` maps a key to a run id."""
         return replace(self, stages=tuple(replace(s, cached=runs.get(s.key)) for s in self.stages))
+
+    def with_drawn(self, runs: Mapping[str, str]) -> "Plan":
+        """The same plan, knowing which completions are there already: `runs` maps a key to a run id."""
+        return replace(self, stages=tuple(replace(s, drawn=runs.get(s.key)) for s in self.stages))
+
+    def may_be_drawn(self) -> list[Stage]:
+        """The stages to be run whose completions may be there: all that they read is made."""
+        made = {stage.name for stage in self.stages if stage.cached is not None}
+        return [s for s in self.stages if s.cached is None and s.draws_digest is not None and made >= set(s.inputs)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +191,14 @@ class TrialsPlan:
     def with_cached(self, runs: Mapping[str, str]) -> "TrialsPlan":
         """The same plans, knowing which keys are made already."""
         return replace(self, trials=tuple(replace(t, plan=t.plan.with_cached(runs)) for t in self.trials))
+
+    def with_drawn(self, runs: Mapping[str, str]) -> "TrialsPlan":
+        """The same plans, knowing which completions are there already."""
+        return replace(self, trials=tuple(replace(t, plan=t.plan.with_drawn(runs)) for t in self.trials))
+
+    def may_be_drawn(self) -> list[Stage]:
+        """As of each plan, every stage once."""
+        return list({stage.key: stage for plan in self.plans for stage in plan.may_be_drawn()}.values())
 
 
 def _about(stage: Stage, base: str) -> tuple[str, str, str, str]:
@@ -256,19 +278,44 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
         used = [reference.stage for reference in spec.references()]
         inputs = tuple(dict.fromkeys(used + _under(recipe, spec.model_read)))
         model = name if spec.makes_model else spec.model_read
-        stages.append(Stage(name, spec.verb, spec, keys[name], inputs, model, recipe_digest=seedless[keys[name]]))
+        stages.append(
+            Stage(
+                name,
+                spec.verb,
+                spec,
+                keys[name],
+                inputs,
+                model,
+                recipe_digest=seedless[keys[name]],
+                draws_digest=_draws_digest(spec, payload),
+            )
+        )
     words = judged_by(recipe.task)
     judging = digest({"judging": recipe.task.judging(), "format": recipe.task.format.fingerprint()})
     for also, model in product((None, *recipe.evaluate.also), recipe.models()):
         asked = recipe.evaluate if also is None else recipe.evaluate.model_copy(update={"on": also, "also": ()})
         payload = _payload(asked, recipe, keys, model)
-        alike = digest(_without_seed(payload, seedless))
+        alike, draws = digest(_without_seed(payload, seedless)), _draws_digest(asked, payload)
         if also is not None:
             payload["also"] = also  # its figures and files are named after it
         inputs = tuple(dict.fromkeys(([] if model == BASE else [model]) + _under(recipe, model)))
         name = f"evaluate.{model}" if also is None else f"evaluate.{model}.{also}"
         key = digest(payload)
-        stages.append(Stage(name, asked.verb, asked, key, inputs, model, None, also, alike, judging, words))
+        stages.append(
+            Stage(
+                name,
+                asked.verb,
+                asked,
+                key,
+                inputs,
+                model,
+                also=also,
+                recipe_digest=alike,
+                draws_digest=draws,
+                judging_digest=judging,
+                judged_by=words,
+            )
+        )
     return tuple(stages)
 
 
@@ -324,6 +371,12 @@ def _payload(spec: Verb, recipe: Recipe, keys: Mapping[str, str], model: str | N
     """What a stage's key hashes."""
     read = spec.key_inputs(Keys(recipe.task, recipe.seed, recipe.evaluate, keys, model))
     return {"verb": spec.verb, "version": spec.VERSION, "settings": spec.settings(), **read}
+
+
+def _draws_digest(spec: Verb, payload: Mapping[str, Any]) -> str | None:
+    """Of what decides the completions that a stage makes, one by one."""
+    decides = spec.decides_draws(payload)
+    return None if decides is None else digest(decides)
 
 
 def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> dict[str, Any]:

@@ -75,6 +75,7 @@ CHECKS = (
     "groups-alike",
     "completions-clipped",
     "answer-rate-zero",
+    "prompts-too-long",
     # curves
     "training-unstable",
     "loss-spikes",

@@ -12,12 +12,13 @@ from orchestrator.types import Finding
 
 def about(facts: About, script: str = "'none'") -> dict[str, Any]:
     """What the template `report.html.j2` is filled with; `script` is the source that its policy lets run."""
-    said = conclusions(facts.comparison)
+    said, compared = conclusions(facts.comparison), facts.comparison
+    several = any(len(m.seeds) > 1 for m in compared.models)
     return {
         "f": facts,
         "sentences": said,
         "remarks": remarks(facts.comparison),
-        "tested": how_tested(len(facts.comparison.differences), any(len(m.seeds) > 1 for m in facts.comparison.models)),
+        "tested": how_tested(len(compared.differences), several, compared.drawn),
         "findings": _news(facts),
         "colours": model_colours(facts.labels),
         "fixed": FIXED,

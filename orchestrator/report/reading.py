@@ -21,7 +21,7 @@ from orchestrator.stages import verb_of
 from orchestrator.stages.base import Kind
 from orchestrator.store.base import Store
 from orchestrator.store.names import COMPLETIONS
-from orchestrator.store.tables import read_stored
+from orchestrator.store.tables import first_answers, read_stored
 from orchestrator.types import Finding
 
 Questions = Callable[[str], Mapping[str, str]]
@@ -37,7 +37,8 @@ def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
     about = read_about(store, run_id)
     recipe, models = about["recipe"], about["comparison"].models
     stages = {stage.name: stage for stage in past_stages(store, run_id)}
-    asked = _asked({m.label: file for m in models if (file := stages[m.model].results) is not None})
+    files = {m.label: file for m in models if (file := stages[m.model].results) is not None}
+    asked = _asked(files)
     damaged: list[Finding] = []
     samplings = tuple(_samplings(recipe, stages, damaged))
     trainings = tuple(_trainings(recipe, stages))
@@ -46,7 +47,7 @@ def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
     return RunFacts(
         **about,
         findings=ranked(found),
-        statuses={m.label: Counter(one.answers[m.label].status for one in asked) for m in models},
+        statuses={label: Counter(read_stored(file, ["status"])["status"].to_pylist()) for label, file in files.items()},
         asked=asked,
         trainings=trainings,
         samplings=samplings,
@@ -88,9 +89,12 @@ def read_about(store: Store, run_id: str) -> dict[str, Any]:
 
 
 def _asked(results: Mapping[str, Path]) -> list[Asked]:
-    """The questions with every model's answer; all models were asked the same ones, or a comparison is refused."""
+    """The questions with every model's answer, the first of several.
+
+    All models were asked the same ones, or a comparison is refused.
+    """
     columns = ["example_id", "question", "gold", "text", "value", "status"]
-    tables = {model: read_stored(file, columns).to_pylist() for model, file in results.items()}
+    tables = {model: first_answers(file, columns).to_pylist() for model, file in results.items()}
     answers = {
         model: {row["example_id"]: Answered(row["text"], row["value"], row["status"]) for row in rows}
         for model, rows in tables.items()

@@ -8,6 +8,7 @@ from orchestrator.comparison import ComparedModel
 from orchestrator.health.findings import findings_of, ranked
 from orchestrator.report.facts import SeedFacts, SeedsFacts
 from orchestrator.report.reading import read_about
+from orchestrator.sampling.completions import right_of_questions
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.names import RESULTS
 from orchestrator.store.tables import read_stored
@@ -60,7 +61,7 @@ def _steady(store: Store, model: ComparedModel) -> list[int]:
     for run_id in model.run_ids:
         origin = store.find(run_id).evaluation_origin()
         table = read_stored(store.output(origin, RESULTS), ["example_id", "status"])
-        for example_id, status in zip(table["example_id"].to_pylist(), table["status"].to_pylist(), strict=True):
-            right[example_id] += status == "correct"
+        for example_id, share in zip(*right_of_questions(table), strict=True):
+            right[example_id] += share > 0.5
     counts = Counter(right.values())
     return [counts[n] for n in range(len(model.seeds) + 1)]

@@ -70,6 +70,11 @@ class Cluster:
                 found.append(f"workers: asks for {share.workers} of {each} each, and there is room for {room} here")
         return found
 
+    def places(self, share: Share) -> int:
+        """How many jobs that get this share run side by side; one at the least."""
+        fit = (_fit(cores, share.all_cpus, gpus, share.all_gpus) for cores, gpus in self.machines)
+        return max(1, sum(fit))
+
     def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Crew:
         """Have workers make these calls, each on `cpus` cores and `gpus` GPUs.
 

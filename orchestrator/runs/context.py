@@ -17,10 +17,13 @@ def context_of(
     made: Mapping[str, Path],
     share: Share,
     copies: Mapping[Path, Path] | None = None,
+    places: int = 1,
+    drawn: Path | None = None,
 ) -> Context:
     """The context of a stage that runs in the folder `work`, each of its jobs with that share of the cluster.
 
-    `made` is what the stages that it reads from have made; workers read the copies, where there are some.
+    `made` is what the stages that it reads from have made; workers read the copies, where there are some. `places`:
+    how many of its jobs may run side by side. `drawn`: a file of completions that it would draw.
     """
     recipe = plan.recipe
     copies = copies or {}
@@ -42,6 +45,8 @@ def context_of(
         stages=recipe.stages,
         work=work,
         inputs={name: copies.get(path, path) for name, path in made.items()},
+        drawn=None if drawn is None else copies.get(drawn, drawn),
         share=share,
+        places=places,
         model=model,
     )

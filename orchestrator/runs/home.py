@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -131,6 +131,10 @@ class Home:
         locks.mkdir(parents=True, exist_ok=True)
         return locks / name
 
+    def listing(self, folder: Path) -> dict[str, Stamp]:
+        """The files of the driver's folder that has the place of this one."""
+        return self._listing(folder.relative_to(self.root).as_posix())
+
     def _listing(self, name: str) -> dict[str, Stamp]:
         import ray
 
@@ -148,7 +152,7 @@ class Home:
     def restore(self, work: Path) -> dict[str, Stamp]:
         """Have a stage's folder on this machine as it is on the driver's, without its logs."""
         name = work.relative_to(self.root).as_posix()
-        wanted = {file: stamp for file, stamp in self._listing(name).items() if not file.startswith(f"{LOGS}/")}
+        wanted = {file: stamp for file, stamp in self.listing(work).items() if not file.startswith(f"{LOGS}/")}
         for file in _listing(work).keys() - wanted.keys():
             (work / file).unlink()
         for file, stamp in wanted.items():
@@ -209,8 +213,8 @@ class Sent:
     """The stage's work folder."""
     inputs: tuple[str, ...]
     """What it reads: files and folders below the driver's folder."""
-    leaves: Path | None
-    """The one file that it leaves, where other calls leave theirs beside it; None: the work folder is its own."""
+    leaves: tuple[Path, ...]
+    """The files that it leaves, where other calls leave theirs beside them; none: the work folder is its own."""
 
 
 def sent(call: Sent) -> Any:
@@ -222,20 +226,64 @@ def sent(call: Sent) -> Any:
         for name in call.inputs:
             home.fetch(name)
         call.work.mkdir(parents=True, exist_ok=True)
-        if call.leaves is None:
+        if not call.leaves:
             with kept_at_home(home, call.work):
                 return call.function(call.argument)
         (call.work / BEGUN).touch()
         home.send(call.work / BEGUN)
         try:
-            result = call.function(call.argument)
-            if home.send(call.leaves) is None:
-                raise StageError(f"{call.leaves.name} is gone from this machine before it was sent")
-            call.leaves.unlink()
-            return result
+            with _sent_one_by_one(home, call.work, call.leaves):
+                return call.function(call.argument)
         finally:
             for log in (call.work / LOGS).glob(f"*-{os.getpid()}.log"):
                 home.send(log)
+
+
+@contextmanager
+def _sent_one_by_one(home: Home, work: Path, leaves: Sequence[Path]) -> Iterator[None]:
+    """Each of these files is sent as soon as it is there, and removed here; what is sent already is not made again.
+
+    Raises:
+        StageError: one that was made is gone, and was not sent.
+    """
+    missing = set(leaves)
+    there = home.listing(work)
+    for path in [path for path in leaves if path.name in there]:
+        path.touch()  # whoever makes them finds it there
+        missing.remove(path)
+    known = set(leaves) - missing
+
+    def send() -> None:
+        for path in [path for path in missing if path.exists()]:
+            if home.send(path) is not None:
+                missing.remove(path)
+                path.unlink()
+
+    def go_on() -> None:
+        while not ended.wait(_LOOK):
+            with suppress(Exception):  # what cannot be sent now is sent when the call is made
+                send()
+
+    ended = Event()
+    thread = Thread(target=go_on, name="sender", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        ended.set()
+        thread.join()
+        with suppress(Exception):  # it is not why the call fails
+            send()
+        raise
+    else:
+        ended.set()
+        thread.join()
+        send()
+        if missing:
+            raise StageError(f"{min(missing).name} is gone from this machine before it was sent")
+    finally:
+        for path in known:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def describe(found: RunResult, experiment_id: str) -> str:
 def _how(found: RunResult) -> list[str]:
     """How the answers were judged, and the differences tested."""
     judged = [f"judged by: {found.judged_by}"] if found.judged_by else []
-    return judged + ([how_tested(len(found.differences), False)] if found.differences else [])
+    if found.differences:
+        judged.append(how_tested(len(found.differences), False, found.models[0].answers_each > 1))
+    return judged
 
 
 def findings(found: RunResult | SeedsResult) -> list[str]:

@@ -54,6 +54,7 @@ from orchestrator.store.names import (
     TRIAL_TAG,
     VERB_TAG,
     WHOLE_RUN,
+    draws_tag,
     evaluation_tag,
     key_tag,
     log_of,
@@ -63,7 +64,8 @@ from orchestrator.store.pages import UNFOLDED
 from orchestrator.types import Finding
 
 _EVALUATED = re.compile(
-    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+)"
+    r"(?:([a-z][^/]*)/)?(?:accuracy|accuracy_low|accuracy_high|answer_rate|n|mean_score|tokens_per_completion|status/.+"
+    r"|answers_per_question|coverage|(?:pass|maj)_at_\d+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
 )
 """An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""
@@ -212,7 +214,7 @@ class Record:
             self.store.log_file(run_id, json.dumps(state.measured), MEASURED)
         for used in output.data:
             self.store.log_data(run_id, used)
-        self.store.log_folder(run_id, context.output, stage.output)
+        digests = self.store.log_folder(run_id, context.output, stage.output)
         of = f"{stage.also or 'eval'}/" if stage.is_evaluation else ""
         costs = cost.metrics()
         if (expected := self.forecasts.get(stage.name)) is not None:
@@ -223,7 +225,10 @@ class Record:
             about = {SEED_TAG: str(self.plan.recipe.seed), RUN_TAG: self.parent}
             self.store.log_evaluation(run_id, stage.model, metrics, output.data[0], about)
             metrics = {}
-        tags = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | _standing(stage)
+        tags = dict(output.tags) | {MACHINE_TAG: self._machine, BASE_TAG: self.plan.base.name} | digests
+        tags |= _standing(stage)
+        if stage.draws_digest is not None:
+            tags[draws_tag(stage)] = stage.draws_digest
         self.store.log(run_id, metrics, tags | {key_tag(stage): stage.key})
         self.origins[stage.name] = self._shown[stage.key] = run_id
         self._close(stage, None)

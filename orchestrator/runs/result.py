@@ -108,6 +108,7 @@ def _figures(model: str, metrics: Mapping[str, float], also: str | None) -> Mode
         accuracy_high=metrics[f"{name}accuracy_high"],
         answer_rate=metrics[f"{name}answer_rate"],
         n=int(metrics[f"{name}n"]),
+        answers_each=int(metrics.get(f"{name}answers_per_question", 1)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -30,6 +31,10 @@ class Running:
     """What came of each job, in the jobs' order."""
     items: list[int]
     """What each of them makes of what the stage counts."""
+    leaves: list[tuple[Path, ...]]
+    """The files that each of them leaves, if it says so."""
+    before: int
+    """How much of what the stage counts was made before it began."""
     tail: Tail
     finishing: bool = False
     """Whether the crew's one call is `finish`."""
@@ -39,6 +44,18 @@ class Running:
     """What it has made, while that is being written to the store."""
     worked: float | None = None
     """When its last job was done; None: it is at work."""
+
+    @property
+    def made(self) -> int:
+        """How much of what the stage counts is made; of a job that leaves several files, by those that are there."""
+        return self.before + sum(
+            items if done is not None else self._made_of(items, leaves)
+            for done, items, leaves in zip(self.done, self.items, self.leaves, strict=True)
+        )
+
+    @staticmethod
+    def _made_of(items: int, leaves: tuple[Path, ...]) -> int:
+        return items * sum(path.exists() for path in leaves) // len(leaves) if len(leaves) > 1 else 0
 
     @property
     def keeps_share(self) -> bool:

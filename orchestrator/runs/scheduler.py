@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
+from orchestrator.errors import OrchError, OutputError, RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import Stage
 from orchestrator.runs.claims import Claim, Claims
 from orchestrator.runs.cluster import Cluster, disconnect
@@ -219,8 +219,12 @@ class Walk:
             raise OrchError(*(f"stages.{stage.name}.resources.{one}" for one in why))
         self.writer.submit(branch.name, stage.key, lambda: self._write_down(branch, state))
         made = {name: self._input(branch, name) for name in stage.inputs}
+        drawn = self._drawn(stage)
         copies = self._copies(branch, made)
-        context = context_of(branch.plan, stage, self.work.folder(stage.key), made, share, copies)
+        if drawn is not None and self._apart(branch):
+            copies[drawn] = self.work.share(drawn, f"draws-{stage.drawn}")
+        work = self.work.folder(stage.key)
+        context = context_of(branch.plan, stage, work, made, share, copies, cluster.places(share), drawn)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
         jobs = stage.spec.jobs(context)
         context.begun.unlink(missing_ok=True)
@@ -231,10 +235,12 @@ class Walk:
         # workers that make a job together have a share each; who starts them and waits for them has none
         cpus, gpus = (share.cpus, share.gpus) if share.workers == 1 else (0, 0.0)
         crew = cluster.submit(calls, cpus, gpus, _RETRIES, with_the_files=share.workers > 1)
-        items = [job.items for job in jobs]
+        items, leaves = [job.items for job in jobs], [job.leaves for job in jobs]
         state.total = stage.spec.items(context.task)
         state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
-        self.running[stage.key] = Running(branch, state, context, claim.lock, crew, [None] * len(jobs), items, tail)
+        self.running[stage.key] = Running(
+            branch, state, context, claim.lock, crew, [None] * len(jobs), items, leaves, state.done, tail
+        )
 
     def _call(self, job: Job, title: str, context: Context, inputs: tuple[str, ...]) -> Call:
         """A job as a worker makes it, or several together; `inputs` are the copies that it reads."""
@@ -258,10 +264,24 @@ class Walk:
             self._origins[origin] = self.store.find(origin)
         return self.store.output(self._origins[origin], stage.output)
 
+    def _drawn(self, stage: Stage) -> Path | None:
+        """Completions that a stage would draw; those that were changed or deleted since are drawn again."""
+        if stage.drawn is None:
+            return None
+        try:
+            return self.store.output(stage.drawn, stage.output)
+        except OutputError:
+            return None
+
+    def _apart(self, branch: Branch) -> bool:
+        """Whether workers on other machines do not see what lies in the store."""
+        cluster = self.cluster
+        return cluster is not None and cluster.joined and (branch.plan.recipe.storage or self.home) is not None
+
     def _copies(self, branch: Branch, made: Mapping[str, Path]) -> dict[Path, Path]:
         """Of what a stage reads: copies in the work folder, where workers on other machines do not see it itself."""
-        plan, cluster = branch.plan, self.cluster
-        if cluster is None or not cluster.joined or (plan.recipe.storage is None and self.home is None):
+        plan = branch.plan
+        if not self._apart(branch):
             return {}
         found = {path: self.work.share(path, branch.record.origins[name]) for name, path in made.items()}
         start = plan.start
@@ -303,6 +323,8 @@ class Walk:
                         self._conclude(running, running.output)
                     continue
                 self._log_points(running, running.read_journal())
+                if any(running.items) and (made := running.made) != running.state.done:
+                    running.state.progress(made, running.state.total)
                 if running.result is not None:
                     self._finish(running)
                 elif not running.crew.pending:
@@ -317,8 +339,6 @@ class Walk:
             running.result = done
             return
         running.done[place] = done
-        if running.items[place]:
-            running.state.progress(running.state.done + running.items[place], running.state.total)
 
     def end_early(self, branch: Branch, why: str) -> None:
         """No further stage of this plan is begun; one that runs is ended, unless another plan waits for what it makes.

@@ -67,7 +67,7 @@ def describe_seeds(found: SeedsResult) -> str:
     """The comparison over seeds as Markdown, for the run's description."""
     how = [f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions."]
     how += [f"judged by: {found.judged_by}"] if found.judged_by else []
-    how += [how_tested(len(found.differences), True)] if found.differences else []
+    how += [how_tested(len(found.differences), True, found.models[0].answers_each > 1)] if found.differences else []
     lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences)]
     lines += ["", *paragraphs([*how, *found.remarks])]
     said = [*found.conclusions, *found.remarks]

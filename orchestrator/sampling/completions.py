@@ -2,14 +2,14 @@
 
 Completions are parquet files, one or many. Rows are in the order of the questions, and the draws of a question stand
 together. They are read a piece at a time, so their number decides no process's memory. An evaluation's results have
-the same columns without `draw`, and the question and its gold answer beside them.
+the same columns, the question and its gold answer beside them, and `draw` only where a question has several answers.
 """
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from orchestrator.errors import DataError
 from orchestrator.store.tables import batches_of
@@ -148,6 +149,13 @@ def _new(table: pa.Table, passed: set[str]) -> pa.Table:
     return table
 
 
+def right_of_questions(table: pa.Table) -> tuple[list[str], list[float]]:
+    """The questions of a table by their ids, and the share of each one's answers that is right."""
+    right = pc.equal(table["status"], "correct").cast(pa.float64())
+    found = pa.table({"id": table["example_id"], "right": right}).group_by("id").aggregate([("right", "mean")])
+    return found["id"].to_pylist(), found["right_mean"].to_pylist()
+
+
 # --- summed up
 
 
@@ -158,8 +166,10 @@ class Summary:
     statuses: Counter[str]
     tokens: int | None = None
     """Generated, all together; None where that is not known."""
-    independent: int | None = None
+    independent: float | None = None
     """How many answers are independent, where several are of one question: the interval is that of this number."""
+    questions: int | None = None
+    """How many questions they answer, where each has several answers."""
     mean_score: float | None = None
     """None where a score says no more than the status: 1 for a correct completion, else 0."""
 
@@ -167,6 +177,17 @@ class Summary:
     def n(self) -> int:
         """How many were judged."""
         return self.statuses.total()
+
+    @property
+    def asked(self) -> int:
+        """How many questions they answer."""
+        return self.n if self.questions is None else self.questions
+
+    def of_questions(self, rates: NDArray[np.float64]) -> "Summary":
+        """The same of several answers to each question; `rates`: for each question the share that is right."""
+        from orchestrator.stats.proportion import effective_number  # scipy takes its time to load
+
+        return replace(self, independent=effective_number(rates, self.n), questions=len(rates))
 
     @property
     def correct(self) -> int:
@@ -211,8 +232,10 @@ class Summary:
             "accuracy_low": low,
             "accuracy_high": high,
             "answer_rate": self.answer_rate,
-            "n": self.n,
+            "n": self.asked,
         }
+        if self.questions is not None:
+            found["answers_per_question"] = self.n / self.questions
         if self.mean_score is not None:
             found["mean_score"] = self.mean_score
         if self.tokens_per_completion is not None:

@@ -1,33 +1,76 @@
-"""The engines a recipe may name, each loaded when it is asked for."""
+"""The engines that a recipe may name, each loaded on the worker that uses it. Light: the driver reads it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Annotated
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
 from orchestrator.models.reference import ModelRef
-from orchestrator.sampling.engine import Engine
+from orchestrator.sampling.engine import Engine, Room
+from orchestrator.sampling.vllm_arguments import ARGUMENTS, CHANGE_TEXTS, SET_BY_ORCH
 from orchestrator.schema import unknown
 
+AUTO = "auto"
+_GPUS = Path("/proc/driver/nvidia/gpus")
+"""Where Linux lists the GPUs that vLLM runs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """An engine, as far as is known of it before it is loaded."""
+
+    place: str
+    """Its module and class: an `Engine` that is made of a model and a `Room`."""
+    streams: bool = False
+    """Whether it begins the next shard while the last rows of one are drawn, and so is better given several."""
+    arguments: frozenset[str] = frozenset()
+    """The names that its `engine_args` may hold."""
+    in_key: frozenset[str] = frozenset()
+    """Those among them that change what is written."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Names that it has and a recipe may not set, each with the reason."""
+
+    def problems(self, name: str, given: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the `engine_args` of the engine of that name."""
+        if given and not self.arguments:
+            return [f"engine_args: engine {name} takes none"]
+        found = []
+        for argument in given:
+            if argument in self.refused:
+                found.append(f"engine_args.{argument} is not set in a recipe: {self.refused[argument]}")
+            elif argument not in self.arguments:
+                found.append(f"engine_args: {unknown('argument', argument, self.arguments)}")
+        return found
+
+
 ENGINES = {
-    "transformers": "orchestrator.sampling.transformers_engine:TransformersEngine",
-    "vllm": "orchestrator.sampling.vllm_engine:VllmEngine",
+    "transformers": EngineKind("orchestrator.sampling.transformers_engine:TransformersEngine"),
+    "vllm": EngineKind(
+        "orchestrator.sampling.vllm_engine:VllmEngine", True, ARGUMENTS | CHANGE_TEXTS, CHANGE_TEXTS, SET_BY_ORCH
+    ),
 }
-"""For each engine where its class is: it is called with a model, and is an `Engine`."""
+"""For each engine its kind."""
 
 
-def make_engine(name: str, model: ModelRef) -> Engine:
+def make_engine(name: str, model: ModelRef, room: Room) -> Engine:
     """The engine of that name with a model loaded."""
-    module, _, attribute = ENGINES[name].partition(":")
-    engine: Engine = getattr(import_module(module), attribute)(model)
+    module, _, attribute = ENGINES[name].place.partition(":")
+    engine: Engine = getattr(import_module(module), attribute)(model, room)
     return engine
 
 
-def _known(name: str) -> str:
+def chosen(name: str) -> str:
+    """The engine that a recipe means: for `auto`, vllm where it is installed and this machine has a GPU for it."""
+    if name == AUTO:
+        return "vllm" if _GPUS.is_dir() and any(_GPUS.iterdir()) and find_spec("vllm") else "transformers"
     if name not in ENGINES:
-        raise ValueError(unknown("engine", name, ENGINES))
+        raise ValueError(unknown("engine", name, [AUTO, *ENGINES]))
     return name
 
 
-EngineName = Annotated[str, AfterValidator(_known)]
+EngineName = Annotated[str, AfterValidator(chosen)]
 """As a recipe writes it."""

@@ -5,16 +5,31 @@ Shards are cut by the recipe, never by the workers at hand, and a shard's file a
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.errors import StageError
 from orchestrator.models.reference import ModelRef
-from orchestrator.sampling.answering import answer
+from orchestrator.sampling.answering import answer, judged, requests
 from orchestrator.sampling.budget import DrawBudget, Judged, drawn_within
 from orchestrator.sampling.completions import write
-from orchestrator.sampling.engine import Decoding, Engine
+from orchestrator.sampling.engine import Decoding, Engine, Generated, Room
+from orchestrator.store.tables import rows_between
 from orchestrator.tasks import Task
-from orchestrator.types import Example
+from orchestrator.tasks.judging import verdicts
+from orchestrator.types import Completion, Example
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Completions that were drawn before, as many of each question, from the first draw on."""
+
+    path: Path
+    first: int
+    """The row of the first draw of a shard's first question."""
+    each: int
+    """How many of each question there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +44,11 @@ class ShardJob:
     draws: range
     decoding: Decoding
     seed: int
-    cpus: int
+    room: Room
     budget: DrawBudget | None = None
     """How as many draws as there are in all are spread over the questions; None: evenly."""
+    stored: "Stored | None" = None
+    """Draws of these questions that are there already."""
 
 
 def cut(
@@ -50,34 +67,101 @@ def cut(
     ]
 
 
-def run_shard(job: ShardJob) -> float:
-    """Make one shard; seconds it took. A shard that is there already is not made again."""
+def run_shards(jobs: Sequence[ShardJob]) -> float:
+    """Make shards of one model, alike but for their questions and draws; seconds it took.
+
+    A shard that is there already is not made again. Where the engine goes on to the next one meanwhile, a shard is
+    judged and written as soon as all of it is drawn.
+    """
     started = time.monotonic()
-    if not job.path.exists():
-        engine = _engine(job.engine, job.model, job.cpus)
-
-        def draw(examples: Sequence[Example], draws: range) -> list[Judged]:
-            return answer(engine, job.task, examples, draws, job.decoding, job.seed)
-
-        if job.budget is None:
-            made = draw(job.examples, job.draws)
-        else:
-            made = drawn_within(job.budget, len(job.examples) * len(job.draws), job.examples, draw)
-        write(job.path, made)
+    todo = [job for job in jobs if not job.path.exists()]
+    if todo and todo[0].budget is not None:
+        for job in todo:
+            _make_within(job, job.budget)
+    elif todo:
+        _make(todo)
     return time.monotonic() - started
 
 
-_loaded: dict[tuple[str, ModelRef], Engine] = {}
-"""The engine this worker has at hand: shards of one model come one after another."""
+def _make(todo: Sequence[ShardJob]) -> None:
+    first = todo[0]
+    known = {job.path: _read(job) for job in todo}
+    lacking = [job for job in todo if job.draws.stop > _had(job)]
+    engine = _engine(first.engine, first.model, first.room) if lacking else None
+
+    def keep(job: ShardJob, made: Sequence[Judged]) -> None:
+        old = verdicts(job.task, known[job.path])
+        rows = [*zip((completion for completion, _ in known[job.path]), old, strict=True), *made]
+        place = {example.id: number for number, example in enumerate(job.examples)}
+        write(job.path, sorted(rows, key=lambda row: (place[row[0].example_id], row[0].draw)))
+
+    def judge(job: ShardJob, made: Sequence[Generated]) -> None:
+        assert engine is not None
+        keep(job, judged(engine, job.task, job.examples, _new(job), made))
+
+    with ThreadPoolExecutor(1, "judge") as beside:
+        kept = [beside.submit(keep, job, ()) for job in todo if job not in lacking]
+        if engine is not None:
+            asked = ((job, requests(engine, job.task, job.examples, _new(job), job.seed)) for job in lacking)
+            kept += [beside.submit(judge, job, made) for job, made in engine.stream(asked, first.decoding)]
+        for one in kept:
+            one.result()
 
 
-def _engine(name: str, model: ModelRef, cpus: int) -> Engine:
+def _had(job: ShardJob) -> int:
+    return 0 if job.stored is None else job.stored.each
+
+
+def _new(job: ShardJob) -> range:
+    """The draws that are not there yet."""
+    return range(max(job.draws.start, _had(job)), job.draws.stop)
+
+
+def _read(job: ShardJob) -> list[tuple[Completion, Example]]:
+    """The draws of a shard that are there already, each with its question.
+
+    Raises:
+        StageError: they are not those of the shard's questions.
+    """
+    stored = job.stored
+    if stored is None or job.draws.start >= stored.each:
+        return []
+    last = stored.first + len(job.examples) * stored.each
+    rows = rows_between(stored.path, stored.first, last, ("example_id", "text", "n_tokens", "finish_reason"))
+    found = []
+    for number, example in enumerate(job.examples):
+        for draw in range(job.draws.start, min(job.draws.stop, stored.each)):
+            row = rows[number * stored.each + draw]
+            if row["example_id"] != example.id:
+                raise StageError(f"{stored.path} does not hold the draws of {example.id!r} where they should be")
+            made = Completion(example.id, draw, row["text"], row["n_tokens"], row["finish_reason"])
+            found.append((made, example))
+    return found
+
+
+def _make_within(job: ShardJob, budget: DrawBudget | None) -> None:
+    """Make a shard whose draws are spread over its questions as they are judged."""
+    assert budget is not None
+    engine = _engine(job.engine, job.model, job.room)
+
+    def draw(examples: Sequence[Example], draws: range) -> list[Judged]:
+        return answer(engine, job.task, examples, draws, job.decoding, job.seed)
+
+    write(job.path, drawn_within(budget, len(job.examples) * len(job.draws), job.examples, draw))
+
+
+_loaded: list[tuple[str, Room, Engine]] = []
+"""The engine this worker has at hand, if any: shards of one model come one after another."""
+
+
+def _engine(name: str, model: ModelRef, room: Room) -> Engine:
     import torch
 
     from orchestrator.sampling.engines import make_engine
 
-    torch.set_num_threads(cpus)
-    if (name, model) not in _loaded:
-        _loaded.clear()
-        _loaded[name, model] = make_engine(name, model)
-    return _loaded[name, model]
+    torch.set_num_threads(room.cpus)
+    if _loaded and _loaded[0][:2] == (name, room) and _loaded[0][2].turned_to(model):
+        return _loaded[0][2]
+    _loaded.clear()  # the memory is free before the next is loaded
+    _loaded.append((name, room, make_engine(name, model, room)))
+    return _loaded[0][2]

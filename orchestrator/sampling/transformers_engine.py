@@ -1,5 +1,6 @@
 """Generation with transformers: one wide, left-padded batch at a time, each row with random numbers of its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,28 @@ from transformers import (
 
 from orchestrator.answers.tokens import completion_text
 from orchestrator.models.decoding import can_decode, decode
-from orchestrator.models.loading import load_for_generation, load_tokenizer, stop_ids
+from orchestrator.models.loading import context_of, load_for_generation, load_tokenizer, stop_ids
 from orchestrator.models.reference import ModelRef
-from orchestrator.sampling.engine import Decoding, Generated, Request
+from orchestrator.sampling.engine import NO_ROOM, Decoding, Engine, Generated, Request, Room
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """A model held in this process."""
 
-    def __init__(self, ref: ModelRef) -> None:
+    def __init__(self, ref: ModelRef, room: Room | None = None) -> None:
+        self.ref = ref
         self._hold(load_for_generation(ref), load_tokenizer(ref.base))
+
+    def turned_to(self, model: Any) -> bool:
+        """Whether it is the model that it has: an adapter is folded into the weights."""
+        return bool(model == self.ref)
 
     def _hold(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.stops = stop_ids(self.tokenizer, self.model.generation_config)
         self.loop = decode if can_decode(self.model) else None
+        self.most = context_of(self.model.config) or 2**31
+        """Tokens of a prompt with its completion that the model can hold."""
         self.fits: int | None = None
         """Rows of a batch that memory holds; None: it has held every one so far."""
         # what a model ships (repetition_penalty, top_k, ...) would fill in every setting that a call leaves out
@@ -38,15 +46,26 @@ class TransformersEngine:
 
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
         """Complete every request, in order. What memory does not hold at once is completed in halves."""
-        made: list[Generated] = []
-        while len(made) < len(requests):
-            batch = requests[len(made) :][: self.fits]
+        made = [NO_ROOM] * len(requests)
+        in_one: list[int] = []
+        for place, one in enumerate(requests):
+            room = self.most - len(one.prompt)
+            if room >= decoding.max_tokens:
+                in_one.append(place)
+            elif room > 0:  # positions that the model does not have are an error of the whole batch
+                made[place] = self._batch([one], replace(decoding, max_tokens=room))[0]
+        while in_one:
+            places = in_one[: self.fits]
             try:
-                made += self._batch(batch, decoding)
+                found = self._batch([requests[place] for place in places], decoding)
             except RuntimeError as error:
-                if len(batch) == 1 or not _out_of_memory(error):
+                if len(places) == 1 or not _out_of_memory(error):
                     raise
-                self.fits = len(batch) // 2  # from now on: the next shard is no smaller
+                self.fits = len(places) // 2  # from now on: the next shard is no smaller
+            else:
+                for place, completed in zip(places, found, strict=True):
+                    made[place] = completed
+                in_one = in_one[len(places) :]
         return made
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]

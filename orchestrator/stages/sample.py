@@ -9,12 +9,11 @@ from pydantic import model_validator
 from orchestrator.sampling.budget import DrawBudget
 from orchestrator.sampling.completions import SCHEMA, Tally, shards, whole_questions, writing
 from orchestrator.sampling.draws import Draws
-from orchestrator.sampling.engines import EngineName
 from orchestrator.sampling.same_draws import sampling_finding
 from orchestrator.schema import Fraction, Positive, PositiveFloat
-from orchestrator.stages.base import Drawing, Kind, Verb
+from orchestrator.stages.base import Drawing, Kind
 from orchestrator.stages.context import Context, Job, Output
-from orchestrator.stages.drawing import digest, readable, shard_jobs, silent
+from orchestrator.stages.drawing import WithoutRoom, Writing, digest, readable, shard_jobs, silent
 from orchestrator.store.names import COMPLETIONS
 from orchestrator.tasks import Task
 from orchestrator.types import DataUsed
@@ -23,7 +22,7 @@ _SHOWN = 40
 """Draws in the table of samples."""
 
 
-class Sample(Verb):
+class Sample(Writing):
     """Draw completions from a model; all of them are kept, each with its verdict."""
 
     type: Literal["sample"]
@@ -43,11 +42,9 @@ class Sample(Verb):
     """Tokens of a completion at the most."""
     batch_size: Positive = 256
     """Rows in one generate call; also the size of a shard, the unit of work that is never lost."""
-    engine: EngineName = "transformers"
-    """What generates: `transformers`, or `vllm` where it is installed."""
 
     VERSION = 2
-    LATER = frozenset({"budget"})
+    LATER = Writing.LATER | {"budget"}
     OUTPUT = COMPLETIONS
     MAKES = Kind.COMPLETIONS
     COUNTS = "draws"
@@ -74,7 +71,7 @@ class Sample(Verb):
 
     def jobs(self, context: Context) -> list[Job]:
         """One job per shard: many narrow workers draw faster than few wide ones."""
-        return shard_jobs(context, self.drawing(), self.batch_size, self.engine)
+        return shard_jobs(context, self, self.drawing(), self.batch_size)
 
     def finish(self, context: Context) -> Output:
         """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
@@ -83,11 +80,12 @@ class Sample(Verb):
         tally, shown, first = Tally(context.task.own_scores), None, ""
         # with a budget a question's first draws alone were made whatever came of them
         draws = Draws(self.n if self.budget is None else self.budget.min_draws)
-        solved = 0
+        solved, without_room = 0, WithoutRoom()
         with writing(path, SCHEMA) as out:
             for table in whole_questions(shards(context.work)):
                 out.write_table(table)
                 tally.add(table)
+                without_room.add(table)
                 draws.add(table.filter(pc.less(table["draw"], draws.n)))
                 solved += pc.count_distinct(table.filter(pc.equal(table["status"], "correct"))["example_id"]).as_py()
                 if shown is None:
@@ -110,7 +108,8 @@ class Sample(Verb):
             figure = f"{solved:,} of {asked:,} questions solved in {counted.n:,} draws"
         used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, counted.n)
         alike = sampling_finding(groups, counted.accuracy, self.temperature)
-        findings = (*silent(context, counted, first), *(() if alike is None else (alike,)))
+        findings = (*without_room.findings(context), *silent(context, counted, first))
+        findings += () if alike is None else (alike,)
         return Output(figure, metrics, (used,), shown or [], findings, tokens=counted.tokens)
 
     @classmethod

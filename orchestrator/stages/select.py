@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -48,9 +48,10 @@ class Select(Verb):
     equations in the same order, and those with one that does not hold, such as `7 + 1 = 9`."""
     max_per_example: Positive | None = None
     """Rows of one question at the most; default: all that are kept."""
-    prefer: Literal["first", "shortest", "random"] = "first"
+    prefer: Literal["first", "shortest", "random", "diverse"] = "first"
     """Which rows of a question stay where `max_per_example` leaves some out: the first drawn, those of fewest tokens,
-    or by lot."""
+    by lot, or, one after the other, the one that differs most from those that stay (edit distance). diverse also says
+    which of several rows with the same equations stays."""
     pass_rate: tuple[_Share, _Share] | None = None
     """Keep only questions of whose draws at least, and at most, these shares are correct: [0.1, 0.9] leaves out what
     the model always gets right, and what it hardly ever does."""
@@ -75,10 +76,12 @@ class Select(Verb):
             raise ValueError(
                 f"pass_rate is [lowest, highest], and {self.pass_rate[0]:g} is above {self.pass_rate[1]:g}"
             )
-        if self.prefer != "first" and self.max_per_example is None:
+        picks = self.prefer == "diverse" and self.distinct == "equations"
+        if self.prefer != "first" and self.max_per_example is None and not picks:
+            more = ", or distinct: equations" if self.prefer == "diverse" else ""
             raise ValueError(
                 f"prefer: {self.prefer} says which rows of a question stay where some are left out; set "
-                "max_per_example, too"
+                f"max_per_example{more}, too"
             )
         return self
 
@@ -211,7 +214,8 @@ def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
         correct.sort(key=tokens.__getitem__)
     elif spec.prefer == "random":
         correct.sort(key=lambda place: rows.lot(place, seed, "prefer"))
-    chosen = sorted(rows.first(correct, spec.distinct, lambda _: spec.max_per_example, dropped))
+    take = rows.farthest if spec.prefer == "diverse" else rows.first
+    chosen = sorted(take(correct, spec.distinct, lambda _: spec.max_per_example, dropped))
     if spec.keep == "correct":
         return Kept(np.array(chosen, dtype=np.int64), dropped)
     wanted = Counter(rows.questions[place] for place in chosen)
@@ -289,3 +293,31 @@ class _Rows:
             per_question[question] += 1
             kept.append(place)
         return kept
+
+    def farthest(
+        self, places: Iterable[int], distinct: bool | str, most: Callable[[int], int | None], dropped: Counter[str]
+    ) -> list[int]:
+        """As `first`, but each row of a question after its first is the one that is farthest from all kept before it.
+
+        Distances are Levenshtein's of the texts, as a share of the longer one; the first drawn of several wins.
+        """
+        kept: list[int] = []
+        by_question: dict[int, list[int]] = {}
+        for place in places:
+            by_question.setdefault(self.questions[place], []).append(place)
+        for left in by_question.values():
+            kept += self.first(self._spread(left), distinct, most, dropped)
+        return kept
+
+    def _spread(self, places: list[int]) -> Iterator[int]:
+        """The rows of a question, the first of them first, then one after the other the farthest from those before."""
+        from rapidfuzz.distance import Levenshtein
+
+        texts = {place: " ".join(self._texts[place].as_py().split()) for place in places}
+        nearest = dict.fromkeys(places, 2.0)
+        while nearest:
+            place = max(nearest, key=lambda one: (nearest[one], -self._draws[one]))
+            yield place
+            del nearest[place]
+            for other in nearest:
+                nearest[other] = min(nearest[other], Levenshtein.normalized_distance(texts[place], texts[other]))

@@ -5,6 +5,8 @@ Quantiles are those of scipy.special: scipy.stats takes a second to load, which 
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 
@@ -17,6 +19,20 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is no proportion")
     return wilson_of(successes / n, n, float(ndtri(0.5 + confidence / 2)))
+
+
+def effective_number(rates: NDArray[np.float64], answers: int) -> float:
+    """How many independent answers say as much of an accuracy as several answers to each question do.
+
+    `rates`: for each question the share of its answers that is right. share x (1 - share) over the variance of the mean
+    of the questions, which are what is independent (Korn and Graubard 1998); at most all `answers`, and the number of
+    questions where that variance says nothing.
+    """
+    questions, share = len(rates), float(rates.mean())
+    if questions < 2 or not 0 < share < 1:
+        return float(questions)
+    variance = float(rates.var(ddof=1)) / questions
+    return min(float(answers), share * (1 - share) / variance) if variance else float(answers)
 
 
 def wilson_of(share: float, n: float, quantile: float) -> tuple[float, float]:

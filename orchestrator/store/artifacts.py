@@ -37,7 +37,7 @@ class Artifacts:
             os.utime(self.copies / run_id)  # it was used
             return copy
         run = self.known(run)
-        local = _local(run)
+        local = _local(run.location)
         if local is not None:
             return local / name
         if self.sizes(run, name):
@@ -53,13 +53,31 @@ class Artifacts:
                 shutil.rmtree(temporary, ignore_errors=True)
         return copy
 
+    def keep(self, run_id: str, location: str, folder: Path, name: str) -> None:
+        """Have what a run was just given of a folder as the copy of it, where the store is elsewhere.
+
+        So it need not be fetched to be read. Without room for it, it is fetched.
+        """
+        copy, made = self.copies / run_id / name, folder / name
+        if _local(location) is not None or copy.exists():
+            return
+        with suppress(OSError):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f"{run_id}-", dir=self.copies) as temporary:
+                whole = Path(temporary) / made.name
+                if made.is_dir():
+                    shutil.copytree(made, whole, copy_function=_linked)
+                else:
+                    _linked(made, whole)
+                whole.rename(copy)
+
     def known(self, run: str | StoredRun) -> StoredRun:
         """The run with an id."""
         return self._find(run) if isinstance(run, str) else run
 
     def local(self, run: StoredRun, name: str) -> Path | None:
         """Where an artifact lies in the store itself; None where that is not on this machine."""
-        folder = _local(run)
+        folder = _local(run.location)
         return None if folder is None else folder / name
 
     def is_copy(self, path: Path) -> bool:
@@ -69,7 +87,7 @@ class Artifacts:
     def address(self, run_id: str, name: str) -> str | None:
         """Where a file among a run's artifacts is, without copying it: a path, or a URI; None where there is none."""
         run = self._find(run_id)
-        local = _local(run)
+        local = _local(run.location)
         if not self.sizes(run, name):
             return None
         return f"{run.location}/{name}" if local is None else str(local / name)
@@ -92,7 +110,7 @@ class Artifacts:
 
     def sizes(self, run: StoredRun, name: str) -> dict[str, int]:
         """Bytes of each file right in a folder, or of one file, which has a suffix; empty where there is none."""
-        local = _local(run)
+        local = _local(run.location)
         if local is not None:
             found = local / name
             here = [p for p in (found.iterdir() if found.is_dir() else [found]) if p.is_file()]
@@ -108,7 +126,15 @@ def _id(run: str | StoredRun) -> str:
     return run if isinstance(run, str) else run.run_id
 
 
-def _local(run: StoredRun) -> Path | None:
+def _linked(source: str | Path, target: str | Path) -> None:
+    """The same file under a second name; a copy of it where the file system does not have that."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _local(location: str) -> Path | None:
     """The folder of a run's artifacts; None where it is not on this machine."""
-    parsed = urlparse(run.location)
+    parsed = urlparse(location)
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None

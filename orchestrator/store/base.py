@@ -207,6 +207,10 @@ class Store(Protocol):
         """
         ...
 
+    def drawn(self, stages: Iterable[Keyed]) -> dict[str, str]:
+        """For each key whose completions are there, judged in another way or fewer of them: the run that has most."""
+        ...
+
     def runs(
         self,
         tags: Mapping[str, str | None] | None = None,
@@ -299,10 +303,11 @@ class Store(Protocol):
         """A table that a person may read, as an artifact; all rows have the keys of the first."""
         ...
 
-    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> None:
+    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> dict[str, str]:
         """All files below a folder, as artifacts.
 
-        `output` names the stage's output among them: what it holds is written down, and `Store.output` goes by it.
+        `output` names the stage's output among them. The tags that say what it holds, by which `Store.output` goes, are
+        given back: they are to be logged with its key.
         """
         ...
 

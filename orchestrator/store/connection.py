@@ -29,6 +29,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
 from mlflow import __version__ as mlflow_version
 from mlflow.entities import ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from orchestrator.store.uploads import give_uploads_time
@@ -85,6 +86,10 @@ class Connection:
     def run(self, run_id: str) -> StoredRun:
         """The run with exactly this id, also where it was deleted. Raises MlflowException where there is none."""
         return self._stored(self.client.get_run(run_id))
+
+    def know_place(self, run_id: str, location: str) -> None:
+        """Where the artifacts of a run go that was just started: MLflow would ask for the run to know."""
+        _artifact_repos_cache[run_id] = get_artifact_repository(location, tracking_uri=self.uri)
 
     def search(
         self, query: str, experiments: Collection[str] | None = None, limit: int | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.store.artifacts import Artifacts
 from orchestrator.store.base import Store, StoredRun
+from orchestrator.store.drawn import drawn
 from orchestrator.store.finished import finished
 from orchestrator.store.names import Keyed
 from orchestrator.store.outputs import StoredOutputs
@@ -18,6 +19,9 @@ class FiledStore(Store):
 
     def finished(self, stages: Iterable[Keyed]) -> dict[str, str]:
         return finished(self, self._outputs, stages)
+
+    def drawn(self, stages: Iterable[Keyed]) -> dict[str, str]:
+        return drawn(self, self._outputs, stages)
 
     def artifact(self, run: str | StoredRun, name: str, *, fresh: bool = False) -> Path:
         if fresh:

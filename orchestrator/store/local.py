@@ -93,8 +93,8 @@ class LocalStore(FiledStore):
     def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         self._mlflow.log_table(run_id, rows, name)
 
-    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> None:
-        self._mlflow.log_folder(run_id, folder, output)
+    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> dict[str, str]:
+        return self._mlflow.log_folder(run_id, folder, output)
 
     def end(self, run_id: str, status: str, error: str | None = None) -> None:
         self._mlflow.end(run_id, status, error)

@@ -146,10 +146,10 @@ class MemoryStore(FiledStore):
         table = {"columns": [*rows[0]], "data": [[str(row[key]) for key in rows[0]] for row in rows]}
         file.write_text(json.dumps(table), encoding="utf-8")
 
-    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> None:
+    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> dict[str, str]:
         digests = {} if output is None else self._outputs.record(folder, output)
         shutil.copytree(folder, self._run(run_id).folder, dirs_exist_ok=True)
-        self._run(run_id).tags.update(digests)
+        return digests
 
     def end(self, run_id: str, status: str, error: str | None = None) -> None:
         run = self._run(run_id)

@@ -8,6 +8,7 @@ the tag is set last, after the artifacts are there.
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,22 @@ _BATCH_PARAMS = 100
 _WRITERS = 8
 
 
+@dataclass(slots=True)
+class _Started:
+    """A run that this process has started, as far as it can be known without asking for it again."""
+
+    experiment_id: str
+    location: str
+    """Where its artifacts go."""
+    model_id: str | None = None
+    """Of what MLflow lists as its model, once there is one."""
+
+
 class MlflowStore(FiledStore):
-    """A connection to the MLflow store; made on first use where it is local."""
+    """A connection to the MLflow store; made on first use where it is local.
+
+    What this process has written itself it does not ask for: a store far away takes its time for each request.
+    """
 
     def __init__(self) -> None:
         self.uri = tracking_uri()
@@ -45,6 +60,10 @@ class MlflowStore(FiledStore):
         self.client = self._connection.client
         self._artifacts = Artifacts(self._connection.run, lambda: self.client, store_folder() / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
+        self._experiment_ids: dict[str, str] = {}
+        """By name: those that this process writes to."""
+        self._started: dict[str, _Started] = {}
+        """By id."""
 
     @property
     def patience(self) -> Patience | None:
@@ -91,6 +110,11 @@ class MlflowStore(FiledStore):
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def experiment(self, name: str) -> str:
+        if name not in self._experiment_ids:
+            self._experiment_ids[name] = self._experiment(name)
+        return self._experiment_ids[name]
+
+    def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             if found.lifecycle_stage != "active":
@@ -111,9 +135,21 @@ class MlflowStore(FiledStore):
 
     def start(self, experiment_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> str:
         all_tags = tags_of(tags) | ({} if self.process is None else {PROCESS_TAG: self.process})
-        run_id = str(self.client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
+        info = self.client.create_run(experiment_id, run_name=name, tags=all_tags).info
+        run_id = str(info.run_id)
+        self._started[run_id] = _Started(experiment_id, info.artifact_uri)
+        self._connection.know_place(run_id, info.artifact_uri)
         self.log_params(run_id, params)
         return run_id
+
+    def _run(self, run_id: str) -> _Started:
+        """A run that is written to, by whoever it was started."""
+        if run_id not in self._started:
+            info = self.client.get_run(run_id).info
+            known = self.client.search_logged_models([info.experiment_id], f"source_run_id = '{run_id}'")
+            model_id = known[0].model_id if known else None
+            self._started[run_id] = _Started(info.experiment_id, info.artifact_uri, model_id)
+        return self._started[run_id]
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         entries = [Param(key, value) for key, value in params_of(params).items()]
@@ -124,7 +160,8 @@ class MlflowStore(FiledStore):
         now = int(time.time() * 1000)
         entries = [Metric(name, float(value), now, 0) for name, value in metrics.items()]
         texts = [RunTag(name, text) for name, text in tags_of(tags or {}).items()]
-        self.client.log_batch(run_id, metrics=entries, tags=texts)
+        if entries or texts:
+            self.client.log_batch(run_id, metrics=entries, tags=texts)
 
     def log_points(self, run_id: str, records: Sequence[Mapping[str, Any]]) -> None:
         entries = [Metric(k, v, r["time"], r["step"]) for r in records for k, v in r["metrics"].items()]
@@ -134,24 +171,21 @@ class MlflowStore(FiledStore):
     def log_evaluation(
         self, run_id: str, model: str, metrics: Mapping[str, float], data: DataUsed, tags: Mapping[str, str]
     ) -> None:
-        experiment_id = self.client.get_run(run_id).info.experiment_id
-        known = self.client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-        if known:
-            logged = known[0]
-        else:
-            logged = self.client.create_logged_model(experiment_id, model, source_run_id=run_id, tags=dict(tags))
-            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+        run = self._run(run_id)
+        if run.model_id is None:
+            made = self.client.create_logged_model(run.experiment_id, model, source_run_id=run_id, tags=dict(tags))
+            self.client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
+            run.model_id = str(made.model_id)
         now = int(time.time() * 1000)
-        entries = [
-            Metric(k, float(v), now, 0, logged.model_id, data.name, data.digest, run_id) for k, v in metrics.items()
-        ]
+        about = (run.model_id, data.name, data.digest, run_id)
+        entries = [Metric(name, float(value), now, 0, *about) for name, value in metrics.items()]
         self.client.log_batch(run_id, metrics=entries)
-        self.client.finalize_logged_model(logged.model_id, "READY")
+        self.client.finalize_logged_model(run.model_id, "READY")
 
     def log_data(self, run_id: str, data: DataUsed) -> None:
         source = data.source
         if source.endswith(".parquet") and (source.startswith("eval/") or "/" not in source):
-            source = f"{self._connection.run(run_id).location}/{source}"
+            source = f"{self._run(run_id).location}/{source}"
         entity = Dataset(
             name=data.name,
             digest=data.digest,
@@ -166,11 +200,12 @@ class MlflowStore(FiledStore):
         columns = {key: [str(row[key]) for row in rows] for key in rows[0]}
         self.client.log_table(run_id, data=columns, artifact_file=name)
 
-    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> None:
+    def log_folder(self, run_id: str, folder: Path, output: str | None = None) -> dict[str, str]:
         digests = {} if output is None else self._outputs.record(folder, output)
         self.client.log_artifacts(run_id, str(folder))
-        if digests:
-            self.log(run_id, {}, digests)
+        if output is not None:
+            self._artifacts.keep(run_id, self._run(run_id).location, folder, output)
+        return digests
 
     def end(self, run_id: str, status: str, error: str | None = None) -> None:
         if error is not None:

@@ -68,6 +68,9 @@ LOGS = "logs"
 CHOSEN_TAG = "orch.chosen"
 """The tag of a training's run that says which checkpoint it selected and why; beside it, the metric of the step."""
 CHOSEN_STEP = "chosen_step"
+_DRAWS_TAG = "orch.draws"
+_EVALUATION_DRAWS_TAG = "orch.eval_draws"
+"""The tags that are equal for stages whose completions are the same, however these are judged and however many."""
 RECIPE_TAG = "orch.eval_recipe_digest"
 """The tag of an evaluation that is equal for models, asked alike, that differ in their seed alone."""
 JUDGING_TAG = "orch.eval_judging_digest"
@@ -138,6 +141,10 @@ class Keyed(Protocol):
     def output(self) -> str:
         """The artifact that it leaves."""
 
+    @property
+    def draws_digest(self) -> str | None:
+        """Equal for stages whose completions are the same, however they are judged; None: it makes none."""
+
 
 def key_tag(stage: Keyed) -> str:
     """The tag that holds a stage's key; an evaluation's stands beside that of the stage that made the model."""
@@ -147,6 +154,11 @@ def key_tag(stage: Keyed) -> str:
 def origin_tag(stage: Keyed) -> str:
     """The tag that names the run that made a stage's output, where that is reused."""
     return _ORIGIN_TAG if not stage.is_evaluation else evaluation_tag(_EVALUATION_ORIGIN_TAG, stage.also)
+
+
+def draws_tag(stage: Keyed) -> str:
+    """The tag of the run that made a stage's completions which tells other stages that they are theirs too."""
+    return _DRAWS_TAG if not stage.is_evaluation else evaluation_tag(_EVALUATION_DRAWS_TAG, stage.also)
 
 
 def origin_of(tags: Mapping[str, str]) -> str | None:

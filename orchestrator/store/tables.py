@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestrator.errors import DataError
@@ -45,6 +47,20 @@ def read_stored(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return table
 
 
+def first_answers(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Of an evaluation's results these columns, one row a question: its first answer, where it has several.
+
+    Raises:
+        DataError: as `read_stored` does.
+    """
+    with _told(path):
+        several = "draw" in pq.read_schema(path).names
+    if not several:
+        return read_stored(path, columns)
+    table = read_stored(path, [*columns, "draw"])
+    return table.filter(pc.equal(table["draw"], 0)).select(list(columns))
+
+
 def rows_of(path: Path) -> int:
     """How many rows a stage's parquet file has. Raises DataError as `readable` does."""
     with _told(path):
@@ -59,6 +75,25 @@ def batches_of(path: Path, columns: Sequence[str] | None = None, rows: int = 102
         for batch in file.iter_batches(rows, columns=None if columns is None else list(columns)):
             batch.validate(full=True)
             yield batch
+
+
+def rows_between(path: Path, begin: int, end: int, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some rows of a stage's parquet file, by their places; no more of it is read than the row groups that hold them.
+
+    Raises:
+        DataError: as `read_stored` does.
+    """
+    with _told(path), pq.ParquetFile(path) as file:
+        at = first = 0
+        groups: list[int] = []
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if at < end and at + rows > begin:
+                first = first if groups else at
+                groups.append(group)
+            at += rows
+        table = file.read_row_groups(groups, columns=list(columns))
+        return list(table.slice(begin - first, end - begin).to_pylist())
 
 
 @contextmanager

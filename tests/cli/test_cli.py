@@ -162,7 +162,7 @@ def test_a_plan_shows_what_the_store_holds(capsys: pytest.CaptureFixture[str]) -
     Path("made/model").mkdir(parents=True)
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         Path("made/model", file).write_text("x")
-    store.log_folder(trained, Path("made"), "model")
+    store.log(trained, {}, store.log_folder(trained, Path("made"), "model"))
     tags = {VERB_TAG: "evaluate", BASE_TAG: "tiny", MODEL_TAG: "base", MACHINE_TAG: kind_of_machine()}
     asked = store.start(experiment, "base", tags, {})
     store.log(asked, {"n": 4, "eval/seconds": 9})

@@ -75,7 +75,8 @@ def at_work(walk: Any, branch: Any, name: str) -> None:
 
     branch.states[name].at_work = True
     lock = walk.work.lock(name)
-    walk.running[branch.states[name].stage.key] = Running(branch, branch.states[name], None, lock, None, [], [], None)  # type: ignore[arg-type]
+    state = branch.states[name]
+    walk.running[state.stage.key] = Running(branch, state, None, lock, None, [], [], [], 0, None)  # type: ignore[arg-type]
 
 
 def test_an_evaluation_that_fails_does_not_undo_the_training(store: MemoryStore) -> None:

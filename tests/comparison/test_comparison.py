@@ -350,3 +350,68 @@ def test_names_and_findings_that_mean_harm_are_shown_as_they_are() -> None:
     text = shown(replace(found, conclusions=conclusions(found), remarks=remarks(found)), 300)
     assert "\x1b[31m" not in text and "\x07" not in text
     assert r"\x1b[31m[bold]x[/bold]\x07" in text and "<script>" in text
+
+
+# --- several answers to each question
+
+
+def drawn(shares: np.ndarray, each: int) -> pa.Table:
+    """An evaluation in which so many of the answers to each question are right."""
+    table = answers(0, len(shares))
+    places = np.repeat(np.arange(len(shares)), each)
+    draws = np.tile(np.arange(each), len(shares))
+    right = draws < np.repeat(np.round(shares * each), each)
+    table = table.take(pa.array(places)).append_column("draw", pa.array(draws, pa.int32()))
+    status = pa.array(np.where(right, "correct", "wrong"))
+    return table.set_column(table.schema.get_field_index("status"), "status", status)
+
+
+def rft_to_sft(rft: pa.Table, sft: pa.Table) -> Comparison:
+    return compare_evaluated("test", [evaluated("sft", sft), evaluated("rft", rft)], {"rft": "sft"})
+
+
+def test_several_answers_to_each_question_are_compared_question_by_question() -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.integers(0, 9, 100) / 8
+    ours = np.clip(theirs + rng.integers(0, 3, 100) / 8, 0, 1)
+    compared = rft_to_sft(drawn(ours, 8), drawn(theirs, 8))
+    sft, rft = compared.models
+    assert (rft.n, rft.answers_each, compared.drawn) == (100, 8, True)
+    assert sft.accuracy == pytest.approx(float(theirs.mean())) and rft.accuracy == pytest.approx(float(ours.mean()))
+    assert sft.accuracy_low < sft.accuracy < sft.accuracy_high
+    [d] = compared.differences
+    assert d.difference == pytest.approx(float((ours - theirs).mean())) and d.p < 0.001
+    assert d.wins == int((ours > theirs).sum()) and d.losses == 0 and d.n == 100
+    assert d.low < d.difference < d.high
+    assert abs(d.low - d.bootstrap_low) < 0.02 and abs(d.high - d.bootstrap_high) < 0.02
+    assert "n = 100 questions with 8 answers each" in conclusions(compared)[0]
+    assert how_tested(1, False, compared.drawn) == "p: t-test on each question's share of right answers"
+
+
+def test_answers_to_a_question_are_not_counted_as_questions() -> None:
+    shares = np.array([0.0, 1.0] * 50)
+    once = compare_evaluated("test", [evaluated("sft", drawn(shares, 1))], {}).models[0]
+    often = compare_evaluated("test", [evaluated("sft", drawn(shares, 16))], {}).models[0]
+    assert once.accuracy == often.accuracy == 0.5
+    assert often.accuracy_high - often.accuracy_low == pytest.approx(once.accuracy_high - once.accuracy_low, rel=0.02)
+
+
+def test_one_answer_and_several_to_the_same_questions_can_be_compared() -> None:
+    rng = np.random.default_rng(1)
+    theirs = rng.integers(0, 2, 80).astype(float)
+    compared = rft_to_sft(drawn(theirs, 4), drawn(theirs, 1))
+    [d] = compared.differences
+    assert d.difference == 0 and d.p == 1
+    other = drawn(theirs[:70], 4)
+    with pytest.raises(InputError, match="80 and 70 questions, of which 70 are the same"):
+        rft_to_sft(other, drawn(theirs, 1))
+
+
+def test_seeds_with_several_answers_each() -> None:
+    rng = np.random.default_rng(2)
+    hard = rng.beta(0.6, 0.6, 60)
+    sides = [[drawn(rng.binomial(4, np.clip(hard + gain, 0, 1)) / 4, 4) for _ in range(3)] for gain in (0.0, 0.15)]
+    compared = compare_evaluated("test", [evaluated("sft", *sides[0]), evaluated("rft", *sides[1])], {"rft": "sft"})
+    [d] = compared.differences
+    assert 0.05 < d.difference < 0.25 and d.p < 0.05 and compared.models[0].seed_sd is not None
+    assert how_tested(1, True, True).startswith("p: t-test over seeds and questions, that of questions between")

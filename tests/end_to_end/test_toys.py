@@ -53,7 +53,7 @@ def extended(to: Path) -> Path:
         text = file.read_text()
         assert text.count(line) == 1
         if toy == "engine":
-            file.write_text(text.replace(line, f'{line}    "{name}": "{module}:{kind}",\n'))
+            file.write_text(text.replace(line, f'{line}    "{name}": EngineKind("{module}:{kind}"),\n'))
         else:
             head, entry = f"from {module} import {kind}\n", f'{line}    "{name}": {kind},\n'
             first = text.index("from orchestrator")

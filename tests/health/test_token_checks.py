@@ -23,9 +23,9 @@ from orchestrator.health.lengths import length_findings
 from orchestrator.health.probe import asked, load_engine, origin_findings
 from orchestrator.health.row_faults import Row, row_findings
 from orchestrator.health.rows import built, known_pairs, rows_findings
-from orchestrator.health.weights import config_of, context_of, weight_findings
+from orchestrator.health.weights import weight_findings
 from orchestrator.models.base import TINY, BaseModelRef, resolve_model
-from orchestrator.models.loading import load_base, load_tokenizer, save_adapter
+from orchestrator.models.loading import config_of, context_of, load_base, load_tokenizer, save_adapter
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.settings import ModelSpec
 from orchestrator.plan.plan import Plan, Stage, compile_plan

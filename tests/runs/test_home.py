@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, StageError
 from orchestrator.runs import home as module
 from orchestrator.runs.cluster import Cluster
 from orchestrator.runs.home import Files, Home, Sent, close_home, kept_at_home, open_home, sent
@@ -188,17 +189,58 @@ def test_one_of_several_jobs_leaves_its_file_and_its_log(places: tuple[Path, Hom
         return "done"
 
     shard = work / "shard-2.parquet"
-    assert sent(Sent(job, shard, home, work, (), shard)) == "done"
+    assert sent(Sent(job, shard, home, work, (), (shard,))) == "done"
     assert (driver / "key/shard-2.parquet").read_text() == "rows" and not shard.exists()
     assert not (driver / "key/shard-1.parquet").exists() and (work / "shard-1.parquet").exists()
     assert (driver / "key" / f"logs/host-{os.getpid()}.log").read_text() == "said" and (driver / "key/begun").exists()
+
+
+def test_files_that_a_job_leaves_are_sent_as_they_come_and_none_is_made_twice(
+    places: tuple[Path, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK", 0.01)
+    driver, home = places
+    work, shards = home.root / "key", tuple(home.root / "key" / f"shard-{n}.parquet" for n in range(3))
+    written(driver / "key/shard-0.parquet", "made before a machine was lost")
+    made = []
+
+    def job(paths: tuple[Path, ...]) -> None:
+        for path in [path for path in paths if not path.exists()]:
+            made.append(path.name)
+            written(path, "rows")
+            end = time.monotonic() + 10
+            while path.exists():
+                assert time.monotonic() < end, "it is sent while the job goes on"
+                time.sleep(0.01)
+
+    sent(Sent(job, shards, home, work, (), shards))
+    assert made == ["shard-1.parquet", "shard-2.parquet"]
+    assert (driver / "key/shard-0.parquet").read_text() == "made before a machine was lost"
+    assert [(driver / "key" / path.name).read_text() for path in shards[1:]] == ["rows", "rows"]
+    assert not any(path.exists() for path in shards)
+
+
+def test_what_a_job_left_before_it_failed_is_kept(places: tuple[Path, Home]) -> None:
+    driver, home = places
+    work, shards = home.root / "key", (home.root / "key/shard-0.parquet", home.root / "key/shard-1.parquet")
+    (driver / "key").mkdir()
+
+    def job(paths: tuple[Path, ...]) -> None:
+        written(paths[0], "rows")
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        sent(Sent(job, shards, home, work, (), shards))
+    assert (driver / "key/shard-0.parquet").read_text() == "rows" and not shards[0].exists()
+    with pytest.raises(StageError, match=r"shard-1\.parquet is gone from this machine before it was sent"):
+        sent(Sent(lambda paths: None, shards, home, work, (), shards))
 
 
 def test_who_sees_the_folder_sends_nothing(places: tuple[Path, Home]) -> None:
     _, home = places
     (home.root / LOCKS).mkdir()
     (home.root / LOCKS / home.mark).touch()
-    assert sent(Sent(str, 3, Home(home.root, home.mark, None), home.root / "key", ("inputs/a",), None)) == "3"
+    assert sent(Sent(str, 3, Home(home.root, home.mark, None), home.root / "key", ("inputs/a",), ())) == "3"
     assert not (home.root / "key").exists()
 
 

@@ -123,7 +123,7 @@ def test_a_shard_is_drawn_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Of three questions the engine answers two, all but the last row of each call."""
     engine = FakeEngine()
     monkeypatch.setattr(shard, "_engine", lambda *_: engine)
-    shard.run_shard(replace(job(tmp_path / "s.parquet", range(4)), budget=DrawBudget(min_draws=2, max_draws=8)))
+    shard.run_shards([replace(job(tmp_path / "s.parquet", range(4)), budget=DrawBudget(min_draws=2, max_draws=8))])
     table = pq.read_table(tmp_path / "s.parquet")
     assert table.schema == SCHEMA
     assert Counter(table["example_id"].to_pylist()) == {"e0": 2, "e1": 2, "e9": 8}

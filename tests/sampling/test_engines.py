@@ -13,9 +13,10 @@ from orchestrator.models.reference import ModelRef
 from orchestrator.models.settings import ModelSpec
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.sampling.answering import draw_seed
-from orchestrator.sampling.engine import Decoding, Request
-from orchestrator.sampling.shard import ShardJob, cut, run_shard
+from orchestrator.sampling.engine import Decoding, Request, Room
+from orchestrator.sampling.shard import ShardJob, cut, run_shards
 from orchestrator.sampling.transformers_engine import RowSampler, TransformersEngine
+from orchestrator.types import Example
 from tests.conftest import SMALL
 
 BASE = ModelRef("base", resolve_model(ModelSpec(name="tiny")))
@@ -141,20 +142,21 @@ def test_shards_are_the_same_in_any_order_and_never_made_twice(tmp_path: Path) -
     shards = cut(task.examples("train")[:6], n=4, batch_size=8)
     decoding = Decoding(0.8, 1.0, 16)
 
+    def shard(path: Path, examples: tuple[Example, ...], draws: range, seed: int) -> ShardJob:
+        return ShardJob(path, BASE, "transformers", task, examples, draws, decoding, seed, Room())
+
     def make(folder: Path, order: list[int]) -> list[dict[str, object]]:
         folder.mkdir()
         for index in order:
             examples, draws = shards[index]
-            run_shard(
-                ShardJob(folder / f"{index}.parquet", BASE, "transformers", task, examples, draws, decoding, 0, 1)
-            )
+            run_shards([shard(folder / f"{index}.parquet", examples, draws, 0)])
         return [row for i in sorted(order) for row in pq.read_table(folder / f"{i}.parquet").to_pylist()]
 
     forwards, backwards = make(tmp_path / "a", [0, 1, 2]), make(tmp_path / "b", [2, 1, 0])
     assert forwards == backwards and len(forwards) == 24
     before = (tmp_path / "a" / "0.parquet").stat().st_mtime_ns
     examples, draws = shards[0]
-    run_shard(ShardJob(tmp_path / "a" / "0.parquet", BASE, "transformers", task, examples, draws, decoding, 9, 1))
+    run_shards([shard(tmp_path / "a" / "0.parquet", examples, draws, 9)])
     assert (tmp_path / "a" / "0.parquet").stat().st_mtime_ns == before
 
 

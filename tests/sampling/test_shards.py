@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, StageError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling import shard
 from orchestrator.sampling.answering import draw_seed
 from orchestrator.sampling.completions import SCHEMA, shards, summary, summary_of, whole_questions, write, writing
-from orchestrator.sampling.engine import Decoding, Generated, Request
-from orchestrator.sampling.shard import ShardJob, cut, run_shard
+from orchestrator.sampling.engine import Decoding, Engine, Generated, Request, Room
+from orchestrator.sampling.shard import ShardJob, Stored, cut, run_shards
 from orchestrator.stages.drawing import _whole
 from orchestrator.tasks import TASKS
 from orchestrator.types import Completion, Example, Verdict
@@ -94,7 +94,7 @@ class FakeTokenizer:
         return "".join(chr(i) for i in ids)
 
 
-class FakeEngine:
+class FakeEngine(Engine):
     """Answers with the number in the question; the last draw of a batch is cut off."""
 
     def __init__(self) -> None:
@@ -112,14 +112,14 @@ def job(path: Path, draws: range = range(2)) -> ShardJob:
     task = TASKS["file"].model_validate({"type": "file", "test": {"file": "unused.json"}})
     model = ModelRef("base", BaseModelRef("fake", "fake", None, "0"))
     wrong = Example("e9", "8?", 9.0)
-    return ShardJob(path, model, "fake", task, (*examples(2), wrong), draws, Decoding(1.0, 1.0, 8), 5, 1)
+    return ShardJob(path, model, "fake", task, (*examples(2), wrong), draws, Decoding(1.0, 1.0, 8), 5, Room())
 
 
 def test_a_shard_is_drawn_judged_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine()
     monkeypatch.setattr(shard, "_engine", lambda *_: engine)
     made = job(tmp_path / "s.parquet", range(3, 5))
-    run_shard(made)
+    run_shards([made])
     table = pq.read_table(tmp_path / "s.parquet")
     assert table.schema == SCHEMA
     rows = [(r["example_id"], r["draw"], r["status"], r["value"], r["finish_reason"]) for r in table.to_pylist()]
@@ -133,8 +133,74 @@ def test_a_shard_is_drawn_judged_and_written_once(tmp_path: Path, monkeypatch: p
     ]
     assert [r.seed for r in engine.seen] == [draw_seed(5, e, d) for e in ("e0", "e1", "e9") for d in (3, 4)]
     assert "".join(chr(i) for i in engine.seen[0].prompt) == "0?\n"
-    run_shard(made)
+    run_shards([made])
     assert len(engine.seen) == 6, "a shard that is there is not made again"
+
+
+def stored_draws(path: Path, each: int, before: int = 0) -> Stored:
+    """Draws of the questions of `job`, of which each says what draw it is; other questions stand before them."""
+    rows = [
+        (Completion(e, draw, f"<answer>{draw}</answer>", 3, "stop"), Verdict("wrong", "?"))
+        for e in (*(f"other{n}" for n in range(before)), "e0", "e1", "e9")
+        for draw in range(each)
+    ]
+    write(path, rows)
+    return Stored(path, before * each, each)
+
+
+@pytest.mark.parametrize("before", [0, 5])
+def test_stored_draws_are_judged_and_the_missing_ones_drawn(
+    tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(shard, "_engine", lambda *_: engine)
+    stored = stored_draws(tmp_path / "stored.parquet", 3, before)
+    run_shards([replace(job(tmp_path / "s.parquet", range(1, 5)), stored=stored)])
+    rows = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    assert [(r["example_id"], r["draw"]) for r in rows] == [(e, d) for e in ("e0", "e1", "e9") for d in range(1, 5)]
+    old = [(r["value"], r["status"], r["n_tokens"]) for r in rows if r["draw"] < 3]
+    assert old == [
+        ("1", "wrong", 3),
+        ("2", "wrong", 3),
+        ("1", "correct", 3),
+        ("2", "wrong", 3),
+        *[(v, "wrong", 3) for v in "12"],
+    ]
+    assert [r.seed for r in engine.seen] == [draw_seed(5, e, d) for e in ("e0", "e1", "e9") for d in (3, 4)]
+
+
+def test_where_all_draws_are_stored_no_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(*_: object) -> None:
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr(shard, "_engine", loaded)
+    stored = stored_draws(tmp_path / "stored.parquet", 4)
+    run_shards([replace(job(tmp_path / "s.parquet", draws), stored=stored) for draws in (range(2),)])
+    rows = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    assert [r["value"] for r in rows] == ["0", "1"] * 3 and rows[0]["status"] == "correct"
+
+
+def test_stored_draws_of_other_questions_are_refused(tmp_path: Path) -> None:
+    stored = replace(stored_draws(tmp_path / "stored.parquet", 2, 1), first=0)
+    with pytest.raises(StageError, match=r"does not hold the draws of 'e0' where they should be"):
+        run_shards([replace(job(tmp_path / "s.parquet"), stored=stored)])
+
+
+def test_shards_of_an_engine_that_streams_are_written_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Streaming(FakeEngine):
+        def stream(self, lots: Any, decoding: Decoding) -> Any:
+            lots = [*lots]
+            for path in (one.path for one, _ in lots):
+                assert not path.exists()
+            for lot, requests in lots[::-1]:
+                yield lot, self.generate(requests, decoding)
+
+    monkeypatch.setattr(shard, "_engine", lambda *_: Streaming())
+    jobs = [job(tmp_path / f"{n}.parquet", range(n, n + 2)) for n in range(3)]
+    run_shards(jobs)
+    assert [pq.read_table(one.path)["draw"].to_pylist()[:2] for one in jobs] == [[0, 1], [1, 2], [2, 3]]
 
 
 def test_a_shard_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,6 +243,26 @@ def test_the_shortest_or_any_of_a_question_stay_in_the_order_in_which_they_were_
     assert all(abs(by_lot[n] - 800) < 110 for n in range(5)), "each has the same chance, 800 of 2,000, within 5 sd"
 
 
+def test_diverse_rows_are_those_that_differ_most_from_those_that_stay() -> None:
+    texts = ["one apple", "one apple.", "two pears and a plum", "one  apple", "a plum and two pears", "one apply"]
+    drawn = [draw("a", text, number=n) for n, text in enumerate(texts)]
+    kept = [row["draw"] for row in keep(drawn, spec(prefer="diverse", max_per_example=3))]
+    assert kept == [0, 2, 4], "the first, the farthest from it, the farthest from both"
+    assert [row["draw"] for row in keep(drawn, spec(prefer="diverse", max_per_example=9))] == [0, 1, 2, 4, 5]
+    assert [row["draw"] for row in keep(drawn[::-1], spec(prefer="diverse", max_per_example=1))] == [0]
+
+
+def test_of_the_same_equations_the_row_stays_that_differs_most() -> None:
+    texts = ["7 + 1 = 8", "so 7 + 1 = 8", "the two of them have 7 + 1 = 8 in all", "2 * 4 = 8"]
+    drawn = [draw("a", text, number=n) for n, text in enumerate(texts)]
+    first = spec(distinct="equations")
+    assert [row["draw"] for row in keep(drawn, first)] == [0, 3]
+    assert [row["draw"] for row in keep(drawn, spec(distinct="equations", prefer="diverse"))] == [0, 3]
+    drawn[0]["text"] = "2 * 4 = 8!"
+    assert [row["draw"] for row in keep(drawn, first)] == [0, 1]
+    assert [row["draw"] for row in keep(drawn, spec(distinct="equations", prefer="diverse"))] == [0, 2]
+
+
 def test_draws_with_the_same_equations_are_one_path_and_a_wrong_equation_is_dropped() -> None:
     texts = (
         "3 + 4 = 7, then 7 * 2 = 14. Answer: 14",
@@ -290,7 +310,7 @@ def test_that_every_correct_draw_has_a_wrong_equation_is_said_as_that() -> None:
         ({"pass_rate": [-0.1, 0.5]}, "greater than or equal to 0"),
         ({"prefer": "shortest"}, "set max_per_example, too"),
         ({"distinct": "text"}, "distinct"),
-        ({"prefer": "longest", "max_per_example": 2}, "'first', 'shortest' or 'random'"),
+        ({"prefer": "longest", "max_per_example": 2}, "'first', 'shortest', 'random' or 'diverse'"),
     ],
 )
 def test_what_would_select_nothing_or_change_nothing_is_refused(settings: dict[str, Any], said: str) -> None:

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
+from scipy.stats import ttest_rel
 from statsmodels.stats.contingency_tables import mcnemar as other_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -17,10 +18,11 @@ from orchestrator.stats import (
     mcnemar,
     paired_bootstrap,
     paired_difference,
+    rate_difference,
     rate_parts,
     wilson,
 )
-from orchestrator.stats.proportion import wilson_of
+from orchestrator.stats.proportion import effective_number, wilson_of
 
 Z = 1.959963984540054
 
@@ -183,3 +185,70 @@ def test_parts_of_a_difference_add_up_and_do_not_favour_a_side() -> None:
     assert rate_parts(0.5, 0.3, 0.9, 0.72) == pytest.approx((-0.28, -0.14))
     assert rate_parts(0.9, 0.5, 0.9, 0.4) == pytest.approx((0.0, 0.1)), "answered alike: none of it is answering"
     assert rate_parts(0.9, 0.5, 0.0, 0.0) is None
+
+
+# --- several answers to each question
+
+
+def answered(rng: np.random.Generator, questions: int, each: int, gain: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two models' shares of right answers; some questions are hard for both."""
+    hard = rng.beta(0.6, 0.6, questions)
+    better = np.clip(hard + gain, 0, 1)
+    return rng.binomial(each, better) / each, rng.binomial(each, hard) / each
+
+
+def test_a_difference_of_rates_is_scipys_paired_t_test() -> None:
+    ours, theirs = answered(np.random.default_rng(0), 200, 8, 0.05)
+    found, wanted = rate_difference(ours, theirs), ttest_rel(ours, theirs)
+    interval = wanted.confidence_interval(0.95)
+    assert found.p == pytest.approx(wanted.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.difference == pytest.approx(float((ours - theirs).mean()))
+    assert rate_difference(theirs, ours).p == found.p and rate_difference(theirs, ours).low == -found.high
+
+
+def test_rates_that_are_all_the_same_show_nothing() -> None:
+    same = np.full(50, 0.5)
+    found = rate_difference(same, same)
+    assert found.difference == 0 and found.p == 1 and found.low < 0 < found.high
+
+
+def test_the_test_of_rates_keeps_its_level_and_its_interval_its_coverage() -> None:
+    rng = np.random.default_rng(1)
+    false = sum(rate_difference(*answered(rng, 100, 4)).p < 0.05 for _ in range(1000))
+    assert 30 <= false <= 70
+    covered = 0
+    for _ in range(500):
+        hard = rng.beta(0.6, 0.6, 100)
+        ours, theirs = rng.binomial(4, hard) / 4, rng.binomial(4, np.clip(hard + 0.1, 0, 1)) / 4
+        found = rate_difference(theirs, ours)
+        covered += found.low <= float((np.clip(hard + 0.1, 0, 1) - hard).mean()) <= found.high
+    assert covered >= 460
+
+
+def test_the_detectable_difference_is_found_four_times_in_five() -> None:
+    rng = np.random.default_rng(2)
+    base = np.clip(rng.normal(0.5, 0.1, (2000, 150)), 0, 1)
+    pairs = [*zip(base[:1000], base[1000:], strict=True)]
+    seen = [rate_difference(a, b) for a, b in pairs]
+    least = float(np.mean([one.detectable for one in seen if one.detectable is not None]))
+    found = [rate_difference(np.clip(a + least, 0, 1), b).p < 0.05 for a, b in pairs]
+    assert 0.76 <= np.mean(found) <= 0.84
+
+
+@pytest.mark.parametrize("each", [1, 4, 16])
+def test_an_interval_over_several_answers_holds_the_accuracy(each: int) -> None:
+    rng, questions, held = np.random.default_rng(each), 120, 0
+    for _ in range(1000):
+        rates = rng.binomial(each, rng.beta(0.5, 1.0, questions)) / each
+        low, high = wilson_of(float(rates.mean()), effective_number(rates, each * questions), 1.959964)
+        held += low <= 1 / 3 <= high
+    assert 0.93 <= held / 1000 <= 0.975
+    assert effective_number(rates, each * questions) <= each * questions
+
+
+def test_answers_count_at_most_as_many_as_they_are_and_at_least_as_their_questions_where_nothing_varies() -> None:
+    assert effective_number(np.ones(30), 240) == 30
+    assert effective_number(np.full(30, 0.5), 240) == 240
+    binary = np.array([0.0, 1.0] * 50)
+    assert effective_number(binary, 100) == pytest.approx(99)

@@ -72,7 +72,7 @@ def model(store: Store, run_id: str) -> Path:
     (folder / "model").mkdir(parents=True)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (folder / "model" / name).write_text(name)
-    store.log_folder(run_id, folder, "model")
+    store.log(run_id, {}, store.log_folder(run_id, folder, "model"))
     return store.output(run_id, "model")
 
 
@@ -275,7 +275,7 @@ def test_evaluations_have_keys_of_their_own(store: Store, start: Start) -> None:
         file = Path("made", name)
         file.parent.mkdir(parents=True)
         file.write_text("x")
-    store.log_folder(run_id, Path("made"), "eval/results.parquet")
+    store.log(run_id, {}, store.log_folder(run_id, Path("made"), "eval/results.parquet"))
     store.end(run_id, "FINISHED")
     run = store.find(run_id)
     assert (run.evaluation_key(), run.evaluation_key("short"), run.splits) == ("e", "f", ["short"])

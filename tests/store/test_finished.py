@@ -32,7 +32,7 @@ def store(mlflow_store: MlflowStore) -> MlflowStore:
     run_id = store.start(store.experiment("test"), "samples", {VERB_TAG: "sample", KEY_TAG: "key 0"}, {})
     Path("made").mkdir()
     Path("made/completions.parquet").write_text("x")
-    store.log_folder(run_id, Path("made"), "completions.parquet")
+    store.log(run_id, {}, store.log_folder(run_id, Path("made"), "completions.parquet"))
     store.end(run_id, "FINISHED")
     with closing(sqlite3.connect("mlruns/mlflow.db")) as database, database:
         for table, others in (

@@ -16,7 +16,7 @@ from orchestrator.cli.show.named_rows import NamedRows
 from orchestrator.cli.show.parts import show_conclusions, show_remarks
 from orchestrator.comparison import ComparedModel, Comparison, ModelDifference, how_tested
 from orchestrator.comparison.types import ComparedRuns
-from orchestrator.figures import interval, p_value
+from orchestrator.figures import interval, p_value, questions_told
 from orchestrator.text import plain
 
 
@@ -121,10 +121,10 @@ def _counts(comparison: Comparison) -> NamedRows:
 
 
 def _notes(comparison: Comparison) -> str:
-    n = comparison.models[0].n
-    lines = [f"{n:,} questions of {plain(comparison.on)}, the same for every model; [95% intervals]"]
+    asked = questions_told(comparison.models[0].n, comparison.models[0].answers_each)
+    lines = [f"{asked} of {plain(comparison.on)}, the same for every model; [95% intervals]"]
     several = any(len(m.seeds) > 1 for m in comparison.models)
-    lines.append(how_tested(len(comparison.differences), several))
+    lines.append(how_tested(len(comparison.differences), several, comparison.drawn))
     if comparison.judged_by:
         lines.append(f"judged by: {plain(comparison.judged_by)}")
     lines.append(

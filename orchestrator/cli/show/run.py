@@ -15,7 +15,7 @@ from orchestrator.cli.show.parts import show_conclusions, show_remarks, show_way
 from orchestrator.cli.show.seeds import seeds_comparison
 from orchestrator.commands.plan import needs
 from orchestrator.comparison import how_tested, untold
-from orchestrator.figures import clock, interval, p_value
+from orchestrator.figures import clock, interval, p_value, questions_told
 from orchestrator.plan.forecast import Forecast
 from orchestrator.plan.plan import Plan, TrialsPlan, plans_of
 from orchestrator.results import Difference, ModelResult, RunResult, SeedsResult
@@ -94,8 +94,8 @@ def _comparison(
             p_value(d.p) if d else "",
             seconds[m.model],
         )
-    n = models[0].n
-    note = f"{n:,} questions{of}, the same for every model; [95% intervals]\n{how_tested(len(differences), False)}"
+    asked, drawn = questions_told(models[0].n, models[0].answers_each), models[0].answers_each > 1
+    note = f"{asked}{of}, the same for every model; [95% intervals]\n{how_tested(len(differences), False, drawn)}"
     note += f"\njudged by: {plain(judged_by)}" if judged_by else ""
     return Group(table, Text(note, style="dim"))
 
@@ -129,6 +129,8 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     judged_by = next(stage.judged_by for stage in plan.stages if stage.judged_by)
     why = first.tolerance
     console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
+    if drawn := [f"{plain(s.name)} (run {s.drawn[:8]})" for s in plan.stages if s.drawn is not None]:
+        console.print(Text(f"draws that are there already are judged again: {', '.join(drawn)}", style="dim"))
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(
         f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: every stage is cached."

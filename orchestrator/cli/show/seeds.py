@@ -9,7 +9,7 @@ from rich.text import Text
 from orchestrator.cli.show.named_rows import NamedRows
 from orchestrator.cli.show.parts import LOOK, counted
 from orchestrator.comparison import how_tested
-from orchestrator.figures import clock, interval, p_value
+from orchestrator.figures import clock, interval, p_value, questions_told
 from orchestrator.results import DifferenceOverSeeds, ModelOverSeeds, SeedsResult
 from orchestrator.runs.state import WORDS, StageState
 from orchestrator.text import plain
@@ -89,10 +89,11 @@ def _comparison(
             Text(f"{d.difference_mean:+.3f} {interval(d.difference_low, d.difference_high, sign=True)}" if d else ""),
             p_value(d.p) if d else "",
         )
+    asked = questions_told(models[0].n, models[0].answers_each)
     notes = [
-        f"{_listed(result.seeds)}; {models[0].n:,} questions{of}, the same for all models; sd: of the seeds",
+        f"{_listed(result.seeds)}; {asked}{of}, the same for all models; sd: of the seeds",
         "[95% intervals for further seeds and questions]",
-        how_tested(len(differences), True),
+        how_tested(len(differences), True, models[0].answers_each > 1),
     ]
     notes += [f"{m.model}: the same with every seed" for m in models if m.shared]
     notes += [f"{m.model}: {_listed(m.seeds)} only" for m in models if set(m.seeds) != set(result.seeds)]

@@ -1,16 +1,16 @@
 """`one_by_one`: transformers, a completion at a time. One file is all an engine takes."""
 
 from orchestrator.models.reference import ModelRef
-from orchestrator.sampling.engine import Decoding, Generated, Request
+from orchestrator.sampling.engine import Decoding, Engine, Generated, Request, Room
 from orchestrator.sampling.transformers_engine import TransformersEngine
 
 
-class OneByOneEngine:
+class OneByOneEngine(Engine):
     """Answers each request alone."""
 
-    def __init__(self, model: ModelRef) -> None:
-        self._engine = TransformersEngine(model)
-        self.tokenizer: object = self._engine.tokenizer
+    def __init__(self, model: ModelRef, room: Room) -> None:
+        self._engine = TransformersEngine(model, room)
+        self.tokenizer = self._engine.tokenizer
 
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
         """Complete every request, in order."""

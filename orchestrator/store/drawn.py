@@ -1,0 +1,29 @@
+"""Which completions are there already that a stage would draw, judged in another way or fewer of them."""
+
+from collections.abc import Iterable
+
+from orchestrator.errors import OutputError
+from orchestrator.store.at_once import at_once
+from orchestrator.store.base import Store
+from orchestrator.store.names import Keyed, draws_tag
+from orchestrator.store.outputs import StoredOutputs
+
+
+def drawn(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> dict[str, str]:
+    """As `Store.drawn`."""
+    asked = {stage.key: stage for stage in stages if stage.draws_digest is not None}
+    found = at_once(lambda stage: _most(store, outputs, stage), list(asked.values()))
+    return {key: run_id for key, run_id in zip(asked, found, strict=True) if run_id is not None}
+
+
+def _most(store: Store, outputs: StoredOutputs, stage: Keyed) -> str | None:
+    """The run that has the most of a stage's completions, the newest of several."""
+    runs = store.runs({draws_tag(stage): stage.draws_digest}, status="FINISHED")
+    for run in sorted(runs, key=lambda run: -run.metrics.get("draws", 0.0)):
+        problems: list[str] = []
+        try:
+            if outputs.is_there(run, stage.output, problems.append) and not problems:
+                return run.run_id
+        except OutputError:  # what was changed is drawn again
+            continue
+    return None
