@@ -76,6 +76,7 @@ CHECKS = (
     "completions-clipped",
     "answer-rate-zero",
     "prompts-too-long",
+    "judge-may-miss",
     # curves
     "training-unstable",
     "loss-spikes",

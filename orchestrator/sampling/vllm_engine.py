@@ -117,19 +117,19 @@ class VllmEngine(Engine):
         """Requests that are completed at a time."""
         return 64 if self._llm is None else int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
 
-    def _needs(self, requests: list[Request], decoding: Decoding) -> int:
-        """The tokens that the longest of these comes to, as far as the model can hold them."""
-        longest = max((len(one.prompt) for one in requests), default=0)
-        return min(self.most, longest + decoding.max_tokens)
+    def _needs(self, requests: list[Request], decoding: Decoding, slack: float = 1.0) -> int:
+        """The tokens that the longest prompt which the model can hold comes to, were it so many times as long."""
+        longest = max((len(one.prompt) for one in requests if len(one.prompt) < self.most), default=0)
+        return min(self.most, int(slack * longest) + decoding.max_tokens) if longest else 0
 
     def _begin(
         self, name: Lot, requests: list[Request], decoding: Decoding, places: "dict[str, tuple[_Begun[Lot], int]]"
     ) -> "_Begun[Lot]":
         """Hand a lot over."""
-        if (needs := self._needs(requests, decoding)) > self._holds:
-            longer = min(self.most, int(_SLACK * (needs - decoding.max_tokens)) + decoding.max_tokens)
-            self._load(min(self.most, -(-max(needs, longer) // _LENGTHS) * _LENGTHS))
         fitting = [place for place, one in enumerate(requests) if len(one.prompt) < self.most]
+        if self._needs(requests, decoding) > self._holds:
+            needs = self._needs(requests, decoding, _SLACK)
+            self._load(min(self.most, -(-needs // _LENGTHS) * _LENGTHS))
         lot = _Begun(name, [NO_ROOM] * len(requests), len(fitting))
         if fitting:
             asked = [requests[place] for place in fitting]
@@ -188,10 +188,13 @@ class VllmEngine(Engine):
         if self._rank:
             arguments |= {"enable_lora": True, "max_lora_rank": self._rank}
         arguments |= self._on_gpu() if torch.cuda.is_available() else self._on_cpu(length)
+        set_num_threads = torch.set_num_threads
         try:
             self._llm = self._vllm.LLM(**arguments | dict(self.room.arguments) | {"max_model_len": length})
         except Exception as error:
             raise _told(f"vLLM cannot load {base.name}", error) from error
+        finally:
+            torch.set_num_threads = set_num_threads  # on a CPU vLLM takes it away, from whoever comes next in here, too
         self._holds = length
 
     def _on_gpu(self) -> dict[str, Any]:

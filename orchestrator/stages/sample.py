@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import pyarrow.compute as pc
 from pydantic import model_validator
 
+from orchestrator.sampling.audit import Audit
 from orchestrator.sampling.budget import DrawBudget
 from orchestrator.sampling.completions import SCHEMA, Tally, shards, whole_questions, writing
 from orchestrator.sampling.draws import Draws
@@ -81,11 +82,13 @@ class Sample(Writing):
         # with a budget a question's first draws alone were made whatever came of them
         draws = Draws(self.n if self.budget is None else self.budget.min_draws)
         solved, without_room = 0, WithoutRoom()
+        audit = Audit({} if context.task.own_verdict else {e.id: str(e.answer) for e in examples})
         with writing(path, SCHEMA) as out:
             for table in whole_questions(shards(context.work)):
                 out.write_table(table)
                 tally.add(table)
                 without_room.add(table)
+                audit.add(table)
                 draws.add(table.filter(pc.less(table["draw"], draws.n)))
                 solved += pc.count_distinct(table.filter(pc.equal(table["status"], "correct"))["example_id"]).as_py()
                 if shown is None:
@@ -109,7 +112,7 @@ class Sample(Writing):
         used = DataUsed(context.name, "sampling", digest(path), COMPLETIONS, counted.n)
         alike = sampling_finding(groups, counted.accuracy, self.temperature)
         findings = (*without_room.findings(context), *silent(context, counted, first))
-        findings += () if alike is None else (alike,)
+        findings += (*(() if alike is None else (alike,)), *audit.findings())
         return Output(figure, metrics, (used,), shown or [], findings, tokens=counted.tokens)
 
     @classmethod

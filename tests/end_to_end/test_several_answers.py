@@ -51,7 +51,7 @@ def test_several_answers_to_each_question(several: Run, monkeypatch: Any) -> Non
     assert "t-test on each question's share of right answers" in " ".join(again.out.split())
     compared = call(folder, "compare", "--json").json
     assert compared["models"][1]["answers_each"] == 4
-    page = Path(call(folder, "report").out.strip().splitlines()[-1].split()[-1])
+    page = Path(ran.json["report"])
     assert "with 4 answers each" in page.read_text() and "answers the first is shown" in page.read_text()
     diagnosed = call(folder, "diagnose", "--json")
     checks = {finding["check"] for finding in diagnosed.json["findings"]}
