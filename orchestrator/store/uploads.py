@@ -15,9 +15,13 @@ _request = http_artifact_repo.http_request
 
 
 def _with_time(*arguments: Any, **named: Any) -> Any:
-    """MLflow's request, its answer waited for where it sends a file, which is sent once: whoever writes tries again."""
+    """MLflow's request, its answer waited for where it sends a file.
+
+    A file is sent a second time at the most, as a connection that the server has closed while it was idle is noticed
+    only when it is used; whoever writes goes on trying.
+    """
     if "data" in named:
-        named = {"timeout": max(_LONG, MLFLOW_HTTP_REQUEST_TIMEOUT.get()), "max_retries": 0} | named
+        named = {"timeout": max(_LONG, MLFLOW_HTTP_REQUEST_TIMEOUT.get()), "max_retries": 1} | named
     return _request(*arguments, **named)
 
 

@@ -56,6 +56,35 @@ def test_a_file_is_waited_for(server: tuple[str, list[bytes]], tmp_path: Path) -
     assert sent == [b"weights" * 1000]
 
 
+def test_a_file_is_sent_again_where_the_connection_breaks(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"rows" * 100_000)
+    taken: list[bytes] = []
+
+    class Breaking(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            taken.append(self.rfile.read(int(self.headers["Content-Length"])))
+            if len(taken) == 1:  # closed without a word, as one that was idle for too long
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is said."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{listening.server_address[1]}/api/2.0/mlflow-artifacts/artifacts/0/run/artifacts"
+        try:
+            HttpArtifactRepository(address).log_artifacts(str(tmp_path))
+        finally:
+            listening.shutdown()
+            thread.join()
+    assert taken == [b"rows" * 100_000] * 2
+
+
 def test_a_question_is_not(server: tuple[str, list[bytes]]) -> None:
     with pytest.raises(MlflowException, match="Read timed out"):
         HttpArtifactRepository(server[0]).list_artifacts()
