@@ -30,7 +30,8 @@ from mlflow.exceptions import MlflowException  # isort: skip
 
 _BATCH_METRICS = 1000
 _BATCH_PARAMS = 100
-_WRITERS = 8
+_WRITERS = 4
+"""Threads that write to a server: with more, what the scheduler asks for waits behind what is written."""
 
 
 @dataclass(slots=True)
