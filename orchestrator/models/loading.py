@@ -1,5 +1,6 @@
 """Load a model and its tokenizer, with an adapter where it has one. The same code for every model and every stage."""
 
+import gc
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,13 @@ def dtype(wanted: str = "auto") -> torch.dtype:
     if not torch.cuda.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def free_memory() -> None:
+    """Have the memory of models that nobody holds any more given back, that of a GPU too."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def config_of(base: BaseModelRef) -> Any:

@@ -3,7 +3,6 @@
 What is written is read again and compared. Knows nothing of runs, cards or where a folder goes.
 """
 
-import gc
 import json
 import math
 import shutil
@@ -21,7 +20,7 @@ from orchestrator.answers.formats import AnswerFormat
 from orchestrator.answers.tokens import chat_template, prompt_ids
 from orchestrator.errors import CheckError, OrchError
 from orchestrator.models.base import BaseModelRef
-from orchestrator.models.loading import device, dtype, load_base, load_tokenizer, stop_ids
+from orchestrator.models.loading import device, dtype, free_memory, load_base, load_tokenizer, stop_ids
 from orchestrator.models.merge_agreement import LOST, Agreement
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.start import ADAPTER_CONFIG, ADAPTER_FILE
@@ -107,11 +106,11 @@ def save_whole(ref: ModelRef, wanted: str, rows: Sequence[Row], folder: Path) ->
             alone = _logits(model, rows)
     if _coarser(wanted, computed) == computed != wanted:
         del model
-        _free()
+        free_memory()
         model = _with_adapter(ref, load_base(ref.base, dtype(wanted)))
     _write(model, wanted, folder)
     del model
-    _free()
+    free_memory()
     written = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=ref.base.trust_remote_code, dtype="auto")
     after = _logits(written.to(device()).eval(), rows)
     found = _compared(before, after, alone, _coarser(wanted, computed))
@@ -133,12 +132,6 @@ def _write(model: Any, wanted: str, folder: Path) -> None:
         model.save_pretrained(folder)
     except SafetensorError as error:  # its own name for a full disk
         raise OrchError(f"{folder}: the weights cannot be written: {error}") from None
-
-
-def _free() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

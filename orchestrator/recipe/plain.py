@@ -9,11 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.schema import flatten
-from orchestrator.stages import every_verb
+from orchestrator.stages import EVALUATE, STAGES, every_verb, verb_of
 from orchestrator.types import BASE
 
 IDLE = frozenset(name for verb in every_verb() for name in verb.IDLE)
 """Settings of a stage that decide nothing of what it makes."""
+_USUAL = {
+    name: {later: kind.model_fields[later].default for later in kind.LATER}
+    for name in (*STAGES, EVALUATE)
+    if (kind := verb_of(name)) is not None
+}
+"""For each verb the settings that came later, with the default that leaves its stages as they were."""
 _ABSENT = object()
 
 
@@ -51,7 +57,7 @@ def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
     """All that decides a model and how it was asked, but for the seed: dotted names and their values."""
     stages, evaluate = block(recipe, "stages"), block(recipe, "evaluate")
     made = {name: _deciding(stages[name]) for name in behind(stages, model)}
-    asked = {k: v for k, v in evaluate.items() if k not in IDLE | {"on", "type"}}
+    asked = {k: v for k, v in _deciding(evaluate).items() if k not in {"on", "type"}}
     model_named = {k: v for k, v in block(recipe, "model").items() if k != "revision"}  # older runs have none
     parts = {"task": recipe.get("task"), "model": model_named, "stages": made, "evaluate": asked}
     return flatten(parts)
@@ -76,14 +82,18 @@ def changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tup
 
 
 def _all_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    asked = {k: v for k, v in block(recipe, "evaluate").items() if k not in IDLE | {"type", "models"}}
+    asked = {k: v for k, v in _deciding(block(recipe, "evaluate")).items() if k not in {"type", "models"}}
     model_named = {k: v for k, v in block(recipe, "model").items() if k != "revision"}
     made = {name: _deciding(spec) for name, spec in block(recipe, "stages").items()}
     return flatten({"task": recipe.get("task"), "model": model_named, "stages": made, "evaluate": asked})
 
 
 def _deciding(spec: Any) -> Any:
-    return {k: v for k, v in spec.items() if k not in IDLE} if isinstance(spec, Mapping) else spec
+    """The settings of a block that decide something, without those at whose default older versions were."""
+    if not isinstance(spec, Mapping):
+        return spec
+    usual = _USUAL.get(str(spec.get("type", EVALUATE)), {})
+    return {k: v for k, v in spec.items() if k not in IDLE and not (k in usual and usual[k] == v)}
 
 
 def made_from(recipe: Mapping[str, Any], model: str) -> str:

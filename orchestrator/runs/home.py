@@ -247,6 +247,9 @@ def _sent_one_by_one(home: Home, work: Path, leaves: Sequence[Path]) -> Iterator
         StageError: one that was made is gone, and was not sent.
     """
     missing = set(leaves)
+    for path in leaves:
+        if path.exists() and not path.stat().st_size:  # it said that the file was sent, to a worker that was killed
+            path.unlink()
     there = home.listing(work)
     for path in [path for path in leaves if path.name in there]:
         path.touch()  # whoever makes them finds it there

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.errors import OrchError, OutputError, RefusalError, StageError, TrackingError
+from orchestrator.errors import OrchError, RefusalError, StageError, TrackingError
 from orchestrator.plan.plan import Stage
 from orchestrator.runs.claims import Claim, Claims
 from orchestrator.runs.cluster import Cluster, disconnect
@@ -45,6 +45,7 @@ from orchestrator.stages.context import Context, Job, Output
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import disk_full
 from orchestrator.store.place import store_folder
+from orchestrator.store.tables import readable
 from orchestrator.training.journal import NAME as JOURNAL
 from orchestrator.training.journal import Tail
 from orchestrator.training.watch import stops
@@ -219,10 +220,8 @@ class Walk:
             raise OrchError(*(f"stages.{stage.name}.resources.{one}" for one in why))
         self.writer.submit(branch.name, stage.key, lambda: self._write_down(branch, state))
         made = {name: self._input(branch, name) for name in stage.inputs}
-        drawn = self._drawn(stage)
         copies = self._copies(branch, made)
-        if drawn is not None and self._apart(branch):
-            copies[drawn] = self.work.share(drawn, f"draws-{stage.drawn}")
+        drawn = self._drawn(branch, stage, copies)
         work = self.work.folder(stage.key)
         context = context_of(branch.plan, stage, work, made, share, copies, cluster.places(share), drawn)
         state.state, state.started, state.figure = "running", time.monotonic(), ""
@@ -264,14 +263,22 @@ class Walk:
             self._origins[origin] = self.store.find(origin)
         return self.store.output(self._origins[origin], stage.output)
 
-    def _drawn(self, stage: Stage) -> Path | None:
-        """Completions that a stage would draw; those that were changed or deleted since are drawn again."""
+    def _drawn(self, branch: Branch, stage: Stage, copies: dict[Path, Path]) -> Path | None:
+        """Completions that a stage would draw, put among the `copies` where workers do not see them.
+
+        They only save time: what was deleted or changed since, or cannot be had, is drawn again.
+        """
         if stage.drawn is None:
             return None
         try:
-            return self.store.output(stage.drawn, stage.output)
-        except OutputError:
+            drawn = readable(self.store.output(stage.drawn, stage.output))
+            if self._apart(branch):
+                copies[drawn] = self.work.share(drawn, f"draws-{stage.drawn}-{stage.also or 'own'}")
+        except Exception as error:
+            if _ends_walk(error):
+                raise
             return None
+        return drawn
 
     def _apart(self, branch: Branch) -> bool:
         """Whether workers on other machines do not see what lies in the store."""

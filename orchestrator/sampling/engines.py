@@ -34,11 +34,16 @@ class EngineKind:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Names that it has and a recipe may not set, each with the reason."""
 
-    def problems(self, name: str, given: Mapping[str, Any]) -> list[str]:
-        """What is wrong with the `engine_args` of the engine of that name."""
-        if given and not self.arguments:
-            return [f"engine_args: engine {name} takes none"]
+    def problems(self, name: str, given: Mapping[str, Any], deterministic: bool) -> list[str]:
+        """What is wrong with the `engine_args` of the engine of that name, and with having it be `deterministic`."""
         found = []
+        if deterministic and not self.arguments:
+            found.append(f"deterministic changes nothing with engine {name}: leave it out, or set engine: vllm")
+        if given and not self.arguments:
+            return [
+                *found,
+                f"engine_args: engine {name} takes none, and auto means it here; set engine: vllm",
+            ]
         for argument in given:
             if argument in self.refused:
                 found.append(f"engine_args.{argument} is not set in a recipe: {self.refused[argument]}")

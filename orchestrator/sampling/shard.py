@@ -103,7 +103,10 @@ def _make(todo: Sequence[ShardJob]) -> None:
         kept = [beside.submit(keep, job, ()) for job in todo if job not in lacking]
         if engine is not None:
             asked = ((job, requests(engine, job.task, job.examples, _new(job), job.seed)) for job in lacking)
-            kept += [beside.submit(judge, job, made) for job, made in engine.stream(asked, first.decoding)]
+            for job, made in engine.stream(asked, first.decoding):
+                kept.append(beside.submit(judge, job, made))
+                for one in [one for one in kept if one.done()]:
+                    one.result()  # where one cannot be written, the others need not be drawn
         for one in kept:
             one.result()
 
@@ -157,11 +160,13 @@ _loaded: list[tuple[str, Room, Engine]] = []
 def _engine(name: str, model: ModelRef, room: Room) -> Engine:
     import torch
 
+    from orchestrator.models.loading import free_memory
     from orchestrator.sampling.engines import make_engine
 
     torch.set_num_threads(room.cpus)
     if _loaded and _loaded[0][:2] == (name, room) and _loaded[0][2].turned_to(model):
         return _loaded[0][2]
-    _loaded.clear()  # the memory is free before the next is loaded
+    _loaded.clear()
+    free_memory()  # before the next is loaded
     _loaded.append((name, room, make_engine(name, model, room)))
     return _loaded[0][2]

@@ -47,26 +47,29 @@ class TransformersEngine(Engine):
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
         """Complete every request, in order. What memory does not hold at once is completed in halves."""
         made = [NO_ROOM] * len(requests)
-        in_one: list[int] = []
+        # positions that the model does not have are an error of the whole batch
+        by_room: dict[int, list[int]] = {}
         for place, one in enumerate(requests):
-            room = self.most - len(one.prompt)
-            if room >= decoding.max_tokens:
-                in_one.append(place)
-            elif room > 0:  # positions that the model does not have are an error of the whole batch
-                made[place] = self._batch([one], replace(decoding, max_tokens=room))[0]
-        while in_one:
-            places = in_one[: self.fits]
-            try:
-                found = self._batch([requests[place] for place in places], decoding)
-            except RuntimeError as error:
-                if len(places) == 1 or not _out_of_memory(error):
-                    raise
-                self.fits = len(places) // 2  # from now on: the next shard is no smaller
-            else:
-                for place, completed in zip(places, found, strict=True):
-                    made[place] = completed
-                in_one = in_one[len(places) :]
+            if (room := min(decoding.max_tokens, self.most - len(one.prompt))) > 0:
+                by_room.setdefault(room, []).append(place)
+        for room, in_one in by_room.items():
+            self._complete(requests, in_one, replace(decoding, max_tokens=room), made)
         return made
+
+    def _complete(self, requests: list[Request], places: list[int], decoding: Decoding, made: list[Generated]) -> None:
+        """Complete the requests at these places, as many at once as memory holds."""
+        while places:
+            at_once = places[: self.fits]
+            try:
+                found = self._batch([requests[place] for place in at_once], decoding)
+            except RuntimeError as error:
+                if len(at_once) == 1 or not _out_of_memory(error):
+                    raise
+                self.fits = len(at_once) // 2  # from now on: the next shard is no smaller
+            else:
+                for place, completed in zip(at_once, found, strict=True):
+                    made[place] = completed
+                places = places[len(at_once) :]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _batch(self, requests: list[Request], decoding: Decoding) -> list[Generated]:

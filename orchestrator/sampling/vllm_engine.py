@@ -18,7 +18,7 @@ import torch
 from transformers import GenerationConfig
 
 from orchestrator.errors import StageError
-from orchestrator.models.loading import config_of, context_of, dtype, load_tokenizer, stop_ids
+from orchestrator.models.loading import config_of, context_of, dtype, free_memory, load_tokenizer, stop_ids
 from orchestrator.models.reference import ModelRef
 from orchestrator.models.start import ADAPTER_CONFIG
 from orchestrator.sampling.engine import NO_ROOM, Decoding, Engine, Generated, Lot, Request, Room
@@ -173,7 +173,8 @@ class VllmEngine(Engine):
 
     def _load(self, length: int) -> None:
         """Make vLLM, for prompts with their completions of up to `length` tokens."""
-        self._llm = None  # its memory is free for the next
+        self._llm = None
+        free_memory()  # for the next
         base = self.ref.base
         arguments: dict[str, Any] = {
             "model": base.read_from,

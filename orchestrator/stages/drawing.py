@@ -44,7 +44,7 @@ class Writing(Verb, ABC):
 
     @model_validator(mode="after")
     def _engine_takes_it(self) -> "Writing":
-        if problems := ENGINES[self.engine].problems(self.engine, self.engine_args):
+        if problems := ENGINES[self.engine].problems(self.engine, self.engine_args, self.deterministic):
             raise ValueError("; ".join(problems))
         return self
 

@@ -126,7 +126,7 @@ class Evaluate(Writing):
             counted = counted.of_questions(draws.right / self.n)
             figure = f" over {self.n} answers each"
         metrics = counted.metrics() | (draws.metrics() if self.n > 1 else {})
-        used = DataUsed(self.on, "evaluation", split_digest(context.task, self.on), name, counted.n)
+        used = DataUsed(self.on, "evaluation", split_digest(context.task, self.on), name, counted.asked)
         figure = f"accuracy {counted.accuracy:.3f}{figure}"
         if context.also is not None:
             metrics = {f"{context.also}/{metric}": value for metric, value in metrics.items()}

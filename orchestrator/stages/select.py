@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -305,19 +305,30 @@ class _Rows:
         by_question: dict[int, list[int]] = {}
         for place in places:
             by_question.setdefault(self.questions[place], []).append(place)
-        for left in by_question.values():
-            kept += self.first(self._spread(left), distinct, most, dropped)
+        for question, left in by_question.items():
+            kept += self._spread(left, distinct, most(question), dropped)
         return kept
 
-    def _spread(self, places: list[int]) -> Iterator[int]:
-        """The rows of a question, the first of them first, then one after the other the farthest from those before."""
+    def _spread(self, places: list[int], distinct: bool | str, most: int | None, dropped: Counter[str]) -> list[int]:
+        """The rows of a question that are kept: the first of them, then one by one the farthest from those so far."""
         from rapidfuzz.distance import Levenshtein
 
         texts = {place: " ".join(self._texts[place].as_py().split()) for place in places}
         nearest = dict.fromkeys(places, 2.0)
+        kept: list[int] = []
+        seen: set[object] = set()
         while nearest:
+            if most is not None and len(kept) >= most:
+                dropped["over_limit"] += len(nearest)
+                break
             place = max(nearest, key=lambda one: (nearest[one], -self._draws[one]))
-            yield place
             del nearest[place]
+            why, path = self._path(place, distinct) if distinct else ("", place)
+            if path in seen:
+                dropped[why] += 1
+                continue
+            seen.add(path)
+            kept.append(place)
             for other in nearest:
                 nearest[other] = min(nearest[other], Levenshtein.normalized_distance(texts[place], texts[other]))
+        return kept

@@ -62,6 +62,7 @@ class Artifacts:
         if _local(location) is not None or copy.exists():
             return
         with suppress(OSError):
+            self._forget()
             copy.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f"{run_id}-", dir=self.copies) as temporary:
                 whole = Path(temporary) / made.name

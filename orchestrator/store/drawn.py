@@ -19,7 +19,10 @@ def drawn(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> dict
 def _most(store: Store, outputs: StoredOutputs, stage: Keyed) -> str | None:
     """The run that has the most of a stage's completions, the newest of several."""
     runs = store.runs({draws_tag(stage): stage.draws_digest}, status="FINISHED")
-    for run in sorted(runs, key=lambda run: -run.metrics.get("draws", 0.0)):
+    many = "draws"
+    if stage.is_evaluation:
+        many = "answers_per_question" if stage.also is None else f"{stage.also}/answers_per_question"
+    for run in sorted(runs, key=lambda run: -run.metrics.get(many, 0.0)):
         problems: list[str] = []
         try:
             if outputs.is_there(run, stage.output, problems.append) and not problems:

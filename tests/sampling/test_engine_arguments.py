@@ -48,6 +48,10 @@ def test_what_decides_speed_and_memory_is_outside_of_the_key() -> None:
         ("stages.samples.engine_args={tensor_parallel_size: 2}", "resources: {gpus: N}"),
         ("stages.samples.engine=transformers", "engine transformers takes none"),
         ("stages.samples.engine=vlm", "did you mean 'vllm'"),
+        (
+            "stages.samples={type: sample, model: sft, engine: transformers, deterministic: true}",
+            "deterministic changes nothing with engine",
+        ),
     ],
 )
 def test_what_the_engine_does_not_take_is_refused(override: str, said: str) -> None:

@@ -41,11 +41,13 @@ def _costs(run: StoredRun) -> Iterator[PastCost]:
         memory = metrics.get("peak_memory_mb")
         yield PastCost(verb, base, settings, amount(verb, settings, metrics), metrics["seconds"], memory)
     for also in (None, *further_splits(run.tags, RECIPE_TAG)):
-        of, n = ("eval", "n") if also is None else (also, f"{also}/n")
+        of, own = ("eval", "") if also is None else (also, f"{also}/")
         if f"{of}/seconds" in metrics and run.evaluation_origin(also) == run.run_id:
             settings = evaluation_settings(run.recipe_digest(also) or "")
             memory = metrics.get(f"{of}/peak_memory_mb")
-            yield PastCost(EVALUATE, base, settings, metrics.get(n), metrics[f"{of}/seconds"], memory)
+            known = {name: metrics[own + name] for name in ("n", "answers_per_question") if own + name in metrics}
+            answers = amount(EVALUATE, settings, known)
+            yield PastCost(EVALUATE, base, settings, answers, metrics[f"{of}/seconds"], memory)
 
 
 def evaluation_settings(recipe_digest: str) -> dict[str, str]:
