@@ -95,7 +95,7 @@ class StageState:
     @property
     def told(self) -> str:
         """What there is to say beside its state: how far it is, what it came to, what it waits for."""
-        counted = f"{self.done:,}/{self.total:,} {self.stage.spec.COUNTS}" if self.total else ""
+        counted = f"{self.done:,}/{self.total:,} {self.stage.spec.counts}" if self.total else ""
         match self.shown:
             case "waiting":
                 return "for a free worker" if self.state == "running" else self.figure

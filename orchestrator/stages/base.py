@@ -130,6 +130,11 @@ class Verb(StageSettings, ABC):
     """Whether the first model that it makes is what other models are compared with."""
 
     @property
+    def counts(self) -> str:
+        """What says how far such a stage is."""
+        return self.COUNTS
+
+    @property
     def makes_model(self) -> bool:
         """Whether it makes a model, which is then evaluated."""
         return self.MAKES is Kind.MODEL

@@ -23,7 +23,7 @@ class Job:
     function: Callable[[Any], Any]
     argument: Any
     items: int = 0
-    """How many of what its stage counts it makes (`Verb.COUNTS`)."""
+    """How many of what its stage counts it makes (`Verb.counts`)."""
     leaves: tuple[Path, ...] = ()
     """The files that it leaves in the work folder, where other jobs leave theirs; none: the folder is its own."""
 

@@ -51,7 +51,7 @@ class Evaluate(Writing):
     LATER = Writing.LATER | {"n", "temperature", "top_p"}
     OUTPUT = RESULTS
     MAKES = Kind.RESULTS
-    COUNTS = "answers"
+    COUNTS = "questions"
     SPLITS: ClassVar[Mapping[str, str]] = {"on": "questions"}
     IDLE: ClassVar[Mapping[str, str]] = {
         **Writing.IDLE,
@@ -73,6 +73,11 @@ class Evaluate(Writing):
     def verb(self) -> str:
         """It has a block of its own in a recipe, and no `type`."""
         return "evaluate"
+
+    @property
+    def counts(self) -> str:
+        """Questions, or answers where each question has several."""
+        return "answers" if self.n > 1 else self.COUNTS
 
     def leaves_out(self) -> Mapping[str, str]:
         """The seed, where answers are greedy."""
