@@ -21,7 +21,7 @@ ORDER = (
 )
 """Packages and the modules of the root, from the bottom up: each imports those before it, and itself."""
 MOST_IN_ROOT = 8
-HEAVY = ("torch", "ray", "trl", "transformers", "peft", "mlflow", "datasets", "pandas", "scipy")
+HEAVY = ("torch", "ray", "trl", "transformers", "peft", "mlflow", "datasets", "pandas", "scipy", "rich")
 
 
 def name_of(path: Path) -> str:

@@ -5,11 +5,13 @@ import shutil
 import sys
 import textwrap
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli import answers, models, recipes, results, storage
+from orchestrator.cli.help import ByPurpose
 from orchestrator.cli.submit import submit
 from orchestrator.errors import OrchError
 from orchestrator.text import plain, write_in_any_encoding
@@ -19,9 +21,11 @@ app = typer.Typer(
     "same way and side by side in MLflow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # rich takes longer to load than everything else that `orch --help` needs
+    cls=ByPurpose,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start here: [bold]orch run recipes/rft.yaml[/] (minutes, on any CPU), then [bold]orch ui[/].",
+    epilog="Start here: orch run recipes/rft.yaml (minutes, on any CPU), then orch ui. "
+    "More on a command: orch COMMAND --help.",
 )
 
 
@@ -42,26 +46,18 @@ def _options(
     pass
 
 
-VERBS = (
-    *(
-        recipes.init,
-        recipes.run,
-        recipes.sweep,
-        submit,
-        recipes.rerun,
-        recipes.plan,
-        recipes.check,
-        results.logs,
-        results.diagnose,
-        results.compare,
-        answers.judge,
-        answers.ask,
-    ),
-    *(models.export, models.push, results.report, results.runs, storage.clean, recipes.schema, results.ui),
-)
-"""In the order in which `--help` lists them."""
-for _verb in VERBS:
-    app.command()(_verb)
+VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Write a recipe": (recipes.init, recipes.schema),
+    "Before it costs anything": (recipes.plan, recipes.check),
+    "Run": (recipes.run, recipes.sweep, submit, recipes.rerun, results.logs),
+    "Results": (results.runs, results.compare, results.diagnose, results.report, results.ui),
+    "Models": (answers.ask, answers.judge, models.export, models.push),
+    "Disk space": (storage.clean,),
+}
+"""By purpose, in the order in which `--help` lists them."""
+for _purpose, _verbs in VERBS.items():
+    for _verb in _verbs:
+        app.command(rich_help_panel=_purpose)(_verb)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ RecipeArgument = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...",
+        metavar="KEY=VALUE",
         help="Settings to change, as stages.rft.learning_rate=1e-4 or 'task.train={file: my.json}'.",
         show_default=False,
         autocompletion=completion.keys,
@@ -31,7 +31,7 @@ Overrides = Annotated[
 SweepOverrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE[,VALUE]...]...",
+        metavar="KEY=VALUE[,VALUE]...",
         help="Settings to change, and settings to vary: stages.rft.learning_rate=1e-3,4e-3 tries both.",
         show_default=False,
         autocompletion=completion.keys,

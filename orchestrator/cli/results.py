@@ -92,7 +92,7 @@ def diagnose(
 def compare(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Run ids or their beginnings, `last` (the default), or recipe files."),
+        typer.Argument(metavar="RUN", help="Run ids or their beginnings, `last` (the default), or recipe files."),
     ] = None,
     experiment: Annotated[str | None, typer.Option(help="Compare the models of all runs of this experiment.")] = None,
     baseline: Annotated[str | None, typer.Option(help="What the others are compared with; default: SFT.")] = None,

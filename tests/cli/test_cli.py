@@ -59,6 +59,17 @@ def orch(*arguments: str) -> int:
     return 0
 
 
+def test_help_lists_every_verb_once_under_its_purpose_with_a_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert orch("--help") == 0
+    shown = capsys.readouterr().out
+    for purpose, verbs in cli.VERBS.items():
+        listed = shown.split(f"{purpose}:\n")[1].split("\n\n")[0]
+        assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == [verb.__name__ for verb in verbs]
+        first = [str(verb.__doc__).split("\n\n")[0].split(". ")[0] for verb in verbs]
+        assert all(" ".join(sentence.split()) in " ".join(listed.split()) for sentence in first)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def here() -> set[str]:
     return {str(path) for path in Path().rglob("*")}
 
