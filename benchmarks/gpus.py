@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.held import hold
 from benchmarks.simulated import busy, output
@@ -27,6 +26,7 @@ from orchestrator.runs.cluster import Cluster, connect, disconnect
 from orchestrator.runs.crew import Call, Crew
 from orchestrator.runs.state import StageState
 from orchestrator.runs.work import WorkFolder
+from orchestrator.runs.worker_log import Logged
 from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Output
 from orchestrator.store.opening import open_store
@@ -47,9 +47,9 @@ sweep:
 """
 
 
-def made(argument: tuple[Any, Any, Any]) -> Output:
+def made(call: Logged) -> Output:
     """What a stage leaves that has done nothing."""
-    return output(*argument[:2], lambda spec, context: [True] * 20)
+    return output(*call.argument[:2], lambda spec, context: [True] * 20)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class HoldingCluster(Cluster):
 
     def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Crew:
         held = (hold, (self.folder, self.seconds / len(calls)))
-        instead: list[Call] = [(made, argument) if function is put_together else held for function, argument in calls]
+        instead: list[Call] = [(made, call) if call.function is put_together else held for _, call in calls]
         return super().submit(instead, cpus, gpus, retries)
 
 

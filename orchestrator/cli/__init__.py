@@ -51,7 +51,7 @@ VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "Before it costs anything": (recipes.plan, recipes.check),
     "Run": (recipes.run, recipes.sweep, submit, recipes.rerun, results.logs),
     "Results": (results.runs, results.compare, results.diagnose, results.report, results.ui),
-    "Models": (answers.ask, answers.judge, models.export, models.push),
+    "Models": (answers.ask, answers.judge, answers.rejudge, models.export, models.push),
     "Disk space": (storage.clean,),
 }
 """By purpose, in the order in which `--help` lists them."""

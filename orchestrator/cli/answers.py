@@ -1,4 +1,4 @@
-"""Verbs on single answers: judge, ask."""
+"""Verbs on answers: judge, rejudge, ask."""
 
 import json
 from pathlib import Path
@@ -63,6 +63,30 @@ def judge(
         show_written(console, "verdicts", out)
     if as_json:
         print(json.dumps(judged.metrics() | ({"notes": judged.notes} if judged.notes else {})))
+
+
+def rejudge(
+    run: RunArgument = "last", overrides: Overrides = None, trust: Trust = False, as_json: Json = False
+) -> None:
+    """Judge what a run's models wrote in another way: accuracy before and now, and the verdicts that change.
+
+    Nothing is drawn and nothing is stored. For a looser tolerance: orch rejudge last task.judge.tolerance=0.01
+
+    For a whole run judged so, give `orch run` the same settings: it reuses the completions that are there.
+    """
+    from rich.console import Console
+
+    from orchestrator.cli.show.rejudging import show_rejudging
+    from orchestrator.commands.rejudge import rejudge as judge_again
+
+    if "=" in run:  # settings alone: of the newest run
+        run, overrides = "last", [run, *(overrides or ())]
+    console = Console(stderr=as_json)
+    with busy(console, "judging"):
+        found = judge_again(one_seed(console, run, None), overrides or (), trust=trust)
+    show_rejudging(console, found)
+    if as_json:
+        print(json.dumps(found.as_json()))
 
 
 def ask(

@@ -186,7 +186,7 @@ def plan(
                 "name": s.name,
                 "verb": s.verb,
                 "key": s.key,
-                "inputs": list(s.inputs),
+                "inputs": list(s.reads),
                 "needs": needs(s),
                 "cached": s.cached is not None,
                 "drawn": s.drawn,
@@ -212,7 +212,7 @@ def plan(
             from orchestrator.cli.show.sweep import show_planned
 
             show_planned(console, swept)
-        if (much := much_work(made.recipe.storage)) is not None:
+        if (much := much_work(made.recipe.work_folder)) is not None:
             console.print(Text(plain(much), style="yellow"), soft_wrap=True)
 
 

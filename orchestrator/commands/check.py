@@ -18,4 +18,4 @@ def check(recipe: Recipe) -> CheckReport:
     from orchestrator.store.place import store_folder
 
     first = plans_of(plan(recipe))[0]  # the checks do not depend on the seed
-    return check_plan(first, recipe.storage or store_folder() / "work", is_joined())
+    return check_plan(first, recipe.work_folder or store_folder() / "work", is_joined())

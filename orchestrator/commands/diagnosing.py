@@ -80,7 +80,7 @@ class Look:
         """What `orch check` says of the recipe, seen from now."""
         try:
             plan = self.plan = self._plan()
-            self.report = check_plan(plan, self.recipe.storage or store_folder() / "work")
+            self.report = check_plan(plan, self.recipe.work_folder or store_folder() / "work")
         except InputError as error:
             self.found.append(_refused(error))
             return

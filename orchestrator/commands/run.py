@@ -14,6 +14,7 @@ from orchestrator.runs.cluster import Cluster, disconnect
 from orchestrator.runs.home import Home
 from orchestrator.runs.interruption import given_up, interruptible, process_of
 from orchestrator.runs.known import known
+from orchestrator.runs.mirror import Mirror
 from orchestrator.runs.preflight import prepared
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.record import Record
@@ -79,8 +80,11 @@ def _not_begun(plan: Plan | TrialsPlan) -> list[StageState]:
 
 
 def work_folder(recipe: Recipe) -> WorkFolder:
-    """Where the stages of a recipe work."""
-    return WorkFolder(recipe.storage or store_folder() / "work")
+    """Where the stages of a recipe work; InputError where that cannot be written."""
+    work = WorkFolder(recipe.work_folder or store_folder() / "work")
+    if recipe.work_url is not None:
+        work.copy = Mirror(recipe.work_url, work.root)
+    return work
 
 
 def _carry_out(

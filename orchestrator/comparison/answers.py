@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
-from orchestrator.sampling.completions import Summary, summary
+from orchestrator.sampling.completions import Summary, summary_by_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
 def _questions(answers: pa.Table) -> tuple[pa.Table, Summary]:
     """One row a question, in the order of their ids, with the share of its answers that is right, and the summary."""
     right = pc.equal(answers["status"], "correct").cast(pa.float64())
-    counted = summary([answers])
-    if pc.count_distinct(answers["example_id"]).as_py() == answers.num_rows:
+    counted = summary_by_question(answers)
+    if counted.questions is None:
         return answers.select(_ASKED).append_column("right", right), counted
     table = answers.select(_ASKED).append_column("right", right).group_by(_ASKED).aggregate([("right", "mean")])
     table = table.select([*_ASKED, "right_mean"]).rename_columns([*_ASKED, "right"]).sort_by("example_id")
-    return table, counted.of_questions(table["right"].to_numpy())
+    return table, counted
 
 
 _ASKED = ("example_id", "question", "gold")

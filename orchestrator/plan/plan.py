@@ -6,7 +6,7 @@ Knows neither Ray nor MLflow nor torch: it says what would run, not how.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ from orchestrator.errors import FormatChange, RecipeError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.start import StartModel, check_adapter, resolve_start
 from orchestrator.notebook import paragraphs, table
+from orchestrator.plan.pooled import pool_of, pooled_draws
 from orchestrator.recipe.graph import behind, whole_stage
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.stages.base import Keys, Kind, Verb
@@ -47,12 +48,21 @@ class Stage:
     draws_digest: str | None = None
     """Equal for stages whose completions are the same, however they are judged and however many; None: it makes none,
     or how they are judged decides which."""
+    pool: str | None = None
+    """Of a stage that draws: equal where the same questions are asked, read and judged alike."""
+    pooled: Mapping[str, str] = field(default_factory=dict)
+    """What it reads of other runs: for each RUN:STAGE the MLflow run that holds it."""
     drawn: str | None = None
     """The MLflow run that holds completions which the stage would draw, where its own output is not there."""
     judging_digest: str | None = None
     """Of an evaluation: equal where answers are asked for, read and judged alike."""
     judged_by: str | None = None
     """Of an evaluation: how answers are read and judged, in words."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of all that it reads: of stages, and RUN:STAGE of other runs."""
+        return (*self.inputs, *self.pooled)
 
     @property
     def run_name(self) -> str:
@@ -202,7 +212,7 @@ class TrialsPlan:
 
 
 def _about(stage: Stage, base: str) -> tuple[str, str, str, str]:
-    return stage.verb, ", ".join(stage.inputs) or base, stage.key[:8], "to run" if stage.cached is None else "reused"
+    return stage.verb, ", ".join(stage.reads) or base, stage.key[:8], "to run" if stage.cached is None else "reused"
 
 
 def _to_run(stages: Sequence[Stage]) -> str:
@@ -270,13 +280,21 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
     computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
     keys: dict[str, str] = {BASE: digest({"base": start.digest} | computed)}
     seedless = {keys[BASE]: keys[BASE]}
-    stages = []
+    stages: list[Stage] = []
+    pools: dict[str, str] = {}
     for name, spec in recipe.stages.items():
+        pooled: dict[str, str] = {}
+        for used in spec.pooled():
+            beside = next(pools[one.stage] for one in spec.references() if one.kind is used.kind)
+            found = pooled_draws(f"{recipe.source}: stages.{name}.{used.field}", used.stage, beside)
+            keys[used.stage], pooled[used.stage] = found.key, found.run_id
         payload = _payload(spec, recipe, keys, spec.model_read)
         keys[name] = digest(payload)
         seedless[keys[name]] = digest(_without_seed(payload, seedless))
-        used = [reference.stage for reference in spec.references()]
-        inputs = tuple(dict.fromkeys(used + _under(recipe, spec.model_read)))
+        if spec.MAKES is Kind.COMPLETIONS:
+            pools[name] = digest(pool_of(payload))
+        read = [reference.stage for reference in spec.references()]
+        inputs = tuple(dict.fromkeys(read + _under(recipe, spec.model_read)))
         model = name if spec.makes_model else spec.model_read
         stages.append(
             Stage(
@@ -288,6 +306,8 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
                 model,
                 recipe_digest=seedless[keys[name]],
                 draws_digest=_draws_digest(spec, payload),
+                pool=pools.get(name),
+                pooled=pooled,
             )
         )
     words = judged_by(recipe.task)

@@ -9,6 +9,7 @@ from unicodedata import category
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from orchestrator.recipe.check_names import CHECKS
+from orchestrator.recipe.paths import is_url
 from orchestrator.schema import Fraction, NonNegative, OneOrMore, PositiveFloat, Spec, unknown
 
 WATCHED = (
@@ -31,6 +32,14 @@ _JOINERS = "\u200c\u200d"
 """But these two belong to the spelling of words, and of emoji."""
 _LONGEST = 255
 """Bytes of a folder's name."""
+
+
+def _folder_or_url(value: object) -> object:
+    return Path(value) if isinstance(value, str) and not is_url(value) else value
+
+
+Storage = Annotated[Path | str, BeforeValidator(_folder_or_url)]
+"""A folder as a `Path`, a URL as it is."""
 
 
 class Limits(Spec):
@@ -109,13 +118,23 @@ class Head(Spec):
     """Seed of training and sampling; the questions have their own, `task.seed`."""
     seeds: Seeds | None = None
     """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
-    storage: Path | None = None
+    storage: Storage | None = None
     """Folder for work in progress; default: `work` beside the MLflow store. The machines of a cluster may share it, or
-    each has its own."""
+    each has its own. A URL, such as s3://bucket/work: a copy is kept there too, for whoever loses the machine."""
     allow_format_change: bool = False
     """Use a model under another answer format than it was trained with; every report then says so."""
     limits: Limits = Limits()
     """What it must stay within, and what ends it early; none of it changes what is made."""
+
+    @property
+    def work_folder(self) -> Path | None:
+        """The folder that `storage` names; None: it names none, or a URL."""
+        return self.storage if isinstance(self.storage, Path) else None
+
+    @property
+    def work_url(self) -> str | None:
+        """The URL that `storage` names."""
+        return self.storage if isinstance(self.storage, str) else None
 
     @field_validator("name")
     @classmethod
@@ -129,8 +148,8 @@ class Head(Spec):
 
     @field_validator("storage")
     @classmethod
-    def _possible(cls, value: Path | None) -> Path | None:
-        for part in () if value is None else value.parts:
+    def _possible(cls, value: Path | str | None) -> Path | str | None:
+        for part in value.parts if isinstance(value, Path) else ():
             if "\0" in part:
                 raise ValueError("holds a NUL character, which no path can: take it out")
             if (size := len(os.fsencode(part))) > _LONGEST:

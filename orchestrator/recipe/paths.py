@@ -47,6 +47,11 @@ def absolute_paths(data: Any) -> dict[str, str]:
     return {".".join(keys): text for keys, text in after.items() if keys[0] != "sweep" and text != before[keys]}
 
 
+def is_url(text: str) -> bool:
+    """Whether a place is named by a URL rather than by a path."""
+    return "://" in text
+
+
 def expanded(text: str) -> str:
     """A path with the user's home in the place of its `~`."""
     try:
@@ -57,7 +62,7 @@ def expanded(text: str) -> str:
 
 def _located(key: str, text: str, folder: Path | None) -> str:
     file, colon, name = text.rpartition(":") if key in ("task", "type") else (text, "", "")
-    if not file or (key in ("task", "type") and not file.endswith(".py")):
+    if not file or (key in ("task", "type") and not file.endswith(".py")) or (key == "storage" and is_url(text)):
         return text
     path = expanded(file)
     is_name = key in ("name", "hub") and not _is_folder(folder or Path(), path)

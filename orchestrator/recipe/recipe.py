@@ -159,6 +159,11 @@ def parse_recipe(
     return _checked(Written(data, source, places, (), own_task, text), ())
 
 
+def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A recipe with `key=value` overrides applied. Raises as `load_recipe` does."""
+    return _checked(recipe.written, overrides)
+
+
 def _checked(written: "Written", overrides: Sequence[str]) -> Recipe:
     written, problems = _overridden(written, overrides)
     try:

@@ -105,7 +105,7 @@ def _again(spec: Verb, own: list[str], number: int, start: str | None, pool: boo
         elif isinstance(value, str):
             changes[field] = here(value)
         else:
-            rounds = range(1, number + 1) if pool else (number,)
+            rounds = range(1, number + 1) if pool and kind is Kind.ROWS else (number,)
             changes[field] = tuple(
                 each for name in value for each in ([_name(name, n) for n in rounds] if name in own else [name])
             )

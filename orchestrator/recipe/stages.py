@@ -111,6 +111,7 @@ def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list
                 problems.append((path, f"stage {wanted!r} comes later in the recipe; move it above {name!r}"))
             else:
                 problems.append((path, unknown("stage", wanted, [*kind.given, *order[:index]])))
+        problems += [(("stages", name, field), text) for field, text in spec.misuses(stages)]
         if isinstance(spec, Training) and spec.asks_for_lora and is_adapter(stages, spec.model):
             problems.append(
                 (

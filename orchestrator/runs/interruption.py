@@ -62,6 +62,7 @@ def process_of(store: Store, work: WorkFolder, patience: Patience | None = None)
             store.close_runs(store.process, "KILLED", "never used: the store's answer was lost when it was begun")
     finally:
         store.patience = None
+        work.close()
         if lock is not None:
             work.release(lock)
             work.forget_inputs(_PROCESS)

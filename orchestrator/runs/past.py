@@ -172,17 +172,26 @@ def with_own_task(past: PastRun) -> PastRun:
     return replace(past, recipe=past.recipe.model_copy(update={"task": past.recipe.task.loaded()}))
 
 
-def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, str | None]:
-    """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
+class PastRecipe(NamedTuple):
+    """A run's recipe and what came of its stages; its models are not looked for."""
 
-    Of a run of several seeds it is that of the first; `seed_of` finds another. Code that its recipe names is run only
-    with `trust`, or where it is a task's file that is unchanged.
+    run: StoredRun
+    recipe: Recipe
+    stages: Mapping[str, PastStage]
+    named: str | None
+    """The model that the id itself names, where it is a stage's."""
+
+
+def past_recipe(wanted: str | None = None, trust: bool = False) -> PastRecipe:
+    """What the run with that id was to do, or the newest.
+
+    Of a run of several seeds it is that of the first; `seed_of` finds another. A task's code is run only with `trust`,
+    or where its file is unchanged.
 
     Raises:
         TrackingError: no such run.
-        UntrustedCode: its model comes with code of its own.
         RecipeDamaged: its recipe cannot be read any more.
-        InputError: its recipe is not there, or names a model that is not.
+        InputError: its recipe is not there.
     """
     store = open_store()
     run = store.find(None if wanted == "last" else wanted)
@@ -203,13 +212,24 @@ def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, s
     if lost:
         problem = f"{file}: it has no stage {lost[0]!r}, which this run has carried out: a part of it is cut off"
         raise RecipeDamaged(parent, file, tuple(stages.values()), (problem,))
+    return PastRecipe(run, recipe, stages, named)
+
+
+def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, str | None]:
+    """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
+
+    Raises, beside what `past_recipe` does:
+        UntrustedCode: its model comes with code of its own, and there is no `trust`.
+        InputError: its recipe names a model that is not there.
+    """
+    run, recipe, stages, named = past_recipe(wanted, trust)
     if recipe.model.trust_remote_code and not trust:
         raise UntrustedCode(
-            f"run {parent[:8]}: its recipe lets code run that comes with the model {clipped(recipe.model.name)!r} "
+            f"run {run.run_id[:8]}: its recipe lets code run that comes with the model {clipped(recipe.model.name)!r} "
             "(model.trust_remote_code), so the model is not loaded; --trust runs that code"
         )
     start = resolve_start(recipe.model)
-    return PastRun(parent, run.experiment, run.status, run.error, recipe, start, stages), named
+    return PastRun(run.run_id, run.experiment, run.status, run.error, recipe, start, stages), named
 
 
 class OneSeed(NamedTuple):

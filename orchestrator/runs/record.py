@@ -44,6 +44,7 @@ from orchestrator.store.names import (
     NOTE_TAG,
     PARENT_TAG,
     PLAN_TAG,
+    POOL_TAG,
     RECIPE_TAG,
     RUN_TAG,
     SEED_TAG,
@@ -229,6 +230,8 @@ class Record:
         tags |= _standing(stage)
         if stage.draws_digest is not None:
             tags[draws_tag(stage)] = stage.draws_digest
+        if stage.pool is not None:
+            tags[POOL_TAG] = stage.pool
         self.store.log(run_id, metrics, tags | {key_tag(stage): stage.key})
         self.origins[stage.name] = self._shown[stage.key] = run_id
         self._close(stage, None)

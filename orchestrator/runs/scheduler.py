@@ -44,6 +44,7 @@ from orchestrator.stages.base import put_together
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import disk_full
+from orchestrator.store.names import COMPLETIONS
 from orchestrator.store.place import store_folder
 from orchestrator.store.tables import readable
 from orchestrator.training.journal import NAME as JOURNAL
@@ -93,6 +94,8 @@ class Walk:
         self.home = home
         self.note = ""
         """What the walk waits for, where that is nothing that its stages tell."""
+        self._copied = ""
+        """The note that the copy of the work folder lags behind, if it does."""
         self.feed: Feed | None = None
         self.writer = Writer(store.writers)
         """Its owners are the keys of stages, and the names of runs."""
@@ -159,6 +162,9 @@ class Walk:
         return all(branch.settled for branch in self.branches) and (self.feed is None or self.feed.ended)
 
     def _tell(self) -> None:
+        copy = self.work.copy
+        if copy is not None and self.note in ("", self._copied):
+            self._copied = self.note = copy.problem or ""
         for branch in self._open():
             if branch.settled and not branch.closing:
                 branch.closing = True
@@ -219,8 +225,10 @@ class Walk:
         if why := cluster.too_large(share):
             raise OrchError(*(f"stages.{stage.name}.resources.{one}" for one in why))
         self.writer.submit(branch.name, stage.key, lambda: self._write_down(branch, state))
+        origins = {name: branch.record.origins[name] for name in stage.inputs} | dict(stage.pooled)
         made = {name: self._input(branch, name) for name in stage.inputs}
-        copies = self._copies(branch, made)
+        made |= {name: self.store.output(run_id, COMPLETIONS) for name, run_id in stage.pooled.items()}
+        copies = self._copies(branch, made, origins)
         drawn = self._drawn(branch, stage, copies)
         work = self.work.folder(stage.key)
         context = context_of(branch.plan, stage, work, made, share, copies, cluster.places(share), drawn)
@@ -283,14 +291,17 @@ class Walk:
     def _apart(self, branch: Branch) -> bool:
         """Whether workers on other machines do not see what lies in the store."""
         cluster = self.cluster
-        return cluster is not None and cluster.joined and (branch.plan.recipe.storage or self.home) is not None
+        return cluster is not None and cluster.joined and (branch.plan.recipe.work_folder or self.home) is not None
 
-    def _copies(self, branch: Branch, made: Mapping[str, Path]) -> dict[Path, Path]:
-        """Of what a stage reads: copies in the work folder, where workers on other machines do not see it itself."""
+    def _copies(self, branch: Branch, made: Mapping[str, Path], origins: Mapping[str, str]) -> dict[Path, Path]:
+        """Of what a stage reads: copies in the work folder, where workers on other machines do not see it itself.
+
+        `origins` are the runs that hold it.
+        """
         plan = branch.plan
         if not self._apart(branch):
             return {}
-        found = {path: self.work.share(path, branch.record.origins[name]) for name, path in made.items()}
+        found = {path: self.work.share(path, origins[name]) for name, path in made.items()}
         start = plan.start
         for folder, digest in ((start.base.location, start.base.digest), (start.adapter, start.digest)):
             if folder is not None and Path(folder).is_dir() and not self._is_everywhere(Path(folder)):
@@ -410,7 +421,7 @@ class Walk:
         if branch.reads(stage.name):
             try:
                 # it is fetched now, so that the walk need not wait for it
-                self._copies(branch, {stage.name: self._input(branch, stage.name)})
+                self._copies(branch, {stage.name: self._input(branch, stage.name)}, branch.record.origins)
             except Exception as error:
                 if _ends_walk(error):
                     raise  # any other is the failure of the stage that reads it

@@ -19,8 +19,9 @@ from typing import Any
 
 from orchestrator.errors import StageError
 from orchestrator.runs.crew import hide_gpus
-from orchestrator.runs.home import Home, kept_at_home
+from orchestrator.runs.home import Home
 from orchestrator.runs.memory_peak import count_in, gpu_peak_mb, peak_mb, start_measuring
+from orchestrator.runs.sending import kept_at_home
 from orchestrator.runs.worker_log import Logged, logged
 from orchestrator.stages.context import Share
 

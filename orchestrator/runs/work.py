@@ -45,11 +45,31 @@ class Names(Protocol):
         ...
 
 
+class Copy(Protocol):
+    """A copy of the folder elsewhere, kept while stages work."""
+
+    problem: str | None
+    """Why what was written last is not in it."""
+
+    def begin(self, key: str) -> None:
+        """A stage is about to run: its folder, if it is empty here, is filled from the copy."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """What a stage left is not needed any more."""
+        ...
+
+    def close(self) -> None:
+        """The run has ended."""
+        ...
+
+
 class WorkFolder:
     """Where stages work. `to_run`: it is looked at first whether a run can write to it, and has room there."""
 
     def __init__(self, root: Path, to_run: bool = True) -> None:
         self.root = root = root.resolve()
+        self.copy: Copy | None = None
         self.names: Names | None = None
         """Where others that this folder's locks do not reach may make the same: a lock takes its name there too."""
         self._made: list[Path] = []
@@ -85,6 +105,8 @@ class WorkFolder:
         """A stage's own folder."""
         path = self.root / key
         path.mkdir(exist_ok=True)
+        if self.copy is not None:
+            self.copy.begin(key)
         return path
 
     def note(self, key: str, about: Mapping[str, str]) -> None:
@@ -103,6 +125,13 @@ class WorkFolder:
     def remove(self, key: str) -> None:
         """Forget a finished stage's work."""
         shutil.rmtree(self.root / key, ignore_errors=True)
+        if self.copy is not None:
+            self.copy.remove(key)
+
+    def close(self) -> None:
+        """The run has ended: a copy has what it is to have."""
+        if self.copy is not None:
+            self.copy.close()
 
     def give_back(self, key: str) -> None:
         """Forget a failed stage's work where there is nothing to go on from: no shard, no checkpoint, no model.

@@ -50,6 +50,8 @@ SHARDS = "shard-*.parquet"
 _ROWS = 10_000
 _BYTES = 32 * 2**20
 """Rows and bytes of a piece, whichever is reached first; a question with more draws is a piece all the same."""
+_APART = 1_000_000
+"""Between the numbers of draws of two files that are put together: more than one question has draws."""
 _NORMAL = 1.959964
 """The normal distribution's quantile for 95%."""
 
@@ -138,6 +140,47 @@ def whole_questions(batches: Iterable[pa.RecordBatch], rows: int = _ROWS) -> Ite
             held = table.slice(begins).to_batches()
     if held:
         yield _new(pa.Table.from_batches(held), passed)
+
+
+def put_side_by_side(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of files of completions, as `whole_questions` gives those of one; all have the questions in one order.
+
+    A question's draws of the second file follow those of the first, numbered from 1,000,000 on, and so forth.
+
+    Raises:
+        DataError: a file lacks questions that the first one has.
+    """
+    first, *others = (_Pieces(path, columns) for path in paths)
+    for table in first.pieces:
+        wanted = pc.unique(table["example_id"])
+        parts = [table]
+        for number, other in enumerate(others, 1):
+            found = other.of(wanted)
+            draws = pc.add(found["draw"], number * _APART).cast(table.schema.field("draw").type)
+            parts.append(found.set_column(found.schema.get_field_index("draw"), "draw", draws))
+        together = pa.concat_tables(parts)
+        places = pc.index_in(together["example_id"], wanted).to_numpy()
+        yield together.take(np.argsort(places, kind="stable")) if others else table
+
+
+class _Pieces:
+    """A file of completions, read on as far as its questions are asked for."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path, self.pieces = path, whole_questions(batches_of(path, columns))
+        self._held: pa.Table | None = None
+
+    def of(self, questions: pa.Array) -> pa.Table:
+        """All draws of these questions, which are the next ones."""
+        held = [] if self._held is None else [self._held]
+        while not any(pc.any(pc.equal(piece["example_id"], questions[-1])).as_py() for piece in held):
+            if (piece := next(self.pieces, None)) is None:
+                raise DataError(f"{self.path} lacks the draws of question {questions[-1].as_py()!r}")
+            held.append(piece)
+        table = pa.concat_tables(held)
+        asked = pc.is_in(table["example_id"], questions)
+        self._held = table.filter(pc.invert(asked))
+        return table.filter(asked)
 
 
 def _new(table: pa.Table, passed: set[str]) -> pa.Table:
@@ -253,6 +296,13 @@ def summary_of_verdicts(judged: Sequence[Verdict], independent: int | None = Non
     partial = own_scores or any(v.score != (v.status == "correct") for v in judged)
     mean = sum(v.score for v in judged) / len(judged) if partial and judged else None
     return Summary(Counter(v.status for v in judged), independent=independent, mean_score=mean)
+
+
+def summary_by_question(table: pa.Table) -> Summary:
+    """As `summary`; where questions have several answers, the interval is clustered by question."""
+    counted = summary([table])
+    questions, rates = right_of_questions(table)
+    return counted if len(questions) == table.num_rows else counted.of_questions(np.array(rates))
 
 
 def summary(tables: Iterable[pa.Table | pa.RecordBatch]) -> Summary:

@@ -150,8 +150,21 @@ class Verb(StageSettings, ABC):
             Reference(type(self).model_fields[field].alias or field, name, kind)
             for field, kind in self.REFERENCES.items()
             for name in _names(getattr(self, field))
-            if name not in kind.given
+            if name not in kind.given and not is_pooled(name)
         ]
+
+    def pooled(self) -> list[Reference]:
+        """What it uses of other runs, as RUN:STAGE."""
+        return [
+            Reference(type(self).model_fields[field].alias or field, name, kind)
+            for field, kind in self.REFERENCES.items()
+            for name in _names(getattr(self, field))
+            if is_pooled(name)
+        ]
+
+    def misuses(self, stages: "Mapping[str, Verb]") -> Iterator[tuple[str, str]]:
+        """Settings that name stages which do not go together, each with what is wrong."""
+        yield from ()
 
     def in_key_by_content(self) -> set[str]:
         """The verb, the stages and the splits that it names: `key_inputs` has what they are and hold."""
@@ -256,6 +269,17 @@ class Verb(StageSettings, ABC):
     def countable(self, task: Task) -> Mapping[str, float]:
         """What `amount` asks for, as far as it can be counted before anything has run."""
         return {}
+
+
+def is_pooled(name: str) -> bool:
+    """Whether a reference names what another run has made: RUN:STAGE."""
+    return ":" in name
+
+
+def parted(pooled: str) -> tuple[str, str]:
+    """The run and the stage of such a reference."""
+    run, _, stage = pooled.partition(":")
+    return run, stage
 
 
 def put_together(argument: tuple[Verb, Context, Mapping[Split, list[Example]]]) -> Output:

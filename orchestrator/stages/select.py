@@ -2,25 +2,24 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from orchestrator.answers.equations import Equation, equations
 from orchestrator.errors import StageError
-from orchestrator.sampling.completions import whole_questions, writing
+from orchestrator.sampling.completions import put_side_by_side, writing
 from orchestrator.schema import Positive
-from orchestrator.stages.base import Bounds, Drawing, Kind, Verb
+from orchestrator.stages.base import Bounds, Drawing, Kind, Verb, is_pooled, parted
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.drawing import digest
 from orchestrator.store.names import CHOSEN
-from orchestrator.store.tables import batches_of
 from orchestrator.tasks import Task
 from orchestrator.tasks.splits import Split
 from orchestrator.types import DataUsed
@@ -32,15 +31,34 @@ _SHOWN = 40
 _WHY = ("wrong", "pass_rate", "wrong_equation", "same_text", "same_equations", "over_limit")
 """Why a draw is not kept: the metric `dropped_...` of each counts its draws."""
 _ROUNDING = 1e-9
+_SHORTEST = 6
+"""Characters of a run's id: what is named by fewer may soon be another run."""
 _Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _one_or_more(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if not names or all(map(is_pooled, names)):
+        raise ValueError("must name a sample stage of the recipe itself; draws of other runs are put beside it")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"names {twice[0]!r} twice; its draws are there once")
+    for name in filter(is_pooled, names):
+        run, stage = parted(name)
+        if len(run) < _SHORTEST or not stage:
+            raise ValueError(
+                f"{name!r} must read RUN:STAGE, such as 1a2b3c4d:samples, with {_SHORTEST} characters of the run's id "
+                "or more; `orch runs` lists them"
+            )
+    return names[0] if len(names) == 1 else names
 
 
 class Select(Verb):
     """Keep the completions worth training on."""
 
     type: Literal["select"]
-    draws: str = Field(alias="from")
-    """The sample stage whose completions are selected from."""
+    draws: Annotated[str | tuple[str, ...], AfterValidator(_one_or_more)] = Field(alias="from")
+    """The sample stage whose completions are selected from, or several whose draws are put together; RUN:STAGE are
+    those that another run has drawn for the same questions, by the beginning of its id."""
     keep: Literal["correct", "random"] = "correct"
     """random: as many rows of each question as `correct` keeps, by lot from its draws, right or wrong: the control."""
     distinct: bool | Literal["equations"] = True
@@ -52,6 +70,9 @@ class Select(Verb):
     """Which rows of a question stay where `max_per_example` leaves some out: the first drawn, those of fewest tokens,
     by lot, or, one after the other, the one that differs most from those that stay (edit distance). diverse also says
     which of several rows with the same equations stays."""
+    balance: Literal["difficulty"] | None = None
+    """difficulty: the more of a question's draws are correct, the fewer of its rows stay: `max_per_example` times the
+    share of the others, rounded up, and one at the least (Tong et al. 2024, DART-Math)."""
     pass_rate: tuple[_Share, _Share] | None = None
     """Keep only questions of whose draws at least, and at most, these shares are correct: [0.1, 0.9] leaves out what
     the model always gets right, and what it hardly ever does."""
@@ -59,7 +80,7 @@ class Select(Verb):
     """True: where no draw is correct, go on with none; otherwise that is an error."""
 
     VERSION = 1
-    LATER = frozenset({"prefer", "pass_rate"})
+    LATER = frozenset({"prefer", "pass_rate", "balance"})
     OUTPUT = CHOSEN
     MAKES = Kind.ROWS
     REFERENCES: ClassVar[Mapping[str, Kind]] = {"draws": Kind.COMPLETIONS}
@@ -75,6 +96,11 @@ class Select(Verb):
         if self.pass_rate is not None and self.pass_rate[0] > self.pass_rate[1]:
             raise ValueError(
                 f"pass_rate is [lowest, highest], and {self.pass_rate[0]:g} is above {self.pass_rate[1]:g}"
+            )
+        if self.balance is not None and self.max_per_example is None:
+            raise ValueError(
+                f"balance: {self.balance} says how many rows of a question stay, max_per_example at the most; set it "
+                "too"
             )
         picks = self.prefer == "diverse" and self.distinct == "equations"
         if self.prefer != "first" and self.max_per_example is None and not picks:
@@ -107,7 +133,7 @@ class Select(Verb):
         tokens = {"before": 0, "after": 0}
         samples: list[dict[str, Any]] = []
         with writing(path, SCHEMA) as out:
-            for table in whole_questions(batches_of(context.inputs[self.draws], _READ)):
+            for table in put_side_by_side([context.inputs[name] for name in self.names], _READ):
                 chosen = keep(table, self, context.seed)
                 kept = table.take(chosen.places)
                 dropped += chosen.dropped
@@ -150,7 +176,7 @@ class Select(Verb):
         if wrong := dropped["wrong_equation"]:
             return (
                 f"each of the {wrong:,} correct draws has an equation that does not hold, so there is nothing to train "
-                f"on; look at the completions of {self.draws!r} in MLflow, or leave stages.{name}.distinct: equations "
+                f"on; look at the completions of {self._named} in MLflow, or leave stages.{name}.distinct: equations "
                 f"out. To go on all the same, set stages.{name}.allow_empty: true"
             )
         if self.pass_rate is not None and outside:
@@ -162,13 +188,43 @@ class Select(Verb):
             )
         return (
             f"none of the {drawn:,} draws is correct, so there is nothing to train on; look at the completions of "
-            f"{self.draws!r} in MLflow: are answers found at all (sampling/answer_rate)? To go on all the same, set "
+            f"{self._named} in MLflow: are answers found at all (sampling/answer_rate)? To go on all the same, set "
             f"stages.{name}.allow_empty: true"
         )
 
+    @property
+    def _named(self) -> str:
+        return " and ".join(map(repr, self.names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stages whose completions it selects from, those of other runs too."""
+        return (self.draws,) if isinstance(self.draws, str) else self.draws
+
+    def misuses(self, stages: Mapping[str, Verb]) -> Iterator[tuple[str, str]]:
+        """Draws that are put together answer the questions of one split."""
+        splits = {name: drawing.split for name, drawing in self._drawings(stages).items()}
+        for name, split in splits.items():
+            first, asked = next(iter(splits.items()))
+            if split != asked:
+                what = f"{first!r} draws for {asked} and {name!r} for {split}"
+                yield "from", f"{what}, so they have no question in common: select from each by itself"
+
+    def _drawings(self, stages: Mapping[str, Verb]) -> dict[str, Drawing]:
+        found = {name: stages[name].source(stages) for name in self.names if name in stages}
+        return {name: drawing for name, drawing in found.items() if drawing is not None}
+
     def source(self, stages: Mapping[str, Verb]) -> Drawing | None:
-        """The drawing of its completions."""
-        return stages[self.draws].source(stages) if self.draws in stages else None
+        """The drawing of its completions; of several the first, with the draws of all.
+
+        Those of another run are taken to be as many as the first's.
+        """
+        drawings = list(self._drawings(stages).values())
+        if not drawings or len(self.names) == 1:
+            return drawings[0] if drawings else None
+        first, elsewhere = drawings[0], len([name for name in self.names if is_pooled(name)])
+        most = sum(one.most for one in drawings) + elsewhere * first.most
+        return replace(first, n=most, max_tokens=max(one.max_tokens for one in drawings), budget=None)
 
     def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
         """The rows that it may keep."""
@@ -200,6 +256,8 @@ def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
     """
     rows = _Rows(table)
     correct: list[int] = np.flatnonzero(pc.equal(table["status"], "correct")).tolist()
+    limit = spec.max_per_example
+    most = rows.by_difficulty(limit, correct) if limit is not None and spec.balance else lambda _: limit
     dropped = Counter({"wrong": table.num_rows - len(correct)})
     if spec.pass_rate is not None:
         within = rows.within(spec.pass_rate, correct)
@@ -215,7 +273,7 @@ def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
     elif spec.prefer == "random":
         correct.sort(key=lambda place: rows.lot(place, seed, "prefer"))
     take = rows.farthest if spec.prefer == "diverse" else rows.first
-    chosen = sorted(take(correct, spec.distinct, lambda _: spec.max_per_example, dropped))
+    chosen = sorted(take(correct, spec.distinct, most, dropped))
     if spec.keep == "correct":
         return Kept(np.array(chosen, dtype=np.int64), dropped)
     wanted = Counter(rows.questions[place] for place in chosen)
@@ -254,10 +312,20 @@ class _Rows:
 
     def within(self, rates: tuple[float, float], correct: list[int]) -> list[int]:
         """The correct draws of questions whose share of correct draws is within these rates."""
-        right = np.bincount([self.questions[place] for place in correct], minlength=len(self.names))
-        drawn = np.bincount(self.questions, minlength=len(self.names))
+        right, drawn = self._right(correct), self._drawn()
         fits = (right >= rates[0] * drawn - _ROUNDING) & (right <= rates[1] * drawn + _ROUNDING)
         return [place for place in correct if fits[self.questions[place]]]
+
+    def by_difficulty(self, most: int, correct: list[int]) -> Callable[[int], int]:
+        """How many rows of a question stay: `most` times the share of its draws that are not correct, one at least."""
+        right, drawn = self._right(correct), self._drawn()
+        return lambda question: max(1, -(-most * int(drawn[question] - right[question]) // int(drawn[question])))
+
+    def _drawn(self) -> NDArray[np.int64]:
+        return np.bincount(self.questions, minlength=len(self.names))
+
+    def _right(self, correct: list[int]) -> NDArray[np.int64]:
+        return np.bincount([self.questions[place] for place in correct], minlength=len(self.names))
 
     def equations(self, place: int) -> tuple[Equation, ...]:
         """Those that a row writes down."""

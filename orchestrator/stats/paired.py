@@ -105,10 +105,15 @@ def detectable_beside(n: int, differing: int, power: float = 0.8, confidence: fl
 
 
 def _root(excess: Callable[[float], float], most: float) -> float:
-    """Where a falling function is 0, between almost nothing and `most`."""
-    from scipy.optimize import brentq  # takes a third of a second to load, and most differences are significant
+    """Where a falling function is 0, between almost nothing and `most`: by bisection.
 
-    return float(brentq(excess, 1e-6, most))
+    scipy.optimize has a faster one, and takes a quarter of a second to load.
+    """
+    low, high = 1e-6, most
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return high
 
 
 def _questions(difference: float, discordant: float, power: float, confidence: float) -> float:

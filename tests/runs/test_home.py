@@ -12,8 +12,10 @@ import pytest
 
 from orchestrator.errors import InputError, StageError
 from orchestrator.runs import home as module
+from orchestrator.runs import sending
 from orchestrator.runs.cluster import Cluster
-from orchestrator.runs.home import Files, Home, Sent, close_home, kept_at_home, open_home, sent
+from orchestrator.runs.home import Files, Home, Sent, close_home, open_home, sent
+from orchestrator.runs.sending import Sender, kept_at_home
 from orchestrator.runs.work import GUEST, LOCKS, WorkFolder
 
 OLD = 1_000_000_000
@@ -125,7 +127,7 @@ def test_what_says_that_a_checkpoint_is_whole_comes_last(places: tuple[Path, Hom
     sent_names: list[str] = []
     send = home.files._files.write
     home.files._files.write = lambda name, *rest: (sent_names.append(Path(name).name), send(name, *rest))
-    sender = module._Sender(home, home.root / "key", {})
+    sender = Sender(home, home.root / "key", {})
     written(home.root / "key/c/.digests.json", "{}", OLD + 3)
     written(home.root / "key/c/weights", "w", OLD + 2)
     written(home.root / "key/c/zeroth", "z", OLD + 1)
@@ -137,7 +139,7 @@ def test_what_is_still_being_written_waits_and_what_grows_is_appended(places: tu
     driver, home = places
     (driver / "key").mkdir()
     work = home.root / "key"
-    sender = module._Sender(home, work, {})
+    sender = Sender(home, work, {})
     work.mkdir()
     (work / "weights").write_text("half of")
     journal = work / "journal.jsonl"
@@ -160,7 +162,7 @@ def test_what_is_still_being_written_waits_and_what_grows_is_appended(places: tu
 def test_a_look_that_fails_is_made_again(places: tuple[Path, Home], monkeypatch: pytest.MonkeyPatch) -> None:
     driver, home = places
     (driver / "key").mkdir()
-    monkeypatch.setattr(module, "_LOOK", 0.01)
+    monkeypatch.setattr(sending, "_LOOK", 0.01)
     written(home.root / "key/weights", "w")
     ended, tried = Event(), []
     send = home.files._files.write
@@ -173,7 +175,7 @@ def test_a_look_that_fails_is_made_again(places: tuple[Path, Home], monkeypatch:
         ended.set()
 
     home.files._files.write = at_the_second
-    module._Sender(home, home.root / "key", {}).go_on(ended)
+    Sender(home, home.root / "key", {}).go_on(ended)
     assert len(tried) == 2 and (driver / "key/weights").read_text() == "w"
 
 
@@ -198,7 +200,7 @@ def test_one_of_several_jobs_leaves_its_file_and_its_log(places: tuple[Path, Hom
 def test_files_that_a_job_leaves_are_sent_as_they_come_and_none_is_made_twice(
     places: tuple[Path, Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LOOK", 0.01)
+    monkeypatch.setattr(sending, "_LOOK", 0.01)
     driver, home = places
     work, shards = home.root / "key", tuple(home.root / "key" / f"shard-{n}.parquet" for n in range(3))
     written(driver / "key/shard-0.parquet", "made before a machine was lost")

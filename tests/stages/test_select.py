@@ -1,6 +1,7 @@
 """Which completions are kept for training."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -243,6 +244,24 @@ def test_the_shortest_or_any_of_a_question_stay_in_the_order_in_which_they_were_
     assert all(abs(by_lot[n] - 800) < 110 for n in range(5)), "each has the same chance, 800 of 2,000, within 5 sd"
 
 
+def test_balance_keeps_the_fewer_rows_of_a_question_the_more_often_it_is_solved() -> None:
+    shares = {"always": 10, "nine": 9, "half": 5, "two": 2, "one": 1, "never": 0}
+    drawn = [
+        draw(name, f"t{n}", "correct" if n < right else "wrong", n) for name, right in shares.items() for n in range(10)
+    ]
+
+    def rows(**settings: Any) -> Counter[str]:
+        return Counter(row["example_id"] for row in keep(drawn, spec(max_per_example=4, **settings)))
+
+    assert rows() == {"always": 4, "nine": 4, "half": 4, "two": 2, "one": 1}
+    balanced = {"always": 1, "nine": 1, "half": 2, "two": 2, "one": 1}
+    assert rows(balance="difficulty") == balanced
+    assert rows(balance="difficulty", keep="random") == balanced, "the control is of the same size"
+    assert rows(balance="difficulty", prefer="random") == rows(balance="difficulty", prefer="diverse") == balanced
+    # what other rules leave out does not make a question harder
+    assert rows(balance="difficulty", pass_rate=[0.5, 0.9]) == {"nine": 1, "half": 2}
+
+
 def test_diverse_rows_are_those_that_differ_most_from_those_that_stay() -> None:
     texts = ["one apple", "one apple.", "two pears and a plum", "one  apple", "a plum and two pears", "one apply"]
     drawn = [draw("a", text, number=n) for n, text in enumerate(texts)]
@@ -309,6 +328,7 @@ def test_that_every_correct_draw_has_a_wrong_equation_is_said_as_that() -> None:
         ({"pass_rate": [0.1]}, "pass_rate"),
         ({"pass_rate": [-0.1, 0.5]}, "greater than or equal to 0"),
         ({"prefer": "shortest"}, "set max_per_example, too"),
+        ({"balance": "difficulty"}, "max_per_example at the most; set it too"),
         ({"distinct": "text"}, "distinct"),
         ({"prefer": "longest", "max_per_example": 2}, "'first', 'shortest', 'random' or 'diverse'"),
     ],
@@ -324,7 +344,8 @@ def test_settings_that_came_later_leave_keys_as_they_were_and_change_them_where_
         Path("r.yaml").write_text(RECIPE.replace("from: samples", f"from: samples, max_per_example: 2{settings}"))
         return compile_plan(load_recipe("r.yaml")).stage("chosen").key
 
-    assert key("") == key(", prefer: first") == key(", pass_rate: null")
+    assert key("") == key(", prefer: first") == key(", pass_rate: null") == key(", balance: null")
+    assert key("") != key(", balance: difficulty")
     assert key("") == key(", distinct: true") != key(", distinct: equations")
     assert len({key(s) for s in ("", ", prefer: shortest", ", prefer: random", ", pass_rate: [0.1, 0.9]")}) == 4
 
@@ -390,7 +411,13 @@ def loop(drawn: list[dict[str, Any]], spec: Select, seed: int) -> list[dict[str,
         right.sort(key=lambda row: row["n_tokens"])
     elif spec.prefer == "random":
         right.sort(key=lambda row: lot(row, "prefer"))
-    right = sorted(first(right, lambda _: spec.max_per_example), key=drawn.index)
+
+    def limit(question: str) -> int | None:
+        if spec.max_per_example is None or spec.balance is None:
+            return spec.max_per_example
+        return max(1, math.ceil(round(spec.max_per_example * (1 - rate(question)), 9)))
+
+    right = sorted(first(right, limit), key=drawn.index)
     if spec.keep == "correct":
         return right
     wanted = Counter(row["example_id"] for row in right)
@@ -418,12 +445,13 @@ def test_pieces_of_any_size_give_the_rows_of_one_loop_over_all(data: st.DataObje
         for question in range(data.draw(st.integers(1, 5)))
         for number in range(data.draw(st.integers(1, 6)))
     ]
-    most = data.draw(st.sampled_from((None, 1, 2)))
+    most = data.draw(st.sampled_from((None, 1, 2, 3)))
     wanted = spec(
         keep=data.draw(st.sampled_from(("correct", "random"))),
         distinct=data.draw(st.booleans()),
         max_per_example=most,
         prefer="first" if most is None else data.draw(st.sampled_from(("first", "shortest", "random"))),
+        balance=None if most is None else data.draw(st.sampled_from((None, "difficulty"))),
         pass_rate=data.draw(st.sampled_from((None, (0.0, 1.0), (0.5, 1.0), (0.0, 0.5), (0.25, 0.75)))),
     )
     seed, size = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 8))

@@ -117,7 +117,7 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     table = NamedRows("stage", columns, left=columns)
     for stage in plan.stages:
         state = Text("cached", style="blue") if stage.cached else Text(f"to run {_expected(known.get(stage.key))}")
-        reads = Text(plain(", ".join(stage.inputs) or first.base.name))
+        reads = Text(plain(", ".join(stage.reads) or first.base.name))
         sharers = [trial.title for trial in sharing.get(stage.key, ())]
         trial = "all" if len(sharers) == len(trials) else sharers[0] if len(sharers) == 1 else f"{len(sharers)} trials"
         about = (stage.verb, reads, needs(stage), stage.key[:8], state)

@@ -1,0 +1,247 @@
+"""Sampling that is disturbed at random moments draws exactly what an undisturbed one draws.
+
+    python -m benchmarks.chaos [--moments 20] [--seed 0] [--away 60]
+
+At each moment, after a random number of shards, one thing happens, in turn: a worker is killed, the driver with all its
+workers, the Ray node, the disk is full, the store is away for `--away` seconds. The command is then given again until
+it ends well, and its completions, by question, draw and text, are held against the undisturbed ones. A shard that was
+there and was drawn again is counted. Needs Linux and root: each run has a small disk of its own.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+
+from orchestrator.store.mlflow import MlflowStore
+from tests.support.gate import Gate
+from tests.support.machines import free_port
+
+SHARDS, EACH, DRAWS = 60, 32, 4
+RECIPE = f"""\
+name: chaos
+task: {{type: units, demonstrations: {{generate: 4}}, train: {{generate: {SHARDS * EACH // DRAWS}}}, \
+test: {{generate: 4}}}}
+model: {{name: tiny}}
+stages:
+  samples: {{type: sample, model: base, n: {DRAWS}, batch_size: {EACH}, max_tokens: 96}}
+evaluate: {{models: [base], max_tokens: 8}}
+"""
+KINDS = ("worker", "driver", "node", "disk", "store")
+_TRIES = 4
+"""Commands after a disturbance at the most."""
+_LONGEST = 900.0
+"""Seconds that one command may take."""
+
+Rows = list[tuple[str, int, str]]
+
+
+@contextmanager
+def disk() -> Iterator[Path]:
+    """A disk that can be filled."""
+    with tempfile.TemporaryDirectory(prefix="chaos") as name:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", name], check=True)
+        try:
+            yield Path(name)
+        finally:
+            subprocess.run(["umount", "-l", name], check=True)
+
+
+@contextmanager
+def served() -> Iterator[Gate]:
+    """A store behind MLflow's server, and the gate on the way to it."""
+    with tempfile.TemporaryDirectory(prefix="served") as name:
+        port = free_port()
+        places = ["--backend-store-uri", f"sqlite:///{name}/mlflow.db", "--artifacts-destination", f"{name}/artifacts"]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *places, "--port", str(port), "--workers", "1"],
+            cwd=name,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while not _answers(f"http://127.0.0.1:{port}/health"):
+                if server.poll() is not None:
+                    raise SystemExit("MLflow's server does not start")
+                time.sleep(0.2)
+            yield Gate(f"http://127.0.0.1:{port}")
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+
+
+def _answers(address: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(address) as response:
+        return bool(response.status == 200)
+    return False
+
+
+class Shards:
+    """Looks at the shards of a folder: how many there are, and how many were written again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.again, self._folder, self._seen = 0, folder, dict[Path, int]()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    @property
+    def there(self) -> int:
+        """How many have been there."""
+        return len(self._seen)
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.05):
+            for path in self._folder.glob("mlruns/work/*/shard-*.parquet"):
+                with suppress(FileNotFoundError):
+                    written = path.stat().st_mtime_ns
+                    self.again += self._seen.get(path, written) != written
+                    self._seen[path] = written
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+
+@dataclass
+class Sampling:
+    """A run in a folder of its own."""
+
+    folder: Path
+    store: str
+    """The address of its store; empty: in its folder."""
+
+    def begin(self) -> "subprocess.Popen[bytes]":
+        """Give the command."""
+        (self.folder / "recipe.yaml").write_text(RECIPE)
+        where = {"MLFLOW_TRACKING_URI": self.store} if self.store else {}
+        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as said:
+            return subprocess.Popen(
+                [sys.executable, "-m", "orchestrator.cli", "run", "recipe.yaml", "--json"],
+                cwd=self.folder,
+                env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | where,
+                start_new_session=True,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+
+    def drawn(self) -> Rows:
+        """What it has come to."""
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if self.store:
+            os.environ["MLFLOW_TRACKING_URI"] = self.store
+        os.chdir(self.folder)
+        store = MlflowStore()
+        last = store.last()
+        assert last is not None
+        made = store.find(store.children(last.run_id)["samples"].origin)
+        rows = pq.read_table(store.artifact(made, "completions.parquet")).to_pylist()
+        os.chdir("/")
+        return [(row["example_id"], row["draw"], row["text"]) for row in rows]
+
+
+def _processes(driver: int, named: Callable[[str], bool]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        with suppress(psutil.Error):
+            if named(" ".join(process.cmdline()) or process.name()):
+                found.append(process)
+    return found
+
+
+def disturb(kind: str, run: "subprocess.Popen[bytes]", folder: Path, gate: Gate, away: float, chance: Any) -> None:
+    """Have it happen; what has to be put right again is."""
+    if kind == "worker":
+        busy = _processes(run.pid, lambda name: name.startswith("ray::") and "IDLE" not in name)
+        chance.choice(busy).kill()
+    elif kind == "driver":
+        os.killpg(run.pid, signal.SIGKILL)
+    elif kind == "node":
+        [node] = _processes(run.pid, lambda name: "/raylet" in name.split(" ")[0])
+        node.kill()
+    elif kind == "disk":
+        with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(2**16))
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(60)
+        (folder / "filler").unlink()
+    else:
+        gate.shut()
+        time.sleep(away)
+        gate.reopen()
+
+
+def disturbed(kind: str, gate: Gate, away: float, chance: Any) -> tuple[Rows, int, int, int]:
+    """What a run comes to that is disturbed once, after how many shards, in how many commands, and what was redone."""
+    with disk() as mounted:
+        sampling = Sampling(mounted / "run", gate.address if kind == "store" else "")
+        sampling.folder.mkdir()
+        shards, after = Shards(sampling.folder), chance.randrange(1, SHARDS - 4)
+        run, commands = sampling.begin(), 1
+        try:
+            while shards.there < after:
+                if run.poll() is not None:
+                    raise SystemExit((mounted / "run.log").read_text() + "it ended before it could be disturbed")
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0, 0.3))
+            disturb(kind, run, mounted, gate, away, chance)
+            while run.wait(_LONGEST) != 0:
+                if commands > _TRIES:
+                    raise SystemExit((mounted / "run.log").read_text() + "it does not end well")
+                run, commands = sampling.begin(), commands + 1
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+            shards.stop()
+        return sampling.drawn(), after, commands, shards.again
+
+
+def main() -> None:
+    """Print what came of each moment."""
+    parser = argparse.ArgumentParser(description="Sampling that is disturbed at random moments.")
+    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--away", type=float, default=60.0, help="seconds that the store is away")
+    asked = parser.parse_args()
+    chance, same = random.Random(asked.seed), 0
+    with disk() as mounted:
+        calm = Sampling(mounted / "run", "")
+        calm.folder.mkdir()
+        began = time.monotonic()
+        if calm.begin().wait() != 0:
+            raise SystemExit((mounted / "run.log").read_text())
+        rows = calm.drawn()
+    print(f"undisturbed: {len(rows):,} completions in {SHARDS} shards, {time.monotonic() - began:.0f} s", flush=True)
+    for moment in range(asked.moments):
+        kind = KINDS[moment % len(KINDS)]
+        with served() as gate:  # for each its own: else the next would find what this one has made
+            found, after, commands, again = disturbed(kind, gate, asked.away, chance)
+        same += found == rows
+        print(
+            f"{moment + 1}. {kind} after {after} shards: {len(found):,} completions after {commands} commands, "
+            f"{'the same' if found == rows else 'NOT the same'}; {again} shards drawn again",
+            flush=True,
+        )
+    print(f"{same} of {asked.moments} moments: exactly the undisturbed completions")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""How well 64 workers are kept at work where the engine takes a fixed time: what is lost is orch's and Ray's.
+
+    python -m benchmarks.many_workers [--workers 64] [--seconds 20] [--waves 6]
+
+The Ray session declares as many cores as there are workers, whatever the machine has. Each shard is 256 completions:
+prompts are written, the engine sleeps, the texts are judged and kept as parquet. Ray, the scheduler and the store are
+real. Printed is the share of the workers' time that the engine had, from when the last worker has begun its first shard
+until the last wave begins.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.fixed_latency import SECONDS, SPANS, with_fixed_latency
+from orchestrator import load_recipe, run
+from orchestrator.runs.cluster import Cluster
+from orchestrator.runs.crew import Call, Crew
+
+EACH, DRAWS = 256, 8
+"""Completions of a shard, and of a question."""
+RECIPE = """\
+name: many-workers
+task: {type: units, demonstrations: {generate: 4}, train: {generate: QUESTIONS}, test: {generate: 4}}
+model: {name: tiny}
+stages:
+  samples: {type: sample, model: base, n: DRAWS, batch_size: EACH, resources: {cpus: 1}}
+evaluate: {models: [base]}
+"""
+
+
+def efficiency(spans: Sequence[tuple[int, float, float]], workers: int) -> float:
+    """The share of the workers' time that the engine had; each span is a worker, and when it began and ended."""
+    first: dict[int, float] = {}
+    for worker, began, _ in spans:
+        first[worker] = min(began, first.get(worker, began))
+    begin, end = max(first.values()), sorted(began for _, began, _ in spans)[-workers]
+    used = sum(max(0.0, min(ended, end) - max(began, begin)) for _, began, ended in spans)
+    return used / (workers * (end - begin))
+
+
+def main() -> None:
+    """Draw, and print how well the workers were kept at work."""
+    parser = argparse.ArgumentParser(description="Many workers and an engine of fixed latency.")
+    parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=20.0, help="that the engine takes for a shard")
+    parser.add_argument("--waves", type=int, default=6, help="shards of each worker")
+    asked = parser.parse_args()
+    questions = asked.workers * asked.waves * EACH // DRAWS
+    os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": asked.workers})
+    submit = Cluster.submit
+
+    def with_that_engine(
+        self: Cluster, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False
+    ) -> Crew:
+        return submit(self, [(with_fixed_latency, call) for call in calls], cpus, gpus, retries, with_the_files)
+
+    Cluster.submit = with_that_engine  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ |= {"PYTHONPATH": str(Path(__file__).parent.parent), SECONDS: str(asked.seconds)}
+        os.environ[SPANS] = str(folder / "spans")  # of the stage alone: the base is evaluated in another
+        (folder / "spans").mkdir()
+        os.chdir(folder)
+        text = RECIPE.replace("QUESTIONS", str(questions)).replace("DRAWS", str(DRAWS)).replace("EACH", str(EACH))
+        (folder / "recipe.yaml").write_text(text)
+        found = run(load_recipe(folder / "recipe.yaml"))
+        assert not found.errors, found.errors[0]
+        spans = [tuple(json.loads(file.read_text())) for file in (folder / "spans").iterdir()]
+        os.chdir("/")
+    share, used = efficiency(spans, asked.workers), len({worker for worker, *_ in spans})
+    print(
+        f"{questions * DRAWS:,} completions in {len(spans)} shards of {asked.seconds:g} s by {used} of {asked.workers} "
+        f"workers: at work {share:.1%} of the time"
+    )
+
+
+if __name__ == "__main__":
+    main()

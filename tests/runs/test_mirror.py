@@ -1,0 +1,149 @@
+"""The copy of the work folder under a URL: what is sent, what a stage begins with, what is removed."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from orchestrator.errors import InputError, StageError
+from orchestrator.runs import mirror as module
+from orchestrator.runs.mirror import Mirror
+from orchestrator.runs.work import WorkFolder
+
+KEY = "a" * 32
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(module, "_LOOK", 0.01)
+    files = fsspec.filesystem("memory")
+    yield "memory://bucket/work"
+    if files.exists("/bucket"):
+        files.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def there() -> Callable[[], dict[str, bytes]]:
+    files = fsspec.filesystem("memory")
+    return lambda: {name.removeprefix("/bucket/work/"): files.cat_file(name) for name in files.find("/bucket/work")}
+
+
+def opened(url: str, folder: str) -> tuple[WorkFolder, Mirror]:
+    work = WorkFolder(Path(folder))
+    work.copy = made = Mirror(url, work.root)
+    return work, made
+
+
+def write(path: Path, text: str, seconds_ago: float = 60) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (then := time.time() - seconds_ago, then))
+
+
+def until(what: Callable[[], Any]) -> None:
+    end = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_what_is_written_is_sent_and_what_is_not_needed_is_removed(url: str, there: Any) -> None:
+    work, _ = opened(url, "work")
+    folder = work.folder(KEY)
+    write(folder / "checkpoints/checkpoint-1/model", "one")
+    write(folder / "checkpoints/checkpoint-1/half.tmp", "half")
+    write(folder / "shard-000000.parquet", "being written", seconds_ago=-60)
+    (folder / "journal.jsonl").write_text("first\n")
+    until(lambda: there() == {f"{KEY}/checkpoints/checkpoint-1/model": b"one", f"{KEY}/journal.jsonl": b"first\n"})
+    with (folder / "journal.jsonl").open("a") as journal:
+        journal.write("second\n")
+    (folder / "checkpoints/checkpoint-1/model").rename(folder / "other")
+    until(lambda: there() == {f"{KEY}/other": b"one", f"{KEY}/journal.jsonl": b"first\nsecond\n"})
+    work.remove(KEY)
+    until(lambda: not there())
+    work.close()
+
+
+def test_a_stage_begins_with_what_is_there_where_its_folder_is_empty(url: str, there: Any) -> None:
+    work, _ = opened(url, "lost")
+    write(work.folder(KEY) / "checkpoints/checkpoint-1/model", "one")
+    until(there)
+    work.close()
+    other, _ = opened(url, "another-machine")
+    assert (other.folder(KEY) / "checkpoints/checkpoint-1/model").read_text() == "one"
+    assert not list(other.root.rglob("tmp*"))
+    write(other.root / KEY / "checkpoints/checkpoint-1/model", "newer")
+    other.close()
+    again, _ = opened(url, "another-machine")
+    assert (again.folder(KEY) / "checkpoints/checkpoint-1/model").read_text() == "newer", "what is here is not replaced"
+    again.close()
+    assert there() == {f"{KEY}/checkpoints/checkpoint-1/model": b"newer"}
+
+
+def test_what_was_written_last_is_sent_at_the_end(url: str, there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK", 3600.0)
+    work, _ = opened(url, "work")
+    write(work.folder(KEY) / "shard-000000.parquet", "rows")
+    work.close()
+    assert there() == {f"{KEY}/shard-000000.parquet": b"rows"}
+
+
+def test_a_place_that_stops_answering_is_said_and_gets_it_later(
+    url: str, there: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, made = opened(url, "work")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(made._files), "put_file", _refuse)
+        write(work.folder(KEY) / "shard-000000.parquet", "rows")
+        until(lambda: made.problem)
+        assert made.problem == f"storage: {url} does not take what is written: ConnectionError: nobody answers"
+    until(there)
+    until(lambda: made.problem is None)
+    work.close()
+
+
+def test_what_cannot_be_fetched_fails_the_stage_and_leaves_nothing_half(
+    url: str, there: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, _ = opened(url, "lost")
+    for name in ("one", "two"):
+        write(work.folder(KEY) / name, name)
+    until(lambda: len(there()) == 2)
+    work.close()
+    other, made = opened(url, "work")
+    files, get = type(made._files), type(made._files).get_file
+
+    def first_only(self: Any, name: str, to: str) -> None:
+        if name.endswith("two"):
+            raise ConnectionError("nobody answers")
+        get(self, name, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "get_file", first_only)
+        with pytest.raises(StageError, match="cannot be fetched: ConnectionError: nobody answers; give the same"):
+            other.folder(KEY)
+    assert not list((other.root / KEY).iterdir())
+    assert {path.name for path in other.folder(KEY).iterdir()} == {"one", "two"}
+    other.close()
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise ConnectionError("nobody answers")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nosuch://bucket/work", "storage: nosuch://bucket/work: ValueError: Protocol not known: nosuch"),
+        ("s3://bucket/work", "s3fs"),
+        ("file:///proc/nowhere", "storage: file:///proc/nowhere cannot be written: "),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        Mirror(url, tmp_path)
+    assert said in str(raised.value) and "\n" not in str(raised.value)
