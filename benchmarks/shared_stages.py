@@ -1,13 +1,15 @@
 """A sweep against the same variants run one by one, each from nothing: stage seconds, and the time on the clock.
 
-    python -m benchmarks.shared_stages [--recipe recipes/rft.yaml]
+    python -m benchmarks.shared_stages [--recipe recipes/rft.yaml] [--half]
 
 Eight trials over the learning rate of RFT and the steps of GRPO. The sweep also tests its winner at the end; a run of
-one variant evaluates the same model on the same questions, and nothing else.
+one variant evaluates the same model on the same questions, and nothing else. With `--half` four of the eight are run
+alone, which have half of all steps of GRPO among them, and count twice.
 """
 
 import argparse
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from benchmarks.orch_calls import orch, stages_run
@@ -15,13 +17,16 @@ from benchmarks.orch_calls import orch, stages_run
 OVERRIDES = ("task.validation={generate: 300}",)
 RATES = ("2e-3", "4e-3")
 STEPS = ("10", "20", "30", "40")
+HALF = (("2e-3", "10"), ("2e-3", "40"), ("4e-3", "20"), ("4e-3", "30"))
 
 
 def main() -> None:
     """Print both, and their ratio."""
     parser = argparse.ArgumentParser(description="A sweep against separate runs.")
     parser.add_argument("--recipe", type=Path, default=Path("recipes/rft.yaml"))
-    recipe = str(parser.parse_args().recipe.resolve())
+    parser.add_argument("--half", action="store_true")
+    asked = parser.parse_args()
+    recipe, times = str(asked.recipe.resolve()), 2 if asked.half else 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         grid = (f"stages.rft.learning_rate={','.join(RATES)}", f"stages.grpo.max_steps={','.join(STEPS)}")
@@ -36,16 +41,15 @@ def main() -> None:
         flush=True,
     )
     alone_stages = alone = 0.0
-    for rate in RATES:
-        for steps in STEPS:
-            with tempfile.TemporaryDirectory() as name:
-                own = (f"stages.rft.learning_rate={rate}", f"stages.grpo.max_steps={steps}")
-                _, seconds = orch(
-                    Path(name), "run", recipe, *OVERRIDES, *own, "evaluate.models=[grpo]", "evaluate.on=validation"
-                )
-                took = sum(seconds for _, seconds in stages_run(Path(name)))
-            alone, alone_stages = alone + seconds, alone_stages + took
-            print(f"alone, rft at {rate}, {steps} steps of grpo: {took:.0f} stage seconds, {seconds:.0f} s", flush=True)
+    for rate, steps in HALF if asked.half else product(RATES, STEPS):
+        with tempfile.TemporaryDirectory() as name:
+            own = (f"stages.rft.learning_rate={rate}", f"stages.grpo.max_steps={steps}")
+            _, seconds = orch(
+                Path(name), "run", recipe, *OVERRIDES, *own, "evaluate.models=[grpo]", "evaluate.on=validation"
+            )
+            took = sum(seconds for _, seconds in stages_run(Path(name)))
+        alone, alone_stages = alone + times * seconds, alone_stages + times * took
+        print(f"alone, rft at {rate}, {steps} steps of grpo: {took:.0f} stage seconds, {seconds:.0f} s", flush=True)
     print(f"one by one: {alone_stages:.0f} stage seconds, {alone:.0f} s")
     print(f"ratio: {swept_stages / alone_stages:.2f} of the stage seconds, {swept / alone:.2f} of the time")
 
