@@ -66,7 +66,11 @@ def judge(
 
 
 def rejudge(
-    run: RunArgument = "last", overrides: Overrides = None, trust: Trust = False, as_json: Json = False
+    run: RunArgument = "last",
+    overrides: Overrides = None,
+    seed: SeedOption = None,
+    trust: Trust = False,
+    as_json: Json = False,
 ) -> None:
     """Judge what a run's models wrote in another way: accuracy before and now, and the verdicts that change.
 
@@ -83,7 +87,7 @@ def rejudge(
         run, overrides = "last", [run, *(overrides or ())]
     console = Console(stderr=as_json)
     with busy(console, "judging"):
-        found = judge_again(one_seed(console, run, None), overrides or (), trust=trust)
+        found = judge_again(one_seed(console, run, seed), overrides or (), trust=trust)
     show_rejudging(console, found)
     if as_json:
         print(json.dumps(found.as_json()))

@@ -70,7 +70,8 @@ def kubernetes_manifest(recipe: str | Path, overrides: Sequence[str], pods: Pods
         "# Written by `orch submit --kubernetes`. Look at it, then: kubectl apply -f FILE\n"
         "# The recipe is given as it was resolved, with the files that it reads. KubeRay has to be installed.\n"
     )
-    job = _job(name, "sweep" if sweep else "run", store, pods)
+    storage = "" if loaded.work_url is not None else f" storage={_WORK}"
+    job = _job(name, f"orch {'sweep' if sweep else 'run'} {_MOUNT}/recipe.yaml{storage}", store, pods)
     return said + write_documents([files, job])
 
 
@@ -82,7 +83,8 @@ def _files(recipe: Recipe, sweep: bool) -> dict[str, str]:
             "image, and name the task by its place there"
         )
     resolved = recipe.resolved()
-    resolved.pop("storage", None)
+    if recipe.work_url is None:
+        resolved.pop("storage", None)  # pods have a folder of their own
     if sweep and recipe.sweep is not None:
         resolved["sweep"] = recipe.sweep.model_dump(mode="json", exclude_none=True)
     found: dict[str, str] = {}
@@ -119,7 +121,7 @@ def _with(data: Any, changed: Mapping[str, str]) -> Any:
     return changed.get(data, data) if isinstance(data, str) else data
 
 
-def _job(name: str, verb: str, store: str, pods: Pods) -> dict[str, Any]:
+def _job(name: str, command: str, store: str, pods: Pods) -> dict[str, Any]:
     env = [
         {"name": "MLFLOW_TRACKING_URI", "value": store},
         {"name": "MLFLOW_DISABLE_TELEMETRY", "value": "true"},
@@ -146,7 +148,7 @@ def _job(name: str, verb: str, store: str, pods: Pods) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {
             # its pods share no folder: what they make comes to the head, and from there into the store
-            "entrypoint": f"orch {verb} {_MOUNT}/recipe.yaml storage={_WORK}",
+            "entrypoint": command,
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 3600,
             "rayClusterSpec": {

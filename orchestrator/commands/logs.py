@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.errors import InputError
+from orchestrator.recipe.paths import is_url
 from orchestrator.recipe.yaml_source import read_data
 from orchestrator.runs.past import RECIPE_FILE, seed_of
 from orchestrator.runs.work import WorkFolder, at_work
@@ -189,7 +190,8 @@ def _evaluation(model: str, also: str | None) -> str:
 
 def _at_work(recipe: dict[str, Any], children: dict[str, StoredRun]) -> dict[tuple[str, str], tuple[State, str]]:
     """By run and stage: what the work folder holds of stages that are at work, or were when they were killed."""
-    root = Path(str(recipe["storage"])).expanduser() if recipe.get("storage") else store_folder() / "work"
+    storage = str(recipe.get("storage") or "")
+    root = Path(storage).expanduser() if storage and not is_url(storage) else store_folder() / "work"
     ids = {run.run_id for run in children.values()}
     found: dict[tuple[str, str], tuple[State, str]] = {}
     for folder in root.iterdir() if root.is_dir() else ():

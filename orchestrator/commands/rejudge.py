@@ -8,12 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from orchestrator.answers.formats import FORMATS, AnswerFormat
+from orchestrator.answers.judges import JUDGES
 from orchestrator.errors import InputError
-from orchestrator.recipe.recipe import overridden
+from orchestrator.plan.plan import digest
+from orchestrator.plan.pooled import pool_of
+from orchestrator.recipe.recipe import change_of
 from orchestrator.recipe.stored_task import StoredTask
-from orchestrator.runs.past import PastRecipe, past_recipe
+from orchestrator.runs.past import PastRecipe, PastStage, past_recipe
 from orchestrator.sampling.completions import Summary, summary_by_question
-from orchestrator.store.names import COMPLETIONS
+from orchestrator.stages.base import Verb
+from orchestrator.store.names import COMPLETIONS, POOL_TAG
 from orchestrator.store.tables import batches_of
 from orchestrator.tasks import Task
 from orchestrator.tasks.judged_by import judged_by
@@ -111,24 +116,40 @@ def rejudge(run: str | None = None, overrides: Sequence[str] = (), *, trust: boo
         if not any(name == block or name.startswith(f"{block}.") for block in _BLOCKS):
             raise InputError(
                 f"override {override!r}: what is stored is read and judged by {' and '.join(_BLOCKS)} alone; "
-                f"for other settings there is `orch run`, such as task.judge.type=math here"
+                "write task.judge.tolerance=0.01 or task.judge.type=math, and `orch run` takes all others"
             )
     past = past_recipe(run, trust)
     task = past.recipe.task
-    now = overridden(past.recipe, overrides).task if overrides else task
+    now = past.recipe.varied(_changes(task, overrides)).task if overrides else task
+    if isinstance(now, StoredTask) and isinstance(task, StoredTask):
+        now.belongs_to(task.code)
     was, notes = _judging(task)
     now, more = _judging(now)
     now, _ = fitted(now) if overrides else (now, None)
     notes = [*dict.fromkeys([*notes, *more])]
     if unlike := [name for name in ("prompt", "system", "chat", "prefix", "stop") if _differs(was, now, name)]:
         notes.append(
-            f"task.format.{unlike[0]} is another: the texts were written for the old one, so `orch run` would have "
-            "new ones written"
+            f"task.format.{unlike[0]} differs: the texts were written for the old one, so `orch run` would have new "
+            "ones written"
         )
     parts = tuple(_parts(past, task, now, notes))
     if not parts:
         raise InputError(f"run {past.run.run_id} has no completions that could be judged: it has evaluated no model")
     return Rejudging(past.run.run_id, judged_by(was), judged_by(now), parts, tuple(notes))
+
+
+def _changes(task: Task, overrides: Sequence[str]) -> dict[str, Any]:
+    """Overrides as changes of a recipe with every default written out.
+
+    Where the type of a block changes, settings that only the old type has go with it.
+    """
+    changes = {name: value for override in overrides for name, value in change_of(override).items()}
+    for block, old, kinds in (("task.judge", task.judge, JUDGES), ("task.format", task.format, FORMATS)):
+        kind = kinds.get(str(changes.get(f"{block}.type")))
+        if kind is not None and not isinstance(old, kind):
+            kept = old.model_dump(mode="json", include=set(kind.model_fields) & set(AnswerFormat.model_fields))
+            changes = {block: kept} | changes
+    return changes
 
 
 def _judging(task: Task) -> tuple[Task, list[str]]:
@@ -148,27 +169,28 @@ def _parts(past: PastRecipe, task: Task, now: Task, notes: list[str]) -> Iterato
         stage = past.stages[name]
         if stage.output == COMPLETIONS and stage.status == "FINISHED":
             try:
-                drawing = past.recipe.stages[name].drawing()
-                assert drawing is not None
-                by_id = {example.id: example for example in task.examples(drawing.split)}
+                known = _questions(past.recipe.stages[name], stage, task)
             except InputError as error:
-                notes.append(f"the draws of {name} are left out, their questions cannot be read: {error}")
+                notes.append(f"the draws of {name} are left out: {error}")
             else:
-                yield _judged(name, "draws", stage.store.output(stage.origin, COMPLETIONS), now, _known(by_id))
+                yield _judged(name, "draws", stage.store.output(stage.origin, COMPLETIONS), now, known)
         if stage.results is not None:
             yield _judged(name, "answers", stage.results, now, _asked)
 
 
-def _known(by_id: Mapping[str, Example]) -> Examples:
-    """The questions of a split."""
+def _questions(verb: Verb, stage: PastStage, task: Task) -> Examples:
+    """The questions that a stage has drawn for.
 
-    def example_of(row: Mapping[str, Any]) -> Example:
-        found = by_id.get(row["example_id"])
-        if found is None:
-            raise InputError(f"the task has no question {row['example_id']!r} any more: restore its data file")
-        return found
-
-    return example_of
+    Raises:
+        InputError: they cannot be read, or are others by now.
+    """
+    drawing = verb.drawing()
+    assert drawing is not None
+    pool = stage.store.find(stage.origin).tags.get(POOL_TAG)
+    if pool is not None and pool != digest(pool_of(task, drawing.split)):
+        raise InputError(f"task.{drawing.split} has other questions now than those that were drawn for")
+    by_id = {example.id: example for example in task.examples(drawing.split)}
+    return lambda row: by_id[row["example_id"]]
 
 
 def _asked(row: Mapping[str, Any]) -> Example:

@@ -69,6 +69,7 @@ def _run(recipe: Recipe, state: RunState) -> RunResult | SeedsResult:
         ready = prepared(plans_of(plan)[:1], work, state.set_up)  # the checks do not depend on the seed
         done = _carry_out(plan, ready.store, work, ready.cluster, state, ready.noticed, ready.home)
     finally:
+        work.close()
         disconnect()
     state.conclude("writing the report")
     return with_report(done, recipe.task)

@@ -118,6 +118,7 @@ def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
         ready = prepared([variants.own, tested], work, notice)
         found = carry_out(variants, ready.store, work, ready.cluster, watcher, ready.noticed, ready.home)
     finally:
+        work.close()
         disconnect()
     return with_sweep_report(found)
 

@@ -4,7 +4,7 @@ Rows are built by the code that builds them for training, and labels are read fr
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -112,6 +112,16 @@ def _too_long(stage: str, pairs: Sequence[tuple[str, str]], lengths: Sequence[in
     )
 
 
+def _longest(names: Sequence[str], stages: Mapping[str, Verb]) -> str:
+    """The stage among these that may write the longest completions."""
+
+    def limit(name: str) -> int:
+        drawing = stages[name].source(stages)
+        return 0 if drawing is None else drawing.max_tokens
+
+    return max(names, key=limit)
+
+
 def _may_be_too_long(plan: Plan, stage: str, spec: Verb, most: int, tokenizer: Any) -> Iterator[Finding]:
     """What is drawn first is trained on only hours later, and one draw that is too long ends the stage then."""
     task, stages = plan.recipe.task, plan.recipe.stages
@@ -119,7 +129,7 @@ def _may_be_too_long(plan: Plan, stage: str, spec: Verb, most: int, tokenizer: A
         drawing = stages[chosen].source(stages) if chosen in stages else None
         if drawing is None:
             continue
-        drawn_by = next(ref.stage for ref in stages[chosen].references() if ref.kind is Kind.COMPLETIONS)
+        drawn_by = _longest([ref.stage for ref in stages[chosen].references() if ref.kind is Kind.COMPLETIONS], stages)
         examples = task.examples(drawing.split)
         longest = max((len(prompt_ids(tokenizer, task.format, e.question)) for e in examples), default=0)
         room, left = longest + drawing.max_tokens, most - longest

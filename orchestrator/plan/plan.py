@@ -1,6 +1,7 @@
 """Recipe -> Plan: the stages in order, each with a key that hashes all that decides its output.
 
-Knows neither Ray nor MLflow nor torch: it says what would run, not how.
+Knows neither Ray nor MLflow nor torch: it says what would run, not how. The store is asked only where a recipe names
+draws of other runs.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from orchestrator.errors import FormatChange, RecipeError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.start import StartModel, check_adapter, resolve_start
 from orchestrator.notebook import paragraphs, table
-from orchestrator.plan.pooled import pool_of, pooled_draws
+from orchestrator.plan.pooled import PooledDraws, pool_of, pooled_draws
 from orchestrator.recipe.graph import behind, whole_stage
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.stages.base import Keys, Kind, Verb
@@ -91,6 +92,8 @@ class Plan:
     """How the recipe's answer format differs from the one its model was trained with, where the recipe allows it."""
     tolerance: str | None = None
     """The judge's tolerance and why it is that, where the recipe leaves it open; the plan's own recipe has it."""
+    elsewhere: dict[tuple[str, str], PooledDraws] = field(default_factory=dict, compare=False, repr=False)
+    """What is known of draws of other runs, for the plans of variants."""
 
     @property
     def base(self) -> BaseModelRef:
@@ -250,7 +253,7 @@ def compile_beside(recipe: Recipe, changes: Mapping[str, Any], plan: Plan) -> Pl
     change = _format_change(variant, plan.start)
     _check_adapters(variant, plan.start)
     _check_validation(variant)
-    return replace(plan, recipe=variant, stages=_stages(variant, plan.start), format_change=change)
+    return replace(plan, recipe=variant, stages=_stages(variant, plan.start, plan.elsewhere), format_change=change)
 
 
 def compile_plan(recipe: Recipe) -> Plan:
@@ -272,27 +275,23 @@ def compile_plan(recipe: Recipe) -> Plan:
     recipe = recipe.model_copy(update={"task": task})
     _check_adapters(recipe, start)
     _check_validation(recipe)
-    return Plan(recipe, start, _stages(recipe, start), change, tolerance)
+    elsewhere: dict[tuple[str, str], PooledDraws] = {}
+    return Plan(recipe, start, _stages(recipe, start, elsewhere), change, tolerance, elsewhere)
 
 
-def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
-    """The stages in order, each with its key."""
+def _stages(recipe: Recipe, start: StartModel, known: dict[tuple[str, str], PooledDraws]) -> tuple[Stage, ...]:
+    """The stages in order, each with its key; what was found of draws of other runs is `known` from then on."""
     computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
     keys: dict[str, str] = {BASE: digest({"base": start.digest} | computed)}
     seedless = {keys[BASE]: keys[BASE]}
     stages: list[Stage] = []
-    pools: dict[str, str] = {}
     for name, spec in recipe.stages.items():
-        pooled: dict[str, str] = {}
-        for used in spec.pooled():
-            beside = next(pools[one.stage] for one in spec.references() if one.kind is used.kind)
-            found = pooled_draws(f"{recipe.source}: stages.{name}.{used.field}", used.stage, beside)
-            keys[used.stage], pooled[used.stage] = found.key, found.run_id
+        pooled = _pooled(recipe, name, spec, stages, known)
+        keys |= {used: draws.key for used, draws in pooled.items()}
         payload = _payload(spec, recipe, keys, spec.model_read)
         keys[name] = digest(payload)
         seedless[keys[name]] = digest(_without_seed(payload, seedless))
-        if spec.MAKES is Kind.COMPLETIONS:
-            pools[name] = digest(pool_of(payload))
+        drawing = spec.drawing() if spec.MAKES is Kind.COMPLETIONS else None
         read = [reference.stage for reference in spec.references()]
         inputs = tuple(dict.fromkeys(read + _under(recipe, spec.model_read)))
         model = name if spec.makes_model else spec.model_read
@@ -306,8 +305,8 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
                 model,
                 recipe_digest=seedless[keys[name]],
                 draws_digest=_draws_digest(spec, payload),
-                pool=pools.get(name),
-                pooled=pooled,
+                pool=None if drawing is None else digest(pool_of(recipe.task, drawing.split)),
+                pooled={used: draws.run_id for used, draws in pooled.items()},
             )
         )
     words = judged_by(recipe.task)
@@ -337,6 +336,33 @@ def _stages(recipe: Recipe, start: StartModel) -> tuple[Stage, ...]:
             )
         )
     return tuple(stages)
+
+
+def _pooled(
+    recipe: Recipe, name: str, spec: Verb, above: Sequence[Stage], known: dict[tuple[str, str], PooledDraws]
+) -> dict[str, PooledDraws]:
+    """The draws of other runs that a stage selects from, by RUN:STAGE.
+
+    Raises:
+        RecipeError: they cannot be selected from, or two of its sources hold the same draws.
+    """
+    beside = {one.name: one for one in above if one.name in {reference.stage for reference in spec.references()}}
+    pool = next((one.pool for one in beside.values() if one.pool is not None), None)
+    found: dict[str, PooledDraws] = {}
+    for used in spec.pooled():
+        where = f"{recipe.source}: stages.{name}.{used.field}"
+        assert pool is not None  # it names a stage of the recipe, too
+        if (used.stage, pool) not in known:
+            known[used.stage, pool] = pooled_draws(where, used.stage, pool)
+        found[used.stage] = known[used.stage, pool]
+    drawn: dict[str, str] = {}
+    for source, made in (beside | found).items():
+        if made.draws_digest is not None and (other := drawn.setdefault(made.draws_digest, source)) != source:
+            raise RecipeError(
+                f"{recipe.source}: stages.{name}: {other!r} and {source!r} are the same draws, or one has those of the "
+                "other among its own: name one of them, and raise its n for more"
+            )
+    return found
 
 
 def _format_change(recipe: Recipe, start: StartModel) -> str | None:

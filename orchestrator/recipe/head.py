@@ -120,7 +120,8 @@ class Head(Spec):
     """Instead of `seed`: the stages are run once for each of these, and figures are averaged over them."""
     storage: Storage | None = None
     """Folder for work in progress; default: `work` beside the MLflow store. The machines of a cluster may share it, or
-    each has its own. A URL, such as s3://bucket/work: a copy is kept there too, for whoever loses the machine."""
+    each has its own. A URL, such as s3://bucket/work: a copy is kept there too, so that a run can go on
+    elsewhere if this machine is lost."""
     allow_format_change: bool = False
     """Use a model under another answer format than it was trained with; every report then says so."""
     limits: Limits = Limits()

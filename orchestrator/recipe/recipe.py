@@ -159,11 +159,6 @@ def parse_recipe(
     return _checked(Written(data, source, places, (), own_task, text), ())
 
 
-def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """A recipe with `key=value` overrides applied. Raises as `load_recipe` does."""
-    return _checked(recipe.written, overrides)
-
-
 def _checked(written: "Written", overrides: Sequence[str]) -> Recipe:
     written, problems = _overridden(written, overrides)
     try:
@@ -248,7 +243,7 @@ def _overridden(written: Written, overrides: Sequence[str]) -> tuple[Written, li
     problems: list[str] = []
     for item in overrides:
         try:
-            change = _parsed(item)
+            change = change_of(item)
             written.varied(changes | change)
         except RecipeError as error:
             problems += error.problems
@@ -257,8 +252,8 @@ def _overridden(written: Written, overrides: Sequence[str]) -> tuple[Written, li
     return written.varied(changes), problems
 
 
-def _parsed(item: str) -> dict[str, Any]:
-    """An override as a change: `key=value`, the value being YAML."""
+def change_of(item: str) -> dict[str, Any]:
+    """An override `key=value`, the value being YAML, as a change of a recipe. RecipeError where it cannot be read."""
     dotted, equals, value = item.partition("=")
     where = f"override {clipped(item, 200)!r}"
     if not equals or not all(part.strip() for part in dotted.split(".")):

@@ -94,6 +94,7 @@ def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list
     """Does every stage use what stands above it, and is every model there that is evaluated?"""
     order = list(stages)
     for index, (name, spec) in enumerate(stages.items()):
+        before = len(problems)
         for field, wanted, kind in spec.references():
             path: Loc = ("stages", name, field)
             if wanted in order[:index]:
@@ -111,7 +112,8 @@ def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list
                 problems.append((path, f"stage {wanted!r} comes later in the recipe; move it above {name!r}"))
             else:
                 problems.append((path, unknown("stage", wanted, [*kind.given, *order[:index]])))
-        problems += [(("stages", name, field), text) for field, text in spec.misuses(stages)]
+        if len(problems) == before:  # what it names is there, and is what it should be
+            problems += [(("stages", name, field), text) for field, text in spec.misuses(stages)]
         if isinstance(spec, Training) and spec.asks_for_lora and is_adapter(stages, spec.model):
             problems.append(
                 (

@@ -127,6 +127,11 @@ class StoredTask(Task):
         """Say where its code is; before anything else."""
         self._code = code
 
+    @property
+    def code(self) -> StoredCode:
+        """Where its code is."""
+        return self._code
+
     def loaded(self) -> Task:
         """The task itself.
 

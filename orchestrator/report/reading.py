@@ -18,7 +18,7 @@ from orchestrator.report.difficulty import expected
 from orchestrator.report.facts import Answered, Asked, RunFacts, Sampling, Selected, StageFacts, Training
 from orchestrator.runs.past import RECIPE_FILE, PastStage, past_stages
 from orchestrator.stages import verb_of
-from orchestrator.stages.base import Kind
+from orchestrator.stages.base import Kind, names_in
 from orchestrator.store.base import Store
 from orchestrator.store.names import COMPLETIONS
 from orchestrator.store.tables import first_answers, read_stored
@@ -155,12 +155,16 @@ def _samplings(
         kept = [
             Selected(other, int(stages[other].metrics["rows"]), int(stages[other].metrics["questions"]))
             for other, s in recipe["stages"].items()
-            if _kind(s) is Kind.ROWS and name in s.values() and "rows" in getattr(stages.get(other), "metrics", {})
+            if _kind(s) is Kind.ROWS and _names_it(s, name) and "rows" in getattr(stages.get(other), "metrics", {})
         ]
         n = settings["n"]
         majority = stage.metrics.get(f"maj_at_{n}") if stage is not None else None
         model, temperature = settings["model"], settings["temperature"]
         yield Sampling(name, model, n, temperature, right, Counter(statuses), majority, tuple(kept))
+
+
+def _names_it(settings: Mapping[str, Any], name: str) -> bool:
+    return any(name in names_in(value) for value in settings.values() if isinstance(value, str | list))
 
 
 def _kind(settings: Mapping[str, Any]) -> Kind | None:

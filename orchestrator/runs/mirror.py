@@ -1,9 +1,10 @@
 """The work folder under a URL as well, of any file system that fsspec knows: it survives the loss of the machine.
 
 - What a running stage has written, and has stopped writing, is copied there within seconds, by a thread of its own.
-- A stage whose folder here is empty begins with what is there: its shards, its checkpoints.
-- What a stage left is removed there when it is removed here.
-- A URL that stops answering keeps nothing from going on: what it has not got is sent when it answers again.
+- A stage whose folder here is empty begins with what an earlier run has left there: its shards, its checkpoints.
+- What a stage left there is removed when the stage is finished, and not before: a failure removes nothing.
+- A URL that stops answering keeps nothing from going on. What it has not got is sent when it answers again, and stays
+  in the folder here in any case.
 """
 
 import shutil
@@ -31,7 +32,8 @@ class Mirror:
         self.problem: str | None = None
         """Why what was written last is not there."""
         self._files, self._top = _file_system(url)
-        self._try_writing()
+        self._left = self._found()
+        """The stages of which earlier runs have left something there."""
         self._senders: dict[str, Sender] = {}
         self._gone: list[str] = []
         """The stages whose files are to be removed there."""
@@ -39,12 +41,13 @@ class Mirror:
         self._thread = Thread(target=self._go_on, name="mirror", daemon=True)
         self._thread.start()
 
-    def _try_writing(self) -> None:
+    def _found(self) -> set[str]:
         probe = f"{self._top}/orch-{uuid4().hex}.tmp"
         try:
             self._files.makedirs(self._top, exist_ok=True)
             self._files.pipe_file(probe, b"orch")
             self._files.rm_file(probe)
+            return {str(name).rstrip("/").rpartition("/")[2] for name in self._files.ls(self._top, detail=False)}
         except Exception as error:  # whatever the file system's own library raises
             raise InputError(
                 f"storage: {self.url} cannot be written: {one_line(error)}; name another place, or check its "
@@ -52,29 +55,30 @@ class Mirror:
             ) from None
 
     def begin(self, key: str) -> None:
-        """A stage is about to run: it has what is there of it, and what it writes is sent.
+        """A stage is about to run: it has what was left there of it, and what it writes is sent.
 
         Raises:
-            StageError: what is there cannot be fetched.
+            StageError: what was left there cannot be fetched.
         """
         work = self.root / key
-        if not files_of(work):
+        known: dict[str, Stamp] = {}
+        if self._cleared(key) and key in self._left:
             try:
-                self._fetch(key)
+                there = self._there(key)
+                if not files_of(work):
+                    self._fetch(key, list(there))
+                known = {name: stamp for name, stamp in files_of(work).items() if there.get(name) == stamp[0]}
             except Exception as error:
-                shutil.rmtree(work, ignore_errors=True)  # half of it would look like all of it
-                work.mkdir()
-                raise StageError(
-                    f"what an earlier run left in {self.url}/{key} cannot be fetched: {one_line(error)}; give the same "
-                    "command once it can, or remove that folder"
-                ) from None
-        there = self._there(key)
-        known = {name: stamp for name, stamp in files_of(work).items() if there.get(name) == stamp[0]}
+                if not files_of(work):
+                    raise StageError(
+                        f"what an earlier run left in {self.url}/{key} cannot be fetched: {one_line(error)}; give the "
+                        "same command once it can, or remove that folder"
+                    ) from None
         with self._lock:
             self._senders[key] = Sender(self, work, known)
 
     def remove(self, key: str) -> None:
-        """What a stage left is not needed any more."""
+        """A stage is finished: what it left is not needed any more."""
         with self._lock:
             self._senders.pop(key, None)
             self._gone.append(key)
@@ -83,23 +87,38 @@ class Mirror:
         """Send what is left; the run has ended."""
         self._ended.set()
         self._thread.join()
-        for sender in self._senders.values():
-            self._look(sender)
+        self._look(final=True)
         self._remove_gone()
+        self._senders.clear()
 
     def send(self, path: Path, begin: int = 0) -> Stamp | None:
         """Put a file there, all of it: most places cannot append. None: it is gone."""
         stamp, name = stamp_of(path), f"{self._top}/{path.relative_to(self.root).as_posix()}"
         if stamp is None:
             return None
-        self._files.makedirs(name.rpartition("/")[0], exist_ok=True)
-        self._files.put_file(str(path), name)
+        try:
+            self._files.makedirs(name.rpartition("/")[0], exist_ok=True)
+            self._files.put_file(str(path), name)
+        except FileNotFoundError:
+            if path.exists():
+                raise
+            return None
         return stamp
 
     def forget(self, name: str) -> None:
         """Remove a file there, by its path from the work folder."""
         with suppress(FileNotFoundError):
             self._files.rm_file(f"{self._top}/{name}")
+
+    def _cleared(self, key: str) -> bool:
+        """Whether nothing of a stage is still to be removed there; what was, is removed now or counts as not there."""
+        with self._lock:
+            if key not in self._gone:
+                return True
+            self._gone.remove(key)
+        with suppress(Exception):
+            self._remove(key)
+        return False
 
     def _there(self, key: str) -> dict[str, int]:
         """The files of a stage there, with their sizes."""
@@ -110,39 +129,47 @@ class Mirror:
             return {}
         return {name[len(folder) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
 
-    def _fetch(self, key: str) -> None:
-        for name in self._there(key):
-            path = self.root / key / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                self._files.get_file(f"{self._top}/{key}/{name}", f"{folder}/file")
-                Path(folder, "file").replace(path)
+    def _fetch(self, key: str, names: list[str]) -> None:
+        """All of it or nothing: half of it would look like all of it."""
+        with tempfile.TemporaryDirectory(prefix=f"{key}-", dir=self.root) as folder:
+            for name in names:
+                path = Path(folder, key, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._files.get_file(f"{self._top}/{key}/{name}", str(path))
+            if names:
+                shutil.rmtree(self.root / key)
+                Path(folder, key).rename(self.root / key)
 
     def _go_on(self) -> None:
         while not self._ended.wait(_LOOK):
-            with self._lock:
-                senders = list(self._senders.values())
-            for sender in senders:
-                self._look(sender)
+            self._look()
             self._remove_gone()
 
-    def _look(self, sender: Sender) -> None:
-        try:
-            sender.look()
-            self.problem = None
-        except Exception as error:
-            self.problem = f"storage: {self.url} does not take what is written: {one_line(error)}"
+    def _look(self, final: bool = False) -> None:
+        with self._lock:
+            senders = list(self._senders.values())
+        problem = None
+        for sender in senders:
+            try:
+                sender.look(final)
+            except Exception as error:
+                problem = problem or f"storage: {self.url} does not take what is written: {one_line(error)}"
+        self.problem = problem
 
     def _remove_gone(self) -> None:
         with self._lock:
             gone, self._gone = self._gone, []
         for key in gone:
             try:
-                if self._there(key):
-                    self._files.rm(f"{self._top}/{key}", recursive=True)
+                self._remove(key)
             except Exception:  # it is tried again
                 with self._lock:
                     self._gone.append(key)
+
+    def _remove(self, key: str) -> None:
+        if self._there(key):
+            self._files.rm(f"{self._top}/{key}", recursive=True)
+        self._left.discard(key)
 
 
 def _file_system(url: str) -> tuple[Any, str]:
@@ -153,7 +180,5 @@ def _file_system(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise InputError(f"storage: {url}: {one_line(error)}, or name a folder") from None
     except ValueError as error:
-        raise InputError(
-            f"storage: {url}: {one_line(error)}; name a folder, or a URL such as s3://bucket/work"
-        ) from None
+        raise InputError(f"storage: {url}: {error}; name a folder, or a URL such as s3://bucket/work") from None
     return files, str(top).rstrip("/")

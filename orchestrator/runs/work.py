@@ -56,7 +56,7 @@ class Copy(Protocol):
         ...
 
     def remove(self, key: str) -> None:
-        """What a stage left is not needed any more."""
+        """A stage is finished: what it left is not needed any more."""
         ...
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class WorkFolder:
         folder = self.root / key
         forget_log(folder)
         if not any(file.is_file() and file.name not in _NOTES for file in folder.rglob("*")):
-            self.remove(key)
+            shutil.rmtree(folder, ignore_errors=True)  # a copy elsewhere may hold what this machine never had
 
     def share(self, folder: Path, name: str) -> Path:
         """A copy of a file or folder where all machines see it, under `inputs/`; made once, whole or not at all."""

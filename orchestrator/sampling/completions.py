@@ -179,6 +179,8 @@ class _Pieces:
             held.append(piece)
         table = pa.concat_tables(held)
         asked = pc.is_in(table["example_id"], questions)
+        if lacking := set(questions.to_pylist()) - set(pc.unique(table["example_id"]).to_pylist()):
+            raise DataError(f"{self.path} lacks the draws of question {min(lacking)!r}")
         self._held = table.filter(pc.invert(asked))
         return table.filter(asked)
 

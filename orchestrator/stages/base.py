@@ -149,17 +149,17 @@ class Verb(StageSettings, ABC):
         return [
             Reference(type(self).model_fields[field].alias or field, name, kind)
             for field, kind in self.REFERENCES.items()
-            for name in _names(getattr(self, field))
-            if name not in kind.given and not is_pooled(name)
+            for name in names_in(getattr(self, field))
+            if name not in kind.given and not (kind is Kind.COMPLETIONS and is_pooled(name))
         ]
 
     def pooled(self) -> list[Reference]:
-        """What it uses of other runs, as RUN:STAGE."""
+        """The draws of other runs that it uses, as RUN:STAGE."""
         return [
             Reference(type(self).model_fields[field].alias or field, name, kind)
             for field, kind in self.REFERENCES.items()
-            for name in _names(getattr(self, field))
-            if is_pooled(name)
+            for name in names_in(getattr(self, field))
+            if kind is Kind.COMPLETIONS and is_pooled(name)
         ]
 
     def misuses(self, stages: "Mapping[str, Verb]") -> Iterator[tuple[str, str]]:
@@ -272,7 +272,7 @@ class Verb(StageSettings, ABC):
 
 
 def is_pooled(name: str) -> bool:
-    """Whether a reference names what another run has made: RUN:STAGE."""
+    """Whether a reference names draws of another run: RUN:STAGE."""
     return ":" in name
 
 
@@ -291,7 +291,8 @@ def put_together(argument: tuple[Verb, Context, Mapping[Split, list[Example]]]) 
     return verb.finish(context)
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def names_in(value: Any) -> tuple[str, ...]:
+    """The names in a setting that holds one or several."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 

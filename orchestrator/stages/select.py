@@ -16,7 +16,7 @@ from orchestrator.answers.equations import Equation, equations
 from orchestrator.errors import StageError
 from orchestrator.sampling.completions import put_side_by_side, writing
 from orchestrator.schema import Positive
-from orchestrator.stages.base import Bounds, Drawing, Kind, Verb, is_pooled, parted
+from orchestrator.stages.base import Bounds, Drawing, Kind, Verb, is_pooled
 from orchestrator.stages.context import Context, Job, Output
 from orchestrator.stages.drawing import digest
 from orchestrator.store.names import CHOSEN
@@ -31,8 +31,8 @@ _SHOWN = 40
 _WHY = ("wrong", "pass_rate", "wrong_equation", "same_text", "same_equations", "over_limit")
 """Why a draw is not kept: the metric `dropped_...` of each counts its draws."""
 _ROUNDING = 1e-9
-_SHORTEST = 6
-"""Characters of a run's id: what is named by fewer may soon be another run."""
+_UNKNOWN = 1_000_000
+"""Draws of a question that another run has made, at the most."""
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -41,14 +41,7 @@ def _one_or_more(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if not names or all(map(is_pooled, names)):
         raise ValueError("must name a sample stage of the recipe itself; draws of other runs are put beside it")
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"names {twice[0]!r} twice; its draws are there once")
-    for name in filter(is_pooled, names):
-        run, stage = parted(name)
-        if len(run) < _SHORTEST or not stage:
-            raise ValueError(
-                f"{name!r} must read RUN:STAGE, such as 1a2b3c4d:samples, with {_SHORTEST} characters of the run's id "
-                "or more; `orch runs` lists them"
-            )
+        raise ValueError(f"names {twice[0]!r} twice; list it once")
     return names[0] if len(names) == 1 else names
 
 
@@ -217,14 +210,14 @@ class Select(Verb):
     def source(self, stages: Mapping[str, Verb]) -> Drawing | None:
         """The drawing of its completions; of several the first, with the draws of all.
 
-        Those of another run are taken to be as many as the first's.
+        How many another run has drawn is not known here: more than any.
         """
         drawings = list(self._drawings(stages).values())
         if not drawings or len(self.names) == 1:
             return drawings[0] if drawings else None
-        first, elsewhere = drawings[0], len([name for name in self.names if is_pooled(name)])
-        most = sum(one.most for one in drawings) + elsewhere * first.most
-        return replace(first, n=most, max_tokens=max(one.max_tokens for one in drawings), budget=None)
+        elsewhere = len([name for name in self.names if is_pooled(name)])
+        most = sum(one.most for one in drawings) + elsewhere * _UNKNOWN
+        return replace(drawings[0], n=most, max_tokens=max(one.max_tokens for one in drawings), budget=None)
 
     def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
         """The rows that it may keep."""

@@ -68,7 +68,7 @@ LOGS = "logs"
 CHOSEN_TAG = "orch.chosen"
 """The tag of a training's run that says which checkpoint it selected and why; beside it, the metric of the step."""
 CHOSEN_STEP = "chosen_step"
-_DRAWS_TAG = "orch.draws"
+DRAWS_TAG = "orch.draws"
 _EVALUATION_DRAWS_TAG = "orch.eval_draws"
 """The tags that are equal for stages whose completions are the same, however these are judged and however many."""
 POOL_TAG = "orch.pool"
@@ -160,7 +160,7 @@ def origin_tag(stage: Keyed) -> str:
 
 def draws_tag(stage: Keyed) -> str:
     """The tag of the run that made a stage's completions which tells other stages that they are theirs too."""
-    return _DRAWS_TAG if not stage.is_evaluation else evaluation_tag(_EVALUATION_DRAWS_TAG, stage.also)
+    return DRAWS_TAG if not stage.is_evaluation else evaluation_tag(_EVALUATION_DRAWS_TAG, stage.also)
 
 
 def origin_of(tags: Mapping[str, str]) -> str | None:

@@ -55,12 +55,15 @@ def test_it_is_shown(in_run: Path) -> None:
     assert "now judged by  numeric, within 30%" in shown.out and "samples (draws)" in shown.out
     assert "wrong (" in shown.out and "→ correct (" in shown.out
     plain = call(in_run, "rejudge", "last", "--json")
-    assert plain.json["parts"][0]["before"] == plain.json["parts"][0]["now"] and "No verdict changes." in plain.err
+    assert (
+        plain.json["parts"][0]["before"] == plain.json["parts"][0]["now"]
+        and "No completion becomes correct" in plain.err
+    )
 
 
 def test_texts_that_were_written_for_another_prompt_are_called_that(in_run: Path) -> None:
     [note] = rejudge("last", ["task.format.prompt='Q: {question}\\nA: '"]).notes
-    assert note.startswith("task.format.prompt is another") and "`orch run` would have new ones written" in note
+    assert note.startswith("task.format.prompt differs") and "`orch run` would have new ones written" in note
 
 
 def test_where_the_questions_are_gone_draws_are_left_out_and_answers_are_judged(
@@ -81,7 +84,35 @@ def test_where_the_questions_are_gone_draws_are_left_out_and_answers_are_judged(
     data.unlink()
     found = rejudge()
     assert [part.name for part in found.parts] == ["base"]
-    assert len(found.notes) == 1 and found.notes[0].startswith("the draws of samples are left out, their questions")
+    assert len(found.notes) == 1 and found.notes[0].startswith("the draws of samples are left out: ")
+
+
+def test_settings_that_only_the_old_judge_or_format_has_go_with_it(in_run: Path) -> None:
+    found = rejudge("last", ["task.judge.type=exact"])
+    assert found.judged_now.startswith("exact") and not found.notes
+    found = rejudge("last", ["task.format.type=last_number", "task.judge.tolerance=0.1"])
+    assert "within 10%" in found.judged_now and "last number" in found.judged_now and not found.notes
+
+
+OWN = """\
+from orchestrator.tasks.units import UnitsTask
+
+class Own(UnitsTask):
+    pass
+"""
+
+
+def test_a_task_of_the_users_own_is_judged_in_another_way(small_copy: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(small_copy)
+    Path("own.py").write_text(OWN)
+    Path("r.yaml").write_text(
+        f"extends: {SMALL}\ntask: {{type: 'own.py:Own'}}\n"
+        "stages: {sft: {max_steps: 2}, samples: null, chosen: null, rft: null, grpo: null}\nevaluate: {models: [sft]}\n"
+    )
+    ran = call(small_copy, "run", "r.yaml", "--json")
+    assert ran.code == 0, ran.err
+    found = rejudge("last", ["task.judge.tolerance=0.5"])
+    assert [part.name for part in found.parts] == ["sft"] and "50%" in found.judged_now
 
 
 @pytest.mark.parametrize(

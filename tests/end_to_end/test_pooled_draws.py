@@ -76,6 +76,11 @@ def test_draws_that_do_not_go_together_are_refused(small_run: Run, small_copy: P
     assert "no run" in refused("[hot, 'abcdef0123:samples']")
     assert "must name a sample stage of the recipe itself" in refused(f"'{first}:samples'")
     assert "must read RUN:STAGE, such as 1a2b3c4d:samples" in refused("[hot, 'last:samples']")
-    assert "names 'hot' twice" in refused("[hot, hot]")
+    assert "must read RUN:STAGE, such as 1a2b3c4d:samples" in refused("[hot, 'small:samples']"), "no experiment's name"
+    assert "names 'hot' twice; list it once" in refused("[hot, hot]")
+    same = refused(f"[hot, samples, '{first}:samples']")
+    assert f"'samples' and '{first}:samples' are the same draws" in same
+    assert "unknown stage" in refused("[hot]", f"stages.sft.data=['{first}:samples']")
+    assert "depends on itself" in refused("[hot, picked]")
     split = refused("[hot, samples]", "stages.hot.prompts=demonstrations")
     assert "'hot' draws for demonstrations and 'samples' for train, so they have no question in common" in split

@@ -127,8 +127,36 @@ def test_what_cannot_be_fetched_fails_the_stage_and_leaves_nothing_half(
         with pytest.raises(StageError, match="cannot be fetched: ConnectionError: nobody answers; give the same"):
             other.folder(KEY)
     assert not list((other.root / KEY).iterdir())
+    other.give_back(KEY)  # the stage has failed, and left nothing here
+    made._look()
+    made._remove_gone()
+    assert len(there()) == 2, "what is there is not given up"
     assert {path.name for path in other.folder(KEY).iterdir()} == {"one", "two"}
     other.close()
+
+
+def test_a_stage_that_begins_again_does_not_begin_with_what_is_being_removed(url: str, there: Any) -> None:
+    earlier, _ = opened(url, "lost")
+    write(earlier.folder(KEY) / "one", "old")
+    until(there)
+    earlier.close()
+    work, made = opened(url, "work")
+    made._ended.set()  # the thread does nothing meanwhile
+    made._thread.join()
+    assert (work.folder(KEY) / "one").read_text() == "old"
+    work.remove(KEY)
+    write(work.folder(KEY) / "two", "new")
+    assert [path.name for path in (work.root / KEY).iterdir()] == ["two"]
+    work.close()
+    assert there() == {f"{KEY}/two": b"new"}
+
+
+def test_what_is_written_last_before_an_end_is_sent(url: str, there: Any) -> None:
+    work, _ = opened(url, "work")
+    write(work.folder(KEY) / "shard-000000.parquet", "rows", seconds_ago=0)
+    work.close()
+    work.close()
+    assert there() == {f"{KEY}/shard-000000.parquet": b"rows"}
 
 
 def _refuse(*_: Any, **__: Any) -> None:
@@ -138,7 +166,7 @@ def _refuse(*_: Any, **__: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nosuch://bucket/work", "storage: nosuch://bucket/work: ValueError: Protocol not known: nosuch"),
+        ("nosuch://bucket/work", "storage: nosuch://bucket/work: Protocol not known: nosuch; name a folder, or a URL"),
         ("s3://bucket/work", "s3fs"),
         ("file:///proc/nowhere", "storage: file:///proc/nowhere cannot be written: "),
     ],

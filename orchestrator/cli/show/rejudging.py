@@ -27,7 +27,7 @@ def show_rejudging(console: Console, found: Rejudging) -> None:
     console.print(table)
     changed = [(part.name, one) for part in found.parts for one in part.changed]
     if not changed:
-        console.print("\nNo verdict changes.")
+        console.print("\nNo completion becomes correct, and none stops being so.")
     for name, one in changed:
         console.print()
         for line in _lines(name, one):
