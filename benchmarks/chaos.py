@@ -39,7 +39,7 @@ test: {{generate: 4}}}}
 model: {{name: tiny}}
 stages:
   samples: {{type: sample, model: base, n: {DRAWS}, batch_size: {EACH}, max_tokens: 96}}
-evaluate: {{models: [base], max_tokens: 8}}
+evaluate: {{models: [base]}}
 """
 KINDS = ("worker", "driver", "node", "disk", "store")
 _TRIES = 4

@@ -61,7 +61,7 @@ Address = Annotated[
 RunArgument = Annotated[
     str,
     typer.Argument(
-        help="A run's id, the beginning of it, or its experiment's name; `last` for the newest.",
+        help="A run's id, the beginning of it, or its experiment's name; `last` for the newest that is no sweep.",
         show_default=False,
         autocompletion=completion.runs,
     ),

@@ -1,7 +1,6 @@
 """The verb on what runs leave beside the store: clean."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from orchestrator.cli.options import Json, busy
 
 def clean(
     storage: Annotated[
-        Path | None, typer.Option(help="The folder that the recipe names as its storage; default: mlruns/work.")
+        str | None, typer.Option(help="The folder that the recipe names as its storage; default: mlruns/work.")
     ] = None,
     older_than: Annotated[
         float, typer.Option(min=0, help="Days after which work that a run could go on from is deleted too.")

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.errors import InputError, TrackingError
 from orchestrator.notebook import paragraphs, table
+from orchestrator.recipe.paths import is_url
 from orchestrator.runs.work import LOCKS, WorkFolder, at_work, size_of
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.disk_space import PREFIX as DISK_FULL
@@ -102,6 +103,8 @@ def clean(
     Raises:
         InputError: the folder is no work folder of orch's.
     """
+    if is_url(str(storage or "")):
+        raise InputError(f"--storage {storage}: only folders are cleaned; delete what is left there with its own tools")
     root = Path(storage).expanduser() if storage is not None else store_folder() / "work"
     copies = store_folder() / "downloads" if storage is None else None
     if not root.is_dir() and not (copies is not None and copies.is_dir()):

@@ -112,7 +112,7 @@ def rejudge(run: str | None = None, overrides: Sequence[str] = (), *, trust: boo
         UntrustedCode: the task judges by code that may not be run.
     """
     for override in overrides:
-        name = override.partition("=")[0].strip()
+        [name] = change_of(override)
         if not any(name == block or name.startswith(f"{block}.") for block in _BLOCKS):
             raise InputError(
                 f"override {override!r}: what is stored is read and judged by {' and '.join(_BLOCKS)} alone; "
@@ -188,7 +188,7 @@ def _questions(verb: Verb, stage: PastStage, task: Task) -> Examples:
     assert drawing is not None
     pool = stage.store.find(stage.origin).tags.get(POOL_TAG)
     if pool is not None and pool != digest(pool_of(task, drawing.split)):
-        raise InputError(f"task.{drawing.split} has other questions now than those that were drawn for")
+        raise InputError(f"task.{drawing.split} has other questions or gold answers now than those that were drawn for")
     by_id = {example.id: example for example in task.examples(drawing.split)}
     return lambda row: by_id[row["example_id"]]
 

@@ -1,6 +1,7 @@
 """What a recipe says beside its task and its stages: its name, seeds, model and limits. Schemas only."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -30,12 +31,27 @@ _NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Categories of characters that steer a terminal or a page instead of standing in it."""
 _JOINERS = "\u200c\u200d"
 """But these two belong to the spelling of words, and of emoji."""
+_ONE_SLASH = re.compile(r"[a-z][a-z0-9+]+:/(?!/)")
+"""How the URL of a file system begins that lacks a slash."""
 _LONGEST = 255
 """Bytes of a folder's name."""
 
 
 def _folder_or_url(value: object) -> object:
-    return Path(value) if isinstance(value, str) and not is_url(value) else value
+    if not isinstance(value, str):
+        if isinstance(value, Path) or value is None:
+            return value
+        raise ValueError("must be a folder, or a URL such as s3://bucket/work")
+    if _ONE_SLASH.match(value):
+        raise ValueError(f"a URL has two slashes behind its colon: write {value.replace(':/', '://', 1)}")
+    if not is_url(value):
+        return Path(value)
+    scheme, _, place = value.partition("://")
+    if not place.strip("/"):
+        raise ValueError(f"{value} names no place: write one behind it, such as {scheme}://bucket/work")
+    if scheme in ("file", "local") and not place.startswith("/"):
+        raise ValueError(f"the path of {value} is not absolute: write {scheme}:///{place}, or name a folder")
+    return value
 
 
 Storage = Annotated[Path | str, BeforeValidator(_folder_or_url)]

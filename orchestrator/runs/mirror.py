@@ -78,10 +78,10 @@ class Mirror:
             self._senders[key] = Sender(self, work, known)
 
     def remove(self, key: str) -> None:
-        """A stage is finished: what it left is not needed any more."""
+        """A stage is finished, here or elsewhere: what it left is not needed any more."""
         with self._lock:
-            self._senders.pop(key, None)
-            self._gone.append(key)
+            if self._senders.pop(key, None) is not None or key in self._left:
+                self._gone.append(key)
 
     def close(self) -> None:
         """Send what is left; the run has ended."""
@@ -178,7 +178,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     try:
         files, top = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        raise InputError(f"storage: {url}: {one_line(error)}, or name a folder") from None
+        raise InputError(f"storage: {url}: {error}, or name a folder") from None
     except ValueError as error:
         raise InputError(f"storage: {url}: {error}; name a folder, or a URL such as s3://bucket/work") from None
     return files, str(top).rstrip("/")

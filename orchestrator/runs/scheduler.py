@@ -189,7 +189,7 @@ class Walk:
                     # where it could not be said of all, the stage whose output is not what it was fails by itself
                     found = (self.store.finished([stage]) if made is None else made).get(stage.key)
                     if found is not None:
-                        claim.branch.reuse(claim.state, found)
+                        self._reuse(claim.branch, claim.state, found)
                     else:
                         self._start(claim)
                 finally:
@@ -214,9 +214,14 @@ class Walk:
             else:
                 branch.fail(state, end)
         elif stage.cached is not None:
-            branch.reuse(state, stage.cached)
+            self._reuse(branch, state, stage.cached)
         else:
             self._claims.claim(branch, state)
+
+    def _reuse(self, branch: Branch, state: StageState, origin: str) -> None:
+        branch.reuse(state, origin)
+        if self.work.copy is not None:
+            self.work.copy.remove(state.stage.key)  # whoever has made it may have been lost before that
 
     def _start(self, claim: Claim) -> None:
         assert self.cluster is not None

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.answers.equations import Equation, equations
 from orchestrator.errors import StageError
@@ -36,8 +36,10 @@ _UNKNOWN = 1_000_000
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _one_or_more(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else value
+def _one_or_more(value: object) -> str | tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+    if not all(isinstance(name, str) for name in names) or (not names and not isinstance(value, list | tuple)):
+        raise ValueError("must be the name of a sample stage, or a list of such names: [samples, hot]")
     if not names or all(map(is_pooled, names)):
         raise ValueError("must name a sample stage of the recipe itself; draws of other runs are put beside it")
     if twice := [name for name in names if names.count(name) > 1]:
@@ -49,7 +51,7 @@ class Select(Verb):
     """Keep the completions worth training on."""
 
     type: Literal["select"]
-    draws: Annotated[str | tuple[str, ...], AfterValidator(_one_or_more)] = Field(alias="from")
+    draws: Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)] = Field(alias="from")
     """The sample stage whose completions are selected from, or several whose draws are put together; RUN:STAGE are
     those that another run has drawn for the same questions, by the beginning of its id."""
     keep: Literal["correct", "random"] = "correct"

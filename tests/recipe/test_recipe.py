@@ -615,3 +615,26 @@ def test_each_seed_is_a_variant() -> None:
     assert several.trials() == ({"seed": 4}, {"seed": 2}) and load_recipe(SMALL).trials() == ({},)
     one = several.varied(several.trials()[1])
     assert one.seed == 2 and one.seeds is None and one.resolved() == load_recipe(SMALL, ["seed=2"]).resolved()
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ("s3:/bucket/work", "storage: a URL has two slashes behind its colon: write s3://bucket/work"),
+        ("file://relative/work", "is not absolute: write file:///relative/work, or name a folder"),
+        ("file://", "names no place"),
+        ("s3://", "names no place"),
+        ("5", "must be a folder, or a URL such as s3://bucket/work"),
+    ],
+)
+def test_a_storage_that_is_no_place_is_refused(storage: str, said: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(SMALL, [f"storage={storage}"])
+    [problem] = raised.value.problems
+    assert said in problem
+
+
+@pytest.mark.parametrize("storage", ["s3://bucket/work", "file:///tmp/work", "memory://x", "folder", "/tmp/a:b"])
+def test_a_storage_is_a_folder_or_a_url_and_reads_as_it_was_written(storage: str) -> None:
+    recipe = load_recipe(SMALL, [f"storage={storage}"])
+    assert (recipe.work_url or str(recipe.work_folder)) == storage == str(recipe.resolved()["storage"])

@@ -159,6 +159,18 @@ def test_what_is_written_last_before_an_end_is_sent(url: str, there: Any) -> Non
     assert there() == {f"{KEY}/shard-000000.parquet": b"rows"}
 
 
+def test_what_is_finished_elsewhere_is_removed(url: str, there: Any) -> None:
+    earlier, _ = opened(url, "lost")
+    write(earlier.folder(KEY) / "one", "old")
+    write(earlier.folder("b" * 32) / "one", "old")
+    until(lambda: len(there()) == 2)
+    earlier.close()
+    work, made = opened(url, "work")
+    made.remove(KEY)  # it is reused
+    work.close()
+    assert there() == {f"{'b' * 32}/one": b"old"}
+
+
 def _refuse(*_: Any, **__: Any) -> None:
     raise ConnectionError("nobody answers")
 

@@ -24,6 +24,8 @@ def show_rejudging(console: Console, found: Rejudging) -> None:
     for part in found.parts:
         counts = (f"{part.now.n:,}", _told(part.before), _told(part.now), f"+{part.gained:,}", f"-{part.lost:,}")
         table.add(part.name if part.what == "answers" else f"{part.name} ({part.what})", *counts)
+    for column in ("n", "no longer\ncorrect", "now\ncorrect"):
+        table = table if table.fits(console.width) else table.without(column)
     console.print(table)
     changed = [(part.name, one) for part in found.parts for one in part.changed]
     if not changed:
