@@ -4,8 +4,8 @@
 
 The Ray session declares as many cores as there are workers, whatever the machine has. Each shard is 256 completions:
 prompts are written, the engine sleeps, the texts are judged and kept as parquet. Ray, the scheduler and the store are
-real. Printed is the share of the workers' time that the engine had, from when the last worker has begun its first shard
-until the last wave begins.
+real. Printed is the share of the workers' time that the engine had, from when all of them first are at work until the
+last wave begins. A worker holds some 350 MB.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.fixed_latency import SECONDS, SPANS, with_fixed_latency
+from benchmarks.simulated import busy
 from orchestrator import load_recipe, run
 from orchestrator.runs.cluster import Cluster
 from orchestrator.runs.crew import Call, Crew
@@ -30,16 +31,6 @@ stages:
   samples: {type: sample, model: base, n: DRAWS, batch_size: EACH, resources: {cpus: 1}}
 evaluate: {models: [base]}
 """
-
-
-def efficiency(spans: Sequence[tuple[int, float, float]], workers: int) -> float:
-    """The share of the workers' time that the engine had; each span is a worker, and when it began and ended."""
-    first: dict[int, float] = {}
-    for worker, began, _ in spans:
-        first[worker] = min(began, first.get(worker, began))
-    begin, end = max(first.values()), sorted(began for _, began, _ in spans)[-workers]
-    used = sum(max(0.0, min(ended, end) - max(began, begin)) for _, began, ended in spans)
-    return used / (workers * (end - begin))
 
 
 def main() -> None:
@@ -70,12 +61,11 @@ def main() -> None:
         found = run(load_recipe(folder / "recipe.yaml"))
         assert not found.errors, found.errors[0]
         told = [json.loads(file.read_text()) for file in (folder / "spans").iterdir()]
-        spans = [(worker, began, ended) for worker, began, ended, rows in told if rows == EACH]  # none of the base's
+        spans = [(began, ended) for began, ended, rows in told if rows == EACH]  # none of the base's
         os.chdir("/")
-    share, used = efficiency(spans, asked.workers), len({worker for worker, *_ in spans})
     print(
-        f"{questions * DRAWS:,} completions in {len(spans)} shards of {asked.seconds:g} s by {used} of {asked.workers} "
-        f"workers: at work {share:.1%} of the time"
+        f"{questions * DRAWS:,} completions in {len(spans)} shards of {asked.seconds:g} s by {asked.workers} workers: "
+        f"at work {busy(spans, asked.workers):.1%} of the time"
     )
 
 
