@@ -11,8 +11,7 @@ import pyarrow as pa
 from orchestrator.answers.formats import FORMATS, AnswerFormat
 from orchestrator.answers.judges import JUDGES
 from orchestrator.errors import InputError
-from orchestrator.plan.plan import digest
-from orchestrator.plan.pooled import pool_of
+from orchestrator.plan.plan import questions_of
 from orchestrator.recipe.recipe import change_of
 from orchestrator.recipe.stored_task import StoredTask
 from orchestrator.runs.past import PastRecipe, PastStage, past_recipe
@@ -186,9 +185,10 @@ def _questions(verb: Verb, stage: PastStage, task: Task) -> Examples:
     """
     drawing = verb.drawing()
     assert drawing is not None
-    pool = stage.store.find(stage.origin).tags.get(POOL_TAG)
-    if pool is not None and pool != digest(pool_of(task, drawing.split)):
-        raise InputError(f"task.{drawing.split} has other questions or gold answers now than those that were drawn for")
+    drawn_for = stage.store.find(stage.origin).tags.get(POOL_TAG, "").partition("-")[0]
+    if drawn_for != questions_of(task, drawing.split):
+        why = "has other questions or gold answers by now" if drawn_for else "may have been another then"
+        raise InputError(f"task.{drawing.split} {why}")
     by_id = {example.id: example for example in task.examples(drawing.split)}
     return lambda row: by_id[row["example_id"]]
 

@@ -16,13 +16,15 @@ from orchestrator.errors import FormatChange, RecipeError
 from orchestrator.models.base import BaseModelRef
 from orchestrator.models.start import StartModel, check_adapter, resolve_start
 from orchestrator.notebook import paragraphs, table
-from orchestrator.plan.pooled import PooledDraws, pool_of, pooled_draws
+from orchestrator.plan.pooled import PooledDraws, pooled_draws
 from orchestrator.recipe.graph import behind, whole_stage
 from orchestrator.recipe.recipe import Recipe
 from orchestrator.stages.base import Keys, Kind, Verb
 from orchestrator.stages.training import Training
 from orchestrator.store.names import output_of
+from orchestrator.tasks import Task
 from orchestrator.tasks.judged_by import judged_by
+from orchestrator.tasks.splits import Split
 from orchestrator.tasks.tolerance import fitted
 from orchestrator.types import BASE
 
@@ -305,7 +307,7 @@ def _stages(recipe: Recipe, start: StartModel, known: dict[tuple[str, str], Pool
                 model,
                 recipe_digest=seedless[keys[name]],
                 draws_digest=_draws_digest(spec, payload),
-                pool=None if drawing is None else digest(pool_of(recipe.task, drawing.split)),
+                pool=None if drawing is None else pool_of(recipe.task, drawing.split),
                 pooled={used: draws.run_id for used, draws in pooled.items()},
             )
         )
@@ -434,6 +436,20 @@ def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> di
         return seedless.get(value, value) if isinstance(value, str) else value
 
     return {name: told(value) for name, value in payload.items() if name != "seed"}
+
+
+def pool_of(task: Task, split: Split) -> str:
+    """Equal for draws that may be selected from together: of the same questions, asked, read and judged alike.
+
+    Its first part is that of `questions_of`.
+    """
+    alike = digest({"format": task.format.fingerprint(), "judging": task.judging()})
+    return f"{questions_of(task, split)}-{alike[:16]}"
+
+
+def questions_of(task: Task, split: Split) -> str:
+    """Equal where a split has the same questions with the same gold answers."""
+    return digest(task.fingerprint(split))[:16]
 
 
 def digest(payload: Any) -> str:

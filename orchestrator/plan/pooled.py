@@ -4,9 +4,7 @@ They are found in the store by the run's id, and count by their key: whatever ru
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.errors import OutputError, RecipeError, TrackingError
 from orchestrator.schema import clipped
@@ -14,8 +12,6 @@ from orchestrator.stages.base import parted
 from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.names import COMPLETIONS, DRAWS_TAG, POOL_TAG, VERB_TAG
 from orchestrator.store.opening import existing_store
-from orchestrator.tasks import Task
-from orchestrator.tasks.splits import Split
 
 _ID = re.compile(r"[0-9a-f]{6,32}")
 
@@ -44,13 +40,8 @@ class _Keyed:
     draws_digest: str | None = None
 
 
-def pool_of(task: Task, split: Split) -> Mapping[str, Any]:
-    """What draws have in common that may be selected from together: questions, answer format and judge."""
-    return {"prompts": task.fingerprint(split), "format": task.format.fingerprint(), "judging": task.judging()}
-
-
 def pooled_draws(where: str, named: str, pool: str) -> PooledDraws:
-    """The draws that `named`, RUN:STAGE, stands for; `pool` is the digest of what they must have in common.
+    """The draws that `named`, RUN:STAGE, stands for; `pool` is what they must have in common (`plan.pool_of`).
 
     Raises:
         RecipeError: they are not there, or not of the same questions, format and judge.

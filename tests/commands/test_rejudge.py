@@ -49,6 +49,12 @@ def test_another_judge_gives_what_a_run_with_it_gives(small_copy: Path, monkeypa
     assert (model["accuracy_low"], model["accuracy_high"]) == pytest.approx(sft.now.interval)
 
 
+def test_draws_are_judged_again_by_another_version_of_the_judge_too(in_run: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("orchestrator.tasks.base.Task.judging", lambda self: {"version": "another"})
+    found = rejudge()
+    assert "samples" in [part.name for part in found.parts] and not found.notes
+
+
 def test_it_is_shown(in_run: Path) -> None:
     shown = call(in_run, "rejudge", LOOSE)
     assert shown.code == 0, shown.err
@@ -81,6 +87,12 @@ def test_where_the_questions_are_gone_draws_are_left_out_and_answers_are_judged(
     ran = call(small_copy, "run", "r.yaml", "--json")
     assert ran.code == 0, ran.err
     assert [part.name for part in rejudge().parts] == ["base", "samples"]
+    data.write_text(data.read_text().replace("20", "200"))
+    changed = rejudge()
+    assert [part.name for part in changed.parts] == ["base"]
+    assert changed.notes == (
+        "the draws of samples are left out: task.train has other questions or gold answers by now",
+    )
     data.unlink()
     found = rejudge()
     assert [part.name for part in found.parts] == ["base"]
