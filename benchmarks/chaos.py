@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.store.mlflow import MlflowStore
 from tests.support.gate import Gate
-from tests.support.machines import free_port
+from tests.support.served import mlflow_server
 
 SHARDS, EACH, DRAWS = 60, 32, 4
 RECIPE = f"""\
@@ -64,32 +63,8 @@ def disk() -> Iterator[Path]:
 @contextmanager
 def served() -> Iterator[Gate]:
     """A store behind MLflow's server, and the gate on the way to it."""
-    with tempfile.TemporaryDirectory(prefix="served") as name:
-        port = free_port()
-        places = ["--backend-store-uri", f"sqlite:///{name}/mlflow.db", "--artifacts-destination", f"{name}/artifacts"]
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *places, "--port", str(port), "--workers", "1"],
-            cwd=name,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            while not _answers(f"http://127.0.0.1:{port}/health"):
-                if server.poll() is not None:
-                    raise SystemExit("MLflow's server does not start")
-                time.sleep(0.2)
-            yield Gate(f"http://127.0.0.1:{port}")
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
-
-
-def _answers(address: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(address) as response:
-        return bool(response.status == 200)
-    return False
+    with tempfile.TemporaryDirectory(prefix="served") as name, mlflow_server(Path(name)) as address:
+        yield Gate(address)
 
 
 class Shards:

@@ -1,11 +1,8 @@
 """A store behind MLflow's own server, as docker-compose.yml starts it: a run, the same again, a second machine."""
 
 import os
-import signal
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from orchestrator.store.mlflow import MlflowStore
 from tests.conftest import Called, call, command, environment
 from tests.report.test_run_page import Page
 from tests.support.gate import Gate
-from tests.support.machines import free_port
+from tests.support.served import mlflow_server
 
 RECIPE = """\
 name: served
@@ -43,35 +40,8 @@ evaluate: {on: test, max_tokens: 96, batch_size: 8}
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with an empty store, which nobody but the server can read."""
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "served")]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *places, "--port", str(port), "--workers", "1"],
-        cwd=folder,
-        env=environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 180
-        while not _answers(address):
-            assert server.poll() is None and time.monotonic() < end, "MLflow's server does not start"
-            time.sleep(0.2)
+    with mlflow_server(tmp_path_factory.mktemp("server")) as address:
         yield address
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/health") as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
