@@ -22,7 +22,7 @@ def completed(*words: str, shell: str = "bash") -> list[str]:
 
 
 def test_verbs_and_options() -> None:
-    assert completed("re") == ["rerun", "report"]
+    assert completed("re") == ["rerun", "report", "rejudge"]
     assert "--resolved" in completed("plan", "--re")
 
 

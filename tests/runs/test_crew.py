@@ -183,6 +183,8 @@ def test_shares_that_do_not_fit_at_once_are_done_in_turn(cluster: Cluster) -> No
 
 def test_where_gpus_are_taken_a_worker_that_has_one_makes_all_calls(cluster: Cluster, tmp_path: Path) -> None:
     busy = cluster.submit([(waits_for, (tmp_path, 3))], 1, 1, 0)
+    [ready] = cluster.wait(busy.pending, 60)
+    assert busy.take(ready) is None, "it has its GPU before the others ask for theirs"
     made = results(cluster.submit([(leaves_a_mark, tmp_path / str(n)) for n in range(3)], 1, 1, 0))
     assert len(set(made)) == 1 and len(results(busy)) == 1, "no worker is started for each of them"
 
