@@ -144,7 +144,7 @@ def _processes(driver: int, named: Callable[[str], bool]) -> list[psutil.Process
 def disturb(kind: str, run: "subprocess.Popen[bytes]", folder: Path, gate: Gate, away: float, chance: Any) -> None:
     """Have it happen; what has to be put right again is."""
     if kind == "worker":
-        busy = _processes(run.pid, lambda name: name.startswith("ray::") and "IDLE" not in name)
+        busy = _processes(run.pid, lambda name: name.startswith("ray::_"))  # not Ray's own agents
         chance.choice(busy).kill()
     elif kind == "driver":
         os.killpg(run.pid, signal.SIGKILL)
