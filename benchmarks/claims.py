@@ -46,7 +46,7 @@ class NotedCluster(SimulatedCluster):
 
     folder: Path
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Any:
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, **how: Any) -> Any:
         if gpus:
             with (self.folder / "begun").open("a") as file:
                 file.write(f"{os.getpid()} {time.time()}\n")

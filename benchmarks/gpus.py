@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.held import hold
 from benchmarks.simulated import busy, output
@@ -59,7 +60,7 @@ class HoldingCluster(Cluster):
     folder: str
     seconds: float
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Crew:
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, **how: Any) -> Crew:
         held = (hold, (self.folder, self.seconds / len(calls)))
         instead: list[Call] = [(made, call) if call.function is put_together else held for _, call in calls]
         return super().submit(instead, cpus, gpus, retries)

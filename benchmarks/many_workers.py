@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fixed_latency import SECONDS, SPANS, with_fixed_latency
 from benchmarks.simulated import busy
@@ -45,9 +46,9 @@ def main() -> None:
     submit = Cluster.submit
 
     def with_that_engine(
-        self: Cluster, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False
+        self: Cluster, calls: Sequence[Call], cpus: int, gpus: float, retries: int, **how: Any
     ) -> Crew:
-        return submit(self, [(with_fixed_latency, call) for call in calls], cpus, gpus, retries, with_the_files)
+        return submit(self, [(with_fixed_latency, call) for call in calls], cpus, gpus, retries, **how)
 
     Cluster.submit = with_that_engine  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as name:

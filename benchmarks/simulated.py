@@ -173,7 +173,7 @@ class SimulatedCluster(Cluster):
 
     machine: Machine = field(kw_only=True)
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Any:
+    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, **how: Any) -> Any:
         return SimulatedCrew(calls, gpus, self.machine)
 
     def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:

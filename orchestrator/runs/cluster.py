@@ -75,16 +75,28 @@ class Cluster:
         fit = (_fit(cores, share.all_cpus, gpus, share.all_gpus) for cores, gpus in self.machines)
         return max(1, sum(fit))
 
-    def submit(self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, with_the_files: bool = False) -> Crew:
+    def submit(
+        self,
+        calls: Sequence[Call],
+        cpus: int,
+        gpus: float,
+        retries: int,
+        *,
+        with_the_files: bool = False,
+        load: str = "",
+        starts_workers: bool = False,
+    ) -> Crew:
         """Have workers make these calls, each on `cpus` cores and `gpus` GPUs.
 
-        A worker that dies is replaced, up to `retries` times. `with_the_files`: where some machines do not see the
-        work folder, on the driver's, which may have no core for it.
+        A call whose worker dies is made again, up to `retries` times. `with_the_files`: where some machines do not see
+        the work folder, on the driver's, which may have no core for it. `load`: what the calls load and leave loaded.
+        `starts_workers`: they ask for cores and GPUs themselves.
         """
         slots = int(self.gpus // gpus) if gpus else max(_IN_FLIGHT, 2 * self.total_cores // max(1, cpus))
         if with_the_files and self.apart:
-            return Crew(calls, 0, 0.0, retries, max(1, slots), on_this_machine())
-        return Crew(calls, cpus, gpus, retries, max(1, slots))
+            where = on_this_machine()
+            return Crew(calls, 0, 0.0, retries, max(1, slots), where=where, starts_workers=starts_workers)
+        return Crew(calls, cpus, gpus, retries, max(1, slots), load=load, starts_workers=starts_workers)
 
     def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:
         """Of calls that are pending those that have ended; waits for one, for `timeout` seconds at most."""

@@ -9,10 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
 from orchestrator.runs.memory_peak import gpu_peak_mb, peak_mb, start_measuring
+from orchestrator.runs.spare import Spare, end_spare, keep, take
 from orchestrator.text import write_in_any_encoding
 
 _GPUS_SEEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
@@ -69,17 +71,33 @@ class Crew:
 
     Calls without a GPU go to whatever process of Ray's is idle, and find it warm. With a GPU there are workers for
     these calls alone: each keeps what it has loaded from one call to the next, and ends when no call is left for it. So
-    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it. Such a
-    worker gets its first call when it has its GPU: where GPUs are scarce, few workers make all calls, one after the
+    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it. Only
+    where calls `load` something by name, the worker goes on to the crew that waits for a GPU and loads the same; while
+    nobody waits it is kept for a moment.
+    A worker gets its first call when it has its GPU: where GPUs are scarce, few workers make all calls, one after the
     other, and the rest are never started.
     """
 
     def __init__(
-        self, calls: Sequence[Call], cpus: int, gpus: float, retries: int, at_once: int, where: Any = "DEFAULT"
+        self,
+        calls: Sequence[Call],
+        cpus: int,
+        gpus: float,
+        retries: int,
+        at_once: int,
+        *,
+        where: Any = "DEFAULT",
+        load: str = "",
+        starts_workers: bool = False,
     ) -> None:
-        """`where` is Ray's scheduling strategy."""
+        """`where` is Ray's scheduling strategy; `starts_workers`: the calls ask for cores and GPUs themselves."""
         import ray
 
+        self._loads = Spare(cpus, gpus, load) if gpus and load else None
+        self._starts_workers = starts_workers
+        self._number = next(_numbers)
+        if calls and (cpus or gpus or starts_workers):
+            end_spare(but=self._loads)  # what they have of the machine may be what these calls wait for
         self._waiting = deque(enumerate(calls))
         self._has: dict[Any, Any] = {}
         """For each reference of a call the worker that has it; None: one of Ray's."""
@@ -91,16 +109,18 @@ class Crew:
         worker = ray.remote(_Worker).options(
             num_cpus=cpus,
             num_gpus=gpus,
-            max_restarts=retries,
+            max_restarts=-1,  # each call is made again so often
             max_task_retries=retries,
             scheduling_strategy=where,
         )
         for _ in range(min(len(calls), at_once)):
-            if gpus:
+            if not gpus:
+                self._give(None)
+            elif self._loads is not None and (spare := take(self._loads)) is not None:
+                self._give(spare)
+            else:
                 started = worker.remote()
                 self._starting[started.ready.remote()] = started
-            else:
-                self._give(None)
         _crews.add(self)
 
     @property
@@ -144,13 +164,30 @@ class Crew:
         if reference not in self._places:  # a worker that was not needed any more
             return None
         place, worker = self._places.pop(reference), self._has.pop(reference)
+        done = None
         try:
-            return place, ray.get(reference)
+            done = ray.get(reference)
+            return place, done
         finally:
             if self._waiting:
                 self._give(worker)
+            elif worker is not None and done is not None and self._loads is not None:
+                _pass_on(worker, self._loads)
             elif worker is not None:
                 ray.kill(worker)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether calls wait for a GPU, or may."""
+        return bool(self._starting) or (self._starts_workers and bool(self._places))
+
+    def _adopt(self, worker: Any) -> None:
+        """Give a worker the next call that has its GPU already, in place of one that waits for it."""
+        import ray
+
+        _, other = self._starting.popitem()
+        ray.kill(other)
+        self._give(worker)
 
     def stop(self) -> None:
         """End all calls that are not done."""
@@ -169,12 +206,29 @@ class Crew:
 
 _crews: WeakSet[Crew] = WeakSet()
 """Those that may have calls under way."""
+_numbers = count()
+
+
+def _pass_on(worker: Any, has: Spare) -> None:
+    """What becomes of a worker whose crew has no more calls, and that has this."""
+    import ray
+
+    waiting = [crew for crew in _crews if crew._waits]
+    first = min(waiting, key=lambda crew: crew._number, default=None)
+    if first is None:
+        keep(has, worker)
+    elif first._loads == has:
+        first._adopt(worker)
+    else:
+        ray.kill(worker)
 
 
 def stop_all() -> None:
-    """End the calls of all crews that are not done."""
+    """End the calls of all crews that are not done, and workers that are kept."""
     import ray
 
+    if ray.is_initialized():
+        end_spare()
     for crew in list(_crews):
         if crew.pending and ray.is_initialized():
             crew.stop()

@@ -2,7 +2,8 @@
 
 - What a running stage has written, and has stopped writing, is copied there within seconds, by a thread of its own.
 - A stage whose folder here is empty begins with what an earlier run has left there: its shards, its checkpoints.
-- What a stage left there is removed when the stage is finished, and not before: a failure removes nothing.
+- What a stage left there is removed when the stage is finished, and not before: a failure removes nothing. A stage that
+  begins again meanwhile waits for that.
 - A URL that stops answering keeps nothing from going on. What it has not got is sent when it answers again, and stays
   in the folder here in any case.
 """
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Condition, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ from orchestrator.runs.sending import Sender, Stamp, files_of, stamp_of
 
 _LOOK = 1.0
 """Seconds between two looks at what stages have written."""
+_PATIENCE = 10.0
+"""Seconds that a stage which begins again waits until what it left there before is removed."""
 
 
 class Mirror:
@@ -37,7 +40,11 @@ class Mirror:
         self._senders: dict[str, Sender] = {}
         self._gone: list[str] = []
         """The stages whose files are to be removed there."""
-        self._lock, self._ended = Lock(), Event()
+        self._removing: str | None = None
+        """The stage whose files are being removed."""
+        self._changed = Condition()
+        """Held while one of these is changed."""
+        self._hurry = self._ended = False
         self._thread = Thread(target=self._go_on, name="mirror", daemon=True)
         self._thread.start()
 
@@ -74,18 +81,20 @@ class Mirror:
                         f"what an earlier run left in {self.url}/{key} cannot be fetched: {one_line(error)}; give the "
                         "same command once it can, or remove that folder"
                     ) from None
-        with self._lock:
+        with self._changed:
             self._senders[key] = Sender(self, work, known)
 
     def remove(self, key: str) -> None:
         """A stage is finished, here or elsewhere: what it left is not needed any more."""
-        with self._lock:
+        with self._changed:
             if self._senders.pop(key, None) is not None or key in self._left:
                 self._gone.append(key)
 
     def close(self) -> None:
         """Send what is left; the run has ended."""
-        self._ended.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
         self._thread.join()
         self._look(final=True)
         self._remove_gone()
@@ -111,14 +120,18 @@ class Mirror:
             self._files.rm_file(f"{self._top}/{name}")
 
     def _cleared(self, key: str) -> bool:
-        """Whether nothing of a stage is still to be removed there; what was, is removed now or counts as not there."""
-        with self._lock:
-            if key not in self._gone:
-                return True
-            self._gone.remove(key)
-        with suppress(Exception):
-            self._remove(key)
-        return False
+        """Whether nothing of a stage is still to be removed there; where something is, the thread does it at once.
+
+        It alone removes and sends: nothing is sent to a folder that is being removed. What cannot be removed in time is
+        not what the stage begins with, and is written over.
+        """
+        with self._changed:
+            self._hurry = key in self._gone
+            self._changed.notify_all()
+            cleared = self._changed.wait_for(lambda: key != self._removing and key not in self._gone, _PATIENCE)
+            if key in self._gone:
+                self._gone.remove(key)
+        return cleared
 
     def _there(self, key: str) -> dict[str, int]:
         """The files of a stage there, with their sizes."""
@@ -141,12 +154,19 @@ class Mirror:
                 Path(folder, key).rename(self.root / key)
 
     def _go_on(self) -> None:
-        while not self._ended.wait(_LOOK):
+        while not self._waited():
             self._look()
             self._remove_gone()
 
+    def _waited(self) -> bool:
+        """Wait for the next look; whether there is none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._hurry or self._ended, _LOOK)
+            self._hurry = False
+            return self._ended
+
     def _look(self, final: bool = False) -> None:
-        with self._lock:
+        with self._changed:
             senders = list(self._senders.values())
         problem = None
         for sender in senders:
@@ -157,14 +177,21 @@ class Mirror:
         self.problem = problem
 
     def _remove_gone(self) -> None:
-        with self._lock:
-            gone, self._gone = self._gone, []
-        for key in gone:
+        for _ in range(len(self._gone)):
+            with self._changed:
+                if not self._gone:
+                    return
+                self._removing = key = self._gone.pop(0)
             try:
                 self._remove(key)
+                failed = False
             except Exception:  # it is tried again
-                with self._lock:
+                failed = True
+            with self._changed:
+                self._removing = None
+                if failed and key not in self._senders:
                     self._gone.append(key)
+                self._changed.notify_all()
 
     def _remove(self, key: str) -> None:
         if self._there(key):

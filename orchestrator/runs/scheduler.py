@@ -35,6 +35,7 @@ from orchestrator.runs.crew import Call, stop_all
 from orchestrator.runs.home import Home, Sent, close_home, sent
 from orchestrator.runs.progress import Branch
 from orchestrator.runs.running import Running
+from orchestrator.runs.spare import end_old_spare, end_spare
 from orchestrator.runs.state import StageState
 from orchestrator.runs.together import Together, together
 from orchestrator.runs.work import WorkFolder, contents_of
@@ -117,11 +118,13 @@ class Walk:
             if self.feed is not None:
                 self.feed.look()
             self._start_ready()
+            end_old_spare()
             self._tell()
             if self.running:
                 self._look()
             elif not self.writer.wait(_TICK) and not self._settled():
                 time.sleep(_TICK)  # another process makes what the rest waits for
+        end_spare()
         self._tell()
         while not self.writer.flush(_TICK):  # also the curves of stages that have failed
             self._show()
@@ -246,7 +249,8 @@ class Walk:
         tail = Tail.of_a_job(context.work / JOURNAL)  # before a worker can write it again
         # workers that make a job together have a share each; who starts them and waits for them has none
         cpus, gpus = (share.cpus, share.gpus) if share.workers == 1 else (0, 0.0)
-        crew = cluster.submit(calls, cpus, gpus, _RETRIES, with_the_files=share.workers > 1)
+        load, several = jobs[0].loads if jobs else "", share.workers > 1
+        crew = cluster.submit(calls, cpus, gpus, _RETRIES, with_the_files=several, load=load, starts_workers=several)
         items, leaves = [job.items for job in jobs], [job.leaves for job in jobs]
         state.total = stage.spec.items(context.task)
         state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed

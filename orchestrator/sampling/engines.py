@@ -25,6 +25,8 @@ class EngineKind:
 
     place: str
     """Its module and class: an `Engine` that is made of a model and a `Room`."""
+    swaps_adapters: bool = False
+    """Whether it goes on with another adapter on the same base, once it has had one."""
     streams: bool = False
     """Whether it begins the next shard while the last rows of one are drawn, and so is better given several."""
     arguments: frozenset[str] = frozenset()
@@ -55,7 +57,12 @@ class EngineKind:
 ENGINES = {
     "transformers": EngineKind("orchestrator.sampling.transformers_engine:TransformersEngine"),
     "vllm": EngineKind(
-        "orchestrator.sampling.vllm_engine:VllmEngine", True, ARGUMENTS | CHANGE_TEXTS, CHANGE_TEXTS, SET_BY_ORCH
+        "orchestrator.sampling.vllm_engine:VllmEngine",
+        swaps_adapters=True,
+        streams=True,
+        arguments=ARGUMENTS | CHANGE_TEXTS,
+        in_key=CHANGE_TEXTS,
+        refused=SET_BY_ORCH,
     ),
 }
 """For each engine its kind."""
@@ -66,6 +73,13 @@ def make_engine(name: str, model: ModelRef, room: Room) -> Engine:
     module, _, attribute = ENGINES[name].place.partition(":")
     engine: Engine = getattr(import_module(module), attribute)(model, room)
     return engine
+
+
+def loaded(name: str, model: ModelRef, room: Room) -> str:
+    """A name for the engine with a model loaded: the same for two models that it serves one after the other."""
+    if ENGINES[name].swaps_adapters:
+        model = ModelRef("", model.base, model.adapter and "another")
+    return f"{name} {model} {room}"
 
 
 def chosen(name: str) -> str:

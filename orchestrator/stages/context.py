@@ -26,6 +26,8 @@ class Job:
     """How many of what its stage counts it makes (`Verb.counts`)."""
     leaves: tuple[Path, ...] = ()
     """The files that it leaves in the work folder, where other jobs leave theirs; none: the folder is its own."""
+    loads: str = ""
+    """What it loads and leaves loaded on its worker, by a name that the jobs have in common which want the same."""
 
 
 @dataclass(frozen=True, slots=True)

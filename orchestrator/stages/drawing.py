@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from orchestrator.errors import DataError
 from orchestrator.sampling.completions import Summary
-from orchestrator.sampling.engines import AUTO, ENGINES, EngineName
+from orchestrator.sampling.engines import AUTO, ENGINES, EngineName, loaded
 from orchestrator.stages.base import Drawing, Verb
 from orchestrator.stages.context import Context, Job
 from orchestrator.store.tables import readable as whole
@@ -92,8 +92,15 @@ def shard_jobs(context: Context, verb: Writing, drawing: Drawing, batch_size: in
             )
     each = min(_TOGETHER, -(-len(shards) // context.places)) if kind.streams and budget is None else 1
     lots = [shards[begin : begin + each] for begin in range(0, len(shards), max(1, each))]
+    engine = loaded(verb.engine, model, room)
     return [
-        Job(_run_shards, lot, sum(len(one.examples) * len(one.draws) for one in lot), tuple(one.path for one in lot))
+        Job(
+            _run_shards,
+            lot,
+            sum(len(one.examples) * len(one.draws) for one in lot),
+            tuple(one.path for one in lot),
+            engine,
+        )
         for lot in lots
     ]
 

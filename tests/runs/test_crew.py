@@ -1,4 +1,5 @@
-"""Ray's workers: those without a GPU stay warm, those with one end with their last call and leave the GPU empty.
+"""Ray's workers: those without a GPU stay warm, those with one end with their last call and leave the GPU empty, or
+go on to calls that load the same.
 
 Ray counts GPUs that it is told of, so none is needed here.
 """
@@ -18,8 +19,10 @@ import ray
 
 from orchestrator.errors import DataError, StageError
 from orchestrator.runs import preflight as remote_check
+from orchestrator.runs import spare
 from orchestrator.runs.cluster import Cluster, connect, disconnect
 from orchestrator.runs.crew import Crew
+from orchestrator.runs.spare import end_old_spare, end_spare
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,11 @@ def dies(_: Any) -> None:
 
 
 def fails(_: Any) -> None:
+    raise ValueError("no such thing")
+
+
+def fails_as(path: Path) -> None:
+    path.write_text(str(os.getpid()))
     raise ValueError("no such thing")
 
 
@@ -187,6 +195,56 @@ def test_where_gpus_are_taken_a_worker_that_has_one_makes_all_calls(cluster: Clu
     assert busy.take(ready) is None, "it has its GPU before the others ask for theirs"
     made = results(cluster.submit([(leaves_a_mark, tmp_path / str(n)) for n in range(3)], 1, 1, 0))
     assert len(set(made)) == 1 and len(results(busy)) == 1, "no worker is started for each of them"
+
+
+def only(crew: Crew) -> Any:
+    [made] = results(crew)
+    return made
+
+
+def test_what_a_worker_has_loaded_serves_the_next_crew_that_loads_the_same(cluster: Cluster) -> None:
+    first = set(results(cluster.submit([(who, None)] * 2, 1, 1, 0, load="base")))
+    assert only(cluster.submit([(who, None)], 1, 1, 0, load="base")) in first
+    other = only(cluster.submit([(who, None)], 1, 1, 0, load="another"))
+    assert other not in first and all(ended(pid) for pid in first), "their GPUs were free for it"
+    half = only(cluster.submit([(who, None)], 1, 0.5, 0, load="another"))
+    assert half != other and ended(other), "another share of a GPU is another room"
+    assert only(cluster.submit([(who, None)], 1, 1, 0)) != half and ended(half)
+    end_spare()
+
+
+@pytest.mark.parametrize("how", [{"cpus": 2, "gpus": 0}, {"cpus": 0, "gpus": 0, "starts_workers": True}])
+def test_a_worker_is_not_kept_where_something_else_may_need_its_share(cluster: Cluster, how: Any) -> None:
+    kept = only(cluster.submit([(who, None)], 1, 1, 0, load="base"))
+    results(cluster.submit([(who, None)], 0, 0, 0))
+    cluster.submit([], 1, 1, 0)
+    assert not ended(kept, 0), "neither needs any"
+    assert only(cluster.submit([(who, None)], retries=0, **how)) != kept
+    assert ended(kept)
+
+
+def test_a_worker_is_kept_for_a_moment_only(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = only(cluster.submit([(who, None)], 1, 1, 0, load="base"))
+    end_old_spare()
+    assert not ended(kept, 0)
+    monkeypatch.setattr(spare, "_KEPT", -1.0)
+    end_old_spare()
+    assert ended(kept)
+
+
+@pytest.mark.parametrize(("load", "same"), [("base", True), ("another", False)])
+def test_who_waits_for_a_gpu_gets_it_with_what_is_loaded_or_empty(cluster: Cluster, load: str, same: bool) -> None:
+    one, other = (cluster.submit([(who, None)] * 2, 1, 2, 0, load=loads) for loads in ("base", load))
+    made, began = set(results(one)), time.monotonic()
+    assert (set(results(other)) == made) == same
+    assert time.monotonic() - began < spare._KEPT, "it need not wait until a spare worker is ended"
+    end_spare()
+
+
+def test_a_worker_whose_call_failed_is_not_kept(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(ray.exceptions.RayTaskError):
+        results(cluster.submit([(fails_as, tmp_path / "failed")], 1, 1, 0, load="base"))
+    assert ended(int((tmp_path / "failed").read_text()))
 
 
 @pytest.mark.parametrize("gpus", [0, 1])

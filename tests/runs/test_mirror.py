@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any
 
 import fsspec
@@ -135,20 +136,58 @@ def test_what_cannot_be_fetched_fails_the_stage_and_leaves_nothing_half(
     other.close()
 
 
-def test_a_stage_that_begins_again_does_not_begin_with_what_is_being_removed(url: str, there: Any) -> None:
+def test_a_stage_that_begins_again_waits_until_what_it_left_is_removed(
+    url: str, there: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     earlier, _ = opened(url, "lost")
     write(earlier.folder(KEY) / "one", "old")
     until(there)
     earlier.close()
     work, made = opened(url, "work")
-    made._ended.set()  # the thread does nothing meanwhile
-    made._thread.join()
     assert (work.folder(KEY) / "one").read_text() == "old"
-    work.remove(KEY)
-    write(work.folder(KEY) / "two", "new")
+    removing, go_on = Event(), Event()
+    remove = type(made._files).rm
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        removing.set()
+        assert go_on.wait(20)
+        remove(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(made._files), "rm", slow)
+        work.remove(KEY)
+        assert removing.wait(20)
+        Timer(0.2, go_on.set).start()
+        assert not list(work.folder(KEY).iterdir())
+        assert not there(), "nothing of what comes now is removed with it"
+    write(work.root / KEY / "two", "new")
+    until(lambda: there() == {f"{KEY}/two": b"new"})
     assert [path.name for path in (work.root / KEY).iterdir()] == ["two"]
     work.close()
-    assert there() == {f"{KEY}/two": b"new"}
+
+
+@pytest.mark.parametrize("refused", ["rm", "find"])
+def test_a_stage_does_not_wait_for_good_and_what_it_writes_is_not_removed(
+    url: str, there: Any, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    earlier, _ = opened(url, "lost")
+    write(earlier.folder(KEY) / "one", "old")
+    until(there)
+    earlier.close()
+    work, made = opened(url, "work")
+    work.folder(KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(made._files), refused, _refuse)
+        work.remove(KEY)
+        assert not list(work.folder(KEY).iterdir()), "it begins with nothing"
+    write(work.root / KEY / "one", "new")
+    until(lambda: there() == {f"{KEY}/one": b"new"})
+    made._remove_gone()
+    assert there(), "the stage is at work"
+    work.remove(KEY)
+    until(lambda: not there())
+    work.close()
 
 
 def test_what_is_written_last_before_an_end_is_sent(url: str, there: Any) -> None:

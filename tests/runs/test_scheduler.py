@@ -113,7 +113,7 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
             def jobs(self, context: Any) -> list[Any]:
                 told.append(f"{context.name} of {context.seed}")
-                return [SimpleNamespace(function=lambda _: None, argument=None, items=0, leaves=())]
+                return [SimpleNamespace(function=lambda _: None, argument=None, items=0, leaves=(), loads="")]
 
             def finish(self, context: Any) -> Any:
                 name = f"{context.name} of {context.seed}"

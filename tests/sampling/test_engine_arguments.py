@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RecipeError
+from orchestrator.models.base import resolve_model
+from orchestrator.models.reference import ModelRef
+from orchestrator.models.settings import ModelSpec
 from orchestrator.plan.plan import compile_plan
 from orchestrator.recipe.recipe import load_recipe
 from orchestrator.sampling import engines
+from orchestrator.sampling.engine import Room
 from orchestrator.sampling.vllm_arguments import ARGUMENTS, CHANGE_TEXTS, SET_BY_ORCH
 
 RECIPE = """\
@@ -18,6 +22,7 @@ stages:
   sft:     {type: sft, per_device_train_batch_size: 4}
   samples: {type: sample, model: sft, engine: vllm}
 """
+ROOM = Room()
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +92,16 @@ def test_names_are_those_of_the_vllm_that_is_installed() -> None:
 
     known = set(EngineArgs.__dataclass_fields__)
     assert known >= ARGUMENTS | CHANGE_TEXTS and set(SET_BY_ORCH) - known <= {"runner"}
+
+
+def test_stages_share_an_engine_where_it_can_go_on_to_the_next_model() -> None:
+    base = resolve_model(ModelSpec(name="tiny"))
+    bare, one, another = ModelRef("base", base), ModelRef("sft", base, "one"), ModelRef("rft", base, "another")
+
+    def shared(engine: str, first: ModelRef, then: ModelRef, room: Room = ROOM) -> bool:
+        return engines.loaded(engine, first, ROOM) == engines.loaded(engine, then, room)
+
+    assert shared("vllm", one, another) and not shared("vllm", bare, one), "adapters take room from the start"
+    assert not shared("transformers", one, another) and shared("transformers", one, one)
+    assert not shared("vllm", one, one, Room(gpus=0.5)) and not shared("vllm", one, one, Room(deterministic=True))
+    assert engines.loaded("vllm", one, Room()) != engines.loaded("transformers", one, Room())

@@ -1,0 +1,28 @@
+"""What a worker on a GPU has loaded for one stage serves the next. Ray is told of a GPU, so none is needed."""
+
+import re
+from pathlib import Path
+
+from tests.conftest import call
+
+RECIPE = """\
+name: on-a-gpu
+task: {type: units, train: {generate: 8}, test: {generate: 8}}
+model: {name: tiny}
+stages:
+  samples: {type: sample, model: base, n: 2, max_tokens: 8, batch_size: 4, resources: {gpus: 1}}
+evaluate: {max_tokens: 8, resources: {gpus: 1}}
+"""
+
+
+def test_one_engine_serves_two_stages(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    made = call(tmp_path, "run", "recipe.yaml", RAY_OVERRIDE_RESOURCES='{"CPU": 2, "GPU": 1}')
+    assert made.code == 0, made.out
+    found: dict[str, set[str]] = {}
+    for stage, number in re.findall(
+        r"(\S+), job \d+ of \d+: begins \(.*process (\d+)\)", call(tmp_path, "logs", "last").out
+    ):
+        found.setdefault(stage, set()).add(number)
+    assert set(found) == {"samples", "evaluate.base"}
+    assert len(set.union(*found.values())) == 1, found
