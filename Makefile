@@ -1,7 +1,7 @@
 # make demo       the shipped recipe, end to end, on any CPU
-# make test       the test suite without what takes minutes a test
+# make test       the test suite without its slow tests
 # make test-all   the whole test suite
-# Each sets everything up first; all they need is Python 3.11 or newer.
+# Each target runs the setup first and needs only Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --editable ".[test]"
-# pip would compile on one core; where PYTHONDONTWRITEBYTECODE is set, what is not compiled now is compiled at each start
+# on all cores, unlike pip; under PYTHONDONTWRITEBYTECODE, uncompiled modules would be compiled again at every start
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 

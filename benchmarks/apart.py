@@ -1,11 +1,12 @@
-"""Three machines that share nothing, and a team's store: do they come to what one machine comes to, whatever is lost?
+"""Three machines that share nothing, plus a team's store: do they get one machine's results, whatever fails?
 
     python -m benchmarks.apart [--alone FOLDER] [--recipe recipes/rft.yaml] [--away 120]
 
-The recipe is run on one machine, unless `--alone` names a folder where it was; then on a cluster whose machines have an
-address and a mount each and see nothing of each other's folders, with a store on Postgres behind `mlflow server`. The
-start model is in a folder that only the driver's machine has. One machine is lost while it samples, another while it
-trains with RFT, and the store is away for `--away` seconds during GRPO. Needs Debian's postgresql, root and unshare.
+The recipe runs on one machine, unless `--alone` names a folder with such a run. It then runs on a cluster whose
+machines each have their own address and mounts and see none of each other's folders, with a store on Postgres behind
+`mlflow server`. The start model is in a folder that only the driver's machine has. One machine is lost while it
+samples, another during RFT training, and the store is down for `--away` seconds during GRPO. Needs Debian's postgresql,
+root and unshare.
 """
 
 import argparse
@@ -33,7 +34,7 @@ _STORE = "MLFLOW_TRACKING_URI"
 
 
 def result(run_id: str) -> dict[str, Any]:
-    """What a run came to: its completions, its models' figures, the digests of what its stages made."""
+    """A run's results: its completions, its models' figures, and the weights of the models it trained."""
     store = MlflowStore()
     found = store.children(run_id)
     rows = pq.read_table(store.artifact(found["samples"], "completions.parquet")).to_pylist()
@@ -53,7 +54,7 @@ def result(run_id: str) -> dict[str, Any]:
 
 
 def until(there: Callable[[], object], run: "subprocess.Popen[bytes]") -> None:
-    """Wait for something in the midst of a run."""
+    """Wait for a condition while a run is in progress."""
     while not there():
         if run.poll() is not None:
             raise SystemExit("the run ended before it could be disturbed")
@@ -61,7 +62,7 @@ def until(there: Callable[[], object], run: "subprocess.Popen[bytes]") -> None:
 
 
 def disturbed(recipe: Path, folder: Path, away: float) -> tuple[dict[str, Any], float]:
-    """What a run on three machines comes to, two of which are lost and replaced, and the seconds it took."""
+    """The results of a run on three machines, two of which are lost and replaced, and its duration in seconds."""
     driver = folder / "driver"
     driver.mkdir()
     shutil.copytree(TINY, driver / "start")
@@ -90,20 +91,20 @@ def disturbed(recipe: Path, folder: Path, away: float) -> tuple[dict[str, Any], 
                 until(lambda: said("samples            running") and list(work.glob("*/shard-*.parquet")), run)
                 cluster.kill(first)
                 cluster.start()
-                print("a machine was lost while it sampled", flush=True)
+                print("a machine was lost while sampling", flush=True)
                 until(
                     lambda: said("rft                running") and list(work.glob("*/checkpoints/*/.digests.json")), run
                 )
                 [log] = next(path.parent for path in work.glob("*/checkpoints/")).glob("logs/*.log")
                 cluster.kill(cluster.that_runs(int(log.stem.rpartition("-")[2])))
                 cluster.start()
-                print("a machine was lost while it trained", flush=True)
+                print("a machine was lost while training", flush=True)
                 until(lambda: said("grpo               running"), run)
                 gate.shut()
                 time.sleep(away)
                 gate.reopen()
                 until(lambda: said("the store answers again"), run)
-                print(f"the store was away for {away:.0f} s", flush=True)
+                print(f"the store was down for {away:.0f} s", flush=True)
                 if run.wait() != 0:
                     raise SystemExit((driver / "output").read_text())
             finally:
@@ -118,11 +119,11 @@ def disturbed(recipe: Path, folder: Path, away: float) -> tuple[dict[str, Any], 
 
 
 def main() -> None:
-    """Print whether both come to the same."""
-    parser = argparse.ArgumentParser(description="Three machines that share nothing, against one.")
+    """Print whether both give the same results."""
+    parser = argparse.ArgumentParser(description="Three machines that share nothing, compared with one.")
     parser.add_argument("--recipe", type=Path, default=_REPOSITORY / "recipes" / "rft.yaml")
-    parser.add_argument("--alone", type=Path, help="a folder in which the recipe was run on one machine")
-    parser.add_argument("--away", type=float, default=120.0, help="seconds that the store is away")
+    parser.add_argument("--alone", type=Path, help="folder with a finished single-machine run of the recipe")
+    parser.add_argument("--away", type=float, default=120.0, help="seconds the store is down")
     asked = parser.parse_args()
     if (why := missing()) is not None:
         raise SystemExit(why)

@@ -1,4 +1,4 @@
-"""How long 10,000 bootstrap resamples of 10,000 questions take: differences of right and wrong, and of pass rates.
+"""Time 10,000 bootstrap resamples of 10,000 questions: differences of right or wrong answers, and of pass rates.
 
 python benchmarks/bootstrap.py
 """
@@ -14,7 +14,7 @@ QUESTIONS, RESAMPLES, REPEATS = 10_000, 10_000, 3
 
 
 def main() -> None:
-    """Print the best and the worst of three for each kind of numbers."""
+    """Print the best and the worst of three timings for each kind of data."""
     rng = np.random.default_rng(0)
     kinds = {
         "right or wrong (3 differences)": rng.random((2, QUESTIONS)) < 0.6,

@@ -1,11 +1,12 @@
-"""Sampling that is disturbed at random moments draws exactly what an undisturbed one draws.
+"""Check that sampling disturbed at random moments draws exactly what undisturbed sampling draws.
 
     python -m benchmarks.chaos [--moments 20] [--seed 0] [--away 60]
 
-At each moment, after a random number of shards, one thing happens, in turn: a worker is killed, the driver with all its
-workers, the Ray node, the disk is full, the store is away for `--away` seconds. The command is then given again until
-it ends well, and its completions, by question, draw and text, are held against the undisturbed ones. A shard that was
-there and was drawn again is counted. Needs Linux and root: each run has a small disk of its own.
+At each moment, after a random number of shards, one of these happens, in rotation: a worker is killed, the driver is
+killed with all its workers, the Ray node is killed, the disk fills up, or the store is down for `--away` seconds. The
+command is then repeated until it succeeds, and its completions (question, draw and text) are compared with the
+undisturbed ones. Existing shards that are drawn again are counted. Needs Linux and root: each run gets its own small
+disk.
 """
 
 import argparse
@@ -42,16 +43,16 @@ evaluate: {{models: [base]}}
 """
 KINDS = ("worker", "driver", "node", "disk", "store")
 _TRIES = 4
-"""Commands after a disturbance at the most."""
+"""Maximum number of times the command is repeated after a disturbance."""
 _LONGEST = 900.0
-"""Seconds that one command may take."""
+"""Time limit for one command, in seconds."""
 
 Rows = list[tuple[str, int, str]]
 
 
 @contextmanager
 def disk() -> Iterator[Path]:
-    """A disk that can be filled."""
+    """A small disk that can be filled."""
     with tempfile.TemporaryDirectory(prefix="chaos") as name:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", name], check=True)
         try:
@@ -62,13 +63,13 @@ def disk() -> Iterator[Path]:
 
 @contextmanager
 def served() -> Iterator[Gate]:
-    """A store behind MLflow's server, and the gate on the way to it."""
+    """A store behind MLflow's server, reached through the gate."""
     with tempfile.TemporaryDirectory(prefix="served") as name, mlflow_server(Path(name)) as address:
         yield Gate(address)
 
 
 class Shards:
-    """Looks at the shards of a folder: how many there are, and how many were written again."""
+    """Watches the shards in a folder: counts them, and those that are written again."""
 
     def __init__(self, folder: Path) -> None:
         self.again, self._folder, self._seen = 0, folder, dict[Path, int]()
@@ -78,7 +79,7 @@ class Shards:
 
     @property
     def there(self) -> int:
-        """How many have been there."""
+        """Number of shards seen so far."""
         return len(self._seen)
 
     def _look(self) -> None:
@@ -90,21 +91,21 @@ class Shards:
                     self._seen[path] = written
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._ended.set()
         self._thread.join()
 
 
 @dataclass
 class Sampling:
-    """A run in a folder of its own."""
+    """A run in its own folder."""
 
     folder: Path
     store: str
-    """The address of its store; empty: in its folder."""
+    """The address of its store; if empty, the store is in its folder."""
 
     def begin(self) -> "subprocess.Popen[bytes]":
-        """Give the command."""
+        """Start the command."""
         (self.folder / "recipe.yaml").write_text(RECIPE)
         where = {"MLFLOW_TRACKING_URI": self.store} if self.store else {}
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as said:
@@ -118,7 +119,7 @@ class Sampling:
             )
 
     def drawn(self) -> Rows:
-        """What it has come to."""
+        """The run's completions."""
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         if self.store:
             os.environ["MLFLOW_TRACKING_URI"] = self.store
@@ -142,7 +143,7 @@ def _processes(driver: int, named: Callable[[str], bool]) -> list[psutil.Process
 
 
 def disturb(kind: str, run: "subprocess.Popen[bytes]", folder: Path, gate: Gate, away: float, chance: Any) -> None:
-    """Have it happen; what has to be put right again is."""
+    """Cause a disturbance; afterwards free the disk again, or reopen the store."""
     if kind == "worker":
         busy = _processes(run.pid, lambda name: name.startswith("ray::_"))  # not Ray's own agents
         chance.choice(busy).kill()
@@ -165,7 +166,7 @@ def disturb(kind: str, run: "subprocess.Popen[bytes]", folder: Path, gate: Gate,
 
 
 def disturbed(kind: str, gate: Gate, away: float, chance: Any) -> tuple[Rows, int, int, int]:
-    """What a run comes to that is disturbed once, after how many shards, in how many commands, and what was redone."""
+    """Disturb a run once: its completions, the shards before that, the commands it took, and the shards drawn again."""
     with disk() as mounted:
         sampling = Sampling(mounted / "run", gate.address if kind == "store" else "")
         sampling.folder.mkdir()
@@ -174,13 +175,13 @@ def disturbed(kind: str, gate: Gate, away: float, chance: Any) -> tuple[Rows, in
         try:
             while shards.there < after:
                 if run.poll() is not None:
-                    raise SystemExit((mounted / "run.log").read_text() + "it ended before it could be disturbed")
+                    raise SystemExit((mounted / "run.log").read_text() + "the run ended before it could be disturbed")
                 time.sleep(0.02)
             time.sleep(chance.uniform(0, 0.3))
             disturb(kind, run, mounted, gate, away, chance)
             while run.wait(_LONGEST) != 0:
                 if commands > _TRIES:
-                    raise SystemExit((mounted / "run.log").read_text() + "it does not end well")
+                    raise SystemExit((mounted / "run.log").read_text() + "the command keeps failing")
                 run, commands = sampling.begin(), commands + 1
         finally:
             with suppress(ProcessLookupError):
@@ -190,11 +191,11 @@ def disturbed(kind: str, gate: Gate, away: float, chance: Any) -> tuple[Rows, in
 
 
 def main() -> None:
-    """Print what came of each moment."""
-    parser = argparse.ArgumentParser(description="Sampling that is disturbed at random moments.")
+    """Print the outcome of each moment."""
+    parser = argparse.ArgumentParser(description="Sampling disturbed at random moments.")
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--away", type=float, default=60.0, help="seconds that the store is away")
+    parser.add_argument("--away", type=float, default=60.0, help="seconds the store is down")
     asked = parser.parse_args()
     chance, same = random.Random(asked.seed), 0
     with disk() as mounted:
@@ -207,7 +208,7 @@ def main() -> None:
     print(f"undisturbed: {len(rows):,} completions in {SHARDS} shards, {time.monotonic() - began:.0f} s", flush=True)
     for moment in range(asked.moments):
         kind = KINDS[moment % len(KINDS)]
-        with served() as gate:  # for each its own: else the next would find what this one has made
+        with served() as gate:  # its own store each time, or the next run would reuse this output
             found, after, commands, again = disturbed(kind, gate, asked.away, chance)
         same += found == rows
         print(

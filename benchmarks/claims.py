@@ -1,10 +1,11 @@
-"""Many processes that ask for the same stages at once: how often each is made, and what happens when its owner dies.
+"""Many processes that request the same stages at once: how often each stage runs, and what if its owner dies.
 
     python -m benchmarks.claims [--processes 50] [--seconds 5]
 
-Every process walks the same plan of two stages, whose calls do nothing for so many seconds, on one MLflow store and one
-work folder. First all are left alone. Then, on another store, the one that makes the first stage is killed in the midst
-of it. Printed are how often stages were begun and made, whether all got the same, and how long the stage lay idle.
+Every process walks the same plan of two stages, whose calls do nothing for `--seconds`, on one MLflow store and one
+work folder. First, all are left alone. Then, on another store, the process that runs the first stage is killed halfway
+through. Printed: how often stages were started, whether all processes got the same outputs, and how long the killed
+owner's stage was idle.
 """
 
 import argparse
@@ -42,7 +43,7 @@ evaluate: {models: [sft]}
 
 @dataclass(frozen=True)
 class NotedCluster(SimulatedCluster):
-    """Writes down who begins calls on a GPU, and when."""
+    """Records which process starts calls on a GPU, and when."""
 
     folder: Path
 
@@ -55,30 +56,30 @@ class NotedCluster(SimulatedCluster):
 
 @dataclass(frozen=True)
 class Asked:
-    """What came of it."""
+    """The outcome of one round."""
 
     begun: list[tuple[int, float]]
-    """For each time that a stage was begun: by which process, and when."""
+    """Each start of a stage: the process, and the time."""
     origins: list[dict[str, str]]
-    """For each process that came to its end: by stage, the run that holds what it got."""
+    """For each process that finished: the run that holds each stage's output, by stage."""
     killed: float | None
-    """When the first owner was."""
+    """When the first owner was killed."""
 
     @property
     def idle(self) -> float:
-        """Seconds from the owner's death until its stage was begun again."""
+        """Seconds from the owner's death until its stage was started again."""
         assert self.killed is not None
         return min(at for _, at in self.begun if at > self.killed) - self.killed
 
 
 def make_store(folder: Path) -> None:
-    """Make an empty store."""
+    """Create an empty store."""
     os.chdir(folder)
     open_store(create=True)
 
 
 def ask(folder: Path, number: int, seconds: float) -> None:
-    """Walk the plan, and write down what was got."""
+    """Walk the plan, and record which runs the outputs came from."""
     os.chdir(folder)
     plan, store = compile_plan(load_recipe("recipe.yaml")), open_store(create=True)
     plain = cluster(1, seconds)
@@ -92,9 +93,9 @@ def ask(folder: Path, number: int, seconds: float) -> None:
 
 
 def asked_at_once(folder: Path, processes: int, seconds: float, kill: bool) -> Asked:
-    """Have so many processes ask; `kill`: the first that makes a stage is killed after half of it."""
+    """Run the processes; with `kill`, the first one that starts a stage is killed halfway through it."""
     (folder / "recipe.yaml").write_text(RECIPE)
-    fork = multiprocessing.get_context("fork")  # what is imported here takes memory once
+    fork = multiprocessing.get_context("fork")  # imported modules take memory only once
     first = fork.Process(target=make_store, args=(folder,))  # a connection must not be forked
     first.start()
     first.join()
@@ -117,19 +118,19 @@ def asked_at_once(folder: Path, processes: int, seconds: float, kill: bool) -> A
 
 
 def main() -> None:
-    """Print what comes of both."""
-    parser = argparse.ArgumentParser(description="Processes that ask for the same stages at once.")
+    """Print the outcome of both rounds."""
+    parser = argparse.ArgumentParser(description="Processes that request the same stages at once.")
     parser.add_argument("--processes", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=5.0, help="that a stage takes")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of a stage")
     arguments = parser.parse_args()
     for kill in (False, True):
         with tempfile.TemporaryDirectory() as name:
             found = asked_at_once(Path(name), arguments.processes, arguments.seconds, kill)
         same = "all the same" if all(one == found.origins[0] for one in found.origins) else "NOT the same"
-        taken = f"; the killed owner's stage was begun again after {found.idle:.1f} s" if kill else ""
+        taken = f"; the killed owner's stage was started again after {found.idle:.1f} s" if kill else ""
         print(
-            f"{arguments.processes} processes, 2 stages: begun {len(found.begun)} times, got by {len(found.origins)} "
-            f"processes, {same}{taken}"
+            f"{arguments.processes} processes, 2 stages: started {len(found.begun)} times, {len(found.origins)} "
+            f"processes got their outputs, {same}{taken}"
         )
 
 

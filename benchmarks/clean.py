@@ -1,10 +1,10 @@
-"""What `orch clean` gives back after trainings were killed, and whether a run that goes on is left alone.
+"""How much `orch clean` frees after trainings are killed, and whether it leaves a live run alone.
 
     python -m benchmarks.clean [--trainings 20]
 
-Trainings of different seeds are killed (SIGKILL, their workers too) once they have a checkpoint. While one more of them
-goes on, `orch clean` is asked to remove all that no run is at work on. Printed are the share of the killed trainings'
-bytes that it gave back, and whether the one that went on ended as it should.
+Trainings with different seeds are killed (SIGKILL, workers included) once they have a checkpoint. While one more is
+running, `orch clean` removes everything that no run is working on. Printed: the share of the killed trainings' bytes
+that was freed, and whether the live training finished normally.
 """
 
 import argparse
@@ -30,7 +30,7 @@ evaluate: {models: [sft], on: test, max_tokens: 64, batch_size: 32}
 
 
 def begun(folder: Path, seed: int) -> "tuple[subprocess.Popen[bytes], Path]":
-    """A run that has a checkpoint, and the folder of its training."""
+    """Start a run and wait for its first checkpoint; return its process and its training's folder."""
     work = folder / "mlruns" / "work"
     before = set(work.glob("*/checkpoints/*/.digests.json"))
     process = subprocess.Popen(
@@ -41,13 +41,13 @@ def begun(folder: Path, seed: int) -> "tuple[subprocess.Popen[bytes], Path]":
         start_new_session=True,
     )
     while not (new := set(work.glob("*/checkpoints/*/.digests.json")) - before):
-        assert process.poll() is None, "it has ended before its first checkpoint"
+        assert process.poll() is None, "the run ended before its first checkpoint"
         time.sleep(0.05)
     return process, next(iter(new)).parents[2]
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a run and its workers, at one moment, and wait until they are gone."""
+    """Kill a run and its workers at the same time, and wait until they are gone."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for one in family:
         with suppress(psutil.NoSuchProcess):
@@ -57,8 +57,8 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def main() -> None:
-    """Print both."""
-    parser = argparse.ArgumentParser(description="What is left of killed trainings.")
+    """Print both results."""
+    parser = argparse.ArgumentParser(description="Cleaning up after killed trainings.")
     parser.add_argument("--trainings", type=int, default=20)
     trainings = parser.parse_args().trainings
     with tempfile.TemporaryDirectory() as name:
@@ -76,9 +76,9 @@ def main() -> None:
         there = of_live.exists()
         ended = live.wait() == 0
     print(
-        f"{len(killed)} killed trainings held {held / 1e6:.1f} MB, {1 - left / held:.1%} given back "
-        f"({found['freed'] / 1e6:.1f} MB freed in all); the live one's folder {'is there' if there else 'IS GONE'}, "
-        f"it {'ended well' if ended else 'FAILED'}"
+        f"{len(killed)} killed trainings held {held / 1e6:.1f} MB, {1 - left / held:.1%} freed "
+        f"({found['freed'] / 1e6:.1f} MB in all); the live one's folder {'exists' if there else 'IS GONE'}, "
+        f"it {'succeeded' if ended else 'FAILED'}"
     )
 
 

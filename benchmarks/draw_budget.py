@@ -1,10 +1,10 @@
-"""What a budget of draws that follows difficulty is worth: coverage and the RFT model, against as many for everybody.
+"""The value of a draw budget that follows difficulty: coverage and RFT model, against equal draws for all questions.
 
     python -m benchmarks.draw_budget [--recipe recipes/rft.yaml] [--seeds 0 1 2] [--fixed 16] [--budget 8]
 
-For each seed the recipe's sampling draws `--fixed` completions of every question, and then `--budget` of each on
-average, from at least 2 up to four times `--fixed`, given to questions that are not solved. RFT is trained on both, and
-the two models are compared on the same questions of the test. What both need is made once.
+For each seed, the recipe's sampling draws `--fixed` completions of every question, and then an average of `--budget`:
+at least 2 per question, and up to four times `--fixed` for questions that are not yet solved. RFT is trained on each,
+and the two models are compared on the same test questions. Stages that both need run once.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from benchmarks.orch_calls import orch, store_of
 
 
 def main() -> None:
-    """Print coverage, draws and accuracy of both for each seed, and the difference over seeds."""
-    parser = argparse.ArgumentParser(description="Draws by difficulty against as many for every question.")
+    """Print the draws, coverage and accuracy of both for each seed, and the difference over seeds."""
+    parser = argparse.ArgumentParser(description="Draws by difficulty against equal draws for every question.")
     parser.add_argument("--recipe", type=Path, default=Path("recipes/rft.yaml"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--fixed", type=int, default=16)

@@ -1,10 +1,11 @@
-"""What ending bad trials early saves, and whether the winner is as good: `asha` and `paired` against a whole grid.
+"""The savings from ending bad trials early, and the quality of the winner: `asha` and `paired` against a full grid.
 
     python -m benchmarks.early_ends [--recipe recipes/sweep.yaml] [--seeds 0 1 2]
 
-For each seed the grid is run whole, then with each way of ending trials early; what trials share is made for the grid,
-and counted for the others too. Costs are stage seconds, the test of the winner among them. A winner counts as good as
-the grid's where its accuracy on the validation split is not below the interval of the grid's.
+For each seed, the full grid runs first, then the same sweep with each way of ending trials early. Stages that trials
+share run once, for the grid, and their cost is counted for the other sweeps too. Costs are stage seconds, including the
+winner's test. A winner is as good as the grid's if its accuracy on the validation split is not below the interval of
+the grid's winner.
 """
 
 import argparse
@@ -25,7 +26,7 @@ SHARED = ("sft", "samples")
 
 
 def with_shared_stages(grid: Path, to: Path) -> None:
-    """A copy of a store in which nothing is left but the stages that trials share."""
+    """Copy a store, keeping only the stages that trials share."""
     shutil.copytree(grid / "mlruns", to / "mlruns")
     with closing(sqlite3.connect(to / "mlruns" / "mlflow.db")) as database, database:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
@@ -37,7 +38,7 @@ def with_shared_stages(grid: Path, to: Path) -> None:
 
 
 def told(found: dict[str, Any]) -> tuple[float, float, str]:
-    """Accuracy of the proposed trial on the validation split, the lower end of its interval, and all that in words."""
+    """The proposed trial's accuracy on the validation split, the lower end of its interval, and a line of text."""
     best = next(trial for trial in found["trials"] if trial["number"] == found["best"]["number"])
     ended = sum(trial["state"] == "pruned" for trial in found["trials"])
     label = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in best["label"].items())
@@ -46,8 +47,8 @@ def told(found: dict[str, Any]) -> tuple[float, float, str]:
 
 
 def main() -> None:
-    """Print each sweep, and its cost as a share of its grid's."""
-    parser = argparse.ArgumentParser(description="asha and paired against the whole grid.")
+    """Print each sweep, and its cost relative to the grid's."""
+    parser = argparse.ArgumentParser(description="asha and paired against the full grid.")
     parser.add_argument("--recipe", type=Path, default=Path("recipes/sweep.yaml"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """An engine that takes a fixed time for every shard and computes nothing, for `many_workers`.
 
-What it answers are the tokens of one text. A shard's requests, its judging and its file are the real thing.
+It always returns the tokens of the same text. A shard's requests, its judging and its file are real.
 """
 
 import json
@@ -15,12 +15,12 @@ from orchestrator.sampling import engines
 from orchestrator.sampling.engine import Decoding, Engine, Generated, Request, Room
 
 SECONDS, SPANS = "ORCH_BENCHMARK_SECONDS", "ORCH_BENCHMARK_SPANS"
-"""The variables that say how long a shard takes, and in which folder it is written down when that was."""
+"""Environment variables: how long a shard takes, and the folder in which each shard's start and end are recorded."""
 _TEXT = "There are 1000 m in a km, and 3 km are 3 * 1000 = 3000 m. The answer is 3000."
 
 
 class FixedLatency(Engine):
-    """Takes its time."""
+    """Waits for a fixed time, then returns the same text."""
 
     def __init__(self, model: ModelRef, room: Room) -> None:
         self.tokenizer: Any = load_tokenizer(model.base)
@@ -35,12 +35,12 @@ class FixedLatency(Engine):
         return [self._made] * len(requests)
 
     def turned_to(self, model: ModelRef) -> bool:
-        """It answers for every model."""
+        """Always true: it serves every model."""
         return True
 
 
 def with_fixed_latency(call: tuple[Any, Any]) -> Any:
-    """Make a call on a worker whose engine is this one."""
+    """Run a call on a worker with this engine in place of transformers."""
     engines.ENGINES["transformers"] = engines.EngineKind("benchmarks.fixed_latency:FixedLatency")
     function, argument = call
     return function(argument)

@@ -1,10 +1,10 @@
-"""How much faster orch's loop draws than one wide `generate` of transformers, and what that is to a step of GRPO.
+"""The speedup of orch's generation loop over one wide `generate` of transformers, and its effect on a GRPO step.
 
     python -m benchmarks.generation [--questions 128] [--steps 4] [--rounds 3]
 
-An SFT model of the shipped recipe is trained first. Then its sampling stage's batch is drawn by both in turns, on one
-core, with the same random numbers; and GRPO takes its steps with TRL's own way of drawing and scoring, and with orch's.
-Printed are the ratios of each round, and how many of the completions are the same, token for token.
+The SFT model of the shipped recipe is trained first. Then both generate a batch of the sampling stage, alternating, on
+one core, with the same random numbers; and GRPO takes its steps with TRL's own generation and scoring, and with orch's.
+Printed: the ratios of each round, and the number of completions that are the same, token for token.
 """
 
 import argparse
@@ -28,7 +28,7 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "rft.yaml"
 
 
 def trained(recipe: Recipe, folder: Path) -> ModelRef:
-    """The SFT model of a recipe."""
+    """Train the recipe's SFT model."""
     sft = RECIPE.read_text().partition("stages:\n")[2].partition("  samples:")[0]
     (folder / "sft.yaml").write_text(
         RECIPE.read_text().partition("stages:\n")[0] + f"stages:\n{sft}evaluate: {{on: test, models: [sft]}}\n"
@@ -39,7 +39,7 @@ def trained(recipe: Recipe, folder: Path) -> ModelRef:
 
 
 def drawing(recipe: Recipe, model: ModelRef, questions: int, rounds: int) -> None:
-    """Print the ratios of drawing."""
+    """Print the speedup of sampling, round by round."""
     stage, task = recipe.stages["samples"], recipe.task
     engine = TransformersEngine(model)
     decoding = Decoding(stage.temperature, 1.0, stage.max_tokens)
@@ -64,7 +64,7 @@ def drawing(recipe: Recipe, model: ModelRef, questions: int, rounds: int) -> Non
 
 
 def training(recipe: Recipe, model: ModelRef, steps: int, rounds: int, folder: Path) -> None:
-    """Print the ratios of GRPO's steps."""
+    """Print the speedup of GRPO steps, round by round."""
     spec = recipe.stages["grpo"].model_copy(update={"max_steps": steps})
     task, ours = recipe.task, grpo._Trainer
 
@@ -89,8 +89,8 @@ def training(recipe: Recipe, model: ModelRef, steps: int, rounds: int, folder: P
 
 
 def main() -> None:
-    """Print both."""
-    parser = argparse.ArgumentParser(description="Drawing with orch's loop.")
+    """Print both speedups."""
+    parser = argparse.ArgumentParser(description="Sampling with orch's loop.")
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,12 +1,11 @@
-"""How busy a sweep keeps the GPUs of a real Ray session, shares of a GPU among them.
+"""How busy a sweep keeps the GPUs of a real Ray session, fractional GPUs included.
 
     python -m benchmarks.gpus [--trials 40] [--gpus 8] [--seconds 40] [--share 1.0]
 
-The session declares GPUs that need not be there: stages hold them for a fixed time and use none. Each trial of the
-sweep trains once and is then evaluated in four shards, which together take as long; so trainings and evaluations
-compete. Ray, the scheduler, the sweep and the MLflow store are real. What is measured is the share of GPU time that
-calls have held, from when every GPU is first held until the trials' last wave begins; the start of a worker counts as
-idle.
+The session declares GPUs that need not exist: stages hold them for a fixed time without using them. Each trial of the
+sweep trains once and is then evaluated in four shards, which together take as long, so trainings and evaluations
+compete. Ray, the scheduler, the sweep and the MLflow store are real. The benchmark measures the share of GPU time that
+calls hold, from when all GPUs are first held until the trials' last wave begins; starting a worker counts as idle.
 """
 
 import argparse
@@ -49,13 +48,13 @@ sweep:
 
 
 def made(call: Logged) -> Output:
-    """What a stage leaves that has done nothing."""
+    """The output of a stage that has computed nothing."""
     return output(*call.argument[:2], lambda spec, context: [True] * 20)
 
 
 @dataclass(frozen=True)
 class HoldingCluster(Cluster):
-    """Ray's machines; whatever a stage asks them to do on a GPU, they hold it for a time."""
+    """Ray's machines, except that a stage's calls do nothing but hold their GPUs for a time."""
 
     folder: str
     seconds: float
@@ -67,7 +66,7 @@ class HoldingCluster(Cluster):
 
 
 class Trials:
-    """When the last trial had ended: the test of the winner comes after."""
+    """Records when the last trial ended: the winner's test comes after that."""
 
     def __init__(self) -> None:
         self.ended = float("inf")
@@ -79,13 +78,13 @@ class Trials:
 
 def main() -> None:
     """Run the sweep, and print how busy its GPUs were."""
-    parser = argparse.ArgumentParser(description="A sweep on GPUs that are held and not used.")
+    parser = argparse.ArgumentParser(description="A sweep on GPUs that are held but not used.")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--gpus", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=40.0, help="that a training takes, and an evaluation")
-    parser.add_argument("--share", type=float, default=1.0, help="of a GPU that a call asks for")
+    parser.add_argument("--seconds", type=float, default=40.0, help="duration of a training, and of an evaluation")
+    parser.add_argument("--share", type=float, default=1.0, help="share of a GPU that a call requests")
     arguments = parser.parse_args()
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # workers import what their calls are made of
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # so that workers can import the calls' functions
     os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 8 * arguments.gpus, "GPU": arguments.gpus})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

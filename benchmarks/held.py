@@ -1,4 +1,4 @@
-"""A call that holds its GPU for a time. Imports nothing heavy: a worker that makes such calls is started at once."""
+"""A call that holds its GPU for a time. It imports nothing heavy, so that its worker starts quickly."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def hold(argument: tuple[str, float]) -> None:
-    """Keep the GPU for so many seconds, and write down in a folder which it was, and when."""
+    """Hold the GPU for the given seconds, and record in the given folder which GPU it was, and when."""
     import ray
 
     folder, seconds = argument

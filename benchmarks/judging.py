@@ -1,9 +1,9 @@
-"""How fast completions are judged, beside the shortest loop that could do it: `re.search` and `float`.
+"""The speed of judging, compared with the shortest loop that could do it: `re.search` and `float`.
 
     python benchmarks/judging.py [NUMBER]
 
-Prints judgements per second of one core's time, the best of several rounds of each, and their ratio. Both loops judge
-the same completions in turns, so a busy machine slows both.
+Prints judgements per second of CPU time, the best of several rounds of each loop, and their ratio. Both loops judge the
+same completions, alternating, so a busy machine slows both.
 """
 
 import random
@@ -21,7 +21,7 @@ Items = list[Item]
 
 
 def completions(n: int) -> Items:
-    """n short completions with answers that differ, half of them right."""
+    """n short completions with varying answers, about half of them right."""
     draw = random.Random(0)
     made: Items = []
     for _ in range(n):
@@ -34,7 +34,7 @@ def completions(n: int) -> Items:
 
 
 def plain(items: Items) -> int:
-    """How many are right, as a throw-away script would count them."""
+    """Number of right answers, as a throwaway script would count them."""
     right = 0
     for completion, example in items:
         found, gold = re.search(r"<answer>(.*?)</answer>", completion.text), float(example.answer)
@@ -43,12 +43,12 @@ def plain(items: Items) -> int:
 
 
 def judged(task: Task, items: Items) -> int:
-    """How many are right, as orch counts them."""
+    """Number of right answers, as orch counts them."""
     return sum(verdict.status == "correct" for verdict in verdicts(task, items))
 
 
 def seconds(function: Callable[[], int]) -> tuple[float, int]:
-    """The process's own time for one call, and what it gave."""
+    """The CPU time of one call, and its result."""
     started = time.process_time()
     right = function()
     return time.process_time() - started, right

@@ -1,11 +1,11 @@
-"""A sweep that is killed again and again comes to what an undisturbed one comes to.
+"""Check that a sweep that is killed repeatedly gets the same results as an undisturbed one.
 
     python -m benchmarks.kills [--recipe tests/sweep.yaml] [--kills 10] [--seed 0] [--methods grid random tpe]
 
-For grid, random and TPE: the sweep is run undisturbed, then, in another folder, killed (SIGKILL, its workers too) at
-random moments and started again until it ends; then again from nothing, until it was killed often enough. Printed are
-whether the trials and their values are the same (TPE learns from what has ended by then, so it may propose others: what
-counts there is that no finished trial was run again), and whether a stage was made twice.
+For grid, random and TPE: the sweep runs undisturbed, then, in another folder, it is killed (SIGKILL, workers included)
+at random moments and restarted until it finishes. This repeats from scratch until there were enough kills. Printed:
+whether the trials and their values are the same, and whether a stage ran twice. TPE learns from the trials finished so
+far and may therefore propose others; for TPE, what matters is that no finished trial runs again.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.orch_calls import orch, stages_run
 
 _LATEST = 40.0
-"""Seconds after a start at which it is killed, at the latest: a later moment finds most sweeps ended."""
+"""The latest kill, in seconds after a start: any later, most sweeps would have ended."""
 METHODS = {
     "grid": (),
     "random": ("sweep.method=random", "sweep.run_cap=4", "sweep.parameters={stages.tuned.learning_rate: {min: 1e-4, "
@@ -34,7 +34,7 @@ METHODS = {
 
 
 def kill_at(folder: Path, arguments: tuple[str, ...], seconds: float) -> bool:
-    """Start the sweep, and kill it after so many seconds; False: it had ended by then."""
+    """Start the sweep, and kill it after the given seconds; False if it had ended by then."""
     process = subprocess.Popen(
         [sys.executable, "-m", "orchestrator.cli", *arguments],
         cwd=folder,
@@ -52,19 +52,19 @@ def kill_at(folder: Path, arguments: tuple[str, ...], seconds: float) -> bool:
 
 
 def told(found: dict[str, Any]) -> list[tuple[str, float | None]]:
-    """Each trial, and what it came to."""
+    """Each trial and its value."""
     return sorted((repr(trial["label"]), trial["value"]) for trial in found["trials"])
 
 
 def made_twice(folder: Path) -> list[str]:
-    """The stages that more than one run made."""
+    """The stages that more than one run executed."""
     counted = Counter(run.key for run, _ in stages_run(folder) if run.origin == run.run_id and run.status == "FINISHED")
     return [key for key, times in counted.items() if times > 1 and key]
 
 
 def main() -> None:
-    """Print what came of each method."""
-    parser = argparse.ArgumentParser(description="Sweeps that are killed at random moments.")
+    """Print the outcome of each method."""
+    parser = argparse.ArgumentParser(description="Sweeps killed at random moments.")
     parser.add_argument("--recipe", type=Path, default=Path("tests/sweep.yaml"))
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -91,7 +91,7 @@ def main() -> None:
                 twice += len(made_twice(killed))
         print(
             f"{method}: {sweeps} sweeps of {len(undisturbed['trials'])} trials killed {kills} times, undisturbed "
-            f"{took:.0f} s: {'the same values' if same else 'OTHER VALUES'}, stages made twice: {twice}",
+            f"{took:.0f} s: {'the same values' if same else 'DIFFERENT VALUES'}, stages run twice: {twice}",
             flush=True,
         )
 

@@ -1,8 +1,8 @@
-"""How long `orch plan` and `orch compare` take where the store holds many runs.
+"""Time `orch plan` and `orch compare` on a store with many runs.
 
     python -m benchmarks.many_runs FOLDER [--runs 1000]
 
-Writes the runs into FOLDER/mlruns, once: each has a parent, six stages and four evaluations of 100 questions.
+Writes the runs into FOLDER/mlruns once: each has a parent, six stages and four evaluations of 100 questions.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from tests.support.written_runs import answers, recipe, write_run
 
 REPOSITORY = Path(__file__).parent.parent
 OF_ONE = 7
-"""Runs of MLflow's that one run of a recipe is."""
+"""Number of MLflow runs per run of a recipe."""
 
 
 def main() -> None:
-    """Print how many runs there are, and the seconds of each command, each a process of its own."""
+    """Print the number of runs, and the duration of each command, which runs in its own process."""
     parser = argparse.ArgumentParser(description="Commands on a store of many runs.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=1000)
@@ -47,11 +47,11 @@ def main() -> None:
         took, worked = time.perf_counter() - began, cpu_of_children() - worked
         told = "" if done.returncode == 0 else f"  exit {done.returncode}: {done.stderr.strip()[-200:]}"
         name = f"orch {' '.join(command).replace(shipped, 'recipes/rft.yaml')}"
-        print(f"{name:<40} {took:5.1f} s, {worked:5.1f} s of a core{told}", flush=True)
+        print(f"{name:<40} {took:5.1f} s, {worked:5.1f} s of CPU time{told}", flush=True)
 
 
 def cpu_of_children() -> float:
-    """Seconds of a core that the processes started so far have used: on a shared machine the fairer figure."""
+    """CPU seconds used by the processes started so far: the fairer figure on a shared machine."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

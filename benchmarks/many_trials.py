@@ -1,11 +1,11 @@
-"""How long it takes to plan many trials, how many requests the store gets for it, and how long GPUs wait for work.
+"""How long planning many trials takes, how many store requests it needs, and how long GPUs wait for work.
 
     python -m benchmarks.many_trials [--trials 200] [--walked 40] [--gpus 8] [--latency 0.04]
 
-Trials over the learning rate of GRPO: ten stages each, of which two are a trial's own and eight are shared by all. For
-the planning the store is one in memory that counts requests, first empty and then with every stage finished. Then some
-of the trials are walked on a simulated cluster, whose calls take two seconds on a GPU and do nothing; each request of
-the store takes the latency. What is measured is how long a GPU is free before its next call begins.
+Trials over the learning rate of GRPO, with ten stages each: two of the trial's own and eight shared by all. Planning
+uses an in-memory store that counts requests, first empty and then with every stage finished. Then some of the trials
+are walked on a simulated cluster, whose GPU calls take two seconds and do nothing; each store request takes
+`--latency` seconds. The benchmark measures how long a stage is ready and a GPU free before its call begins.
 """
 
 import argparse
@@ -42,7 +42,7 @@ stages:
 
 
 def planned(trials: int, folder: Path) -> tuple[TrialsPlan, float]:
-    """The plan of all trials, and the seconds it took from the recipe's file on."""
+    """The plan of all trials, and the seconds it took, including loading the recipe."""
     file = folder / "r.yaml"
     file.write_text(RECIPE)
     began = time.perf_counter()
@@ -52,7 +52,7 @@ def planned(trials: int, folder: Path) -> tuple[TrialsPlan, float]:
 
 
 def finish_all(store: Store, plan: TrialsPlan, folder: Path) -> None:
-    """Give the store a finished run with an output for every stage of the plan."""
+    """Add to the store a finished run with an output for every stage of the plan."""
     experiment = store.experiment(plan.recipe.name)
     for stage in plan.stages:
         run_id = store.start(experiment, stage.run_name, {VERB_TAG: stage.verb}, {})
@@ -70,7 +70,7 @@ def finish_all(store: Store, plan: TrialsPlan, folder: Path) -> None:
 
 
 class _Timed(Branch):
-    """A plan on a walk that knows when each of its stages was first found ready."""
+    """A branch that records when each of its stages was first found ready."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -85,16 +85,16 @@ class _Timed(Branch):
 
 @dataclass(frozen=True)
 class Walked:
-    """What came of a walk over trials."""
+    """The outcome of a walk over trials."""
 
     seconds: float
     calls: int
     waits: list[float]
-    """For each stage on GPUs: seconds for which it was ready and its GPU was free."""
+    """For each GPU stage, the seconds during which it was ready and its GPU was free."""
 
 
 def walked(trials: int, gpus: int, seconds: float, store: Store, folder: Path) -> Walked:
-    """Walk over trials that differ in GRPO's learning rate; `seconds` is what a call on a GPU takes."""
+    """Walk over trials that differ in GRPO's learning rate; `seconds` is the duration of a GPU call."""
     folder.mkdir(exist_ok=True)
     plan, _ = planned(trials, folder)
     above = TrialsRecord(store, plan)
@@ -121,12 +121,12 @@ def walked(trials: int, gpus: int, seconds: float, store: Store, folder: Path) -
 
 
 def main() -> None:
-    """Print the seconds of planning, and seconds and requests of the look-up of all keys."""
+    """Print the time of planning, the time and requests of looking up all keys, and the waits for GPUs."""
     parser = argparse.ArgumentParser(description="Many trials of one recipe.")
     parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--walked", type=int, default=40, help="trials that are walked")
+    parser.add_argument("--walked", type=int, default=40, help="trials to walk")
     parser.add_argument("--gpus", type=int, default=8)
-    parser.add_argument("--latency", type=float, default=0.04, help="seconds that a request takes")
+    parser.add_argument("--latency", type=float, default=0.04, help="seconds per store request")
     arguments = parser.parse_args()
     trials = arguments.trials
     with tempfile.TemporaryDirectory() as name:

@@ -1,11 +1,11 @@
-"""How well 64 workers are kept at work where the engine takes a fixed time: what is lost is orch's and Ray's.
+"""How busy 64 workers are kept if the engine takes a fixed time: any loss is overhead of orch and Ray.
 
     python -m benchmarks.many_workers [--workers 64] [--seconds 20] [--waves 6]
 
-The Ray session declares as many cores as there are workers, whatever the machine has. Each shard is 256 completions:
-prompts are written, the engine sleeps, the texts are judged and kept as parquet. Ray, the scheduler and the store are
-real. Printed is the share of the workers' time that the engine had, from when all of them first are at work until the
-last wave begins. A worker holds some 350 MB.
+The Ray session declares as many cores as there are workers, regardless of the machine. Each shard has 256 completions:
+prompts are built, the engine sleeps, and the texts are judged and written as Parquet. Ray, the scheduler and the store
+are real. Printed: the share of the workers' time spent in the engine, from when all of them are first busy until the
+last wave begins. A worker needs about 350 MB.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from orchestrator.runs.cluster import Cluster
 from orchestrator.runs.crew import Call, Crew
 
 EACH, DRAWS = 256, 8
-"""Completions of a shard, and of a question."""
+"""Completions per shard, and per question."""
 RECIPE = """\
 name: many-workers
 task: {type: units, demonstrations: {generate: 4}, train: {generate: QUESTIONS}, test: {generate: 4}}
@@ -35,11 +35,11 @@ evaluate: {models: [base]}
 
 
 def main() -> None:
-    """Draw, and print how well the workers were kept at work."""
-    parser = argparse.ArgumentParser(description="Many workers and an engine of fixed latency.")
+    """Sample, and print how busy the workers were kept."""
+    parser = argparse.ArgumentParser(description="Many workers and an engine with fixed latency.")
     parser.add_argument("--workers", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=20.0, help="that the engine takes for a shard")
-    parser.add_argument("--waves", type=int, default=6, help="shards of each worker")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of a shard in the engine")
+    parser.add_argument("--waves", type=int, default=6, help="shards per worker")
     asked = parser.parse_args()
     questions = asked.workers * asked.waves * EACH // DRAWS
     os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": asked.workers})
@@ -62,7 +62,7 @@ def main() -> None:
         found = run(load_recipe(folder / "recipe.yaml"))
         assert not found.errors, found.errors[0]
         told = [json.loads(file.read_text()) for file in (folder / "spans").iterdir()]
-        spans = [(began, ended) for began, ended, rows in told if rows == EACH]  # none of the base's
+        spans = [(began, ended) for began, ended, rows in told if rows == EACH]  # without the base model's evaluation
         os.chdir("/")
     print(
         f"{questions * DRAWS:,} completions in {len(spans)} shards of {asked.seconds:g} s by {asked.workers} workers: "

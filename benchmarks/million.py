@@ -1,13 +1,13 @@
-"""A million completions through the stages that read them: what the driver grows by, how large a worker gets, how long.
+"""A million completions through the stages that read them: the driver's growth, the largest worker, the time.
 
     python benchmarks/million.py [--rows 1000000]
 
-So many completions of about 2,000 characters, 50 draws of each question, are written as the shards of a sampling. Then
-Ray's workers, called as a run calls them, put the sampling together (counts, pass@k, one file), select a quarter of
-the rows, and build the training rows of these.
+`--rows` completions of about 2,000 characters, 50 draws per question, are written as the shards of a sampling stage.
+Then Ray workers, called as in a run, assemble the stage's output (counts, pass@k, one file), select a quarter of the
+rows, and build training rows from these.
 
-Aims, for a million on two cores: the driver grows by 100 MB at the most, no process has more than 1.5 GB, and it takes
-3 minutes; writing the shards, which is what an engine would do, does not count.
+Targets, for a million on two cores: the driver grows by at most 100 MB, no process uses more than 1.5 GB, and it takes
+3 minutes, not counting the writing of the shards, which is an engine's work.
 """
 
 import argparse
@@ -80,11 +80,11 @@ stages:
 evaluate: {{models: base}}
 """
 MOST = 13
-"""Rows of a question that are kept: a quarter of its draws, and some more."""
+"""Maximum number of rows kept per question: slightly more than a quarter of its draws."""
 
 
 def write_shards(argument: tuple[Path, list[str]]) -> None:
-    """The shards of a sampling: four of ten completions are correct, every tenth repeats the one before it."""
+    """Write the shards of a sampling: four in ten completions are correct, every tenth repeats the one before it."""
     from orchestrator.sampling.completions import write
     from orchestrator.types import Completion, Verdict
 
@@ -106,7 +106,7 @@ def write_shards(argument: tuple[Path, list[str]]) -> None:
 
 
 def build_rows(job: Any) -> int:
-    """The tokens of all training rows, as a training builds them; how many rows there are."""
+    """Tokenize all training rows as a training does; return the number of rows."""
     from orchestrator.models.loading import load_tokenizer
     from orchestrator.training.rows import Pairs
     from orchestrator.training.sft import SftJob, tokenized
@@ -120,7 +120,7 @@ def build_rows(job: Any) -> int:
 
 
 class Watch:
-    """The most memory that this process, and the largest that it has started, were seen to hold, in MB."""
+    """The observed peak memory of this process, and of its largest child process, in MB."""
 
     def __init__(self) -> None:
         self.own = self.largest = 0.0
@@ -140,13 +140,13 @@ class Watch:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._on = False
         self._thread.join()
 
 
 def call(cluster: Cluster, function: Callable[[Any], Any], argument: Any) -> Done:
-    """What one call on a worker comes to."""
+    """The outcome of one call on a worker."""
     import ray
 
     crew = cluster.submit([(function, argument)], 1, 0.0, 0)
@@ -157,7 +157,7 @@ def call(cluster: Cluster, function: Callable[[Any], Any], argument: Any) -> Don
 
 
 def stages(plan: Plan, cluster: Cluster, folder: Path) -> Iterator[tuple[str, Done, str]]:
-    """Each step: its name, what came of its call, and what it says."""
+    """Run each step: its name, the outcome of its call, and a summary."""
 
     def context(name: str, **inputs: Path) -> Context:
         (folder / name).mkdir(exist_ok=True)
@@ -181,7 +181,7 @@ def stages(plan: Plan, cluster: Cluster, folder: Path) -> Iterator[tuple[str, Do
 
 
 def main() -> None:
-    """Print the seconds of each step, and the three figures."""
+    """Print the duration of each step, and the three totals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     questions = max(1, parser.parse_args().rows // DRAWS)

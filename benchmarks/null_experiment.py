@@ -1,11 +1,11 @@
-"""Does a comparison over seeds call a difference where there is none, and find one where there is?
+"""Does a comparison over seeds report a difference if there is none, and find one if there is?
 
     python benchmarks/null_experiment.py FOLDER [--seeds 12] [--repetitions 20]
 
-Trains one small SFT model for each seed, once (into FOLDER/mlruns; some 40 seconds each on two cores), and evaluates
-each on the same 500 questions. Then, so many times: three seeds a side, drawn afresh without overlap, are compared as
-two recipes would be. Both sides are the same recipe, so "no difference" is right. The same again with a planted gain:
-right answers of one side are made wrong at random, so that the other's true accuracy is 10 points higher.
+Trains one small SFT model per seed, once (into FOLDER/mlruns; about 40 seconds each on two cores), and evaluates each
+on the same 500 questions. Then, in each repetition, three seeds per side, sampled without overlap, are compared as two
+recipes would be. Both sides are the same recipe, so "no difference" is correct. They are compared again with a planted
+gain: right answers of one side are made wrong at random, so that the other's true accuracy is 10 points higher.
 """
 
 import argparse
@@ -35,7 +35,7 @@ A_SIDE, GAIN = 3, 0.10
 
 
 def pool(seeds: int) -> list[PastModel]:
-    """One trained and evaluated model a seed; what an earlier call has made is reused."""
+    """One trained and evaluated model per seed; models from earlier calls are reused."""
     for seed in range(seeds):
         run(load_recipe(RECIPE, [*SETTINGS, f"seed={seed}"]))
     past = PastRuns(open_store())
@@ -44,12 +44,12 @@ def pool(seeds: int) -> list[PastModel]:
 
 
 def side(label: str, models: list[PastModel], files: list[Path]) -> Evaluated:
-    """Three models as what one recipe made."""
+    """Three models, presented as those of one recipe."""
     return Evaluated(label, "sft", tuple(m.seed or 0 for m in models), (), tuple(files))
 
 
 def worse(model: PastModel, flip: float, rng: np.random.Generator, folder: Path) -> Path:
-    """A model's answers with each right one made wrong with this chance."""
+    """A model's answers, with each right one made wrong with probability `flip`."""
     table = pq.read_table(model.results)
     status = np.array(table["status"].to_pylist(), dtype=object)
     status[(status == "correct") & (rng.random(len(status)) < flip)] = "wrong"
@@ -59,7 +59,7 @@ def worse(model: PastModel, flip: float, rng: np.random.Generator, folder: Path)
 
 
 def main() -> None:
-    """Print what became of each repetition, and the two counts."""
+    """Print the outcome of each repetition, and the two counts."""
     parser = argparse.ArgumentParser(description="A recipe against itself, and against itself with a planted gain.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=12)
@@ -85,12 +85,12 @@ def main() -> None:
             found += gained.differences[0].shown and gained.differences[0].difference > 0
             print(f"same     {conclusions(null)[0]}")
             print(f"planted  {conclusions(gained)[0]}")
-    print(f"no difference said of one recipe: {kept} of {asked.repetitions}")
+    print(f"no difference reported between identical recipes: {kept} of {asked.repetitions}")
     print(f"planted gain of {GAIN:.0%} found: {found} of {asked.repetitions}")
 
 
 def compared(ours: Evaluated, theirs: Evaluated) -> Comparison:
-    """As `orch compare` compares them."""
+    """Compare the two sides as `orch compare` does."""
     return compare_evaluated("test", [theirs, ours], {ours.label: theirs.label})
 
 

@@ -1,4 +1,4 @@
-"""Calls of `orch` in folders of their own, and what the stages took that they have run."""
+"""Calls of `orch` in separate folders, and the durations of the stages that they ran."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from orchestrator.store.opening import connect
 
 
 def orch(folder: Path, *arguments: str) -> tuple[dict[str, Any], float]:
-    """Call `orch ... --json` in a folder: what it ended with, and the seconds that it took."""
+    """Call `orch ... --json` in a folder: its JSON result, and its duration in seconds."""
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", *arguments, "--json"], cwd=folder, stdout=subprocess.PIPE, text=True
     )
     if done.returncode != 0:
-        raise SystemExit(f"orch {' '.join(arguments)} ended with {done.returncode}")
+        raise SystemExit(f"orch {' '.join(arguments)} exited with {done.returncode}")
     return dict(json.loads(done.stdout.splitlines()[-1])), time.perf_counter() - began
 
 
@@ -33,7 +33,7 @@ def store_of(folder: Path) -> Store:
 
 
 def stages_run(folder: Path) -> Iterator[tuple[StoredRun, float]]:
-    """The stages that were run in a folder, with the seconds that each took, its evaluation among them."""
+    """The stages that were run in a folder, each with its duration in seconds, including its evaluation."""
     for run in store_of(folder).runs():
         if run.is_stage and not run.is_swept:
             yield run, _seconds(run)

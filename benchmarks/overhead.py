@@ -1,7 +1,7 @@
-"""What the orchestrator costs: `orch run` against the same work in one plain process, run in turns on this machine.
+"""The orchestrator's overhead: `orch run` against the same work in one plain process, alternating on this machine.
 
-Prints the seconds of each pair, their ratio, and the peak memory of all processes of each: the sum over processes of
-their proportional set size (memory shared between processes counts once).
+Prints the durations of each pair, their ratio, and the peak memory of each side: the sum of the proportional set size
+over its processes (memory shared between processes counts once).
 
     python benchmarks/overhead.py [--pairs 2] [recipes/rft.yaml [key=value ...]]
 """
@@ -46,10 +46,10 @@ def main() -> None:
 
 
 def measure(command: list[str]) -> tuple[float, int]:
-    """Seconds and peak bytes of a command in an empty folder."""
+    """Duration in seconds and peak memory in bytes of a command run in an empty folder."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output").open("w") as output:
         started = time.monotonic()
-        # orch sets this for its workers; the plain script gets the same, so that the ratio does not owe to it
+        # orch sets this for its workers; the plain script gets it too, so that it does not affect the ratio
         environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
         peak = [0]
@@ -59,7 +59,7 @@ def measure(command: list[str]) -> tuple[float, int]:
         seconds = time.monotonic() - started
         watcher.join()
         if code:
-            sys.exit(f"{' '.join(command)} ended with {code}:\n{(Path(folder) / 'output').read_text()[-3000:]}")
+            sys.exit(f"{' '.join(command)} exited with {code}:\n{(Path(folder) / 'output').read_text()[-3000:]}")
         print((Path(folder) / "output").read_text()[-1200:])
     return seconds, peak[0]
 

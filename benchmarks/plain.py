@@ -1,7 +1,7 @@
 """The shipped recipe without the orchestrator: the same training, sampling and evaluation in one plain process.
 
-What `orch run recipes/rft.yaml` is measured against. It takes the recipe's numbers and the task's questions and judge,
-and does the rest as a careful person would by hand with transformers, peft and TRL: no Ray, no MLflow, no resuming.
+The baseline for `orch run recipes/rft.yaml`. It uses the recipe's settings and the task's questions and judge, and does
+the rest as one would by hand with transformers, peft and TRL: no Ray, no MLflow, no resuming.
 
     python benchmarks/plain.py recipes/rft.yaml [key=value ...]
 """
@@ -30,7 +30,7 @@ NOT_TRL = ("type", "model", "data", "prompts", "resources", "lora", "save_steps"
 
 
 def main() -> None:
-    """Run it, and print the accuracies and the seconds of each step."""
+    """Run the recipe, and print the accuracies and the duration of each step."""
     recipe = load_recipe(sys.argv[1], sys.argv[2:])
     task, stages = recipe.task, recipe.stages
     tokenizer = AutoTokenizer.from_pretrained(MODEL, padding_side="left")
@@ -131,13 +131,13 @@ def main() -> None:
 
 
 class Clock:
-    """Prints what each step took."""
+    """Prints the duration of each step."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
 
     def step(self, name: str) -> None:
-        """Say how long it has been since the last step."""
+        """Print the time since the last step."""
         now = time.monotonic()
         print(f"{name:16} {now - self.last:6.1f} s", flush=True)
         self.last = now

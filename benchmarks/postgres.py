@@ -1,10 +1,10 @@
-"""A team's store: MLflow's server on Postgres. Is a metric lost, and does the scheduler wait for a slow server?
+"""A team's store, MLflow's server on Postgres: are metrics lost, and does the scheduler wait for a slow server?
 
     python -m benchmarks.postgres [--trials 200] [--gpus 8] [--latency 0.04]
 
-Needs Debian's postgresql, and root to become its user. First eight processes write the points of a training's curves
-at once, and all points are counted. Then trials are walked on a simulated cluster, as in `many_trials`, with the server
-behind a connection on which every request takes the latency.
+Needs Debian's postgresql, and root to switch to its user. First, eight processes write the points of a training's
+curves concurrently, and all points are counted. Then trials are walked on a simulated cluster, as in `many_trials`,
+with the server behind a connection that adds the latency to every request.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _WRITERS, _STEPS, _CURVES = 8, 500, ("loss", "grad_norm", "learning_rate", "rewa
 
 
 class SlowWay:
-    """A way to a server on which what is sent there arrives `latency` seconds later."""
+    """A proxy to a server that delays what is sent to it by `latency` seconds."""
 
     def __init__(self, port: int, latency: float) -> None:
         self._to, self._latency = ("127.0.0.1", port), latency
@@ -83,18 +83,18 @@ def write(number: int) -> None:
 
 
 def counted() -> tuple[int, int]:
-    """The points that the store has of the writers, and the runs."""
+    """The numbers of points and of runs that the store has of the writers."""
     store = MlflowStore()
     runs = [*store.runs(experiments=["writers"])]
     return sum(len(store.history(run.run_id, name)) for run in runs for name in _CURVES), len(runs)
 
 
 def main() -> None:
-    """Print both."""
+    """Print both results."""
     parser = argparse.ArgumentParser(description="A store on Postgres.")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--gpus", type=int, default=8)
-    parser.add_argument("--latency", type=float, default=0.04, help="seconds that a request takes longer")
+    parser.add_argument("--latency", type=float, default=0.04, help="extra seconds per request")
     parser.add_argument("--write", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.write is not None:
@@ -106,7 +106,7 @@ def main() -> None:
         server = Machine(Path(name))
         with server.stack:
             server.postgres()
-            server.begin("mlflow", MLFLOW_SERVER_ALLOWED_HOSTS="*")  # the slow way has an address of its own
+            server.begin("mlflow", MLFLOW_SERVER_ALLOWED_HOSTS="*")  # the slow proxy has its own address
             os.environ["MLFLOW_TRACKING_URI"] = server.environment("orch")["MLFLOW_TRACKING_URI"]
             began = time.monotonic()
             here = [sys.executable, "-m", "benchmarks.postgres", "--write"]
@@ -116,7 +116,7 @@ def main() -> None:
             points, runs = counted()
             wanted = _WRITERS * _STEPS * len(_CURVES)
             print(
-                f"{runs} writers at once: {points:,} of {wanted:,} points are there, after "
+                f"{runs} concurrent writers: {points:,} of {wanted:,} points were stored, in "
                 f"{time.monotonic() - began:.1f} s",
                 flush=True,
             )

@@ -1,10 +1,10 @@
-"""A sweep against the same variants run one by one, each from nothing: stage seconds, and the time on the clock.
+"""A sweep against the same variants run one by one, each from scratch: stage seconds, and wall-clock time.
 
     python -m benchmarks.shared_stages [--recipe recipes/rft.yaml] [--half]
 
 Eight trials over the learning rate of RFT and the steps of GRPO. The sweep also tests its winner at the end; a run of
-one variant evaluates the same model on the same questions, and nothing else. With `--half` four of the eight are run
-alone, which have half of all steps of GRPO among them, and count twice.
+one variant evaluates the same model on the same questions, and nothing else. With `--half`, only four of the eight are
+run separately, which together take half of all GRPO steps; they count twice.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """A cluster whose calls do nothing for a fixed time, and a store whose requests take a fixed time.
 
-What schedules stages on them is the real thing, so that its own share of the time can be measured on any machine.
+The scheduler that runs stages on them is real, so that its overhead can be measured on any machine.
 """
 
 import threading
@@ -41,7 +41,7 @@ _WRITING = (
 
 
 class CountingStore(MemoryStore):
-    """A store in memory that counts the requests it gets; each takes `latency` seconds."""
+    """An in-memory store that counts its requests; each takes `latency` seconds."""
 
     def __init__(self, folder: Path, latency: float = 0.0) -> None:
         super().__init__(folder)
@@ -54,11 +54,11 @@ class CountingStore(MemoryStore):
 
     def _counted(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
-            if getattr(self._inside, "writing", False):  # one method by means of another
+            if getattr(self._inside, "writing", False):  # one method calls another
                 return method(*arguments, **named)
             if name in ("artifact", "output"):
                 run = str(getattr(arguments[0], "run_id", arguments[0]))
-                if (run, arguments[1]) in self._fetched:  # it has a copy
+                if (run, arguments[1]) in self._fetched:  # there is a copy already
                     return method(*arguments, **named)
                 self._fetched.add((run, arguments[1]))
             self.requests[name] += 1
@@ -74,35 +74,35 @@ class CountingStore(MemoryStore):
 
 @dataclass(eq=False)
 class _Pending:
-    """A call that was submitted. Times are seconds on the monotonic clock."""
+    """A submitted call. Times are seconds on the monotonic clock."""
 
     call: Call
     on_gpu: bool
     begins: float = float("inf")
     ends: float = float("inf")
-    """Infinite: it waits for a GPU."""
+    """Infinite while it waits for a GPU."""
     free_since: float = 0.0
-    """Since when its GPU had nothing to do."""
+    """When its GPU became idle."""
 
 
 class Machine:
-    """A number of GPUs, and what they did. `output` makes what a stage leaves."""
+    """A number of GPUs, and a record of their calls. `output` creates a stage's output."""
 
     def __init__(self, gpus: int, seconds: float, output: Callable[[Any, Context], Output]) -> None:
         self.seconds, self.output = seconds, output
         self.first_calls: list[_Pending] = []
-        """Of each crew that works on GPUs, in the order in which they were submitted."""
+        """The first call of each crew that uses GPUs, in the order of submission."""
         self.calls = 0
-        """How many there were on GPUs."""
+        """Number of calls on GPUs."""
         self.spans: list[tuple[float, float]] = []
-        """Of each call on a GPU: when it began and when it ends."""
+        """When each call on a GPU began and when it ends."""
         self._free = [time.monotonic()] * gpus
-        """For each GPU that is free: since when."""
+        """For each free GPU, the time since when it has been free."""
         self._waiting: list[_Pending] = []
         self._running: list[_Pending] = []
 
     def add(self, calls: Sequence[_Pending]) -> None:
-        """Begin these calls as soon as there are GPUs; one that needs none is done at once."""
+        """Start these calls as soon as GPUs are free; a call that needs none is done immediately."""
         self._waiting += calls
         self._begin(time.monotonic())
 
@@ -111,7 +111,7 @@ class Machine:
         return min((call.ends for call in self._running), default=float("inf"))
 
     def advance(self) -> None:
-        """Let calls end whose time has come; those that waited for their GPUs began at that moment."""
+        """End the calls that are due; calls that waited for their GPUs begin at that moment."""
         while (ends := self.next_end()) <= time.monotonic():
             call = min(self._running, key=lambda one: one.ends)
             self._running.remove(call)
@@ -134,7 +134,7 @@ class Machine:
 
 
 class SimulatedCrew:
-    """Calls that take their time and do nothing; where an output is put together, there is one."""
+    """Calls that take their time and do nothing, except that assembling an output returns one."""
 
     def __init__(self, calls: Sequence[Call], gpus: float, machine: Machine) -> None:
         self._machine = machine
@@ -146,16 +146,16 @@ class SimulatedCrew:
 
     @property
     def working(self) -> int:
-        """Calls that have a GPU, or wait for one."""
+        """Number of calls that have a GPU or wait for one."""
         return len(self.pending)
 
     @property
     def left(self) -> int:
-        """Calls that are not done."""
+        """Number of unfinished calls."""
         return len(self.pending)
 
     def take(self, reference: _Pending) -> tuple[int, Done]:
-        """The place of a call that has ended, and what came of it."""
+        """The position of a call that has ended, and its outcome."""
         logged: Logged = reference.call[1]
         result = self._machine.output(*logged.argument[:2]) if logged.function is put_together else None
         now = time.time()
@@ -163,13 +163,13 @@ class SimulatedCrew:
         return self.pending.pop(reference), Done(result, now - took, now)
 
     def stop(self) -> None:
-        """End all calls that are not done."""
+        """End all unfinished calls."""
         self.pending = {}
 
 
 @dataclass(frozen=True)
 class SimulatedCluster(Cluster):
-    """What there is to run on."""
+    """The simulated hardware."""
 
     machine: Machine = field(kw_only=True)
 
@@ -190,16 +190,16 @@ class SimulatedCluster(Cluster):
 def cluster(
     gpus: int, seconds: float, right: Callable[[Any, Context], Sequence[bool]] = lambda spec, context: [True] * 20
 ) -> SimulatedCluster:
-    """A cluster with so many GPUs, on which each call takes so many seconds.
+    """A cluster with the given number of GPUs, on which each call takes `seconds`.
 
-    `right` says for an evaluation, by its settings and what it reads, which of its questions are answered right.
+    `right` decides which questions of an evaluation are answered right, given its settings and its context.
     """
     machine = Machine(gpus, seconds, lambda spec, context: output(spec, context, right))
     return SimulatedCluster(64, 64, float(gpus), False, ((64, float(gpus)),), machine=machine)
 
 
 def output(spec: Any, context: Context, right: Callable[[Any, Context], Sequence[bool]]) -> Output:
-    """What a stage of a verb leaves, with nothing in it but which questions were answered right."""
+    """A stage's output, empty except for which questions were answered right."""
     path = context.output / output_of(spec.OUTPUT, context.also)
     if spec.MAKES is Kind.MODEL:
         path.mkdir(parents=True)
@@ -221,9 +221,9 @@ def output(spec: Any, context: Context, right: Callable[[Any, Context], Sequence
 
 
 def busy(spans: Sequence[tuple[float, float]], slots: int) -> float:
-    """The share of the time of GPUs, or of shares of them, for which calls had them.
+    """The share of the time of GPUs, or of GPU shares, during which calls held them.
 
-    Counted from when all of them first are in use until the last wave begins.
+    Measured from when all of them are first in use until the last wave begins.
     """
     spans = sorted(spans)
     begin = next(at for at, _ in spans if sum(began <= at < ended for began, ended in spans) == slots)

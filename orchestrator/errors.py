@@ -1,25 +1,25 @@
-"""What can go wrong, as the user sees it.
+"""The errors that users see.
 
-    OrchError                 one line to the user, never a traceback; exit 1
-    |-- InputError            bad input, nothing was written; exit 2
-    |   |-- RecipeError       the recipe or an override
-    |   |-- DataError         a data file or a split
-    |   |-- UntrustedCode     code that a stored recipe names, and that nobody has vouched for
-    |   |-- ModelError        a model name or folder
-    |   |-- OutputError       what a stage has left in the store is not what it was any more
+    OrchError                 shown as one line, never as a traceback; exit 1
+    |-- InputError            bad input, nothing written; exit 2
+    |   |-- RecipeError       an invalid recipe or override
+    |   |-- DataError         an unusable data file or split
+    |   |-- UntrustedCode     a stored recipe names code that the user has not approved
+    |   |-- ModelError        an unusable model name or folder
+    |   |-- OutputError       a stage's output in the store has been changed or damaged
     |   `-- TrackingError     the MLflow store cannot be reached or written
-    |       `-- RefusalError  the store was reached and does not take what it is given
-    |-- CheckError            a check found what would make the numbers wrong; exit 3
-    |   `-- FormatChange      a model is used under another answer format than it was trained with
+    |       `-- RefusalError  the store was reached but rejects the request
+    |-- CheckError            a check found a problem that would make the numbers wrong; exit 3
+    |   `-- FormatChange      a model is used with a different answer format than it was trained with
     |-- StageError            a stage failed while it ran; exit 1
     `-- Interrupted           Ctrl-C or SIGTERM; exit 130
 
-An error carries one or more problems; each is one line that says what, where, why and how to fix it.
+An error has one or more problems. Each is one line that says what is wrong, where, why, and how to fix it.
 """
 
 
 class OrchError(Exception):
-    """Base of every error that is meant for the user."""
+    """Base class of all errors meant for the user."""
 
     exit_code = 1
 
@@ -32,13 +32,13 @@ class OrchError(Exception):
 
 
 class InputError(OrchError):
-    """Something the user gave cannot be used; nothing was started or written."""
+    """The user's input cannot be used; nothing was started or written."""
 
     exit_code = 2
 
 
 class RecipeError(InputError):
-    """The recipe, or an override on the command line, is not valid."""
+    """The recipe, or a command-line override, is invalid."""
 
 
 class DataError(InputError):
@@ -46,7 +46,7 @@ class DataError(InputError):
 
 
 class UntrustedCode(InputError):
-    """A recipe that was read back from a store names code that is not run without the user's word."""
+    """A recipe read back from a store names code that does not run without the user's approval."""
 
 
 class ModelError(InputError):
@@ -58,25 +58,25 @@ class TrackingError(InputError):
 
 
 class RefusalError(TrackingError):
-    """The MLflow store was reached, and does not take what it is given."""
+    """The MLflow store was reached but rejects the request."""
 
 
 class OutputError(InputError):
-    """What a stage has left in the store was changed, cut off or damaged since."""
+    """A stage's output in the store has since been changed, truncated or damaged."""
 
 
 class CheckError(OrchError):
-    """A check found what would make the numbers wrong; nothing was started."""
+    """A check found a problem that would make the numbers wrong; nothing was started."""
 
     exit_code = 3
 
 
 class FormatChange(CheckError):
-    """A model is used under another answer format than it was trained with."""
+    """A model is used with a different answer format than it was trained with."""
 
 
 class StageError(OrchError):
-    """A stage failed while it ran."""
+    """A stage failed while running."""
 
 
 class Interrupted(OrchError):

@@ -1,4 +1,4 @@
-"""How figures are written, wherever they appear: p-values, differences in points, intervals, times."""
+"""Formatting of figures, wherever they appear: p-values, differences in points, intervals, times."""
 
 
 def p_value(p: float) -> str:
@@ -13,7 +13,7 @@ def p_equals(p: float) -> str:
 
 
 def points(share: float, sign: bool = False) -> str:
-    """A difference of shares in percentage points, without the word: `9.4`, `+9.4`."""
+    """A difference between shares in percentage points, without the unit: `9.4`, `+9.4`."""
     rounded = round(100 * share, 1) + 0.0  # no -0.0
     return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
@@ -24,12 +24,12 @@ def questions_told(n: int, each: int = 1) -> str:
 
 
 def value_text(value: object) -> str:
-    """A setting's value, a fraction in at most four significant digits."""
+    """A setting's value as text; a float has at most four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def interval(low: float, high: float, sign: bool = False) -> str:
-    """The ends of an interval of shares: `[0.575, 0.660]`, `[-0.104, -0.023]`."""
+    """An interval of shares: `[0.575, 0.660]`, `[-0.104, -0.023]`."""
     return f"[{low:+.3f}, {high:+.3f}]" if sign else f"[{low:.3f}, {high:.3f}]"
 
 

@@ -1,6 +1,6 @@
-"""What a notebook shows of what orch returns: small tables in plain HTML, without a style sheet or a script.
+"""Display of orch's results in a notebook: small tables in plain HTML, without style sheets or scripts.
 
-Every text is escaped: names, errors and findings come from users and models.
+All text is escaped: names, errors and findings come from users and models.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ def text(words: object) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], figures: Sequence[str] = ()) -> str:
-    """A table; the columns named in `figures` are aligned to the right."""
+    """A table; the columns named in `figures` are right-aligned."""
     sides = [_RIGHT if head in figures else _LEFT for head in heads]
 
     def line(cells: Sequence[object], tag: str) -> str:
@@ -31,7 +31,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], figures: Seque
 
 
 def facts(known: Mapping[str, object]) -> str:
-    """What is known, by its name; what is empty is left out."""
+    """A table of names and values, without the empty ones."""
     rows = "".join(
         f"<tr><th{_LEFT}>{text(name)}</th><td{_LEFT}>{text(value)}</td></tr>"
         for name, value in known.items()
@@ -41,12 +41,12 @@ def facts(known: Mapping[str, object]) -> str:
 
 
 def paragraphs(lines: Iterable[str]) -> str:
-    """Sentences, one a paragraph."""
+    """One paragraph per line."""
     return "".join(f"<p>{text(line)}</p>" for line in lines)
 
 
 def block(words: str) -> str:
-    """Text as it stands."""
+    """Preformatted text."""
     return f"<pre>{text(words)}</pre>"
 
 
@@ -54,7 +54,7 @@ def figures(
     models: Iterable[tuple[str, float, float, float, float]],
     against: Mapping[str, tuple[str, float, float, float, float]],
 ) -> str:
-    """Models side by side: name, accuracy with its interval, answer rate; against what, difference with interval, p."""
+    """Models side by side: name, accuracy with interval, answer rate; baseline, difference with interval, p."""
     heads = ("model", "accuracy", "answer rate", "against", "difference", "p")
     rows = []
     for name, accuracy, low, high, rate in models:

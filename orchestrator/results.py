@@ -1,4 +1,4 @@
-"""What a run tells when it is done: its stages, and the models side by side. In a notebook these are tables."""
+"""The results of runs and sweeps: their stages, and the models side by side. Notebooks show them as tables."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,14 +18,14 @@ class ModelResult:
     accuracy_high: float
     answer_rate: float
     n: int
-    """Questions."""
+    """Number of questions."""
     answers_each: int = 1
-    """Answers to each; of several, accuracy is the share of all that is right."""
+    """Answers per question; if several, accuracy is the share of correct answers among all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A model against a baseline on the same questions."""
+    """A model compared with a baseline on the same questions."""
 
     model: str
     baseline: str
@@ -33,22 +33,22 @@ class Difference:
     low: float
     high: float
     p: float
-    """Exact McNemar, or a t-test where questions have several answers each; corrected (Holm) among several."""
+    """Exact McNemar, or a t-test if questions have several answers each; Holm-corrected for several comparisons."""
     wins: int
     losses: int
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The models on a further split, beside the one that they are compared on."""
+    """The models on an extra split, in addition to the one that they are compared on."""
 
     on: str
     models: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
     conclusions: tuple[str, ...] = ()
-    """What they say, in one or two plain sentences."""
+    """What the figures mean, in one or two plain sentences."""
     remarks: tuple[str, ...] = ()
-    """What is to be known beside that."""
+    """Further points to note."""
 
     def _repr_html_(self) -> str:
         """The models side by side."""
@@ -57,7 +57,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What `orch run` ends with."""
+    """The result of `orch run`."""
 
     run_id: str
     experiment: str
@@ -66,19 +66,19 @@ class RunResult:
     differences: tuple[Difference, ...] = ()
     errors: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    """What was noticed before and while it ran."""
+    """Findings from before and during the run."""
     also: tuple[Evaluation, ...] = ()
-    """What `evaluate.also` asked for."""
+    """The evaluations on the splits of `evaluate.also`."""
     seed: int | None = None
-    """The seed it was run with."""
+    """The seed of the run."""
     report: str | None = None
-    """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
+    """Location of its page, `report.html`: a path, or a URI if the store is remote."""
     conclusions: tuple[str, ...] = ()
-    """What the models' figures say, in one or two plain sentences."""
+    """What the models' figures mean, in one or two plain sentences."""
     judged_by: str = ""
-    """How answers were read and judged, in words."""
+    """How answers were parsed and judged, in words."""
     remarks: tuple[str, ...] = ()
-    """What is to be known beside the conclusions."""
+    """Points to note besides the conclusions."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
@@ -89,7 +89,7 @@ class RunResult:
         return f"RunResult({self.experiment}, run {self.run_id}: {models}{_failed(self.errors)})"
 
     def _repr_html_(self) -> str:
-        """The conclusion, the models side by side, and where to look next."""
+        """The conclusions, the models side by side, and where to look next."""
         shown = paragraphs(self.conclusions)
         if self.models:
             shown += _side_by_side(self.models, self.differences)
@@ -99,90 +99,90 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class ModelOverSeeds:
-    """One model's figures over the seeds it was made with."""
+    """One model's figures over the seeds it was trained with."""
 
     model: str
     seeds: tuple[int, ...]
-    """Those that came to an evaluation; as many as there are accuracies."""
+    """The seeds with an evaluation; one per accuracy."""
     accuracies: tuple[float, ...]
     accuracy_mean: float
     accuracy_sd: float | None
-    """Standard deviation over seeds (n - 1); None for fewer than two, and where the seed decides nothing."""
+    """Standard deviation over seeds (n - 1); None for fewer than two, or if the seed has no effect."""
     accuracy_low: float
     accuracy_high: float
-    """95% interval of the mean for further seeds and questions (stats/seeds.py); Wilson's for one evaluation."""
+    """95% interval of the mean for new seeds and questions (stats/seeds.py); Wilson's for a single evaluation."""
     answer_rate_mean: float
     n: int
-    """Questions, the same for every seed."""
+    """Number of questions, the same ones for every seed."""
     shared: bool
-    """The seed decides nothing of this model, it was evaluated once: its interval is that one evaluation's."""
+    """The seed has no effect on this model: it was evaluated once, and the interval is that evaluation's."""
     answers_each: int = 1
-    """Answers to each question."""
+    """Answers per question."""
 
 
 @dataclass(frozen=True, slots=True)
 class DifferenceOverSeeds:
-    """A model against a baseline: their difference for each seed, and its mean."""
+    """A model compared with a baseline: their difference for each seed, and its mean."""
 
     model: str
     baseline: str
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
-    """For each of these seeds."""
+    """One per seed, in the order of `seeds`."""
     difference_mean: float
-    """Of the mean accuracies."""
+    """Difference between the mean accuracies."""
     difference_low: float
     difference_high: float
-    """95% interval for further seeds and questions (stats/seeds.py); of single models as for one seed."""
+    """95% interval for new seeds and questions (stats/seeds.py); for models without a seed, as for one seed."""
     p: float
-    """Corrected for the number of models that are compared (Holm)."""
+    """Corrected for the number of models compared (Holm)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOverSeeds:
-    """The models over seeds on a further split."""
+    """The models over seeds on an extra split."""
 
     on: str
     models: tuple[ModelOverSeeds, ...]
     differences: tuple[DifferenceOverSeeds, ...]
     conclusions: tuple[str, ...]
-    """What the figures say, in one or two plain sentences."""
+    """What the figures mean, in one or two plain sentences."""
     remarks: tuple[str, ...] = ()
-    """What is to be known beside that."""
+    """Further points to note."""
 
     def _repr_html_(self) -> str:
-        """Means over seeds side by side."""
+        """The means over seeds side by side."""
         return paragraphs([*self.conclusions, f"On {self.on}:"]) + _over_seeds(self.models, self.differences)
 
 
 @dataclass(frozen=True, slots=True)
 class SeedsResult:
-    """What `orch run` ends with where the recipe has several seeds."""
+    """The result of `orch run` for a recipe with several seeds."""
 
     run_id: str
-    """The run above those of the seeds."""
+    """The parent of the seeds' runs."""
     experiment: str
     seeds: tuple[int, ...]
     models: tuple[ModelOverSeeds, ...]
     differences: tuple[DifferenceOverSeeds, ...]
     runs: tuple[RunResult, ...]
-    """For each seed what a run with this seed alone ends with."""
+    """For each seed, the result of a run with that seed alone."""
     also: tuple[EvaluationOverSeeds, ...] = ()
     errors: tuple[str, ...] = ()
-    """Each after the seed it came with."""
+    """Each prefixed with its seed."""
     findings: tuple[Finding, ...] = ()
     conclusions: tuple[str, ...] = ()
-    """What the figures say, in one or two plain sentences."""
+    """What the figures mean, in one or two plain sentences."""
     report: str | None = None
-    """Where its page lies, `report.html`: a path, or a URI where the store is elsewhere."""
+    """Location of its page, `report.html`: a path, or a URI if the store is remote."""
     judged_by: str = ""
-    """How answers were read and judged, in words."""
+    """How answers were parsed and judged, in words."""
     remarks: tuple[str, ...] = ()
-    """What is to be known beside the conclusions."""
+    """Points to note besides the conclusions."""
 
     @property
     def stages(self) -> tuple[dict[str, Any], ...]:
-        """Every stage once, as the first seed that has it tells; what does not depend on the seed is shared."""
+        """Every distinct stage once, as reported by a seed that ran it, otherwise by the first seed that has it."""
         found: dict[str, dict[str, Any]] = {}
         for run in self.runs:
             for row in run.stages:
@@ -200,7 +200,7 @@ class SeedsResult:
         return f"SeedsResult({self.experiment}, run {self.run_id}, {seeds}: {models}{_failed(self.errors)})"
 
     def _repr_html_(self) -> str:
-        """The conclusion, means over seeds side by side, and where to look next."""
+        """The conclusions, the means over seeds side by side, and where to look next."""
         shown = paragraphs(self.conclusions)
         if self.models:
             shown += _over_seeds(self.models, self.differences)
@@ -213,33 +213,33 @@ class TrialResult:
 
     number: int
     label: dict[str, Any]
-    """The swept settings by their dotted names."""
+    """The swept settings by dotted name."""
     state: str
     """`complete`, `pruned`, `failed` or `stopped`."""
     value: float | None
-    """Accuracy; over several seeds their mean."""
+    """Accuracy; the mean if there are several seeds."""
     low: float | None
     high: float | None
-    """95% interval: Wilson's for one seed, else for further seeds and questions."""
+    """95% interval: Wilson's for one seed, otherwise for new seeds and questions."""
     tied: bool
     """Not significantly worse than the best trial (paired test on the same questions, Holm)."""
     difference: float | None
-    """To the best trial."""
+    """Difference from the best trial."""
     p: float | None
-    """Of that difference, corrected for the number of trials."""
+    """p-value of that difference, corrected for the number of trials."""
     seconds: float
-    """What its stages took, whoever ran them: what it would cost to make again."""
+    """Total time of its stages for one seed, whichever run executed them: the cost of repeating it from scratch."""
     gpu_hours: float
     run_id: str
-    """Of its first seed."""
+    """The run of its first seed."""
     error: str | None = None
     seeds: int = 1
-    """How many it was run with: finalists have more than others."""
+    """Number of seeds it ran with: finalists have more than the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What `orch sweep` ends with."""
+    """The result of `orch sweep`."""
 
     run_id: str
     experiment: str
@@ -247,20 +247,20 @@ class SweepResult:
     """`name`, `goal`, `on`."""
     trials: tuple[TrialResult, ...]
     best: dict[str, Any] | None
-    """`number`, `label`, and `recipe`: where the recipe with these values lies. None: no trial came to its end."""
+    """`number`, `label`, and `recipe`: the location of the recipe with these values. None: no trial has finished."""
     test: dict[str, Any] | None
-    """`on`, `models` and `differences`: the proposed trial beside the recipe's own values. None: not asked."""
+    """`on`, `models` and `differences`: the proposed trial and the recipe's own values. None: not tested."""
     stages: dict[str, int]
-    """`asked` of all trials, `distinct` among them, `run` and `reused` of these."""
+    """Counts: `asked` over all trials, `distinct` among these, and `run` and `reused` among the distinct ones."""
     shared: dict[str, dict[str, int]]
-    """For each stage by its name: `trials` that have it, and how many of it were `made` for them all."""
+    """By stage name: the number of `trials` that have the stage, and how many distinct ones were `made` for them."""
     importance: dict[str, float]
-    """For each parameter the share of the differences between trials that it explains."""
+    """For each parameter, the share of the differences between trials that it explains."""
     conclusions: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     report: str | None = None
     judged_by: str = ""
-    """How answers were read and judged, in words."""
+    """How answers were parsed and judged, in words."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
@@ -273,7 +273,7 @@ class SweepResult:
         )
 
     def _repr_html_(self) -> str:
-        """The conclusion, the trials from the best down, and where to look next."""
+        """The conclusions, the trials from best to worst, and where to look next."""
         best = {} if self.best is None else self.best
         names = list(dict.fromkeys(name for trial in self.trials for name in trial.label))
         ranked = sorted(self.trials, key=lambda t: (t.value is None, -t.seeds, -(t.value or 0.0), t.number))
@@ -289,7 +289,7 @@ class SweepResult:
             )
             for trial in ranked
         ]
-        heads = ("trial", *names, "accuracy", "points to best", "p", "time", "")
+        heads = ("trial", *names, "accuracy", "points vs. best", "p", "time", "")
         known = {"recipe with the best values": best.get("recipe"), "run": self.run_id, "report": self.report}
         return paragraphs(self.conclusions) + table(heads, rows, heads[:-1]) + _errors(self.errors) + facts(known)
 
@@ -312,7 +312,7 @@ def _asked(model: ModelResult | ModelOverSeeds) -> str:
 
 
 def _end(result: "RunResult | SeedsResult") -> str:
-    """What went wrong, and where to look next."""
+    """The errors, the findings, and where to look next."""
     states = [stage["state"] for stage in result.stages]
     stages = f"{len(states)}: {states.count('done')} run, {states.count('cached')} reused"
     noticed = [(f.severity, f.check, f.what) for f in result.findings]

@@ -1,4 +1,4 @@
-"""Blocks of settings: the base of each, the numbers they may hold, and pydantic's errors as lines a person can act on.
+"""Blocks of settings: their base class, their number types, and pydantic's errors as lines a user can act on.
 
 Each line says where, what, the choices, and the closest match.
 """
@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 Loc = tuple[str | int, ...]
 _LONGEST = 600
-"""Characters of a sentence, which may quote a value of any length."""
+"""Maximum characters of a sentence, which may quote a value of any length."""
 _NAME = 60
-"""Characters of a name, or of a value, that is quoted."""
+"""Maximum characters of a quoted name or value."""
 M = TypeVar("M", bound=BaseModel)
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "base_model": ("model", "name"),
@@ -53,7 +53,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "train_batch_size": ("per_device_train_batch_size",),
     "warmup": ("warmup_steps",),
 }
-"""Names from other tools, with those that mean the same here; the first that is a choice is meant."""
+"""Names from other tools, with their equivalents here; the first that is a valid choice is suggested."""
 
 
 Positive = Annotated[int, Field(gt=0)]
@@ -63,24 +63,24 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 def as_tuple(value: object) -> object:
-    """One name where several may stand."""
+    """A single name as a tuple; any other value unchanged."""
     return (value,) if isinstance(value, str) else value
 
 
 OneOrMore = BeforeValidator(as_tuple, json_schema_input_type=str | tuple[str, ...])
-"""Where one name may stand for a list with that name in it."""
+"""Accepts a single name in place of a list."""
 Names = Annotated[tuple[str, ...], OneOrMore, Field(min_length=1)]
 
 
 class Spec(BaseModel):
-    """A frozen block of a recipe that knows no other keys than its own."""
+    """A frozen block of a recipe that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-    """Numbers are finite: a key is made of JSON, which has neither infinity nor NaN."""
+    """Numbers are finite: cache keys are hashed from JSON, which has neither infinity nor NaN."""
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value that is no block itself, under the path that leads to it."""
+    """Every leaf value under its dotted path."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -94,14 +94,14 @@ def validate(model: type[M], data: object, path: Loc, problems: list[tuple[Loc, 
     except ValidationError as error:
         found: dict[Loc, str] = {}
         for item in error.errors():
-            # the first of a place: a union has one error for each of its types
+            # the first one per location: a union has one error for each of its types
             found.setdefault(_written(data, item["loc"], item["type"]), _sentence(model, item["loc"], dict(item)))
         problems += [((*path, *loc), clipped(sentence, _LONGEST)) for loc, sentence in found.items()]
         return None
 
 
 def unknown(what: str, name: str, choices: Iterable[str], also: Iterable[str] = ()) -> str:
-    """`unknown key 'modle'; did you mean 'model'? (choices: ...)`; `also` are choices too many to be listed."""
+    """`unknown key 'modle'; did you mean 'model'? (choices: ...)`; `also`: further choices, too many to list."""
     names, more = list(choices), list(also)
     close = [one for one in _SYNONYMS.get(name.lower(), ()) if one in names or one in more]
     if not close and len(name) <= _NAME:
@@ -112,7 +112,7 @@ def unknown(what: str, name: str, choices: Iterable[str], also: Iterable[str] = 
 
 
 def clipped(text: str, most: int = _NAME) -> str:
-    """A text with its beginning and its end where it is long: what is in a recipe may have any length."""
+    """The text, with its middle cut out if it is too long: a recipe's values may have any length."""
     half = (most - 3) // 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
@@ -149,7 +149,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _written(data: Any, loc: Loc, kind: str) -> Loc:
-    """A location as the user wrote it: without the tags and type names that pydantic puts in for a union."""
+    """A location as the user wrote it: without the tags and type names that pydantic inserts for a union."""
     parts: list[str | int] = []
     for place, part in enumerate(loc):
         if isinstance(data, dict) and (part in data or (kind == "missing" and place == len(loc) - 1)):
@@ -162,7 +162,7 @@ def _written(data: Any, loc: Loc, kind: str) -> Loc:
 
 
 def _owner(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
-    """The model that a location inside `model` belongs to."""
+    """The model class that a location inside `model` belongs to."""
     found = [model]
     for part in loc:
         by_name = {field.alias or name: field for name, field in model.model_fields.items()}

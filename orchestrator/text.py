@@ -1,6 +1,6 @@
-r"""Text of any origin on a terminal, in a page or in a log: what would steer it is shown, not sent.
+r"""Safe output of untrusted text on a terminal, in a page or in a log: control characters are shown, not sent.
 
-A stream of any encoding takes every text: signs that it lacks become ASCII (`−` is `-`), other characters `\u2603`.
+Streams of any encoding accept any text: symbols that they lack become ASCII (`−` is `-`), other characters `\u2603`.
 """
 
 import codecs
@@ -12,9 +12,9 @@ _DIRECTING = {
     code: f"\\u{code:04x}"
     for code in (0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
-"""Marks that turn the text around them, or end its line, where nobody sees them."""
+"""Invisible characters that change the direction of the text around them, or end its line."""
 _NOWHERE = {code: f"\\u{code:04x}" for code in (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)}
-"""Halves of characters, and no characters: no UTF-8 file may hold the one, no HTML page the other."""
+"""Surrogates and noncharacters: the former are invalid in UTF-8 files, the latter in HTML pages."""
 _SHOWN = _CONTROL | _DIRECTING | _NOWHERE
 
 _ASCII = {
@@ -32,15 +32,15 @@ _ASCII = {
 
 
 def plain(text: str) -> str:
-    r"""The text with each control character but line feed and tab, and each directing mark, written out: `\x1b`."""
+    r"""The text with control characters (except line feed and tab) and direction marks written out: `\x1b`."""
     return text.translate(_SHOWN)
 
 
 def write_in_any_encoding(*streams: TextIO) -> None:
-    """From now on these streams refuse no character, whatever encoding the terminal or the locale gave them."""
+    """Make these streams accept every character, whatever the encoding set by the terminal or the locale."""
     codecs.register_error("orch-ascii", _in_ascii)
     for stream in streams:
-        reconfigure = getattr(stream, "reconfigure", None)  # a stream that a caller has put there may have none
+        reconfigure = getattr(stream, "reconfigure", None)  # a caller's replacement stream may lack it
         if reconfigure is not None:
             reconfigure(errors="orch-ascii")
 
@@ -53,18 +53,18 @@ def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
     return written, error.end
 
 
-# --- inside Markdown: a text shows as it is and means nothing
+# --- inside Markdown: text is shown literally, without being interpreted
 
 _ACTIVE = re.compile(r"([\\`*_\[\]<>#|~&$])")
 
 
 def inline(text: object) -> str:
-    """A piece of running text on one line, also in a table's cell."""
+    """Running text on one line; also usable in a table cell."""
     return _ACTIVE.sub(r"\\\1", plain(" ".join(str(text).split())))
 
 
 def code(text: object) -> str:
-    """A piece of code on one line; not for a table's cell, where `|` would end it."""
+    """Inline code on one line; not for a table cell, which a `|` would end."""
     shown = plain(str(text).replace("\n", " "))
     marks = _marks(shown, 1)
     padded = f" {shown} " if shown.startswith("`") or shown.endswith("`") else shown
@@ -72,7 +72,7 @@ def code(text: object) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A block of code, exactly as it is, whatever fences it holds itself."""
+    """A code block with the text as is, whatever fences it contains."""
     marks = _marks(text, 3)
     return f"{marks}{language}\n{plain(text.removesuffix(chr(10)))}\n{marks}"
 

@@ -1,4 +1,4 @@
-"""The nouns that flow between the parts. Standard library only."""
+"""The basic types that modules exchange. Standard library only."""
 
 import json
 import math
@@ -12,12 +12,12 @@ from typing import Any, Literal
 Status = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error"]
 FinishReason = Literal["stop", "length"]
 Answer = str | int | float | Decimal | Fraction
-"""What a gold answer may be given as; it is kept as text."""
+"""The accepted types of a gold answer; it is stored as text."""
 Severity = Literal["error", "warning", "info"]
 
 
 def _plain_json(value: Any, where: str) -> Any:
-    """A JSON value as dicts, lists and plain scalars; `where` it is, for TypeError."""
+    """A JSON value as dicts, lists and plain scalars; `where` is its path for the TypeError."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str | int):
@@ -28,7 +28,7 @@ def _plain_json(value: Any, where: str) -> Any:
         return [_plain_json(item, f"{where}.{place}") for place, item in enumerate(value)]
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"a key{_inside(where)} is {odd[0]!r}, a {type(odd[0]).__name__}: keys of JSON are text")
+            raise TypeError(f"a key{_inside(where)} is {odd[0]!r}, a {type(odd[0]).__name__}: JSON keys must be text")
         return {str(key): _plain_json(item, f"{where}.{key}") for key, item in value.items()}
     raise TypeError(f"{where.lstrip('.') or 'it'} is {value!r:.60}, a {type(value).__name__}, which JSON does not have")
 
@@ -38,15 +38,15 @@ def _inside(where: str) -> str:
 
 
 class JsonObject(Mapping[str, Any]):
-    """A JSON object that cannot change: whatever is read from it is a copy. Hashable; its keys are sorted.
+    """An immutable JSON object: reading from it returns copies. Hashable; its keys are sorted.
 
-    `str` gives it as JSON in one canonical spelling.
+    `str` returns canonical JSON.
     """
 
     __slots__ = ("_text",)
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        """TypeError, saying where, if a value is none of JSON: text, finite number, true, false, null, list, object."""
+        """Raises TypeError, with the path, for a value that JSON lacks; infinity and NaN are such values."""
         values = {} if values is None else values
         if not isinstance(values, Mapping):
             raise TypeError(f"a JSON object is a mapping, not {values!r:.60} ({type(values).__name__})")
@@ -92,11 +92,11 @@ class Example:
     id: str
     question: str
     answer: str
-    """Text, as it is in the file: it is judged, trained on and stored with all its digits."""
+    """Text as in the file: it is judged, trained on and stored with all its digits."""
     demonstration: str | None = None
-    """The worked solution exactly as a model should write it, answer included; None: questions and answers only."""
+    """The worked solution exactly as a model should write it, answer included; None: there is none."""
     data: JsonObject = NO_DATA
-    """What a task judges by, beside the gold answer; mostly nothing."""
+    """Data that a task judges by in addition to the gold answer; usually empty."""
 
     def __init__(
         self,
@@ -106,9 +106,9 @@ class Example:
         demonstration: str | None = None,
         data: Mapping[str, Any] = NO_DATA,
     ) -> None:
-        """A number as the answer becomes its text.
+        """Store a numeric answer as text.
 
-        Raises TypeError where the answer is neither text nor a number, or the data are no JSON object.
+        Raises TypeError if the answer is neither text nor a number, or the data are not a JSON object.
         """
         for name, value in (("id", id), ("question", question), ("demonstration", demonstration)):
             object.__setattr__(self, name, value)
@@ -118,32 +118,32 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One draw from a model."""
+    """One sampled completion of a model."""
 
     example_id: str
     draw: int
     text: str
     n_tokens: int
-    """0 where they were not counted, as of a text from a file."""
+    """0 if not counted, as for text from a file."""
     finish_reason: FinishReason
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Verdict:
-    """What became of a completion."""
+    """The judgment of a completion."""
 
     status: Status
     value: str | None = None
-    """The parsed answer as text, None where none was found."""
+    """The parsed answer as text; None if none was found."""
     why: str | None = field(default=None, compare=False)
-    """What a task's own code did that it should not: it raised, printed, ended its process. Not kept with results."""
+    """Misbehavior of a task's own code: it raised, printed, or ended its process. Not stored with results."""
     score: float = 0.0
-    """From 0 to 1: what the completion is worth. 1 where it is correct and 0 elsewhere, unless a task says more."""
+    """The completion's score from 0 to 1: 1 if correct, otherwise 0, unless the task assigns another."""
 
     def __init__(
         self, status: Status, value: str | None = None, why: str | None = None, score: float | None = None
     ) -> None:
-        """Raises ValueError where the score is no number from 0 to 1."""
+        """Raises ValueError if the score is not a number from 0 to 1."""
         if score is None:
             score = 1.0 if status == "correct" else 0.0
         elif isinstance(score, bool) or not isinstance(score, Real) or not 0 <= (score := float(score)) <= 1:
@@ -154,7 +154,7 @@ class Verdict:
         _set_score(self, score)
 
 
-# there is one for each completion, and these take a third of the time of object.__setattr__
+# every completion has a Verdict, and these take a third of the time of object.__setattr__
 _set_status, _set_value, _set_why, _set_score = (
     Verdict.__dict__[name].__set__ for name in ("status", "value", "why", "score")
 )
@@ -162,27 +162,27 @@ _set_status, _set_value, _set_why, _set_score = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a health check found."""
+    """The finding of a health check."""
 
     check: str
-    """Which check, in kebab case: `labels-masked`."""
+    """The check's name in kebab case: `labels-masked`."""
     severity: Severity
-    """`error`: the numbers would be, or are, wrong; `warning`: look at it; `info`: good to know."""
+    """`error`: the numbers are or would be wrong; `warning`: needs a look; `info`: good to know."""
     what: str
     """One sentence."""
     evidence: str
-    """What was measured or seen; may have several lines."""
+    """What was measured or observed; may have several lines."""
     cause: str
-    """The most likely one."""
+    """The most likely cause."""
     remedy: str
-    """What to do."""
+    """How to fix it."""
 
 
 def answer_text(answer: Answer) -> str:
-    """An answer as text: text as it is, a number as the shortest text that is read back as the same number.
+    """An answer as text: text unchanged, a number as the shortest text that parses back to the same number.
 
-    Whole numbers stand without a point: `42`. Sizes outside 1e-9 to 1e16 are written with an exponent: `1e20`. Raises
-    TypeError where it is neither text nor a number.
+    Whole numbers have no decimal point: `42`. Magnitudes outside 1e-9 to 1e16 have an exponent: `1e20`. Raises
+    TypeError if the answer is neither text nor a number.
     """
     if isinstance(answer, str):
         return answer
@@ -194,7 +194,7 @@ def answer_text(answer: Answer) -> str:
         raise TypeError(f"a gold answer is text or a number, not {answer!r} ({type(answer).__name__})")
     if isinstance(answer, Integral):
         return str(int(answer))
-    # `str` of a NumPy number of 32 bits has the digits of 32 bits
+    # `str` of a 32-bit NumPy number has only the digits of 32 bits
     return _decimal_text(Decimal(float.__repr__(answer) if isinstance(answer, float) else str(answer)))
 
 
@@ -217,12 +217,12 @@ def _decimal_text(number: Decimal) -> str:
 
 
 BASE = "base"
-"""The name of the model that a recipe starts from."""
+"""The name of the model a recipe starts from."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataUsed:
-    """A data set that a stage made or read, for MLflow's list of inputs."""
+    """A data set that a stage wrote or read, for MLflow's list of inputs."""
 
     name: str
     context: str

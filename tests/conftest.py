@@ -1,4 +1,4 @@
-"""What tests share: how `orch` is called, and recipes small enough to run for real."""
+"""Shared by all tests: calls of `orch`, and runs of recipes small enough to run for real."""
 
 import compileall
 import json
@@ -22,7 +22,7 @@ from tests.support.forking import forked
 if TYPE_CHECKING:
     from orchestrator.store.mlflow import MlflowStore
 
-# one thread a process: on a machine that tests share, threads wait for each other
+# one thread per process: on a machine shared by tests, threads wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 REPOSITORY = Path(__file__).parent.parent
@@ -31,15 +31,15 @@ SMALL = REPOSITORY / "tests" / "small.yaml"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile `orch` once: where Python may not keep what it compiles, each of the many processes would do it."""
+    """Compile `orch` once: otherwise, if Python cannot cache bytecode on import, each of the many processes would."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         compileall.compile_dir(REPOSITORY / "orchestrator", quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One file that needs the shipped recipe's run comes first and has it made; the others come last and find it.
+    """Put one file that needs the shipped recipe's run first, to create it, and the other such files last, to reuse it.
 
-    Otherwise processes side by side would wait for it, one after another.
+    Otherwise parallel processes would wait for it, one after another.
     """
     needing = list(dict.fromkeys(item.path for item in items if "shipped_run" in getattr(item, "fixturenames", ())))
     items.sort(key=lambda item: 1 if item.path not in needing else 0 if item.path == needing[0] else 2)
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Called:
-    """What a call of `orch` gave."""
+    """The result of a call of `orch`."""
 
     code: int | None
     out: str
@@ -59,16 +59,16 @@ class Called:
 
     @property
     def after_the_first_line(self) -> str:
-        """What a run printed after the lines that say what it is at before anything is written."""
+        """A run's output without the first lines, which report its setup before anything is written."""
         at = "reading the store|starting Ray|joining Ray|checking data and model"
         return re.sub(rf"\A(?:\d\d:\d\d:\d\d  [^\n]*: (?:{at})\n)+", "", self.out)
 
 
 def environment() -> dict[str, str]:
-    """The environment of a call: the default store, no Hub, one core: the tests' processes share the machine.
+    """The environment of a call: the default store, no Hub, and one core, since test processes share the machine.
 
-    Ray keeps idle workers, at the price of memory, so that the next stage need not wait for one to import torch; they
-    are as urgent as the tests beside them. Where several cores are what is tested, the call says so: `TWO_CORES`.
+    Ray keeps idle workers, at the cost of memory, so that the next stage need not wait for one to import torch; they
+    run at the same priority as the other tests. Tests that need several cores pass `TWO_CORES`.
     """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_"))}
     one_core = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', "RAY_num_workers_soft_limit": "3", "RAY_worker_niceness": "0"}
@@ -80,9 +80,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def call(folder: Path, *arguments: str, fresh: bool = False, **env: str) -> Called:
-    """Run `orch` in a folder and wait for it; `fresh`: in a process begun from nothing.
+    """Run `orch` in a folder and wait for it; with `fresh`, in a process started from scratch.
 
-    So is a call with settings of the Hub's client, which reads them when it is imported.
+    So is a call with settings of the Hub's client, which reads them on import.
     """
     if not fresh and not any(name.startswith("HF_") for name in env):
         return Called(*forked(folder, arguments, environment() | env))
@@ -92,7 +92,7 @@ def call(folder: Path, *arguments: str, fresh: bool = False, **env: str) -> Call
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test writes into the checkout, and no `--address` outlives the test that gave it."""
+    """Keep tests from writing into the checkout, and an `--address` from outliving the test that set it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", "")
     monkeypatch.delenv("RAY_ADDRESS")
@@ -100,19 +100,19 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What tells the time of day tells noon."""
+    """Make the time of day noon."""
     monkeypatch.setattr("time.strftime", lambda form: {"%H:%M:%S": "12:00:00"}[form])
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """The folder of a finished run of the small recipe, and what `orch run --json` said."""
+    """The folder of a finished run of the small recipe, and the result of `orch run --json`."""
     return _made_once(tmp_path_factory, "small", lambda folder: call(folder, "run", str(SMALL), "--json"))
 
 
 @pytest.fixture(scope="session")
 def shipped_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """The folder of a finished run of the shipped recipe, and what `orch run --json` said; it takes minutes."""
+    """The folder of a finished run of the shipped recipe, and the result of `orch run --json`; it takes minutes."""
     recipe = str(REPOSITORY / "recipes" / "rft.yaml")
     return _made_once(tmp_path_factory, "shipped", lambda folder: call(folder, "run", recipe, "--json", fresh=True))
 
@@ -120,7 +120,7 @@ def shipped_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]
 def _made_once(
     tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Called]
 ) -> tuple[Path, Called]:
-    """A folder that is made for all processes that the tests run in, and what the call that made it gave."""
+    """A folder created once for all test processes, and the result of the call that created it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     said = folder.with_suffix(".json")
@@ -135,12 +135,12 @@ def _made_once(
 
 @pytest.fixture
 def small_copy(small_run: tuple[Path, Called], tmp_path: Path) -> Path:
-    """A folder with a copy of that run's store, free to be changed."""
+    """A folder with a copy of that run's store, which the test may change."""
     return copied(small_run[0], tmp_path)
 
 
 def copied(folder: Path, to: Path) -> Path:
-    """A copy of a folder's store in another folder: what it points to stands in the copy too."""
+    """Copy a folder's store to another folder; the locations in the copy point to the copied files."""
     shutil.copytree(folder / "mlruns", to / "mlruns")
     with closing(sqlite3.connect(to / "mlruns" / "mlflow.db")) as database, database:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
@@ -150,7 +150,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a store that holds no run: its tables are made once, which takes seconds, and copied."""
+    """The database file of an empty store: its tables are created once, which takes seconds, and then copied."""
     folder = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,4 +1,4 @@
-"""The docs are true where a machine can tell: commands parse, recipes load, links lead somewhere, snippets compile."""
+"""Machine-checkable claims of the docs: commands parse, recipes load, links resolve, snippets compile."""
 
 import ast
 import importlib
@@ -32,20 +32,20 @@ PAGES = {
 }
 MOST_LINES = 170
 VERBS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-"""The commands of orch by name, as the command line has them."""
+"""The commands of orch by name, as defined on the command line."""
 RUN_FOR_REAL = ("judge", "clean", "plan")
-"""Commands that are cheap and need no store: the docs' calls of these are carried out."""
+"""Cheap commands that need no store: calls of these in the docs are executed."""
 HUB = re.compile(r"gsm8k\.yaml|Qwen/|hub:")
-"""Found in commands whose recipe cannot be planned offline."""
+"""Matches commands whose recipe cannot be planned offline."""
 OTHER_PROGRAMS = {"cp", "kubectl", "sbatch", "make", "python", ".venv/bin/python", "pip", "export", "docker", "git"}
 FOREIGN_WORDS = re.compile(
     r"\b(mend(?:s|ed)?|foretold|anew|(?:this|these) very|hand(?:s|ed)? on|stands? (?:twice|in)|(?:is|are) told)\b"
 )
-"""Phrases that an English reader goes back over."""
+"""Phrases that an English reader stumbles over."""
 
 
 def calls_of_orch() -> list[Any]:
-    """A parameter for each command of the docs that calls orch, without the first word."""
+    """A test parameter for each command in the docs that calls orch, without the first word."""
     found = [(name, words[1:]) for name, one in PAGES.items() for words in one.commands if words[0] == "orch"]
     return [pytest.param(words, id=f"{name}: {' '.join(words)[:50]}") for name, words in found]
 
@@ -56,7 +56,7 @@ def yaml_blocks() -> list[Any]:
 
 
 def parsed(words: list[str]) -> Any:
-    """The context of a call of orch, as the command line parses it. KeyError: no such verb."""
+    """The context of a call of orch, as the command line parses it; KeyError if there is no such verb."""
     return VERBS[words[0]].make_context(words[0], list(words[1:]))
 
 
@@ -111,7 +111,7 @@ def test_the_reader_of_pages_sees_what_is_there() -> None:
 
 @pytest.mark.parametrize("words", calls_of_orch())
 def test_a_command_of_the_docs_is_taken_as_it_is_written(words: list[str], folder: Path) -> None:
-    """It parses; its recipe loads with the overrides given, and is planned where nothing has to be downloaded."""
+    """It parses; its recipe loads with the given overrides, and is planned if nothing has to be downloaded."""
     verb, called = words[0], parsed(words)
     if verb in ("run", "sweep") and not HUB.search(" ".join(words)):
         joined = words.index("--address") if "--address" in words else len(words)
@@ -192,7 +192,7 @@ def test_yaml_is_a_recipe_or_the_part_of_one_that_it_says(block: Block, folder: 
 
 
 def merged(data: Any, more: Any) -> Any:
-    """A nested mapping with another put into it."""
+    """A nested mapping with another one merged into it."""
     if not (isinstance(data, dict) and isinstance(more, dict)):
         return more
     return data | {key: merged(data.get(key), value) for key, value in more.items()}

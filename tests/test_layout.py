@@ -1,4 +1,4 @@
-"""Who imports whom: dependencies point one way, and what is light stays light."""
+"""Import rules: dependencies point one way, and light modules stay light."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ ORDER = (
     *("recipe", "plan", "health", "comparison", "runs", "sweeps"),
     *("report", "exports", "commands", "cli"),
 )
-"""Packages and the modules of the root, from the bottom up: each imports those before it, and itself."""
+"""Packages and top-level modules, from the bottom up: each imports only those before it, and itself."""
 MOST_IN_ROOT = 8
 HEAVY = ("torch", "ray", "trl", "transformers", "peft", "mlflow", "datasets", "pandas", "scipy", "rich")
 
@@ -35,7 +35,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """Every import of a module, also inside functions: (module, name or None). What only types need is left out."""
+    """Every import of a module, including inside functions: (module, name or None). Type-only imports are left out."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
@@ -50,7 +50,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
 
 @cache
 def edges() -> dict[str, set[str]]:
-    """For each module of orch: the modules of orch that it imports."""
+    """The modules of orch that each module of orch imports."""
     found: dict[str, set[str]] = {}
     for module, tree in modules().items():
         targets = set()
@@ -63,12 +63,12 @@ def edges() -> dict[str, set[str]]:
 
 
 def part(module: str) -> str:
-    """The file or the folder right under orchestrator/ that a module belongs to."""
+    """The file or folder directly under orchestrator/ that a module belongs to."""
     return module.split(".")[1] if "." in module else ""
 
 
 def importers(package: str) -> set[str]:
-    """The modules of orch that import a package from outside."""
+    """The modules of orch that import a third-party package."""
     return {
         module
         for module, tree in modules().items()
@@ -96,7 +96,7 @@ def test_every_part_has_its_place_and_the_root_is_small() -> None:
 
 
 def test_packages_import_in_one_direction() -> None:
-    """So there is no cycle of packages either."""
+    """This rules out cycles between packages, too."""
     place = {name: number for number, name in enumerate(ORDER)}
     upward = [
         f"{module} imports {target}"
@@ -108,7 +108,7 @@ def test_packages_import_in_one_direction() -> None:
 
 
 def test_tests_stand_beside_what_they_test() -> None:
-    """One folder for each package; what belongs to none is shared or runs `orch` whole."""
+    """One folder per package; the remaining ones hold shared helpers or tests of `orch` as a whole."""
     folders = {
         path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir() and (path / "__init__.py").exists()
     }
@@ -158,7 +158,7 @@ def outside_the_store() -> Iterator[tuple[str, ast.AST]]:
 
 
 def is_of_mlflow(node: ast.AST) -> bool:
-    """Whether an expression reads a run as MLflow has it: `run.info.` or `run.data.tags`."""
+    """Whether an expression reads an MLflow run: `run.info.` or `run.data.tags`."""
     if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute):
         return False
     return node.value.attr == "info" or (node.value.attr == "data" and node.attr in ("tags", "metrics", "params"))
@@ -171,7 +171,7 @@ def test_no_run_of_mlflow_leaves_the_store() -> None:
 
 
 def test_tags_are_spelled_in_one_place() -> None:
-    """Neither orch's nor MLflow's, nor the beginning of one in an f-string."""
+    """Outside the store: no tag of orch's or MLflow's, nor the beginning of one in an f-string."""
     spelled = [
         f"{module}: {node.value}"
         for module, node in outside_the_store()
@@ -183,7 +183,7 @@ def test_tags_are_spelled_in_one_place() -> None:
 
 
 def test_a_store_is_opened_in_one_place() -> None:
-    """So that any store can be handed in; the one in memory is for tests."""
+    """So any store can be passed in; the in-memory one is for tests."""
     users = {
         name: {module for module, targets in edges().items() if f"orchestrator.store.{name}" in targets}
         for name in ("mlflow", "memory")
@@ -256,7 +256,7 @@ def test_what_is_light_loads_nothing_heavy(code: str) -> None:
 WORN = re.compile(
     r"\b(mend(?:s|ed)?|foretold|anew|(?:this|these) very|hand(?:s|ed)? on|stands? (?:twice|in)|(?:is|are) told)\b"
 )
-"""Phrases that have a plainer word: fix, predicted, again, the same, select or pass on, duplicate, reported."""
+"""Phrases with a plainer alternative: fix, predicted, again, the same, select or pass on, duplicate, reported."""
 
 
 def test_texts_of_the_code_are_plain_english() -> None:

@@ -1,4 +1,4 @@
-"""What a notebook shows of what orch returns: tables that are whole and escaped; elsewhere one short line."""
+"""How a notebook shows orch's results: complete, escaped tables; elsewhere one short line."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -75,7 +75,7 @@ EVERYTHING = [
 
 
 class Read(HTMLParser):
-    """The tables of a page as rows of texts; everything that was opened has to be closed."""
+    """The tables of a page as rows of texts; every opened tag must be closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def test_figures_stand_with_their_intervals() -> None:
         *("0.650 [0.551, 0.742]", "0.900", "sft", "+0.150 [+0.081, +0.219]", "0.034")
     ]
     trials = Read(SWEEP._repr_html_()).tables[0]
-    assert [row[0] for row in trials[1:]] == ["1", "0", "2"], "the best first, those without a value last"
+    assert [row[0] for row in trials[1:]] == ["1", "0", "2"], "the best first, trials without a value last"
     assert trials[1][3] == "0.800 [0.763, 0.833]" and trials[1][-1] == "proposed" and trials[3][-1] == "failed"
 
 

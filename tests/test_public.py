@@ -1,4 +1,4 @@
-"""What `from orchestrator import ...` gives, in whatever order things are imported."""
+"""The names that `from orchestrator import ...` provides, regardless of the order of imports."""
 
 import subprocess
 import sys

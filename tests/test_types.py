@@ -1,4 +1,4 @@
-"""A gold answer is text, whatever it was given as."""
+"""A gold answer is stored as text, whatever its original type."""
 
 import pickle
 from dataclasses import replace

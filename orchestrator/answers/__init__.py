@@ -1,1 +1,1 @@
-"""How a question is asked, where the answer stands, and whether it is right. Knows no model, tokenizer or task."""
+"""Asking questions, finding answers and judging them. Independent of any particular model, tokenizer or task."""

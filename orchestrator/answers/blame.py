@@ -1,4 +1,4 @@
-"""Whose line it was: the place in a user's own code at which something happened. Knows nothing of judges."""
+"""Blame: the place in a user's own code where something happened. Knows nothing about judges."""
 
 import sys
 import sysconfig
@@ -13,25 +13,25 @@ _NOT_THE_USERS = (
     "<frozen ",
 )
 _MOST = 300
-"""Characters of an exception's message at most."""
+"""Maximum number of characters kept of an exception's message."""
 
 
 def blamed(error: BaseException) -> str:
-    """An exception with its type, its message and its place in the user's code: `KeyError: 'x' (mine.py:12)`."""
+    """An exception's type, message and place in the user's code: `KeyError: 'x' (mine.py:12)`."""
     try:
         message = " ".join(str(error).split())[:_MOST]
-    except Exception:  # its own __str__ is the user's too
+    except Exception:  # its __str__ may be the user's code too
         message = ""
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     place = _innermost(reversed(frames))
     if not place and frames and not frames[-1][0].f_code.co_filename.startswith(_NOT_THE_USERS[0]):
-        place = _place(*frames[-1])  # a library's
+        place = _place(*frames[-1])  # in a library
     told = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return f"{told} ({place})" if place else told
 
 
 def here() -> str:
-    """The place in the user's code that has called, directly or not; empty where there is none."""
+    """The innermost place in the user's code on the call stack; empty if there is none."""
     return _innermost(traceback.walk_stack(sys._getframe(1)))
 
 

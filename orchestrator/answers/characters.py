@@ -1,6 +1,6 @@
-"""Characters that mean the same made the same: digits of any script, spaces, signs, what nobody sees. One for one.
+"""Unify equivalent characters: digits of any script, spaces, signs. Invisible characters are dropped.
 
-It must not know what a number is. What it does not know stays as it is.
+Each character becomes at most one. Unknown characters stay as they are. It must not know what a number is.
 """
 
 import re
@@ -8,13 +8,13 @@ import unicodedata
 
 SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
 GROUP_SPACE = "\u00a0"
-"""Stands for the spaces that typesetters put between groups of digits and that do not break a line."""
+"""Stands for the non-breaking spaces that typesetters put between groups of digits."""
 MARK = "\u0300"
-"""Stands for every combining mark: a vowel sign of a word, but also a bar over a digit, which changes it."""
+"""Stands for every combining mark: a vowel sign in a word, but also a bar over a digit, which changes its meaning."""
 ICON = "☐"
-"""Stands for every picture and symbol that is neither a letter nor an operator: `℃`, a check mark, an apple."""
+"""Stands for every pictograph or symbol that is neither a letter nor an operator: `℃`, a check mark, an apple."""
 BROKEN = "\ufffd"
-"""Stands for what holds a number that is not written in digits: `①`, `Ⅻ`."""
+"""Stands for every character that contains a number not written in digits: `①`, `Ⅻ`."""
 
 _ALIKE = {
     "-": "−–‐‑‒﹣－",
@@ -34,12 +34,12 @@ _ALIKE = {
     GROUP_SPACE: "\u2007\u2008\u2009\u200a\u202f\u2006",
 }
 _WIDE_GROUPS = re.compile(r"(?<=[０-９])，(?=[０-９]{3})")
-"""A wide comma is punctuation, unless it stands between wide digits."""
+"""A full-width comma is punctuation unless it is between full-width digits."""
 _KEPT = frozenset(SUPERSCRIPTS + "，₀₁₂₃₄₅₆₇₈₉°")
 
 
 class _Table(dict[int, str | None]):
-    """What each character becomes, worked out when it is first met."""
+    """Maps each character to its plain form, computed on first use."""
 
     def __missing__(self, code: int) -> str | None:
         self[code] = found = _meaning(chr(code))
@@ -63,7 +63,7 @@ def _meaning(char: str) -> str | None:
     alike = unicodedata.normalize("NFKC", char)
     if category in ("So", "Sk"):
         return BROKEN if alike[0].isnumeric() else ICON
-    if len(alike) == 2 and unicodedata.combining(alike[1]):  # letters that are not composed again, such as Hindi's
+    if len(alike) == 2 and unicodedata.combining(alike[1]):  # letters that NFKC does not recompose, such as Hindi's
         return alike[0]
     return alike if len(alike) == 1 else char
 
@@ -72,10 +72,10 @@ _TABLE = _Table({ord(char): same for same, chars in _ALIKE.items() for char in c
 
 
 def plain_characters(text: str) -> str:
-    """The text with characters that mean the same made the same."""
+    """The text with equivalent characters unified."""
     return text if text.isascii() else _WIDE_GROUPS.sub(",", text).translate(_TABLE)
 
 
 def kept_places(text: str) -> list[int]:
-    """For each character of the plain text: where it is in the text that it was made from."""
+    """For each character of the plain text, its position in the original text."""
     return [place for place, char in enumerate(text) if _TABLE[ord(char)] is not None]

@@ -1,4 +1,4 @@
-"""The tokens with which chat models end a turn, where they are in a text as letters: `<|im_end|>`, `</s>`."""
+"""The tokens with which chat models end a turn, as they appear in plain text: `<|im_end|>`, `</s>`."""
 
 import re
 
@@ -10,7 +10,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-# Those after which a model has nothing more to say; others may stand before its answer.
+# Tokens after which a model has nothing more to say; the others may come before its answer.
 _END = re.compile(
     r"""
     <[|｜] (?: im_end | endoftext | end_of_text | eot_id | eot | eos | end_of_turn | end[▁_]of[▁_]sentence
@@ -24,8 +24,8 @@ _AT_FIRST = re.compile(rf"\s*+ (?: (?: {_END.pattern} ) \s*+ )*+", re.VERBOSE)
 
 
 def before_end(text: str) -> str:
-    """A text up to the first token that ends a turn, those with which it begins aside."""
-    # how each of them begins; most texts have none, and this takes a sixth of the time of the pattern
+    """A text up to the first token that ends a turn, not counting those at its beginning."""
+    # the beginnings of all these tokens; most texts have none, and this test takes a sixth of the pattern's time
     if not ("<|" in text or "<｜" in text or "</s>" in text or "<e" in text or "<im_end>" in text or "[EOS]" in text):
         return text
     found = _END.search(text)
@@ -35,7 +35,7 @@ def before_end(text: str) -> str:
 
 
 def before_token(text: str) -> str:
-    """A text up to the first such token: what follows was not written as part of it."""
+    """A text up to the first control token; what follows is not part of it."""
     if "<" not in text and "[" not in text:
         return text
     found = _TOKEN.search(text)

@@ -1,14 +1,15 @@
-"""The equations that a worked solution writes down, such as `48 / 2 = 24`, and whether each of them holds.
+"""The equations in a worked solution, such as `48 / 2 = 24`, and whether each of them holds.
 
-Two solutions with the same equations in the same order take the same path, however they word it. What is no plain
-calculation with numbers on both sides is no equation here: algebra, a result that goes on in words, half of a longer
-expression. So one that is found not to hold is wrong, and hardly ever misread. No text is run: an expression is read as
-a syntax tree, and only sums, differences, products, quotients and small powers of numbers are worked out.
+Two solutions with the same equations in the same order take the same path, however they are worded. Only a plain
+calculation with numbers on both sides counts as an equation here: not algebra, not a result that continues in words,
+not half of a longer expression. So an equation found not to hold is wrong, and hardly ever misread. No text is
+executed: an expression is parsed into a syntax tree, and only sums, differences, products, quotients and small powers
+of numbers are evaluated.
 
-Where a solution marks its equations as GSM8K does (`<<48/2=24>>`), these marks count; otherwise its equal signs.
+If a solution marks its equations as GSM8K does (`<<48/2=24>>`), these marks count; otherwise its equal signs do.
 
 Source of the idea: Yuan et al. 2023, "Scaling Relationship on Learning Mathematical Reasoning with Large Language
-Models" (arXiv 2308.01825), which keeps distinct lists of equations, and drops paths whose calculations do not hold.
+Models" (arXiv 2308.01825), which keeps distinct lists of equations and drops paths whose calculations do not hold.
 """
 
 import ast
@@ -19,7 +20,7 @@ from fractions import Fraction
 
 _MARKED = re.compile(r"<<([^<>\n]{1,200})>>")
 _SIDE = 200
-"""Characters of a side of an equal sign that are looked at."""
+"""Maximum number of characters examined on either side of an equal sign."""
 _TERM = r"[\d.,$%()+\-*/^ \t]"
 _LEFT = re.compile(rf"{_TERM}*$")
 _RIGHT = re.compile(rf"{_TERM}*")
@@ -32,18 +33,18 @@ _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%")
 _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-", "\u00a0": " "})
 _NUMBER = re.compile(r"-?(?:\d+(?:\.(\d+))?|\.(\d+))(%?)")
 _HIGHEST = 12
-"""Of a power."""
+"""Largest absolute value of an exponent."""
 _MOST_DIGITS = 60
-"""Of a power's base."""
+"""Maximum number of digits in the base of a power."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """An expression and what a text says that it comes to, both without spaces: `48/2=24`."""
+    """An expression and the result that a text gives for it, both without spaces: `48/2=24`."""
 
     text: str
     holds: bool
-    """A rounded result holds: it may be off by less than one in the last place that is written."""
+    """Whether the result is right; it may be rounded, that is, off by less than one in its last written place."""
 
 
 def equations(text: str) -> tuple[Equation, ...]:
@@ -73,7 +74,7 @@ def _of_line(line: str) -> Iterator[Equation | None]:
 
 
 def _expression(side: str, before: str) -> str:
-    """The left side; empty where it is the rest of more: `5 pages + 2 * 3`, `60 pages x 2/3`, `6:00 + 48`."""
+    """The left side; empty if it is the tail of something longer: `5 pages + 2 * 3`, `60 pages x 2/3`, `6:00 + 48`."""
     expression = side.strip()
     if side[:1] == expression[:1] and (before[-1:].isalnum() or before[-1:] in (":", "_")):
         return ""
@@ -87,7 +88,7 @@ def _expression(side: str, before: str) -> str:
 
 
 def _result(side: str, after: str) -> str:
-    """The right side; empty where it goes on as something else: `24 - x`, `2x`."""
+    """The right side; empty if it continues as something else: `24 - x`, `2x`."""
     result = side.rstrip(" \t.$(")
     if result[-1:] in ("+", "-", "*", "/", "^") or (side == result and after[:1].isalnum()):
         return ""
@@ -95,7 +96,7 @@ def _result(side: str, after: str) -> str:
 
 
 def _read(left: str, right: str) -> Equation | None:
-    """An equation, unless one of its sides is no expression: the left one has to have a sign between numbers."""
+    """An equation; None if a side is not a calculation. The left side must have an operator between numbers."""
     if not re.search(r"[\d)%]\s*[-+*/^]", left):
         return None
     ours, theirs = _value(left), _value(right)
@@ -109,7 +110,7 @@ def _read(left: str, right: str) -> Equation | None:
 
 
 def _place(result: str) -> Fraction:
-    """How far a result may be off: less than one in its last place; a result that is an expression must be exact."""
+    """The bound on a result's error: one in its last place; a result that is itself an expression must be exact."""
     number = _NUMBER.fullmatch(re.sub(r"[\s$]", "", result))
     if number is None:
         return Fraction(1, 10**9)
@@ -146,7 +147,7 @@ def _divides_by_zero(side: str) -> bool:
 
 
 def _worked_out(tree: ast.expr) -> Fraction:
-    """What an expression is worth. Raises ValueError where it is none of numbers, or a power is too large."""
+    """An expression's value. Raises ValueError if it contains anything but numbers, or a power is too large."""
     match tree:
         case ast.Constant(value=int() | float() as number):
             return Fraction(str(number))
@@ -165,7 +166,7 @@ def _worked_out(tree: ast.expr) -> Fraction:
                     return a / b
                 case ast.Pow() if b.denominator == 1 and abs(b) <= _HIGHEST and _digits(a) <= _MOST_DIGITS:
                     return a ** int(b)
-    raise ValueError("no calculation with numbers")
+    raise ValueError("not a calculation with numbers")
 
 
 def _digits(number: Fraction) -> int:

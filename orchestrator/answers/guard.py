@@ -1,9 +1,9 @@
-"""A guard: it judges in a process that can be killed, so that one bad completion costs its own verdict and no other.
+"""A guard: it judges in a process that can be killed, so that one bad completion costs only its own verdict.
 
-A judgement that never ends becomes `timeout`; one that raises, asks for too much memory, crashes or ends its process
-becomes `error`, and the verdict says why, with the line of the user's code. What that code prints goes nowhere. The
-process is spawned (never forked: its parent has threads and perhaps a GPU), and it does not outlive its parent. It must
-not know what is judged.
+A judgment that never ends becomes `timeout`; one that raises, requests too much memory, crashes or ends its process
+becomes `error`, and the verdict gives the reason, with the line of the user's code. Whatever that code prints is
+discarded. The process is spawned (never forked: its parent has threads and perhaps a GPU), and it does not outlive its
+parent. The guard must not know what is judged.
 """
 
 import contextlib
@@ -30,25 +30,25 @@ from orchestrator.errors import StageError
 from orchestrator.types import Verdict
 
 _START_S = 300.0
-"""Seconds that a process may take to start: much, on a machine that is busy."""
+"""Seconds that a process may take to start; generous, for busy machines."""
 _GRACE_S = 5.0
-"""Seconds after its time is up in which the parent should have ended the process, before it ends itself."""
+"""Seconds after the timeout that the parent has to kill the process before the process ends itself."""
 
 Function = Callable[..., Verdict]
 
 
 class Guard:
-    """`function` in a process of its own, started when it is first needed and kept until `close`."""
+    """Runs `function` in a separate process, started on first use and kept until `close`."""
 
     def __init__(self, function: Function, prepare: Callable[[], None], limits: JudgeLimits) -> None:
-        # By value where the child could not import it: a class of a user's own file, a notebook's.
+        # Pickled by value if the child could not import it: a class from a user's own file or a notebook.
         self._code = cloudpickle.dumps((function, prepare))
         self._limits = limits
         self._pool: ProcessPool | None = None
         self._turn = threading.Lock()
 
     def judge(self, items: Sequence[tuple[Any, ...]]) -> list[Verdict]:
-        """`function(*item)` for each item, one after the other, in order. Raises StageError if no process starts."""
+        """Call `function(*item)` for each item, one at a time, in order. Raises StageError if no process starts."""
         with self._turn:
             return [self._one(item) for item in items]
 
@@ -69,7 +69,7 @@ class Guard:
                 if error.exitcode == -signal.SIGALRM:
                     return Verdict("timeout", why=self._slow())
                 return Verdict("error", why=f"it ended its process ({_ending(error.exitcode)})")
-            except BrokenProcessPool:  # it died between two items, or so fast that nobody saw which it had
+            except BrokenProcessPool:  # it died between two items, or too fast to tell on which
                 self._drop()
         return Verdict("error", why="it ended its process, twice")
 
@@ -90,7 +90,7 @@ class Guard:
                 self._drop()
                 raise StageError(
                     f"the process that judges completions does not start: {type(error).__name__}: {error}; "
-                    "what it printed above says why"
+                    "see its output above"
                 ) from error
         return self._pool
 
@@ -107,13 +107,13 @@ def _ending(exit_code: int) -> str:
     return f"exit code {exit_code}"
 
 
-# --- how the process is started
+# --- starting the process
 
 
 class _Process(SpawnProcess):
     """A spawned process that does not run the parent's main module again.
 
-    It may be a script without `if __name__ == "__main__"`, which would run the whole experiment again, or Ray's worker.
+    That may be a script without `if __name__ == "__main__"`, which would rerun the whole experiment, or Ray's worker.
     """
 
     def start(self) -> None:
@@ -130,7 +130,7 @@ _hiding = threading.Lock()
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """For as long as a process is started: `__main__` without what says where it can be loaded from."""
+    """While a process starts, hide where `__main__` could be loaded from."""
     main = sys.modules["__main__"]
     with _hiding:
         spec, file = main.__spec__, main.__dict__.pop("__file__", None)
@@ -143,28 +143,28 @@ def _main_hidden() -> Iterator[None]:
                 main.__file__ = file
 
 
-# --- in the process
+# --- inside the process
 
 _function: Function | None = None
 _alarm_s = 0.0
 _leave = os._exit
 _judging_in: int | None = None
-"""The thread that judges an item."""
+"""The thread that is judging an item."""
 
 
 class _LeftError(BaseException):
-    """The code called os._exit: to the process it is the end, here it is one item's."""
+    """The code called os._exit, which would end the process; here it ends only the item."""
 
 
 def _left(status: int) -> NoReturn:
     if threading.get_ident() == _judging_in:
         raise _LeftError(f"os._exit({status})")
-    # Pebble overlooks a process that ends with exit code 0, and would wait for it until the time is up.
+    # Pebble overlooks a process that ends with exit code 0 and would wait for it until the timeout.
     _leave(status or 1)
 
 
 class _Swallowed(io.TextIOBase):
-    """Takes what is printed, and keeps what came first and from which line."""
+    """Discards printed text, but remembers what was printed first and by which line."""
 
     first: str | None = None
 
@@ -175,13 +175,13 @@ class _Swallowed(io.TextIOBase):
 
 
 def _begin(code: bytes, timeout_s: float, memory_mb: int) -> None:
-    """Load the function and set the limits, before the first item comes."""
+    """Load the function and set the limits, before the first item arrives."""
     global _function, _alarm_s
-    # Ended at once: a handler of Python's would wait for the computation it is to end.
+    # End at once: a Python handler would wait for the computation that it is meant to end.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os._exit = _left
-    os.dup2(2, 1)  # what is printed past Python must not stand among a command's own output
+    os.dup2(2, 1)  # output that bypasses Python must not mix with a command's own
     sys.stdout = _Swallowed()
     _function, prepare = pickle.loads(code)
     prepare()
@@ -197,7 +197,7 @@ def _die_with_parent() -> None:
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Let the address space grow by so much from here on. Only Linux says how large it is; elsewhere: no limit."""
+    """Limit further growth of the address space. Only Linux reports its size; elsewhere there is no limit."""
     size = Path("/proc/self/statm")
     if size.exists():
         held = int(size.read_text().split()[0]) * resource.getpagesize()
@@ -207,22 +207,22 @@ def _limit_memory(megabytes: int) -> None:
 
 
 def _ready() -> None:
-    """Nothing: that it comes back says that the process has started."""
+    """Do nothing: its return shows that the process has started."""
 
 
 def _call(*item: Any) -> Verdict:
-    """The verdict. Whatever happens stays here: an exception may not survive the way back."""
+    """Judge one item. Every exception is caught here: it might not survive the way back to the parent."""
     global _judging_in
     assert _function is not None
     printed = sys.stdout = _Swallowed()
-    # Where the parent is gone, nobody else would end a computation that never lets another thread run.
+    # If the parent is gone, nothing else would end a computation that never lets another thread run.
     signal.setitimer(signal.ITIMER_REAL, _alarm_s)
     try:
         _judging_in = threading.get_ident()
         verdict = _function(*item)
         if not _is_sound(verdict):
             return Verdict(
-                "error", why=f"it gives {repr(verdict)[:60]}: no Verdict with a status and a text as its value"
+                "error", why=f"it returns {repr(verdict)[:60]}, not a Verdict with a status and a text value"
             )
         return Verdict(verdict.status, verdict.value, printed.first, verdict.score)
     except BaseException as error:
@@ -233,5 +233,5 @@ def _call(*item: Any) -> Verdict:
 
 
 def _is_sound(verdict: Any) -> bool:
-    """Whether it is what a verdict should be: a user's own code made it."""
+    """Whether a verdict is well-formed: it comes from a user's own code."""
     return type(verdict) is Verdict and type(verdict.status) is str and type(verdict.value) in (str, type(None))

@@ -1,8 +1,8 @@
-r"""The last number of a running text, and where it stands. By the same grammar as `parse_number`, which reads it after.
+r"""The last number in a running text, and its position. Follows the grammar of `parse_number`, which then reads it.
 
-What looks like a number is found whole: `12,5`, `1.2.3`, `2:1`, `3^{n+1}`, `5 dozen` and `half of 5` are found as they
-stand, though none has a number that is certain, so that no part of them is taken for one. Names hold no number: `H2O`,
-`x_1`, `COVID-19`, `m^2`, `5th`. A minus between numbers is no sign. Linear time.
+Anything that looks like a number is found whole: `12,5`, `1.2.3`, `2:1`, `3^{n+1}`, `5 dozen` and `half of 5` are found
+as written, although none has an unambiguous value, so that no part of them is mistaken for a number. Names contain no
+number: `H2O`, `x_1`, `COVID-19`, `m^2`, `5th`. A minus between numbers is not a sign. Linear time.
 """
 
 import re
@@ -70,13 +70,13 @@ _LOOK_BACK = 24
 
 
 def last_number(text: str) -> tuple[int, str] | None:
-    """Where the last number of a text stands, and how it is written there: `$1,200`, `-3/4`, `50%`, `5 million`."""
+    """The position of the last number in a text, and the number as written: `$1,200`, `-3/4`, `50%`, `5 million`."""
     end = len(text)
     while end > 0:
-        # a look at the end alone, then further back: most texts are not passed through
+        # look at the end first, then further back: most texts need not be scanned whole
         start = max(0, end - _WINDOW)
         if _DIGIT.search(text, start, end):
-            # one that goes beyond the window on either side is to be found whole, unless too long to be read anyway
+            # a number that crosses an edge of the window must be found whole, unless it is too long to be read anyway
             first = max(0, start - _OVERLAP)
             if found := _last_in(text[first : end + _OVERLAP], end - first):
                 return first + found[0], found[1]
@@ -103,7 +103,7 @@ def _last_in(text: str, end: int) -> tuple[int, str] | None:
 
 
 def _whole(text: str, found: re.Match[str]) -> tuple[int, int]:
-    """Where a number begins and ends, with what changes it on either side."""
+    """The start and end of a number, including anything on either side that changes it."""
     first, last = found.span("number")
     glued = _GLUED.match(text, last)
     if glued and parse_number(text[first : glued.end()]) != parse_number(text[first:last]):

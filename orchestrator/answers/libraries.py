@@ -1,4 +1,4 @@
-"""The installed versions of the libraries that judge: another version may give other verdicts, so keys hold them."""
+"""Installed versions of the libraries used for judging. Part of keys: another version may judge differently."""
 
 from importlib import metadata
 
@@ -6,8 +6,8 @@ from orchestrator.errors import DataError
 
 
 def installed(library: str) -> str:
-    """The version of a library, by its name on PyPI. Raises DataError where it is not installed."""
+    """The version of a library, given its name on PyPI. Raises DataError if it is not installed."""
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
-        raise DataError(f"the library {library} judges here and is not installed: pip install {library}") from None
+        raise DataError(f"judging needs the library {library}, which is not installed: pip install {library}") from None

@@ -1,7 +1,7 @@
-"""What may stand beside a number: units behind it, and names and sums on the other side of an equals sign.
+"""What may appear beside a number: units after it, and names and sums on the other side of an equals sign.
 
-Each differs from what would make the number another one: an unknown (`2x = 10`, `5x`), a word (`5 dozen`), a digit. It
-must not know what a number is worth. Texts come with plain characters; reading takes linear time.
+Each is distinguished from what would change the number: an unknown (`2x = 10`, `5x`), a word (`5 dozen`), a digit. It
+must not know a number's value. Texts must have plain characters; reading takes linear time.
 """
 
 import re
@@ -17,9 +17,9 @@ WORD = rf"(?: {LETTER} (?: {LETTER} | {MARK} | '(?={LETTER}) )*+ )"
 MONEY_SIGN = rf"(?: [A-Z]{{1,3}}\$ | \\?[{CURRENCY}] )"
 
 _UNIT_LETTERS = frozenset("mgslhdLAVWJCNFHRSΩÅмгслчтдр")
-"""The letters that are units on their own; every other one is an unknown, a constant or a scale."""
+"""The letters that are units on their own; any other is an unknown, a constant or a scale."""
 _SCALES_TOO = frozenset("KMBGT")
-"""Units that would be thousands, millions, billions if they were not set apart: `5 K`, `5 J/K`, `5 m·K`."""
+"""Letters that are units only when set apart, else thousands, millions or billions: `5 K`, `5 J/K`, `5 m·K`."""
 _UNKNOWNS = frozenset("abcnxyz")
 _FUNCTIONS = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil")
@@ -31,7 +31,7 @@ _PARTS = re.compile("|".join(CHANGING_PARTS))
 
 
 def changes(word: str) -> bool:
-    """Whether a word beside a number makes another number of it."""
+    """Whether a word beside a number makes it a different number."""
     plain = plain_word(word)
     if plain in CHANGING or "π" in plain:
         return True
@@ -41,12 +41,12 @@ def changes(word: str) -> bool:
 
 
 def changes_before(word: str) -> bool:
-    """The same for words of scripts without spaces that stand before a number: `一共` (in all) holds a 一 (one)."""
+    """The same for words before a number in scripts without spaces: `一共` (in all) contains a 一 (one)."""
     plain = plain_word(word)
     return plain in CHANGING or (_UNSPACED.search(plain) is not None and bool(_PARTS.search(plain)))
 
 
-# --- behind a number
+# --- after a number
 
 _ITEM = re.compile(
     rf"""
@@ -65,7 +65,7 @@ _ITEM = re.compile(
     """,
     re.VERBOSE,
 )
-# Neither the end nor the beginning of what is slanted or bold, but a product or an index.
+# Neither the end nor the beginning of italic or bold text, but a product or an index.
 _MISPLACED = (re.compile(r"\w"), re.compile(r"\s"))
 _BRACKETS = re.compile(r"[()\[\]]")
 _EACH_WORD = re.compile(WORD, re.VERBOSE)
@@ -75,7 +75,7 @@ _REMARK = re.compile(
 
 
 def unit_behind(text: str) -> bool | None:
-    """Whether what stands behind a number names something; None: it changes the number, or is more than a unit."""
+    """Whether the text after a number names a unit; None if it changes the number or is more than a unit."""
     at, before, named, words = 0, "", False, 0
     while at < len(text):
         item = _ITEM.match(text, at)
@@ -97,11 +97,11 @@ def unit_behind(text: str) -> bool | None:
                 return None
             kind, at = "word", end
         elif kind == "stop":
-            # 5! and 0.333... are other numbers
+            # 5! and 0.333... are different numbers
             if not words and (item[0] in "!…" or before == "stop" or text.startswith("..", at - 1)):
                 return None
         elif kind == "times" and before != "word":
-            if before != "space" or item[0] != "*":  # " *km*" is slanted, "5*km" is a product
+            if before != "space" or item[0] != "*":  # " *km*" is italic, "5*km" is a product
                 return None
             kind = "mark"
         elif kind == ("hyphen" if before == "space" else "") or (
@@ -133,7 +133,7 @@ def _is_unit(text: str) -> bool:
 
 
 def _closed(text: str, at: int) -> int | None:
-    """Behind the bracket that closes the one before `at`."""
+    """The position after the bracket that closes the one before `at`; None if nothing closes it."""
     depth = 1
     for bracket in _BRACKETS.finditer(text, at):
         depth += 1 if bracket[0] in "([" else -1
@@ -182,7 +182,7 @@ _SUM_ITEM = re.compile(
 
 
 def is_name(text: str) -> bool:
-    """Whether a text names what a number is of: `x_1`, `f(2)`, `total cost`, or nothing; no sum with an unknown."""
+    """Whether a text is empty or names a quantity: `x_1`, `f(2)`, `total cost`, but not a sum with an unknown."""
     if _NAME.fullmatch(text) is None or _PRODUCT.search(text):
         return False
     written = _EACH_WORD.findall(text)
@@ -195,7 +195,7 @@ def is_name(text: str) -> bool:
 
 
 def is_sum(text: str) -> tuple[bool, bool]:
-    """Whether a text is computed without an unknown (`6 * 12`, `5 km`), and whether it is one quantity alone."""
+    """Whether a text is a calculation without unknowns (`6 * 12`, `5 km`), and whether it is just one quantity."""
     at, state, gap, numbers, operations, units = 0, "start", False, 0, 0, 0
     while at < len(text):
         item = _SUM_ITEM.match(text, at)
@@ -229,7 +229,7 @@ def is_sum(text: str) -> tuple[bool, bool]:
 
 
 def _is_measured(word: str, gap: bool, state: str) -> bool:
-    """Whether a word of a sum behind a number or a unit is a unit rather than an unknown."""
+    """Whether a word that follows a number or a unit in a sum is a unit rather than an unknown."""
     if len(word) == 1:
         return (gap or state != "number") and (word in _UNIT_LETTERS or ord(word) >= 0x590)
     return not _UNKNOWNS.issuperset(word) or word == "cc"

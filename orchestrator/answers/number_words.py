@@ -1,7 +1,7 @@
-"""The words that say how large a number is, and those that make another number of it.
+"""The words that scale a number, and those that make it a different number.
 
-Units are not listed anywhere: a word is a unit unless it stands here. Whoever misses a word that changes a number adds
-it to its language. A word that is a common noun in English is left out. It must not know how numbers are written.
+Units are not listed anywhere: a word is a unit unless it is listed here. If a word that changes a number is missing,
+add it to its language. A word that is a common noun in English is left out. It must not know how numbers are written.
 """
 
 import unicodedata
@@ -10,7 +10,7 @@ from orchestrator.answers.characters import plain_characters
 
 
 def plain_word(word: str) -> str:
-    """A word as it is looked up: case and what nobody sees do not matter."""
+    """The lookup form of a word: case and invisible characters do not matter."""
     return plain_characters(unicodedata.normalize("NFC", word)).casefold()
 
 
@@ -22,20 +22,20 @@ SCALES = {
         **{"万": 4, "萬": 4, "만": 4, "億": 8, "亿": 8, "억": 8},
     }.items()
 }
-"""The power of ten that each means."""
+"""The power of ten that each word means."""
 
 CURRENCY = "$¢£¤¥֏؋߾߿৲৳৻૱௹฿៛₠₡₢₣₤₥₦₧₨₩₪₫€₭₮₯₰₱₲₳₴₵₶₷₸₹₺₻₼₽₾₿⃀꠸﷼"
-"""Every sign of a currency."""
+"""All currency signs."""
 CURRENCY_WORDS = (
     "USD|EUR|GBP|JPY|CNY|RMB|INR|KRW|CHF|CAD|AUD|NZD|HKD|SGD|TWD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|UAH|TRY|BRL|MXN|ARS|CLP"
     "|COP|PEN|ZAR|NGN|KES|EGP|SAR|AED|ILS|THB|VND|IDR|MYR|PHP|PKR|BDT|LKR|Rs\\.?|Kr\\.?|kr\\.?|Fr\\.?"
 )
-"""What a currency is called before a number."""
+"""Currency codes and abbreviations that may precede a number."""
 
 COPULAS = (
     "is|are|was|were|be|equals|equal|ist|sind|est|es|son|sont|é|è|são|sono|är|er|jest|là|adalah|это|равно|равен|равна"
 )
-"""What says that one thing is another, as `=` does."""
+"""Words that equate two things, as `=` does."""
 
 _WRITTEN_OUT = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
@@ -104,7 +104,7 @@ milijonų milions duisend þúsund milljónir milljón mijë elfu мың мин�
 नहीं या और आधा साढ़े सवा पौने डेढ़ ढाई दर्जन जोड़ी जोड़े सौ हज़ार हजार अरब एक दो तीन चार पाँच पांच छह छः सात आठ नौ दस
 से ऋण गुना
 """
-# Where words are not set apart, these change a number wherever they are in what is written beside it.
+# In scripts that do not separate words, these change a number wherever they occur in the text beside it.
 _PARTS = """
 不 没 沒 非 或 和 与 與 及 至 到 加 减 減 乘 除 分之 平方 立方 次方 根 阶 階 打 双 雙
 对 對 折 割 成 半 多 余 餘 几 幾 第 负 負 零下 少于 少於 超过 超過 小于 大于 低于 高于
@@ -122,8 +122,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 WRITTEN_OUT = _words(_WRITTEN_OUT)
-"""English numbers in letters."""
+"""English numbers written as words."""
 CHANGING = WRITTEN_OUT | _words(_OTHER_WORDS) | _words(_ELSEWHERE) | SCALES.keys()
-"""Beside a number, each makes another number of it, or takes it back."""
+"""Words that, beside a number, make it a different number or retract it."""
 CHANGING_PARTS = tuple(sorted(_words(_PARTS)))
-"""The same for scripts that do not set words apart."""
+"""The same for scripts that do not separate words."""

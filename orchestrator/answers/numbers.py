@@ -1,18 +1,18 @@
-r"""Numbers as people and models state them: reading one and writing one. Knows nothing of answers, tolerances or tasks.
+r"""Reading and writing numbers as people and models state them. Knows nothing about answers, tolerances or tasks.
 
-A text states a number if all of it can be read as a statement; what cannot be read so has no number, and never a part.
+A text states a number if the whole text can be read as a statement; otherwise no number is read, not even from a part.
 
-    statement = {side joint} side [remark]     the last side counts; `45 = total cost` has it first
+    statement = {side joint} side [remark]     the last side counts; in `45 = total cost` it is the first
     joint     = "=" | "≈" | ":=" | "is" | ":" ...
     side      = number | name | sum            all but the one that counts: a name (`x_1`, `f(2)`, `total cost`) or a
                                                sum without an unknown (`6 * 12`, `5 km`): `2x = 10` states no number
     number    = [lead] [money] [sign] [money] value [scale letter] [unit]
-    lead      = "about" | "~" | words of a script that does not set words apart (`答案是`) ...
-    unit      = words, `%`, `°`, currencies, exponents of units, in any order; never a digit of its own, a lone unknown
+    lead      = "about" | "~" | words in a script that does not separate words (`答案是`) ...
+    unit      = words, `%`, `°`, currencies, exponents of units, in any order; never a separate digit, a lone unknown
                 (`5x`) or a word that changes the number (`5 dozen`, `5 or six`): see number_words.py
     remark    = "(" ... ")" | "because" ... | a model's control token (`<|im_end|>`) and what follows it
 
-`value` is described in numerals.py. Units are not converted; a percentage is its number: `50%` is 50, not 0.5.
+`value` is described in numerals.py. Units are not converted, and neither are percentages: `50%` is 50, not 0.5.
 """
 
 import math
@@ -40,7 +40,7 @@ from orchestrator.answers.tex import plain_tex
 __all__ = ["EXACT", "Number", "format_number", "looks_decimal_comma", "number_text", "parse_number"]
 
 _MAX_CHARS = 1_000
-# Most answers are this; it is many times faster to read than all that a number may be.
+# Most answers have this form; it is many times faster to read than the full grammar.
 _PLAIN = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100})?")
 _PLAIN_WHOLE = re.compile(r"-?[0-9]{1,100}")
 
@@ -90,9 +90,9 @@ _NO_SIGN_BEFORE = re.compile("[\u0590-\u0dff]\\Z")
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> Number | None:
-    """The one number that a text states, None if it states none, several, or one out of bounds. Never raises.
+    """The number that a text states; None if it states none, several, or one out of bounds. Never raises.
 
-    `decimal_comma`: `12,5` is 12.5 and `1.234` is 1234. Without it `12,5` has no number.
+    `decimal_comma`: `12,5` is 12.5 and `1.234` is 1234. Without it, `12,5` is not a number.
     """
     if (_PLAIN_WHOLE if decimal_comma else _PLAIN).fullmatch(text):
         return Decimal(text)
@@ -108,12 +108,12 @@ def parse_number(text: str, decimal_comma: bool = False) -> Number | None:
 
 
 def looks_decimal_comma(text: str) -> bool:
-    """Whether a text states a number only where commas are decimal: `12,5`, `0,305`, `1.234,56 €`."""
+    """Whether a text states a number only if commas are decimal: `12,5`, `0,305`, `1.234,56 €`."""
     return "," in text and parse_number(text) is None and parse_number(text, decimal_comma=True) is not None
 
 
 def number_text(number: Number) -> str:
-    """A number in the one way in which equal numbers are written: `72`, `0.5`, `1/3`, `6.02e23`."""
+    """A number in canonical form, the same for equal numbers: `72`, `0.5`, `1/3`, `6.02e23`."""
     if not isinstance(number, Decimal):
         return str(number)
     if not number:
@@ -129,8 +129,8 @@ def number_text(number: Number) -> str:
 def format_number(x: float) -> str:
     """The shortest plain decimal with 6 significant digits: `420`, `0.00062`, `4.66028`.
 
-    Whole numbers below 1e15 keep all their digits (a count is exact, and 1234567 is not 1234570). Sizes outside 1e-9 to
-    1e15 are written with an exponent: `1e20`. Raises ValueError if x is not finite.
+    Whole numbers below 1e15 keep all their digits (a count is exact, and 1234567 is not 1234570). Magnitudes outside
+    1e-9 to 1e15 are written with an exponent: `1e20`. Raises ValueError if x is not finite.
     """
     if not math.isfinite(x):
         raise ValueError(f"{x} is not a finite number")
@@ -174,7 +174,7 @@ def _stated(text: str, decimal_comma: bool) -> Number | None:
 
 
 def _without_remark(text: str) -> str | None:
-    """A text without what is said after its number; None where it has no number, or what is said takes it back."""
+    """A text without the remark after its number; None if it has no number or the remark retracts it."""
     first = _ANY_NUMBER.search(text)
     if first is None:
         return None
@@ -191,7 +191,7 @@ def _without_remark(text: str) -> str | None:
 
 
 def _sides(text: str) -> tuple[list[str], list[str]] | None:
-    """The sides of a statement and the joints between them; None where it is no equation, as `x > 5`."""
+    """The sides of a statement and the joints between them; None if it is not an equation, such as `x > 5`."""
     sides: list[str] = []
     joints: list[str] = []
     solved = None
@@ -205,7 +205,7 @@ def _sides(text: str) -> tuple[list[str], list[str]] | None:
         elif kind == "relation" or (kind == "colon" and _is_ratio(text[at : joint.start()], text[joint.end() :])):
             return None
         elif kind == "implies":
-            # what follows from an equation is another one; at the beginning it follows from what was said before
+            # an equation implies another one; at the beginning of a text, it follows from something said before
             if text[at : joint.start()].strip() and "equals" not in joints:
                 return None
             if joints == ["equals"] and is_name(sides[0]) and _of_side(text[at : joint.start()], False) is not None:
@@ -221,18 +221,18 @@ def _sides(text: str) -> tuple[list[str], list[str]] | None:
 
 
 def _is_ratio(left: str, right: str) -> bool:
-    """Whether a colon stands between two bare numbers: `12:30`, `2 : 3`."""
+    """Whether a colon separates two bare numbers: `12:30`, `2 : 3`."""
     return _BARE.fullmatch(left) is not None and right.lstrip()[:1].isdigit()
 
 
 def _is_working(text: str) -> bool:
-    """Whether a side may stand between a name and its number, as `πr²` in `A = πr² = 78.5`; `5, y` may not."""
+    """Whether a side may come between a name and its number, like `πr²` in `A = πr² = 78.5`; `5, y` may not."""
     words = (word.replace("π", "") for word in _WORD.findall(text))
     return _TWO_STATEMENTS.search(text) is None and not any(word and changes(word) for word in words)
 
 
 def _of_side(text: str, decimal_comma: bool) -> tuple[Number, bool] | None:
-    """The number that one side of a statement is, and whether a unit or currency stands with it."""
+    """The number on one side of a statement, and whether it has a unit or currency; None if it is not a number."""
     text, mathematics = _without_dollars(text)
     found = _SIDE.match(text)
     if found is None or (found["lead"] and not _may_lead(found["lead"], found["sign"])):
@@ -264,7 +264,7 @@ def _of_side(text: str, decimal_comma: bool) -> tuple[Number, bool] | None:
 
 
 def _without_dollars(text: str) -> tuple[str, bool]:
-    """A side without what TeX sets around mathematics: `$5$`, `{5}`."""
+    """A side without TeX's delimiters around mathematics (`$5$`, `{5}`), and whether it had dollar signs."""
     text, mathematics = text.strip(), False
     while True:
         bare = text.strip(" \t\n*_`.,;")
@@ -277,8 +277,8 @@ def _without_dollars(text: str) -> tuple[str, bool]:
 
 
 def _may_lead(words: str, sign: str | None) -> bool:
-    """Whether words that stand right before a number say no more than that it comes."""
-    if sign and _NO_SIGN_BEFORE.search(words):  # a prefix may be set apart by a hyphen
+    """Whether the words right before a number merely introduce it."""
+    if sign and _NO_SIGN_BEFORE.search(words):  # the sign may be a hyphen after a prefix
         return False
     plain = plain_word(words).strip()
     if plain[-1:] and unicodedata.numeric(plain[-1], None) is not None:

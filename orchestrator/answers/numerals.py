@@ -1,17 +1,17 @@
-r"""Numerals and what is computed of them, as exact numbers: `1,234.50`, `3/4`, `2½`, `10^3`, `3.0×10⁸`, `5 million`.
+r"""Numerals and values computed from them, as exact numbers: `1,234.50`, `3/4`, `2½`, `10^3`, `3.0×10⁸`, `5 million`.
 
-It knows no words, units or sentences; those who read numbers in texts hold the pattern `VALUE` against them. Texts come
-with plain characters (`characters.py`).
+It knows no words, units or sentences; to read numbers in texts, match the pattern `VALUE`. Texts must have plain
+characters (`characters.py`).
 
     value    = amount [times-ten] {scale}
     amount   = [whole] numeral "/" numeral | [whole] vulgar | numeral power | numeral
     power    = "^" exponent | "**" exponent | superscripts            exponent: a whole number, also in {} or ()
     times-ten= ("x" | "×" | "·" | "*") "10" power
-    numeral  = digits set in groups or not, one decimal separator, "e" exponent
+    numeral  = digits, grouped or not, one decimal separator, "e" exponent
 
-A run of digits and separators is one numeral or none: `12,5`, `1.2.3` and `1 000` have no value, and never a part of
-one. Groups are `1,234`, `12,34,567`, `1.234.567`, `1'234`, `1 234` with a space that does not break, `1 234 567` with
-any; one group after a point (`1.234`) is decimals. Where commas are decimal, point and comma change places.
+A run of digits and separators is one numeral or none: `12,5`, `1.2.3` and `1 000` have no value, and neither does any
+part of them. Groups are `1,234`, `12,34,567`, `1.234.567`, `1'234`, `1 234` with a non-breaking space, `1 234 567` with
+any space; a single group after a point (`1.234`) is decimals. If commas are decimal, point and comma swap roles.
 """
 
 import re
@@ -23,12 +23,12 @@ from orchestrator.answers.characters import GROUP_SPACE, MARK, SUPERSCRIPTS
 from orchestrator.answers.number_words import SCALES
 
 Number = Decimal | Fraction
-"""Exact: a Decimal where the number has finitely many decimals, else a Fraction."""
+"""Exact: a Decimal if the number has finitely many decimals, else a Fraction."""
 EXACT = Context(prec=10_000, traps=[Inexact])
-"""Sums and products of numbers as they are read here lose nothing; one that would lose a digit is an error."""
+"""Exact for sums and products of the numbers read here; an operation that would lose a digit is an error."""
 
 _LARGEST = 400
-"""No number is read that is 1e400 or more, or not 0 and smaller than 1e-400: so none is long to compute with."""
+"""Largest decimal exponent, positive or negative: numbers beyond it are not read, so none is slow to compute with."""
 _BITS = 1_400
 _MOST_DIGITS = 200
 
@@ -57,7 +57,7 @@ VALUE = rf"""
     (?: \s*+ [xX×·*] \s*+ 10 (?P<ten>{_POWER}) )?+
     (?P<scales>{_SCALE}*+)
 """
-"""What has a value, for patterns that are compiled with re.VERBOSE."""
+"""Matches anything with a value; for use in patterns compiled with re.VERBOSE."""
 
 VULGAR = _VULGAR[1:-1]
 _A_SCALE = re.compile(_SCALE, re.VERBOSE)
@@ -78,7 +78,7 @@ _LAST_MARK = re.compile(r"[.,](?=[0-9]*+\Z)")
 
 
 def value_of(found: re.Match[str], decimal_comma: bool) -> Number | None:
-    """The value of a match of `VALUE`, None if it has none."""
+    """The value of a match of `VALUE`; None if it has none."""
     part = found.groupdict()
     try:
         if part["numeral"] and not (part["power"] or part["ten"] or part["scales"]):
@@ -89,7 +89,7 @@ def value_of(found: re.Match[str], decimal_comma: bool) -> Number | None:
 
 
 def bounded(number: Fraction) -> Number | None:
-    """The number as a Decimal where it is one; None where it is too large or too small."""
+    """The number, as a Decimal if it has finitely many decimals; None if it is too large or too small."""
     below = number.denominator
     if max(number.numerator.bit_length(), below.bit_length()) > 4 * _BITS:
         return None
@@ -143,12 +143,12 @@ def _numeral(written: str, decimal_comma: bool) -> Decimal:
 
 
 def _decimal(run: str) -> str | None:
-    """Digits in groups or not as Python writes them; None if they are set apart in no way that is known."""
+    """Digits, grouped or not, as Python writes them; None if their separators follow no known pattern."""
     if _ORDINARY.fullmatch(run):
         return run
     if not _GROUPED.fullmatch(run):
         return None
-    # the groups' separator comes first; another one after it begins the decimals
+    # the group separator comes first; a different one after it begins the decimals
     group = next(char for char in run if not char.isdigit())
     whole, mark, decimals = run, "", ""
     if (last := _LAST_MARK.search(run)) and last[0] != group:

@@ -1,7 +1,8 @@
-r"""Mathematics in plain notation put into TeX: `2*pi*r` becomes `2 \cdot \pi r`, `x**10` `x^{10}`, `101_2` 5.
+r"""Convert mathematics in plain notation to TeX: `2*pi*r` becomes `2 \cdot \pi r`, `x**10` `x^{10}`, `101_2` 5.
 
-TeX among it stays as it is. A run of letters is a name that it knows, or a product of few letters; a word is neither,
-and refused: no product of letters tells `cat` from `act`. It must not know what an expression is worth. No text is run.
+TeX within it stays as it is. A run of letters is a known name or a product of a few letters; a word is neither and is
+refused: as products of letters, `cat` and `act` are the same. It must not know an expression's value. No text is
+executed.
 """
 
 import re
@@ -68,7 +69,7 @@ FUNCTIONS = {
     **{f"arc{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")},
     **{f"a{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")},
 }
-"""Names of functions, and TeX's for them."""
+"""Names of functions, and their TeX commands."""
 CONSTANTS = {name: f"\\{name} " for name in _GREEK} | {"infinity": "\\infty ", "inf": "\\infty ", "oo": "\\infty "}
 _JOINING = {"or": " or ", "and": " and ", "in": " \\in "}
 _WORDS_OF_TWO = frozenset(
@@ -115,13 +116,13 @@ _TIMES_TEN = re.compile(r"(?<=[0-9])\s*+[xX]\s*+10(?=\s*+(?:\^|\*\*))")
 _HEXADECIMAL = re.compile(r"(?<![0-9.A-Za-z])0[xX][0-9A-Fa-f]")
 _BY_ZERO = re.compile(r"/\s*+0(?![0-9.!xX]|\s*+\^)|\\[cdt]?frac\s*+\{[^{}]*+\}\s*+\{\s*+0\s*+\}")
 _LETTER_I = r"\variable{I}"
-"""A bare one would be the imaginary unit to the reader of TeX."""
+"""The letter I: the TeX parser would take a bare one for the imaginary unit."""
 Token = tuple[str, str]
-"""Its kind, by the names in the pattern, and its text."""
+"""A token's kind, which is a group name of the pattern, and its text."""
 
 
 class NotMathematicsError(ValueError):
-    """Why a text is no expression, for the end of a sentence."""
+    """Why a text is not an expression, phrased as part of a sentence."""
 
 
 class NoNumberError(NotMathematicsError):
@@ -129,7 +130,7 @@ class NoNumberError(NotMathematicsError):
 
 
 def tokens(text: str) -> list[Token]:
-    """A text cut into its parts, with signs that TeX or ASCII writes otherwise written so."""
+    """Split a text into tokens, with signs in their TeX or ASCII form."""
     text = visible(text).translate(_FULL_WIDTH)
     text = _RAISED.sub(lambda found: f"^{{{found[0].translate(_SUPERSCRIPTS)}}}", text)
     text = _LOWERED.sub(lambda found: f"_{{{found[0].translate(_SUBSCRIPTS)}}}", text)
@@ -145,7 +146,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def _function_and_letter(kind: str, text: str) -> list[Token]:
-    """Of `lnx` and `sinx` the function and its letter; anything else as it is."""
+    """The function and the letter of `lnx` or `sinx`; anything else as it is."""
     function, letter = text[:-1], text[-1:]
     if kind == "name" and function in FUNCTIONS and text not in FUNCTIONS and (letter in "xzuvw" or function == "ln"):
         return [("name", function), ("space", " "), ("name", letter)]
@@ -153,9 +154,9 @@ def _function_and_letter(kind: str, text: str) -> list[Token]:
 
 
 def as_tex(text: str) -> str:
-    """A text in TeX as math-verify reads it. Raises NotMathematicsError where it is no expression."""
+    """A text in TeX as math-verify reads it. Raises NotMathematicsError if it is not an expression."""
     if _HEXADECIMAL.search(text):
-        raise NoNumberError("0x begins no number here")
+        raise NoNumberError("0x notation is not supported")
     if _BY_ZERO.search(text):
         raise NoNumberError("it divides by 0")
     try:
@@ -163,25 +164,25 @@ def as_tex(text: str) -> str:
         written = _written(parts)
         return f"\\{{{written[1:-1]}\\}}" if _is_set(parts) else written
     except RecursionError:
-        raise NotMathematicsError("it is nested too deep") from None
+        raise NotMathematicsError("it is nested too deeply") from None
 
 
 def _is_set(parts: list[Token]) -> bool:
-    """Whether all of it is in one pair of braces, with a comma: `{1,2}`."""
+    """Whether the whole text is in one pair of braces and has a comma: `{1,2}`."""
     return parts[:1] == [("other", "{")] and ("other", ",") in parts and _closed(parts, 0) == len(parts) - 1
 
 
 def value_of_based(text: str) -> int:
-    """A number with its base, `101_2` or `1F_{16}`. Raises NotMathematicsError where it has other digits than that."""
+    """The value of a number with a base, `101_2` or `1F_{16}`. Raises NotMathematicsError if its digits do not fit."""
     digits, _, base = text.partition("_")
     try:
         return int(digits, int(base.strip("{} \t\n")))
     except ValueError:
-        raise NotMathematicsError(f"{text} is no number of that base") from None
+        raise NotMathematicsError(f"{text} is not a number in that base") from None
 
 
 def letters_of(name: str) -> list[str] | None:
-    """The letters of which a run of letters is the product; None: it is a word."""
+    """The factors of a run of letters read as a product; None if it is a word."""
     if len(name) <= 2:
         return list(name)
     lowered = name.lower()
@@ -193,7 +194,7 @@ def letters_of(name: str) -> list[str] | None:
 
 def _written(parts: list[Token]) -> str:
     if all(kind in ("name", "space") and (kind == "space" or _is_word(text)) for kind, text in parts):
-        raise NotMathematicsError(f"{' '.join(text for kind, text in parts if kind == 'name')!r} is no expression")
+        raise NotMathematicsError(f"{' '.join(text for kind, text in parts if kind == 'name')!r} is not an expression")
     out: list[str] = []
     at = 0
     while at < len(parts):
@@ -207,7 +208,7 @@ def _is_word(name: str) -> bool:
 
 
 def _part(parts: list[Token], at: int) -> tuple[str, int]:
-    """What stands at a place, in TeX, and the place after it."""
+    """The part at a position, in TeX, and the position after it."""
     kind, text = parts[at]
     if kind == "power":
         exponent, after = _operand(parts, at + 1)
@@ -227,19 +228,19 @@ def _part(parts: list[Token], at: int) -> tuple[str, int]:
 
 
 def _is_factor(parts: list[Token], at: int) -> bool:
-    """Whether a number stands there that is no index and no power: the 2 of `2(3)`."""
+    """Whether the part is a number but not an index or a power: the 2 of `2(3)`."""
     before = parts[at - 1] if at else ("", "")
     return parts[at][0] == "number" and before[0] not in ("power", "name", "command") and before[1] not in ("_", "{")
 
 
 def _number(parts: list[Token], at: int) -> tuple[str, int]:
-    """A number; the mixed one of `2 1/2`. Two numbers side by side may be anything."""
+    """A number, possibly a mixed one such as `2 1/2`. Any other two numbers side by side are ambiguous."""
     kinds = [kind for kind, _ in parts[at : at + 5]]
     behind = parts[max(0, at - 2) : at]
     if kinds[:3] == ["number", "space", "number"] and not any(kind == "command" for kind, _ in behind):
         if parts[at + 3 : at + 4] == [("other", "/")] and kinds[4:] == ["number"] and "." not in parts[at][1]:
             return f"({parts[at][1]}+\\frac{{{parts[at + 2][1]}}}{{{parts[at + 4][1]}}})", at + 5
-        raise NotMathematicsError(f"{parts[at][1]} and {parts[at + 2][1]} stand side by side")
+        raise NotMathematicsError(f"{parts[at][1]} and {parts[at + 2][1]} have no operator between them")
     return parts[at][1], at + 1
 
 
@@ -271,16 +272,16 @@ def _name(parts: list[Token], at: int) -> tuple[str, int]:
     kind, number = parts[at + 1] if at + 1 < len(parts) else ("", "")
     power_of_ten = number == "10" and [kind for kind, _ in parts[at + 2 : at + 3]] == ["power"]
     if kind == "number" and number.isdigit() and name[-1] not in "eiI" and not power_of_ten:
-        return f"{name[:-1].replace('I', _LETTER_I)} {name[-1]}_{{{number}}}", at + 2  # x1 is x_1, and no product
+        return f"{name[:-1].replace('I', _LETTER_I)} {name[-1]}_{{{number}}}", at + 2  # x1 is x_1, not a product
     return name.replace("I", _LETTER_I), at + 1
 
 
 def _operand(parts: list[Token], at: int) -> tuple[str, int]:
-    """What a power or a root is of: a group without its brackets, or one number, letter or command, with its power."""
+    """The operand of a power or function: a group without brackets, or one number, letter or command and its power."""
     while at < len(parts) and parts[at][0] == "space":
         at += 1
     if at == len(parts):
-        raise NotMathematicsError("something is missing at its end")
+        raise NotMathematicsError("something is missing at the end")
     kind, text = parts[at]
     if text in ("-", "+"):
         inner, after = _operand(parts, at + 1)
@@ -308,7 +309,7 @@ def _operand(parts: list[Token], at: int) -> tuple[str, int]:
 
 
 def _closed(parts: list[Token], at: int) -> int:
-    """Where the bracket that is opened at a place is closed."""
+    """The position of the bracket that closes the one at `at`."""
     opening = parts[at][1]
     closing = {"(": ")", "{": "}", "[": "]"}[opening]
     depth = 0

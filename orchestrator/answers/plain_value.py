@@ -1,7 +1,7 @@
-"""What an expression in plain notation is worth at given letters: a reading of its own, to hold against a library's.
+"""The value of an expression in plain notation for given letters: an independent reading to check a library's against.
 
-Operators bind as in every programming language: powers from the right, products and divisions from the left, a product
-without a sign (`2x`) as one with it. It must not know SymPy, nor what the value is compared with.
+Operators bind as in every programming language: powers from the right, products and divisions from the left, an
+implicit product (`2x`) like an explicit one. It must not know about SymPy, or what the value is compared with.
 """
 
 import cmath
@@ -42,13 +42,13 @@ _CALLED: dict[str, Callable[[complex], complex]] = {
 
 
 def letter_value(name: str, point: int) -> float:
-    """The value that a letter has at a point: any one between 0.2 and 0.9, where arcsin has one, the same each time."""
+    """A letter's value at a point: arbitrary but always the same, between 0.2 and 0.9, where arcsin is defined."""
     digest = hashlib.sha256(f"{name} {point}".encode()).digest()
     return 0.2 + 0.7 * int.from_bytes(digest[:4], "big") / 2**32
 
 
 def value_at(text: str, point: int) -> complex | None:
-    """The value of an expression; None where this reader does not know all of it, or it has no finite value."""
+    """The value of an expression; None if this reader does not understand all of it, or the value is not finite."""
     try:
         reading = _Reading(tokens(text), point)
         value = reading.whole()
@@ -58,7 +58,7 @@ def value_at(text: str, point: int) -> complex | None:
 
 
 class _Reading:
-    """One text being read, from left to right."""
+    """A reading of one text, from left to right."""
 
     def __init__(self, parts: list[Token], point: int) -> None:
         self.parts, self.point, self.at = parts, point, 0
@@ -66,11 +66,11 @@ class _Reading:
     def whole(self) -> complex:
         value = self._sum()
         if self._peek() != "":
-            raise NotMathematicsError("it goes on")
+            raise NotMathematicsError("unexpected text at the end")
         return value
 
     def _peek(self) -> str:
-        """The next sign or word, past spaces; empty at the end."""
+        """The next sign or word, skipping spaces; empty at the end."""
         while self.at < len(self.parts) and self.parts[self.at][0] == "space":
             self.at += 1
         return self.parts[self.at][1] if self.at < len(self.parts) else ""
@@ -118,7 +118,7 @@ class _Reading:
     def _atom(self) -> complex:
         text = self._peek()
         if not text:
-            raise NotMathematicsError("something is missing at its end")
+            raise NotMathematicsError("something is missing at the end")
         kind, _ = self.parts[self.at]
         self.at += 1
         if kind == "number":
@@ -132,11 +132,11 @@ class _Reading:
         if kind == "command" and text[1:] in CONSTANTS:
             return self._constant(text[1:])
         if kind != "name":
-            raise NotMathematicsError(f"{text!r} is not known here")
+            raise NotMathematicsError(f"{text!r} is not supported here")
         return self._named(text)
 
     def _number(self, text: str) -> complex:
-        """A number; the mixed one of `2 1/2`."""
+        """A number, possibly a mixed one such as `2 1/2`."""
         mixed = [kind for kind, _ in self.parts[self.at : self.at + 4]] == ["space", "number", "other", "number"]
         if mixed and self.parts[self.at + 2][1] == "/":
             above, below = self.parts[self.at + 1][1], self.parts[self.at + 3][1]
@@ -162,7 +162,7 @@ class _Reading:
         letters = letters_of(text)
         indexed = [kind for kind, _ in self.parts[self.at : self.at + 1]] == ["number"]  # x1
         if letters is None or indexed or self._peek() == "_" or text.lower() in ("or", "and", "in"):
-            raise NotMathematicsError(f"{text!r} is not known here")
+            raise NotMathematicsError(f"{text!r} is not supported here")
         first, *others = letters
         self.parts[self.at : self.at] = [("name", letter) for letter in others]
         if first == "e":
@@ -170,7 +170,7 @@ class _Reading:
         if first == "i":
             return 1j
         if self._peek() == "(" and not others and first in "fgh":
-            raise NotMathematicsError("a function that may be any")
+            raise NotMathematicsError("an unknown function")
         return complex(letter_value(first, self.point))
 
     def _constant(self, name: str) -> complex:

@@ -1,12 +1,12 @@
-r"""TeX around a number undone: `2\frac{1}{2}` becomes `2 1/2`, `1{,}234\,\text{km}` becomes `1,234 km`.
+r"""Remove the TeX around a number: `2\frac{1}{2}` becomes `2 1/2`, `1{,}234\,\text{km}` becomes `1,234 km`.
 
-It must not know what a number is worth. What it does not know stays as it is, backslash and all. Linear time.
+It must not know a number's value. Unknown TeX stays as it is, backslash included. Linear time.
 """
 
 import re
 
 _MOST_NESTED = 4
-r"""How deep a wrapper or fraction may be in others: `\boxed{\mathbf{\frac{3}{4}}}` is three deep."""
+r"""Maximum nesting depth of wrappers and fractions: `\boxed{\mathbf{\frac{3}{4}}}` is three deep."""
 
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z(\[$])")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{,\}|\\,|,\\!|\\!,)(?=[0-9]{3}(?![0-9]))")
@@ -54,7 +54,7 @@ _SYMBOLS = {
 }
 _SYMBOL = re.compile(r"\\[A-Za-z]++|\\[^A-Za-z]|\{,\}|~", re.DOTALL)
 
-# Innermost first: what is in the braces has none itself. `\$` is left to the reader, to whom it is no `$` of TeX's.
+# Innermost first: the content of the braces has none itself. `\$` is left to the reader, who tells it from TeX's `$`.
 _INNER = re.compile(
     r"""
     (?<!\\) (?:
@@ -72,8 +72,8 @@ _INNER = re.compile(
 
 
 def plain_tex(text: str) -> str:
-    """The text without the TeX that is set around numbers and their units."""
-    text = _DOUBLED.sub(r"\\", text)  # as it is in JSON, and in what models copy from there
+    """The text without the TeX around numbers and their units."""
+    text = _DOUBLED.sub(r"\\", text)  # as in JSON, and in what models copy from it
     text = _THOUSANDS.sub(",", text)
     text = _DEGREES.sub("°", text)
     text = _SYMBOL.sub(lambda match: _SYMBOLS.get(match[0], match[0]), text)
@@ -88,7 +88,7 @@ def _undone(match: re.Match[str]) -> str:
     content, above, digit_above, below, digit_below, unit_above, unit_below, barred, exponent = match.groups()
     if content is not None or barred is not None:
         return content or barred or ""
-    # the space keeps what follows from becoming part of it: 3/4 and a 5 are not 3/45
+    # the space keeps what follows from becoming part of it: 3/4 followed by a 5 is not 3/45
     if exponent is not None:
         return f"^{exponent} "
     return f" {above or digit_above or unit_above}/{below or digit_below or unit_below} "

@@ -1,4 +1,4 @@
-"""From text to token ids: the one place where a prompt becomes what a model reads.
+"""From text to token ids: the only place where a prompt becomes model input.
 
 Training concatenates `prompt_ids` and `target_ids`; sampling, GRPO and evaluation start from the same `prompt_ids`. So
 the prompt at inference is a prefix of the training row by construction.
@@ -18,13 +18,13 @@ Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int32]]"
 """Token ids, int32."""
 
 _DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
-"""Some templates write today's date, and training and evaluation need not happen on one day: this fixes it for them."""
+"""Fixes the date: some templates write today's, and training and evaluation need not run on the same day."""
 _LONG_WORD, _MOST_WORDS = 40, 2**16
-"""Characters of a word that is kept with its tokens, and how many are kept, at the most: some 20 MB."""
+"""Maximum length of a word whose tokens are cached, and maximum number of cached words: about 20 MB."""
 
 
 def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> list[int]:
-    """The token ids that stand before a completion, with BOS where the tokenizer has one, never EOS."""
+    """The token ids before a completion, with BOS if the tokenizer adds it, never EOS."""
     if answer_format.chat:
         rendered = chat_text(tokenizer, answer_format, question)
         return list(tokenizer(rendered + answer_format.prefix, add_special_tokens=False)["input_ids"])
@@ -35,7 +35,7 @@ def prompt_ids(tokenizer: Any, answer_format: AnswerFormat, question: str) -> li
 
 
 def chat_text(tokenizer: Any, answer_format: AnswerFormat, question: str, answer: str | None = None) -> str:
-    """A question in the chat template, up to where the model's turn begins; or, with an answer, the whole of it."""
+    """A question in the chat template, up to where the model's turn begins; with an answer, the whole conversation."""
     messages = [{"role": "user", "content": answer_format.prompt_text(question)}]
     if answer_format.system is not None:
         messages.insert(0, {"role": "system", "content": answer_format.system})
@@ -49,22 +49,22 @@ def chat_text(tokenizer: Any, answer_format: AnswerFormat, question: str, answer
 
 
 def chat_template(tokenizer: Any) -> str:
-    """The tokenizer's chat template, the same one every day."""
+    """The tokenizer's chat template, the same every day."""
     template = str(tokenizer.get_chat_template())
     return _DAY + template if "strftime_now" in template else template
 
 
 def target_ids(tokenizer: Any, target: str) -> list[int]:
-    """The token ids a model learns to write: the target and the end of text."""
+    """The token ids a model learns to write: the target and the end-of-text token."""
     return [*tokenizer(target, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
 class TargetTokens:
     """`target_ids` of many targets at a time.
 
-    Where the tokenizer keeps words apart, a text's tokens are those of its words, and each word is tokenized when it is
-    first met: that takes an eighth of the time. Other fast tokenizers read the texts in `threads` threads, whatever
-    TOKENIZERS_PARALLELISM says; slow ones read one text after the other.
+    If the tokenizer keeps words apart, a text's tokens are those of its words, and each word is tokenized only once:
+    that takes an eighth of the time. Other fast tokenizers encode the texts in `threads` threads, regardless of
+    TOKENIZERS_PARALLELISM; slow ones encode one text at a time.
     """
 
     def __init__(self, tokenizer: Any, threads: int = 1) -> None:
@@ -72,19 +72,19 @@ class TargetTokens:
         self._many = bool(tokenizer.is_fast) and hasattr(tokenizer.backend_tokenizer, "encode_batch_fast")
         self._words_apart = self._many and keeps_words_apart(tokenizer.backend_tokenizer)
         self._words: dict[str, bytes] = {}
-        """The tokens of words behind a space; the keys are without it."""
+        """The tokens of words that follow a space; the keys omit the space."""
 
     def ids(self, targets: Sequence[str]) -> list[Ids]:
-        """For each target its token ids and the end of text, in order."""
+        """The token ids of each target and the end-of-text token, in order."""
         if not self._many:
             return [np.array(target_ids(self._tokenizer, target), np.int32) for target in targets]
-        # this call leaves the backend without padding and without a limit, whatever other calls have set
+        # this call resets the backend to no padding and no truncation, whatever other calls have set
         end = _bytes(target_ids(self._tokenizer, ""))
         texts = self._by_words(targets) if self._words_apart else self._encoded(targets)
         return [np.frombuffer(ids + end, np.int32) for ids in texts]
 
     def _by_words(self, targets: Sequence[str]) -> list[bytes]:
-        """The tokens of each text, put together from those of its words."""
+        """The tokens of each text, joined from those of its words."""
         texts = [CUT.split(target) for target in targets]
         begins, known = self._encoded([words.pop(0) for words in texts]), self._words
         met = list(set(chain.from_iterable(texts)).difference(known))
@@ -110,14 +110,14 @@ class TargetTokens:
 
 
 def _bytes(ids: list[int]) -> bytes:
-    """Token ids, int32."""
+    """Token ids as int32 bytes."""
     return bytes(np.array(ids, np.int32))
 
 
 def answer_token(tokenizer: Any, answer_format: AnswerFormat, target: str) -> int | None:
-    """The place in `target_ids` of the first token that writes some of the answer; None where there is no answer.
+    """The index in `target_ids` of the first token that is part of the answer; None if there is no answer.
 
-    A token that writes the end of the reasoning and the beginning of the answer in one belongs to the answer.
+    A token that spans the end of the reasoning and the beginning of the answer belongs to the answer.
     """
     start = answer_format.answer_start(target)
     if start is None:
@@ -131,5 +131,5 @@ def answer_token(tokenizer: Any, answer_format: AnswerFormat, target: str) -> in
 
 
 def completion_text(tokenizer: Any, ids: list[int]) -> str:
-    """What a model wrote, as text, without special tokens."""
+    """The text of a completion, without special tokens."""
     return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

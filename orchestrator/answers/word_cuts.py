@@ -1,9 +1,9 @@
-"""Where a text may be cut into words without a change to its tokens; knows what tokenizers do, and no model.
+"""Where a text may be cut into words without changing its tokens. Knows about tokenizers, but not about models.
 
-A cut lies before a space that has a visible character on either side. Tokenizers of the GPT-2 and the Llama 3 family
-match words by a pattern in which nothing holds a visible character followed by a space, and which looks back at nothing
-and ahead at nothing but the end of spaces. So a word ends there in any case, and what is on one side of the cut decides
-nothing on the other. Of any other tokenizer it is not known, and its texts are not to be cut.
+A cut comes before a space that has a visible character on either side. Tokenizers of the GPT-2 and Llama 3 families
+split words by a pattern that matches no visible character followed by a space, never looks behind, and looks ahead only
+for the end of spaces. So a word ends at the cut in any case, and the text on one side does not affect the other. Texts
+of any other tokenizer must not be cut, since nothing is known about it.
 """
 
 import json
@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 CUT = re.compile(r" (?=[!-~\w])(?<=[!-~\w] )")
-"""The space behind a cut. Letters, digits and what ASCII prints: no definition of a space has these."""
+"""The space after a cut. On either side are letters, digits or printable ASCII, which never count as space."""
 
 _LAST = r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _PATTERNS = frozenset(
@@ -25,13 +25,13 @@ _PATTERNS = frozenset(
 
 
 def keeps_words_apart(backend: Any) -> bool:
-    """Whether the tokens of any text are those of its parts, cut at each `CUT`, one after the other.
+    """Whether the tokens of any text are those of its parts, cut at each `CUT`, concatenated.
 
-    `backend` is a `tokenizers.Tokenizer`, and no special tokens are added. False where it is not certain.
+    `backend` is a `tokenizers.Tokenizer`, and no special tokens are added. False if this is not certain.
     """
     try:
         whole = json.loads(backend.to_str())
-    except Exception:  # the library's own type: a part written in Python has no such form
+    except Exception:  # the library's own type: a component written in Python cannot be serialized
         return False
     return (
         whole["model"].get("type") == "BPE"
@@ -43,13 +43,13 @@ def keeps_words_apart(backend: Any) -> bool:
 
 
 def _reaches_over(token: dict[str, Any]) -> bool:
-    """Whether a token that is found before words are may lie on both sides of a cut, or depend on the other side."""
+    """Whether an added token, which is matched before words, may span a cut or depend on the text beyond it."""
     return token["rstrip"] or token["single_word"] or re.search(r"\S\s", token["content"]) is not None
 
 
 def _splits_at_cuts(step: dict[str, Any] | None) -> bool:
     steps = [] if step is None else step["pretokenizers"] if step["type"] == "Sequence" else [step]
-    match [one for one in steps if one["type"] != "Digits"]:  # digits that are set apart hold no space
+    match [one for one in steps if one["type"] != "Digits"]:  # separated digits contain no space
         case [{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]:
             return True
         case [

@@ -1,4 +1,4 @@
-"""The command line: verbs only. Arguments are parsed before anything heavy is imported."""
+"""The command line of `orch`: verbs only. Arguments are parsed before anything heavy is imported."""
 
 import os
 import shutil
@@ -17,21 +17,21 @@ from orchestrator.errors import OrchError
 from orchestrator.text import plain, write_in_any_encoding
 
 app = typer.Typer(
-    help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, evaluated the "
-    "same way and side by side in MLflow.",
+    help="Rejection-sampling fine-tuning experiments from one YAML recipe: SFT, sampling, RFT and GRPO, all "
+    "evaluated the same way and compared side by side in MLflow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes longer to load than everything else that `orch --help` needs
     cls=ByPurpose,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start here: orch run recipes/rft.yaml (minutes, on any CPU), then orch ui. "
-    "More on a command: orch COMMAND --help.",
+    epilog="Start here: orch run recipes/rft.yaml (takes minutes on any CPU), then orch ui. "
+    "Help for a command: orch COMMAND --help.",
 )
 
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib import metadata  # a tenth of the time of `orch --help`
+        from importlib import metadata  # importing it takes a tenth of the time of `orch --help`
 
         print(f"orch {metadata.version('orch-rft')}")
         raise typer.Exit()
@@ -48,20 +48,20 @@ def _options(
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "Write a recipe": (recipes.init, recipes.schema),
-    "Before it costs anything": (recipes.plan, recipes.check),
+    "Before a run": (recipes.plan, recipes.check),
     "Run": (recipes.run, recipes.sweep, submit, recipes.rerun, results.logs),
     "Results": (results.runs, results.compare, results.diagnose, results.report, results.ui),
     "Models": (answers.ask, answers.judge, answers.rejudge, models.export, models.push),
     "Disk space": (storage.clean,),
 }
-"""By purpose, in the order in which `--help` lists them."""
+"""The verbs by purpose, in the order in which `--help` lists them."""
 for _purpose, _verbs in VERBS.items():
     for _verb in _verbs:
         app.command(rich_help_panel=_purpose)(_verb)
 
 
 def main() -> None:
-    """Entry point of `orch`: errors meant for the user become one line each and an exit code."""
+    """Entry point of `orch`: print each error meant for the user as one line, and exit with its code."""
     _quiet()
     write_in_any_encoding(*(stream for stream in (sys.stdout, sys.stderr) if stream is not None))
     try:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _at_words(line: str) -> str:
-    """A line that a terminal would break in the middle of a word, broken between words."""
+    """On a terminal, wrap a line between words; the terminal itself would break it in the middle of a word."""
     if not sys.stderr.isatty():
         return line
     columns = shutil.get_terminal_size().columns
@@ -84,7 +84,7 @@ def _at_words(line: str) -> str:
 
 
 def _quiet() -> None:
-    """Keep libraries' own messages off the user's screen; what matters is said by orch."""
+    """Keep libraries' own messages off the user's screen; orch itself reports what matters."""
     warnings.filterwarnings("ignore")
     for name, value in {
         "TOKENIZERS_PARALLELISM": "false",
@@ -92,7 +92,7 @@ def _quiet() -> None:
         "TRL_EXPERIMENTAL_SILENCE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONWARNINGS": "ignore",
-        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the core from the one they wait for
-        "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # else each worker that trains imports MLflow, to which it writes nothing
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads would take the core from the thread they wait for
+        "DISABLE_MLFLOW_INTEGRATION": "TRUE",  # else each training worker imports MLflow, but writes nothing to it
     }.items():
         os.environ.setdefault(name, value)

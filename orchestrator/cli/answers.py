@@ -1,4 +1,4 @@
-"""Verbs on answers: judge, rejudge, ask."""
+"""Verbs for answers: judge, rejudge, ask."""
 
 import json
 from pathlib import Path
@@ -10,20 +10,22 @@ from orchestrator.cli.options import Json, Overrides, RunArgument, SeedOption, T
 
 
 def judge(
-    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, parquet: one completion a row.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="JSONL, JSON, CSV, parquet: one completion per row.", show_default=False)
+    ],
     overrides: Overrides = None,
     recipe: Annotated[
-        Path | None, typer.Option(help="Judge as this recipe does; without one: format.* and judge.* settings.")
+        Path | None, typer.Option(help="Judge as this recipe does; without it, give format.* and judge.* settings.")
     ] = None,
-    text: Annotated[str, typer.Option(help="Column of the completions: text, messages, lists of draws.")] = "text",
-    answer: Annotated[str, typer.Option(help="Column of the gold answers.")] = "answer",
-    question: Annotated[str, typer.Option(help="Column of the questions, if there is one.")] = "question",
+    text: Annotated[str, typer.Option(help="Column with the completions: text, messages, lists of draws.")] = "text",
+    answer: Annotated[str, typer.Option(help="Column with the gold answers.")] = "answer",
+    question: Annotated[str, typer.Option(help="Column with the questions, if there is one.")] = "question",
     out: Annotated[
-        Path | None, typer.Option(help="Write verdicts here, parquet, one row per completion, in order.")
+        Path | None, typer.Option(help="Write verdicts to this parquet file, one row per completion, in order.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge completions made anywhere: accuracy with its interval, answer rate, and a count for each status.
+    """Judge completions from any source: accuracy with its interval, answer rate, and a count for each status.
 
     Without a recipe: orch judge FILE format.type=boxed judge.type=math
     """
@@ -72,18 +74,18 @@ def rejudge(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Judge what a run's models wrote in another way: accuracy before and now, and the verdicts that change.
+    """Judge a run's stored completions with other settings: accuracy before and now, and the verdicts that change.
 
-    Nothing is drawn and nothing is stored. For a looser tolerance: orch rejudge last task.judge.tolerance=0.01
+    Nothing is sampled and nothing is stored. For a looser tolerance: orch rejudge last task.judge.tolerance=0.01
 
-    For a whole run judged so, give `orch run` the same settings: it reuses the completions that are there.
+    For a whole run judged this way, give `orch run` the same settings: it reuses the existing completions.
     """
     from rich.console import Console
 
     from orchestrator.cli.show.rejudging import show_rejudging
     from orchestrator.commands.rejudge import rejudge as judge_again
 
-    if "=" in run:  # settings alone: of the newest run
+    if "=" in run:  # only settings: use the newest run
         run, overrides = "last", [run, *(overrides or ())]
     console = Console(stderr=as_json)
     with busy(console, "judging"):
@@ -95,14 +97,16 @@ def rejudge(
 
 def ask(
     run: RunArgument,
-    question: Annotated[str, typer.Argument(help="What to ask.", show_default=False)],
-    model: Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")] = None,
+    question: Annotated[str, typer.Argument(help="The question to ask.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Which model of the run; default: the last.")] = None,
     seed: SeedOption = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Default: as in the recipe's evaluation.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Maximum length of the answer; default: as in the recipe.")
+    ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Ask a model of a run one question: the exact prompt, the raw text, the parsed answer."""
+    """Ask a model of a run one question: shows the exact prompt, the raw text and the parsed answer."""
     from rich.console import Console
 
     from orchestrator.cli.show.findings import show_asked

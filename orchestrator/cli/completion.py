@@ -1,6 +1,6 @@
-"""What a shell completes after `orch --install-completion`: recipes, their dotted keys, runs.
+"""Shell completion, as set up by `orch --install-completion`: recipes, their dotted keys, runs.
 
-It must be quick and quiet: nothing heavy is imported, and where it cannot tell it offers nothing.
+It must be quick and quiet: nothing heavy is imported, and on an error nothing is offered.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from pathlib import Path
 import typer
 
 _RUNS = 50
-"""Runs that are offered, the newest."""
+"""Number of runs offered: the newest ones."""
 
 
 def recipes(incomplete: str) -> list[str]:
-    """The recipes in a folder that was begun, and the folders in it."""
+    """The recipes and folders whose path begins with the text typed so far."""
     with suppress(OSError):
         folder, _, begun = incomplete.rpartition("/")
         inside = sorted(Path(folder or ("/" if incomplete.startswith("/") else ".")).expanduser().iterdir())
@@ -30,8 +30,8 @@ def recipes(incomplete: str) -> list[str]:
 
 
 def keys(context: typer.Context, incomplete: str) -> list[str]:
-    """The settings of the recipe that was named, as `stages.rft.learning_rate=`."""
-    with suppress(Exception):  # whatever is wrong with the recipe, `orch plan` says it
+    """The settings of the named recipe, such as `stages.rft.learning_rate=`."""
+    with suppress(Exception):  # `orch plan` reports whatever is wrong with the recipe
         from orchestrator.recipe.recipe import load_recipe
         from orchestrator.schema import flatten
 
@@ -41,7 +41,7 @@ def keys(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def runs(incomplete: str) -> list[tuple[str, str]]:
-    """`last`, the experiments, and the newest runs by the beginnings of their ids, with what each is."""
+    """`last`, the experiments, and the shortened ids of the newest runs, each with a description."""
     return [(name, help) for name, help in _runs() if name.startswith(incomplete)]
 
 

@@ -1,4 +1,4 @@
-"""What `orch --help` prints: the verbs by purpose, each with its whole first sentence. Loads nothing but typer."""
+"""The output of `orch --help`: the verbs by purpose, each with its full first sentence. Imports only typer."""
 
 from itertools import groupby
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 WHOLE = 1000
-"""Characters of a sentence before it is cut: none is."""
+"""Maximum characters of a sentence; large enough that none is cut."""
 
 
 class ByPurpose(TyperGroup):

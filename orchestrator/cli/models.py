@@ -1,4 +1,4 @@
-"""Verbs that take a model away: export, push."""
+"""Verbs that copy a model out of a run: export, push."""
 
 import json
 from pathlib import Path
@@ -13,24 +13,24 @@ from orchestrator.errors import InputError
 
 def export(
     run: RunArgument,
-    folder: Annotated[Path, typer.Argument(help="Where to write it: new, or empty.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The folder to write: new, or empty.", show_default=False)],
     model: ModelOption = None,
     seed: SeedOption = None,
     merged: Merged = False,
     dtype: StoredAs = "auto",
-    bundle: Annotated[bool, typer.Option("--bundle", help="Also one zip beside it, FOLDER.zip.")] = False,
+    bundle: Annotated[bool, typer.Option("--bundle", help="Also write one zip next to it, FOLDER.zip.")] = False,
     bundle_mb: Annotated[
-        float | None, typer.Option(min=0, help="Its size limit; default: the recipe's limits.bundle_mb.")
+        float | None, typer.Option(min=0, help="Size limit of the zip; default: the recipe's limits.bundle_mb.")
     ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model of a run as a folder that plain transformers and peft load, with a card that says how.
+    """Write a model of a run as a folder that plain transformers and peft load, with a card that explains how.
 
-    Adapter or merged weights, tokenizer, answer format, figures. Such a folder can be another recipe's model.name.
+    Adapter or merged weights, tokenizer, answer format, figures. Another recipe can use the folder as its model.name.
     """
     if bundle_mb is not None and not bundle:
-        raise InputError("--bundle-mb is the size limit of the zip that --bundle makes: give --bundle too")
+        raise InputError("--bundle-mb is the size limit of the zip that --bundle makes: add --bundle")
     from rich.console import Console
 
     from orchestrator.cli.show.models import show_exported
@@ -57,7 +57,7 @@ def push(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run's id, its beginning or its experiment, `last`, or an exported folder.",
+            help="A run's id, the beginning of it, its experiment, `last`, or an exported folder.",
             show_default=False,
             autocompletion=completion.runs,
         ),

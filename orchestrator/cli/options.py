@@ -1,4 +1,4 @@
-"""What several verbs take. Imports nothing heavy."""
+"""Arguments and options that several verbs share. Imports nothing heavy."""
 
 import os
 import time
@@ -23,7 +23,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Settings to change, as stages.rft.learning_rate=1e-4 or 'task.train={file: my.json}'.",
+        help="Settings to change, such as stages.rft.learning_rate=1e-4 or 'task.train={file: my.json}'.",
         show_default=False,
         autocompletion=completion.keys,
     ),
@@ -32,16 +32,18 @@ SweepOverrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE[,VALUE]...",
-        help="Settings to change, and settings to vary: stages.rft.learning_rate=1e-3,4e-3 tries both.",
+        help="Settings to change or to vary: stages.rft.learning_rate=1e-3,4e-3 tries both values.",
         show_default=False,
         autocompletion=completion.keys,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; progress goes to stderr.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object to stdout at the end; progress goes to stderr.")
+]
 
 
 def _join(address: str | None) -> str | None:
-    """The address goes where everything that asks for a cluster looks."""
+    """Set RAY_ADDRESS, where all code that connects to a cluster looks for the address."""
     if address:
         os.environ["RAY_ADDRESS"] = address
     return address
@@ -61,36 +63,40 @@ Address = Annotated[
 RunArgument = Annotated[
     str,
     typer.Argument(
-        help="A run's id, the beginning of it, or its experiment's name; `last` for the newest that is no sweep.",
+        help="A run's id, the beginning of it, or its experiment's name; `last`: the newest run that is not a sweep.",
         show_default=False,
         autocompletion=completion.runs,
     ),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Of a run of several seeds: which one; default: its first.")
+    int | None, typer.Option("--seed", help="Which seed of a run with several seeds; default: the first.")
 ]
-ModelOption = Annotated[str | None, typer.Option(help="Which model of the run; default: its last.")]
-Merged = Annotated[bool, typer.Option("--merged", help="Whole weights, the adapter merged into its base.")]
+ModelOption = Annotated[str | None, typer.Option(help="Which model of the run; default: the last.")]
+Merged = Annotated[bool, typer.Option("--merged", help="Write whole weights, with the adapter merged into its base.")]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Run code that the run's recipe names: a task's file, or what comes with a model."),
+    typer.Option(
+        "--trust", help="Run code that the run's recipe names: a task's file, or code that comes with a model."
+    ),
 ]
-StoredAs = Annotated[Dtype, typer.Option("--dtype", help="Of whole weights; auto: the precision used on this machine.")]
+StoredAs = Annotated[
+    Dtype, typer.Option("--dtype", help="Precision of whole weights; auto: the one used on this machine.")
+]
 
 
 def busy(console: "Console", what: str) -> AbstractContextManager[Any]:
-    """What is going on, for as long as it goes on, where a person looks."""
+    """On a terminal, show the current activity for as long as it lasts."""
     return console.status(what) if console.is_terminal else nullcontext()
 
 
 def begins(console: "Console", name: str) -> None:
-    """A first line, where nobody watches a terminal: libraries take seconds to load before the next one."""
+    """Print a first line if there is no terminal: libraries take seconds to load before the next line."""
     if not console.is_terminal:
         print(plain(f"{time.strftime('%H:%M:%S')}  {name}: reading the store"), file=console.file, flush=True)
 
 
 def one_seed(console: "Console", run: str, seed: int | None) -> str:
-    """The run of one seed, where a run of several is named; which one is printed unless it was asked for."""
+    """The run of one seed if the named run is a sweep or has several seeds; prints the choice unless `seed` made it."""
     from orchestrator.commands.model_folder import model_folder
     from orchestrator.runs.past import seed_of
 

@@ -1,4 +1,4 @@
-"""Verbs on a recipe: init, run, sweep, rerun, plan, check, schema."""
+"""Verbs for recipes: init, run, sweep, rerun, plan, check, schema."""
 
 import json
 import time
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
 
 def init(
     name: Annotated[str | None, typer.Argument(help="A shipped recipe to copy.", show_default=False)] = None,
-    data: Annotated[Path | None, typer.Option(help="Your questions and answers: CSV, JSON, JSONL or parquet.")] = None,
-    model: Annotated[str, typer.Option(help="What is trained: tiny, a folder, or a Hub id.")] = "tiny",
-    test: Annotated[Path | None, typer.Option(help="A file of test questions; default: some are held out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the recipe is written.")] = None,
-    question: Annotated[str | None, typer.Option(help="The column of the question, if its name does not tell.")] = None,
-    answer: Annotated[str | None, typer.Option(help="The column of the gold answer.")] = None,
-    solution: Annotated[str | None, typer.Option(help="The column of the worked solution.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="File with your questions and answers: CSV, JSON, JSONL, parquet.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model to train: tiny, a folder, or a Hub id.")] = "tiny",
+    test: Annotated[Path | None, typer.Option(help="File with test questions; default: hold out some rows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write the recipe to.")] = None,
+    question: Annotated[str | None, typer.Option(help="Column with the question, if it cannot be guessed.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Column with the gold answer.")] = None,
+    solution: Annotated[str | None, typer.Option(help="Column with the worked solution.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the shipped recipes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a recipe to start from: for a file of your own, or a copy of a shipped one.
+    """Write a recipe to start from: one for your own data file, or a copy of a shipped one.
 
-    For your file, columns, judge and answer format are found by looking at it; the recipe says why, line by line.
+    Columns, judge and answer format are guessed from your file; the recipe gives the reason for each choice.
 
     orch init --data my.csv --model Qwen/Qwen2.5-0.5B-Instruct
     orch init --list
@@ -51,7 +53,9 @@ def init(
     from orchestrator.errors import InputError
 
     if (name is not None) + (data is not None) + listed != 1:
-        raise InputError("name a shipped recipe to copy, or your file with --data FILE, or --list the shipped ones")
+        raise InputError(
+            "name a shipped recipe to copy, or your file with --data FILE, or list the shipped ones with --list"
+        )
     console = Console(stderr=as_json)
     if listed:
         show_shipped(console, shipped())
@@ -65,9 +69,9 @@ def init(
 
 
 def run(recipe: RecipeArgument, overrides: Overrides = None, address: Address = None, as_json: Json = False) -> None:
-    """Run a recipe: train, sample, select and evaluate whatever has not been made yet.
+    """Run a recipe: train, sample, select and evaluate whatever is not done yet.
 
-    Stages that an earlier run has finished are reused; a run that was killed goes on where it was.
+    Stages that an earlier run has finished are reused; a run that was killed resumes where it stopped.
     """
     started = time.monotonic()
     from orchestrator.recipe.recipe import load_recipe
@@ -98,13 +102,13 @@ def _run(loaded: "Recipe", started: float, as_json: bool) -> None:
 def sweep(
     recipe: RecipeArgument, overrides: SweepOverrides = None, address: Address = None, as_json: Json = False
 ) -> None:
-    """Try many variants of a recipe and find the best: each stage that trials share is run once.
+    """Try many variants of a recipe and find the best; each stage that trials share runs only once.
 
-    The recipe's `sweep` block says what to try, or name the values here:
+    The recipe's `sweep` block lists what to try, or name the values here:
     orch sweep recipes/sweep.yaml stages.rft.learning_rate=1e-3,4e-3
 
-    The winner is chosen on the validation split and then tested once, beside
-    the recipe's own values. The same command again resumes a stopped sweep.
+    The winner is chosen on the validation split and then tested once, next to
+    the recipe's own values. The same command resumes a stopped sweep.
     """
     started = time.monotonic()
     from orchestrator.recipe.recipe import load_sweep
@@ -132,9 +136,9 @@ def _sweep(loaded: "Recipe", started: float, as_json: bool) -> None:
 
 
 def rerun(run: RunArgument = "last", trust: Trust = False, address: Address = None, as_json: Json = False) -> None:
-    """Run a past run or sweep again with the recipe and the overrides that it had; one that was stopped is resumed.
+    """Run a past run or sweep again with the same recipe and overrides; one that was stopped is resumed.
 
-    What it has finished is reused. Data files are read where they are now, so start it in the same folder.
+    Finished stages are reused. Data files are read from their original paths, so start it in the same folder.
     """
     started = time.monotonic()
     from orchestrator.commands.rerun import recipe_of
@@ -147,13 +151,13 @@ def plan(
     recipe: RecipeArgument,
     overrides: SweepOverrides = None,
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="Print the recipe with every default written out instead.")
+        bool, typer.Option("--resolved", help="Instead, print the recipe with every default written out.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the stages of a recipe, what each needs, which are made already, how long the others take. Runs nothing.
+    """Show the stages of a recipe: what each needs, which are cached, how long the others will take. Runs nothing.
 
-    Where the recipe has a `sweep`, or a setting several values, also the trials and what they share.
+    If the recipe has a `sweep`, or a setting has several values, also shows the trials and what they share.
     """
     from dataclasses import asdict
 
@@ -217,9 +221,10 @@ def plan(
 
 
 def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Look for what would make the numbers wrong, before anything is spent. Trains nothing; seconds, on any CPU.
+    """Look for mistakes that would make the numbers wrong, before you pay for a run. Takes seconds on any CPU.
 
-    Gold answers, prompts, labels, lengths, overlap with the test, LoRA targets, sizes. Ends with 3 on an error.
+    Checks gold answers, prompts, labels, lengths, overlap with the test split, LoRA targets and sizes. Trains nothing.
+    Exits with 3 if it finds an error.
     """
     from dataclasses import asdict
 
@@ -231,7 +236,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = F
 
     loaded = load_recipe(recipe, overrides or ())
     console = Console(stderr=as_json)
-    with busy(console, "looking"):
+    with busy(console, "checking"):
         report = look(loaded)
     show_rows(console, report.rows)
     show_findings(console, report.findings)
@@ -243,11 +248,13 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: Json = F
 
 
 def schema(
-    markdown: Annotated[bool, typer.Option("--markdown", help="As a page to read: docs/reference.md.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a page to read instead: docs/reference.md.")
+    ] = False,
 ) -> None:
-    """Print every key that a recipe may have, as a JSON Schema with which editors complete and check recipes.
+    """Print every key that a recipe may have, as a JSON Schema that lets editors complete and check recipes.
 
-    orch schema > recipe.schema.json, and as the first line of a recipe:
+    orch schema > recipe.schema.json, then as the first line of a recipe:
     # yaml-language-server: $schema=recipe.schema.json
     """
     if markdown:

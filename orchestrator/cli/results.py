@@ -1,4 +1,4 @@
-"""Verbs on what runs came to: logs, diagnose, compare, report, runs, ui."""
+"""Verbs for the results of runs: logs, diagnose, compare, report, runs, ui."""
 
 import json
 from pathlib import Path
@@ -13,24 +13,25 @@ from orchestrator.errors import InputError
 
 def logs(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id or its beginning, its experiment, or `last` (the default).")
+        str | None, typer.Argument(help="A run's id, the beginning of it, its experiment, or `last` (the default).")
     ] = None,
     stage: Annotated[
-        str | None, typer.Argument(help="One stage: sft, or evaluate.sft. Default: a list, and what has failed.")
+        str | None,
+        typer.Argument(help="One stage, such as sft or evaluate.sft; default: list all, show those that failed."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of a run of several seeds: only this one.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Only this seed of a run with several seeds.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the workers of a run wrote: training steps, prints, logging, warnings, tracebacks.
+    """Show the worker logs of a run: training steps, prints, logging, warnings, tracebacks.
 
     Without STAGE: a list of stages with their states, and the whole log of
-    each that failed. The last 1 MB of each stage is kept (logs/STAGE.txt in
-    MLflow), whether it finishes or fails. While a stage is at work, or after
+    each that failed. The last 1 MB of each stage is stored (logs/STAGE.txt in
+    MLflow), whether it finishes or fails. While a stage is running, or after
     it was killed, its log so far is shown. A reused stage has the log of the
-    run that made it.
+    run that executed it.
 
     After a failure: orch logs
-    To search one: orch logs last sft | grep loss
+    To search a log: orch logs last sft | grep loss
     """
     from rich.console import Console
 
@@ -49,28 +50,30 @@ def diagnose(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run's id, its beginning or its experiment, `last` (the default), or a model folder.",
+            help="A run's id, the beginning of it, its experiment, `last` (the default), or a model folder.",
             autocompletion=completion.runs,
         ),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="With a model folder: the recipe to look at it under.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be given again.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="For a model folder: the recipe to diagnose it under.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model of the run; may be repeated.")] = None,
     seed: SeedOption = None,
-    questions: Annotated[int, typer.Option(min=1, help="Test questions for a model that was not evaluated.")] = 100,
+    questions: Annotated[
+        int, typer.Option(min=1, help="Number of test questions for a model that was not evaluated.")
+    ] = 100,
     trust: Trust = False,
-    html: Annotated[Path | None, typer.Option(help="Write the page here too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the page to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Name what went wrong with a run or a model, the likeliest cause first, with evidence and what to do.
+    """Find out what went wrong with a run or a model: the likeliest cause first, with evidence and what to do.
 
-    Looks at files, curves, labels, generations, decoding, and asks the model itself. The page also becomes an artifact
-    of the run. Ends with 3 where something is wrong.
+    Examines files, curves, labels, generations, decoding, and the model itself. The page is also stored as an artifact
+    of the run. Exits with 3 if anything is wrong.
     """
     from rich.console import Console
 
     console = Console(stderr=as_json)
     with busy(console, "looking"):
-        one = one_seed(console, run or "last", seed)  # a run that is not there is refused before torch is loaded
+        one = one_seed(console, run or "last", seed)  # an unknown run is refused before torch is loaded
         from orchestrator.cli.show.findings import show_diagnosis, show_written
         from orchestrator.commands.diagnose import diagnose as look
 
@@ -92,22 +95,28 @@ def diagnose(
 def compare(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="Run ids or their beginnings, `last` (the default), or recipe files."),
+        typer.Argument(
+            metavar="RUN", help="Run ids or the beginnings of them, experiments, recipe files, or `last` (the default)."
+        ),
     ] = None,
     experiment: Annotated[str | None, typer.Option(help="Compare the models of all runs of this experiment.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="What the others are compared with; default: SFT.")] = None,
-    on: Annotated[str | None, typer.Option(help="A further split (evaluate.also) instead of the test.")] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="The trials of a sweep; by default of the newest.")] = False,
+    baseline: Annotated[str | None, typer.Option(help="The model to compare the others with; default: SFT.")] = None,
+    on: Annotated[
+        str | None, typer.Option(help="An extra split (evaluate.also) to compare on instead of the test split.")
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Show the trials of a sweep; default: the newest.")] = False,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One row per model on stdout, the table on stderr.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print one CSV row per model to stdout, the table to stderr.")
+    ] = False,
 ) -> None:
-    """Compare models: did it help? Intervals, paired tests, wins and losses, cost, and the answer in plain words.
+    """Compare models: did training help? Intervals, paired tests, wins and losses, cost, and the answer in plain words.
 
-    The models of a run, of several runs or of an experiment; runs that differ in their seed alone are put together.
-    Ends with 2 where models were not asked the same questions, or not judged alike.
+    The models of a run, of several runs or of an experiment; runs that differ only in their seed are grouped.
+    Exits with 2 if the models were evaluated on different questions, or judged differently.
     """
     if as_json and as_csv:
-        raise InputError("--json and --csv both say what goes to stdout: keep one of them")
+        raise InputError("--json and --csv both write to stdout: keep one of them")
     from rich.console import Console
 
     if sweep:
@@ -141,22 +150,22 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run's id, its beginning or its experiment; `last` (the default) for the newest.",
+            help="A run's id, the beginning of it, or its experiment; `last` (the default): the newest.",
             autocompletion=completion.runs,
         ),
     ] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the page here too: one file, to be passed around.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Rebuild it even if it exists.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the page to this file, to share it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild the page even if it exists.")] = False,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Show a run on one HTML page: conclusion, accuracy, each question, curves, draws, completions, recipe.
 
-    `orch run` makes it at its end; here it is shown, and made where it is missing. It needs no network. Page and
-    figures (PNG and SVG) are artifacts of the run in MLflow, report.html and figures/.
+    `orch run` builds the page when it ends; this command shows it, and builds it if it is missing. The page needs no
+    network. It and its figures (PNG and SVG) are artifacts of the run in MLflow: report.html and figures/.
 
-    To look at it: orch report last --open. To pass it on: orch report last --out run.html
+    To view it: orch report last --open. To share it: orch report last --out run.html
     """
     from rich.console import Console
 
@@ -164,7 +173,7 @@ def report(
     from orchestrator.report.make import report as make
 
     console = Console(stderr=as_json)
-    with busy(console, "making the page"):
+    with busy(console, "building the page"):
         made = make(run, out, force=force, trust=trust)
     show_report(console, made)
     if as_json:
@@ -174,17 +183,18 @@ def report(
 
 
 def runs(
-    experiment: Annotated[str | None, typer.Option(help="Only runs of this experiment: the recipe's name.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Only runs of this experiment, named like its recipe.")] = None,
     state: Annotated[
-        str | None, typer.Option(help="Only runs that are running, finished, failed, interrupted.")
+        str | None, typer.Option(help="Only runs in this state: running, finished, failed or interrupted.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of runs, newest first.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="List all runs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List runs and sweeps, the newest first: when, how long, how they ended, what their models came to.
+    """List runs and sweeps, newest first: start time, duration, state, and the accuracy of their models.
 
-    Other commands take the id, its beginning, or the experiment for its newest run: orch report 3f2a, orch report units
+    Other commands accept the id, the beginning of it, or the experiment for its newest run, as in
+    `orch report 3f2a` and `orch report units`.
     """
     from rich.console import Console
 
@@ -193,7 +203,7 @@ def runs(
 
     console = Console(stderr=as_json)
     with busy(console, "reading the store"):
-        found = look(experiment, state, None if everything else limit + 1)  # type: ignore[arg-type]  # it is checked
+        found = look(experiment, state, None if everything else limit + 1)  # type: ignore[arg-type]  # `look` checks it
     shown = found if everything else found[:limit]
     show_runs(console, shown, len(found) > len(shown))
     if as_json:
@@ -204,9 +214,9 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Serve the MLflow UI on the store that `orch run` writes to (./mlruns), until Ctrl-C.
+    """Serve the MLflow UI for the store that `orch run` writes to (./mlruns), until Ctrl-C.
 
-    The server's own log goes to mlruns/ui.log. Where a server shows this store already, its address is printed.
+    The server's log goes to mlruns/ui.log. If a server for this store is already running, its address is printed.
     """
     import signal
 
@@ -221,12 +231,12 @@ def ui(
     server = start(host, port)
     signal.signal(signal.SIGTERM, end)
     try:
-        found = "is running" if server.process is None else "takes some 15 s to start; Ctrl-C ends it"
+        found = "is running" if server.process is None else "takes about 15 s to start; Ctrl-C stops it"
         lines = [f"MLflow UI: {server.address}  (store: {server.store}; {found})"]
         if server.models is not None:
             lines.append(f"The newest run's models side by side: {server.models}")
         else:
-            lines.append("Once a run is done, `orch ui` also says where its models stand side by side")
+            lines.append("Once a run is done, `orch ui` also prints the address of its models side by side")
         print("\n".join(lines), flush=True)
         with busy(console, "starting"):
             server.wait_ready()
@@ -234,6 +244,6 @@ def ui(
             print(f"Ready; the server's log: {server.log}", flush=True)
         server.wait()
     except KeyboardInterrupt:
-        print("The server is stopped.", flush=True)
+        print("The server has stopped.", flush=True)
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""The verb on what runs leave beside the store: clean."""
+"""The verb for leftovers of runs outside the store: clean."""
 
 import json
 from typing import Annotated
@@ -10,24 +10,27 @@ from orchestrator.cli.options import Json, busy
 
 def clean(
     storage: Annotated[
-        str | None, typer.Option(help="The folder that the recipe names as its storage; default: mlruns/work.")
+        str | None, typer.Option(help="The folder that the recipe names as `storage`; default: mlruns/work.")
     ] = None,
     older_than: Annotated[
-        float, typer.Option(min=0, help="Days after which work that a run could go on from is deleted too.")
+        float, typer.Option(min=0, help="Days after which work that a run could resume from is deleted too.")
     ] = 14.0,
     everything: Annotated[
-        bool, typer.Option("--all", help="Do not wait so long: delete everything that no process is working on.")
+        bool, typer.Option("--all", help="Delete everything that no process is working on, whatever its age.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete it. Without this it is only listed.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete the leftovers; without this, they are only listed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the work of failed, finished and abandoned stages that takes up disk space; delete it with --yes.
+    """List leftovers of failed, finished and abandoned stages that take up disk space; delete them with --yes.
 
-    Shards and checkpoints lie in mlruns/work until their stage is finished. Results are never there: what a finished
-    stage has made is in the MLflow store, and is not touched. An interrupted run goes on from its checkpoints, so they
-    are kept for --older-than days; what a running process works on is always kept.
+    Shards and checkpoints are kept in mlruns/work until their stage is finished. Results are safe: the output of a
+    finished stage is in the MLflow store, which is never touched. An interrupted run resumes from its checkpoints, so
+    they are kept for --older-than days; anything that a running process is working on is always kept.
 
-    To look: orch clean. To delete what it lists: orch clean --yes. With interrupted runs: orch clean --all --yes
+    To list: orch clean. To delete what it lists: orch clean --yes. To include interrupted runs: orch clean --all
+    --yes
     """
     from rich.console import Console
 

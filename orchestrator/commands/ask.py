@@ -1,4 +1,4 @@
-"""`ask` as a function: one question to any model of any run, with all that lies between question and answer."""
+"""`ask` as a function: put one question to any model of any run, and show every step from question to answer."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,21 +9,21 @@ from orchestrator.types import Example, FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question and what became of it."""
+    """One question and the model's answer."""
 
     run_id: str
     model: str
     question: str
     prompt: str
-    """Exactly what the model read, special tokens and all."""
+    """The model's exact input, including special tokens."""
     text: str
-    """Exactly what it wrote."""
+    """The model's exact output."""
     n_tokens: int
     finish_reason: FinishReason
     value: str | None
-    """The parsed answer; None where none was found."""
+    """The parsed answer; None if none was found."""
     notes: tuple[str, ...] = ()
-    """What a user should know of the parsed answer."""
+    """What to know about the parsed answer."""
 
     def as_json(self) -> dict[str, Any]:
         """One object for `--json`."""
@@ -33,25 +33,25 @@ class Asked:
 def ask(
     run: str | None, question: str, model: str | None = None, max_tokens: int | None = None, *, trust: bool = False
 ) -> Asked:
-    """Ask a model of a run, greedily, as evaluation would; the run's last model unless `model` or the id names one.
+    """Ask a model of a run a question, with greedy decoding; the last model unless `model` or the id names one.
 
-    A user's own task is not needed for it, unless it judges by a verdict of its own. `trust` runs whatever code the
-    run's recipe names.
+    The user's own task code is not needed, unless it defines its own verdict. `trust` runs whatever code the run's
+    recipe names.
 
     Raises:
         InputError: no such run or model, or no question.
-        UntrustedCode: the model comes with code of its own.
+        UntrustedCode: the model ships its own code.
     """
     from orchestrator.errors import InputError
     from orchestrator.recipe.stored_task import StoredTask
     from orchestrator.runs.past import past_run
 
     if not question.strip():
-        raise InputError("the question is empty: write what to ask behind the run")
+        raise InputError("the question is empty: write it after the run")
     past, named = past_run(run, trust)
     name = model or named or past.models()[-1]
     ref = past.model(name, unchanged=True)
-    from orchestrator.answers.tokens import prompt_ids  # torch and all: what can be refused is refused before
+    from orchestrator.answers.tokens import prompt_ids  # loads torch: only after the checks above
     from orchestrator.sampling.answering import answer
     from orchestrator.sampling.engine import Decoding
     from orchestrator.sampling.transformers_engine import TransformersEngine
@@ -62,7 +62,7 @@ def ask(
     if isinstance(task, StoredTask):
         task, notes = task.judging_task()
     decoding = Decoding(0.0, 1.0, max_tokens or evaluate.max_tokens, task.format.stop)
-    # any gold answer will do: what is parsed does not depend on it
+    # any gold answer will do: parsing does not depend on it
     ((completion, verdict),) = answer(engine, task, [Example("asked", question, "0")], range(1), decoding, 0)
     prompt = engine.tokenizer.decode(prompt_ids(engine.tokenizer, task.format, question))
     return Asked(

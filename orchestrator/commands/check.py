@@ -1,4 +1,4 @@
-"""`check` as a function: everything that can be known of a recipe before anything is spent."""
+"""`check` as a function: all checks of a recipe that are possible before any compute is spent."""
 
 from orchestrator.commands.plan import plan
 from orchestrator.health.findings import CheckReport
@@ -7,11 +7,11 @@ from orchestrator.recipe.recipe import Recipe
 
 
 def check(recipe: Recipe) -> CheckReport:
-    """Look at a recipe's data, prompts, tokens, labels and sizes. CPU only; trains nothing, writes nothing.
+    """Check a recipe's data, prompts, tokens, labels and sizes. CPU only; trains nothing, writes nothing.
 
     Raises:
         InputError: something the recipe names cannot be used at all.
-        FormatChange: the model was trained under another answer format.
+        FormatChange: the model was trained with a different answer format.
     """
     from orchestrator.health.check import check_plan
     from orchestrator.runs.cluster import is_joined

@@ -1,6 +1,6 @@
-"""`diagnose` as a function: what went wrong with a run, or with a model folder, the likeliest cause first.
+"""`diagnose` as a function: find out what went wrong with a run or a model folder, the likeliest cause first.
 
-Puts together what the checks before a run, the curves, the files, the stored completions and the models themselves say.
+Combines the checks before a run, the curves, the files, the stored completions and the models themselves.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ def diagnose(
     *,
     trust: bool = False,
 ) -> tuple[Diagnosis, str]:
-    """Look at a run (its id, or the newest) or at a model folder under a recipe; the diagnosis, and its HTML page.
+    """Diagnose a run (its id, or the newest) or a model folder under a recipe; returns the diagnosis and its HTML page.
 
-    The page becomes an artifact of the run, `diagnosis.html`. `trust` runs whatever code the run's recipe names.
+    The page is stored as the run's artifact `diagnosis.html`. `trust` runs whatever code the run's recipe names.
 
     Raises:
         InputError: no such run, folder or recipe.
-        UntrustedCode: the user's own task has changed since it ran, or the model comes with code of its own.
+        UntrustedCode: the user's own task has changed since it ran, or the model ships its own code.
     """
     folder = model_folder(run)
     if folder is not None:
         if recipe is None:
-            raise InputError(f"{run} is a model folder: say under which recipe to look at it, --recipe RECIPE")
+            raise InputError(f"{run} is a model folder: name the recipe to diagnose it under with --recipe RECIPE")
         found = diagnose_folder(folder, load_recipe(recipe), questions)
         return found, diagnosis_page(found)
     try:
@@ -57,10 +57,10 @@ def diagnose(
 
 
 def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: int = QUESTIONS) -> Diagnosis:
-    """Look at a finished, failed or killed run; `models` narrows the look to some of its models.
+    """Diagnose a finished, failed or killed run; `models` limits this to some of its models.
 
     Raises:
-        InputError: a run has no model or stage of such a name.
+        InputError: the run has no model or stage of that name.
     """
     for name in models or ():
         if name not in past.stages:
@@ -74,7 +74,7 @@ def diagnose_run(past: PastRun, models: Sequence[str] | None = None, questions: 
 
 
 def diagnose_without_recipe(damaged: RecipeDamaged) -> Diagnosis:
-    """Look at a run whose own recipe cannot be read: at its errors, its curves and its files."""
+    """Diagnose a run whose own recipe cannot be read, from its errors, curves and files."""
     found = [recipe_damaged(damaged.file, "\n".join(damaged.problems))]
     curves = []
     for stage in damaged.stages:
@@ -95,15 +95,15 @@ def diagnose_without_recipe(damaged: RecipeDamaged) -> Diagnosis:
 
 
 def diagnose_folder(folder: Path, recipe: Recipe, questions: int = QUESTIONS) -> Diagnosis:
-    """Look at a model folder as the model of a recipe.
+    """Diagnose a model folder as the model of a recipe.
 
     Raises:
-        ModelError: it is no model folder at all.
+        ModelError: the folder is not a model folder.
     """
     named = recipe.model.model_copy(update={"name": str(folder), "revision": None})
     recipe = recipe.model_copy(update={"model": named})
     past = PastRun("", recipe.name, "FINISHED", None, recipe, resolve_start(named), {})
-    looked = Look(past, questions, trained=True)  # whoever asks what is wrong with a model has trained it
+    looked = Look(past, questions, trained=True)  # a user who diagnoses a model has trained it
     looked.set_up()
     looked.models([BASE])
     return looked.diagnosis(f"model {folder} under {recipe.source}")

@@ -1,6 +1,6 @@
-"""One look at a run or a model as it comes together: what checks, curves, files and the models themselves say.
+"""One diagnosis of a run or a model: collects findings from checks, curves, files and the models themselves.
 
-`diagnose` decides what is looked at; what is found is ordered by `health.causes`.
+`diagnose` decides what to inspect; `health.causes` ranks the findings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,27 +44,27 @@ from orchestrator.store.tables import first_answers
 from orchestrator.types import BASE, Finding
 
 QUESTIONS = 100
-"""How many test questions a model without stored completions is asked."""
+"""Number of test questions put to a model without stored completions."""
 _SHOWN = 8
 _TARGETS = 24
-"""Gold targets that a model's loss is taken on."""
+"""Number of gold targets that a model's loss is measured on."""
 _FEW_RIGHT = 0.1
-"""A model that is right more often than this was not taught something else altogether."""
+"""A model whose accuracy exceeds this was not trained on shifted targets."""
 _SYMPTOMS = (
     *("answers-cut-off", "draws-identical", "groups-alike", "completions-clipped", "warmup-too-long"),
     *("never-stops", "answer-rate-zero", "accuracy-zero", "runs-on-after-answer"),
 )
-"""What may be found of a training without being why its model is weak."""
+"""Findings about a training run that do not explain a weak model."""
 
 
 class Look:
-    """One diagnosis, as it comes together."""
+    """One diagnosis in progress."""
 
     def __init__(self, past: PastRun, questions: int, trained: bool = False) -> None:
         self.past, self.recipe, self.questions = past, past.recipe, questions
         start = past.start
         self.base_is_trained = trained or is_trained(start.base, start.adapter)
-        """Whether the recipe's own model was taught something already, and may be called sick for what it writes."""
+        """Whether the recipe's own model is already trained, so that its output can count as a fault."""
         self.found: list[Finding] = []
         self.report = CheckReport(())
         self.measured: list[Measured] = []
@@ -72,12 +72,12 @@ class Look:
         self.answers: dict[str, list[Written]] = {}
         self.curves: list[StageCurves] = []
         self.plan: Plan | None = None
-        """The recipe compiled now; None where it is refused."""
+        """The recipe compiled now; None if it is rejected."""
         self.targets: list[Row] | None = None
-        """Gold targets as tokens."""
+        """Tokenized prompts and gold targets."""
 
     def set_up(self) -> None:
-        """What `orch check` says of the recipe, seen from now."""
+        """Run the checks of `orch check` on the recipe as things are now."""
         try:
             plan = self.plan = self._plan()
             self.report = check_plan(plan, self.recipe.work_folder or store_folder() / "work")
@@ -93,7 +93,7 @@ class Look:
         return compile_plan(self.recipe.model_copy(update={"allow_format_change": True}))
 
     def stages(self, stages: Sequence[PastStage]) -> None:
-        """What stages left: their errors and their curves."""
+        """Inspect stages: their errors, curves and outputs."""
         for stage in stages:
             curves = stage_curves(self.past, stage)
             self.curves += [curves] if curves is not None else []
@@ -105,8 +105,8 @@ class Look:
             self.found += failures(stage, self.past.run_id)
 
     def models(self, names: Sequence[str]) -> None:
-        """What models' files say, then what their completions and logits say."""
-        weights = cache(read_weights)  # each base is read once, and let go of before a model is loaded
+        """Inspect models: first their files, then their completions and logits."""
+        weights = cache(read_weights)  # each base is read once, and freed before a model is loaded
         refs: dict[str, ModelRef | None] = {}
         for name in names:
             with self._whatever_it_is(name):
@@ -122,14 +122,14 @@ class Look:
 
     @contextmanager
     def _whatever_it_is(self, name: str) -> Iterator[None]:
-        """The boundary around a model: a file that is damaged in a way of its own does not end the look at the rest."""
+        """Turn any error into a finding, so that one oddly damaged model does not end the look at the others."""
         try:
             yield
         except Exception as error:
             self.found.append(not_looked_at(f"model {name}", error))
 
     def _stored(self, name: str) -> list[Written]:
-        """What a model's evaluation has left; nothing where that cannot be read."""
+        """The stored answers of a model's evaluation; empty if they cannot be read."""
         stage = self.past.stages.get(name)
         if stage is None or stage.results is None:
             return []
@@ -141,7 +141,7 @@ class Look:
             return []
 
     def _sound(self, name: str, weights: Weights) -> ModelRef | None:
-        """The model, where its files are such that it can be loaded."""
+        """The model; None if its files are missing or damaged."""
         try:
             ref = self.past.model(name)
         except ModelError as error:
@@ -166,14 +166,14 @@ class Look:
         else:
             rows = self._ask(name, engine)
         task, limit = self.recipe.task, self.recipe.evaluate.max_tokens
-        if not self.recipe.evaluate.temperature:  # a drawn text need not be the likeliest
+        if not self.recipe.evaluate.temperature:  # a sampled text need not be the likeliest
             self.found += origin_findings(name, ref, engine, task, rows, limit, batch)
         self._shifted(name, ref, engine, rows)
         if name == BASE and ref.adapter is not None and (bare := self._engine(name, replace(ref, adapter=None))):
             self._ask(ALONE, bare)
 
     def _shifted(self, name: str, ref: ModelRef, engine: TransformersEngine, rows: list[Written]) -> None:
-        """Whether a model that is hardly ever right was taught to predict another token than the next."""
+        """Check whether a model that is hardly ever right was trained to predict a token other than the next."""
         right = sum(row.status == "correct" for row in rows)
         if not self._is_trained(name) or not rows or right > _FEW_RIGHT * len(rows):
             return
@@ -187,7 +187,7 @@ class Look:
         self.found += [] if found is None else [found]
 
     def _targets(self, engine: TransformersEngine) -> list[Row]:
-        """Some gold targets with their prompts; none where the data cannot be read any more."""
+        """Some gold targets with their prompts; empty if the data can no longer be read."""
         if self.targets is None:
             task, self.targets = self.recipe.task, []
             split = next((s for s in task.splits() if s == "demonstrations"), self.recipe.evaluate.on)
@@ -215,7 +215,7 @@ class Look:
         return None
 
     def diagnosis(self, subject: str) -> Diagnosis:
-        """All of it, in order."""
+        """The finished diagnosis, the likeliest cause first."""
         self._compare()
         evaluate = self.recipe.evaluate
         if (few := few_questions(self.measured, evaluate.on)) is not None:
@@ -252,7 +252,7 @@ class Look:
         )
         trained, task = self._is_trained(name), self.recipe.task
         written = list(written_findings(name, rows, trained, "" if task.own_verdict else task.judge.type))
-        again = {f.check for f in written}  # what was noticed while it was evaluated is the same, from fewer facts
+        again = {f.check for f in written}  # those noticed during evaluation repeat them, with fewer facts
         noticed = f"stage evaluate.{name}: "
         self.found = [f for f in self.found if f.check not in again or not f.what.startswith(noticed)]
         self.found += written
@@ -266,7 +266,7 @@ class Look:
             self.found += [] if found is None else [found]
 
     def _little(self, name: str, rows: list[Written]) -> None:
-        """Whether a model was trained too little; what its curve alone says of that is then said once."""
+        """Check whether a model was trained too little; replaces the finding from its curve alone."""
         stage, spec = self.past.stages.get(name), self.recipe.stages.get(name)
         if stage is None or not isinstance(spec, Training):
             return
@@ -286,7 +286,7 @@ class Look:
             self.generations.append(Generation(name, row.question, prompt, row.text, row.value, row.gold, row.status))
 
     def _compare(self) -> None:
-        """Each model against the one that training began with, and what a changed format has to do with it."""
+        """Compare each model with the starting model; a significant drop makes a changed format an error."""
         started = ALONE if ALONE in self.answers else BASE
         worse = [
             finding
@@ -301,15 +301,15 @@ class Look:
                     finding,
                     severity="error",
                     evidence=f"{worse[0].what}\n{worse[0].evidence}\n{finding.evidence}",
-                    cause="the fall is significant, and the change of format explains it: " + finding.cause,
+                    cause="the drop is significant, and the format change explains it: " + finding.cause,
                 )
 
 
 def left(stage: PastStage) -> Iterator[Finding]:
-    """What is wrong with the file that a finished stage has made, or with its evaluation."""
+    """The finding for a damaged output file of a finished stage."""
     if stage.status == "FINISHED" and stage.output is not None:
         found = output_finding(stage.name, stage.store.artifact(stage.origin, stage.output))
-        if found is not None and stage.output != MODEL:  # models are looked at by themselves
+        if found is not None and stage.output != MODEL:  # models are inspected separately
             yield found
 
 
@@ -325,7 +325,7 @@ def _refused(error: InputError) -> Finding:
 
 
 def failures(stage: PastStage, run_id: str) -> Iterator[Finding]:
-    """The finding for a stage that has failed, or for the evaluation of the model that it has made."""
+    """The finding for a failed stage, or for the failed evaluation of its model."""
     if stage.error is None or stage.status == "KILLED":
         return
     only_evaluated = stage.status == "FINISHED" or stage.verb == "evaluate"
@@ -341,6 +341,6 @@ def missing(name: str, error: ModelError) -> Finding:
         "error",
         f"model {name}: {error.problems[0].removeprefix('model.name: ')}",
         "it was trained whole (lora: null), and it, or the whole model under its adapter, is read from that folder",
-        "it was deleted, was never saved, or a copy broke off",
+        "it was deleted, was never saved, or a copy was interrupted",
         "train it again (the stage runs again), or copy the files back",
     )

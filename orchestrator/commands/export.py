@@ -1,6 +1,6 @@
-"""`export` as a function: a model of a run as a folder that plain transformers and peft load, and as one zip.
+"""`export` as a function: write a run's model as a folder that plain transformers and peft load, and as one zip.
 
-The folder appears whole or not at all: it is written beside its place and renamed at the end.
+The folder appears complete or not at all: it is written next to its final path and renamed at the end.
 """
 
 import shutil
@@ -24,24 +24,24 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What `export` has written."""
+    """The result of `export`."""
 
     run_id: str
     model: str
     kind: "Kind"
-    """`adapter`; `merged`: an adapter in its base's weights; `whole`: a model that was trained whole."""
+    """`adapter`; `merged`: an adapter merged into its base's weights; `whole`: a fully fine-tuned model."""
     folder: Path
     size: int
     """Bytes."""
     bundle: Path | None
     bundle_size: int | None
     agreement: "Agreement | None"
-    """How the weights agree with the model of the run; None where they are a copy of its files."""
+    """Agreement of the weights with the run's model; None if they are a copy of its files."""
     notes: tuple[str, ...]
-    """What a user should know before taking it elsewhere."""
+    """What to know before using the folder elsewhere."""
 
     def _repr_html_(self) -> str:
-        """What lies where."""
+        """The model and the files written."""
         known = {"model": self.model, "run": self.run_id, "what": self.kind, "folder": self.folder}
         known |= {"size": f"{self.size / 1e6:.1f} MB", "bundle": self.bundle or ""}
         return facts(known) + paragraphs(self.notes)
@@ -67,15 +67,15 @@ def export(
 ) -> Exported:
     """Write a model of a run (its id, or the newest; its last model unless `model` or the id names one) to `folder`.
 
-    `merged` puts an adapter into its base's weights, stored in `dtype`; auto: what the model is computed in here. With
-    `bundle` the folder is also one zip beside it, FOLDER.zip, of at most `bundle_mb` million bytes (default: the
+    `merged` merges an adapter into its base's weights, stored in `dtype`; auto: the dtype that the model runs in. With
+    `bundle` the folder is also zipped next to it as FOLDER.zip, at most `bundle_mb` million bytes (default: the
     recipe's `limits.bundle_mb`). `trust` runs whatever code the run's recipe names.
 
     Raises:
-        UntrustedCode: the model comes with code of its own, or was not evaluated, and its questions come from a user's
-            task that has changed.
-        InputError: no such run or model, a folder that is not empty or cannot be written, a bundle that is too large.
-        CheckError: the model's files are not sound, or what was written does not agree with it.
+        UntrustedCode: the model ships its own code, or it was not evaluated and its questions come from a user's task
+            that has changed.
+        InputError: no such run or model, the folder is not empty or cannot be written, or the bundle is too large.
+        CheckError: the model's files are damaged, or the written weights do not agree with the model.
     """
     if dtype not in get_args(Dtype):
         raise InputError(f"--dtype {dtype!r}: must be one of {', '.join(get_args(Dtype))}")
@@ -91,7 +91,7 @@ def export(
         raise InputError(f"model {name} of run {past.run_id} is {ref.base.name} itself, untrained: use it by that name")
     if dtype != "auto" and ref.adapter is not None and not merged:
         raise InputError(f"--dtype {dtype} is for whole weights, and {name} is an adapter: add --merged")
-    from orchestrator.exports.folder import write_folder  # torch and all: what can be refused is refused before
+    from orchestrator.exports.folder import write_folder  # loads torch: only after the checks above
 
     try:
         with _beside(target) as place:
@@ -108,7 +108,7 @@ def export(
                 bundle_size = pack(inner, place / "bundle.zip", limit, about)
             _put(place, target, packed)
     except OSError as error:
-        if error.errno is None:  # transformers' own, for files it cannot read
+        if error.errno is None:  # raised by transformers for files it cannot read
             raise OrchError(f"model {name} of run {past.run_id}: {str(error).splitlines()[0]}") from None
         raise InputError(f"{target}: cannot be written: {error.strerror}") from None
     notes = tuple(_notes(kind, ref, merged))
@@ -117,20 +117,20 @@ def export(
 
 def _check_place(target: Path, packed: Path | None) -> None:
     if target.is_file():
-        raise InputError(f"{target} is a file; name a folder that is not there yet")
+        raise InputError(f"{target} is a file; name a folder that does not exist yet")
     try:
         taken = target.is_dir() and any(target.iterdir())
     except OSError as error:
         raise InputError(f"{target}: cannot be read: {error.strerror}") from None
     if taken:
-        raise InputError(f"{target} is not empty; name a folder that is not there yet, or empty it")
+        raise InputError(f"{target} is not empty; name a folder that does not exist yet, or empty it")
     if packed is not None and packed.exists():
-        raise InputError(f"{packed} is there already; remove it, or name another folder")
+        raise InputError(f"{packed} already exists; remove it, or name another folder")
 
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A folder on the target's own disk, gone at the end however it comes."""
+    """A temporary folder on the target's own disk, always removed at the end."""
     there = next(p for p in target.parents if p.exists())
     place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=there))
     try:
@@ -144,7 +144,7 @@ def _put(place: Path, target: Path, packed: Path | None) -> None:
     if packed is not None:
         (place / "bundle.zip").replace(packed)
     try:
-        (place / "model").replace(target)  # also onto an empty folder; onto any other it fails
+        (place / "model").replace(target)  # works onto an empty folder; fails onto any other
     except OSError:
         if packed is not None:
             packed.unlink()
@@ -156,4 +156,4 @@ def _notes(kind: str, ref: "ModelRef", merged: bool) -> Iterator[str]:
         yield f"{ref.name} was trained whole: there is no adapter to merge"
     if kind == "adapter" and ref.base.revision is None:
         what = "the embedded model" if ref.base.name == "tiny" else f"the folder {ref.base.location}"
-        yield f"the adapter needs {what} of this machine as its base; --merged writes a model that needs nothing else"
+        yield f"the adapter needs {what} on this machine as its base; --merged writes a model that needs nothing else"

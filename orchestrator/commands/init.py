@@ -1,4 +1,4 @@
-"""`init` as a function: a recipe to start from, written for a file of one's own, or copied from the shipped ones."""
+"""`init` as a function: a recipe to start from, written for the user's own data file or copied from a shipped one."""
 
 import re
 import shutil
@@ -12,33 +12,33 @@ from orchestrator.recipe.recipe import parse_recipe
 from orchestrator.schema import unknown
 
 _SHIPPED = Path(__file__).parent.parent / "shipped"
-"""The recipes as package data."""
+"""The shipped recipes, as package data."""
 SCHEMA = "recipe.schema.json"
 _DATA = re.compile(r"file: (data/[\w.-]+)")
-"""A file that a shipped recipe reads."""
+"""Matches a data file that a shipped recipe reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A recipe that was written."""
+    """A recipe that has been written."""
 
     recipe: Path
     reasons: tuple[tuple[str, str, str], ...]
-    """For each choice: what it is about, what was chosen, and why; none where a shipped recipe was copied."""
+    """For each choice: its subject, the value chosen, and why; empty for a copied recipe."""
     also: tuple[Path, ...] = ()
-    """Files beside it: the data that it reads, and the schema for editors."""
+    """Files written alongside: the recipe's data, and the schema for editors."""
 
 
 def shipped() -> dict[str, str]:
-    """The shipped recipes: for each name what it is for, in a line."""
+    """The shipped recipes: a one-line description by name."""
     return {file.stem: _headline(file) for file in sorted(_SHIPPED.glob("*.yaml"))}
 
 
 def copy_shipped(name: str, to: Path | None = None) -> Begun:
-    """Copy a shipped recipe into the current folder, or to a file, with the data that it reads.
+    """Copy a shipped recipe, with its data, into the current folder or to a given file.
 
     Raises:
-        InputError: there is no such recipe, or a file of that name is there already.
+        InputError: there is no such recipe, or a file of that name already exists.
     """
     name = name.removesuffix(".yaml")
     if name not in shipped():
@@ -66,16 +66,16 @@ def init(
     answer: str | None = None,
     solution: str | None = None,
 ) -> Begun:
-    """Look at a file of questions and answers, and write a recipe for it.
+    """Inspect a file of questions and answers, and write a recipe for it.
 
     Args:
         data: JSON, JSONL, CSV or parquet.
-        test: a file with the test questions; without it some of `data` are held out.
-        to: where the recipe is written; default: beside `data`'s name, in the current folder.
-        question, answer, solution: columns, where their names do not tell.
+        test: a file with the test questions; without it, some rows of `data` are held out.
+        to: the recipe's file; default: named after `data`, in the current folder.
+        question, answer, solution: column names, if they cannot be guessed.
 
     Raises:
-        InputError: the file cannot be used, or the recipe's file is there already.
+        InputError: the file cannot be used, or the recipe's file already exists.
     """
     if not model.strip():
         raise InputError("--model: is empty; name tiny, a folder, or a Hub id")
@@ -84,13 +84,13 @@ def init(
     made = _free(to or Path(f"{name}.yaml"))
     guesses = guess(data, {role: column for role, column in named.items() if column})
     found = draft(name, data, guesses, model, test, made.parent)
-    parse_recipe(found.text, str(made))  # what is written loads
+    parse_recipe(found.text, str(made))  # make sure that it loads
     made.write_text(found.text, encoding="utf-8")
     return Begun(made, found.reasons, _schema(made))
 
 
 def _schema(made: Path) -> tuple[Path, ...]:
-    """Put the schema that a recipe names beside it; nothing where it is there."""
+    """Copy the schema that a recipe names next to it, unless it is there; returns the files written."""
     beside = made.with_name(SCHEMA)
     if beside.exists():
         return ()
@@ -100,13 +100,13 @@ def _schema(made: Path) -> tuple[Path, ...]:
 
 def _free(file: Path) -> Path:
     if file.exists():
-        raise InputError(f"{file}: is there already; name another with --out FILE, or remove it")
+        raise InputError(f"{file}: already exists; name another with --out FILE, or remove it")
     if not file.parent.is_dir():
         raise InputError(f"{file}: there is no folder {file.parent}")
     return file
 
 
 def _headline(file: Path) -> str:
-    """The first sentence of a recipe's header."""
+    """The first line of a recipe's header."""
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
     return next(line.removeprefix("# ") for line in lines if "yaml-language-server" not in line)

@@ -1,4 +1,4 @@
-"""`judge_file` as a function: completions made anywhere, judged as a recipe would judge them."""
+"""`judge_file` as a function: judge completions from any source as a recipe would judge them."""
 
 import difflib
 import os
@@ -23,28 +23,28 @@ __all__ = ["CompletionColumns", "JudgedFile", "judge_file"]
 
 @dataclass(frozen=True, slots=True)
 class JudgedFile:
-    """The verdict on each completion, in the file's order, and what they come to."""
+    """The verdict on each completion, in the file's order, and their summary."""
 
     rows: tuple[dict[str, Any], ...]
-    """As they were read: row, draw, question, answer, text; the answer as the task reads it."""
+    """The rows as read: row, draw, question, answer, text, finish_reason; the answer as parsed by the task."""
     verdicts: tuple[Verdict, ...]
     problems: tuple[str, ...] = ()
-    """For each row that cannot be judged, by its gold answer or for what the judge makes of it: its place and why."""
+    """Location and reason for each row that cannot be judged, because of its gold answer or a failure of the judge."""
     notes: tuple[str, ...] = ()
-    """What else was found in the file: several completions in a row, rows that occur twice, reasons not known."""
+    """Other findings about the file: several completions in a row, duplicate rows, unknown finish reasons."""
 
     def metrics(self) -> dict[str, float]:
         """accuracy with its 95% Wilson interval, answer_rate, n, and a count for each status that occurs.
 
-        mean_score too, where any score is neither 0 nor 1, or another than the status says.
-        Draws of one row may all be alike: where rows hold several, the interval is that of so many rows.
+        Also mean_score, if any score differs from the one that its status implies (1 if correct, else 0).
+        Draws of one row may all be alike: if rows have several draws, the interval is computed for the number of rows.
         """
         rows = len({row["row"] for row in self.rows})
         independent = None if rows == len(self.verdicts) else rows
         return summary_of_verdicts(self.verdicts, independent).metrics()
 
     def write(self, path: Path) -> None:
-        """One row per completion, in the file's order, as parquet. Raises DataError where that cannot be written."""
+        """Write one row per completion, in the file's order, as parquet. Raises DataError if that fails."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -61,14 +61,14 @@ class JudgedFile:
             columns["draw"] = [r["draw"] for r in self.rows]
         types = {"row": pa.int64(), "draw": pa.int64(), "score": pa.float32()}
         schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
-        temporary = path.parent / f"orch-{os.getpid()}.tmp"  # the name itself may be as long as names can be
+        temporary = path.parent / f"orch-{os.getpid()}.tmp"  # not NAME.tmp: the name may already be of maximum length
         try:
             if path.is_dir():
                 raise DataError(f"{path}: is a folder: name a file for the verdicts, such as verdicts.parquet")
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table(columns, schema), temporary)
             temporary.replace(path)
-        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        except (OSError, ValueError) as error:  # ValueError: a path that contains a NUL
             with suppress(OSError):
                 temporary.unlink()
             why = getattr(error, "strerror", None) or error
@@ -78,11 +78,11 @@ class JudgedFile:
 def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None) -> JudgedFile:
     """Judge every row of a JSONL, JSON, CSV or parquet file with a task's answer format and judge.
 
-    Gold answers are read as the task reads those of its own files, or as they stand where only that can be judged.
+    Gold answers are parsed as in the task's own files, or used as is if they can be judged only that way.
 
     Raises:
-        DataError: a file that cannot be read, that lacks the columns of text and gold answer, or none of whose gold
-            answers can be judged.
+        DataError: the file cannot be read, lacks the text or gold answer column, or has no gold answer that can be
+            judged.
     """
     columns = columns or CompletionColumns()
     table = read_table(path, columns)
@@ -139,13 +139,13 @@ def judge_file(path: Path, task: Task, columns: CompletionColumns | None = None)
 
 
 def _gold_of_task(task: Task, gold: Gold) -> tuple[str, JsonObject, str | None]:
-    """A row's gold answer and data as the task reads them, and why it cannot be judged, None if it can."""
+    """A row's gold answer and data as parsed by the task, and why it cannot be judged; None if it can."""
     if gold.why is not None:
         return gold.answer, gold.data, gold.why
     row, unread = Row(gold.question or "", gold.answer, None, None, gold.line, gold.is_number, gold.data), None
     try:
         row = task.read(row)
-    except (ValueError, DataError) as error:  # such as a bare 7, where the task's own files hold worked solutions
+    except (ValueError, DataError) as error:  # such as a bare 7, if the task's own files have worked solutions
         unread = str(error)
     why = task.judge.check_gold(row.answer)
     if why is None:
@@ -154,7 +154,7 @@ def _gold_of_task(task: Task, gold: Gold) -> tuple[str, JsonObject, str | None]:
 
 
 def _kept(verdict: Verdict, why: str | None) -> Verdict:
-    """The verdict; none is correct or wrong where the gold answer cannot be judged."""
+    """The verdict; correct or wrong becomes an error if the gold answer cannot be judged."""
     return replace(verdict, status="error", score=0.0) if why and verdict.status in ("correct", "wrong") else verdict
 
 
@@ -170,11 +170,11 @@ _TEXTS = (
     *("output", "outputs", "prediction", "predictions", "messages", "conversations", "choices", "candidates"),
 )
 _GOLDS = ("gold", "target", "label", "ground_truth", "reference", "solution", "expected", "final_answer")
-"""What other tools call these columns."""
+"""Other tools' names for these columns."""
 
 
 def _missing(path: Path, name: str, names: list[str], columns: CompletionColumns) -> str:
-    """The problem of a column that is not there; what other tools call it is the likeliest other name."""
+    """The message for a missing column; suggests another tool's name for it first, then a similar name."""
     option, usual = ("--text", _TEXTS) if name == columns.text else ("--answer", _GOLDS)
     close = [other for other in usual if other in names][:1] or difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""

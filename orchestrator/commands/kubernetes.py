@@ -1,6 +1,6 @@
-"""The manifest that runs a recipe on a Kubernetes cluster with KubeRay: a RayJob, and a ConfigMap with its files.
+"""Write the manifest that runs a recipe on a Kubernetes cluster with KubeRay: a RayJob, and a ConfigMap with its files.
 
-Nothing is sent. The recipe goes along as it is resolved here, overrides included, with the small files that it reads.
+Nothing is submitted. The ConfigMap holds the recipe as resolved here, overrides included, and the small files it reads.
 """
 
 import os
@@ -19,56 +19,56 @@ from orchestrator.recipe.yaml_source import write_data, write_documents
 
 _MOUNT = "/recipe"
 _NOT_IN_KEYS = re.compile(r"[^-._a-zA-Z0-9]")
-"""What the names in a ConfigMap may not hold."""
+"""Characters that are not allowed in the keys of a ConfigMap."""
 _WORK = "/tmp/orch"
 _MOST = 900_000
-"""Bytes of all files: a ConfigMap holds 1 MiB."""
+"""Maximum total bytes of all files: a ConfigMap holds 1 MiB."""
 _LONGEST = 40
-"""Characters of a name, to which KubeRay adds its own."""
+"""Maximum characters of a name, to which KubeRay appends its own."""
 _IMAGE = re.compile(r"[\w./:@-]+")
 _MEMORY = re.compile(r"\d+(\.\d+)?([KMGT]i?)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """What a job asks for."""
+    """The resources that a job requests."""
 
     image: str
-    """An image with orch in it, as the project's Dockerfile makes it."""
+    """An image that contains orch, as built by the project's Dockerfile."""
     number: int = 1
-    """Of pods that take work; one more only schedules."""
+    """Number of worker pods; one more pod, the head, only schedules."""
     cpus: int = 8
-    """Of each."""
+    """Per worker pod."""
     gpus: int = 0
-    """Of each."""
+    """Per worker pod."""
     memory: str = "16Gi"
-    """Of each, as Kubernetes writes it."""
+    """Per worker pod, in Kubernetes notation."""
     secret: str | None = None
-    """A secret in the cluster whose entries become variables, such as MLFLOW_TRACKING_PASSWORD."""
+    """A secret in the cluster whose entries become environment variables, such as MLFLOW_TRACKING_PASSWORD."""
 
 
 def kubernetes_manifest(recipe: str | Path, overrides: Sequence[str], pods: Pods, *, sweep: bool = False) -> str:
-    """Two YAML documents, to be sent with `kubectl apply`.
+    """Two YAML documents for `kubectl apply`.
 
     Raises:
-        InputError: a number of pods, cores or GPUs makes no sense; the store would not be reached; a file that the
-            recipe reads is too large to go along.
-        RecipeError: the recipe is wrong.
+        InputError: an invalid number of pods, cores or GPUs; the cluster could not reach the store; the files that the
+            recipe reads cannot be included or are too large.
+        RecipeError: the recipe is invalid.
     """
     for name, value, least in (("nodes", pods.number, 1), ("cpus", pods.cpus, 1), ("gpus", pods.gpus, 0)):
         if value < least:
             raise InputError(f"--{name}: at least {least}, not {value}")
     if not _IMAGE.fullmatch(pods.image):
-        raise InputError(f"--image: {pods.image!r} is no name of an image: write REGISTRY/orch:TAG")
+        raise InputError(f"--image: {pods.image!r} is not an image name: write REGISTRY/orch:TAG")
     if not _MEMORY.fullmatch(pods.memory):
-        raise InputError(f"--memory: {pods.memory!r} is no size: write 16Gi, or 500Mi")
+        raise InputError(f"--memory: {pods.memory!r} is not a memory size: write 16Gi, or 500Mi")
     loaded = load_any(recipe, overrides, sweep)
     refuse_own_store(store := os.environ.get("MLFLOW_TRACKING_URI", ""))
     name = f"orch-{re.sub(r'[^a-z0-9]+', '-', loaded.name.lower()).strip('-')}"[:_LONGEST].rstrip("-")
     files = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name}, "data": _files(loaded, sweep)}
     said = (
-        "# Written by `orch submit --kubernetes`. Look at it, then: kubectl apply -f FILE\n"
-        "# The recipe is given as it was resolved, with the files that it reads. KubeRay has to be installed.\n"
+        "# Written by `orch submit --kubernetes`. Review it, then: kubectl apply -f FILE\n"
+        "# The recipe is included as resolved, with the files that it reads. KubeRay has to be installed.\n"
     )
     storage = "" if loaded.work_url is not None else f" storage={_WORK}"
     job = _job(name, f"orch {'sweep' if sweep else 'run'} {_MOUNT}/recipe.yaml{storage}", store, pods)
@@ -76,15 +76,15 @@ def kubernetes_manifest(recipe: str | Path, overrides: Sequence[str], pods: Pods
 
 
 def _files(recipe: Recipe, sweep: bool) -> dict[str, str]:
-    """The recipe, and what it reads, by name; all of it lies in one folder there."""
+    """The recipe and the files it reads, by name; all are mounted in one folder."""
     if recipe.task.MODULES:
         raise InputError(
-            f"the task's file imports {next(iter(recipe.task.MODULES))}, which does not go along: put both into the "
-            "image, and name the task by its place there"
+            f"the task's file imports {next(iter(recipe.task.MODULES))}, which is not sent along: put both into the "
+            "image, and give the task's path there"
         )
     resolved = recipe.resolved()
     if recipe.work_url is None:
-        resolved.pop("storage", None)  # pods have a folder of their own
+        resolved.pop("storage", None)  # pods have their own folder
     if sweep and recipe.sweep is not None:
         resolved["sweep"] = recipe.sweep.model_dump(mode="json", exclude_none=True)
     found: dict[str, str] = {}
@@ -94,7 +94,7 @@ def _files(recipe: Recipe, sweep: bool) -> dict[str, str]:
         path = Path(file).expanduser()
         if path.is_dir():
             raise InputError(
-                f"{'.'.join(keys)}: the folder {path} does not go along: put it into the image, or name a model or a "
+                f"{'.'.join(keys)}: the folder {path} is not sent along: put it into the image, or name a model or a "
                 "data set on the Hub"
             )
         if not path.is_file() or text in changed:
@@ -103,12 +103,12 @@ def _files(recipe: Recipe, sweep: bool) -> dict[str, str]:
         try:
             found[name] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise InputError(f"{'.'.join(keys)}: {path} is no text: give it as JSONL or CSV") from None
+            raise InputError(f"{'.'.join(keys)}: {path} is not text: convert it to JSONL or CSV") from None
         changed[text] = f"{_MOUNT}/{name}{colon}{rest}"
     if (size := sum(len(text.encode()) for text in found.values())) > _MOST:
         raise InputError(
-            f"the files that the recipe reads have {size / 1e6:.1f} MB, and {_MOST / 1e6:.1f} MB go along: put them "
-            "into the image, or name a data set on the Hub"
+            f"the recipe's files total {size / 1e6:.1f} MB, and at most {_MOST / 1e6:.1f} MB can be sent along: put "
+            "them into the image, or name a data set on the Hub"
         )
     return {"recipe.yaml": write_data(_with(resolved, changed))} | found
 
@@ -147,7 +147,7 @@ def _job(name: str, command: str, store: str, pods: Pods) -> dict[str, Any]:
         "kind": "RayJob",
         "metadata": {"name": name},
         "spec": {
-            # its pods share no folder: what they make comes to the head, and from there into the store
+            # the pods share no folder: their output goes to the head, and from there into the store
             "entrypoint": command,
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 3600,

@@ -1,4 +1,4 @@
-"""`logs` as a function: what the workers of a run's stages have written, and how those that failed did."""
+"""`logs` as a function: the worker logs of a run's stages, and the errors of those that failed."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,49 +24,49 @@ State = Literal["running", "finished", "reused", "failed", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class StageLog:
-    """What the workers of one stage have written."""
+    """The worker log of one stage."""
 
     stage: str
-    """Its name; that of an evaluation is `evaluate.MODEL`, or `evaluate.MODEL.SPLIT`."""
+    """The stage's name; for an evaluation, `evaluate.MODEL` or `evaluate.MODEL.SPLIT`."""
     trial: str
-    """Where there are several: the one that it was made in, or first asked for in."""
+    """If there are several trials: the first one that has the stage."""
     state: State
     error: str | None
     """Why it failed."""
     run_id: str
-    """The run that tells of it."""
+    """The run that lists the stage."""
     made_by: str
-    """The stage's own run that made it, where it is reused; else the same."""
+    """The run that executed the stage: another one if it is reused, otherwise the same."""
     text: str | None
-    """None: nothing was kept."""
+    """None: no log was stored."""
     reused_from: str | None = None
-    """The run of a recipe or sweep that `made_by` is part of, as `orch runs` lists it; None: it is not reused."""
+    """The top-level run that `made_by` is part of, as listed by `orch runs`; None: the stage is not reused."""
 
     @property
     def lines(self) -> int | None:
-        """How many lines it has."""
+        """Number of lines in the log."""
         return None if self.text is None else len(self.text.splitlines())
 
     @property
     def title(self) -> str:
-        """The stage, with its trial where there are several."""
+        """The stage, prefixed with its trial if there are several."""
         return f"{self.trial}  {self.stage}" if self.trial else self.stage
 
 
 @dataclass(frozen=True, slots=True)
 class RunLogs:
-    """The logs of a run: all its stages that have begun, and those whose text was asked for, or which failed."""
+    """The logs of a run: all stages that have begun, and in `shown` those requested or failed."""
 
     run_id: str
     experiment: str
     state: State
     error: str | None
-    """What went wrong with the run itself, with its traceback, where that was no stage's failure."""
+    """The error and traceback of the run itself, if it failed outside its stages."""
     stages: tuple[StageLog, ...]
     shown: tuple[StageLog, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """One object for `--json`; `text` is there for what is shown."""
+        """One object for `--json`; `text` is set only for the stages in `shown`."""
         rows = []
         for one in self.stages:
             row = asdict(one) | {"lines": one.lines}
@@ -76,15 +76,15 @@ class RunLogs:
 
 
 def logs(run: str | None = None, stage: str | None = None, seed: int | None = None) -> RunLogs:
-    """What the workers of a run have written; `shown` are the stage that is named, or all that failed.
+    """The worker logs of a run; `shown` has the named stage, or all failed stages.
 
-    A run is an id or its beginning, an experiment, or `last`, the default. Of several trials all are looked at, or
-    those of one `seed`; the id of a stage's own run stands for that stage and its evaluations. A stage that trials
-    share is listed once. Where a stage is at work, or was killed, its log is what there is so far.
+    `run` is an id or the beginning of one, an experiment, or `last`, the default. If there are several trials, all are
+    included, or those of one `seed`; the id of a stage's own run selects that stage and its evaluations. A stage that
+    trials share is listed once. The log of a running or killed stage is what its workers have written so far.
 
     Raises:
         TrackingError: no such run.
-        InputError: it has no such stage or seed, or has kept no log of it.
+        InputError: the run has no such stage or seed, or has stored no log of it.
     """
     store = open_store()
     found = store.find(None if run == "last" else run)
@@ -111,7 +111,7 @@ def logs(run: str | None = None, stage: str | None = None, seed: int | None = No
 
 
 def _parts(store: Store, run: StoredRun, title: str = "") -> Iterator[tuple[StoredRun, str]]:
-    """The runs right above stages: the run itself, or those of its trials with their titles."""
+    """The runs directly above stages, with their titles: the run itself, or the runs of its trials."""
     children = store.children(run.run_id).items()
     below = [(name, one) for name, one in children if one.is_trial or one.verb in (WHOLE_RUN, SWEPT)]
     if not below:
@@ -121,7 +121,7 @@ def _parts(store: Store, run: StoredRun, title: str = "") -> Iterator[tuple[Stor
 
 
 def _recipe(store: Store, run: StoredRun) -> dict[str, Any]:
-    """A run's recipe as it is written, which need not be valid any more; empty where it cannot be read."""
+    """A run's recipe as stored, which may no longer be valid; empty if it cannot be read."""
     data: Any = None
     with suppress(OSError, InputError):
         data = read_data(store.artifact(run, RECIPE_FILE), RECIPE_FILE)
@@ -129,7 +129,7 @@ def _recipe(store: Store, run: StoredRun) -> dict[str, Any]:
 
 
 def _stages(store: Store, parent: StoredRun, recipe: dict[str, Any], trial: str) -> Iterator[StageLog]:
-    """The stages of a run that have begun, each evaluation behind what it evaluates."""
+    """The stages of a run that have begun, each followed by its evaluations."""
     children = store.children(parent.run_id)
     working = _at_work(recipe, children)
     for name, run in children.items():
@@ -145,7 +145,7 @@ def _stages(store: Store, parent: StoredRun, recipe: dict[str, Any], trial: str)
 
 
 def _of_run(store: Store, name: str, run: StoredRun, trial: str) -> Iterator[StageLog]:
-    """The stages that one run tells of: the one that made it, and the evaluations of its model."""
+    """The stages recorded in a stage's run: the stage itself, and the evaluations of its model."""
     evaluates_only = run.model is not None and run.verb == "evaluate"
     if not evaluates_only:
         maker = run if run.origin == run.run_id else store.find(run.origin)
@@ -180,7 +180,7 @@ def _log(
 
 
 def _above(store: Store, run: StoredRun) -> StoredRun:
-    """The run at the top of those that a run is below."""
+    """The topmost ancestor of a run."""
     return run if run.parent is None else _above(store, store.find(run.parent))
 
 
@@ -189,7 +189,7 @@ def _evaluation(model: str, also: str | None) -> str:
 
 
 def _at_work(recipe: dict[str, Any], children: dict[str, StoredRun]) -> dict[tuple[str, str], tuple[State, str]]:
-    """By run and stage: what the work folder holds of stages that are at work, or were when they were killed."""
+    """State and log, by run and stage, of the stages in the work folder that are running or were interrupted."""
     storage = str(recipe.get("storage") or "")
     root = Path(storage).expanduser() if storage and not is_url(storage) else store_folder() / "work"
     ids = {run.run_id for run in children.values()}
@@ -212,11 +212,11 @@ def _named(run: StoredRun, listed: tuple[StageLog, ...], stage: str, never: set[
     found = tuple(one for one in listed if one.stage == wanted)
     where = f"run {run.run_id[:8]}"
     if not found and stage in never:
-        raise InputError(f"{where}: stage {stage!r} has not begun, so it has no log; begun are: {_names(listed)}")
+        raise InputError(f"{where}: stage {stage!r} has not begun, so it has no log; begun so far: {_names(listed)}")
     if not found:
         raise InputError(f"{where}: {unknown('stage', stage, dict.fromkeys(one.stage for one in listed))}")
     if all(one.text is None for one in found):
-        raise InputError(f"{where}: stage {stage!r} has kept no log: {_why_none(found[0])}")
+        raise InputError(f"{where}: stage {stage!r} has stored no log: {_why_none(found[0])}")
     return tuple(one for one in found if one.text is not None)
 
 
@@ -226,14 +226,14 @@ def _names(listed: tuple[StageLog, ...]) -> str:
 
 def _why_none(one: StageLog) -> str:
     if one.state == "running":
-        return "its workers have written nothing yet that can be seen from here; the log comes when the stage ends"
+        return "its workers have written nothing yet that is visible from here; the log is stored when the stage ends"
     if one.state == "interrupted":
-        return "it was ended before its log was stored, and its work folder is gone"
+        return "it was stopped before its log was stored, and its work folder is gone"
     made = f"it is reused from run {str(one.reused_from)[:8]}, which" if one.state == "reused" else "its run"
-    return f"{made} was made by a version of orch that kept none, or the log was deleted"
+    return f"{made} was created by a version of orch that stored none, or the log was deleted"
 
 
 def _no_logs(run: StoredRun, listed: tuple[StageLog, ...]) -> str:
     why = "none of its stages has begun" if not listed else _why_none(listed[0])
     failed = f"; it failed: {run.error.splitlines()[0]}" if run.error and run.status == "FAILED" else ""
-    return f"run {run.run_id[:8]} has kept no logs: {why}{failed}"
+    return f"run {run.run_id[:8]} has stored no logs: {why}{failed}"

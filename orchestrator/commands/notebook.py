@@ -1,6 +1,6 @@
-"""Progress in a notebook while `run` and `sweep` work: one output that is brought up to date. Elsewhere nothing.
+"""Progress display in a notebook during `run` and `sweep`: one output, updated in place. Nothing elsewhere.
 
-IPython is not needed: where it is running, it is loaded.
+Does not import IPython: in a notebook, it is already loaded.
 """
 
 import sys
@@ -15,13 +15,13 @@ from orchestrator.sweeps.progress import progress_lines
 from orchestrator.sweeps.search import Search
 
 _EVERY = 1.0
-"""Seconds between two updates; what has come to an end is shown at once."""
+"""Seconds between updates; changes of state are shown at once."""
 _MOST = 60
-"""Stages that are listed; of more, those that are running and those that failed."""
+"""Maximum number of stages listed; if there are more, only running, failed and stopped ones are listed."""
 
 
 class Shown:
-    """What is displayed: the HTML for a notebook, and for one that shows none, plain text."""
+    """The displayed object: HTML, and plain text for notebooks that do not render HTML."""
 
     def __init__(self, html: str, words: str) -> None:
         self._html, self._words = html, words
@@ -34,7 +34,7 @@ class Shown:
 
 
 def watched_here() -> Watcher:
-    """The watcher of a run where none is named: in a notebook it shows the run's table."""
+    """The default watcher of a run: in a notebook, it shows the run's table."""
     display = _display()
     if display is None:
         return lambda run: None
@@ -43,7 +43,7 @@ def watched_here() -> Watcher:
 
 
 def sweep_watched_here(name: str) -> Callable[[Search | None, list[StageState]], None]:
-    """The watcher of a sweep where none is named: in a notebook it shows how far the trials are."""
+    """The default watcher of a sweep: in a notebook, it shows the progress of the trials."""
     display = _display()
     if display is None:
         return lambda search, states: None
@@ -65,7 +65,7 @@ def _sweep_words(name: str, search: Search | None, at: str, began: float) -> str
 
 
 class _Output:
-    """One output of a cell, brought up to date."""
+    """One output of a cell, updated in place."""
 
     def __init__(self, display: Callable[..., Any]) -> None:
         self._display = display
@@ -73,7 +73,7 @@ class _Output:
         self._last, self._marks = 0.0, ""
 
     def show(self, marks: str, shown: Callable[[], Shown]) -> None:
-        """Show this, at once where `marks` have changed, else after a while."""
+        """Update the output: at once if `marks` have changed, otherwise at most every `_EVERY` seconds."""
         now = time.monotonic()
         if self._handle is None:
             self._handle = self._display(shown(), display_id=True)
@@ -85,19 +85,19 @@ class _Output:
 
 
 def run_marks(run: RunState) -> str:
-    """What is shown at once when it changes."""
+    """The part of the state whose changes are shown at once."""
     phases = (run.setup.state, run.setup.figure, run.results.state, run.results.figure, str(run.run_id))
     return " ".join((*phases, *(state.shown for state in run.stages)))
 
 
 def run_line(run: RunState) -> str:
-    """How far a run is, in one line."""
+    """A run's progress in one line."""
     running = ", ".join(f"{state.title} {state.told}" for state in run.stages if state.shown == "running")
     return f"{run.name}: {run.ended or run.setup.figure}" + (f"; running: {running}" if running else "")
 
 
 def run_html(run: RunState) -> str:
-    """A row for each stage, for what comes before them and for what comes after."""
+    """A table with a row for each stage, for the setup before them and for the results after them."""
     states, rows = run.stages, [_phase(run.setup)]
     if len(states) > _MOST:
         states = [state for state in states if state.shown in ("running", "failed", "stopped")][:_MOST]
@@ -122,7 +122,7 @@ def _phase(phase: Phase) -> tuple[str, ...]:
 
 
 def _display() -> Callable[..., Any] | None:
-    """How a notebook shows something; None where this is none, such as a script or a terminal."""
+    """The notebook's display function; None outside a notebook, as in a script or a terminal."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     if ipython is None or not hasattr(shell, "kernel"):

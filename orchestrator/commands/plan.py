@@ -1,4 +1,4 @@
-"""`plan` as a function: the compiled recipe, knowing what the store holds already."""
+"""`plan` as a function: the compiled recipe, with the stages that the store already holds."""
 
 import os
 
@@ -17,20 +17,20 @@ from orchestrator.tasks.judged_by import judged_by
 
 
 def plan(recipe: Recipe) -> Plan | TrialsPlan:
-    """Compile a recipe and look up which of its stages are made. Writes nothing, starts nothing."""
+    """Compile a recipe and look up which of its stages are cached. Writes nothing, starts nothing."""
     compiled = compile_recipe(recipe)
     store = existing_store()
     return compiled if store is None else known(compiled, store)
 
 
 def planned_sweep(recipe: Recipe) -> PlannedSweep:
-    """What the recipe's `sweep` block would run. Writes nothing, starts nothing; raises as `sweep` does."""
+    """The plan of the recipe's `sweep` block. Writes nothing, starts nothing; raises the same errors as `sweep`."""
     store = existing_store()
     return planned(Variants(recipe), store, [] if store is None else past_costs(store, kind_of_machine()))
 
 
 def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:
-    """What is known, by key, of how long the stages to be run will take on this machine, and of their memory."""
+    """Forecasts, by key, of the time and memory that the stages to be run will need on this machine, where known."""
     store = None if all(stage.cached for stage in made.stages) else existing_store()
     if store is None:
         return {}
@@ -40,7 +40,7 @@ def forecasts(made: Plan | TrialsPlan) -> dict[str, Forecast]:
 
 
 def will_not_fit(made: Plan | TrialsPlan) -> list[str]:
-    """Stages to be run that ask for more than this machine has; nothing is said of a cluster, which is not asked."""
+    """Stages to be run that need more than this machine has; empty for a cluster, which is not queried."""
     if os.environ.get("RAY_ADDRESS"):
         return []
     cores, gpus = cores_and_gpus()
@@ -48,7 +48,7 @@ def will_not_fit(made: Plan | TrialsPlan) -> list[str]:
 
 
 def needs(stage: Stage) -> str:
-    """What one job of a stage asks for, in words; `auto` where it depends on the machine."""
+    """The resources that a stage's workers request, in words; a range if the amount depends on the machine."""
     asked = stage.spec.resources
     cpus = asked.cpus or (1 if stage.spec.CPUS == 1 else f"1-{stage.spec.CPUS}")
     gpus = f"{asked.gpus:g}" if asked.gpus is not None else "0-1"
@@ -58,7 +58,7 @@ def needs(stage: Stage) -> str:
 
 
 def written_out(recipe: Recipe) -> str:
-    """The recipe as YAML with every default; above it how a question is asked and how its answer is judged.
+    """The recipe as YAML with every default; comments above it show a prompt and how answers are judged.
 
     Raises:
         DataError: the split that models are compared on cannot be read.

@@ -1,4 +1,4 @@
-"""`push` as a function: an exported folder on the Hugging Face Hub, in one commit."""
+"""`push` as a function: upload an exported folder to the Hugging Face Hub in one commit."""
 
 import shutil
 import tempfile
@@ -13,12 +13,12 @@ from orchestrator.commands.model_folder import model_folder
 from orchestrator.errors import InputError, OrchError
 
 _WEIGHTS = ("adapter_config.json", "adapter_model.*", "config.json", "model.safetensors", "model-*", "model.*.json")
-"""What an earlier push may have left: an adapter beside merged weights would be put on top of them once more."""
+"""Files of an earlier push to delete: an adapter next to merged weights would be applied to them a second time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What `push` has uploaded."""
+    """The result of `push`."""
 
     repo: str
     url: str
@@ -44,14 +44,14 @@ def push(
     dtype: Dtype = "auto",
     trust: bool = False,
 ) -> Pushed:
-    """Upload a model of a run (its id, or the newest), or a folder that was exported before, to `repo` (OWNER/NAME).
+    """Upload a model of a run (its id, or the newest), or an exported folder, to `repo` (OWNER/NAME).
 
-    The repository is made if need be; one that is there gets another commit. Needs a token of the Hub. `trust` runs
-    whatever code the run's recipe names.
+    The repository is created if needed; an existing one gets another commit. Needs a Hub token. `trust` runs whatever
+    code the run's recipe names.
 
     Raises:
-        InputError: no token, no such run or folder, a name that is none, `private` and a repository that is public.
-        OrchError: the Hub cannot be reached, or refuses.
+        InputError: no token, no such run or folder, an invalid name, or `private` with a public repository.
+        OrchError: the Hub cannot be reached, or rejects the upload.
     """
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.constants import HF_HUB_OFFLINE
@@ -86,7 +86,7 @@ def push(
 def _folder(
     run: str | None, model: str | None, merged: bool, dtype: Dtype, trust: bool
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The folder to upload: one that is there, or a model exported for the time of the upload."""
+    """The folder to upload and its notes: an existing folder, or a temporary export of a model."""
     given = model_folder(run)
     if given is not None:
         if model is not None or merged or dtype != "auto":
@@ -106,7 +106,7 @@ def _folder(
 
 @contextmanager
 def _told(repo: str) -> Iterator[None]:
-    """The Hub's errors as one line each."""
+    """Turn the Hub's errors into one line each."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -114,7 +114,7 @@ def _told(repo: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status == 401:
-            raise InputError("the Hugging Face Hub does not know the token: log in with `hf auth login`") from None
+            raise InputError("the Hugging Face Hub does not accept the token: log in with `hf auth login`") from None
         if status == 403:
             raise InputError(f"{repo}: the token may not write there: {_first_line(error)}") from None
         raise OrchError(f"{repo}: the Hugging Face Hub refused: {_first_line(error)}") from None

@@ -1,4 +1,4 @@
-"""`rejudge` as a function: what the models of a past run wrote, judged in another way. Nothing is drawn or stored."""
+"""`rejudge` as a function: judge a past run's completions with other settings. Nothing is sampled or stored."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,17 +26,17 @@ from orchestrator.tasks.tolerance import fitted
 from orchestrator.types import BASE, Completion, Example, JsonObject
 
 _BLOCKS = ("task.judge", "task.format")
-"""The settings that decide how a text that is there is read and judged."""
+"""The settings that decide how a stored completion is parsed and judged."""
 _SHOWN = 3
-"""Changed verdicts that are shown of each model, of each kind of change."""
+"""Maximum number of changed verdicts shown per model and kind of change."""
 
 Examples = Callable[[Mapping[str, Any]], Example]
-"""The question that a stored row answers."""
+"""Maps a stored row to the question that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A completion that is judged differently now."""
+    """A completion whose verdict has changed."""
 
     question: str
     gold: str
@@ -49,29 +49,29 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Rejudged:
-    """The answers of a model, or the draws of a stage, before and now."""
+    """Summary of a model's answers, or a stage's draws, before and now."""
 
     name: str
-    """The model, or the stage that drew."""
+    """The model, or the stage that made the draws."""
     what: str
     """`answers`, or `draws`."""
     before: Summary
     now: Summary
     gained: int
-    """Completions that are correct now and were not."""
+    """Number of completions that are correct now and were not before."""
     lost: int
-    """Those that were and are not."""
+    """Number of completions that were correct and are not now."""
     changed: tuple[Changed, ...]
-    """The first whose verdict is another."""
+    """The first completions that became correct, then the first that are no longer correct."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejudging:
-    """A run judged in another way."""
+    """A run judged with other settings."""
 
     run_id: str
     judged_before: str
-    """How, in words."""
+    """How answers were parsed and judged, in words."""
     judged_now: str
     parts: tuple[Rejudged, ...]
     notes: tuple[str, ...]
@@ -99,23 +99,23 @@ class Rejudging:
 
 
 def rejudge(run: str | None = None, overrides: Sequence[str] = (), *, trust: bool = False) -> Rejudging:
-    """Judge the answers of a run's models, and its stages' draws, with other settings of its judge and its format.
+    """Judge the answers of a run's models, and its stages' draws, with other judge and format settings.
 
     `overrides` are `task.judge.*` and `task.format.*` settings as `key=value`; `trust` runs whatever code the run's
     recipe names.
 
     Raises:
-        InputError: no such run, another setting, or nothing that could be judged.
-        RecipeError: a setting that cannot be used.
-        DataError: completions that are damaged.
-        UntrustedCode: the task judges by code that may not be run.
+        InputError: no such run, an override of any other setting, or nothing to judge.
+        RecipeError: a setting is invalid.
+        DataError: the completions are damaged.
+        UntrustedCode: the task judges with code that is not trusted.
     """
     for override in overrides:
         [name] = change_of(override)
         if not any(name == block or name.startswith(f"{block}.") for block in _BLOCKS):
             raise InputError(
-                f"override {override!r}: what is stored is read and judged by {' and '.join(_BLOCKS)} alone; "
-                "write task.judge.tolerance=0.01 or task.judge.type=math, and `orch run` takes all others"
+                f"override {override!r}: only {' and '.join(_BLOCKS)} decide how stored completions are judged; "
+                "write task.judge.tolerance=0.01 or task.judge.type=math, and use `orch run` for other settings"
             )
     past = past_recipe(run, trust)
     task = past.recipe.task
@@ -128,8 +128,8 @@ def rejudge(run: str | None = None, overrides: Sequence[str] = (), *, trust: boo
     notes = [*dict.fromkeys([*notes, *more])]
     if unlike := [name for name in ("prompt", "system", "chat", "prefix", "stop") if _differs(was, now, name)]:
         notes.append(
-            f"task.format.{unlike[0]} differs: the texts were written for the old one, so `orch run` would have new "
-            "ones written"
+            f"task.format.{unlike[0]} differs: the texts were written for the old one, so `orch run` would generate "
+            "new ones"
         )
     parts = tuple(_parts(past, task, now, notes))
     if not parts:
@@ -138,9 +138,9 @@ def rejudge(run: str | None = None, overrides: Sequence[str] = (), *, trust: boo
 
 
 def _changes(task: Task, overrides: Sequence[str]) -> dict[str, Any]:
-    """Overrides as changes of a recipe with every default written out.
+    """Overrides as changes to a recipe with every default written out.
 
-    Where the type of a block changes, settings that only the old type has go with it.
+    If the type of a block changes, settings that only the old type has are dropped.
     """
     changes = {name: value for override in overrides for name, value in change_of(override).items()}
     for block, old, kinds in (("task.judge", task.judge, JUDGES), ("task.format", task.format, FORMATS)):
@@ -152,7 +152,7 @@ def _changes(task: Task, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _judging(task: Task) -> tuple[Task, list[str]]:
-    """What judges, without a user's own code where that can be, and what to know of it."""
+    """The task to judge with, without the user's own code if possible, and notes about it."""
     if not isinstance(task, StoredTask):
         return task, []
     found, notes = task.judging_task()
@@ -178,29 +178,29 @@ def _parts(past: PastRecipe, task: Task, now: Task, notes: list[str]) -> Iterato
 
 
 def _questions(verb: Verb, stage: PastStage, task: Task) -> Examples:
-    """The questions that a stage has drawn for.
+    """Maps rows to the questions that a stage sampled completions for.
 
     Raises:
-        InputError: they cannot be read, or are others by now.
+        InputError: they cannot be read, or have changed since.
     """
     drawing = verb.drawing()
     assert drawing is not None
     drawn_for = stage.store.find(stage.origin).tags.get(POOL_TAG, "").partition("-")[0]
     if drawn_for != questions_of(task, drawing.split):
-        why = "has other questions or gold answers by now" if drawn_for else "may have been another then"
+        why = "has different questions or gold answers now" if drawn_for else "may have been different then"
         raise InputError(f"task.{drawing.split} {why}")
     by_id = {example.id: example for example in task.examples(drawing.split)}
     return lambda row: by_id[row["example_id"]]
 
 
 def _asked(row: Mapping[str, Any]) -> Example:
-    """The question as an evaluation's results hold it."""
+    """The question as stored in an evaluation's results."""
     data = JsonObject(json.loads(row["data"])) if row.get("data") else JsonObject()
     return Example(row["example_id"], row["question"], row["gold"], data=data)
 
 
 def _judged(name: str, what: str, path: Path, task: Task, example_of: Examples) -> Rejudged:
-    """All rows of a file, a piece at a time."""
+    """Rejudge all rows of a file, batch by batch."""
     ids: list[str] = []
     before: list[str] = []
     now: list[str] = []

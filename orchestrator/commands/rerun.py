@@ -1,4 +1,4 @@
-"""`rerun` as a function: the recipe of a past run or sweep, as it was then, to be run again or to be resumed."""
+"""`rerun` as a function: the recipe of a past run or sweep, as it was then, to run it again or resume it."""
 
 from dataclasses import replace
 
@@ -12,23 +12,23 @@ from orchestrator.store.opening import open_store
 
 
 def recipe_of(run: str | None = None, *, trust: bool = False) -> Recipe:
-    """The recipe that a run was run with, its overrides among it; of a sweep with its `sweep` block.
+    """The recipe of a run, overrides included; for a sweep, with its `sweep` block.
 
-    A run is an id or its beginning, an experiment, or `last`, the default; a stage or a trial stands for the run above
-    it. `trust` lets whatever code run that the recipe names.
+    `run` is an id or the beginning of one, an experiment, or `last`, the default; a stage or a trial stands for its
+    parent run. `trust` runs whatever code the recipe names.
 
     Raises:
         TrackingError: no such run.
-        InputError: it has kept no recipe.
-        UntrustedCode: the recipe has a task in a file of its own, which has changed since.
-        RecipeError: the recipe cannot be read any more.
+        InputError: the run has no stored recipe.
+        UntrustedCode: the recipe's task is in a separate file that has changed since.
+        RecipeError: the recipe can no longer be read.
     """
     store = open_store()
     found = store.find(None if run == "last" else run)
     while found.parent is not None:
         found = store.find(found.parent)
     if not store.artifact(found, RECIPE_FILE).is_file():
-        raise InputError(f"run {found.run_id} was not made by `orch run` or `orch sweep`: it has no {RECIPE_FILE}")
+        raise InputError(f"run {found.run_id} was not created by `orch run` or `orch sweep`: it has no {RECIPE_FILE}")
     recipe = stored_recipe(store, found.run_id, trust)
     source = found.tags.get(SOURCE_TAG, recipe.source)
     known = {"source": source, "written": replace(recipe.written, source=source)}

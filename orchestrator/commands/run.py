@@ -1,4 +1,4 @@
-"""`run` as a function: a recipe is carried out, or found to be made already, and its models come back side by side."""
+"""`run` as a function: run a recipe, or find its finished stages in the store, and return its models side by side."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -34,12 +34,12 @@ from orchestrator.types import Finding
 def run(recipe: Recipe, watcher: Watcher | None = None) -> RunResult | SeedsResult:
     """Run a recipe and return its models side by side; with `seeds`, the aggregate over them.
 
-    In a notebook it shows how far it is; elsewhere only the `watcher` gets to know.
-    Stages that fail are reported in the result's `errors`; what does not depend on them is finished first.
+    Shows its progress in a notebook; elsewhere progress is reported only to `watcher`.
+    Failed stages are reported in the result's `errors`; stages that do not depend on them are finished first.
 
     Raises:
         InputError: something the recipe needs cannot be used; nothing was started.
-        CheckError: the set-up would make the numbers wrong; nothing was started.
+        CheckError: the setup would make the numbers wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; the workers are gone and the run is marked KILLED.
     """
     state = RunState(recipe.name, watcher or watched_here())
@@ -59,7 +59,7 @@ def _run(recipe: Recipe, state: RunState) -> RunResult | SeedsResult:
                 found = _carry_out(plan, store, work_folder(recipe), None, state)
             state.run_id = found.run_id
             state.conclude("reading the results")
-            with suppress(TrackingError):  # of a store that may only be read, `last` is the newest run
+            with suppress(TrackingError):  # in a read-only store, `last` stays the newest run
                 store.asked_again(store.find(found.run_id))
             made = report_of(store, found.run_id)
             return with_report(found, recipe.task) if made is None else replace(found, report=made)
@@ -81,7 +81,7 @@ def _not_begun(plan: Plan | TrialsPlan) -> list[StageState]:
 
 
 def work_folder(recipe: Recipe) -> WorkFolder:
-    """Where the stages of a recipe work; InputError where that cannot be written."""
+    """The work folder of a recipe's stages; raises InputError if it is not writable."""
     work = WorkFolder(recipe.work_folder or store_folder() / "work")
     if recipe.work_url is not None:
         work.copy = Mirror(recipe.work_url, work.root)
@@ -97,7 +97,7 @@ def _carry_out(
     noticed: tuple[Finding, ...] = (),
     home: Home | None = None,
 ) -> RunResult | SeedsResult:
-    """Walk over the plan, or over the plans of all seeds at once, and keep what comes of it."""
+    """Walk over the plan, or over the plans of all trials at once, and record the results."""
     walk = Walk([], store, work, cluster, lambda states: state.walked(states, walk.note), home)
     patience = Patience(60 * plans_of(plan)[0].recipe.limits.wait_for_store, walk.tell)
     above: TrialsRecord | None = None
@@ -112,12 +112,12 @@ def _carry_out(
             assert isinstance(plan, Plan)
             record = Record(store, plan, past, later)
             state.run_id = record.parent
-            state.set_up("writing the recipe down")
+            state.set_up("storing the recipe")
             record.describe()
             walk.branches.append(Branch(plan, record, noticed))
         else:
             state.run_id = above.parent
-            state.set_up("writing the trials down")
+            state.set_up("storing the trials")
             for trial in plan.trials:
                 record = Record(store, trial.plan, past, later, above.parent, trial, above.shown)
                 walk.branches.append(Branch(trial.plan, record, noticed, trial.title))

@@ -1,4 +1,4 @@
-"""`runs` as a function: which runs and sweeps the store holds, and what they came to."""
+"""`runs` as a function: list the runs and sweeps in the store, with their results."""
 
 import heapq
 import itertools
@@ -21,21 +21,21 @@ class ListedRun:
     run_id: str
     experiment: str
     recipe: str
-    """The file, as it was named."""
+    """The recipe's file, as the user named it."""
     kind: Literal["run", "sweep"]
     state: RunState
-    """A run that was killed is `running` until the next run in its folder finds that out."""
+    """A killed run stays `running` until the next run in its work folder notices."""
     started: float
     """Seconds since 1970."""
     seconds: float | None
-    """From its start to its end; None: it has not ended."""
+    """Seconds from start to end; None: it has not ended."""
     seeds: tuple[int, ...]
-    """Where there are several."""
+    """The seeds, if there are several."""
     models: tuple[ModelResult, ...]
-    """What they came to on the split that models are compared on, over several seeds the means. Of a sweep: the tested
-    trial, and the recipe's own values."""
+    """Results on the split that models are compared on; means if there are several seeds. For a sweep: the tested trial
+    and the recipe's own values."""
     judged_by: str
-    """How answers were read and judged, in words; empty for an older run."""
+    """How answers were parsed and judged, in words; empty for older runs."""
     error: str | None
     """Why it failed."""
 
@@ -45,7 +45,7 @@ class ListedRun:
 
 
 def runs(experiment: str | None = None, state: RunState | None = None, limit: int | None = None) -> list[ListedRun]:
-    """The runs and sweeps in the store, the newest first; at most `limit`.
+    """The runs and sweeps in the store, newest first, at most `limit`.
 
     Raises:
         InputError: there is no such experiment, or no such state.
@@ -63,7 +63,7 @@ def runs(experiment: str | None = None, state: RunState | None = None, limit: in
 
 
 def _asked(store: Store, status: str | None, experiment: str | None, limit: int | None) -> list[StoredRun]:
-    """The runs of a store, the newest first; those of trials below another run left out: they are part of it."""
+    """The runs and sweeps of a store, newest first, without those that are part of another run."""
     named = None if experiment is None else [experiment]
     found = [store.runs({VERB_TAG: verb}, status=status, experiments=named) for verb in (WHOLE_RUN, SWEEP)]
     merged = heapq.merge(*found, key=lambda run: -run.started)

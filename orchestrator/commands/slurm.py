@@ -1,4 +1,4 @@
-"""The script that runs a recipe on a Slurm cluster: Ray on all nodes of the job, orch on the first."""
+"""Write a script that runs a recipe on a Slurm cluster: Ray on all nodes of the job, orch on the first."""
 
 import re
 import shlex
@@ -14,15 +14,15 @@ from orchestrator.text import inline
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """What a Slurm job asks for."""
+    """The resources that a Slurm job requests."""
 
     number: int = 1
     cpus: int = 8
-    """Of each node."""
+    """Per node."""
     gpus: int = 0
-    """Of each node."""
+    """Per node."""
     time: str = "04:00:00"
-    """As Slurm writes it: days-hours:minutes:seconds."""
+    """The time limit in Slurm's format: days-hours:minutes:seconds."""
 
 
 _TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
@@ -36,11 +36,11 @@ def slurm_script(
     file: str = "FILE",
     sweep: bool = False,
 ) -> str:
-    """The text of a batch script; nothing is sent. `file`: what it will be called.
+    """The text of a batch script; nothing is submitted. `file`: the script's file name.
 
     Raises:
-        InputError: a number of nodes, cores or GPUs makes no sense, or the time is none.
-        RecipeError: the recipe is wrong.
+        InputError: an invalid number of nodes, cores or GPUs, or an invalid time.
+        RecipeError: the recipe is invalid.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -49,10 +49,10 @@ def slurm_script(
         if value < least:
             raise InputError(f"--{name}: at least {least}, not {value}")
     if not _TIME.fullmatch(asked.time):
-        raise InputError(f"--time: {asked.time!r} is no time of Slurm's: write hours:minutes:seconds, such as 04:00:00")
+        raise InputError(f"--time: {asked.time!r} is not a Slurm time: write hours:minutes:seconds, such as 04:00:00")
     loaded = load_any(recipe, overrides, sweep)
     command = shlex.join(["orch", "sweep" if sweep else "run", str(recipe), *overrides])
-    # no setting of this is HTML: it is a script, whose values are quoted by shlex or checked
+    # no autoescape: this is a script, not HTML, and its values are quoted by shlex or checked
     environment = Environment(
         loader=PackageLoader("orchestrator.commands"), trim_blocks=True, undefined=StrictUndefined, autoescape=False
     )
@@ -69,17 +69,17 @@ def slurm_script(
 
 
 def send(file: Path) -> str:
-    """Hand a script to Slurm; what `sbatch` says.
+    """Submit a script to Slurm; returns the output of `sbatch`.
 
     Raises:
-        InputError: there is no Slurm here, or it refuses the script.
+        InputError: Slurm is not installed here, or it rejects the script.
     """
     try:
         done = subprocess.run(["sbatch", str(file)], capture_output=True, text=True)
     except FileNotFoundError:
         raise InputError(
-            f"there is no sbatch here: copy {file.name} to a machine of the Slurm cluster and send it there"
+            f"sbatch is not installed here: copy {file.name} to a machine of the Slurm cluster and submit it there"
         ) from None
     if done.returncode:
-        raise InputError(f"sbatch refuses {file}: {(done.stderr or done.stdout).strip().splitlines()[0]}")
+        raise InputError(f"sbatch rejected {file}: {(done.stderr or done.stdout).strip().splitlines()[0]}")
     return done.stdout.strip()

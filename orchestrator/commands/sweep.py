@@ -1,4 +1,4 @@
-"""`sweep` as a function: many variants of a recipe are made, each shared stage once, and the best one is tested."""
+"""`sweep` as a function: run many variants of a recipe, each shared stage only once, and test the best one."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -40,19 +40,19 @@ from orchestrator.sweeps.words import shown
 from orchestrator.types import Finding
 
 Watcher = Callable[[Search | None, list[StageState]], None]
-"""Called with how far a sweep is: the search, None before it begins, and the stages of all open trials."""
+"""Called with a sweep's progress: the search (None before it begins) and the stages of all open trials."""
 
 
 def sweep(recipe: Recipe, watcher: Watcher | None = None) -> SweepResult:
-    """Try the variants that a recipe's `sweep` block describes, and say which is the best and how sure that is.
+    """Try the variants described by a recipe's `sweep` block; report the best one and the confidence in that choice.
 
-    In a notebook it shows how far it is; elsewhere only the `watcher` gets to know.
-    A trial that fails is one of the result's `errors`. What an earlier sweep of the same recipe has finished is
-    reused, also where it was killed.
+    Shows its progress in a notebook; elsewhere progress is reported only to `watcher`.
+    Failed trials are reported in the result's `errors`. Stages and trials finished by an earlier sweep of the same
+    recipe are reused, even if that sweep was killed.
 
     Raises:
         InputError: something the recipe needs cannot be used; nothing was started.
-        CheckError: the set-up would make the numbers wrong; nothing was started.
+        CheckError: the setup would make the numbers wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; the workers are gone and the sweep is marked KILLED.
     """
     refuse_without_block(recipe)
@@ -61,7 +61,7 @@ def sweep(recipe: Recipe, watcher: Watcher | None = None) -> SweepResult:
 
 
 def refuse_without_block(recipe: Recipe) -> None:
-    """Raise RecipeError for a recipe that says nothing of a sweep."""
+    """Raise RecipeError for a recipe without a `sweep` block."""
     if recipe.sweep is None:
         raise RecipeError(
             f"{recipe.source}: has no sweep block: write one, or name values to try, such as "
@@ -70,10 +70,10 @@ def refuse_without_block(recipe: Recipe) -> None:
 
 
 def load_any(path: str | Path, overrides: Sequence[str], sweep: bool) -> Recipe:
-    """Read a recipe that is to be handed over: for a run, or for its sweep.
+    """Load a recipe to submit to a cluster, for a run or for its sweep.
 
     Raises:
-        RecipeError: the recipe is wrong, or has no sweep.
+        RecipeError: the recipe is invalid, or has no sweep.
     """
     if not sweep:
         return load_recipe(path, overrides)
@@ -82,7 +82,7 @@ def load_any(path: str | Path, overrides: Sequence[str], sweep: bool) -> Recipe:
 
 
 def stored_sweep(run: str | None = None) -> SweepResult:
-    """What a sweep came to, by its id or the beginning of it; without one the newest that has ended.
+    """The result of a sweep, given its id or the beginning of it; by default, of the newest that has ended.
 
     Raises:
         InputError: there is no such sweep, or it has not ended.
@@ -95,7 +95,7 @@ def stored_sweep(run: str | None = None) -> SweepResult:
         raise InputError("no sweep has ended yet: `orch sweep RECIPE` runs one")
     named = store.find(run)
     if (found := read_sweep(store, named.run_id)) is None:
-        what = f"is {named.status.lower()}" if named.verb == SWEEP else "is no sweep"
+        what = f"is {named.status.lower()}" if named.verb == SWEEP else "is not a sweep"
         raise InputError(f"run {named.run_id} {what}: name a sweep that has ended")
     return found
 
@@ -113,7 +113,7 @@ def _sweep(recipe: Recipe, variants: Variants, watcher: Watcher) -> SweepResult:
             states[0].figure = line
             watcher(None, states)
 
-        # the questions of the test, too, are looked for in what is trained on
+        # check the training data for the test questions, too
         tested = variants.tested({}, variants.seeds[0], "").plan
         ready = prepared([variants.own, tested], work, notice)
         found = carry_out(variants, ready.store, work, ready.cluster, watcher, ready.noticed, ready.home)
@@ -132,7 +132,7 @@ def carry_out(
     noticed: tuple[Finding, ...],
     home: Home | None = None,
 ) -> SweepResult:
-    """Carry a sweep out on a cluster and write it into a store; `noticed` is what was found before."""
+    """Run a sweep on a cluster and record it in a store; `noticed` are the findings of the checks before it."""
     search: Search | None = None
     record: SweepRecord | None = None
     walk = Walk([], store, work, cluster, lambda states: watcher(search, states), home)
@@ -175,20 +175,20 @@ def carry_out(
 
 
 def _params(trial: Trial, values: Label) -> Mapping[str, object]:
-    """What tells a trial's run from the others in MLflow."""
+    """The MLflow params that distinguish a trial's run from the others."""
     return dict(values) | ({"seed": trial.label["seed"]} if "seed" in trial.label else {})
 
 
 def _slots(variants: Variants, cluster: Cluster) -> int:
-    """How many trials the machine has room for: their largest stages side by side."""
+    """Number of trials that fit on the machine at once, by the size of their largest stages."""
     shares = [stage.spec.share(cluster.cores, cluster.gpus) for stage in variants.own.stages]
     cpus, gpus = max(share.all_cpus for share in shares), max(share.all_gpus for share in shares)
     return max(1, int(cluster.gpus // gpus) if gpus else cluster.total_cores // max(1, cpus))
 
 
 def _best_recipe(recipe: Recipe, best: Mapping[str, Any], sweep_id: str) -> str:
-    """The text of the recipe with the winner's values, its comments kept as far as that goes."""
-    # from wherever it is run: its paths would count from its own folder
+    """The text of the recipe with the winner's values, with its comments if possible."""
+    # absolute paths, so that it runs from any folder: relative ones would depend on its own
     winner = recipe.varied(best["label"])
     paths = absolute_paths(winner.written.data)
     values, wanted = dict(winner.written.overrides) | paths, winner.varied(paths).resolved()
@@ -197,9 +197,9 @@ def _best_recipe(recipe: Recipe, best: Mapping[str, Any], sweep_id: str) -> str:
         text = with_values(recipe.written.text, values, about)
         if parse_recipe(text, recipe.source, recipe.written.own_task, os.environ).resolved() == wanted:
             return text
-    except Exception:  # whatever keeps the text from being changed: the values are what counts
+    except Exception:  # whatever prevents editing the text: the values matter more
         pass
-    # merged blocks pass a change on to others, and a recipe that extends another does not hold all of itself
-    return as_comment(f"{about}\nEvery setting is written out: the recipe is made of several parts") + write_data(
+    # merged blocks pass a change on to others, and a recipe that extends another does not contain all its settings
+    return as_comment(f"{about}\nEvery setting is written out: the recipe is composed of several parts") + write_data(
         wanted
     )

@@ -1,6 +1,6 @@
-"""`ui` as a function: MLflow's own server on the right store, for this machine only unless told otherwise.
+"""`ui` as a function: MLflow's own server on the right store, reachable only from this machine by default.
 
-The server is a child process whose log goes to a file. One that serves the same store already is found again.
+The server is a child process that logs to a file. If one already serves the same store, it is reused.
 """
 
 import json
@@ -25,28 +25,28 @@ from orchestrator.store.place import database, store_exists, store_folder, track
 
 LOG = "ui.log"
 _ABOUT = "ui.json"
-"""Beside the store: the address of the server that was started last, and its process."""
+"""A file next to the store with the address and process id of the last server started."""
 _SLOWEST_START = 180.0
-"""Seconds until the server answers, at the most."""
+"""Maximum seconds to wait until the server answers."""
 _GRACE = 10.0
-"""Seconds that it has to end by itself."""
+"""Seconds to wait for the server to end before killing it."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """MLflow's server, started here or found."""
+    """MLflow's server, started here or already running."""
 
     address: str
     store: str
-    """The URI of the store that it shows."""
+    """The URI of the store it shows."""
     models: str | None
-    """The address of the newest run's models side by side; None: no run is done yet."""
+    """The address of the newest run's models side by side; None: no run has such a view yet."""
     log: Path
     process: subprocess.Popen[bytes] | None
-    """None: it was running before."""
+    """None: it was already running."""
 
     def wait_ready(self) -> None:
-        """Return once it answers.
+        """Wait until the server answers.
 
         Raises:
             OrchError: it has ended, or does not answer.
@@ -61,12 +61,12 @@ class Server:
             time.sleep(0.1)
 
     def wait(self) -> None:
-        """Return when it has ended."""
+        """Wait until the server ends."""
         if self.process is not None:
             self.process.wait()
 
     def stop(self) -> None:
-        """End it, where it was started here, with all processes that it has started."""
+        """Stop the server and its child processes, if it was started here."""
         if self.process is None:
             return
         for kind in (signal.SIGTERM, signal.SIGKILL):
@@ -79,10 +79,10 @@ class Server:
 
 
 def ui(host: str = "127.0.0.1", port: int = 5000) -> Server:
-    """Start MLflow's server on the store that runs are written to; `wait_ready`, `wait` and `stop` are the rest.
+    """Start MLflow's server on the store of the runs; then use `wait_ready`, `wait` and `stop`.
 
     Raises:
-        InputError: there is no store yet, it is a server itself, or the address is taken.
+        InputError: there is no store yet, the store is itself a server, or the address is in use.
     """
     uri = tracking_uri()
     file = database(uri)
@@ -105,13 +105,13 @@ def ui(host: str = "127.0.0.1", port: int = 5000) -> Server:
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             _command(uri if "%" not in uri else f"sqlite:///{file.name}", folder, host, port),
-            cwd=file.parent,  # MLflow would make an empty folder of a path's quoted form
-            # without its job queue MLflow starts two processes instead of nine
+            cwd=file.parent,  # MLflow would create an empty folder named like the quoted path
+            # without its job queue, MLflow starts two processes instead of nine
             env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C ends this process, and this process ends the server
+            start_new_session=True,  # Ctrl-C ends this process, which then ends the server
         )
     (folder / _ABOUT).write_text(json.dumps({"address": address, "process": process.pid}), encoding="utf-8")
     return Server(address, uri, link and f"{address}/{link}", folder / LOG, process)
@@ -129,7 +129,7 @@ def _command(uri: str, folder: Path, host: str, port: int) -> list[str]:
 
 
 def _running(folder: Path) -> str | None:
-    """The address of the server that was started last for the store in this folder, where it still answers."""
+    """The address of the last server started for the store in this folder; None if it no longer answers."""
     try:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         os.kill(int(about["process"]), 0)
@@ -149,11 +149,11 @@ def _answers(address: str) -> bool:
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"
 
 
 def _newest_with_view(store: Store) -> str | None:
-    """The id of the experiment with the newest run, of those that have a saved view of models."""
+    """The id of the experiment with the newest run, among those with a saved view of models."""
     with_view = {each.name: each.experiment_id for each in store.experiments() if VIEW_TAG in each.tags}
     newest = next(store.runs({VERB_TAG: WHOLE_RUN}, experiments=with_view, limit=1), None)
     return None if newest is None else with_view[newest.experiment]

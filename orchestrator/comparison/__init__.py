@@ -1,8 +1,8 @@
-"""Models side by side: figures, differences, and what they say in plain sentences.
+"""Models compared side by side: figures, differences, and conclusions in plain sentences.
 
-answers.py   evaluations read and put in one order, refused where they are not of the same questions
+answers.py   reads evaluations and aligns them by question; refuses them if the questions differ
 build.py     figures and tests
-words.py     the sentences that the terminal, the run's description and the report share
+words.py     the sentences shared by the terminal, the run's description and the report
 """
 
 from orchestrator.comparison.answers import Evaluated, questions_of

@@ -1,4 +1,4 @@
-"""What models answered, question by question: read from their evaluations, put in one order, refused if not alike."""
+"""Reads the answers of models from their evaluations, aligns them by question, and refuses different questions."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,27 +17,28 @@ from orchestrator.sampling.completions import Summary, summary_by_question
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A model, or those that one recipe makes with several seeds, and where their evaluations lie."""
+    """A model, or the models of one recipe with several seeds, and the files of their evaluations."""
 
     label: str
     model: str
     seeds: tuple[int, ...]
-    """Empty where no seed changes it, as the base model: then there is one file."""
+    """Empty if no seed affects it, as for the base model: then there is one file."""
     run_ids: tuple[str, ...]
     files: tuple[Path, ...]
-    """The results of each seed, one row a question."""
+    """The results file of each seed."""
     seconds: float | None = None
     gpu_hours: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Of one label: seeds x questions, the questions in the same order for every label."""
+    """The answers of one label."""
 
     right: NDArray[np.float64]
-    """The share of a question's answers that is right: 0 or 1 where it has one."""
+    """Seeds x questions, with the same order of questions for every label: the share of a question's answers that is
+    right, which is 0 or 1 if it has one answer."""
     summaries: tuple[Summary, ...]
-    """Of each seed."""
+    """One per seed."""
 
     @property
     def drawn(self) -> bool:
@@ -49,7 +50,7 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
     """The answers of each label.
 
     Raises:
-        InputError: an evaluation that cannot be read, or one of other questions than the first.
+        InputError: an evaluation cannot be read, or its questions are not those of the first.
     """
     first: pa.Table | None = None
     found = []
@@ -60,7 +61,7 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
             if first is None:
                 first, first_label = table, one.label
             elif (parts := _other_questions(first, table)) is not None:
-                raise InputError(f"{first_label} and {one.label} were not asked the same questions: {parts}")
+                raise InputError(f"{first_label} and {one.label} were not evaluated on the same questions: {parts}")
             rows.append(table["right"].to_numpy())
             summaries.append(counted)
         found.append(Answers(np.array(rows), tuple(summaries)))
@@ -68,7 +69,7 @@ def read_answers(evaluated: Sequence[Evaluated]) -> list[Answers]:
 
 
 def _questions(answers: pa.Table) -> tuple[pa.Table, Summary]:
-    """One row a question, in the order of their ids, with the share of its answers that is right, and the summary."""
+    """One row per question, sorted by id, with the share of its answers that is right; and the summary."""
     right = pc.equal(answers["status"], "correct").cast(pa.float64())
     counted = summary_by_question(answers)
     if counted.questions is None:
@@ -95,10 +96,10 @@ def _read(label: str, file: Path) -> pa.Table:
 
 
 def questions_of(file: Path) -> str:
-    """A digest of what an evaluation asked: questions and gold answers, in whatever order.
+    """A digest of an evaluation's questions and gold answers, whatever their order.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the evaluation cannot be read.
     """
     table, _ = _questions(_read("a model", file))
     rows = zip(*(table[name].to_pylist() for name in _ASKED), strict=True)
@@ -106,14 +107,17 @@ def questions_of(file: Path) -> str:
 
 
 def _other_questions(ours: pa.Table, theirs: pa.Table) -> str | None:
-    """Where two evaluations part in what was asked; None where they do not."""
+    """How the questions of two evaluations differ; None if they do not."""
     if ours.select(_ASKED).equals(theirs.select(_ASKED)):
         return None
     a, b = (set(zip(*(t[name].to_pylist() for name in _ASKED), strict=True)) for t in (ours, theirs))
     if len(a) != len(b) or not a & b:
         return f"{len(a):,} and {len(b):,} questions, of which {len(a & b):,} are the same"
     if a == b:
-        return f"the same {len(a):,} questions in {ours.num_rows:,} and {theirs.num_rows:,} rows, or of other types"
+        return (
+            f"the same {len(a):,} questions in {ours.num_rows:,} and {theirs.num_rows:,} rows, or with other column "
+            "types"
+        )
     here, there = min(a - b, key=str), min(b - a, key=str)
     return f"{len(a - b):,} of {len(a):,} differ, such as {_shown(here)} and {_shown(there)}"
 

@@ -1,4 +1,4 @@
-"""The one rule for what other models are compared with."""
+"""The rule for which model the others are compared with."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,14 +7,14 @@ from orchestrator.types import BASE
 
 
 def baseline_of(evaluated: Iterable[str], verbs: Mapping[str, str]) -> str:
-    """The first evaluated model of a verb that makes baselines (`sft`), else the base model.
+    """The first evaluated model whose verb produces baselines (`sft`), otherwise the base model.
 
-    `verbs` names the verb of each stage that has made a model.
+    `verbs` maps each stage that produces a model to its verb.
     """
     return next((model for model in evaluated if makes_baseline(verbs.get(model, ""))), BASE)
 
 
 def makes_baseline(verb: str) -> bool:
-    """Whether models of that verb are what others are compared with."""
+    """Whether models of this verb serve as baselines."""
     kind = verb_of(verb)
     return kind is not None and kind.BASELINE

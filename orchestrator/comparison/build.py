@@ -1,4 +1,4 @@
-"""Evaluations -> the comparison: figures of each model, differences to their baselines."""
+"""Evaluations -> the comparison: each model's figures, and the differences from their baselines."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -21,18 +21,18 @@ from orchestrator.stats import (
 def compare_evaluated(
     on: str, evaluated: Sequence[Evaluated], baselines: Mapping[str, str], seeds_alone: Collection[str] = ()
 ) -> Comparison:
-    """Put models side by side.
+    """Compare models side by side.
 
-    `baselines` names for each label the one it is compared with; a label without one is only shown. `seeds_alone` are
-    the labels that differ from their baseline in nothing but their seed.
+    `baselines` maps each label to the one it is compared with; a label without a baseline is only shown. `seeds_alone`
+    are the labels that differ from their baseline only in their seed.
 
     Raises:
-        InputError: an evaluation that cannot be read, or models that were asked different questions.
+        InputError: an evaluation cannot be read, or the models were evaluated on different questions.
     """
     answers = dict(zip((one.label for one in evaluated), read_answers(evaluated), strict=True))
     models = {one.label: _model(one, answers[one.label]) for one in evaluated}
     pairs = [(models[label], models[baseline]) for label, baseline in baselines.items() if label != baseline]
-    tested_at = 1 - 0.05 / max(len(pairs), 1)  # what the smallest p must keep to, after Holm
+    tested_at = 1 - 0.05 / max(len(pairs), 1)  # the confidence that the smallest p must reach under Holm
     differences = [_difference(a, answers[a.label], b, answers[b.label], tested_at) for a, b in pairs]
     corrected = holm([d.p for d in differences])
     return Comparison(
@@ -77,7 +77,7 @@ def _model(one: Evaluated, answers: Answers) -> ComparedModel:
 def _difference(
     a: ComparedModel, ours: Answers, b: ComparedModel, theirs: Answers, tested_at: float
 ) -> ModelDifference:
-    """`a` against `b`; p is corrected by whoever knows how many there are. `tested_at` is for what could be shown."""
+    """`a` against `b`; the caller corrects p. `tested_at` is the test's confidence, for the detectable difference."""
     mine, yours, n = ours.right.mean(axis=0), theirs.right.mean(axis=0), a.n
     wins, losses = int((mine > yours).sum()), int((mine < yours).sum())
     detectable: float | None

@@ -1,4 +1,4 @@
-"""Were models asked and judged in the same way? Only then do their figures tell anything of each other."""
+"""Checks that models were evaluated and judged in the same way; otherwise their figures are not comparable."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,14 +14,14 @@ from orchestrator.tasks.splits import SPLITS
 
 _OF_THE_TASK = ("type", "format", "judge", "judge_limits")
 _OF_THE_QUESTIONS = (*SPLITS, "further", "seed")
-"""What a task says of its questions, which are compared as they are."""
+"""A task's settings that decide its questions; the questions themselves are compared instead."""
 _OF_THE_EVALUATION = (("max_tokens", None), ("temperature", 0.0), ("top_p", 1.0))
-"""With what an older run means that knows nothing of them. How many answers each question has may differ."""
+"""With the values implied by older runs, which lack them. The number of answers per question may differ."""
 _SHOWN = 3
 
 
 def refuse_unlike(per_run: Sequence[Sequence[PastModel]]) -> None:
-    """Raise InputError where runs are not all asked and judged as the first; their questions are compared later."""
+    """Raise InputError unless all runs were evaluated and judged like the first; questions are compared later."""
     first = per_run[0][0]
     parting = [(models[0].above[:8], why) for models in per_run[1:] if (why := _parting(first, models[0])) is not None]
     if parting:
@@ -29,7 +29,7 @@ def refuse_unlike(per_run: Sequence[Sequence[PastModel]]) -> None:
 
 
 def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[PastModel]], list[str]]:
-    """The runs that were asked and judged as the first of them, and what is said of the others."""
+    """The runs that were evaluated and judged like the first, and sentences on the others."""
     first = per_run[0][0]
     asked = questions_of(first.results)
     kept: list[Sequence[PastModel]] = []
@@ -37,7 +37,7 @@ def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[Past
     for models in per_run:
         why = _parting(first, models[0])
         if why is None and models[0].key != first.key and questions_of(models[0].results) != asked:
-            why = f"other questions than those of run {first.above[:8]}"
+            why = f"the questions are not those of run {first.above[:8]}"
         if why is None:
             kept.append(models)
         else:
@@ -47,15 +47,15 @@ def left_out(per_run: Sequence[Sequence[PastModel]]) -> tuple[list[Sequence[Past
 
 def _unlike(runs: Sequence[str]) -> str:
     if len(runs) == 1:
-        return f"run {runs[0]} was not asked and judged alike, so its figures cannot be compared"
-    return f"runs {', '.join(runs)} were not asked and judged alike, so their figures cannot be compared"
+        return f"run {runs[0]} was evaluated or judged differently, so its figures cannot be compared"
+    return f"runs {', '.join(runs)} were evaluated or judged differently, so their figures cannot be compared"
 
 
 def judged_by(recipe: Mapping[str, Any], on: str | None = None) -> dict[str, Any]:
-    """How a recipe asks and judges: dotted names, their values. The questions themselves are compared as they are.
+    """How a recipe evaluates and judges: values by dotted name. The questions themselves are compared separately.
 
-    Of a task of one's own that is every setting, as its code may read any. `on` is the split that is asked, where that
-    is not the one that the recipe compares on.
+    For a user-defined task, these are all settings, since its code may read any of them. `on` is the evaluated split if
+    it is not the one that the recipe compares models on.
     """
     task, evaluate = block(recipe, "task"), block(recipe, "evaluate")
     names = [*_OF_THE_TASK, *task] if ".py:" in str(task.get("type")) else _OF_THE_TASK
@@ -66,7 +66,7 @@ def judged_by(recipe: Mapping[str, Any], on: str | None = None) -> dict[str, Any
 
 
 def _spelled_out(kinds: Mapping[str, Any], task: Mapping[str, Any], name: str) -> Any:
-    """A format or judge with every default: an older run knows nothing of the settings that came since."""
+    """A format or judge with every default filled in: older runs lack the settings added since."""
     settings = task.get(name)
     if not isinstance(settings, Mapping) or (kind := kinds.get(str(settings.get("type")))) is None:
         return settings
@@ -75,17 +75,17 @@ def _spelled_out(kinds: Mapping[str, Any], task: Mapping[str, Any], name: str) -
 
 
 def _parting(ours: PastModel, theirs: PastModel) -> str | None:
-    """Where two runs part in how they ask and judge, in words; None where they do not."""
+    """How two runs differ in evaluation and judging, in words; None if they do not."""
     a, b = judged_by(ours.recipe, ours.on), judged_by(theirs.recipe, theirs.on)
     parts = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
-    if None not in (ours.judging_digest, theirs.judging_digest):  # they tell more than two recipes' texts
+    if None not in (ours.judging_digest, theirs.judging_digest):  # more reliable than the recipes' text
         if ours.judging_digest == theirs.judging_digest:
             parts = [name for name in parts if not name.startswith("task.")]
         elif not any(name.startswith("task.") for name in parts):
-            return f"the code of its task or of its judge is not that of run {ours.above[:8]}"
+            return f"the code of the task or judge is not that of run {ours.above[:8]}"
     if not parts:
         return None
-    told = [f"{n} is {_value(b.get(n))}, in run {ours.above[:8]} {_value(a.get(n))}" for n in parts[:_SHOWN]]
+    told = [f"{n} is {_value(b.get(n))}, but {_value(a.get(n))} in run {ours.above[:8]}" for n in parts[:_SHOWN]]
     return "; ".join(told) + (f"; and {len(parts) - _SHOWN} more settings" if len(parts) > _SHOWN else "")
 
 

@@ -1,4 +1,4 @@
-"""Models of several runs, put together: the same model once, seeds of one recipe side by side, each under a label."""
+"""Groups the models of several runs: each model once, seeds of one recipe together, each group under a label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from orchestrator.recipe.plain import parting
 from orchestrator.types import BASE
 
 _LONG = 64
-"""Characters of a label; a longer one is replaced by its run."""
+"""Maximum characters of a label; in a longer one, the run's id replaces the settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What one recipe makes under one name: a model a seed."""
+    """The models that one recipe produces under one name, one per seed."""
 
     models: tuple[PastModel, ...]
-    """In the order of their seeds."""
+    """In seed order."""
 
     @property
     def name(self) -> str:
-        """Of the model in its recipe."""
+        """The model's name in its recipe."""
         return self.models[0].model
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Empty where no seed changes it."""
+        """Empty if no seed affects it."""
         return tuple(m.seed for m in self.models if m.seed is not None)
 
     def evaluated(self, label: str) -> Evaluated:
-        """As the comparison takes it."""
+        """The comparison's input for it."""
         return Evaluated(
             label,
             self.name,
@@ -45,9 +45,9 @@ class Variant:
 
 
 def variants(models: Sequence[PastModel], apart: bool = False) -> list[Variant]:
-    """Each variant once, in the order of the models; of a model that occurs twice, the first.
+    """The variants in the order of the models; if a model occurs twice, only the first occurrence counts.
 
-    `apart`: models that differ in their seed alone are kept apart.
+    `apart`: models that differ only in their seed are kept separate.
     """
     found: dict[object, dict[object, PastModel]] = {}
     keys: set[str] = set()
@@ -59,17 +59,17 @@ def variants(models: Sequence[PastModel], apart: bool = False) -> list[Variant]:
         if model.key in keys:
             continue
         keys.add(model.key)
-        told = digests.get((model.model, model.made_from), set())  # an older run joins the one that has its text
+        told = digests.get((model.model, model.made_from), set())  # an older run joins the one with the same text
         recipe = model.recipe_digest or (next(iter(told)) if len(told) == 1 else model.made_from)
         group: object = (model.model, recipe if model.model != BASE else model.key)
-        if apart or model.seed in found.get(group, {}):  # the same settings and seed, and yet not the same: other data
+        if apart or model.seed in found.get(group, {}):  # same settings and seed, but another model: the data differ
             group = model.key
         found.setdefault(group, {})[model.seed] = model
     return [Variant(tuple(by_seed[seed] for seed in sorted(by_seed, key=_order))) for by_seed in found.values()]
 
 
 def labelled(found: Sequence[Variant]) -> dict[str, Variant]:
-    """A label for each: the model's name, with what tells it apart from others of that name."""
+    """A label for each: the model's name, plus what distinguishes it from others of that name."""
     labels: dict[str, Variant] = {}
     for variant, label in zip(found, _labels(found), strict=True):
         while label in labels:
@@ -87,7 +87,7 @@ def _labels(found: Sequence[Variant]) -> list[str]:
 
 
 def _apart(same: Sequence[Variant]) -> list[str]:
-    """The labels of all variants of one name: what they have otherwise than the first of them."""
+    """Labels for all variants of one name, from the settings that differ from the first variant's."""
     if len(same) == 1:
         return [same[0].name]
     if _seeds_tell(same):
@@ -97,7 +97,7 @@ def _apart(same: Sequence[Variant]) -> list[str]:
     told = [first, *({n: v for n, v in each.items() if repr(v) != repr(first[n])} for each in others)]
     labels = [f"{one.name} {_told(differing, one.name)}" for one, differing in zip(same, told, strict=True)]
     if len(first) > 1:
-        labels[0] = same[0].name  # the others say what they have otherwise
+        labels[0] = same[0].name  # the others' labels name the differences
     return [
         label if differing and len(label) <= _LONG else f"{one.name} ({one.models[0].above[:8]})"
         for label, differing, one in zip(labels, told, same, strict=True)
@@ -105,7 +105,7 @@ def _apart(same: Sequence[Variant]) -> list[str]:
 
 
 def _seeds_tell(same: Sequence[Variant]) -> bool:
-    """Whether variants of one name are of one recipe, and of other seeds each."""
+    """Whether variants of one name come from one recipe, with different seeds."""
     one_recipe = all(same_recipe(same[0].models[0], other.models[0]) for other in same)
     return one_recipe and len({other.seeds for other in same}) > 1
 

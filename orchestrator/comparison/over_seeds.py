@@ -1,6 +1,6 @@
-"""Several seeds of one recipe as one result: each model's mean accuracy, how much seeds vary, differences.
+"""Several seeds of one recipe as one result: each model's mean accuracy, its spread over seeds, differences.
 
-Intervals are those of `orch compare`: for further seeds and further questions (stats/seeds.py).
+Intervals are those of `orch compare`: for new seeds and new questions (stats/seeds.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,15 +28,15 @@ from orchestrator.results import (
 from orchestrator.types import BASE, Finding
 
 Results = Callable[[str, str | None], Path]
-"""Where the answers lie that a model's run shows, of a further split or (None) of the one that is compared on."""
+"""The file of answers for a model's run id, on a further split or (None) on the one models are compared on."""
 
 
 def over_seeds(
     run_id: str, experiment: str, seeds: Sequence[int], runs: Sequence[RunResult], results: Results
 ) -> SeedsResult:
-    """Put the runs of single seeds together; `runs` are in the order of `seeds`.
+    """Combine the runs of single seeds; `runs` are in the order of `seeds`.
 
-    A model that fails with some seeds is averaged over the others, which are named.
+    A model that fails with some seeds is averaged over the others, which the result lists.
     """
     on = dict.fromkeys(evaluation.on for run in runs for evaluation in run.also)
     compared = _together(runs, None, results)
@@ -57,7 +57,7 @@ def over_seeds(
 
 
 def metrics_of(found: SeedsResult) -> dict[str, float]:
-    """The aggregate as metrics of the run above the seeds: `rft/accuracy_mean`, on a further split `longer/rft/...`."""
+    """The aggregate as metrics of the seeds' parent run: `rft/accuracy_mean`, on a further split `longer/rft/...`."""
     metrics: dict[str, float] = {}
     splits = [("", found.models, found.differences), *((f"{a.on}/", a.models, a.differences) for a in found.also)]
     for prefix, models, differences in splits:
@@ -81,7 +81,7 @@ def metrics_of(found: SeedsResult) -> dict[str, float]:
 
 
 def _together(runs: Sequence[RunResult], on: str | None, results: Results) -> EvaluationOverSeeds:
-    """All models that some seed has evaluated on one split, in the recipe's order."""
+    """All models that at least one seed has evaluated on a split, in the recipe's order."""
     named = on or ""
     names = dict.fromkeys(m.model for run in runs for m in _evaluated(run, on)[0])
     if not names:
@@ -103,14 +103,14 @@ def _together(runs: Sequence[RunResult], on: str | None, results: Results) -> Ev
 
 
 def _of(name: str, runs: Sequence[RunResult], on: str | None) -> dict[int, ModelResult]:
-    """One model's figures by seed."""
+    """One model's results by seed."""
     return {run.seed or 0: m for run in runs for m in _evaluated(run, on)[0] if m.model == name}
 
 
 def _files(
     name: str, found: Mapping[int, ModelResult], on: str | None, results: Results, runs: Sequence[RunResult]
 ) -> Evaluated:
-    """Where a model's answers lie: one file for each seed, or one in all where the seed decides nothing."""
+    """The files of a model's answers: one per seed, or a single one if the seed has no effect."""
     stage = f"evaluate.{name}" if on is None else f"evaluate.{name}.{on}"
     rows = {run.seed: row for run in runs for row in run.stages if row["name"] == stage}
     shared = name == BASE or (len(found) > 1 and len({rows[seed]["key"] for seed in found}) == 1)
@@ -151,12 +151,12 @@ def _difference(
 
 
 def _evaluated(run: RunResult, on: str | None) -> tuple[tuple[ModelResult, ...], tuple[Difference, ...]]:
-    """The models and differences of a run on one split; None: the one that models are compared on."""
+    """The models and differences of a run on one split; None: the split that models are compared on."""
     if on is None:
         return run.models, run.differences
     return next(((a.models, a.differences) for a in run.also if a.on == on), ((), ()))
 
 
 def _findings(runs: Sequence[RunResult]) -> tuple[Finding, ...]:
-    """What was noticed, each thing once."""
+    """The findings of all runs, without duplicates."""
     return tuple({(f.check, f.what): f for run in runs for f in run.findings}.values())

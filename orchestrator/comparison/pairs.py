@@ -1,4 +1,4 @@
-"""The models of one run of one seed, each against its baseline."""
+"""The models of one single-seed run, each compared with its baseline."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ from orchestrator.types import BASE, Finding
 
 
 def baseline(plan: Plan) -> str:
-    """What the others are compared with: the first SFT model that is evaluated, else the base model."""
+    """The model that the others are compared with: the first SFT model that is evaluated, otherwise the base model."""
     evaluated = plan.recipe.models()
     in_order = [name for name in plan.recipe.stages if name in evaluated]
     return baseline_of(in_order, {name: spec.verb for name, spec in plan.recipe.stages.items()})
@@ -24,10 +24,10 @@ def baseline(plan: Plan) -> str:
 def compare_one_run(
     on: str, results: Mapping[str, Path], against: str, seed: int = 0, findings: Iterable[Finding] = ()
 ) -> Comparison:
-    """Models of one seed side by side; `results` holds the file of each model's evaluation.
+    """Compare models of one seed; `results` has the file of each model's evaluation.
 
     Raises:
-        InputError: one that cannot be read.
+        InputError: an evaluation cannot be read.
     """
     evaluated = [Evaluated(m, m, () if m == BASE else (seed,), (), (file,)) for m, file in results.items()]
     pairs = {model: against for model in results if model != against} if against in results else {}
@@ -35,7 +35,7 @@ def compare_one_run(
 
 
 def differences(comparison: Comparison) -> tuple[Difference, ...]:
-    """The same differences as a run's result holds them."""
+    """The same differences in the form used by a run's result."""
     return tuple(
         Difference(d.label, d.baseline, d.difference, d.low, d.high, d.p_corrected, d.wins, d.losses)
         for d in comparison.differences

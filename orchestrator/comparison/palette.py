@@ -1,6 +1,6 @@
-"""The colours of models and of question flows: the same everywhere, told apart by the colour-blind.
+"""The colors of models and of question flows: the same everywhere, and distinguishable for the color-blind.
 
-Each has a shade for light paper and one for dark. Colour is never the only sign: names and numbers stand beside it.
+Each has a shade for light and one for dark backgrounds. Color is never the only cue: names and numbers accompany it.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from orchestrator.types import BASE
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """One colour, as `#rrggbb`."""
+    """One color, as `#rrggbb`."""
 
     light: str
-    """On light paper, and in figures for print."""
+    """On a light background, and in figures for print."""
     dark: str
 
 
@@ -27,13 +27,13 @@ MODELS = (
     Shade("#b78565", "#f2e230"),
     Shade("#2801a5", "#d04849"),
 )
-"""For trained models, in turn: a contrast of 3:1 to the paper, and apart for every kind of colour-blindness."""
+"""For trained models, in order: a contrast of 3:1 to the background, and distinct for every kind of color blindness."""
 FIXED = Shade("#04504a", "#5eead4")
 BROKEN = Shade("#dc2626", "#ff4d6d")
-"""For questions that were fixed, and that were broken; what stayed as it was is grey."""
+"""For questions that were fixed and that were broken; unchanged ones are gray."""
 
 
 def model_colours(labels: Sequence[str]) -> dict[str, Shade]:
-    """A colour for each model: grey for the base, the others in turn."""
+    """A color for each model: gray for the base model, then `MODELS` in order, repeated if necessary."""
     trained = [label for label in labels if label != BASE]
     return {label: MODELS[trained.index(label) % len(MODELS)] if label in trained else GREY for label in labels}

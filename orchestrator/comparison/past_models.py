@@ -1,4 +1,4 @@
-"""The evaluated models of a run, as the store has them: what they answered, what they cost, what made them."""
+"""The evaluated models of a run, as stored: their answers, their cost, and their origin."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,69 +24,69 @@ RECIPE_FILE = "recipe.yaml"
 
 @dataclass(frozen=True, slots=True)
 class PastModel:
-    """One model of one run of one seed, as it was evaluated on one split."""
+    """One model of a single-seed run, as evaluated on one split."""
 
     model: str
     seed: int | None
-    """None where no seed changes it: the base."""
+    """None if no seed affects it: the base model."""
     run_id: str
-    """Its run in MLflow."""
+    """Its MLflow run."""
     above: str
-    """The run of `orch run` that it is in."""
+    """The `orch run` that it belongs to."""
     recipe: Mapping[str, Any]
-    """Of that run: plain data, as it was written down."""
+    """The recipe recorded with that run, as plain data."""
     key: str
-    """Of the evaluation: equal keys are the same model and the same questions."""
+    """The evaluation's key: equal keys mean the same model and the same questions."""
     made_from: str
-    """Of the recipe's text: equal for models of one text that differ in their seed alone."""
+    """A digest of the recipe's text: equal for models whose recipes differ only in the seed."""
     results: Path
     accuracy: float | None
-    """As its run has it."""
+    """As logged in its run."""
     seconds: float | None
     gpu_hours: float | None
     findings: tuple[Finding, ...]
-    """Of the run and of the stages behind the model."""
+    """Those of the run and of the stages behind the model."""
     recipe_digest: str | None = None
-    """Equal for models that differ in their seed alone, by the content of all they stand on; None: an older run."""
+    """Equal for models that differ only in their seed, by the content of all they depend on; None: an older run."""
     judging_digest: str | None = None
-    """Equal where answers are asked for, read and judged alike; None: an older run."""
+    """Equal if answers are prompted for, parsed and judged alike; None: an older run."""
     judged_by: str | None = None
-    """How answers were read and judged, in words; None: it is not known."""
+    """How answers were parsed and judged, in words; None if unknown."""
     also: str | None = None
-    """The further split of its recipe that it was asked; None: the one that the recipe compares on."""
+    """The further split that it was evaluated on; None: the split that its recipe compares models on."""
 
     @property
     def on(self) -> str:
-        """The split that it was asked."""
+        """The split that it was evaluated on."""
         return self.also or split_of(self.recipe)
 
 
 def same_recipe(ours: PastModel, theirs: PastModel) -> bool:
-    """Whether two models were made and asked alike but for their seed, as far as their runs tell."""
+    """Whether two models were trained and evaluated alike except for their seed, as far as their runs show."""
     if None in (ours.recipe_digest, theirs.recipe_digest):
         return ours.model == theirs.model and ours.made_from == theirs.made_from
     return ours.model == theirs.model and ours.recipe_digest == theirs.recipe_digest
 
 
 def past_models(runs: PastRuns, run: StoredRun, on: str | None = None) -> list[PastModel]:
-    """What a run of one seed or of several has evaluated: on the split `on`, else on the one its recipe compares on.
+    """The models that a run of one or several seeds has evaluated on split `on`, by default the recipe's main split.
 
-    An evaluation whose file is damaged is not among it; `runs.damaged` says which and why.
+    A model whose evaluation is damaged is left out; `runs.damaged` says which and why.
 
     Raises:
-        InputError: it was not made by `orch run`.
+        InputError: it was not created by `orch run`.
     """
     return list(_models(runs, run, run.run_id, on))
 
 
 def not_evaluated(runs: PastRuns, run: StoredRun, on: str | None = None) -> list[str]:
-    """The models that a run's recipe evaluates and the run has not: one that failed, was killed, or still goes on."""
+    """The models that a run's recipe evaluates but the run, having failed or being unfinished, has not evaluated."""
     children = runs.children(run.run_id)
     seeds = [child for child in children.values() if child.is_trial]
     if seeds:
         return [f"{name} of {child.name}" for child in seeds for name in not_evaluated(runs, child, on)]
     recipe = recipe_of(runs, run)
-    wanted = block(recipe, "evaluate").get("models") or ()  # a run's recipe has every default written out
+    wanted = block(recipe, "evaluate").get("models") or ()  # a recorded recipe has all defaults filled in
     also = None if on in (None, split_of(recipe)) else on
     return [name for name in wanted if name not in children or children[name].evaluation_key(also) is None]
 
@@ -97,10 +97,10 @@ def split_of(recipe: Mapping[str, Any]) -> str:
 
 
 def recipe_of(runs: PastRuns, run: StoredRun) -> Mapping[str, Any]:
-    """The recipe that a run wrote down.
+    """The recipe that a run recorded.
 
     Raises:
-        InputError: it has none that can be read.
+        InputError: it has no readable recipe.
     """
     try:
         data = read_data(runs.artifact(run.run_id, RECIPE_FILE), f"the recipe of run {run.run_id}")
@@ -109,7 +109,7 @@ def recipe_of(runs: PastRuns, run: StoredRun) -> Mapping[str, Any]:
     except RecipeError as error:
         raise InputError(*error.problems) from None
     if not isinstance(data, dict):
-        raise InputError(f"run {run.run_id} was not made by `orch run`: it has no {RECIPE_FILE} that can be read")
+        raise InputError(f"run {run.run_id} was not created by `orch run`: it has no readable {RECIPE_FILE}")
     return data
 
 
@@ -154,6 +154,6 @@ def _models(runs: PastRuns, run: StoredRun, above: str, on: str | None) -> Itera
 
 
 def _sum(made_by: Sequence[StoredRun], metric: str) -> float | None:
-    """Of all that made a model; None where not all of it is known, or nothing made it."""
+    """The total over the stages behind a model; None if there are none, or some lack the metric."""
     values = [one.metrics[metric] for one in made_by if metric in one.metrics]
     return sum(values) if values and len(values) == len(made_by) else None

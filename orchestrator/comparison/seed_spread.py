@@ -1,4 +1,4 @@
-"""How much the seed alone moves a model's accuracy, as far as other runs of its recipe tell."""
+"""How much the seed alone changes a model's accuracy, estimated from other runs of its recipe."""
 
 from collections.abc import Mapping
 from statistics import stdev
@@ -11,15 +11,15 @@ from orchestrator.store.base import StoredRun
 from orchestrator.store.find import PastRuns
 
 _ENOUGH = 3
-"""Seeds from which on a standard deviation is reported."""
+"""Minimum number of seeds for a standard deviation to be reported."""
 _LOOKED_AT = 50
-"""Of the newest runs of the experiment."""
+"""Number of the experiment's newest runs that are searched."""
 
 
 def seed_sds(past: PastRuns, labels: Mapping[str, Variant]) -> tuple[tuple[str, float, int], ...]:
-    """For each label of one seed whose recipe was also run with others: (label, standard deviation, seeds).
+    """For each label with one seed whose recipe also ran with others: (label, standard deviation, seeds).
 
-    All are accuracies on the split that the labels' models were asked, whichever the others' recipes compare on.
+    All accuracies are on the split that the labels' models were evaluated on, whatever the other recipes compare on.
     """
     single = {label: variant.models[0] for label, variant in labels.items() if len(variant.seeds) == 1}
     if not single:
@@ -31,7 +31,7 @@ def seed_sds(past: PastRuns, labels: Mapping[str, Variant]) -> tuple[tuple[str, 
             if not _tells(past, run, single, accuracies):
                 continue
             others = past_models(past, run, on)
-        except InputError:  # a run that something else has made there
+        except InputError:  # a run created by some other program
             continue
         for label, model in single.items():
             accuracies[label] |= {
@@ -44,7 +44,7 @@ def seed_sds(past: PastRuns, labels: Mapping[str, Variant]) -> tuple[tuple[str, 
 def _tells(
     past: PastRuns, run: StoredRun, single: Mapping[str, PastModel], known: Mapping[str, Mapping[int | None, float]]
 ) -> bool:
-    """Whether a run may have one of these models with a seed that is not known yet: its recipe alone tells."""
+    """Whether a run may have one of these models with a seed not seen yet, according to its recipe."""
     recipe = recipe_of(past, run)
     seeds = recipe.get("seeds") or [recipe.get("seed", 0)]
     return any(

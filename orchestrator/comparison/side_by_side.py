@@ -1,4 +1,4 @@
-"""Which models of which runs are compared, and with what."""
+"""Decides which models of which runs are compared, and with which baseline."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,17 +27,17 @@ _RECIPES = (".yaml", ".yml")
 def compare(
     *runs: str, experiment: str | None = None, baseline: str | None = None, on: str | None = None
 ) -> Comparison:
-    """Compare the models of a run (the newest without one), of several runs, or of an experiment.
+    """Compare the models of one run (by default the newest), of several runs, or of an experiment.
 
-    A run is an id or its beginning, `last`, or a recipe file, which stands for the newest run of its experiment.
-    Models of one recipe that differ in their seed alone are put together, unless two runs are named that differ in
-    nothing else. `baseline` is the label or the name of the model that all others are compared with; without it that is
-    the first SFT model, of an experiment that of its oldest run, so that it stays the same as runs are added; where
-    several runs are named, the model of that name in the first of them. The models of an experiment's runs are ranked.
-    `on` is a split other than the one that the recipe compares on.
+    A run is given as an id or its beginning, `last`, or a recipe file, which means the newest run of its experiment.
+    Models of one recipe that differ only in their seed are grouped, unless two runs are named that differ in nothing
+    else. `baseline` is the label or the name of the model that all others are compared with. By default it is the first
+    SFT model; for an experiment, that of its oldest run, so that it stays the same as runs are added. If several runs
+    are named, each model is compared with the one of the same name in the first of them. The models of an experiment
+    are ranked. `on` is a split other than the one that the recipe compares models on.
 
     Raises:
-        InputError: no such run, experiment, model or split; models that were not asked and judged alike.
+        InputError: no such run, experiment, model or split; or models that were evaluated or judged differently.
     """
     if runs and experiment is not None:
         raise InputError("name runs, or an experiment with --experiment, not both")
@@ -59,9 +59,9 @@ def compare(
 
 
 def compare_run(store: Store, run_id: str, on: str | None = None) -> Comparison | None:
-    """The models of one run, which may still be going on, by themselves: what other runs tell is left out.
+    """Compare the models of one run, which may still be running, without information from other runs.
 
-    So it says of the run what the run itself said at its end. None where no model is evaluated yet.
+    So the result is what the run itself reported at its end. None if no model is evaluated yet.
     """
     past = PastRuns(store)
     models = past_models(past, past.find(run_id), on)
@@ -94,16 +94,16 @@ def _evaluated(past: PastRuns, run: StoredRun, on: str | None) -> list[PastModel
 
 
 _ENDED = {"RUNNING": "{0} still running", "FAILED": "failed", "KILLED": "{1} interrupted"}
-"""What is said of a run by its status in the store."""
+"""The wording for a run's status in the store."""
 
 
 def _missing(past: PastRuns, runs: Iterable[StoredRun], on: str | None) -> Iterator[str]:
-    """What is said of the runs that have not evaluated all of their models, of those that are alike once."""
+    """Sentences on the runs that have not evaluated all of their models, one for each group of similar runs."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for run in runs:
         try:
             names = not_evaluated(past, run, on)
-        except InputError:  # it ended before it had written down its recipe
+        except InputError:  # it ended before it recorded its recipe
             names = ["any model"]
         if names:
             why = f" ({run.error.splitlines()[0][:120]})" if run.error and run.status == "FAILED" else ""
@@ -127,7 +127,7 @@ def _side_by_side(
     named: bool = False,
     alone: bool = False,
 ) -> Comparison:
-    """`per_run` holds the models of each run, the first being those that others are measured by."""
+    """`per_run` has the models of each run; those of the first are what others are compared with."""
     models = [model for one in per_run for model in one]
     apart = named and len(per_run) == 2 and _differ_in_seed(*per_run)
     labels = labelled(variants(models, apart))
@@ -152,7 +152,7 @@ def _side_by_side(
 
 
 def _runs(per_run: Sequence[Sequence[PastModel]]) -> tuple[ComparedRuns, ...]:
-    """The runs by what they have otherwise than the first; those of the same settings together."""
+    """The runs grouped by settings, with the differences of each group from the first run."""
     found: dict[str, list[Sequence[PastModel]]] = {}
     for models in per_run:
         found.setdefault(repr(changes(per_run[0][0].recipe, models[0].recipe)), []).append(models)
@@ -167,12 +167,12 @@ def _runs(per_run: Sequence[Sequence[PastModel]]) -> tuple[ComparedRuns, ...]:
 
 
 def _seed_alone(a: Variant, b: Variant) -> bool:
-    """Whether two variants are of one recipe with other seeds; of one seed they would be one model."""
+    """Whether two variants are of one recipe with different seeds; with the same seed they would be one model."""
     return not set(a.seeds) & set(b.seeds) and same_recipe(a.models[0], b.models[0])
 
 
 def _differ_in_seed(ours: Sequence[PastModel], theirs: Sequence[PastModel]) -> bool:
-    """Whether two runs are of one recipe with one seed each, and not the same."""
+    """Whether two runs are of one recipe, with one seed each, and the seeds differ."""
     a, b = ({m.model: m for m in models} for models in (ours, theirs))
     seeds = [{m.seed for m in models if m.seed is not None} for models in (ours, theirs)]
     alike = a.keys() == b.keys() and all(same_recipe(a[name], b[name]) for name in a)
@@ -182,9 +182,9 @@ def _differ_in_seed(ours: Sequence[PastModel], theirs: Sequence[PastModel]) -> b
 def _baselines(
     labels: Mapping[str, Variant], first: Sequence[PastModel], baseline: str | None, named: bool
 ) -> dict[str, str]:
-    """For each label the one it is compared with."""
+    """For each label, the one it is compared with."""
     by_name: dict[str, str] = {}
-    for label, variant in labels.items():  # in the order of the runs: of several of one name the first run's counts
+    for label, variant in labels.items():  # in run order: of several of one name, the first run's counts
         by_name.setdefault(variant.name, label)
     if baseline is not None:
         chosen = baseline if baseline in labels else by_name.get(baseline)

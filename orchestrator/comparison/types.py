@@ -1,4 +1,4 @@
-"""What a comparison of models holds. Numbers and names; nothing of where they were read."""
+"""The contents of a model comparison: numbers and names, independent of where they were read from."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,35 +11,35 @@ from orchestrator.schema import clipped
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """One line of the table: a model, or the models that one recipe makes with several seeds."""
+    """One row of the table: a model, or the models of one recipe with several seeds."""
 
     label: str
-    """What it is called in this comparison, unlike every other."""
+    """Its unique name in this comparison."""
     model: str
     """Its name in its recipe."""
     seeds: tuple[int, ...]
-    """Empty where no seed changes it, as the base model."""
+    """Empty if no seed affects it, as for the base model."""
     run_ids: tuple[str, ...]
-    """Its runs in MLflow, one a seed."""
+    """Its MLflow runs, one per seed."""
     accuracy: float
     """Mean over seeds."""
     accuracy_low: float
     accuracy_high: float
-    """95% interval: Wilson's for one seed, else for further seeds and questions (stats/seeds.py)."""
+    """95% interval: Wilson's for one seed, otherwise for new seeds and questions (stats/seeds.py)."""
     answer_rate: float
     n: int
-    """Questions; every seed was asked the same."""
+    """Number of questions; the same ones for every seed."""
     by_seed: tuple[float, ...]
     """Accuracy of each seed."""
     seed_sd: float | None
-    """Standard deviation of the seeds' accuracies; None for one."""
+    """Standard deviation of the seeds' accuracies; None for a single seed."""
     tokens_per_answer: float | None
     seconds: float | None
-    """What it took to make one such model: its own stage and all that it stands on; the mean over seeds."""
+    """Time to produce one such model: its own stage and all stages it depends on; the mean over seeds."""
     gpu_hours: float | None
-    """Of the same stages."""
+    """For the same stages."""
     answers_each: int = 1
-    """Answers to each question; of several, accuracy is the share of all that is right."""
+    """Answers per question; if there are several, accuracy is the share of all answers that is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +51,37 @@ class ModelDifference:
     difference: float
     low: float
     high: float
-    """95% interval: Agresti and Min's for two single models, else with the seeds' part; where questions have several
-    answers each, that of a t-test."""
+    """95% interval: Agresti and Min's for two single models (a t-test's if questions have several answers each),
+    otherwise one that includes the variance due to seeds (stats/seeds.py)."""
     p: float
-    """Exact McNemar for two single models, else a t-test with the seeds' part (stats/seeds.py); where questions have
-    several answers each, a t-test on their shares of right answers."""
+    """Exact McNemar for two single models (a t-test on the questions' shares of right answers if they have several
+    each), otherwise a t-test that includes the variance due to seeds (stats/seeds.py)."""
     p_corrected: float
-    """Corrected for the number of models compared (Holm)."""
+    """Corrected for the number of comparisons (Holm)."""
     wins: int
-    """Questions on which it is right more often than the baseline: over its seeds, where it has several."""
+    """Number of questions on which it is right more often than the baseline, averaged over seeds."""
     losses: int
     n: int
     detectable: float | None
-    """The true difference that such a test finds at 80% power; None: none at all."""
+    """The true difference that such a test detects at 80% power; None: it detects none."""
     bootstrap_low: float
     bootstrap_high: float
-    """Paired bootstrap over questions, 10,000 resamples: of these models, the seeds as they are."""
+    """Paired bootstrap over questions, 10,000 resamples; for these models only: seeds are not resampled."""
     by_answering: float | None
-    """The part of the difference that is answer rate; None where one side gave no answer."""
+    """The part of the difference due to the answer rate; None if one side gave no answer."""
     by_being_right: float | None
-    """The part that is right answers among those that could be read."""
+    """The part due to accuracy among the answers that could be parsed."""
     seeds_alone: bool = False
-    """Whether the two differ in nothing but their seed."""
+    """Whether the two differ only in their seed."""
 
     @property
     def shown(self) -> bool:
-        """Whether there is a difference, at 5% after correction."""
+        """Whether the difference is significant at 5% after correction."""
         return self.p_corrected < 0.05
 
     @property
     def answering_share(self) -> float | None:
-        """The share of the difference that is answer rate, where both parts point the same way; else None."""
+        """The share of the difference due to the answer rate; None if the parts are unknown or have opposite signs."""
         if self.by_answering is None or self.by_being_right is None or self.by_answering * self.by_being_right < 0:
             return None
         return self.by_answering / self.difference if self.difference else None
@@ -89,12 +89,12 @@ class ModelDifference:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A setting that one recipe has otherwise than another."""
+    """A setting that differs between two recipes."""
 
     setting: str
-    """Dotted: `stages.rft.learning_rate`; a stage that only one of them has stands as a whole: `stages.grpo`."""
+    """Dotted: `stages.rft.learning_rate`; a stage that only one of them has is one entry: `stages.grpo`."""
     before: Any
-    """None: it is not set, or there is no such stage."""
+    """None: not set, or no such stage."""
     after: Any
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ComparedRuns:
-    """Runs of one recipe's settings, and how they differ from the run that the baseline is of."""
+    """Runs with the same settings, and how these differ from the first run's."""
 
     run_ids: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -120,28 +120,28 @@ class ComparedRuns:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Models side by side, all asked the same questions in the same way."""
+    """Models side by side, all evaluated on the same questions in the same way."""
 
     on: str
     """The split."""
     models: tuple[ComparedModel, ...]
     differences: tuple[ModelDifference, ...]
     contaminated: tuple[str, ...] = ()
-    """What was found of test questions in the training data, one sentence each."""
+    """Findings that make accuracies too good to be true, one sentence each."""
     left_out: tuple[str, ...] = ()
-    """What was asked for and is not in the table, and why."""
+    """Runs and models that were requested but are not in the table, with the reason."""
     seed_sd_elsewhere: tuple[tuple[str, float, int], ...] = ()
-    """Known from other runs: how much a model of one seed varies with it: (label, sd, seeds)."""
+    """For models with one seed, the spread over seeds in other runs: (label, standard deviation, seeds)."""
     judged_by: str | None = None
-    """How answers were read and judged, in words; None where that is not known."""
+    """How answers were parsed and judged, in words; None if unknown."""
     conclusions: tuple[str, ...] = ()
-    """What the figures say, in a few plain sentences."""
+    """The result in a few plain sentences."""
     remarks: tuple[str, ...] = ()
-    """What else is to be known of them."""
+    """What else to know about the figures."""
     runs: tuple[ComparedRuns, ...] = ()
-    """Of several runs: what is different between them, those of the baseline first."""
+    """If there are several runs, the differences between their settings; the first run comes first."""
     ranked: bool = False
-    """Whether the models are in the order of their accuracy, the best first, all against one baseline."""
+    """Whether the models are sorted by accuracy, best first, and all compared with one baseline."""
 
     @property
     def drawn(self) -> bool:
@@ -150,7 +150,7 @@ class Comparison:
 
     @property
     def trained(self) -> Sequence[ComparedModel]:
-        """The models that a seed changes."""
+        """The models that depend on a seed."""
         return [m for m in self.models if m.seeds]
 
     def __repr__(self) -> str:
@@ -158,7 +158,7 @@ class Comparison:
         return f"Comparison(on {self.on}: {models})"
 
     def _repr_html_(self) -> str:
-        """The conclusion, and the models side by side."""
+        """The conclusions, then the models side by side."""
         against = {d.label: (d.baseline, d.difference, d.low, d.high, d.p_corrected) for d in self.differences}
         rows = [(m.label, m.accuracy, m.accuracy_low, m.accuracy_high, m.answer_rate) for m in self.models]
         first = self.models[0]

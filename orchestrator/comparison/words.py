@@ -1,6 +1,6 @@
-"""A comparison in plain sentences. The terminal, the run's description, the report and the card say the same words.
+"""A comparison in plain sentences, the same in the terminal, the run's description, the report and the card.
 
-`conclusions` stand above the table, one or two sentences; `remarks` below it.
+`conclusions` go above the table, usually one or two sentences; `remarks` go below it.
 """
 
 import re
@@ -16,61 +16,62 @@ from orchestrator.stages import STAGES
 from orchestrator.types import BASE, Finding
 
 _TOO_GOOD = {
-    "test-in-training": ("error", "warning", "info"),  # a mere information where the recipe has ignored it
+    "test-in-training": ("error", "warning", "info"),  # info if the recipe ignores it
     "not-the-model": ("error", "warning", "info"),
     "near-duplicates": ("error", "warning"),
 }
-"""Findings after which an accuracy is no measure of what a model can do, and with which severity."""
-_CALLED = {"near-duplicates": "Near-duplicates", "not-the-model": "Not to be trusted"}
-"""How a sentence on such a finding begins, where the test itself was not trained on."""
+"""Findings that make an accuracy meaningless, and the severities at which they do."""
+_CALLED = {"near-duplicates": "Near-duplicates", "not-the-model": "Unreliable"}
+"""How a sentence on such a finding begins; the others begin with "Contaminated"."""
 _SPOKEN = re.compile(rf"(?:rft|{'|'.join(name for name, verb in STAGES.items() if verb.SPOKEN)})\d*(?= |$)")
-"""Labels that people write in capitals."""
+"""Labels that are written in capitals."""
 _LISTED = 3
-"""Models that a sentence names one by one, and clauses that it has."""
+"""Maximum number of models that a sentence names, and of its clauses."""
 
 
 def conclusions(comparison: Comparison) -> tuple[str, ...]:
-    """What the comparison says: one sentence or two, and one for whatever makes accuracies too good to be true.
+    """The result: one or two sentences, plus one for each finding that makes accuracies too good to be true.
 
-    Plain text: labels stand as the recipe has them, and whoever shows the sentences escapes them.
+    Plain text: labels are written as in the recipe, so the caller has to escape the sentences.
     """
     return tuple(_lead(comparison))
 
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:
-    """What is to be known beside that: what is left out, what a gain is made of, how far the result holds."""
+    """What else to know: what is left out, what a gain consists of, how far the result holds."""
     return tuple(_remarks(comparison))
 
 
 def contaminated(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """What was found that makes accuracies too good to be true, one sentence each; ignored findings count too."""
+    """Findings that make accuracies too good to be true, one sentence each; ignored findings count too."""
     found = (finding for finding in findings if finding.severity in _TOO_GOOD.get(finding.check, ()))
     return tuple(dict.fromkeys(f"{_CALLED.get(one.check, 'Contaminated')}: {one.what}" for one in found))
 
 
 def untold(findings: Iterable[Finding], said: Sequence[str], compared: bool) -> tuple[Finding, ...]:
-    """The findings that are news beside the conclusions `said`; `compared`: there are differences.
+    """The findings not already in the sentences `said`; `compared`: the comparison has differences.
 
-    What a test of that size can show was predicted; once models are compared, their answers say it better.
+    Once models are compared, predictions of what a test of this size can show are dropped: the answers themselves show
+    it better.
     """
     news = (finding for finding in findings if not (compared and finding.check in PREDICTED))
     return tuple(finding for finding in news if not any(finding.what in sentence for sentence in said))
 
 
 def how_tested(comparisons: int, several_seeds: bool, drawn: bool = False) -> str:
-    """How p was found: `p: exact McNemar test, corrected for 3 comparisons (Holm); intervals are not corrected`.
+    """How p was computed: `p: exact McNemar test, corrected for 3 comparisons (Holm); intervals are not corrected`.
 
     `drawn`: each question was answered several times.
     """
     alone = "t-test on each question's share of right answers" if drawn else "exact McNemar test"
-    between = "that of questions" if drawn else "McNemar's"
+    between = "t-test over questions" if drawn else "McNemar's"
     test = f"t-test over seeds and questions, {between} between single models" if several_seeds else alone
     corrected = f", corrected for {comparisons} comparisons (Holm); intervals are not corrected"
     return f"p: {test}{corrected if comparisons > 1 else ''}"
 
 
 def name(label: str) -> str:
-    """A label as people say it: SFT, RFT and GRPO in capitals, `base` as what it is, any other as it is."""
+    """A label in running text: SFT, RFT and GRPO in capitals, `the base model` for `base`, any other unchanged."""
     model, space, rest = label.partition(" ")
     spoken = "the base model" if model == BASE else model.upper() if _SPOKEN.fullmatch(model) else model
     return f"{spoken}{' with ' if space and not rest.startswith('(') else space}{rest}"
@@ -81,7 +82,7 @@ def name(label: str) -> str:
 
 def _lead(comparison: Comparison) -> Iterator[str]:
     if comparison.trained and not any(m.accuracy for m in comparison.trained):
-        yield "No trained model answered a single question right: `orch diagnose` looks for the cause."
+        yield "No trained model answered a single question correctly: run `orch diagnose` to find the cause."
     if comparison.ranked:
         yield from _ranking(comparison)
     else:
@@ -92,12 +93,12 @@ def _lead(comparison: Comparison) -> Iterator[str]:
             end = _detectable(comparison, every) if missed and place == missed[-1] else ""
             yield _sentence("; ".join(_clauses(comparison, group)) + end)
     if any(d.seeds_alone for d in comparison.differences):
-        yield "These models differ in their seed alone: what is said of them is not said of two recipes."
+        yield "These models differ only in their seed: the result says nothing about different recipes."
     yield from comparison.contaminated
 
 
 def _told(comparison: Comparison) -> tuple[list[ModelDifference], list[ModelDifference]]:
-    """What sentences are about: of runs that are compared like with like that alone, the rest is in the table."""
+    """The differences that sentences cover; with several baselines, only those between models of one name, if any."""
     ours, of_base = _forwards(comparison)
     if len({d.baseline for d in comparison.differences}) == 1:
         return ours, of_base
@@ -107,14 +108,14 @@ def _told(comparison: Comparison) -> tuple[list[ModelDifference], list[ModelDiff
 
 
 def _forwards(comparison: Comparison) -> tuple[list[ModelDifference], list[ModelDifference]]:
-    """All differences as people say them: what was trained against its baseline, and that against the base model."""
+    """All differences as people state them: trained models against the baseline, it against the base model."""
     seeds = {m.label: m.seeds for m in comparison.models}
     of_base = [d for d in comparison.differences if seeds[d.baseline] and not seeds[d.label]]
     return [d for d in comparison.differences if d not in of_base], [_turned(d) for d in of_base]
 
 
 def _turned(d: ModelDifference) -> ModelDifference:
-    """The same difference the other way round."""
+    """The same difference in the opposite direction."""
 
     def less(part: float | None) -> float | None:
         return None if part is None else -part
@@ -136,7 +137,7 @@ def _turned(d: ModelDifference) -> ModelDifference:
 
 
 _Outcome = Literal["better", "worse", "open", "same"]
-"""What a comparison comes to; `open`: the interval excludes 0, and yet it is not significant."""
+"""The outcome of a comparison; `open`: the interval excludes 0, but the difference is not significant."""
 
 
 def _outcome(d: ModelDifference) -> _Outcome:
@@ -146,7 +147,7 @@ def _outcome(d: ModelDifference) -> _Outcome:
 
 
 def _clauses(comparison: Comparison, differences: Sequence[ModelDifference]) -> Iterator[str]:
-    """A clause for each baseline and outcome, those first whose differences were shown."""
+    """A clause for each outcome and baseline, significant differences first."""
     groups: dict[tuple[_Outcome, str], list[ModelDifference]] = {}
     for outcome in get_args(_Outcome):
         for d in differences:
@@ -159,7 +160,7 @@ def _clauses(comparison: Comparison, differences: Sequence[ModelDifference]) -> 
 
 
 def _clause(comparison: Comparison, found: Sequence[ModelDifference], who: str) -> str:
-    """`RFT and GRPO are better than SFT: +20.2 points (...) and +25.4 (...)`; all of one outcome, of one baseline."""
+    """`RFT and GRPO are better than SFT: +20.2 points (...) and +25.4 (...)`; all with one outcome and one baseline."""
     several, outcome, theirs = len(found) > 1, _outcome(found[0]), name(found[0].baseline)
     verb, figures = "are" if several else "is", _figures(comparison, found)
     if outcome in ("better", "worse"):
@@ -168,21 +169,21 @@ def _clause(comparison: Comparison, found: Sequence[ModelDifference], who: str) 
         return f"{who} {'do' if several else 'does'} not differ significantly from {theirs}: {figures}"
     ways = {"better" if d.difference > 0 else "worse" for d in found}
     way = f"{ways.pop()} than" if len(ways) == 1 else "different from"
-    return f"{who} {verb} not shown to be {way} {theirs}: {figures}; {_why_open(comparison, found)}"
+    return f"{who} {verb} not significantly {way} {theirs}: {figures}; {_why_open(comparison, found)}"
 
 
 def _why_open(comparison: Comparison, found: Sequence[ModelDifference]) -> str:
     """Why differences whose intervals exclude 0 are not significant."""
     alone = _listed([p_equals(d.p) for d in found])
     if any(d.p >= 0.05 for d in found):
-        return f"the interval excludes 0, but the test, which is stricter, does not find it significant ({alone})"
+        return f"the interval excludes 0, but the test, which is stricter, is not significant ({alone})"
     what = "each of these differences" if len(found) > 1 else "the difference"
     n = len(comparison.differences)
-    return f"by itself {what} would be significant ({alone}), but not after correcting for {n} comparisons"
+    return f"{what} would be significant on its own ({alone}), but not after correcting for {n} comparisons"
 
 
 def _figures(comparison: Comparison, found: Sequence[ModelDifference]) -> str:
-    """The figures of several differences; what was asked stands with the first, and where it is another."""
+    """The figures of several differences; n and seeds are given with the first, and again whenever they change."""
     texts: list[str] = []
     told = ""
     for d in found[:_LISTED]:
@@ -207,27 +208,27 @@ def _asked(comparison: Comparison, d: ModelDifference) -> str:
 
 
 def _made(model: ComparedModel) -> str:
-    """How many models stand for a label."""
+    """The number of models behind a label."""
     if not model.seeds:
         return "one model"
     return f"{len(model.seeds)} seed{'s' if len(model.seeds) > 1 else ''}"
 
 
 def _detectable(comparison: Comparison, differences: Sequence[ModelDifference]) -> str:
-    """The one figure for what could have been shown: the largest of those of the differences that were not."""
+    """The largest of the detectable differences of the comparisons that show no difference, as one figure."""
     missed = [d for d in differences if _outcome(d) == "same"]
     known = [d.detectable for d in missed if d.detectable is not None]
     if not missed:
         return ""
     if len(known) < len(missed):
         seeds = any(len(m.seeds) > 1 for m in comparison.models)
-        what = f"{missed[0].n:,} questions{' and this number of seeds' if seeds else ''}"
-        return f"; with {what} no difference can be detected"
+        what = f"{missed[0].n:,} questions{' and this many seeds' if seeds else ''}"
+        return f"; no difference is detectable with {what}"
     return f"; the smallest detectable difference is {points(max(known))} points"
 
 
 def _ranking(comparison: Comparison) -> Iterator[str]:
-    """Which of many models has the highest accuracy, and what became of the others against their one baseline."""
+    """The model with the highest accuracy, and how the others compare with the baseline."""
     best, baseline, count = comparison.models[0], comparison.differences[0].baseline, len(comparison.differences)
     figures = f"{best.accuracy:.3f} (95% interval {best.accuracy_low:.3f} to {best.accuracy_high:.3f})"
     lead = f"{name(best.label)} has the highest accuracy of {len(comparison.models)} models, {figures}"
@@ -276,16 +277,18 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
 
 
 def _parts(d: ModelDifference, comparison: Comparison) -> Iterator[str]:
-    """What a difference that was shown is made of."""
+    """What a significant difference consists of."""
     ours, theirs = name(d.label), name(d.baseline)
     if d.by_answering is None or d.by_being_right is None:
         answered = {m.label: m.answer_rate for m in comparison.models}
         mute = theirs if answered[d.label] else ours
-        change = "gain" if d.difference > 0 else "loss"
-        yield f"None of {mute}'s answers could be parsed, so the {change} cannot be split."
+        change = "gain" if d.difference > 0 else "drop"
+        yield (
+            f"None of {mute}'s answers could be parsed, so the {change} cannot be split into answer rate and accuracy."
+        )
         return
     gain, share = d.difference > 0, d.answering_share
-    change = f"{ours}'s {'gain over' if gain else 'loss against'} {theirs}"
+    change = f"{ours}'s {'gain over' if gain else 'drop relative to'} {theirs}"
     often, accuracy = ("more", "higher") if gain else ("less", "lower")
     if share is not None:
         answering = round(100 * share) + 0  # no -0
@@ -301,7 +304,7 @@ def _parts(d: ModelDifference, comparison: Comparison) -> Iterator[str]:
 
 
 def _seeds(comparison: Comparison) -> Iterator[str]:
-    """How far the seeds carry what was said."""
+    """How far the result holds, given the number of seeds."""
     several = [m for m in comparison.trained if m.seed_sd is not None]
     known = [(m.label, m.seed_sd, len(m.seeds)) for m in several if m.seed_sd is not None]
     known += list(comparison.seed_sd_elsewhere)
@@ -309,9 +312,9 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
         told = "; ".join(f"{name(label)} {points(sd)} over {n} seeds" for label, sd, n in known)
         yield f"Standard deviation of accuracy across seeds, in points: {told}."
     if len(several) < len(comparison.trained) and comparison.differences:
-        where = "Where a model has one seed" if several else "One seed each"
+        where = "Models with one seed" if several else "One seed each"
         yield f"{where}: the result holds for these models, not for the recipes." + (
-            "" if known else " Add seeds: [0, 1, 2] to the recipe to measure seed variance."
+            "" if known else " Add `seeds: [0, 1, 2]` to the recipe to measure seed variance."
         )
 
 
@@ -319,11 +322,11 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
 
 
 def _listed(texts: Sequence[str], most: int = _LISTED) -> str:
-    """`a`, `a and b`, `a, b and c`; of many the first ones: `a, b, c and 4 more`."""
+    """`a`, `a and b`, `a, b and c`; a long list is cut: `a, b, c and 4 more`."""
     shown = [*texts[:most], *([f"{len(texts) - most} more"] if len(texts) > most else [])]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _sentence(text: str) -> str:
-    """A name stands as it is, also at the beginning; `the base model` begins with a capital there."""
+    """Add a period. Names are not capitalized even at the beginning, but the `the` of `the base model` is."""
     return f"{'T' if text.startswith('the ') else text[0]}{text[1:]}."

@@ -1,4 +1,4 @@
-"""One file to send: a folder as a zip whose bytes follow from its content alone. Knows nothing of models."""
+"""A folder as one zip file to send, whose bytes depend only on its content. Knows nothing about models."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ from orchestrator.errors import InputError
 from orchestrator.models.base import MANIFEST
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The first date that a zip can hold."""
+"""The earliest date that a zip can store."""
 _BLOCK = 1 << 20
 _ENTRY = 256
-"""More bytes than a zip adds for a file with a short name."""
+"""Upper bound on the bytes that a zip adds for a file with a short name."""
 
 
 def bundle(folder: Path, file: Path, limit_mb: float, about: Mapping[str, Any]) -> int:
-    """Write the files of a flat folder into the zip `file`, with a manifest of their sha256 digests; its size in bytes.
+    """Write a flat folder's files and a manifest of their sha256 digests into the zip `file`; return its size in bytes.
 
     Files are stored in the order of their names, uncompressed: weights hardly shrink, and the bytes do not depend on a
     compressor.
 
     Raises:
-        InputError: it would be larger than `limit_mb` million bytes; nothing is written then.
+        InputError: the zip would be larger than `limit_mb` million bytes; nothing is written then.
     """
     paths = sorted((p for p in folder.iterdir() if p.is_file()), key=lambda p: p.name)
     files = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in paths}
@@ -33,7 +33,7 @@ def bundle(folder: Path, file: Path, limit_mb: float, about: Mapping[str, Any]) 
     if size > limit_mb * 1e6:
         largest = max(paths, key=lambda p: p.stat().st_size)
         raise InputError(
-            f"--bundle: it would have {size / 1e6:.1f} MB, more than the {limit_mb:g} allowed (limits.bundle_mb, or "
+            f"--bundle: it would be {size / 1e6:.1f} MB, more than the {limit_mb:g} allowed (limits.bundle_mb, or "
             f"--bundle-mb); the largest file is {largest.name} with {largest.stat().st_size / 1e6:.1f} MB"
         )
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as opened:
@@ -41,7 +41,7 @@ def bundle(folder: Path, file: Path, limit_mb: float, about: Mapping[str, Any]) 
             target.write(manifest.encode())
         for path in paths:
             entry = _entry(path.name)
-            entry.file_size = path.stat().st_size  # says beforehand whether sizes need more than 32 bits
+            entry.file_size = path.stat().st_size  # settles beforehand whether sizes need more than 32 bits
             with opened.open(entry, "w") as target, path.open("rb") as source:
                 while block := source.read(_BLOCK):
                     target.write(block)
@@ -50,7 +50,7 @@ def bundle(folder: Path, file: Path, limit_mb: float, about: Mapping[str, Any]) 
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.create_system = 3  # Unix, wherever it is made
+    entry.create_system = 3  # Unix, on any platform
     entry.external_attr = 0o644 << 16
     return entry
 

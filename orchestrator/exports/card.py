@@ -1,6 +1,6 @@
-"""The card of an exported model: what it is, its figures with their intervals, how to load it, how it was made.
+"""The card of an exported model: what it is, its figures with their intervals, how to load it, how it was trained.
 
-Markdown with the front matter that the Hugging Face Hub reads. It holds no date: the same model has the same card.
+Markdown with the front matter that the Hugging Face Hub reads. It contains no date: the same model has the same card.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _SHOWN = ("orch-rft", "torch", "transformers", "trl", "peft")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the card of one exported model tells."""
+    """The content of an exported model's card."""
 
     run_id: str
     model: str
@@ -32,34 +32,34 @@ class Card:
     start: BaseModelRef
     """The model that the recipe starts from, or its base."""
     base: BaseModelRef
-    """What an adapter goes on; another than `start` where the run trained that whole."""
+    """The model that an adapter belongs to; not `start` if the run itself trained it as a whole model."""
     dtype: str
-    """What the weights are stored in; an adapter: what it is used in."""
+    """The dtype of the stored weights; for an adapter, the dtype it is used in."""
     recipe: Recipe
     judged_by: str
     """How answers were read and judged, in words."""
     recipe_text: str
-    """As the run wrote it down."""
+    """The recipe as the run recorded it."""
     comparison: Comparison | None
-    """The models that the run evaluated side by side, as the run itself says it; None where it evaluated none."""
+    """The models that the run evaluated, compared as in the run itself; None if it evaluated none."""
     findings: tuple[Finding, ...]
     agreement: Agreement | None
     code: str
-    """Python text that loads it."""
+    """Python code that loads the model."""
     prompt: str
-    """What the model reads for the question in `code`, special tokens and all."""
+    """The prompt for the question in `code`, including special tokens."""
     written: str | None
-    """What it answered in the evaluation; None where it was not evaluated."""
+    """The model's answer in the evaluation; None if it was not evaluated."""
     versions: Mapping[str, str]
     commit: str | None
 
 
 class _Verbatim(str):
-    """Markdown that goes into the page as it is."""
+    """Markdown that is inserted into the page as it is."""
 
 
 def model_card(card: Card) -> str:
-    """The whole text of README.md."""
+    """The full text of README.md."""
     compared = card.comparison
     environment = Environment(
         loader=PackageLoader("orchestrator.exports", "."),
@@ -96,7 +96,7 @@ def trained_by(recipe: Recipe, model: str) -> list[tuple[str, str]]:
 
 
 def _front(card: Card) -> str:
-    """What the Hub reads. A base that is a folder is left out: the Hub would refuse its path as the name of a model."""
+    """The front matter for the Hub. A base in a folder is left out: the Hub would reject its path as a model's name."""
     front: dict[str, Any] = {"library_name": "peft" if card.kind == "adapter" else "transformers"}
     front |= {"pipeline_tag": "text-generation", "tags": ["orch", *_verbs(card)]}
     if card.start.revision is not None:

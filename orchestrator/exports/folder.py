@@ -1,6 +1,6 @@
-"""What is in an exported folder: weights, tokenizer, decoding, answer format, base, card; checked before it counts.
+"""The content of an exported folder: weights, tokenizer, decoding, answer format, base, card; checked before use.
 
-Writes into a folder it is given; where that ends up is for others.
+Writes into a given folder; its final place is the caller's concern.
 """
 
 import json
@@ -44,16 +44,16 @@ from orchestrator.types import BASE, Finding
 
 CARD_FILE = "README.md"
 QUESTIONS = 8
-"""How many of the run's questions what was written is tried on."""
+"""Number of the run's questions that the exported model is checked on."""
 Asked = tuple[str, str | None]
-"""A question and what the model answered in its run, where that is known."""
+"""A question and the model's answer in its run, if known."""
 
 
 def write_folder(past: PastRun, ref: ModelRef, folder: Path, merged: bool, dtype: str) -> tuple[Kind, Agreement | None]:
     """Write the model `ref` of a run into an empty folder.
 
     Raises:
-        CheckError: the model's files are not sound, or what was written does not agree with it.
+        CheckError: the model's files are damaged, or the written files do not agree with the model.
     """
     _check_sound(ref)
     asked = _asked(past, ref.name)
@@ -76,7 +76,7 @@ def write_folder(past: PastRun, ref: ModelRef, folder: Path, merged: bool, dtype
     _dump(asdict(_portable(origin)), folder / BASE_FILE)
     card = _card(past, ref, kind, wanted, agreement, asked[0], tokenizer)
     (folder / CARD_FILE).write_text(model_card(card), encoding="utf-8")
-    for path in folder.iterdir():  # some libraries write files that nobody else may read
+    for path in folder.iterdir():  # some libraries write files that only their owner may read
         path.chmod((folder / CARD_FILE).stat().st_mode)
     return kind, agreement
 
@@ -92,14 +92,14 @@ def _check_sound(ref: ModelRef) -> None:
 
 
 def _asked(past: PastRun, name: str) -> list[Asked]:
-    """Questions of the run, one that the model got right first; its own answers where it was evaluated."""
+    """Questions of the run, one that the model got right first; with its own answers if it was evaluated."""
     stage = past.stages.get(name)
     if stage is not None and stage.results is not None:
         rows = first_answers(stage.results, ["question", "text", "status"]).to_pylist()
         right = [row for row in rows if row["status"] == "correct"][:1]
         rest = [row for row in rows if row not in right]
         return [(row["question"], row["text"]) for row in (right + rest)[:QUESTIONS]]
-    for other in past.stages.values():  # its questions are in the store, for all the models of a run
+    for other in past.stages.values():  # another evaluation's questions are in the store
         if other.results is not None:
             questions = first_answers(other.results, ["question"])["question"].to_pylist()[:QUESTIONS]
             return [(question, None) for question in questions]
@@ -108,7 +108,7 @@ def _asked(past: PastRun, name: str) -> list[Asked]:
 
 
 def _format(past: PastRun, name: str) -> AnswerFormat:
-    """The contract a model was trained under: the recipe's, but for the model that the recipe began with."""
+    """The answer format a model was trained with: the recipe's, except for the model that the recipe started from."""
     own = past.start.answer_format if name == BASE else None
     return own or past.recipe.task.format
 
@@ -119,7 +119,7 @@ def _row(tokenizer: Any, answer_format: AnswerFormat, question: str, text: str |
 
 
 def _copy_whole(source: Path, folder: Path) -> str | None:
-    """Copy a whole model's files where they are not there already; the dtype that its configuration names."""
+    """Copy a whole model's files, except those that already exist; returns the dtype in its configuration."""
     for path in source.iterdir():
         if path.is_file() and path.name != CARD_FILE and not (folder / path.name).exists():
             shutil.copyfile(path, folder / path.name)
@@ -129,7 +129,7 @@ def _copy_whole(source: Path, folder: Path) -> str | None:
 
 
 def _portable(base: BaseModelRef) -> BaseModelRef:
-    """The base as it is found again from any folder: no path is relative, and the embedded model needs none."""
+    """The base so that it can be found from any folder: no path is relative, and the embedded model needs none."""
     if base.name == "tiny":
         return replace(base, location="tiny")
     return base if base.revision else replace(base, name=base.location)
@@ -173,7 +173,7 @@ def _card(
 
 
 def _compared(past: PastRun, results: Mapping[str, Path], run: StoredRun) -> Comparison | None:
-    """The models that were evaluated, against the baseline that the run itself compares them with."""
+    """The evaluated models against the baseline that the run itself compares them with."""
     if not results:
         return None
     stages = past.recipe.stages
@@ -182,7 +182,7 @@ def _compared(past: PastRun, results: Mapping[str, Path], run: StoredRun) -> Com
 
 
 def _findings(past: PastRun, name: str) -> Sequence[Finding]:
-    """What was noticed while the model was made."""
+    """The findings from the model's training."""
     found: list[Finding] = []
     if past.start.answer_format is not None:
         difference = first_difference(past.start.answer_format, past.recipe.task.format)

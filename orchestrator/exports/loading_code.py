@@ -1,6 +1,6 @@
-"""The Python text that loads an exported folder with plain transformers and peft and asks it a question.
+"""Python code that loads an exported folder with plain transformers and peft and asks the model a question.
 
-It is shown in the model's card. It imports nothing of orch: the answer format is written out in it.
+It is shown in the model's card. It imports nothing from orch: the answer format is written out in it.
 """
 
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from orchestrator.models.base import BaseModelRef
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What the text depends on."""
+    """The settings that the code depends on."""
 
     adapter_on: BaseModelRef | None
-    """The base of an adapter; None: the folder holds a whole model."""
+    """The base of an adapter; None: the folder contains a whole model."""
     trust_remote_code: bool
     dtype: str
     answer_format: AnswerFormat
     ends_itself: bool
-    """The tokenizer puts an end of text behind whatever it reads."""
+    """Whether the tokenizer appends an end-of-text token to everything it encodes."""
     max_tokens: int
 
 
 def loading_code(how: Loading, question: str) -> str:
-    """Python text; run in the exported folder it prints the model's answer to `question`."""
+    """Python code; run in the exported folder, it prints the model's answer to `question`."""
     lines = [*_load(how), "", "", "def ask(question):", *(f"    {line}" for line in _ask(how)), "", ""]
     return "\n".join([*lines, f"print(ask({question!r}))"]) + "\n"
 
@@ -41,7 +41,7 @@ def _load(how: Loading) -> list[str]:
         lines += [f"base, revision = {base.location!r}, {base.revision!r}"]
         weights = "base, revision=revision"
     elif base is not None:
-        lines += [f"base = {base.location!r}  # a folder of the machine that this was exported on"]
+        lines += [f"base = {base.location!r}  # a folder on the machine that this was exported on"]
         weights = "base"
     lines += [
         'device = "cuda" if torch.cuda.is_available() else "cpu"',
@@ -55,7 +55,7 @@ def _load(how: Loading) -> list[str]:
 
 
 def _ask(how: Loading) -> list[str]:
-    """The body of `ask`: as answers/tokens.py asks, and cut as the format cuts."""
+    """The body of `ask`: it builds the prompt like answers/tokens.py and cuts the answer like the format."""
     form = how.answer_format
     lines = [f'text = {form.prompt!r}.replace("{{question}}", question)']
     read = "tokenizer(text)"

@@ -1,1 +1,1 @@
-"""Health: what is looked at before, during and after a run; each look returns Findings. It changes nothing."""
+"""Health checks before, during and after a run. Each returns Findings and changes nothing."""

@@ -1,6 +1,6 @@
-"""An adapter's files: are they there, whole, of this base, and do they change anything?
+"""Checks an adapter's files: that they exist, are complete, belong to this base, and change anything.
 
-Reads tensors, loads no model.
+Reads tensors; loads no model, except the base's weights.
 """
 
 import json
@@ -22,20 +22,20 @@ from orchestrator.types import Finding
 
 _PREFIX = "base_model.model."
 _SAME = 0.05
-"""Relative error up to which a difference of weights is taken to be the adapter itself."""
+"""Relative error up to which a difference of weights counts as the adapter itself."""
 
 
 def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weights = read_weights) -> Iterator[Finding]:
-    """What is wrong with the adapter of model `name`; nothing where it is sound."""
+    """Findings on the adapter of model `name`; none if it is sound."""
     file = folder / ADAPTER_FILE
     if not file.is_file() or not (folder / ADAPTER_CONFIG).is_file():
         missing = ADAPTER_FILE if not file.is_file() else ADAPTER_CONFIG
         yield _broken(
             "adapter-missing",
             f"model {name}: {missing} is not in {folder}",
-            f"the folder holds: {_content(folder)}",
+            f"contents of the folder: {_content(folder)}",
             "it was saved in a temporary folder that is gone, was never saved, or was deleted",
-            "train it again (the stage runs again), or copy the file back",
+            "run the recipe again, which trains it again, or copy the file back",
         )
         return
     size = file.stat().st_size
@@ -43,9 +43,9 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weigh
         yield _broken(
             "adapter-empty",
             f"model {name}: {file} has 0 bytes",
-            f"the folder holds: {_content(folder)}",
-            "the disk was full, or the process was killed while it wrote",
-            "delete the run and train it again; make room first",
+            f"contents of the folder: {_content(folder)}",
+            "the disk was full, or the process was killed while writing",
+            "free some disk space, delete the run, and train it again",
         )
         return
     try:
@@ -57,7 +57,7 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weigh
             "adapter-damaged",
             f"model {name}: the adapter in {folder} cannot be read",
             f"{file.name} has {size:,} bytes; {error}",
-            "a file is cut off or is not what its name says: a copy that broke off, a Git LFS pointer, a full disk",
+            "a file is truncated or is not what its name says: an interrupted copy, a Git LFS pointer, a full disk",
             "copy it again and compare the sizes, or train it again",
         )
         return
@@ -65,9 +65,9 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weigh
     if bad:
         yield _broken(
             "adapter-not-finite",
-            f"model {name}: {len(bad)} of {len(tensors)} tensors of the adapter hold NaN or infinity",
+            f"model {name}: {len(bad)} of {len(tensors)} tensors of the adapter contain NaN or infinity",
             bad[0],
-            "training has diverged: the learning rate was too high, or half precision overflowed",
+            "training diverged: the learning rate was too high, or half precision overflowed",
             "train again with a lower learning rate, in bfloat16 or float32",
         )
         return
@@ -75,9 +75,9 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weigh
     if halves:
         yield _broken(
             "adapter-damaged",
-            f"model {name}: {len(halves)} of {len(tensors)} tensors of the adapter lack the other one of their pair",
-            f"{halves[0]} stands without {_other_half(halves[0])}",
-            "it was written by something else, or only in part; the missing half would be drawn at random",
+            f"model {name}: {len(halves)} of {len(tensors)} tensors of the adapter lack the other half of their pair",
+            f"{halves[0]} has no {_other_half(halves[0])}",
+            "it was written by another program, or only in part; the missing half would be initialized at random",
             "copy it again, or train it again",
         )
         return
@@ -88,7 +88,7 @@ def adapter_findings(name: str, folder: Path, base: BaseModelRef, weights: Weigh
             f"model {name}: all {len(ups)} B matrices of the adapter are zero, so it changes nothing",
             f"r = {scaling.rank}, {len(tensors)} tensors",
             "nothing was learned: the learning rate was 0, all labels were masked, or it was saved before training",
-            "look at learning_rate and at the labels (`orch check`), then train again",
+            "check learning_rate and the labels (`orch check`), then train again",
         )
     try:
         whole = weights(base)
@@ -106,7 +106,7 @@ def _fits(
     changes: "_Changes",
     weights: Weights,
 ) -> Iterator[Finding]:
-    """Does it belong to this base?"""
+    """The finding for an adapter that does not belong to this base, or that this base already contains."""
     shapes = {key: tuple(tensor.shape) for key, tensor in whole.items()}
     pairs = changes.pairs
     strange = [m for m in pairs if shapes.get(f"{m}.weight") not in changes.shapes(m)]
@@ -118,7 +118,7 @@ def _fits(
             f"model {name}: {len(strange)} of {len(pairs)} adapter modules do not fit the base {base.name}",
             f"{module}: the adapter is for {changes.shapes(module)[0]}, the base has {shapes.get(f'{module}.weight')}",
             f"it was trained on another model ({recorded.get('name', 'unknown')})",
-            "load it on the model it was trained on (base.json beside it says which)",
+            "load it on the model it was trained on (base.json next to it names that model)",
         )
         return
     then = recorded.get("digest") or _digest_of(folder)
@@ -128,7 +128,7 @@ def _fits(
     if twice is not None:
         yield _broken(
             "merged-twice",
-            f"model {name}: the weights of {base.name} hold this adapter already, and it is put on top once more",
+            f"model {name}: the weights of {base.name} already contain this adapter, and it is applied once more",
             twice,
             "the adapter was merged into the base, saved, and then loaded on the merged model",
             "load the merged model alone, or the adapter on the original base",
@@ -136,16 +136,16 @@ def _fits(
     elif then is not None:
         yield _broken(
             "adapter-other-base",
-            f"model {name}: the adapter was trained on other weights than those of {base.name}",
+            f"model {name}: the adapter was trained on weights other than those of {base.name}",
             f"trained on {recorded.get('name') or 'the model that its configuration names'} with digest "
             f"{str(then)[:16]}, this base has {base.digest[:16]}",
-            "the base was replaced, trained on or updated after the adapter was made",
-            f"load it on the model it was trained on ({BASE_FILE} or {ADAPTER_CONFIG} beside it says which)",
+            "the base was replaced, trained further or updated after the adapter was trained",
+            f"load it on the model it was trained on ({BASE_FILE} or {ADAPTER_CONFIG} next to it names that model)",
         )
 
 
 def _digest_of(folder: Path) -> str | None:
-    """The digest of the base that an adapter's own configuration names; None where that is not there any more."""
+    """The digest of the base that an adapter's own configuration names; None if that base is no longer available."""
     try:
         return base_of_adapter(folder).digest
     except ModelError:
@@ -155,9 +155,9 @@ def _digest_of(folder: Path) -> str | None:
 def _holds_adapter(
     folder: Path, whole: Mapping[str, torch.Tensor], changes: "_Changes", weights: Weights
 ) -> str | None:
-    """What shows that a base holds the adapter already; None where it does not.
+    """Evidence that a base already contains the adapter; None if it does not.
 
-    Against the adapter's own base where that is still there, else from the weights alone.
+    Compares with the adapter's own base if that is still available; otherwise uses the weights alone.
     """
     layers = [module for module in changes.pairs if f"{module}.weight" in whole]
     try:
@@ -165,7 +165,7 @@ def _holds_adapter(
     except ModelError:
         pairs = ((whole[f"{m}.weight"].float(), changes.of(m, whole[f"{m}.weight"].shape)) for m in layers)
         times = times_merged((weight, change.to(weight.device)) for weight, change in pairs)
-        return f"its share in the weights is {times}, as the median over {len(layers)} modules" if times else None
+        return f"its share in the weights is {times} (median over {len(layers)} modules)" if times else None
     found = 0
     for module in layers:
         key = f"{module}.weight"
@@ -185,12 +185,12 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class _Scaling:
-    """How an adapter's matrices become a change of weights, by its adapter_config.json."""
+    """How an adapter's matrices become a change of weights, according to its adapter_config.json."""
 
     rank: int
     factor: float
     transposed: bool
-    """The weights it changes are stored as (in, out), as GPT-2's are (PEFT's `fan_in_fan_out`)."""
+    """Whether the weights it changes are stored as (in, out), like GPT-2's (PEFT's `fan_in_fan_out`)."""
 
 
 def _scaling(folder: Path) -> _Scaling:
@@ -205,27 +205,27 @@ def _scaling(folder: Path) -> _Scaling:
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """What an adapter does to the weights of its base."""
+    """An adapter's changes to the weights of its base."""
 
     pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
     """For each module of the base: A, of shape (r, in), and B, of shape (out, r)."""
     scaling: _Scaling
 
     def shapes(self, module: str) -> tuple[tuple[int, ...], ...]:
-        """The shapes of weights that fit, the likeliest first."""
+        """The weight shapes that fit, the likeliest first."""
         a, b = self.pairs[module]
         shape = b.shape[0], a.shape[1]
         return (shape[::-1], shape) if self.scaling.transposed else (shape,)
 
     def of(self, module: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """What is added to a module's weights of that shape: scale x B A."""
+        """The change to a module's weights of that shape: scale x B A."""
         a, b = self.pairs[module]
         change = self.scaling.factor * (b.float() @ a.float())
         return change.T if self.scaling.transposed and shape == change.T.shape else change
 
 
 def _pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """For each module of the base: its A and B."""
+    """A and B for each module of the base."""
     found = {}
     for key, tensor in tensors.items():
         module, mark, rest = key.partition(".lora_A.")
@@ -236,7 +236,7 @@ def _pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, to
 
 
 def _other_half(key: str) -> str | None:
-    """For the name of an A its B's, and the other way round; None for any other tensor."""
+    """For the name of an A, that of its B, and vice versa; None for any other tensor."""
     for mine, other in ((".lora_A.", ".lora_B."), (".lora_B.", ".lora_A.")):
         if mine in key:
             return key.replace(mine, other)
@@ -245,7 +245,7 @@ def _other_half(key: str) -> str | None:
 
 def _content(folder: Path) -> str:
     if not folder.is_dir():
-        return "there is no such folder"
+        return "no such folder"
     return ", ".join(f"{p.name} ({p.stat().st_size:,} bytes)" for p in sorted(folder.iterdir())) or "nothing"
 
 

@@ -1,11 +1,11 @@
-"""Does a text come from a model? Its tokens are compared with what the model's own logits put first.
+"""Tests whether a text comes from a model, by comparing its tokens with the model's own top logits.
 
-A greedy completion is, token by token, the one with the highest logit after those before it. So a text that a model
-did not write (a table answered, another adapter was loaded, padding stood in the way) gives itself away without being
-generated again: one forward pass over prompt and text, with no cache, no batch and no padding.
+Each token of a greedy completion is the one with the highest logit after the tokens before it. So a text that a model
+did not write (a lookup table answered, another adapter was loaded, padding interfered) gives itself away without being
+regenerated: one forward pass over prompt and text suffices, with no cache, no batch and no padding.
 
-Tokens are counted, not texts: in half precision, on another device or in a batch of another shape now and then a token
-that was second by a hair comes first, and one such token says nothing against the hundreds beside it.
+Tokens are counted, not texts: in half precision, on another device or in a batch of another shape, a token that was a
+close second occasionally comes first, and one such token proves nothing against hundreds of others.
 """
 
 from collections.abc import Sequence
@@ -15,30 +15,31 @@ from typing import Any
 import torch
 
 _NEAR = 0.3
-"""Logits this close to the highest count as the highest: between 16 and 32 two bfloat16 numbers are 0.125 apart."""
+"""Logits this close to the highest count as the highest: between 16 and 32, bfloat16 numbers are 0.125 apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A completion with what the model read before it, as token ids."""
+    """A completion and its prompt, as token ids."""
 
     prompt: tuple[int, ...]
-    """Not empty."""
+    """Never empty."""
     text: tuple[int, ...]
     """Without the end of text."""
     ended: bool
-    """Whether the model ended it there."""
+    """Whether the model ended the text itself."""
     hidden: int = 0
-    """How many of the last tokens of the prompt are masked, as padding is."""
+    """Number of tokens at the end of the prompt that are masked, as padding is."""
     restarts: bool = False
-    """Whether positions are counted from the last token that is hidden, as `generate` does since transformers 5."""
+    """Whether positions are counted from the last hidden token, as `generate` does since transformers 5."""
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def agreement(model: Any, passages: Sequence[Passage], stops: Sequence[int]) -> float:
-    """The share of tokens, over all passages, that have the highest logit or one next to it.
+    """The share of tokens, over all passages, that have the highest logit or one close to it.
 
-    Where a passage was ended, that counts as one token more: the likeliest of `stops`, the tokens that end a text.
+    The end of a passage that the model ended counts as one more token: the likeliest of `stops`, the tokens that end a
+    text.
     """
     counted = counts(model, passages, stops)
     near, total = (sum(numbers) for numbers in zip(*counted, strict=True))
@@ -47,7 +48,7 @@ def agreement(model: Any, passages: Sequence[Passage], stops: Sequence[int]) -> 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def counts(model: Any, passages: Sequence[Passage], stops: Sequence[int]) -> list[tuple[int, int]]:
-    """For each passage: how many of its tokens have the highest logit or one next to it, and how many there are."""
+    """For each passage: the number of tokens that have the highest logit or one close to it, and of all tokens."""
     counted = []
     for passage in passages:
         ids = torch.tensor([passage.prompt + passage.text], device=model.device)
@@ -63,7 +64,7 @@ def counts(model: Any, passages: Sequence[Passage], stops: Sequence[int]) -> lis
 
 
 def _masked(passage: Passage, device: Any) -> dict[str, torch.Tensor]:
-    """Mask and positions as `generate` makes them of padding behind a prompt."""
+    """Mask and positions as `generate` computes them if padding follows a prompt."""
     begin = len(passage.prompt)
     mask = torch.ones((1, begin + len(passage.text)), dtype=torch.long, device=device)
     mask[0, begin - passage.hidden : begin] = 0
@@ -75,7 +76,7 @@ def _masked(passage: Passage, device: Any) -> dict[str, torch.Tensor]:
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def greedy(model: Any, prompt: Sequence[int], stops: Sequence[int], most: int) -> Passage:
-    """What a model writes after a prompt by its logits alone, `most` tokens at most: no `generate` has a part in it."""
+    """A model's completion of a prompt, at most `most` tokens, from its logits alone: `generate` is not involved."""
     ids, cache = torch.tensor([list(prompt)], device=model.device), None
     written: list[int] = []
     while len(written) < most:

@@ -1,6 +1,6 @@
-"""Further arguments of TRL's, and a schedule that may need some: does the TRL that is installed take them?
+"""Checks that the installed TRL accepts a stage's further arguments, and that its schedule has those it needs.
 
-Its configuration is built and thrown away.
+TRL's configuration is built and discarded.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from orchestrator.types import Finding
 
 
 def argument_findings(plan: Plan, stage: Stage) -> Iterator[Finding]:
-    """The finding for a training stage whose further arguments TRL refuses, or whose schedule lacks some."""
+    """The finding for a training stage whose further arguments TRL rejects, or whose schedule lacks some."""
     spec = stage.spec
     if not isinstance(spec, Training):
         return
@@ -31,6 +31,6 @@ def argument_findings(plan: Plan, stage: Stage) -> Iterator[Finding]:
             "error",
             f"stage {stage.name}: {error.problems[0]}",
             "\n".join(error.problems),
-            "a value is not of the type that TRL's configuration has for it, or does not go with the others",
-            f"fix it in stages.{stage.name}; TRL's documentation has each argument under this name",
+            "a value does not have the type that TRL expects, or conflicts with the others",
+            f"fix it in stages.{stage.name}; TRL's documentation describes each argument under this name",
         )

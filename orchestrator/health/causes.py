@@ -1,4 +1,4 @@
-"""In which order to believe findings: what breaks a run first stands before what follows from it."""
+"""The order in which to believe findings: root causes before their consequences."""
 
 from collections.abc import Iterable
 
@@ -100,19 +100,19 @@ CAUSES = (
     "accuracy-fell",
     "judge-fails",
     "file-damaged",
-    "output-changed",  # whatever is found in the changed file itself says more
+    "output-changed",  # findings about the changed file's content say more
 )
-"""Causes first, then their symptoms; what is not named comes after both."""
+"""Causes first, then their symptoms; checks not listed here come after both."""
 _FACTS = ("test-too-small",)
-"""First where nothing is broken: figures that say nothing need no other explanation. What is broken goes before."""
+"""These come first if nothing is broken: figures that prove nothing need no other explanation."""
 _BROKEN = ("accuracy-zero", "answer-rate-zero", "answers-not-learned")
-"""Warnings after which something is broken all the same: that nothing at all is right is no matter of chance."""
+"""Warnings that still mean something is broken: if not a single answer is right, that is not chance."""
 _PARTIAL = ("answers-cut-off",)
-"""As a warning these speak of a few rows, which explains nothing that all rows have in common."""
+"""As warnings, these concern a few rows, which cannot explain what all rows have in common."""
 
 
 def likeliest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings in the order to believe them; notes at the end."""
+    """Findings in the order in which to believe them; informational ones last."""
     found = list(findings)
     place = {check: number for number, check in enumerate(CAUSES)}
     if all(finding.severity != "error" and finding.check not in _BROKEN for finding in found):

@@ -1,6 +1,6 @@
-"""`orch check`: everything that can be known before anything is spent. No training, seconds.
+"""`orch check`: everything that can be known before anything is spent. It takes seconds and trains nothing.
 
-Weights are read only for a temperature above 1, and only of a small model that lies here (`draws`).
+Weights are loaded only for a temperature above 1, and only those of a small model that is available locally (`draws`).
 """
 
 import tempfile
@@ -30,17 +30,17 @@ from orchestrator.tasks.tolerance import ROUNDED
 from orchestrator.types import Finding
 
 _NOT_LOADED = ("base-damaged", "base-incomplete", "adapter-damaged", "token-without-embedding")
-"""With one of these the model is not worth loading for a measurement."""
+"""With any of these findings, the model is not worth loading for a measurement."""
 
 
 def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
-    """Look at a compiled recipe; `work` is the folder for work in progress.
+    """Check a compiled recipe; `work` is the work folder.
 
-    `elsewhere`: what it plans may be done on other machines than this one.
+    `elsewhere`: the plan's stages may run on other machines.
 
     Raises:
-        DataError: a split that cannot be read.
-        ModelError: a model whose tokenizer, configuration or chat template cannot be used.
+        DataError: a split cannot be read.
+        ModelError: the model's tokenizer, configuration or chat template cannot be used.
     """
     recipe = plan.recipe
     found: list[Finding] = [*data_faults(recipe.task), *contract(recipe.task)]
@@ -61,7 +61,7 @@ def check_plan(plan: Plan, work: Path, elsewhere: bool = False) -> CheckReport:
 def _with_tokens(
     plan: Plan, work: Path, elsewhere: bool, found: list[Finding]
 ) -> tuple[list[Finding], tuple[TokenView, ...]]:
-    """What needs the tokenizer and the model's shape; `found` comes first."""
+    """`found`, then the findings that need the tokenizer and the model's shape; and some training rows."""
     stages = [stage for stage in plan.stages if stage.cached is None] or list(plan.stages)
     parts = model_parts(plan)
     tokenizer = parts.tokenizer
@@ -95,10 +95,10 @@ def _stops(plan: Plan) -> Iterator[Finding]:
             "warning",
             f"stage {', '.join(stages)}: GRPO does not end a completion at task.format.stop",
             f"stop: {list(stop)}",
-            "the judge reads a completion up to its stop text, but generation, and the loss with it, goes on to the "
+            "the judge reads a completion up to its stop text, but generation, and the loss with it, continues to the "
             "end of text or to max_completion_length",
-            "have the model end its text there (worked solutions that end with the stop text teach it), or leave "
-            "stop out",
+            "teach the model to end its text there (by worked solutions that end with the stop text), or leave stop "
+            "out",
         )
 
 
@@ -109,11 +109,11 @@ def _tolerance(plan: Plan) -> Iterator[Finding]:
     yield Finding(
         "tolerance-chosen",
         "info",
-        f"the judge uses {chosen}, as {why}",
+        f"the judge uses {chosen}, because {why}",
         "task.judge.tolerance is not set",
-        "it is the share of the gold answer by which an answer may be off: 0 where all gold answers are whole numbers, "
-        f"else {ROUNDED:g}, as a right answer may be rounded",
-        "set task.judge.tolerance where another one is meant; it is part of the keys of what is judged",
+        "an answer may be off by this share of the gold answer: 0 if all gold answers are whole numbers, else "
+        f"{ROUNDED:g}, because a correct answer may be rounded",
+        "set task.judge.tolerance if you want another one; it is part of the cache keys of judged results",
     )
 
 
@@ -123,8 +123,8 @@ def _place(work: Path) -> Iterator[Finding]:
         yield Finding(
             "temporary-folder",
             "warning",
-            f"the run is kept in {work}, under the folder for temporary files",
+            f"the run is stored in {work}, inside the folder for temporary files",
             f"{temporary} may be emptied at any time",
-            "models and figures kept there are lost when it is",
-            "run from a folder of your own, or set storage and MLFLOW_TRACKING_URI",
+            "models and results stored there are lost when it is emptied",
+            "run from a permanent folder, or set storage and MLFLOW_TRACKING_URI",
         )

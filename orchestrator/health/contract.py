@@ -1,4 +1,4 @@
-"""The answer contract in text: is every gold answer read back as itself, and does the model write the opening?
+"""The answer contract as text: every gold answer is read back as itself, and the model writes the answer's opening.
 
 Knows no model and no tokenizer.
 """
@@ -16,7 +16,7 @@ from orchestrator.types import Example, Finding, Verdict
 
 _SHOWN = 3
 _TRIED = 3
-"""Gold answers of a split on which an own verdict is tried before all of them are judged."""
+"""Number of gold answers per split on which a task's own verdict is tried before all of them are judged."""
 _AT_ONCE = 20
 _SLOT = "\x00question\x00"
 
@@ -27,13 +27,13 @@ def contract(task: Task) -> Iterator[Finding]:
     if (broken := _broken(task)) is not None:
         yield broken
         if broken.severity == "error":
-            return  # each gold answer would meet the same, some of them after seconds
+            return  # every gold answer would fail the same way, some of them after seconds
     for split in task.splits():
         yield from _round_trip(task, split)
 
 
 def opening_text(task: Task) -> str:
-    """What a model writes right before its answer, such as `<answer>` or `####`; empty where nothing stands there."""
+    """The text a model writes right before its answer, such as `<answer>` or `####`; empty if there is none."""
     try:
         return task.format.model_copy(update={"prefix": ""}).target_text("7").partition("7")[0].strip()
     except DataError:
@@ -41,7 +41,7 @@ def opening_text(task: Task) -> str:
 
 
 def _broken(task: Task) -> Finding | None:
-    """The finding for a task's own verdict that fails on gold answers, or prints while it judges."""
+    """The finding for a task's own verdict that fails on gold answers, or prints while judging."""
     if not task.own_verdict:
         return None
     for split in task.splits():
@@ -55,39 +55,39 @@ def _broken(task: Task) -> Finding | None:
         return Finding(
             "verdict-fails",
             "warning" if prints else "error",
-            f"the task's own verdict {'prints' if prints else 'fails'}, on {len(failed)} of {len(tried)} gold answers "
+            f"the task's own verdict {'prints' if prints else 'fails'} on {len(failed)} of {len(tried)} gold answers "
             f"of {task.where(split)}: {verdict.why}",
             f"{example.id}: gold {example.answer!r}, status {verdict.status}",
-            "what it prints is lost, and slows judging down"
+            "its output is lost, and printing slows judging down"
             if prints
-            else "the code raises, runs too long, ends its process or gives something else than a Verdict; such "
+            else "the code raises, runs too long, ends its process or returns something other than a Verdict; such "
             "completions count as not correct",
-            f"correct {type(task).__name__}.{own_method(task)} at that line",
+            f"fix {type(task).__name__}.{own_method(task)} at that line",
         )
     return None
 
 
 def _opening(task: Task) -> Iterator[Finding]:
     if task.format.chat:
-        return  # the model's turn begins again: what the user's message ends in is an instruction
+        return  # the model starts a new turn: the end of the user's message is an instruction
     opening = opening_text(task)
     after = task.format.prompt_text(_SLOT).removesuffix(task.format.prefix).rpartition(_SLOT)[2].rstrip()
     if opening and _opens(task, after, opening):
         yield Finding(
             "opening-in-prompt",
             "error",
-            f"the prompt itself ends in {opening!r}, which is looked for in what the model writes after it",
+            f"the prompt itself ends in {opening!r}, but the model must write that in its completion",
             f"the prompt ends: {after[-60:]!r}",
-            "the text that opens the answer is in the prompt only, so no completion holds it and none is parsed",
-            f"take {opening!r} out of task.format.prompt; to have the model begin there, set task.format.prefix to it",
+            "the text that opens the answer is only in the prompt, so no completion contains it and none is parsed",
+            f"remove {opening!r} from task.format.prompt; to make the model start there, set task.format.prefix to it",
         )
 
 
 def _opens(task: Task, after: str, opening: str) -> bool:
-    """Whether what follows the question ends in the opening as an answer would begin, not as an instruction may end.
+    """Whether the text after the question ends in the opening as an answer starts, not as an instruction may end.
 
-    A mark that is closed again (tags, a box, JSON) is left open there. One that ends with its line stands alone on it:
-    `#### ` opens an answer, `then give the answer after ####` only speaks of it.
+    A mark with a closing counterpart (tags, a box, JSON) is left open there. A mark that ends with its line is alone on
+    it: `#### ` opens an answer, `then give the answer after ####` only mentions it.
     """
     kind = task.format
     if isinstance(kind, MarkerFormat) and kind.ignore_case:
@@ -99,7 +99,7 @@ def _opens(task: Task, after: str, opening: str) -> bool:
 
 
 def targets(task: Task, split: Split) -> tuple[list[tuple[Example, str]], list[str]]:
-    """The examples of a split with what a model should write for each, and why there is none for some of them."""
+    """The examples of a split with the text a model should write for each, and the reasons why others have none."""
     written: list[tuple[Example, str]] = []
     refused: list[str] = []
     for example in task.examples(split):
@@ -123,12 +123,12 @@ def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
         yield Finding(
             "end-in-target",
             "error",
-            f"{task.where(split)}: {len(failed):,} of {len(examples):,} worked solutions hold the end of a turn before "
-            "their answer",
+            f"{task.where(split)}: {len(failed):,} of {len(examples):,} worked solutions contain the end of a turn "
+            "before their answer",
             "\n".join(lines[:_SHOWN]),
-            "the solutions were written out with a model's end tokens: nothing after the first is ever generated, so "
-            "it is not read either",
-            "take these tokens out of the worked solutions",
+            "the solutions contain a model's end tokens: nothing after the first one is ever generated, so it is not "
+            "read either",
+            "remove these tokens from the worked solutions",
         )
         return
     worked = any(e.demonstration is not None for e, _, _ in failed)
@@ -138,15 +138,15 @@ def _round_trip(task: Task, split: Split) -> Iterator[Finding]:
         f"{task.where(split)}: {bad:,} of {len(examples):,} gold answers, written as a model should write them, are "
         "not judged correct",
         "\n".join(lines[:_SHOWN]),
-        "a worked solution ends in another answer than its row's, or in none that the answer format finds"
+        "a worked solution ends in an answer other than its row's, or in none that the answer format finds"
         if worked
         else "the answer format or the judge cannot read these answers",
-        "correct these rows, or task.format and task.judge, until what is trained on is what is rewarded",
+        "fix these rows, or task.format and task.judge, so that the targets of training are what is rewarded",
     )
 
 
 def _judged(task: Task, items: list[Item]) -> list[Verdict]:
-    """The verdicts; of an own verdict that hangs again and again only the first: each takes seconds."""
+    """The verdicts. If a task's own verdict keeps timing out, only the first ones: each takes seconds."""
     if not task.own_verdict:
         return verdicts(task, items)
     judged: list[Verdict] = []

@@ -1,7 +1,7 @@
-"""Data that cannot be meant: golds that are all the same, columns that were swapped, answers that slipped by a row.
+"""Data that cannot be intended: identical gold answers, swapped columns, answers shifted by a row.
 
-Each finding says what was counted. Generated questions are looked at like any others; a split of a few rows is not, as
-anything may be in it by chance.
+Each finding reports its counts. Generated questions are checked like any others. A split of only a few rows is checked
+for repetitions alone, since anything else may occur in it by chance.
 """
 
 import re
@@ -17,33 +17,40 @@ from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding
 
 _FEW = 8
-"""Rows below which nothing is said of what they have in common."""
+"""With fewer rows, nothing is concluded from what they have in common."""
 _MANY = 20
-"""Rows from which on what they have in common is no accident."""
+"""From this many rows on, what they all have in common is no accident."""
 _MOST = 0.9
 _LOOKED_AT = 400
-"""Rows of a split on which shifts are tried; each is judged up to seven times."""
-_NEIGHBOURS = {1: "next", -1: "previous", 2: "second next", -2: "second last", 3: "third next", -3: "third last"}
-"""What messages call the row at that distance."""
+"""Number of rows per split on which shifts are tried; each is judged up to seven times."""
+_NEIGHBOURS = {
+    1: "next",
+    -1: "previous",
+    2: "second following",
+    -2: "second preceding",
+    3: "third following",
+    -3: "third preceding",
+}
+"""Names of the rows at these distances, for messages."""
 _NATIVE = 0.4
-"""Share of a solution's numbers that at least are in its question; others are words there, or factors."""
+"""Lowest share of a solution's numbers that its question contains; the others are spelled out there, or are factors."""
 _ALIEN = 0.5
-"""How much of that share may stand by chance in a question that is not its own."""
-_SLIPPED = "one column has slipped by a row against the others: a header, a blank line, a join by position"
+"""Fraction of that share that another question may contain by chance."""
+_SLIPPED = "one column is shifted against the others: by a header, a blank line, or a join by position"
 _ENDS_ASKING = re.compile(r"[?？؟]\s*$")
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 _EQUALS = re.compile(r"(?:[=≈>]|####)\s*[^\w\s]{0,2}\Z")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _SAID = 4
-"""Words from which on a worked solution says something beside its answer."""
+"""Number of words from which a worked solution says more than its answer."""
 _TAG = re.compile(r"</?\w+>|\\\w+")
 _SENTENCE = re.compile(r"[^\W\d_]{2,}.*\s.*\d|\d.*\s.*[^\W\d_]{2,}", re.DOTALL)
-"""Words beside a number: a question, more likely than an answer to a bare number."""
+"""Words next to a number: more likely a question than the answer to a bare number."""
 
 
 def data_faults(task: Task) -> Iterator[Finding]:
-    """Findings on each split, the likeliest cause of others first."""
+    """Findings on each split, the likeliest root cause first."""
     for split in task.splits():
         examples, where = task.examples(split), task.where(split)
         yield from _repeated(task, split)
@@ -62,7 +69,7 @@ def data_faults(task: Task) -> Iterator[Finding]:
 
 
 def _repeated(task: Task, split: Split) -> Iterator[Finding]:
-    """Rows that a file holds several times; the task keeps one of each."""
+    """The finding for rows that a file contains several times; the task keeps one of each."""
     left_out, kept = task.repeated(split), len(task.examples(split))
     if not left_out:
         return
@@ -70,16 +77,16 @@ def _repeated(task: Task, split: Split) -> Iterator[Finding]:
     yield Finding(
         "rows-repeated",
         "error" if kept == 1 and n >= _FEW else "warning" if left_out >= 0.1 * n else "info",
-        f"{task.where(split)}: {left_out:,} of {n:,} rows ask a question that an earlier row asks, with the same "
-        f"answer: {_rows(kept)} left",
-        f"each question is taken once: {kept:,} of {n:,} rows",
-        "the file was written several times over, joined with a part of itself, or holds several solutions of each",
-        "take the repetitions out; to count a question more than once, give training more steps",
+        f"{task.where(split)}: {left_out:,} of {n:,} rows repeat the question and the answer of an earlier row: "
+        f"{_rows(kept)} left",
+        f"each question is used once: {kept:,} of {n:,} rows",
+        "the file was written several times, joined with part of itself, or has several solutions per question",
+        "remove the repetitions; to train on each question more often, train for more steps",
     )
 
 
 def _appended(task: Task, split: Split) -> Iterator[Finding]:
-    """Solutions that were not written for the answer format; the task has put the gold answer at their ends."""
+    """The finding for solutions not written for the answer format; the task appended the gold answer to them."""
     n, examples = task.appended(split), task.examples(split)
     if not n:
         return
@@ -87,12 +94,12 @@ def _appended(task: Task, split: Split) -> Iterator[Finding]:
     yield Finding(
         "answer-appended",
         "info",
-        f"{task.where(split)}: {n:,} worked solutions do not end in an answer as the format {task.format.type!r} reads "
-        "it, so the gold answer is appended to them",
+        f"{task.where(split)}: {n:,} worked solutions do not end in an answer that the format {task.format.type!r} can "
+        "read, so the gold answer is appended to them",
         f"{first.id}: ...{(first.demonstration or '')[-120:]!r}",
-        "the solutions were written for readers, or for another answer format",
-        "nothing, if that is how a model should write; else columns: {demonstration: {column: NAME, append_answer: "
-        "never}}, or another task.format",
+        "the solutions were written for human readers, or for another answer format",
+        "nothing, if the model should write like this; otherwise set columns: {demonstration: {column: NAME, "
+        "append_answer: never}}, or use another task.format",
     )
 
 
@@ -104,24 +111,24 @@ def _swapped(where: str, examples: Sequence[Example]) -> Iterator[Finding]:
     longer = sum(bool(_SENTENCE.search(e.answer)) for e in examples)
     clear = asking >= 0.5 * n and asked < 0.1 * n
     if clear or (numbers >= _MOST * n and longer >= 0.5 * n):
-        what = f"{asking:,} of the answers end in a question mark, {asked:,} of the questions do"
+        what = f"{asking:,} answers and {asked:,} questions end in a question mark"
         if not clear:
-            what = f"{numbers:,} of the questions are bare numbers, and {longer:,} of the answers are sentences"
+            what = f"{numbers:,} questions are bare numbers, and {longer:,} answers are sentences"
         yield Finding(
             "columns-swapped",
             "error" if clear else "warning",
-            f"{where}: questions and answers look swapped: of {n:,} rows, {what}",
+            f"{where}: questions and answers look swapped: in {n:,} rows, {what}",
             "\n".join(f"question {e.question[:80]!r}, answer {e.answer[:80]!r}" for e in examples[:3]),
-            "the column of the question is named as that of the answer, or the pairs stand the other way round",
-            "swap columns.question and columns.answer, or the two in each pair",
+            "columns.question and columns.answer are mixed up, or each pair is the wrong way around",
+            "swap columns.question and columns.answer, or the two entries of each pair",
         )
 
 
 def constant_gold(task: Task, examples: Sequence[Example]) -> tuple[str, int, tuple[str, ...]] | None:
-    """The gold answer of nearly all rows, how many have it, and its other forms; None where golds differ.
+    """The gold answer of nearly all rows, the number of rows that have it, and its other forms; None if golds differ.
 
-    Golds are one where they are to the judge: 7, 7.0 and `7 km` are to one of numbers. Of a task that judges by more
-    than the gold answer, they say nothing.
+    Golds are the same if the judge says so: to a judge of numbers, 7, 7.0 and `7 km` are. Also None if there are too
+    few rows, or if the task judges by more than the gold answer.
     """
     n = len(examples)
     if n < _FEW or task.own_scores:
@@ -151,8 +158,8 @@ def _constant(task: Task, where: str, examples: Sequence[Example]) -> Iterator[F
         "error" if whole and n >= _MANY else "warning",
         f"{where}: {'all' if whole else f'{times:,} of'} {n:,} gold answers are {gold[:80]!r}{written}",
         "\n".join(f"{e.question[:120]!r}" for e in examples[:3]),
-        "another column than the answers is read, or the answers were filled down a table",
-        f"name the right column with columns.answer; if it is meant: a model that always says {gold[:40]!r} has an "
+        "the answers are read from the wrong column, or one answer was filled down the table",
+        f"set columns.answer to the right column; if this is intended, note that always answering {gold[:40]!r} has an "
         f"accuracy of {times / n:.2f}",
     )
 
@@ -168,17 +175,17 @@ def _empty(where: str, examples: Sequence[Example], worked: int) -> Iterator[Fin
     yield Finding(
         "demonstrations-empty",
         "warning",
-        f"{where}: {empty:,} of {len(examples):,} rows have no worked solution, so SFT trains on their bare answer",
+        f"{where}: {empty:,} of {len(examples):,} rows have no worked solution, so SFT trains on their bare answers",
         f"{first.id}: {first.question[:120]!r}",
-        "the column of the demonstrations has gaps",
-        "fill them, or leave these rows out: what is half worked and half bare teaches neither",
+        "the demonstration column has gaps",
+        "fill the gaps, or leave these rows out: a mix of worked solutions and bare answers teaches neither",
     )
 
 
 def _same(task: Task, where: str, worked: Sequence[Example]) -> Iterator[Finding]:
     n = len(worked)
     [(text, times)] = Counter(" ".join((e.demonstration or "").split()) for e in worked).most_common(1)
-    bare = sum(" ".join(e.answer.split()) == text for e in worked)  # a solution that is but the answer may be frequent
+    bare = sum(" ".join(e.answer.split()) == text for e in worked)  # a solution that is just the answer may be frequent
     if times >= 0.5 * n and bare < times:
         yield Finding(
             "demonstrations-alike",
@@ -194,16 +201,16 @@ def _same(task: Task, where: str, worked: Sequence[Example]) -> Iterator[Finding
         yield Finding(
             "demonstrations-alike",
             "warning",
-            f"{where}: the same worked solution appears in {times:,} of {n:,} rows, but for its final answer",
+            f"{where}: the same worked solution appears in {times:,} of {n:,} rows, except for its final answer",
             f"{text[:160]!r}",
-            "the solutions were written by a template, not worked out: none of them says how its answer is found",
+            "the solutions were filled in from a template: none of them shows how its answer is found",
             "give each question its own solution with columns.demonstration, or leave the column out to train on "
             "bare answers",
         )
 
 
 def _but_for_answer(task: Task, example: Example) -> str | None:
-    """A worked solution without its final answer, None where it says nothing else."""
+    """A worked solution without its final answer; None if it says nothing else."""
     gold, text = " ".join(example.answer.split()), " ".join((example.demonstration or "").split())
     found = list(re.finditer(rf"(?<!\w){re.escape(gold)}(?!\w)", text)) or list(_DIGITS.finditer(text))
     if not found:
@@ -216,7 +223,7 @@ def _but_for_answer(task: Task, example: Example) -> str | None:
 
 
 def _apart(task: Task, split: Split) -> Iterator[Finding]:
-    """Do worked solutions end in the gold answer of another row, or speak of a neighbour's question?"""
+    """The finding for worked solutions that end in another row's gold answer, or that fit a nearby row's question."""
     written, _ = targets(task, split)
     pairs = [(example, text) for example, text in written if example.demonstration is not None][:_LOOKED_AT]
     if len(pairs) < _FEW:
@@ -233,12 +240,12 @@ def _apart(task: Task, split: Split) -> Iterator[Finding]:
         f"{task.where(split)}: {what}",
         f"{example.id}: question {example.question[:80]!r}, gold {example.answer!r}, solution ends {text[-80:]!r}",
         cause,
-        "put the columns side by side again from where they come from",
+        "join the columns again from their original sources",
     )
 
 
 def _slipped(task: Task, pairs: Sequence[tuple[Example, str]], own: int) -> tuple[str, str] | None:
-    """What says that gold answers stand beside other solutions, and why that may be."""
+    """Evidence that gold answers are paired with other rows' solutions, and the likely cause, or None."""
     n = len(pairs)
     by = {shift: _agreeing(task, pairs, shift) for shift in _NEIGHBOURS}
     best = max(by, key=lambda shift: by[shift])
@@ -250,13 +257,13 @@ def _slipped(task: Task, pairs: Sequence[tuple[Example, str]], own: int) -> tupl
     wanted = Counter(v.value for v in verdicts(task, [item(g, e) for g, (e, _) in zip(golds, pairs, strict=True)]))
     shared = sum((ends & wanted).values())
     if own < 0.3 * n and shared >= _MOST * n and len(wanted) > 2:
-        what = f"{own:,} of {n:,} worked solutions end in their own gold answer, and {shared:,} in that of some row"
+        what = f"{own:,} of {n:,} worked solutions end in their own gold answer, but {shared:,} in that of some row"
         return what, "one column was sorted or shuffled without the others"
     return None
 
 
 def _asked_elsewhere(pairs: Sequence[tuple[Example, str]]) -> tuple[str, str] | None:
-    """What says that questions stand beside other rows' solutions, which speak of other numbers, and why."""
+    """Evidence from numbers that questions are paired with other rows' solutions, and the likely cause, or None."""
     asked = [set(map(_plain, _DIGITS.findall(example.question))) for example, _ in pairs]
     used = [_started_from(example, text) for example, text in pairs]
     told = {shift: _told(asked, used, shift) for shift in (0, *_NEIGHBOURS)}
@@ -264,14 +271,14 @@ def _asked_elsewhere(pairs: Sequence[tuple[Example, str]]) -> tuple[str, str] | 
     if told[best] < _NATIVE or told[0] > _ALIEN * told[best]:
         return None
     what = (
-        f"worked solutions use the numbers of the {_NEIGHBOURS[best]} row's question ({told[best]:.0%} of theirs stand "
+        f"worked solutions use the numbers of the {_NEIGHBOURS[best]} row's question ({told[best]:.0%} of theirs occur "
         f"there), not those of their own ({told[0]:.0%})"
     )
     return what, _SLIPPED
 
 
 def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> int:
-    """How many solutions are judged correct by the gold answer of the row `shift` places further on."""
+    """Number of solutions judged correct against the gold answer of the row `shift` places further down."""
     items = [
         item(text, pairs[place + shift][0]) for place, (_, text) in enumerate(pairs) if 0 <= place + shift < len(pairs)
     ]
@@ -279,7 +286,7 @@ def _agreeing(task: Task, pairs: Sequence[tuple[Example, str]], shift: int) -> i
 
 
 def _told(asked: Sequence[set[str]], used: Sequence[set[str]], shift: int) -> float:
-    """The mean share of a solution's numbers that occur in the question `shift` places on; 0 where few have any."""
+    """The mean share of a solution's numbers that the question `shift` rows down contains; 0 if few have numbers."""
     places = [place for place in range(len(used)) if used[place] and 0 <= place + shift < len(asked)]
     if len(places) < max(_FEW - abs(shift), 0.5 * (len(used) - abs(shift))):
         return 0.0
@@ -287,7 +294,7 @@ def _told(asked: Sequence[set[str]], used: Sequence[set[str]], shift: int) -> fl
 
 
 def _started_from(example: Example, text: str) -> set[str]:
-    """The numbers that a worked solution takes from its question: those that it does not work out, as `= 12` says."""
+    """The numbers that a worked solution takes from its question: those it does not compute, as in `= 12`."""
     worked_out = {_plain(example.answer.strip())}
     taken = set()
     for found in _DIGITS.finditer(text):
@@ -302,7 +309,7 @@ def _started_from(example: Example, text: str) -> set[str]:
 
 
 def _plain(number: str) -> str:
-    """A number without what sets its thousands apart."""
+    """A number without its thousands separators."""
     return re.sub(r",(?=\d{3}(?!\d))", "", number)
 
 

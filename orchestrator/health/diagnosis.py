@@ -1,4 +1,4 @@
-"""What a diagnosis tells: findings, the likeliest cause first, and what they can be checked against by eye."""
+"""The result of a diagnosis: findings, the likeliest cause first, with material to check them by eye."""
 
 import re
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from orchestrator.health.token_view import TokenView
 from orchestrator.types import BASE, Finding
 
 ALONE = "base without its adapter"
-"""What a model is called that a recipe starts from, without the adapter it comes with."""
+"""Name of the model that a recipe starts from, without the adapter it comes with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One completion with all that a person needs to judge it."""
+    """One completion with everything a person needs to judge it."""
 
     model: str
     question: str
     prompt: str
-    """Exactly what the model read."""
+    """The exact text the model read."""
     text: str
     parsed: str | None
     expected: str
@@ -29,7 +29,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A model's figures, from its evaluation or from the questions asked now."""
+    """A model's figures, from its evaluation or from questions asked now."""
 
     model: str
     accuracy: float
@@ -38,12 +38,12 @@ class Measured:
     answer_rate: float
     n: int
     source: str
-    """`evaluation`, or `asked now`."""
+    """`evaluation` or `asked now`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `orch diagnose` ends with."""
+    """The result of `orch diagnose`."""
 
     subject: str
     findings: tuple[Finding, ...]
@@ -53,15 +53,15 @@ class Diagnosis:
     rows: tuple[TokenView, ...]
     """Training rows, token by token."""
     decoding: dict[str, Any]
-    """The settings of evaluation."""
+    """The decoding settings of evaluation."""
     curves: tuple[StageCurves, ...] = ()
-    """Of each training that logged any, with what was read from them."""
+    """The curves of each training that logged any, with the readings from them."""
 
     @property
     def in_question(self) -> str | None:
-        """The model that the first finding is about, else the last one; None where a stage failed first.
+        """The model that the first finding is about, else the last one; None if a stage failed first.
 
-        It is a trained one where there is any: of the base model nothing is expected.
+        It is a trained model if there is one: nothing is expected of the base model.
         """
         told = [finding for finding in self.findings if finding.severity != "info"]
         if told and told[0].check == "stage-failed":
@@ -73,7 +73,7 @@ class Diagnosis:
 
     @property
     def sick(self) -> bool:
-        """Is anything wrong enough to explain wrong numbers?"""
+        """Whether anything is wrong enough to explain wrong numbers."""
         return any(f.severity == "error" for f in self.findings)
 
     def as_json(self) -> dict[str, Any]:

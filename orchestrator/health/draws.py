@@ -1,8 +1,8 @@
-"""Draws that would be noise, and draws that would all be the same: temperature, top_p, top_k and min_p of each stage.
+"""Draws that would be noise, or would all be the same: temperature, top_p, top_k and min_p of each stage.
 
-How much of a text survives a temperature is measured on a few known texts, read by the model that the recipe starts
-from: it need not write them for that, and on the embedded model the figure is that of trained models within a few
-hundredths. Only a temperature above 1 is worth the loading, and only of a small model that lies here.
+The share of texts that survive a temperature is measured on a few known texts, which the recipe's start model reads. It
+need not be able to write them: on the embedded model, the figure is within a few hundredths of that of trained models.
+Only a temperature above 1 is worth loading a model for, and only a small one that is available locally.
 """
 
 import math
@@ -25,25 +25,26 @@ from orchestrator.tasks.splits import Split
 from orchestrator.types import Finding
 
 _NUCLEUS = 0.99
-"""What lies outside of this share of the probability at temperature 1 is what the model itself would not write."""
+"""Tokens outside this share of the probability at temperature 1 are ones the model itself would not write."""
 _ERROR, _WARNING = 0.05, 0.25
-"""Shares of texts that survive, against temperature 1: of trained models some 0.02 and 0.15 as many draws are right."""
+"""Shares of surviving texts, relative to temperature 1; trained models then get about 0.02 and 0.15 times as many draws
+right."""
 _NOISE, _HOT = 2.0, 1.5
-"""Temperatures, where nothing can be measured and nothing else narrows the draws."""
+"""Temperatures that are too high if nothing can be measured and nothing else narrows the draws."""
 _ALIKE = 0.05
 """At this temperature a token 1.5 times as likely as another is drawn 3,000 times as often."""
 _TEXTS, _TOKENS = 6, 128
 _LARGE = 1_000_000_000
-"""Parameters from which on a model is not loaded for a check."""
+"""Number of parameters from which a model is not loaded for a check."""
 
 
 def narrowed(drawing: Drawing) -> bool:
-    """Whether anything but the temperature narrows the draws."""
+    """Whether anything other than the temperature narrows the draws."""
     return drawing.top_p < 0.95 or 0 < drawing.top_k <= 100 or drawing.min_p >= 0.01
 
 
 def probabilities(drawing: Drawing, logits: torch.Tensor) -> torch.Tensor:
-    """What is drawn from, of logits of shape (tokens, vocabulary)."""
+    """The distribution that tokens are sampled from, given logits of shape (tokens, vocabulary)."""
     shares = torch.softmax(logits.float() / drawing.temperature, dim=-1)
     if drawing.top_k > 0:
         least = shares.topk(min(drawing.top_k, shares.shape[-1])).values[:, -1:]
@@ -56,7 +57,7 @@ def probabilities(drawing: Drawing, logits: torch.Tensor) -> torch.Tensor:
 
 
 def draw_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, model: torch.nn.Module) -> Iterator[Finding]:
-    """Findings on each stage that draws; `model` is the base's shape, without its weights."""
+    """Findings on each stage that draws; `model` is the base's shape, without weights."""
     drawings = [(stage, drawing) for stage in stages if (drawing := stage.spec.drawing()) is not None]
     logits = []
     if any(drawing.temperature > 1 for _, drawing in drawings):
@@ -71,14 +72,14 @@ def draw_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, model: to
 
 
 def inside(probabilities: torch.Tensor, share: float) -> torch.Tensor:
-    """The likeliest tokens that together hold a share, as a mask: a token is in while those above it hold less."""
+    """A mask of the likeliest tokens that together make up a share: a token is in while those above it make up less."""
     ordered, order = probabilities.sort(dim=-1, descending=True)
     before = ordered.cumsum(dim=-1) - ordered
     return torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, order, before < share)
 
 
 def surviving(logits: torch.Tensor, length: int, drawing: Drawing) -> float:
-    """The share of texts of so many tokens in which no token is one that the model would not write at temperature 1."""
+    """The share of texts of `length` tokens that consist only of tokens the model would write at temperature 1."""
     outside = (probabilities(drawing, logits) * ~inside(torch.softmax(logits.float(), dim=-1), _NUCLEUS)).sum(-1)
     return math.exp(length * torch.log1p(-outside.double().clamp(max=1 - 1e-12)).mean().item())
 
@@ -92,12 +93,12 @@ def _noise(stage: Stage, drawing: Drawing, logits: Sequence[tuple[torch.Tensor, 
         )
         share = kept / all_of_it if all_of_it else 0.0
         seen = (
-            f"measured on {len(logits)} texts: {kept:.1%} of draws hold no token that the model would not write at "
-            f"temperature 1, where it is {all_of_it:.1%}"
+            f"measured on {len(logits)} texts: {kept:.1%} of draws consist only of tokens that the model would write "
+            f"at temperature 1, where the share is {all_of_it:.1%}"
         )
     else:
         share = 1.0 if narrowed(drawing) or hot < _HOT else 0.0 if hot >= _NOISE else _ERROR
-        seen = f"temperature {hot:g}, top_p {drawing.top_p:g}; not measured, for the model is large or not here yet"
+        seen = f"temperature {hot:g}, top_p {drawing.top_p:g}; not measured: the model is large or not downloaded yet"
     if hot >= 2 * _NOISE and not narrowed(drawing):
         share = 0.0
     if share < _WARNING:
@@ -105,15 +106,15 @@ def _noise(stage: Stage, drawing: Drawing, logits: Sequence[tuple[torch.Tensor, 
             "draws-are-noise",
             "error" if share < _ERROR else "warning",
             f"stage {stage.name}: at temperature = {hot:g} "
-            + ("draws are noise" if share < _ERROR else "most draws are spoilt by tokens that were drawn by accident"),
+            + ("draws are noise" if share < _ERROR else "most draws are spoiled by accidental tokens"),
             seen,
-            "a high temperature draws unlikely tokens so often that hardly a text comes to its end without one",
+            "a high temperature samples unlikely tokens so often that hardly any text is free of them",
             f"set stages.{stage.name}.temperature to 1 or less",
         )
 
 
 def _alike(drawing: Drawing) -> str | None:
-    """The setting that makes all draws of a question the same."""
+    """The setting that makes all draws of a question the same, or None."""
     if drawing.temperature <= _ALIKE:
         return f"temperature = {drawing.temperature:g}"
     if drawing.top_k == 1:
@@ -132,7 +133,7 @@ def _same(stage: Stage, drawing: Drawing, why: str) -> Finding:
         f"temperature {drawing.temperature:g}, top_p {drawing.top_p:g}, top_k {drawing.top_k}, min_p {drawing.min_p:g}",
         "GRPO learns from the differences within a group, and there would be none"
         if grpo
-        else "all but one draw of each question would be paid for nothing, and pass@k would be pass@1",
+        else "all but one draw of each question would be wasted, and pass@k would equal pass@1",
         f"set stages.{stage.name}.temperature to about 1, and leave top_p, top_k and min_p out"
         if grpo
         else f"set stages.{stage.name}.temperature to about 1 and top_p to 1, or n to 1",
@@ -140,9 +141,9 @@ def _same(stage: Stage, drawing: Drawing, why: str) -> Finding:
 
 
 def _logits(plan: Plan, tokenizer: Any, shape: torch.nn.Module) -> list[tuple[torch.Tensor, int]]:
-    """For a few known texts: the start model's logits on some of their tokens, and how many they have in all.
+    """For a few known texts: the start model's logits on some of their tokens, and the number of all their tokens.
 
-    None where the model cannot be loaded or cannot hold them: that is for others to say.
+    Empty if the model cannot be loaded; texts that do not fit the model are left out. Other checks report both.
     """
     task = plan.recipe.task
     rows, context = shape.get_input_embeddings().weight.shape[0], context_of(shape.config)
@@ -167,5 +168,5 @@ def _logits(plan: Plan, tokenizer: Any, shape: torch.nn.Module) -> list[tuple[to
 
 
 def _is_here(plan: Plan) -> bool:
-    """Whether the weights need not be downloaded first."""
+    """Whether the weights are available without a download."""
     return any(file_of(plan.base)(name) for name in ("model.safetensors", "pytorch_model.bin"))

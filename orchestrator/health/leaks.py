@@ -1,4 +1,4 @@
-"""Is the answer given away in the question?"""
+"""Questions that give away their own answer."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from orchestrator.tasks.judging import item, verdicts
 from orchestrator.types import Example, Finding
 
 _LONG = 8
-"""Characters from which on a worked solution found in a question is no accident."""
+"""Number of characters from which a worked solution found in a question is no accident."""
 _MANY = 0.2
-"""From this share of questions on it is an error: a few may speak of an answer that happens to be theirs."""
+"""Share of questions from which it is an error: a few may mention an answer that happens to be theirs."""
 _TRIED = 20
-"""Gold answers on which a format is tried for whether it reads text without any mark."""
+"""Number of gold answers used to test whether a format reads text without any mark."""
 
 
 def leaks(task: Task) -> Iterator[Finding]:
-    """A finding for each split whose questions hold the answer where it is looked for, or the whole solution."""
+    """A finding for each split whose questions contain the marked answer, or the whole solution."""
     for split in task.splits():
         examples = task.examples(split)
         read = _read(task, examples)
@@ -26,21 +26,20 @@ def leaks(task: Task) -> Iterator[Finding]:
             yield Finding(
                 "answer-in-prompt",
                 "error" if len(told) >= _MANY * len(examples) else "warning",
-                f"{task.where(split)}: {len(told):,} of {len(examples):,} questions hold their own answer",
+                f"{task.where(split)}: {len(told):,} of {len(examples):,} questions contain their own answer",
                 "\n".join(f"{e.question[-160:]!r} (gold {e.answer!r})" for e in told[:3]),
-                "the column of the question holds the solution too, so the model learns to copy it and knows nothing "
-                "without it",
-                "set columns.question to the question alone",
+                "the question column also contains the solution, so the model learns to copy it and fails without it",
+                "set columns.question to a column with only the question",
             )
 
 
 def _read(task: Task, examples: list[Example]) -> list[bool]:
-    """Whether the answer format finds an answer in the question itself, by its mark, and it is the right one."""
+    """For each question, whether the answer format finds the correct answer in it, by its mark."""
     bare = task.model_copy(update={"format": task.format.model_copy(update={"prefix": "", "stop": ()})})
     alone = _format_alone(bare)
     unmarked = verdicts(alone, [item(e.answer, e) for e in examples[:_TRIED]])
     if any(v.value is not None for v in unmarked):
-        return [False] * len(examples)  # it reads answers without any mark: one in a question may be there by chance
+        return [False] * len(examples)  # it reads answers without any mark: one in a question may be a coincidence
     items = [item(e.question, e) for e in examples]
     marked = verdicts(alone, items)
     found = [place for place, verdict in enumerate(marked) if verdict.value is not None]
@@ -50,7 +49,7 @@ def _read(task: Task, examples: list[Example]) -> list[bool]:
 
 
 def _format_alone(task: Task) -> Task:
-    """A task of the same format, without a verdict of the task's own: that one may read text without any mark."""
+    """A task with the same format, but without the task's own verdict, which may read text without any mark."""
     if not task.own_verdict:
         return task
     return FileTask(test=task.test, format=task.format, judge=ExactJudge(type="exact"), judge_limits=task.judge_limits)

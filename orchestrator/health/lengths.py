@@ -1,4 +1,4 @@
-"""Is there room for the answers: `max_tokens` of each drawing stage, and the model's own context."""
+"""Whether there is room for the answers: in `max_tokens` of each drawing stage, and in the model's context."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from orchestrator.tasks.splits import Split
 from orchestrator.types import Example, Finding
 
 _FEW = 0.05
-"""Below this share of answers that do not fit, it is a warning."""
+"""Share of answers that do not fit below which it is only a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """What a stage gives a completion."""
+    """The room a stage gives a completion."""
 
     split: Split
     tokens: int
@@ -24,7 +24,7 @@ class _Room:
 
 
 def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context: int | None) -> Iterator[Finding]:
-    """Findings on every stage that generates; `context` is the number of tokens the model can hold."""
+    """Findings on every stage that generates; `context` is the model's context length in tokens."""
     rooms: dict[_Room, str] = {}
     for stage in stages:
         if (drawing := stage.spec.drawing()) is not None:
@@ -58,7 +58,7 @@ def length_findings(plan: Plan, stages: Sequence[Stage], tokenizer: Any, context
                 "context-too-small",
                 "error" if widest[0] >= context else "warning",
                 f"stage {name}: the longest prompt ({widest[0]} tokens) and {room.setting} = {room.tokens} do not fit "
-                f"into the model's {context} tokens",
+                f"into the model's context of {context} tokens",
                 f"question {widest[1].question[:160]!r}",
                 "beyond its context a model writes noise",
                 f"lower {room.setting}, shorten the prompt, or leave the longest questions out",
@@ -70,5 +70,5 @@ def _taught(plan: Plan) -> Split:
 
 
 def _target_lengths(plan: Plan, tokenizer: Any, split: Split) -> list[tuple[int, str]]:
-    """Tokens of what a model should write: worked solutions where there are any, else bare answers."""
+    """Token counts and texts that a model should write: worked solutions if there are any, else bare answers."""
     return [(len(target_ids(tokenizer, target)), target) for _, target in targets(plan.recipe.task, split)[0]]

@@ -1,9 +1,9 @@
-"""Does a base model hold an adapter already? Told from the weights alone, without those that it had before.
+"""Whether a base model already contains an adapter, judged from its weights alone, without the original ones.
 
-Weights that never saw an adapter are next to orthogonal to what it adds, D: <W, D> / <D, D> is near 0, with a
-deviation of 1 / sqrt(numbers in W) x |W| / |D|. Weights that it was merged into give 1, merged into twice 2. Measured
-on the embedded model: median over its layers 0.00 before merging, 0.98 after, 0.78 where a sibling of the adapter was
-merged that was trained on more rows.
+Weights that never saw an adapter are nearly orthogonal to the change D it adds: <W, D> / <D, D> is near 0, with a
+standard deviation of 1 / sqrt(number of elements of W) x |W| / |D|. Weights it was merged into give 1; merged into
+twice, 2. Measured on the embedded model: the median over its layers is 0.00 before merging, 0.98 after, and 0.78 if a
+sibling of the adapter was merged that was trained on more rows.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from statistics import median
 import torch
 
 _NEAR = 0.1
-"""How far from a whole number the median over the layers may be."""
+"""Largest distance from a whole number for the median over the layers ..."""
 _LAYER, _MOST = 0.4, 0.8
-"""... and how far a layer, and how large a share of the layers must be within that."""
+"""... and for a single layer, and the share of layers that must be within the latter."""
 _LEAST = 4
-"""Layers below which nothing is said."""
+"""With fewer layers, nothing is concluded."""
 _NOISE = 0.2
-"""A layer whose deviation by chance is larger tells nothing."""
+"""A layer whose deviation by chance is larger is ignored."""
 
 
 def times_merged(layers: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> int:
-    """How often an adapter was merged into a base; `layers` are its weights and what the adapter adds to them."""
+    """Number of times an adapter was merged into a base; `layers` are its weights and the adapter's change to them."""
     held = []
     for weight, change in layers:
         size = float(change.norm())

@@ -1,7 +1,7 @@
-"""The files of a model, before they are loaded: are they all there, and whole?
+"""Checks that a model's files are present and complete, before they are loaded.
 
-Reads the headers of weights and small JSON files, so it takes milliseconds however large the model is. It looks at the
-files that transformers and PEFT would load, and at no others; it must not load a weight or the model's code.
+Reads only the headers of weight files and small JSON files, so it takes milliseconds however large the model is. It
+checks the files that transformers and PEFT would load, and no others; it must not load weights or the model's code.
 """
 
 import json
@@ -25,25 +25,25 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""What transformers looks for, in its order: the first that is there is what it loads."""
+"""The files that transformers looks for, in its order: it loads the first that exists."""
 _JSON = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 _LFS = b"version https://git-lfs"
 _SHOWN = 3
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""The tensors in a file, by name."""
+"""The shapes of the tensors in a file, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Broken:
-    """A file that cannot be used, and why."""
+    """A file that cannot be used, and the reason."""
 
     file: str
     why: str
 
 
 def file_of(base: BaseModelRef) -> Callable[[str], Path | None]:
-    """Where a file of the model lies; None where it does not, as a Hub model's that was never downloaded."""
+    """A function that finds a file of the model by name. It returns None if the file is not on this machine."""
     folder = Path(base.location)
     if folder.is_absolute():
         return lambda name: folder / name if (folder / name).is_file() else None
@@ -57,7 +57,7 @@ def file_of(base: BaseModelRef) -> Callable[[str], Path | None]:
 
 
 def damaged_json(base: BaseModelRef) -> str | None:
-    """The first JSON file of a model that holds no JSON object, with the reason."""
+    """The first JSON file of a model that does not contain a JSON object, with the reason; None if all do."""
     find = file_of(base)
     for name in _JSON:
         if (path := find(name)) is not None and (why := _no_json(path)) is not None:
@@ -66,7 +66,7 @@ def damaged_json(base: BaseModelRef) -> str | None:
 
 
 def file_findings(start: StartModel, model: torch.nn.Module) -> Iterator[Finding]:
-    """What is wrong with the weights of the base, and with its adapter's; `model` is its shape, without weights."""
+    """Findings on the weights of the base and of its adapter; `model` is the base's shape, without weights."""
     base = start.base
     broken, shapes = _weights_of(base)
     if broken:
@@ -77,7 +77,7 @@ def file_findings(start: StartModel, model: torch.nn.Module) -> Iterator[Finding
             f"the base model {base.name} cannot be loaded: {files} {broken[0].why}",
             "\n".join(f"{one.file} {one.why}" for one in broken[:10]),
             DAMAGED_CAUSE,
-            "get the file again and compare its size with the original's",
+            "fetch the file again and compare its size with the original",
         )
     elif shapes:
         yield from _fits(base, shapes, model)
@@ -96,14 +96,14 @@ def file_findings(start: StartModel, model: torch.nn.Module) -> Iterator[Finding
 
 
 def _weights_of(base: BaseModelRef) -> tuple[list[_Broken], Shapes]:
-    """The files of weights that cannot be used, and the tensors in those that can."""
+    """The weight files that cannot be used, and the tensors in those that can."""
     find = file_of(base)
     first = next((name for name in _WEIGHTS if find(name) is not None), None)
     if first is None:
         if not Path(base.location).is_absolute():
             return [], {}  # a Hub model that is downloaded later
         names = ", ".join(sorted(p.name for p in Path(base.location).iterdir() if p.suffix in (".safetensors", ".bin")))
-        return [_Broken(names or base.location, f"is not what is loaded: transformers looks for {_WEIGHTS[0]}")], {}
+        return [_Broken(names or base.location, f"would not be loaded: transformers looks for {_WEIGHTS[0]}")], {}
     if not first.endswith(".index.json"):
         found = _tensors(_there(find, first))
         return ([_Broken(first, found)], {}) if isinstance(found, str) else ([], found)
@@ -121,19 +121,19 @@ def _sharded(find: Callable[[str], Path | None], index: str) -> tuple[list[_Brok
     shapes: dict[str, tuple[int, ...]] = {}
     for shard in sorted(set(map(str, placed.values()))):
         file = find(shard)
-        found = f"is missing, and {index} lists it" if file is None else _tensors(file)
+        found = f"is missing, but {index} lists it" if file is None else _tensors(file)
         if isinstance(found, str):
             broken.append(_Broken(shard, found))
             continue
         shapes |= found
         lost = [name for name, where in placed.items() if where == shard and found and name not in found]
         if lost:
-            broken.append(_Broken(shard, f"does not hold {lost[0]}, which {index} places there"))
+            broken.append(_Broken(shard, f"does not contain {lost[0]}, but {index} lists it there"))
     return broken, shapes
 
 
 def _tensors(file: Path) -> Shapes | str:
-    """The tensors of a file, or what is wrong with it; those of a .bin are not looked at, only whether it is whole."""
+    """The tensors of a file, or what is wrong with it. Of a .bin file, only completeness is checked, no tensors."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         begin = opened.read(len(_LFS))
@@ -143,20 +143,20 @@ def _tensors(file: Path) -> Shapes | str:
         return "has 0 bytes"
     if file.suffix != ".safetensors":
         zipped = begin[:2] == b"PK"
-        return f"is cut off or damaged ({size:,} bytes)" if zipped and not zipfile.is_zipfile(file) else {}
+        return f"is truncated or damaged ({size:,} bytes)" if zipped and not zipfile.is_zipfile(file) else {}
     try:
         with safe_open(file, framework="pt") as opened_tensors:
             names = opened_tensors.keys()
             return {name: tuple(opened_tensors.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        return f"is cut off or damaged ({size:,} bytes): {str(error).strip()[:200]}"
+        return f"is truncated or damaged ({size:,} bytes): {str(error).strip()[:200]}"
 
 
 def _fits(base: BaseModelRef, shapes: Shapes, model: torch.nn.Module) -> Iterator[Finding]:
-    """Tensors that config.json has no room for, or that no file holds: those would be drawn at random."""
+    """Findings on tensors whose shape contradicts config.json, or that no file contains: those would be random."""
     wanted: Shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     quantized = getattr(getattr(model, "config", None), "quantization_config", None) is not None
-    if quantized or not set(shapes) <= set(wanted):  # stored under other names, which only loading translates
+    if quantized or not set(shapes) <= set(wanted):  # stored under other names, which only loading can map
         return
     other = [name for name, shape in shapes.items() if shape != wanted[name]]
     tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
@@ -167,11 +167,11 @@ def _fits(base: BaseModelRef, shapes: Shapes, model: torch.nn.Module) -> Iterato
         yield Finding(
             "base-damaged",
             "error",
-            f"the base model {base.name} cannot be loaded: {len(other)} of its tensors have another shape than "
-            "config.json says",
-            f"{name}: the file has {shapes[name]}, config.json makes it {wanted[name]}",
-            "config.json is that of another model, or was changed after the weights were saved",
-            "get config.json and the weights from the same place",
+            f"the base model {base.name} cannot be loaded: the shapes of {len(other)} of its tensors do not match "
+            "config.json",
+            f"{name}: the file has {shapes[name]}, config.json implies {wanted[name]}",
+            "config.json belongs to another model, or was changed after the weights were saved",
+            "fetch config.json and the weights from the same source",
         )
     elif missing:
         yield Finding(
@@ -179,19 +179,20 @@ def _fits(base: BaseModelRef, shapes: Shapes, model: torch.nn.Module) -> Iterato
             "error",
             f"the base model {base.name} lacks {len(missing)} of the {len(wanted)} tensors that config.json describes",
             f"missing: {', '.join(missing[:_SHOWN])}",
-            "they would be drawn at random, without an error: a shard is missing, or config.json is another model's",
-            "get the weights again, with all files, and config.json from the same place",
+            "a shard is missing, or config.json belongs to another model; missing tensors would be initialized at "
+            "random, without an error",
+            "fetch all files of the weights again, and config.json from the same source",
         )
 
 
 def _no_json(path: Path) -> str | None:
-    """Why a file holds no JSON object; None where it does."""
+    """Why a file does not contain a JSON object; None if it does."""
     size = path.stat().st_size
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return f"is cut off or no JSON ({size:,} bytes): {str(error)[:200]}"
-    return None if isinstance(found, dict) else "holds no JSON object"
+        return f"is truncated or not JSON ({size:,} bytes): {str(error)[:200]}"
+    return None if isinstance(found, dict) else "does not contain a JSON object"
 
 
 def _there(find: Callable[[str], Path | None], name: str) -> Path:

@@ -1,7 +1,7 @@
-"""What a check reads of a model without its weights: configuration, tokenizer, template. What ails them is one line.
+"""The parts of a model that a check reads without its weights: configuration, tokenizer, template.
 
-Files and templates are other people's, and each library that reads them raises errors of its own: they are tried here,
-once, so that no check after it meets them for the first time.
+Files and templates come from other people, and each library that reads them raises its own errors. They are tried here,
+once, and each error becomes one line, so that no later check runs into it first.
 """
 
 from collections.abc import Iterator
@@ -29,36 +29,36 @@ class ModelParts:
     tokenizer: Any
     config: Any
     model: Any
-    """Its shape: tensors without values."""
+    """The model's shape: tensors without values."""
     generation: GenerationConfig
-    """What it ships for generation: the tokens that end a completion."""
+    """The generation settings it ships with: the tokens that end a completion."""
 
 
 def model_parts(plan: Plan) -> ModelParts:
-    """The parts of a plan's model; the chat template is tried where it is asked for.
+    """The parts of a plan's model; its chat template is tried if the recipe uses it.
 
     Raises:
-        ModelError: the model's repository holds an adapter, its files cannot be read, it is no causal language model,
-            or its chat template refuses the messages of the recipe.
+        ModelError: the model's repository contains an adapter, its files cannot be read, it is not a causal language
+            model, or its chat template rejects the recipe's messages.
     """
     base, task = plan.base, plan.recipe.task
     config = _config(base)
-    with _told(f"{base.name} is no model that texts can be continued with"), torch.device("meta"):
+    with _told(f"{base.name} cannot be built as a causal language model"), torch.device("meta"):
         model = _causal(base, config)
     with _told(f"the tokenizer of {base.name} cannot be loaded"):
         try:
             tokenizer = load_tokenizer(base)
         except ValueError as error:
             raise ValueError(damaged_json(base) or str(error)) from error
-    if (damaged := damaged_json(base)) is not None:  # some files are passed over in silence where they are damaged
+    if (damaged := damaged_json(base)) is not None:  # some files are silently ignored if they are damaged
         raise ModelError(f"model.name: {damaged}")
-    if tokenizer.chat_template:  # where there is none, a finding says so
+    if tokenizer.chat_template:  # if there is none, a finding reports that
         try_prompt(tokenizer, task.format, base.name)
     return ModelParts(tokenizer, config, model, _generation(base, config))
 
 
 def try_prompt(tokenizer: Any, answer_format: AnswerFormat, name: str) -> None:
-    """Ask a question as a recipe asks; ModelError where model `name` cannot be asked like that."""
+    """Build a prompt as a recipe does. Raises ModelError if model `name` does not support that."""
     if answer_format.chat:
         with_system = answer_format.system is not None
         asked = " and a system message" if with_system else ""
@@ -75,15 +75,15 @@ def _config(base: BaseModelRef) -> Any:
         if find_adapter_config_file(base.location, revision=base.revision) is None:
             raise ModelError(_line("model.name", f"the configuration of {base.name} cannot be read", error)) from error
         raise ModelError(
-            f"model.name: {base.name} on the Hub is an adapter, not a whole model; download it and name its folder: "
-            f"hf download {base.name} --local-dir adapter"
+            f"model.name: {base.name} on the Hub is an adapter, not a whole model; download it and set model.name to "
+            f"its folder: hf download {base.name} --local-dir adapter"
         ) from error
     except Exception as error:
         raise ModelError(_line("model.name", f"the configuration of {base.name} cannot be read", error)) from error
 
 
 def _generation(base: BaseModelRef, config: Any) -> GenerationConfig:
-    """The model's own settings of generation; where it has none, those that its configuration gives."""
+    """The model's own generation settings; if it has none, those implied by its configuration."""
     try:
         return GenerationConfig.from_pretrained(base.read_from, revision=base.revision)
     except OSError:
@@ -91,7 +91,7 @@ def _generation(base: BaseModelRef, config: Any) -> GenerationConfig:
 
 
 def _causal(base: BaseModelRef, config: Any) -> Any:
-    """The model's shape; without the list of all 150 classes where its own is not among them."""
+    """The model's shape. If its class is not supported, the error omits the library's list of all 150 classes."""
     try:
         return AutoModelForCausalLM.from_config(config, trust_remote_code=base.trust_remote_code)
     except ValueError as error:
@@ -99,7 +99,7 @@ def _causal(base: BaseModelRef, config: Any) -> Any:
             raise
         kind = type(config).__name__
         raise ModelError(
-            f"model.name: {base.name} is no causal language model ({kind}): take one that continues text, such as "
+            f"model.name: {base.name} is not a causal language model ({kind}): use one that generates text, such as "
             "Qwen/Qwen2.5-0.5B-Instruct"
         ) from error
 
@@ -118,7 +118,7 @@ def _line(where: str, what: str, error: Exception, advice: str = "") -> str:
     text = str(error).strip()
     first = text.splitlines()[0][:300] if text else type(error).__name__
     if "trust_remote_code" in text:
-        first = "it comes with code of its own; read that code, then set model.trust_remote_code: true"
+        first = "it comes with its own code; read that code, then set model.trust_remote_code: true"
     elif advice:
         first += f"; {advice}"
     return f"{where}: {what}: {first}"

@@ -1,6 +1,6 @@
-"""Short questions that are all but the same: the same words but for what stands before or after them, or one number.
+"""Short questions that are almost the same: they differ only at their ends, by an insertion, or in one number.
 
-Long questions are compared by runs of words (overlap.py); these are too short for that. It must not know of splits.
+Long questions are compared by runs of words (overlap.py); these are too short for that. Must not know about splits.
 """
 
 import re
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from orchestrator.types import Example
 
 _LONGEST = 16
-"""Words of a question that may hold no run of eight words beside a word that was changed."""
+"""Number of words up to which a question with one changed word may have no run of eight unchanged ones."""
 _SHORTEST = 3
-"""Words that two questions must share."""
+"""Number of words that two questions must share."""
 _CUT = 6
-"""Words that may stand before or after them."""
+"""Number of extra words allowed before or after them."""
 _PATTERN = 3
-"""Questions with the same words up to which these are no pattern of the data."""
+"""Number of questions with the same words up to which they are not a pattern of the data."""
 _COMMON = 0.05
-"""A gold answer of a larger share of the questions is shared by chance."""
+"""A gold answer of a larger share of the questions may be shared by chance."""
 
 _CHARACTER = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
@@ -28,20 +28,20 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """The questions that have a double, by what was changed."""
+    """The questions that have a double, by the kind of change."""
 
     around: tuple[tuple[Example, Example], ...]
-    """The same words and gold answer, with others before or after them."""
+    """The same words and gold answer, with other words before or after them."""
     inside: tuple[tuple[Example, Example], ...]
-    """The same characters and gold answer, with some others in their midst, in scripts without spaces."""
+    """The same characters and gold answer, with others inserted among them, in scripts without spaces."""
     number: tuple[tuple[Example, Example], ...]
-    """The same words, with one number changed, in data that is not all of the same pattern."""
+    """The same words with one number changed, in data that does not consist of a few patterns."""
     pattern: tuple[tuple[Example, Example], ...]
-    """The same, where most questions are of a few patterns: their numbers are all that tells them apart."""
+    """The same, if most questions follow a few patterns and differ only in their numbers."""
 
 
 def near(asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, Words]]) -> Near:
-    """The questions of `asked` that stand among `known` all but word for word, each with its double."""
+    """The questions of `asked` that occur in `known` almost word for word, each with its double."""
     asked, known = (
         [(e, words) for e, words in side if len(words) <= (_LONGEST + _CUT) * _scale(words)] for side in (asked, known)
     )
@@ -59,17 +59,17 @@ def near(asked: Sequence[tuple[Example, Words]], known: Sequence[tuple[Example, 
 
 
 def spaced(text: str) -> str:
-    """A text whose Chinese and Japanese characters stand apart, each as a word: there are no spaces between words."""
+    """A text with spaces around each Chinese or Japanese character, since there are none between their words."""
     return _CHARACTER.sub(r" \g<0> ", text)
 
 
 def in_characters(words: Sequence[str]) -> bool:
-    """Whether most words of a text are single characters of such a script."""
+    """Whether most words of a text are single characters of a script without spaces."""
     return sum(bool(_CHARACTER.match(word)) for word in words) > 0.5 * len(words)
 
 
 def _scale(words: Words) -> int:
-    """How many of these words are about one word of other languages."""
+    """Number of these words that correspond to about one word of other languages."""
     return 2 if in_characters(words) else 1
 
 
@@ -92,7 +92,7 @@ def _around(
         gold = example.answer.strip()
         double = every.get((words, gold))
         for core, left_out in _cores(words):
-            # a number is left out only where nothing but the other question is left
+            # a number may be cut off only if exactly the other question remains
             there = whole if any(map(_is_number, left_out)) else clean
             double = double or there.get((core, gold))
         if double is not None:
@@ -100,7 +100,7 @@ def _around(
 
 
 def _rare(known: Sequence[tuple[Example, Words]]) -> set[str]:
-    """The gold answers that two questions do not share by chance."""
+    """The gold answers that two questions are unlikely to share by chance."""
     golds = Counter(example.answer.strip() for example, _ in known)
     return {gold for gold, times in golds.items() if times <= max(1, _COMMON * len(known))}
 
@@ -123,7 +123,7 @@ def _inside(
 
 
 def _but_for_insertion(one: Words, other: Words) -> bool:
-    """Whether one of two texts is the other with a few characters more, none of them a number or a sign."""
+    """Whether one text is the other with a few characters inserted, none of them a number or a sign."""
     less, more = sorted((one, other), key=len)
     inserted = len(more) - len(less)
     if not 0 < inserted <= min(_CUT, len(less) // 2):
@@ -134,12 +134,12 @@ def _but_for_insertion(one: Words, other: Words) -> bool:
 
 
 def _cores(words: Words) -> Iterator[tuple[Words, Words]]:
-    """A question without some words at its beginning or its end, and these; more than half of it is left."""
+    """A question without some words at its beginning or end, and those words; more than half of it is left."""
     least = max(_SHORTEST, len(words) // 2 + 1)
     yield words, ()
     for cut in range(1, min(_CUT * _scale(words), len(words) - least) + 1):
         for core, left_out in ((words[cut:], words[:cut]), (words[:-cut], words[-cut:])):
-            if all(word[0].isalnum() for word in left_out):  # signs are no mere wording: ( [ is not [
+            if all(word[0].isalnum() for word in left_out):  # signs are not mere wording: ( [ is not [
                 yield core, left_out
 
 
@@ -157,7 +157,7 @@ def _one_number(
 
 
 def _masked(words: Words) -> Iterator[Words]:
-    """A question with one of its numbers left out, where enough words stand beside it."""
+    """A question with one of its numbers left out, if it has enough other words."""
     if sum(not _is_number(word) for word in words) < _SHORTEST:
         return
     for place, word in enumerate(words):

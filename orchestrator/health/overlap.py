@@ -1,7 +1,7 @@
-"""Are training questions in the test? Exactly, in other punctuation, with eight words in a row in common, or all
-but word for word where they are short.
+"""Training questions in the test: exactly, with other punctuation, with eight words in a row in common, or, if they are
+short, almost word for word.
 
-Eight words in a row: as GPT-3's and later reports on contamination count, with n = 8 for short questions.
+Shared runs of words are how GPT-3's and later reports measure contamination; n = 8 suits short questions.
 """
 
 import re
@@ -19,9 +19,9 @@ from orchestrator.types import Example, Finding
 
 _N = 8
 _N_CHARACTERS = 24
-"""In a row where words do not stand apart: fewer are shared by phrases such as `how many are there in all`."""
+"""Characters in a row, in scripts without spaces: phrases such as `how many are there in all` share fewer."""
 _MANY = 0.1
-"""From this share on, shared phrases are a warning."""
+"""Share of questions from which shared phrases are a warning."""
 _WORD = re.compile(r"\w+(?:[.,]\w+)*")
 _APOSTROPHE = re.compile("[‘’′]")
 _DASH = re.compile(r"[–−](?=\d)")
@@ -33,12 +33,12 @@ _PART = re.compile(
     + r"|(?:(?<=\w)'(?=\w)|(?<=\w)'+(?=\()|(?<=(?<![\w'])\w)'+)"  # don't; a derivative: f'(2), y''
     + r"|[^\w\s.,;:!?'\"‘’“”…–—。，、；：？！「」『』-]"  # 12 + 7 is not 12 / 7, and brackets may be all there is
 )
-"""What tells two questions apart: words, and signs that are no punctuation of sentences."""
+"""The parts that tell two questions apart: words, and signs that are not sentence punctuation."""
 TRAINING: tuple[Split, ...] = ("demonstrations", "train")
 
 
 def overlap(task: Task) -> Iterator[Finding]:
-    """Findings on what the test, and each further split, shares with what is trained on."""
+    """Findings on questions that the test, and each further split, shares with the training splits."""
     for split in ("test", *task.further):
         yield from _overlap(task, split)
 
@@ -51,7 +51,7 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
         if found:
             yield in_training(found, len(test), f"task.{split}", kind)
     known = {e.id for found in copied.values() for e in found}
-    of_test: dict[tuple[str, ...], list[int]] = {}  # the smaller side is held, the training questions stream past it
+    of_test: dict[tuple[str, ...], list[int]] = {}  # the smaller side is indexed, the training questions are streamed
     for place, example in enumerate(test):
         for gram in _grams(example.question):
             of_test.setdefault(gram, []).append(place)
@@ -61,7 +61,7 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
     if near:
         share = len(near) / len(test)
         in_words = not all(in_characters(_words(e.question)) for e in near)
-        # a pattern of the data stands among the test questions themselves as often as between test and training
+        # a pattern of the data occurs among the test questions themselves as often as between test and training
         alike = {place for shared in of_test.values() if len(set(shared)) > 1 for place in shared}
         of_patterns = not _written(task, asked) or len(alike) >= 0.5 * len(places)
         yield Finding(
@@ -70,7 +70,7 @@ def _overlap(task: Task, asked: Split) -> Iterator[Finding]:
             f"{len(near):,} of {len(test):,} {kind} ({share:.1%}) share "
             f"{f'{_N} words' if in_words else f'{_N_CHARACTERS} characters'} in a row with a training question",
             "\n".join(repr(e.question[:160]) for e in near[:3]),
-            "questions made from the same templates, or passages that both have",
+            "the questions come from the same templates, or share passages",
             "read the examples: the same question in other words does not belong in the training split",
         )
     if _written(task, asked):
@@ -99,15 +99,15 @@ def _all_but_equal(
             "warning" if changed and share >= _MANY else "info",
             f"{len(pairs):,} of {len(test):,} {kind} ({share:.1%}) {verb} from a training question only in {what}",
             "\n".join(f"{e.question[:100]!r} (trained on: {double.question[:100]!r})" for e, double in pairs[:3]),
-            "the same questions, reworded" if changed else "questions of one pattern, which their numbers tell apart",
-            "take one of the two out: what was learned by heart is right here without being understood"
+            "the same questions, reworded" if changed else "questions of one pattern that differ only in their numbers",
+            "remove one of the two: a memorized answer is correct here without being understood"
             if changed
-            else "nothing, if working out other numbers is what is to be measured",
+            else "nothing, if calculating with other numbers is what you want to measure",
         )
 
 
 def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
-    """A finding where models are compared on a split that they are trained on, or that chose their checkpoint."""
+    """Findings for models that are compared on a split they are trained on, or that chose their checkpoint."""
     asked, made = recipe.evaluate.on, behind(recipe.stages, recipe.models())
     learn = [name for name in made if asked in recipe.stages[name].learns_from(recipe.stages)]
     if learn:
@@ -116,8 +116,8 @@ def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
             "error",
             f"models are compared on task.{asked}, and {_listed(learn)} learned from it",
             "",
-            "a model that is asked what it was trained on is measured on its memory",
-            "compare on questions that are held out: evaluate.on=test",
+            "on questions that a model was trained on, its accuracy measures memorization",
+            "compare on held-out questions: evaluate.on=test",
         )
     chosen = [name for name in made if asked == "validation" and _chooses(recipe.stages[name])]
     if chosen:
@@ -127,7 +127,7 @@ def asked_in_training(recipe: Recipe) -> Iterator[Finding]:
             f"models are compared on task.validation, and {_listed(chosen)} chose a checkpoint by it",
             "",
             "choosing the best checkpoint on these questions biases their accuracy upward",
-            "compare on questions that decide nothing: evaluate.on=test",
+            "compare on questions that played no part in training: evaluate.on=test",
         )
 
 
@@ -140,7 +140,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _written(task: Task, split: Split) -> bool:
-    """Whether people wrote a split's questions: generated ones share their templates, and that says nothing."""
+    """Whether people wrote a split's questions: generated ones share templates, so an overlap proves nothing."""
     source = task.test if split == "test" else task.further[split]
     if source.hold_out is not None and task.train is not None:
         source = task.train
@@ -148,31 +148,31 @@ def _written(task: Task, split: Split) -> bool:
 
 
 def copies(test: Sequence[Example], questions: Iterable[str]) -> list[Example]:
-    """The test questions that stand among `questions`, whatever their case, white space and punctuation."""
+    """The test questions that also occur in `questions`, ignoring case, whitespace and punctuation."""
     seen = {_bare(question) for question in questions}
     return [e for e in test if _bare(e.question) in seen]
 
 
 def in_training(found: Sequence[Example], n: int, where: str, kind: str = "test questions") -> Finding:
-    """The finding for questions to evaluate on that were trained on."""
+    """The finding for evaluation questions that were trained on."""
     return Finding(
         "test-in-training",
         "error",
         f"{len(found):,} of {n:,} {kind} appear in {where}",
         "\n".join(repr(e.question[:160]) for e in found[:3]),
-        "the test was not held out: a model that has seen these questions is measured on its memory",
-        "take them out of the training split, or hold questions out with task.test={hold_out: N}",
+        "the test was not held out: for a model that has seen these questions, it measures memorization",
+        "remove them from the training split, or hold out questions with task.test={hold_out: N}",
     )
 
 
 def _bare(question: str) -> str:
-    """A question without what does not make it another one; typographic dashes and apostrophes are plain ones."""
+    """A question reduced to what distinguishes it; typographic dashes and apostrophes become plain ones."""
     plain = _APOSTROPHE.sub("'", _DASH.sub("-", question.casefold()))
     return " ".join(_PART.findall(plain)) or question.strip()
 
 
 def _words(question: str) -> Words:
-    """A question's words and signs; where words do not stand apart, its characters."""
+    """A question's words and signs; in scripts without spaces, its characters."""
     return tuple(_bare(spaced(question)).split(" "))
 
 

@@ -1,6 +1,6 @@
-"""Ask a model now, and ask whether what it is said to have written is its own.
+"""Asks a model now, and tests whether the completions attributed to it are its own.
 
-Loads models in this process; nothing is written.
+Loads models in this process; writes nothing.
 """
 
 import random
@@ -20,23 +20,22 @@ from orchestrator.tasks import Task
 from orchestrator.types import Example, Finding
 
 _OWN = 0.99
-"""From this share of tokens on that follow from a model's logits, texts are taken to be its own.
+"""Share of tokens that follow from a model's logits from which texts count as its own.
 
-Measured on the embedded model: its own texts 1.000, also where they were written in bfloat16 and are looked at in
-float32; its worked solutions in another's words 0.978; another adapter's texts 0.98, the base model's 0.89, bare gold
-answers 0.42.
+Measured on the embedded model: its own texts 1.000, even if they were written in bfloat16 and are checked in float32;
+its worked solutions in other words 0.978; another adapter's texts 0.98, the base model's 0.89, bare gold answers 0.42.
 """
 _SAME = 0.7
-"""From this share of texts on that are written again word for word, they are the model's own, whatever else is so."""
+"""Share of texts reproduced word for word from which they are the model's own, whatever else is found."""
 _PADDED = 0.97
-"""From this share of tokens on a way to pad explains texts; a batch that was cut otherwise leaves a few unexplained."""
+"""Share of tokens from which a way to pad explains texts; batches formed differently leave a few unexplained."""
 _LOOKED_AT, _AGAIN, _LEAST = 24, 8, 4
 _MOST = 256
-"""Tokens that are written again at most."""
+"""Maximum number of tokens to reproduce."""
 
 
 def asked(engine: TransformersEngine, task: Task, examples: Sequence[Example], max_tokens: int) -> list[Written]:
-    """What a model writes now, greedily."""
+    """A model's greedy completions, generated now."""
     made = answer(engine, task, examples, range(1), Decoding(0.0, 1.0, max_tokens, task.format.stop), 0)
     return [
         Written(e.id, e.question, e.answer, c.text, v.value, v.status, c.finish_reason)
@@ -53,14 +52,14 @@ def origin_findings(
     max_tokens: int,
     batch_size: int | None = None,
 ) -> Iterator[Finding]:
-    """Are these texts the model's own? If not, whose are they, or what stood in between?
+    """The finding for texts that are not the model's own: whose they are, or what interfered.
 
-    `batch_size`: of an evaluation, how many of its rows were written at once, in their order.
+    `batch_size`: for an evaluation, the number of its rows that were generated at once, in their order.
     """
     told = [(place, row, _passage(engine, task, row)) for place, row in enumerate(rows) if row.text]
     told = [one for one in told if one[2].text]
     n = min(len(told), _LOOKED_AT)
-    told = [told[i * len(told) // n] for i in range(n)]  # from all of them: a part may come from elsewhere
+    told = [told[i * len(told) // n] for i in range(n)]  # spread over all of them: some may come from elsewhere
     if len(told) < _LEAST:
         return
     passages = [passage for _, _, passage in told]
@@ -81,7 +80,7 @@ def origin_findings(
             yield Finding(
                 "adapter-not-attached",
                 "error",
-                f"model {name}: its completions come from the base model, the adapter was not attached",
+                f"model {name}: its completions come from the base model; the adapter was not attached",
                 f"{share}, {theirs:.1%} from those of the base without the adapter",
                 "the adapter was not loaded, was switched off, or was saved before it was trained",
                 "evaluate again with the adapter on; `orch ask` shows what the model writes with it",
@@ -94,9 +93,9 @@ def origin_findings(
         before = agreement(engine.model, [passage for passage, _ in padded], engine.stops) if padded else 1.0
         if theirs >= _PADDED and 1 - theirs <= (1 - before) / 2:  # texts from elsewhere may fit a little better, too
             yield _mixed_up(
-                f"model {name}: its completions were written with padding on the wrong side",
+                f"model {name}: its completions were generated with padding on the wrong side",
                 f"{theirs:.1%} of the tokens of {len(padded)} texts follow from the model's logits if the prompt is "
-                f"padded {side} to the longest of its batch, {before:.1%} without padding",
+                f"padded {side}, to the longest of its batch, {before:.1%} without padding",
             )
             return
     prompts = [passage.prompt for passage in passages[:_AGAIN]]
@@ -106,8 +105,8 @@ def origin_findings(
     if together < _OWN <= apart:
         yield _mixed_up(
             f"model {name}: a question is answered differently in a batch than alone",
-            f"{together:.1%} of the tokens of {len(batch)} answers written in one batch follow from the model's "
-            f"logits, {apart:.1%} of those written alone; {share}",
+            f"{together:.1%} of the tokens of {len(batch)} answers generated in one batch follow from the model's "
+            f"logits, {apart:.1%} of those generated alone; {share}",
         )
         return
     yield _not_the_model(name, engine, task, [row for _, row, _ in told], share, max_tokens)
@@ -120,7 +119,7 @@ def _mixed_up(what: str, evidence: str) -> Finding:
         what,
         evidence,
         "prompts are padded on the right, or padding is not masked: the model reads padding before it writes",
-        "pad prompts on the left and hand the attention mask to generate",
+        "pad prompts on the left and pass the attention mask to generate",
     )
 
 
@@ -131,7 +130,7 @@ def _pads(
     told: Sequence[tuple[int, Written, Passage]],
     batch_size: int,
 ) -> list[int]:
-    """By how many tokens each prompt was shorter than the longest of its batch."""
+    """For each prompt, the number of tokens it was shorter than the longest of its batch."""
     lengths = [len(prompt_ids(engine.tokenizer, task.format, row.question)) for row in rows]
     begins = [place - place % batch_size for place, _, _ in told]
     return [
@@ -141,13 +140,13 @@ def _pads(
 
 
 def _best_padding(engine: TransformersEngine, padded: Sequence[tuple[Passage, int]]) -> tuple[str, float]:
-    """Which wrong way to pad explains texts best, and the share of their tokens that it explains; 0 for too few."""
+    """The wrong way to pad that explains texts best, and the share of tokens it explains; 0 if there are too few."""
     if len(padded) < _LEAST:
         return "", 0.0
     pad = engine.tokenizer.pad_token_id
     ways = {
         "on the right": [Passage((*p.prompt, *[pad] * n), p.text, p.ended, n, True) for p, n in padded],
-        "on the right, positions counted on": [Passage((*p.prompt, *[pad] * n), p.text, p.ended, n) for p, n in padded],
+        "on the right, positions continued": [Passage((*p.prompt, *[pad] * n), p.text, p.ended, n) for p, n in padded],
         "on the right and not masked": [Passage((*p.prompt, *[pad] * n), p.text, p.ended) for p, n in padded],
         "on the left and not masked": [Passage((*[pad] * n, *p.prompt), p.text, p.ended) for p, n in padded],
     }
@@ -157,7 +156,7 @@ def _best_padding(engine: TransformersEngine, padded: Sequence[tuple[Passage, in
 
 
 def load_engine(name: str, ref: ModelRef) -> TransformersEngine | Finding:
-    """A model that answers, or what is wrong with its files."""
+    """A model that answers, or the finding on its files."""
     try:
         return loaded(lambda: TransformersEngine(ref), name)
     except ModelError as error:
@@ -170,7 +169,7 @@ def _unloadable(name: str, error: ModelError) -> Finding:
         "error",
         f"model {name} cannot be loaded: {error}",
         str(error.__cause__)[:1000],
-        "its files do not fit together",
+        "its files do not match each other",
         "load the adapter on the model it was trained on, with the library versions it was trained with",
     )
 
@@ -178,9 +177,9 @@ def _unloadable(name: str, error: ModelError) -> Finding:
 def _written_again(
     engine: TransformersEngine, task: Task, told: Sequence[tuple[Written, Passage]], max_tokens: int
 ) -> float:
-    """The share of stored texts that the model's logits write again, as far as they are followed.
+    """The share of stored texts that the model's logits reproduce, as far as they are followed.
 
-    Tokens are no evidence where a text is read in other tokens than it was written in.
+    Tokens are no evidence if a text is tokenized differently from how it was generated.
     """
     same = 0
     for row, passage in told:
@@ -200,7 +199,7 @@ def _now(engine: TransformersEngine, prompts: Sequence[tuple[int, ...]], max_tok
 def _not_the_model(
     name: str, engine: TransformersEngine, task: Task, rows: Sequence[Written], share: str, max_tokens: int
 ) -> Finding:
-    """Answers from somewhere else: what the model itself makes of the same questions, and of their shuffled words."""
+    """The finding for answers from elsewhere, with the model's own to the same questions and to shuffled words."""
     examples = [task.example_of(r.example_id, r.question, r.gold) for r in rows]
     stored = sum(r.status == "correct" for r in rows)
     again = asked(engine, task, examples, max_tokens)
@@ -214,13 +213,13 @@ def _not_the_model(
         f"{share}\ncorrect: stored {stored} of {n}, asked again {sum(r.status == 'correct' for r in again)}, with the "
         f"words of the questions shuffled {sum(r.status == 'correct' for r in mixed)} ({kept} answers unchanged)\n"
         f"stored {rows[0].text[:120]!r}\nnow    {again[0].text[:120]!r}",
-        "a table, a cache or other code answers in the model's place, or the results are those of another model",
-        "look for what stands between the question and `generate`; trust no figure of this model",
+        "a table, a cache or other code answers in the model's place, or the results belong to another model",
+        "look for code between the question and `generate`; do not trust this model's figures",
     )
 
 
 def _passage(engine: TransformersEngine, task: Task, row: Written) -> Passage:
-    """A stored text as tokens; where it may have ended inside one, without the last."""
+    """A stored text as tokens; without the last one if the text may have ended inside it."""
     prompt = tuple(prompt_ids(engine.tokenizer, task.format, row.question))
     ended = row.finish_reason == "stop" and not task.format.stop
     *text, _ = target_ids(engine.tokenizer, row.text)

@@ -1,7 +1,7 @@
-"""Does the judge refuse what is wrong? It is given answers that cannot be right, and what it accepts is reported.
+"""Whether the judge rejects wrong answers: it judges answers that cannot be right, and those it accepts are reported.
 
-Golds of other rows may be right where a task has several right answers, or a tolerance: one alone says nothing, half of
-them do. Knows no model and no tokenizer.
+Gold answers of other rows may be right if a task has several right answers, or a tolerance: a single one proves
+nothing, half of them do. Knows no model and no tokenizer.
 """
 
 from collections import Counter
@@ -16,16 +16,16 @@ from orchestrator.tasks.judging import item, verdicts
 from orchestrator.types import Example, Finding
 
 _TRIED = 10
-"""Examples that are tried, from all over the split."""
+"""Number of examples tried, from all over the split."""
 _FEWEST = 3
-"""Different gold answers that are needed to tell anything."""
+"""Number of different gold answers needed to conclude anything."""
 _MOST = 0.5
-"""From this share on it is the judge that is wrong, not the data that are odd."""
+"""Share from which the judge is wrong, rather than the data odd."""
 _LABELS = 0.9
-"""From this share on, golds are labels, and the others among them odd."""
+"""Share from which gold answers are labels, and any others among them exceptions."""
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 _ALL = 50
-"""Gold answers that are put into one text at most."""
+"""Maximum number of other rows' gold answers put into one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class _Wrong:
 
 
 def refusals(task: Task) -> Iterator[Finding]:
-    """A finding for each kind of wrong answer that is accepted; the first split that has enough answers is tried.
+    """A finding for each kind of wrong answer that is accepted; the first split with enough different answers is tried.
 
-    One whose gold answers are all one answer, in several forms, has not.
+    A split whose gold answers are all the same answer, in several forms, does not count.
     """
     for split in task.splits():
         examples = _distinct(task.examples(split))
@@ -50,7 +50,7 @@ def refusals(task: Task) -> Iterator[Finding]:
 
 
 def letters(task: Task) -> Iterator[Finding]:
-    """The finding for golds that are the letters of options, under a judge that knows no options."""
+    """The finding for gold answers that are the letters of options, with a judge that knows no options."""
     if task.own_verdict or task.judge.type == "choice":
         return
     golds = Counter(example.answer.strip() for split in task.splits() for example in task.examples(split))
@@ -62,17 +62,17 @@ def letters(task: Task) -> Iterator[Finding]:
     yield Finding(
         "choice-judge",
         "warning",
-        f"{'all' if labelled == n else f'{labelled:,} of {n:,}'} gold answers are labels of options, and judge "
-        f"{task.judge.type} takes them for text like any other",
+        f"{'all' if labelled == n else f'{labelled:,} of {n:,}'} gold answers are labels of options, but judge "
+        f"{task.judge.type} treats them as ordinary text",
         f"gold answers: {', '.join(sorted(labels)[:12])}",
-        "they are the labels of options: `(E)`, `E.` and `E) 12 m` are right for E, and would be judged wrong",
+        "the answers are letters of options: for E, `(E)`, `E.` and `E) 12 m` are right but would be judged wrong",
         "set task.judge: {type: choice}"
-        + (f", and leave out the rows whose gold answer is no label, such as {others[0][:40]!r}" if others else ""),
+        + (f", and leave out rows whose gold answer is not a label, such as {others[0][:40]!r}" if others else ""),
     )
 
 
 def _label(gold: str) -> str | None:
-    """The option that a gold answer is the label of: a letter, or a Roman numeral up to x; a number is none."""
+    """The option that a gold answer labels: a letter, or a Roman numeral up to x. None for others, such as numbers."""
     from orchestrator.answers.judges.choice import is_letter, option
 
     label = option(gold)
@@ -80,7 +80,7 @@ def _label(gold: str) -> str | None:
 
 
 def _distinct(examples: Sequence[Example]) -> list[Example]:
-    """Examples of different gold answers."""
+    """Examples with different gold answers."""
     return list({" ".join(e.answer.casefold().split()): e for e in reversed(examples)}.values())[::-1]
 
 
@@ -96,26 +96,26 @@ def _accepted(task: Task, examples: list[Example]) -> Iterator[Finding]:
         yield Finding(
             "wrong-answer-accepted",
             "error" if task.own_verdict else "warning",
-            f"the judge accepts {kind} as right, for {len(right)} of {len(of_kind)} gold answers",
+            f"the judge accepts {kind} as correct for {len(right)} of {len(of_kind)} gold answers",
             "\n".join(
                 f"{one.example.id}: gold {one.example.answer!r}, accepted {one.text[-80:]!r}" for one in right[:3]
             ),
-            f"{judged_by(task)}: it takes more for right than the gold answer, so that accuracy and reward mean little",
-            f"correct {type(task).__name__}.{own_method(task)}: it must compare the whole answer"
+            f"{judged_by(task)}: it accepts more than the gold answer, so accuracy and reward mean little",
+            f"fix {type(task).__name__}.{own_method(task)}: it must compare the whole answer"
             if task.own_verdict
-            else "lower task.judge.tolerance, or take another judge or answer format",
+            else "lower task.judge.tolerance, or use another judge or answer format",
         )
 
 
 def _wrong(task: Task, example: Example, number: int, examples: list[Example]) -> Iterator[_Wrong]:
-    """Completions that are wrong for an example, whatever the task is."""
+    """Completions that are wrong for an example in any task."""
     yield _Wrong("an empty text", example, "")
     others = [other for other in examples if other is not example]
     other = others[(number * 7) % len(others)]
     if (text := _target(task, other)) is not None:
         yield _Wrong("the gold answer of another row", example, text)
     yield _Wrong("the question itself", example, example.question)
-    # its own among them, another one last: a judge that looks for the gold answer anywhere finds it
+    # its own is among them, another one last: a judge that looks for the gold answer anywhere finds it
     row = [*others[: _ALL // 2], example, *others[_ALL // 2 : _ALL], others[0]]
     texts = [text for one in row if (text := _target(task, one)) is not None]
     yield _Wrong("all gold answers in one text", example, "\n".join(texts))

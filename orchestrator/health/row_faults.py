@@ -1,7 +1,6 @@
-"""What can be wrong with a training row: its labels, its prompt, its target, its end, against those of inference.
+"""Faults of training rows: their labels, prompts, targets and ends, compared with inference.
 
-All rows are looked at, one after the other; none is kept but the first with each fault. It must not know how rows are
-built.
+All rows are checked, one after another; only the first with each fault is kept. Must not know how rows are built.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from orchestrator.training.invariants import MASKED, parts_at, wrong_label
 from orchestrator.types import Finding
 
 _LOOKED_AT = 1000
-"""Rows of a stage that are decoded, to see whether they come back as the same text."""
+"""Number of rows per stage that are decoded, to see whether they come back as the same text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +27,20 @@ class Row:
 
 
 class _Counted:
-    """The rows with one fault: how many, and the first of them."""
+    """The rows with one fault: their number, and the first of them."""
 
     def __init__(self) -> None:
         self.n = 0
         self.first: Row | None = None
 
     def add(self, row: Row) -> None:
-        """One more."""
+        """Count one more row."""
         self.n += 1
         self.first = self.first or row
 
 
 def row_findings(stage: str, rows: Iterable[Row], tokenizer: Any) -> Iterator[Finding]:
-    """What is wrong with the labels, prompts, targets, ends and beginnings of a stage's rows, all of them."""
+    """Findings on the labels, prompts, targets, ends and beginnings of all of a stage's rows."""
     faults = {name: _Counted() for name in _FINDINGS}
     n = 0
     for n, row in enumerate(rows, 1):
@@ -54,7 +53,7 @@ def row_findings(stage: str, rows: Iterable[Row], tokenizer: Any) -> Iterator[Fi
 
 
 def _faults(row: Row, tokenizer: Any, read: bool) -> Iterator[str]:
-    """The names of what is wrong with a row; `read`: decode it, too."""
+    """The names of a row's faults; `read`: decode it, too."""
     ids, labels, begin = row.ids, row.labels, len(row.prompt)
     if wrong_label(ids, labels) is not None:
         yield "label-not-token"
@@ -88,12 +87,12 @@ def _labels(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
     return Finding(
         "label-not-token",
         "error",
-        f"stage {stage}: in {share} a label is not the token that stands at its place",
-        f"row {tokenizer.decode(row.ids)[:160]!r}: at place {at} stands {token}, and its label is {label}",
+        f"stage {stage}: in {share} a label is not the token at its place",
+        f"row {tokenizer.decode(row.ids)[:160]!r}: the token at place {at} is {token}, but its label is {label}",
         "the labels are shifted by one place: the trainer shifts them itself, so the model would learn to skip a token"
         if shifted
-        else "labels were changed, cut or shifted after they were made",
-        f"make labels a copy of the tokens with {MASKED} on the prompt, and shift nothing",
+        else "the labels were changed, truncated or shifted after they were built",
+        f"make labels a copy of the tokens, with {MASKED} on the prompt, and do not shift them",
     )
 
 
@@ -101,9 +100,9 @@ def _masked(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
     return Finding(
         "labels-masked",
         "error",
-        f"stage {stage}: {share} have no label that is not masked, so nothing is learned from them",
+        f"stage {stage}: {share} have only masked labels, so nothing is learned from them",
         _row(row, tokenizer),
-        "the target is cut off, or the mask of the prompt covers all of the row",
+        "the target is truncated, or the prompt's mask covers the whole row",
         "look at the token view: the answer must be in the row, and its labels must not be -100",
     )
 
@@ -115,7 +114,7 @@ def _prompts(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
         f"stage {stage}: in {share} the prompt in training is not the prompt at inference",
         f"training:  {tokenizer.decode(row.ids[: len(row.prompt) + 8])!r}\n"
         f"inference: {tokenizer.decode(row.prompt)!r}\nthey first differ at token {parts_at(row.ids, row.prompt)}",
-        "a chat template, a BOS or white space is added on one side only",
+        "a chat template, a BOS or whitespace is added on one side only",
         "build both from one answer format (task.format)",
     )
 
@@ -124,10 +123,10 @@ def _trained(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
     return Finding(
         "prompt-trained",
         "warning",
-        f"stage {stage}: in {share} the loss is taken on the prompt too",
+        f"stage {stage}: in {share} the loss includes the prompt",
         _row(row, tokenizer),
         "the labels of the prompt are not masked",
-        "mask the prompt, so that the answer is what is learned",
+        "mask the prompt, so that only the answer is learned",
     )
 
 
@@ -136,9 +135,9 @@ def _end(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
     return Finding(
         "end-not-trained",
         "error",
-        f"stage {stage}: {share} do not end in a label for the end of text, so no model learns to stop",
+        f"stage {stage}: {share} do not end in a label for the end of text, so the model does not learn to stop",
         f"end of text {tokenizer.eos_token!r}, padding {tokenizer.pad_token!r}; {_row(row, tokenizer)}",
-        "padding is the end of text, and masking the padding has masked the end too"
+        "padding is the end of text, and masking the padding masked the end, too"
         if same
         else "the end of text is missing from the targets, or its label is masked",
         "append the end of text to every target, and mask padding by the attention mask, not by its id",
@@ -152,7 +151,7 @@ def _double(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
         f"stage {stage}: {share} begin with two BOS tokens",
         f"first tokens: {tokenizer.convert_ids_to_tokens(list(row.ids[:4]))}",
         "the prompt or the chat template writes BOS as text, and the tokenizer adds its own",
-        f"take {tokenizer.bos_token!r} out of task.format.prompt, or set chat: true if it stands for a template",
+        f"remove {tokenizer.bos_token!r} from task.format.prompt, or set chat: true if it is part of a chat template",
     )
 
 
@@ -161,12 +160,12 @@ def _targets(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
     return Finding(
         "targets-differ",
         "error",
-        f"stage {stage}: in {share} the target in training is not made of the tokens that the model would write",
+        f"stage {stage}: in {share} the target in training does not consist of the tokens that the model would write",
         f"training:  {tokenizer.convert_ids_to_tokens(list(row.ids[max(0, at - 4) : at + 6]))}\n"
         f"inference: {tokenizer.convert_ids_to_tokens([*row.prompt, *row.answer][max(0, at - 4) : at + 6])}\n"
         f"they first differ at token {at}",
-        "a target was cut into tokens together with its prompt, or special tokens or white space were added to it",
-        "build the row of `prompt_ids` and `target_ids`, one after the other",
+        "a target was tokenized together with its prompt, or special tokens or whitespace were added to it",
+        "build the row from `prompt_ids` followed by `target_ids`",
     )
 
 
@@ -174,9 +173,9 @@ def _lost(stage: str, share: str, row: Row, tokenizer: Any) -> Finding:
     return Finding(
         "tokenizer-loses-text",
         "error",
-        f"stage {stage}: {share} are not the same text after the tokenizer has read and written them",
+        f"stage {stage}: {share} are not the same text after encoding and decoding by the tokenizer",
         f"target {row.target[-80:]!r}\ncomes back as {_text(tokenizer, row.ids)[-100:]!r}",
-        "the tokenizer was not loaded as it was made (another class, a missing merges file), or it normalises text",
+        "the tokenizer was not loaded as it was built (another class, a missing merges file), or it normalizes text",
         "load the model with the tokenizer it was trained with; check tokenizer_class in tokenizer_config.json",
     )
 
@@ -191,7 +190,7 @@ _FINDINGS: dict[str, Callable[[str, str, Row, Any], Finding]] = {
     "targets-differ": _targets,
     "tokenizer-loses-text": _lost,
 }
-"""What can be wrong with rows, in the order to believe it."""
+"""The possible faults of rows, in the order in which to believe them."""
 
 
 def _row(row: Row, tokenizer: Any) -> str:

@@ -1,6 +1,6 @@
-"""Training rows, token by token, against the prompts of inference: what is learned must be what is asked for later.
+"""Training rows, compared token by token with inference: the model must learn what it will be asked for later.
 
-Rows are built by the code that builds them for training, and labels are read from the trainer's own collator.
+Rows are built by the code that builds them for training, and labels come from the trainer's own collator.
 """
 
 from array import array
@@ -23,14 +23,14 @@ from orchestrator.training.sft import SftJob, collator, tokenized
 from orchestrator.types import Finding
 
 _AT_ONCE = 256
-"""Rows that are built at a time: of all at once the labels would not fit into memory."""
+"""Number of rows built at a time: the labels of all rows would not fit into memory."""
 _VIEWS = 2
 
 
 def known_pairs(plan: Plan, spec: Verb) -> list[tuple[str, str]]:
     """The (question, target) pairs of a stage that are known before anything has run.
 
-    What a `select` stage will choose is not: bare answers to training questions stand for it where there is no other.
+    The choices of a `select` stage are not. If there are no others, bare answers to training questions replace them.
     """
     task = plan.recipe.task
     split: Split = "demonstrations" if "demonstrations" in spec.row_sources() or task.train is None else "train"
@@ -38,7 +38,7 @@ def known_pairs(plan: Plan, spec: Verb) -> list[tuple[str, str]]:
 
 
 def rows_findings(plan: Plan, stage: Stage, tokenizer: Any) -> tuple[list[Finding], list[TokenView]]:
-    """What is wrong with the rows of a stage that fine-tunes on rows, and the first two of them to look at."""
+    """Findings on the rows of a stage that fine-tunes on rows, and views of the first two."""
     spec = stage.spec
     if not isinstance(spec, SftSettings):
         return [], []
@@ -71,7 +71,7 @@ def built(
     pairs: Sequence[tuple[str, str]],
     tokens: Sequence[tuple[Sequence[int], Sequence[int]]] | None = None,
 ) -> list[Row]:
-    """Rows as training builds and collates them; `tokens`: their prompts and targets at inference, where known."""
+    """Rows as training builds and collates them; `tokens` are their prompts and targets at inference, if known."""
     spec = stage.spec
     assert isinstance(spec, SftSettings) and spec.model_read is not None
     if not pairs:
@@ -88,7 +88,7 @@ def built(
     rows = []
     for (question, target), (prompt, answer), row in zip(pairs, tokens, data, strict=True):
         ids, labels = row["input_ids"], row["labels"]
-        if wrong_label(ids, labels) is None:  # any other is no row that the collator takes
+        if wrong_label(ids, labels) is None:  # the collator accepts no other rows
             length = len(ids)
             ids, labels = (part[:length].tolist() for part in next(put_together))
         rows.append(Row(question, target, prompt, answer, ids, labels))
@@ -107,13 +107,13 @@ def _too_long(stage: str, pairs: Sequence[tuple[str, str]], lengths: Sequence[in
         f"stage {stage}: {len(long):,} of {len(pairs):,} rows ({len(long) / len(pairs):.1%}) are longer than "
         f"max_length = {limit} tokens",
         f"the longest has {lengths[worst]} tokens: question {question[:80]!r}, target ends {target[-60:]!r}",
-        "cutting them would cut their answers off and leave labels that never end in one",
+        "truncating them would cut off their answers, so their labels would never end in one",
         f"set stages.{stage}.max_length to {max(lengths)} or more, or leave these rows out",
     )
 
 
 def _longest(names: Sequence[str], stages: Mapping[str, Verb]) -> str:
-    """The stage among these that may write the longest completions."""
+    """The one of these stages that may write the longest completions."""
 
     def limit(name: str) -> int:
         drawing = stages[name].source(stages)
@@ -123,7 +123,7 @@ def _longest(names: Sequence[str], stages: Mapping[str, Verb]) -> str:
 
 
 def _may_be_too_long(plan: Plan, stage: str, spec: Verb, most: int, tokenizer: Any) -> Iterator[Finding]:
-    """What is drawn first is trained on only hours later, and one draw that is too long ends the stage then."""
+    """The finding for draws that may be too long: training starts hours later, and a single one makes it fail."""
     task, stages = plan.recipe.task, plan.recipe.stages
     for chosen in spec.row_sources():
         drawing = stages[chosen].source(stages) if chosen in stages else None
@@ -138,9 +138,9 @@ def _may_be_too_long(plan: Plan, stage: str, spec: Verb, most: int, tokenizer: A
             yield Finding(
                 "rows-may-be-too-long",
                 "warning",
-                f"stage {stage}: what {chosen} keeps may have up to {room} tokens with its prompt, and max_length is "
+                f"stage {stage}: rows from {chosen} may have up to {room} tokens, prompt included, but max_length is "
                 f"{most}",
                 f"the longest prompt has {longest} tokens, and {drawn_by} may write {drawing.max_tokens}",
-                "a row that is too long is an error, and these rows are known only once they are drawn",
+                "a row that is too long is an error, and these rows are not known until they are drawn",
                 f"set stages.{stage}.max_length to {room}{less}",
             )

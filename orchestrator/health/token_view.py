@@ -1,4 +1,4 @@
-"""A training row as the trainer sees it: which tokens are learned, which only read."""
+"""A training row as the trainer sees it: which tokens are learned, and which are only read."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """One row of a stage."""
+    """One training row of a stage."""
 
     stage: str
     pieces: tuple[tuple[str, bool], ...]
-    """(text, is it trained on?), one for each token; the end of text by its name."""
+    """(text, whether it is trained on) for each token; the end of text appears by its name."""
 
     @property
     def trained(self) -> int:
-        """How many tokens the loss is taken on."""
+        """Number of tokens the loss is computed on."""
         return sum(learned for _, learned in self.pieces)
 
 
 def token_view(stage: str, tokenizer: Any, ids: list[int], labels: list[int]) -> TokenView:
-    """Token by token; a character that is spread over several tokens appears with the last of them."""
+    """A row token by token; a character spread over several tokens appears with the last of them."""
     pieces: list[tuple[str, bool]] = []
     pending: list[int] = []
     for token, label in zip(ids, labels, strict=True):

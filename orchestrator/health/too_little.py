@@ -1,7 +1,7 @@
-"""Too little training: a model that answers next to nothing, whose loss was on its way when its training ended.
+"""Too little training: a model with almost no correct answers, whose loss was still falling when its training ended.
 
-Told from the curve and the completions together: a curve of a few steps says nothing by itself, and a model that
-answers nothing may have learned all there was in another format. Knows no model and no file.
+Judged from the curve and the completions together: a curve of a few steps proves nothing by itself, and a model that
+answers nothing may have learned everything in another format. Knows no model and no file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ from orchestrator.training.settings import GrpoSettings, SftSettings
 from orchestrator.types import Finding
 
 _FEW_RIGHT = 0.1
-"""A model with more correct answers than this share has learned what it was to learn, if not well."""
+"""A model with a larger share of correct answers has learned what it should, if not well."""
 _FAR = 0.3
-"""Nats per token above which worked solutions are not yet written without slips."""
+"""Nats per token above which a model cannot yet write worked solutions without slips."""
 _ON_ITS_WAY = 0.2
-"""A loss that lost this share of its fall in the second half of the training was on its way; in learning rates that
-were spent, not in steps: a schedule slows down by design."""
+"""A loss was still falling if this share of its fall came in the second half of the training, measured in learning rate
+spent, not in steps: a schedule slows down by design."""
 _FEW_STEPS = 20
 _MOVED = 0.05
-"""A loss that came down by less than this share in so many steps has hardly moved."""
+"""A loss that fell by less than this share in that many steps has hardly moved."""
 
 
 def too_little(
     stage: str, curves: Mapping[str, Sequence[Point]], settings: Mapping[str, Any], rows: Sequence[Written]
 ) -> Finding | None:
-    """The finding for the model of an `sft` stage on the base model; `rows` are its completions."""
+    """The finding for the model of an `sft` stage that starts from the base model; `rows` are its completions."""
     loss = Series.of(curves.get("loss", ()))
     right = sum(row.status == "correct" for row in rows)
     if not rows or right > _FEW_RIGHT * len(rows) or len(loss) < 2:
@@ -42,20 +42,20 @@ def too_little(
     if ends < _FAR or fell < 0 or (fell < _MOVED * began and steps >= _FEW_STEPS):
         return None
     if len(loss) >= 6 and _late(loss, Series.of(curves.get("learning_rate", ()))) < _ON_ITS_WAY * fell:
-        return None  # it came to rest: more of the same would not help
+        return None  # it has leveled off: more of the same would not help
     read = Settings(settings, f"stages.{stage}.")
     rate = read.get("learning_rate") or 0.0
-    kind = SftSettings if settings.get("lora", {}) is not None else GrpoSettings  # all weights take smaller steps
+    kind = SftSettings if settings.get("lora", {}) is not None else GrpoSettings  # full fine-tuning uses smaller steps
     slow = rate < kind.model_fields["learning_rate"].default
     answered = sum(row.status in ("correct", "wrong") for row in rows)
-    seen = f"loss {began:.2f} at step {loss.steps[0]}, {ends:.2f} at step {steps}, still on its way; {answered:,} of "
-    seen += f"{len(rows):,} completions hold an answer, {right:,} are correct; the first reads {rows[0].text[:120]!r}"
+    seen = f"loss {began:.2f} at step {loss.steps[0]}, {ends:.2f} at step {steps}, still falling; {answered:,} of "
+    seen += f"{len(rows):,} completions contain an answer, {right:,} are correct; the first: {rows[0].text[:120]!r}"
     if slow:
         return Finding(
             "nothing-learned",
             "error",
-            f"model {stage} was trained at a learning rate that is too low: the loss came down by {fell / began:.0%} "
-            f"in {steps:,} steps",
+            f"model {stage} was trained at a learning rate that is too low: the loss fell by {fell / began:.0%} in "
+            f"{steps:,} steps",
             f"{seen}; learning_rate {short(rate)}",
             "the steps are too small to move the weights in this many steps",
             f"set {faster(read)}",
@@ -66,13 +66,13 @@ def too_little(
         f"model {stage} was trained too little: the loss was still falling when training ended at step {steps:,}",
         seen,
         "the training is too short for what there is to learn at this learning rate: the model has learned how answers "
-        "begin, and not yet how they end",
+        "begin, but not yet how they end",
         f"set {longer(read, Series.of(curves.get('epoch', ())), 4)}",
     )
 
 
 def _late(loss: Series, rate: Series) -> float:
-    """How far the loss came down in the second half of the learning rate that was spent."""
+    """How far the loss fell in the second half of the learning rate spent."""
     known = dict(zip(rate.steps.tolist(), rate.values.tolist(), strict=True))
     spent = list(accumulate(known.get(step, 1.0) for step in loss.steps.tolist()))
     half = int(np.searchsorted(spent, spent[-1] / 2))

@@ -1,6 +1,6 @@
-"""What texts become as tokens: ids that the model has no embedding for, and texts that are special tokens.
+"""Texts as tokens: ids that the model has no embedding for, and texts that are special tokens.
 
-A special token is not decoded, so what is written with one is never read. Knows no template and loads no weights.
+Special tokens are not decoded, so text written with them is never read. Knows no template and loads no weights.
 """
 
 import re
@@ -13,11 +13,11 @@ from orchestrator.plan.plan import Plan
 from orchestrator.types import Finding
 
 _LOOKED_AT = 100
-"""Targets of a split that is not trained on, in which special tokens are looked for."""
+"""Number of targets searched for special tokens in a split that is not trained on."""
 
 
 def embedding_findings(plan: Plan, tokenizer: Any, rows: int) -> Iterator[Finding]:
-    """Token ids that occur and have no row among the `rows` of the model's embedding."""
+    """The finding for token ids that occur but are beyond the `rows` rows of the model's embedding."""
     vocabulary = tokenizer.get_vocab()
     if max(vocabulary.values(), default=0) < rows:
         return
@@ -35,16 +35,16 @@ def embedding_findings(plan: Plan, tokenizer: Any, rows: int) -> Iterator[Findin
     yield Finding(
         "token-without-embedding",
         "error",
-        f"{where} is token {ids}, and the embedding of {plan.base.name} has {rows:,} rows (0 to {rows - 1:,})",
+        f"{where} is token {ids}, but the embedding of {plan.base.name} has {rows:,} rows (0 to {rows - 1:,})",
         f"the tokenizer has {len(vocabulary):,} tokens, up to id {max(vocabulary.values()):,}",
-        "tokens were added to the tokenizer and the model's embedding was not made larger with it, or it is another "
-        "model's tokenizer",
+        "tokens were added to the tokenizer without enlarging the model's embedding, or the tokenizer belongs to "
+        "another model",
         "save the model after model.resize_token_embeddings(len(tokenizer)), or use the tokenizer that came with it",
     )
 
 
 def _beyond(plan: Plan, tokenizer: Any, rows: int) -> tuple[str | None, int | None]:
-    """The first text that holds an id of `rows` or more, and that id."""
+    """The first text that contains an id of `rows` or more, and that id."""
     task = plan.recipe.task
     for split in task.splits():
         for example in task.examples(split):
@@ -61,7 +61,7 @@ def _beyond(plan: Plan, tokenizer: Any, rows: int) -> tuple[str | None, int | No
 
 
 def special_token_findings(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
-    """Texts of the recipe and of its rows that the tokenizer takes for special tokens."""
+    """Findings on texts of the recipe and its rows that the tokenizer reads as special tokens."""
     special = _Special(tokenizer)
     task = plan.recipe.task
     trained = any(stage.spec.row_sources() for stage in plan.stages)
@@ -80,10 +80,10 @@ def special_token_findings(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
         yield Finding(
             "answer-marks-special",
             "error",
-            f"{_named(found)} in the answer {_are(found)} of the tokenizer: decoding skips them, so no answer "
-            "would ever be found",
+            f"{_named(found)} in the answer {_are(found)} of the tokenizer: decoding skips special tokens, so no "
+            "answer would ever be found",
             f"written {target[-120:]!r}\nread    {decoded[-120:]!r}",
-            "the tags were added to the tokenizer as special tokens, or a token of the model's was taken for a tag",
+            "the tags were added to the tokenizer as special tokens, or one of the model's tokens is used as a tag",
             'use tags that are plain text in task.format, or add them to the tokenizer with "special": false',
         )
     yield from _in_targets(others, tokenizer)
@@ -95,7 +95,7 @@ def special_token_findings(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
             f"task.format.stop: {_named(stops)} {_are(stops)} of the tokenizer: decoding skips special tokens, so "
             "nothing is cut there",
             f"the tokens: {', '.join(special.in_(stops[0]))}",
-            "a stop text is looked for in what is decoded",
+            "stop texts are searched for in the decoded text",
             "leave it out: the end of text ends a completion, as do the tokens in the model's generation_config.json",
         )
     asked = [e for split in task.splits() for e in task.examples(split) if special.in_(e.question)]
@@ -103,16 +103,16 @@ def special_token_findings(plan: Plan, tokenizer: Any) -> Iterator[Finding]:
         yield Finding(
             "special-token-in-question",
             "warning",
-            f"{len(asked):,} questions hold {_named(special.in_(asked[0].question))}, which the model reads as special "
-            "tokens",
+            f"{len(asked):,} questions contain {_named(special.in_(asked[0].question))}, which the model reads as "
+            "special tokens",
             f"{asked[0].id}: {asked[0].question[:160]!r}",
-            "what marks the parts of a text in the model's own data has come into the questions",
-            "take it out of the questions",
+            "markers that structure the model's own training data got into the questions",
+            "remove them from the questions",
         )
 
 
 def _in_targets(rows: Sequence[tuple[str, list[str]]], tokenizer: Any) -> Iterator[Finding]:
-    """Special tokens in what is trained, where the answer is read all the same."""
+    """The finding for special tokens in training targets whose answer is still read."""
     end = tokenizer.eos_token
     ended = [target for target, found in rows if end in found]
     if ended:
@@ -120,22 +120,22 @@ def _in_targets(rows: Sequence[tuple[str, list[str]]], tokenizer: Any) -> Iterat
         yield Finding(
             "end-in-target",
             "error" if inside else "warning",
-            f"{len(ended):,} targets hold the end of text, {end!r}"
+            f"{len(ended):,} targets contain the end of text, {end!r}"
             + (f", {len(inside):,} of them before their end" if inside else ""),
             f"{(inside or ended)[0][-160:]!r}",
-            "the solutions were written out with the model's end of text, and training adds its own"
-            + (": nothing after the first is ever generated" if inside else ""),
-            f"take {end!r} out of the worked solutions",
+            "the solutions contain the model's end of text, and training adds its own"
+            + (": nothing after the first one is ever generated" if inside else ""),
+            f"remove {end!r} from the worked solutions",
         )
     elif rows:
         target, found = rows[0]
         yield Finding(
             "special-token-in-target",
             "warning",
-            f"{len(rows):,} targets hold {_named(found)}, special tokens of the tokenizer",
+            f"{len(rows):,} targets contain {_named(found)}, special tokens of the tokenizer",
             f"{target[:160]!r}",
             "the model learns to write tokens that decoding skips: they are missing from every text that is read",
-            "take them out of the worked solutions, if they are not meant",
+            "remove them from the worked solutions, unless they are intended",
         )
 
 
@@ -144,14 +144,14 @@ class _Special:
 
     def __init__(self, tokenizer: Any) -> None:
         added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-        by_first: dict[str, list[str]] = {}  # a model may have thousands: each place of a text is tried against few
+        by_first: dict[str, list[str]] = {}  # a model may have thousands: at each place of a text, only few are tried
         for text in sorted({*added, *tokenizer.all_special_tokens}, key=len, reverse=True):
             by_first.setdefault(text[0], []).append(re.escape(text[1:]))
         grouped = [f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items()]
         self.pattern = re.compile("|".join(grouped) or r"(?!)")
 
     def in_(self, text: str) -> list[str]:
-        """Those that are in a text, each once."""
+        """The special tokens in a text, each once."""
         return list(dict.fromkeys(self.pattern.findall(text)))
 
 

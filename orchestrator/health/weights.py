@@ -1,4 +1,4 @@
-"""The model before it is trained: where LoRA goes, how large the adapter, the memory and the disk will be.
+"""The model before training: where LoRA is applied, the size of the adapter, and the memory and disk space needed.
 
 The model is built without its weights, so this takes seconds and no memory, however large it is.
 """
@@ -25,20 +25,20 @@ from orchestrator.stages.training import Training
 from orchestrator.types import Finding
 
 _ADAM_BYTES = 16
-"""Per trained parameter in float32: itself, its gradient and two moments."""
+"""Bytes per trained parameter in float32: the parameter, its gradient and two moments."""
 _CHECKPOINTS = 2
 _LAYERS = (torch.nn.Linear, Conv1D)
-"""What LoRA is put on: GPT-2 and its like have Conv1D layers, which store their weights as (in, out)."""
+"""The layers that LoRA is applied to: GPT-2 and the like have Conv1D layers, which store weights as (in, out)."""
 _FULL = 0.9
-"""Weights that take more than this share of the memory leave no room for anything else."""
+"""If weights and optimizer take more than this share of the memory, there is no room for anything else."""
 
 
 def weight_findings(
     plan: Plan, trainings: list[Stage], config: Any, work: Path, elsewhere: bool = False
 ) -> Iterator[Finding]:
-    """Findings on the adapter of each training that makes a new one, and on memory and disk.
+    """Findings on each new adapter, and on memory and disk.
 
-    `elsewhere`: it may be trained on another machine than this one.
+    `elsewhere`: the model may be trained on another machine.
     """
     largest = 0
     for lora, names in _adapters(plan, trainings).items():
@@ -46,7 +46,7 @@ def weight_findings(
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=plan.base.trust_remote_code)
         layers = _layers(model)  # PEFT replaces them
         try:
-            with warnings.catch_warnings():  # what PEFT warns of is said below, or is as it should be
+            with warnings.catch_warnings():  # what PEFT warns about is reported below or is intended
                 warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
                 warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
                 trained = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.arguments()))
@@ -68,7 +68,7 @@ def weight_findings(
 
 
 def _adapters(plan: Plan, trainings: list[Stage]) -> dict[Lora, list[str]]:
-    """Each adapter that is newly begun, and the stages that begin it."""
+    """Each new adapter, with the stages that start it."""
     found: dict[Lora, list[str]] = {}
     for stage in trainings:
         spec = stage.spec
@@ -82,16 +82,16 @@ def _no_target(names: list[str], lora: Lora, layers: dict[str, type], error: Val
     return Finding(
         "lora-target-missing",
         "error",
-        f"stage {', '.join(names)}: lora.target_modules = {lora.target_modules!r} names no module of this model",
+        f"stage {', '.join(names)}: lora.target_modules = {lora.target_modules!r} matches no module of this model",
         f"its {'Conv1D' if conv else 'linear'} layers: {', '.join(layers)}\n{str(error).splitlines()[0][:300]}",
-        "the names are those of another architecture"
-        + (": this one has Conv1D layers, as GPT-2 has, with names of their own" if conv else ""),
+        "the names belong to another architecture"
+        + (": this one has Conv1D layers, like GPT-2, with their own names" if conv else ""),
         f"set stages.{names[0]}.lora.target_modules to all-linear, or to some of [{', '.join(layers)}]",
     )
 
 
 def _layers(model: Any) -> dict[str, type]:
-    """The layers that LoRA is put on, by the last part of their names, without the output head."""
+    """The layers that LoRA is applied to, by the last part of their names, without the output head."""
     head = model.get_output_embeddings()
     found = {
         n.rpartition(".")[2]: type(m) for n, m in model.named_modules() if isinstance(m, _LAYERS) and m is not head
@@ -100,7 +100,7 @@ def _layers(model: Any) -> dict[str, type]:
 
 
 def _unused_target(names: list[str], lora: Lora, model: PeftModel, layers: dict[str, type]) -> Iterator[Finding]:
-    """Names among several that are no module's: PEFT passes over them as long as another is one."""
+    """The finding for target names that match no module: PEFT ignores them as long as another one matches."""
     if isinstance(lora.target_modules, str):
         return
     reached = model.base_model.targeted_module_names
@@ -110,27 +110,27 @@ def _unused_target(names: list[str], lora: Lora, model: PeftModel, layers: dict[
             "lora-target-unused",
             "warning",
             f"stage {', '.join(names)}: lora.target_modules names {', '.join(unused)}, which this model does not have",
-            f"the adapter reaches {', '.join(sorted({name.rpartition('.')[2] for name in reached}))} alone",
-            "the names are those of another architecture, or misspelt; PEFT passes over them in silence",
+            f"the adapter reaches only {', '.join(sorted({name.rpartition('.')[2] for name in reached}))}",
+            "the names belong to another architecture or are misspelled; PEFT ignores them silently",
             f"set stages.{names[0]}.lora.target_modules to all-linear, or to some of [{', '.join(layers)}]",
         )
 
 
 def _head(names: list[str], model: PeftModel) -> Iterator[Finding]:
-    """An adapter on the output head: TRL reads that layer's weights directly and refuses an adapter there."""
+    """The finding for an adapter on the output head: TRL reads that layer's weights directly and rejects it."""
     if isinstance(model.get_output_embeddings(), BaseTunerLayer) and not tied_targets(model):
         yield Finding(
             "lora-target-head",
             "error",
-            f"stage {', '.join(names)}: lora.target_modules reaches the output head, and TRL trains no adapter there",
-            f"the head is {model.get_output_embeddings().__class__.__name__} in the adapter",
+            f"stage {', '.join(names)}: lora.target_modules reaches the output head, but TRL trains no adapter there",
+            f"the output head is {model.get_output_embeddings().__class__.__name__} in the adapter",
             "the loss is computed from the head's own weights, so an adapter on it would never be trained",
             f"set stages.{names[0]}.lora.target_modules to all-linear, which leaves the head out",
         )
 
 
 def _tied_target(names: list[str], lora: Lora, model: PeftModel) -> Iterator[Finding]:
-    """An adapter on one of two layers that share their weights: it is trained on that one, and merged into both."""
+    """The finding for an adapter on one of two layers with shared weights: trained on that one, merged into both."""
     targets = tied_targets(model)
     if targets:
         yield Finding(
@@ -139,8 +139,8 @@ def _tied_target(names: list[str], lora: Lora, model: PeftModel) -> Iterator[Fin
             f"stage {', '.join(names)}: lora.target_modules reaches {' and '.join(targets)}, whose weights are tied",
             "the configuration has tie_word_embeddings: the input embeddings and the output head are one matrix; "
             f"target_modules = {lora.target_modules!r}",
-            "the adapter is trained on one layer of the two and would be merged into both, so the merged model would "
-            "be another one",
+            "the adapter is trained on one of the two layers but would be merged into both, so the merged model would "
+            "be a different one",
             f"leave {' and '.join(n.rpartition('.')[2] for n in targets)} out of stages.{names[0]}.lora."
             "target_modules (all-linear does), or train all weights (lora: null)",
         )
@@ -156,19 +156,22 @@ def _adapter_size(names: list[str], lora: Lora, parameters: int, limits: Limits)
             "error" if "adapter_mb" in limits.model_fields_set else "warning",  # the default only advises
             f"stage {', '.join(names)}: the adapter takes {megabytes:.1f} MB, more than limits.adapter_mb = {limit:g}",
             f"{parameters:,} parameters in float32 at r = {lora.r}",
-            "r, or the number of target modules, is larger than the limit leaves room for",
+            "r or the number of target modules is too large for the limit",
             f"set lora.r to {fits}, or raise limits.adapter_mb",
         )
 
 
 def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work: Path, elsewhere: bool) -> Finding:
-    """Memory and disk for trainings of these numbers of parameters; all of them: the whole model in float32."""
+    """The finding on memory and disk for trainings of these numbers of parameters.
+
+    Training all parameters means the whole model in float32.
+    """
     if torch.cuda.is_available():
         memory, where = torch.cuda.get_device_properties(0).total_memory, "the GPU"
     else:
         memory, where = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine"
     if elsewhere:
-        where = f"{where} of the machine that was looked at" if torch.cuda.is_available() else "the machine looked at"
+        where = f"{where} of the checked machine" if torch.cuda.is_available() else "the checked machine"
     trained = max(trainings, default=0)
     full = trained == parameters
     weights = 0 if full else parameters * computed_in.itemsize
@@ -176,7 +179,7 @@ def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work
     disk = sum(trainings) * (4 + _CHECKPOINTS * 12)
     there = next(p for p in (work, *work.parents) if p.exists())
     free = shutil.disk_usage(there).free
-    optimised = f"gradients and moments {_gb(trained * _ADAM_BYTES)}, before activations; {where} has {_gb(memory)}"
+    optimised = f"gradients and moments {_gb(trained * _ADAM_BYTES)}, without activations; {where} has {_gb(memory)}"
     facts = (
         f"{'all weights in float32 with' if full else f'weights {_gb(weights)}, adapter with'} {optimised}\n"
         f"checkpoints and models up to {_gb(disk)}; {there} has {_gb(free)} free"
@@ -184,22 +187,22 @@ def _needs(parameters: int, computed_in: torch.dtype, trainings: list[int], work
     if least > _FULL * memory:
         return Finding(
             "memory-too-small",
-            # the first GPU that is seen here need not be the one that trains
+            # the first GPU visible here need not be the one that trains
             "warning" if elsewhere or torch.cuda.is_available() else "error",
-            f"training needs at least {_gb(least)}, and {where} has {_gb(memory)}",
+            f"training needs at least {_gb(least)}, but {where} has {_gb(memory)}",
             facts,
-            f"{parameters / 1e9:.2f} billion parameters, {_ADAM_BYTES} bytes for each that is trained, and "
-            f"{computed_in.itemsize} for each that is not, leave no room",
-            "take a smaller model or a machine with more memory" + (", or train an adapter (no lora: null)" * full),
+            f"{parameters / 1e9:.2f} billion parameters, at {_ADAM_BYTES} bytes for each trained one and "
+            f"{computed_in.itemsize} for each frozen one, leave no room",
+            "use a smaller model or a machine with more memory" + (", or train an adapter (without lora: null)" * full),
         )
     if disk > free:
         return Finding(
             "disk-too-small",
             "error",
-            f"checkpoints and models take up to {_gb(disk)}, and {there} has {_gb(free)} free",
+            f"checkpoints and models take up to {_gb(disk)}, but {there} has {_gb(free)} free",
             facts,
-            "the folder for work in progress stands on a disk that is nearly full",
-            "set storage to a folder with room, or raise save_steps",
+            "the work folder is on a disk that is nearly full",
+            "set storage to a folder with more space, or raise save_steps",
         )
     return Finding("resources", "info", f"training needs at least {_gb(least)} of memory", facts, "", "")
 

@@ -1,1 +1,1 @@
-"""Models: what a recipe starts from, references to models, loading and saving them."""
+"""Models: a recipe's starting model, references to models, loading and saving."""

@@ -1,4 +1,4 @@
-"""Which model a recipe starts from, and a digest that changes when its weights do. Loads no weights."""
+"""The base model of a recipe, and a digest that changes when its weights do. Loads no weights."""
 
 import hashlib
 import os
@@ -14,13 +14,13 @@ from orchestrator.models.settings import ModelSpec
 TINY = Path(__file__).parent / "tiny" / "model"
 """The embedded base model."""
 MANIFEST = "manifest.json"
-"""Digests of the files around it, in a model that came as one bundle."""
+"""Digests of the files next to it, in a model that came as one bundle."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModelRef:
-    """What `from_pretrained` is given, and what identifies the weights behind it."""
+    """The arguments for `from_pretrained`, and the identity of the weights behind them."""
 
     name: str
     location: str
@@ -31,13 +31,13 @@ class BaseModelRef:
     """sha256 over a local model's files, or the Hub commit."""
     trust_remote_code: bool = False
     dtype: str = "auto"
-    """What it is computed in, as a recipe's `model.dtype` says it."""
+    """The dtype it is computed in, as in a recipe's `model.dtype`."""
     copy: str | None = None
-    """A copy of that folder, where the machine that loads it may not have the folder itself."""
+    """A copy of that folder, for machines that may not have the folder itself."""
 
     @property
     def read_from(self) -> str:
-        """The folder that is loaded, or the Hub id."""
+        """The folder to load from, or the Hub id."""
         return self.copy or self.location
 
 
@@ -45,7 +45,7 @@ def resolve_model(spec: ModelSpec) -> BaseModelRef:
     """Find a model and identify its weights.
 
     Raises:
-        ModelError: not a model folder, no such Hub model, or its commit cannot be found out.
+        ModelError: not a model folder, no such Hub model, or its commit cannot be determined.
     """
     try:
         folder = TINY if spec.name == "tiny" else Path(spec.name).expanduser()
@@ -66,10 +66,10 @@ def resolve_model(spec: ModelSpec) -> BaseModelRef:
 
 
 def made_model(folder: Path, origin: BaseModelRef) -> BaseModelRef:
-    """A whole model that a stage has made of `origin` and left in a folder.
+    """A whole model that a stage trained from `origin` and wrote to a folder.
 
     Raises:
-        ModelError: there is none, or not all of it.
+        ModelError: the model is missing or incomplete.
     """
     digest = _folder_digest(folder)
     return BaseModelRef(str(folder), str(folder.resolve()), None, digest, origin.trust_remote_code, origin.dtype)
@@ -77,7 +77,7 @@ def made_model(folder: Path, origin: BaseModelRef) -> BaseModelRef:
 
 def _folder_digest(folder: Path) -> str:
     if not folder.is_dir():
-        raise ModelError(f"model folder {folder} is not there")
+        raise ModelError(f"model folder {folder} does not exist")
     files = sorted(p for p in folder.iterdir() if p.is_file())
     names = {p.name for p in files}
     if "adapter_config.json" in names and "config.json" not in names:
@@ -100,13 +100,13 @@ def _folder_digest(folder: Path) -> str:
 
 @lru_cache(maxsize=1000)
 def _sha256(path: Path, *_: int) -> bytes:
-    """A file's hash, taken once as long as size, time and place on the disk are the same: trials share their base."""
+    """A file's hash, cached as long as its size, mtime and inode stay the same: trials share their base."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def _hub_commit(spec: ModelSpec) -> str:
-    """The commit that a Hub model's branch or tag points to; from the local cache when the Hub cannot be reached."""
+    """The commit that a Hub model's branch or tag points to; from the local cache if the Hub cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
@@ -130,7 +130,7 @@ def _hub_commit(spec: ModelSpec) -> str:
                 "(a private one needs `hf auth login`)"
             ) from None
         except (HfHubHTTPError, OSError, RuntimeError, ValueError):
-            pass  # no network: the cache may know
+            pass  # no network: the cache may have it
         except Exception as error:  # httpx's own errors do not derive from OSError
             if not type(error).__module__.startswith(("httpx", "httpcore")):
                 raise

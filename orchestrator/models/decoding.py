@@ -1,9 +1,9 @@
-"""The loop that completes a batch of prompts: what `generate` of transformers gives, for less work.
+"""The loop that completes a batch of prompts: the result of transformers' `generate`, with less work.
 
-A prompt that several rows share is read once, a row that has ended leaves the batch, and what a layer remembers of the
-tokens so far is not copied for every further one. The tokens are those of `generate` but for the rounding of sums in
-another order. It is handed to `generate` itself as its `custom_generate`, so that transformers goes on reading the
-settings: which processors change the scores, and what ends a row.
+A prompt shared by several rows is processed once, finished rows leave the batch, and a layer's key-value cache is not
+copied for every new token. The tokens are those of `generate`, except for rounding, as sums are taken in another order.
+The loop is passed to `generate` itself as its `custom_generate`, so that transformers still interprets the settings:
+which processors change the scores, and what ends a row.
 """
 
 from inspect import signature
@@ -23,22 +23,22 @@ from transformers import (
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 _ROOM = 64
-"""Tokens by which the memory of a layer grows at a time."""
+"""Tokens by which a layer's cache grows at a time."""
 _WORTH_IT = 0.8
-"""Ended rows leave the batch when at most this share of it goes on: to leave costs a copy of what the others know."""
+"""Finished rows leave the batch when at most this share of it continues: this costs a copy of the others' cache."""
 _ROW_BY_ROW = (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper)
-"""Processors of transformers that look at each row by itself, and remember none."""
+"""Processors of transformers that treat each row independently and keep no state."""
 _TAKEN = {"attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
-"""What a model's forward pass takes."""
+"""Arguments that a model's forward pass must accept."""
 _BY_THE_LONGEST = ("dynamic", "longrope")
-"""Kinds of positions that change for all rows with the longest of them."""
+"""RoPE types whose positions change for all rows with the longest of them."""
 
 
 def can_decode(model: Any) -> bool:
-    """Whether `decode` serves a model, with an adapter or without.
+    """Whether `decode` supports a model, with or without an adapter.
 
-    It takes positions and a plain cache of keys and values, which is all that it remembers, and prepares its inputs as
-    most do. Any other is left to its own way.
+    The model must accept positions, keep no state but a plain key-value cache, and prepare its inputs in the standard
+    way. Any other model uses its own loop.
     """
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = whole.config
@@ -61,10 +61,10 @@ def decode(
     generation_config: GenerationConfig,
     **inputs: Any,
 ) -> torch.Tensor:
-    """Complete prompts, shape (rows, width), padded on the left; shape (rows, width + length), padded on the right.
+    """Complete prompts, shape (rows, width), padded on the left; returns (rows, width + length), padded on the right.
 
-    Rows leave where every processor either looks at each row by itself or has a method `keep`, which gets the places,
-    in the batch so far, of those that stay.
+    Rows leave the batch only if every processor either treats each row independently or has a method `keep`, which gets
+    the indices, in the current batch, of the rows that stay.
     """
     pad = generation_config.pad_token_id
     mask = inputs.get("attention_mask")
@@ -105,7 +105,7 @@ def decode(
 
 
 def _read(model: Any, input_ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, DynamicCache]:
-    """The scores of each row's next token, and what the model remembers of its prompt; equal prompts are read once."""
+    """The logits of each row's next token, and the cache of its prompt; equal prompts are processed once."""
     prompts, of = torch.stack([input_ids, mask], dim=1).unique(dim=0, return_inverse=True)
     ids, seen = prompts[:, 0], prompts[:, 1]
     cache = _cache(model)
@@ -136,12 +136,12 @@ def _cache(model: Any) -> DynamicCache:
 
 
 class _Roomy(DynamicLayer):  # type: ignore[misc]
-    """A layer's keys and values, with room behind them: transformers' own copies all of them for each new token."""
+    """A layer's keys and values, with spare room: transformers' own layer copies all of them for each new token."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the new tokens behind the others; all keys and all values, shape (rows, heads, tokens, head size)."""
+        """Append the new tokens; returns all keys and all values, shape (rows, heads, tokens, head size)."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.room = [key_states[:, :, :0], value_states[:, :, :0]]
@@ -158,7 +158,7 @@ class _Roomy(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows."""
+        """Select these rows."""
         if not self.is_initialized:  # the model has not used it
             return
         length = self.get_seq_length()

@@ -1,7 +1,7 @@
-"""Fold an adapter into the weights for as long as a model in training generates.
+"""Fold an adapter into the weights while a model in training generates.
 
-Three products for each layer become one. Afterwards the weights are the very ones from before, bit for bit: subtracting
-what was added would leave its rounding in them, a little more at each step.
+Three products for each layer become one. Afterwards the weights are restored bit for bit: subtracting the added update
+would leave its rounding error in them, a little more at each step.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,11 @@ from orchestrator.models.loading import tied_targets
 
 @contextmanager
 def folded(model: Any) -> Iterator[None]:
-    """Within it, a PeftModel in float32 has its LoRA adapter in its weights; any other model is left as it is.
+    """A context in which a float32 PeftModel has its LoRA adapter in its weights; any other model is left as it is.
 
-    It costs a copy of the layers that the adapter changes. In half precision the rounding would be felt, and weights
-    that another layer shares would be changed there too; adapters on anything but linear layers are left as they are.
+    It costs a copy of the layers that the adapter changes. In half precision the rounding error would matter, and
+    weights shared with another layer would change there too; adapters on anything but linear layers are left as they
+    are.
     """
     layers = _layers(model)
     kept = [(layer, layer.get_base_layer().weight.data) for layer in layers]
@@ -34,7 +35,7 @@ def folded(model: Any) -> Iterator[None]:
 
 
 def _layers(model: Any) -> list[Any]:
-    """The layers that an adapter can be folded into; none where it must not be."""
+    """The layers that an adapter can be folded into; empty if it must not be."""
     from peft import PeftModel
     from peft.tuners.lora import Linear, LoraLayer
 

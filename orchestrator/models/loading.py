@@ -1,4 +1,4 @@
-"""Load a model and its tokenizer, with an adapter where it has one. The same code for every model and every stage."""
+"""Load a model and its tokenizer, with its adapter if it has one. The same code for every model and every stage."""
 
 import gc
 import json
@@ -17,16 +17,16 @@ from orchestrator.models.start import ADAPTER_FILE, BASE_FILE, FORMAT_FILE
 from orchestrator.store.file_soundness import damage
 
 _SAMPLE = "Is 3.5 km more than 3,400 m?\n<answer>yes</answer>  été\n\n#### 42 {}"
-"""What a saved tokenizer is tried on: spaces, line breaks, digits, accents."""
+"""Text to check a saved tokenizer with: spaces, line breaks, digits, accents."""
 
 
 def device() -> torch.device:
-    """CUDA where this process has been given one, else the CPU."""
+    """CUDA if this process has a GPU, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def dtype(wanted: str = "auto") -> torch.dtype:
-    """What is computed in: the one asked for; auto: bfloat16 where the GPU has it, else float16, float32 on the CPU."""
+    """The dtype to compute in; auto: bfloat16 if the GPU supports it, else float16, float32 on the CPU."""
     if wanted != "auto":
         return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[wanted]
     if not torch.cuda.is_available():
@@ -35,7 +35,7 @@ def dtype(wanted: str = "auto") -> torch.dtype:
 
 
 def free_memory() -> None:
-    """Have the memory of models that nobody holds any more given back, that of a GPU too."""
+    """Release the memory of models that are no longer referenced, including GPU memory."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -47,7 +47,7 @@ def config_of(base: BaseModelRef) -> Any:
 
 
 def context_of(config: Any) -> int | None:
-    """How many tokens a model can hold, where its configuration says so."""
+    """Maximum context length of a model in tokens; None if its configuration does not give it."""
     found = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(found) if found else None
 
@@ -60,12 +60,12 @@ def load_tokenizer(base: BaseModelRef) -> Any:
     if tokenizer.eos_token_id is None:
         raise StageError(f"model {base.name}: its tokenizer has no end-of-text token, so no model could learn to stop")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # masks mark padding, never its id
+        tokenizer.pad_token = tokenizer.eos_token  # padding is marked by masks, never by its id
     return tokenizer
 
 
 def load_base(base: BaseModelRef, kept_in: torch.dtype | None = None) -> Any:
-    """The base model's weights on this process's device, in the dtype it is computed in unless `kept_in` is another."""
+    """The base model's weights on this process's device, in the dtype `kept_in` if given, else in the base's dtype."""
     model = AutoModelForCausalLM.from_pretrained(
         base.read_from,
         revision=base.revision,
@@ -76,10 +76,10 @@ def load_base(base: BaseModelRef, kept_in: torch.dtype | None = None) -> Any:
 
 
 def load_trainable(ref: ModelRef, lora: Lora | None) -> Any:
-    """A model to train: a new adapter on the base, or the model's own adapter taken further.
+    """A model to train: a new adapter on the base, or the model's own adapter, to be trained further.
 
-    With `lora` None it is the whole model, its adapter merged into it: kept in float32, since steps of 1e-5 are lost in
-    half precision, while the trainer computes in the dtype of the recipe.
+    If `lora` is None, it is the whole model, with its adapter merged into it. Its weights are kept in float32, since
+    steps of 1e-5 are lost in half precision, while the trainer computes in the recipe's dtype.
     """
     from peft import LoraConfig, PeftModel, get_peft_model
 
@@ -101,11 +101,11 @@ def load_trainable(ref: ModelRef, lora: Lora | None) -> Any:
 
 
 def load_for_generation(ref: ModelRef) -> Any:
-    """A model that only generates.
+    """A model for generation only.
 
-    In float32 the adapter is folded into the weights, which costs a rounding error of 1e-7 and makes each token
-    cheaper; in half precision the rounding would be felt, so there it stays beside them, as it does where it cannot be
-    folded in.
+    In float32 the adapter is merged into the weights, which costs a rounding error of 1e-7 and makes each token
+    cheaper; in half precision the rounding error would matter, so the adapter stays separate, as it does if it cannot
+    be merged.
     """
     model = load_base(ref.base)
     if ref.adapter is not None:
@@ -118,9 +118,9 @@ def load_for_generation(ref: ModelRef) -> Any:
 
 
 def tied_targets(model: Any) -> list[str]:
-    """The layers of a PeftModel's adapter whose weights are those of another layer too: it cannot be merged into them.
+    """The layers with an adapter in a PeftModel that share weights with another layer, so that it cannot be merged.
 
-    They are the input embeddings and the output head, where the configuration ties them.
+    They are the input embeddings and the output head, if the configuration ties them.
     """
     if not getattr(model.config, "tie_word_embeddings", False):
         return []
@@ -130,10 +130,10 @@ def tied_targets(model: Any) -> list[str]:
 
 
 def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
-    """Write what was trained on `ref`: an adapter, or a whole model with its tokenizer.
+    """Write the result of training `ref`: an adapter, or a whole model with its tokenizer.
 
     Raises:
-        StageError: the tokenizer does not come back as it is.
+        StageError: the tokenizer does not survive saving and loading unchanged.
     """
     from peft import PeftModel
 
@@ -141,25 +141,25 @@ def save_model(model: Any, tokenizer: Any, ref: ModelRef, folder: Path, answer_f
         save_adapter(model, ref, folder, answer_format)
         return
     trained_with = model.config.use_cache
-    model.config.use_cache = getattr(config_of(ref.base), "use_cache", True)  # the trainer switches it off for itself
+    model.config.use_cache = getattr(config_of(ref.base), "use_cache", True)  # the trainer turns it off
     try:
         model.save_pretrained(folder)
     finally:
         model.config.use_cache = trained_with
     tokenizer.save_pretrained(folder)
     _write_contract(ref, folder, answer_format)
-    # AutoTokenizer takes its class from the model's type, and for some types it makes another tokenizer of the files
+    # AutoTokenizer chooses its class by the model's type, and for some types it builds another tokenizer from the files
     again = AutoTokenizer.from_pretrained(folder, trust_remote_code=ref.base.trust_remote_code)
     if again(_SAMPLE)["input_ids"] != tokenizer(_SAMPLE)["input_ids"]:
         raise StageError(
-            f"the tokenizer of {ref.base.name} reads text otherwise once it is saved beside the trained model, so the "
-            "model could not be used; train an adapter (leave lora out), or fix tokenizer_class in its "
+            f"the tokenizer of {ref.base.name} encodes text differently once it is saved with the trained model, so "
+            "the model could not be used; train an adapter (leave lora out), or fix tokenizer_class in its "
             "tokenizer_config.json"
         )
 
 
 def save_adapter(model: Any, ref: ModelRef, folder: Path, answer_format: dict[str, Any]) -> None:
-    """Write an adapter with the contract it was trained under beside it, without any reference adapter of TRL's."""
+    """Write an adapter, with its answer format and base next to it, but without any reference adapter from TRL."""
     model.peft_config["default"].base_model_name_or_path = ref.base.location
     model.save_pretrained(folder, selected_adapters=["default"])
     _write_contract(ref, folder, answer_format)
@@ -172,7 +172,7 @@ def _write_contract(ref: ModelRef, folder: Path, answer_format: dict[str, Any]) 
 
 
 def _refuse_damaged(name: str, folder: Path) -> None:
-    """Libraries say of a damaged file what they stumbled over in it, and not which it is."""
+    """Raise StageError for a damaged file: libraries report what is wrong in it, but not which file it is."""
     if problems := [why for file in sorted(folder.glob("*")) if (why := damage(file)) is not None]:
         raise StageError(f"model {name}: {problems[0]} ({folder}); restore it from a copy, or make it again")
 
@@ -187,7 +187,7 @@ def _adapter_folder(ref: ModelRef) -> str:
 
 
 def stop_ids(tokenizer: Any, shipped: GenerationConfig) -> list[int]:
-    """The tokens that end a completion: the tokenizer's end of text and those the model's own settings name."""
+    """The tokens that end a completion: the tokenizer's end of text and those in the model's generation settings."""
     more = shipped.eos_token_id
     named = more if isinstance(more, list) else [] if more is None else [more]
     return sorted({tokenizer.eos_token_id, *named})

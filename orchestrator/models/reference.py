@@ -1,4 +1,4 @@
-"""How the parts name a model to each other, before any weights are loaded."""
+"""A reference to a model that components pass to each other before any weights are loaded."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from orchestrator.models.base import BaseModelRef
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A whole model, or one with an adapter on it."""
+    """A whole model, or a base with an adapter."""
 
     name: str
     base: BaseModelRef
     adapter: str | None = None
-    """The folder of the adapter."""
+    """The adapter's folder."""

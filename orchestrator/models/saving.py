@@ -1,6 +1,6 @@
-"""Write a model so that plain transformers and peft read it as it was: tokenizer, decoding, merged weights.
+"""Write a model so that plain transformers and peft load it faithfully: tokenizer, decoding, merged weights.
 
-What is written is read again and compared. Knows nothing of runs, cards or where a folder goes.
+The output is read back and compared. Knows nothing of runs, model cards or where a folder goes.
 """
 
 import json
@@ -26,20 +26,20 @@ from orchestrator.models.reference import ModelRef
 from orchestrator.models.start import ADAPTER_CONFIG, ADAPTER_FILE
 
 POSITIONS = 16
-"""Places of each question at which logits are compared."""
+"""Number of positions per question at which logits are compared."""
 _EXACTNESS = ("float32", "float16", "bfloat16")
 
 Row = tuple[list[int], int]
-"""Token ids of a question and the beginning of its answer, and how many of them are the question's."""
+"""Token ids of a question and the beginning of its answer, and the number of those in the question."""
 
 
 def dtype_name(wanted: str) -> str:
-    """The dtype that a recipe's or a user's word means on this machine."""
+    """The name of the dtype that a recipe's or a user's setting means on this machine."""
     return str(dtype(wanted)).removeprefix("torch.")
 
 
 def save_adapter_files(source: Path, base: BaseModelRef, folder: Path) -> None:
-    """Copy an adapter; its configuration names the base, a Hub model with its commit."""
+    """Copy an adapter; its configuration names the base, with the commit of a Hub model."""
     shutil.copyfile(source / ADAPTER_FILE, folder / ADAPTER_FILE)
     config = json.loads((source / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base.location, "revision": base.revision}
@@ -47,7 +47,7 @@ def save_adapter_files(source: Path, base: BaseModelRef, folder: Path) -> None:
 
 
 def save_tokenizer(base: BaseModelRef, answer_format: AnswerFormat, folder: Path) -> Any:
-    """Write the tokenizer of `base`, with the chat template as it was used; the one that was read, for further use."""
+    """Write the tokenizer of `base`, with the chat template as it was used; returns the tokenizer for further use."""
     tokenizer = load_tokenizer(base)
     if answer_format.chat:
         tokenizer.chat_template = chat_template(tokenizer)
@@ -58,28 +58,28 @@ def save_tokenizer(base: BaseModelRef, answer_format: AnswerFormat, folder: Path
 def check_tokenizer(
     tokenizer: Any, base: BaseModelRef, answer_format: AnswerFormat, questions: Sequence[str], folder: Path
 ) -> None:
-    """Read the tokenizer in a folder that is otherwise done, and ask questions with it.
+    """Load the tokenizer from a folder that is otherwise complete, and encode questions with it.
 
-    AutoTokenizer takes its class from the model's type where there is a config.json, whatever the files hold.
+    AutoTokenizer chooses its class by the model's type if there is a config.json, whatever the files contain.
 
     Raises:
-        CheckError: it asks one of them in other tokens.
+        CheckError: the tokens of a question differ.
     """
     again = load_tokenizer(replace(base, location=str(folder), revision=None))
     for question in questions:
         if prompt_ids(again, answer_format, question) != prompt_ids(tokenizer, answer_format, question):
             raise CheckError(
-                f"the tokenizer of {base.name} reads {question[:60]!r} otherwise once it is saved: AutoTokenizer makes "
-                "another one of its files; fix tokenizer_class in the base's tokenizer_config.json"
+                f"the tokenizer of {base.name} encodes {question[:60]!r} differently once it is saved: AutoTokenizer "
+                "builds another one from its files; fix tokenizer_class in the base's tokenizer_config.json"
             )
 
 
 def save_decoding(tokenizer: Any, base: BaseModelRef, folder: Path) -> GenerationConfig:
-    """Write how it was evaluated, greedily, with all the tokens that end a completion: generation_config.json."""
+    """Write generation_config.json as used in evaluation: greedy, with all the tokens that end a completion."""
     where = {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
     try:
         shipped = GenerationConfig.from_pretrained(base.read_from, **where)
-    except OSError:  # it ships none
+    except OSError:  # the base ships none
         shipped = GenerationConfig.from_model_config(AutoConfig.from_pretrained(base.read_from, **where))
     config = GenerationConfig(
         do_sample=False, eos_token_id=stop_ids(tokenizer, shipped), pad_token_id=tokenizer.pad_token_id
@@ -89,13 +89,14 @@ def save_decoding(tokenizer: Any, base: BaseModelRef, folder: Path) -> Generatio
 
 
 def save_whole(ref: ModelRef, wanted: str, rows: Sequence[Row], folder: Path) -> Agreement:
-    """Write a model's weights in the dtype `wanted`, its adapter merged into them, and compare them with the model.
+    """Write a model's weights in the dtype `wanted`, with its adapter merged in, and compare them with the model.
 
-    Computed as the model is (`model.dtype`), on this process's device; merged in the finer of the two dtypes.
+    The model is computed in its own dtype (`model.dtype`), on this process's device; the merge uses the finer of the
+    two dtypes.
 
     Raises:
-        CheckError: what was written does not agree with the model.
-        OrchError: it cannot be written.
+        CheckError: the written weights do not agree with the model.
+        OrchError: the weights cannot be written.
     """
     computed = dtype_name(ref.base.dtype)
     model = _with_adapter(ref, load_base(ref.base))
@@ -130,13 +131,13 @@ def _write(model: Any, wanted: str, folder: Path) -> None:
     model.generation_config = GenerationConfig()  # save_decoding writes the one that counts
     try:
         model.save_pretrained(folder)
-    except SafetensorError as error:  # its own name for a full disk
+    except SafetensorError as error:  # how safetensors reports a full disk
         raise OrchError(f"{folder}: the weights cannot be written: {error}") from None
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def _logits(model: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
-    """For each row: logits, (places, vocabulary), that predict the first tokens of its answer, else its last ones."""
+    """For each row: logits, (position, vocabulary), that predict the answer's first tokens, else the row's last."""
     found = []
     for ids, asked in rows:
         begin = asked - 1 if len(ids) > asked else max(0, asked - POSITIONS)
@@ -169,10 +170,10 @@ def _apart(ref: ModelRef, wanted: str, found: Agreement) -> str:
     what = f"model {ref.name}: weights in {wanted} were written, read again and compared on {found.questions} questions"
     if found.off <= found.tolerance:
         return (
-            f"{what}: they miss {found.lost:.0%} of what the adapter does, more than {LOST:.0%}: it is lost in "
+            f"{what}: they miss {found.lost:.0%} of the adapter's effect, more than {LOST:.0%}: it is lost in "
             "rounding; export the adapter itself, or with --dtype float32"
         )
     return (
-        f"{what}: logits are {found.off:.2g} off (root mean square, as a share of theirs), more than "
+        f"{what}: logits are off by {found.off:.2g} (root mean square, relative to theirs), more than "
         f"{found.tolerance:g}; export the adapter itself, without --merged"
     )

@@ -1,4 +1,4 @@
-"""The settings of a model, as a recipe spells them: where it comes from, and its adapter. Pydantic only."""
+"""The settings of a model in a recipe: where it comes from, and its adapter. Pydantic only."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,25 +17,25 @@ class ModelSpec(Spec):
     trust_remote_code: bool = False
     """Run code that comes with the model. Only for models whose code you have read."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """What is computed in; auto: bfloat16 where the GPU has it, float16 on older ones, float32 on the CPU."""
+    """The dtype to compute in; auto: bfloat16 if the GPU supports it, float16 on older ones, float32 on the CPU."""
 
 
 class Lora(Spec):
-    """LoRA, under PEFT's own names."""
+    """LoRA settings, under PEFT's names."""
 
     r: Positive = 16
     """The rank."""
     lora_alpha: Positive = 32
     """The update is scaled by lora_alpha / r."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the adapter's inputs that is dropped while it trains."""
+    """Share of the adapter's inputs that is dropped during training."""
     target_modules: str | tuple[str, ...] = "all-linear"
-    """The names of the modules that get an adapter; `all-linear`: all linear ones but the output layer."""
+    """The names of the modules that get an adapter; `all-linear`: all linear ones except the output layer."""
     bias: Literal["none"] = "none"
     """No bias is trained."""
 
     def arguments(self) -> dict[str, Any]:
-        """As PEFT's LoraConfig takes them."""
+        """The settings as arguments for PEFT's LoraConfig."""
         found = self.model_dump()
         if isinstance(self.target_modules, tuple):
             found["target_modules"] = list(self.target_modules)

@@ -16,7 +16,7 @@ from orchestrator.models.settings import ModelSpec
 ADAPTER_CONFIG = "adapter_config.json"
 BASE_FILE = "base.json"
 FORMAT_FILE = "answer_format.json"
-"""Written beside every model that orch makes."""
+"""Written next to every model that orch produces."""
 ADAPTER_FILE = "adapter_model.safetensors"
 _ADAPTER_PICKLE = "adapter_model.bin"
 _CONVERT = (
@@ -24,20 +24,20 @@ _CONVERT = (
     "w = torch.load('adapter_model.bin', map_location='cpu', weights_only=True); "
     "save_file({k: v.contiguous() for k, v in w.items()}, 'adapter_model.safetensors')\""
 )
-"""Reads tensors alone (weights_only), so it runs nothing that the file holds."""
+"""Loads only tensors (weights_only), so it runs no code from the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartModel:
-    """What a recipe's `model` block names."""
+    """The model named by a recipe's `model` block."""
 
     base: BaseModelRef
     adapter: str | None
-    """The folder of the adapter that training goes on from."""
+    """The folder of the adapter that training continues from."""
     digest: str
     """Changes when the weights of the base or of the adapter do."""
     answer_format: AnswerFormat | None
-    """The contract it was trained under, where that is known."""
+    """The answer format it was trained with, if known."""
 
 
 def resolve_start(spec: ModelSpec) -> StartModel:
@@ -49,7 +49,7 @@ def resolve_start(spec: ModelSpec) -> StartModel:
     try:
         folder = Path(spec.name).expanduser()
         is_adapter = spec.name != "tiny" and (folder / ADAPTER_CONFIG).is_file()
-    except (OSError, RuntimeError):  # no name of a folder: resolve_model says why
+    except (OSError, RuntimeError):  # not a folder's name: resolve_model reports why
         is_adapter = False
     if not is_adapter:
         base = resolve_model(spec)
@@ -65,15 +65,15 @@ def resolve_start(spec: ModelSpec) -> StartModel:
 
 
 def base_of_adapter(folder: Path, trust_remote_code: bool = False, dtype: str = "auto") -> BaseModelRef:
-    """The base that an adapter was trained on, found again.
+    """Find the base that an adapter was trained on.
 
     Raises:
-        ModelError: it is not there any more, or its weights are not those it had.
+        ModelError: it no longer exists, or its weights have changed.
     """
     recorded, config = recorded_base(folder), _json(folder / ADAPTER_CONFIG)
     name = recorded.get("name") or config.get("base_model_name_or_path")
     if not name:
-        raise ModelError(f"model.name: {folder} is an adapter that does not say of which base; merge it into its base")
+        raise ModelError(f"model.name: {folder} is an adapter that does not name its base; merge it into its base")
     problems = []
     for place, revision in _places(str(name), recorded.get("location"), (recorded or config).get("revision")):
         spec = {"name": place, "revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype}
@@ -95,10 +95,10 @@ def base_of_adapter(folder: Path, trust_remote_code: bool = False, dtype: str = 
 
 
 def _places(name: str, location: object, revision: str | None) -> list[tuple[str, str | None]]:
-    """Where a base may be, with the revision to ask for: as it was named then, and where it lay then.
+    """Where a base may be, with the revision to request: its original name, and its original location.
 
-    A folder may have been named from where the run was started; that name says nothing from elsewhere, and must not be
-    taken for a model on the Hub.
+    A folder's name may be relative to where the run was started; from elsewhere it means nothing, and must not be
+    mistaken for a model on the Hub.
     """
     if not isinstance(location, str) or not Path(location).is_absolute():
         return [(name, None if _is_folder(name) else revision)]
@@ -109,17 +109,17 @@ def _places(name: str, location: object, revision: str | None) -> list[tuple[str
 def _is_folder(name: str) -> bool:
     try:
         return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError):  # it cannot be one: resolve_model says why
+    except (OSError, RuntimeError):  # it cannot be one: resolve_model reports why
         return False
 
 
 def is_trained(base: BaseModelRef, adapter: str | None) -> bool:
-    """Whether a recipe's own model was taught something already: it is an adapter, or a whole model that orch made."""
+    """Whether a recipe's own model is already trained: an adapter, or a whole model that orch produced."""
     return adapter is not None or (Path(base.read_from) / FORMAT_FILE).is_file()
 
 
 def check_adapter(start: StartModel) -> None:
-    """Raise ModelError where the adapter has no weights that can be loaded."""
+    """Raise ModelError if the adapter has no weights that can be loaded."""
     if start.adapter is None:
         return
     weights = [p for p in Path(start.adapter).iterdir() if p.suffix in (".safetensors", ".bin")]
@@ -127,7 +127,7 @@ def check_adapter(start: StartModel) -> None:
     if _ADAPTER_PICKLE in names and ADAPTER_FILE not in names:
         raise ModelError(
             f"model.name: the adapter in {start.adapter} is a pickle ({_ADAPTER_PICKLE}), which may run code when it "
-            f"is loaded; write it as {ADAPTER_FILE}: in that folder, {_CONVERT}"
+            f"is loaded; convert it to {ADAPTER_FILE}: in that folder, {_CONVERT}"
         )
     if ADAPTER_FILE not in names:
         others = f"; it holds {', '.join(names)}" if names else ""
@@ -138,7 +138,7 @@ def check_adapter(start: StartModel) -> None:
 
 
 def recorded_base(folder: Path) -> dict[str, Any]:
-    """What orch wrote down of the base beside an adapter; empty where it was made elsewhere."""
+    """orch's record of the base next to an adapter; empty if the adapter was made elsewhere."""
     return _json(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else {}
 
 

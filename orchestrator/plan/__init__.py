@@ -1,1 +1,1 @@
-"""Recipe -> stages with keys, and how long they will take."""
+"""Recipe -> stages with keys, and a forecast of how long they will take."""

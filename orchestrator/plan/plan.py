@@ -1,7 +1,7 @@
-"""Recipe -> Plan: the stages in order, each with a key that hashes all that decides its output.
+"""Recipe -> Plan: the stages in order, each with a key that hashes everything that determines its output.
 
-Knows neither Ray nor MLflow nor torch: it says what would run, not how. The store is asked only where a recipe names
-draws of other runs.
+Knows neither Ray nor MLflow nor torch: it describes what would run, not how. The store is queried only if a recipe
+names draws of other runs.
 """
 
 import hashlib
@@ -39,47 +39,47 @@ class Stage:
     key: str
     """32 hex digits."""
     inputs: tuple[str, ...]
-    """Names of the stages whose output this one reads."""
+    """Names of the stages whose outputs this one reads."""
     model: str | None
-    """The model that the stage makes, or evaluates, or samples from."""
+    """The model that the stage produces, evaluates or samples from."""
     cached: str | None = None
-    """The MLflow run that holds this stage's output already."""
+    """The MLflow run that already contains this stage's output."""
     also: str | None = None
-    """The further split that an evaluation asks; None: the one that models are compared on."""
+    """The further split that an evaluation uses; None: the one that models are compared on."""
     recipe_digest: str = ""
-    """As the key, but for the seed, of this stage and of all that it stands on: equal for seeds of one recipe."""
+    """Like the key, but without the seed, of this stage and all it depends on: equal for seeds of one recipe."""
     draws_digest: str | None = None
-    """Equal for stages whose completions are the same, however they are judged and however many; None: it makes none,
-    or how they are judged decides which."""
+    """Equal for stages whose completions are the same, however they are judged and however many; None if it draws none,
+    or if judging decides which ones it draws."""
     pool: str | None = None
-    """Of a stage that draws: equal where the same questions are asked, read and judged alike."""
+    """For a stage that draws: equal if the same questions are prompted, parsed and judged alike."""
     pooled: Mapping[str, str] = field(default_factory=dict)
-    """What it reads of other runs: for each RUN:STAGE the MLflow run that holds it."""
+    """Its inputs from other runs: for each RUN:STAGE the MLflow run that contains it."""
     drawn: str | None = None
-    """The MLflow run that holds completions which the stage would draw, where its own output is not there."""
+    """The MLflow run with completions that the stage would draw, if its own output does not exist."""
     judging_digest: str | None = None
-    """Of an evaluation: equal where answers are asked for, read and judged alike."""
+    """For an evaluation: equal if answers are prompted for, parsed and judged alike."""
     judged_by: str | None = None
-    """Of an evaluation: how answers are read and judged, in words."""
+    """For an evaluation: how answers are parsed and judged, as text."""
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The names of all that it reads: of stages, and RUN:STAGE of other runs."""
+        """The names of all its inputs: stages, and RUN:STAGE for other runs."""
         return (*self.inputs, *self.pooled)
 
     @property
     def run_name(self) -> str:
-        """The MLflow run a stage writes to: an evaluation goes into the run of the model it evaluates."""
+        """The MLflow run the stage is logged in: an evaluation is logged in the run of the model it evaluates."""
         return self.model if self.is_evaluation and self.model else self.name
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether it judges a model, whose run then holds its figures."""
+        """Whether it evaluates a model, whose run then contains its figures."""
         return self.spec.MAKES is Kind.RESULTS
 
     @property
     def output(self) -> str:
-        """The artifact that it leaves."""
+        """Its output artifact."""
         return output_of(self.spec.OUTPUT, self.also)
 
 
@@ -91,15 +91,15 @@ class Plan:
     start: StartModel
     stages: tuple[Stage, ...]
     format_change: str | None = None
-    """How the recipe's answer format differs from the one its model was trained with, where the recipe allows it."""
+    """How the recipe's answer format differs from the one its model was trained with, if the recipe allows it."""
     tolerance: str | None = None
-    """The judge's tolerance and why it is that, where the recipe leaves it open; the plan's own recipe has it."""
+    """The judge's tolerance and the reason for it, if the recipe leaves it open; the plan's own recipe has it set."""
     elsewhere: dict[tuple[str, str], PooledDraws] = field(default_factory=dict, compare=False, repr=False)
-    """What is known of draws of other runs, for the plans of variants."""
+    """Known draws of other runs, for the plans of variants."""
 
     @property
     def base(self) -> BaseModelRef:
-        """The whole model under every adapter."""
+        """The whole model under any adapters."""
         return self.start.base
 
     @property
@@ -111,54 +111,54 @@ class Plan:
         return f"Plan({self.recipe.name}: {_to_run(self.stages)})"
 
     def _repr_html_(self) -> str:
-        """The stages, and which of them are made already."""
+        """The stages, and which of them are already finished."""
         rows = [(s.name, *_about(s, self.base.name)) for s in self.stages]
         return table(("stage", "verb", "reads", "key", "state"), rows) + paragraphs([_to_run(self.stages)])
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name."""
+        """The stage with that name."""
         return next(stage for stage in self.stages if stage.name == name)
 
     def needed(self) -> "Plan":
-        """The same plan without the stages that no evaluation stands on."""
+        """The same plan without the stages that no evaluation depends on."""
         evaluated = [stage for stage in self.stages if stage.is_evaluation]
         wanted = {name for stage in evaluated for name in stage.inputs}
         made = behind(self.recipe.stages, wanted)
         return replace(self, stages=tuple(s for s in self.stages if s.is_evaluation or s.name in made))
 
     def with_cached(self, runs: Mapping[str, str]) -> "Plan":
-        """The same plan, knowing which keys are made already: `runs` maps a key to a run id."""
+        """The same plan with finished stages marked as cached: `runs` maps a key to a run id."""
         return replace(self, stages=tuple(replace(s, cached=runs.get(s.key)) for s in self.stages))
 
     def with_drawn(self, runs: Mapping[str, str]) -> "Plan":
-        """The same plan, knowing which completions are there already: `runs` maps a key to a run id."""
+        """The same plan with existing completions noted: `runs` maps a key to a run id."""
         return replace(self, stages=tuple(replace(s, drawn=runs.get(s.key)) for s in self.stages))
 
     def may_be_drawn(self) -> list[Stage]:
-        """The stages to be run whose completions may be there: all that they read is made."""
+        """The stages to run whose completions may already exist: all their inputs are finished."""
         made = {stage.name for stage in self.stages if stage.cached is not None}
         return [s for s in self.stages if s.cached is None and s.draws_digest is not None and made >= set(s.inputs)]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One variant of a recipe: what it changes, and the plan that makes it."""
+    """One variant of a recipe: what it changes, and its plan."""
 
     label: Mapping[str, Any]
     """Dotted names and their values, such as `{"seed": 1, "stages.rft.learning_rate": 1e-4}`."""
     plan: Plan
     name: str = ""
-    """What it is called, where that is not its label."""
+    """Its name, if that is not its label."""
 
     @property
     def title(self) -> str:
-        """The label for people: `seed 1, stages.rft.learning_rate 0.0001`."""
+        """Its name, or the label in readable form: `seed 1, stages.rft.learning_rate 0.0001`."""
         return self.name or ", ".join(f"{name} {value}" for name, value in self.label.items())
 
 
 @dataclass(frozen=True, slots=True)
 class TrialsPlan:
-    """A recipe with several variants: for each the plan that it would have by itself."""
+    """A recipe with several variants: for each, the plan it would have on its own."""
 
     recipe: Recipe
     trials: tuple[Trial, ...]
@@ -171,12 +171,12 @@ class TrialsPlan:
 
     @property
     def key(self) -> str:
-        """Identifies all of it, in whatever order the trials are."""
+        """Identifies all trials together, in any order."""
         return digest({"trials": {digest(dict(trial.label)): trial.plan.key for trial in self.trials}})
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Every stage once: what trials have in common is shared."""
+        """Every stage once: stages that trials have in common are shared."""
         found: dict[str, Stage] = {}
         for trial in self.trials:
             for stage in trial.plan.stages:
@@ -187,7 +187,7 @@ class TrialsPlan:
         return f"TrialsPlan({self.recipe.name}, {len(self.trials)} trials: {_to_run(self.stages)})"
 
     def _repr_html_(self) -> str:
-        """Every stage once, whose it is, and which of them are made already."""
+        """Every stage once, which trial it belongs to, and whether it is already finished."""
         rows = []
         for stage in self.stages:
             sharers = self.sharing()[stage.key]
@@ -196,7 +196,7 @@ class TrialsPlan:
         return table(("stage", "trial", "verb", "reads", "key", "state"), rows) + paragraphs([_to_run(self.stages)])
 
     def sharing(self) -> dict[str, tuple[Trial, ...]]:
-        """For each key the trials whose stage it is."""
+        """For each key, the trials that have this stage."""
         found: dict[str, list[Trial]] = {}
         for trial in self.trials:
             for stage in trial.plan.stages:
@@ -204,15 +204,15 @@ class TrialsPlan:
         return {key: tuple(trials) for key, trials in found.items()}
 
     def with_cached(self, runs: Mapping[str, str]) -> "TrialsPlan":
-        """The same plans, knowing which keys are made already."""
+        """The same plans with finished stages marked as cached."""
         return replace(self, trials=tuple(replace(t, plan=t.plan.with_cached(runs)) for t in self.trials))
 
     def with_drawn(self, runs: Mapping[str, str]) -> "TrialsPlan":
-        """The same plans, knowing which completions are there already."""
+        """The same plans with existing completions noted."""
         return replace(self, trials=tuple(replace(t, plan=t.plan.with_drawn(runs)) for t in self.trials))
 
     def may_be_drawn(self) -> list[Stage]:
-        """As of each plan, every stage once."""
+        """Those of all plans, every stage once."""
         return list({stage.key: stage for plan in self.plans for stage in plan.may_be_drawn()}.values())
 
 
@@ -225,20 +225,20 @@ def _to_run(stages: Sequence[Stage]) -> str:
 
 
 def plans_of(compiled: Plan | TrialsPlan) -> tuple[Plan, ...]:
-    """The plan, or that of each trial."""
+    """The plan itself, or the plan of each trial."""
     return compiled.plans if isinstance(compiled, TrialsPlan) else (compiled,)
 
 
 def compile_recipe(recipe: Recipe) -> Plan | TrialsPlan:
-    """The plan of a recipe, or its plans where it has several variants; raises as `compile_plan` does."""
+    """The plan of a recipe, or its plans if it has several variants; raises like `compile_plan`."""
     labels = recipe.trials()
     return compile_trials(recipe, labels) if labels[0] else compile_plan(recipe)
 
 
 def compile_trials(recipe: Recipe, labels: Sequence[Mapping[str, Any]]) -> TrialsPlan:
-    """The plans of a recipe's variants; raises as `compile_plan` does.
+    """The plans of a recipe's variants; raises like `compile_plan`.
 
-    Where variants have the model and the task in common, these are read and checked once.
+    If variants have the model and the task in common, these are read and checked only once.
     """
     first, *others = labels
     plan = compile_plan(recipe.varied(first))
@@ -247,7 +247,7 @@ def compile_trials(recipe: Recipe, labels: Sequence[Mapping[str, Any]]) -> Trial
 
 
 def compile_beside(recipe: Recipe, changes: Mapping[str, Any], plan: Plan) -> Plan:
-    """The plan of a variant of a recipe of which another variant has a plan; raises as `compile_plan` does."""
+    """The plan of a recipe's variant, given another variant's `plan`; raises like `compile_plan`."""
     variant = recipe.varied(changes)
     if variant.task is not recipe.task or variant.model != recipe.model:
         return compile_plan(variant)
@@ -259,13 +259,13 @@ def compile_beside(recipe: Recipe, changes: Mapping[str, Any], plan: Plan) -> Pl
 
 
 def compile_plan(recipe: Recipe) -> Plan:
-    """Check the recipe's data and model, and give each stage its key; of several trials the first is planned.
+    """Check the recipe's data and model, and compute each stage's key; with several trials, plan the first.
 
     Raises:
         DataError: a split that cannot be read or used.
         ModelError: a base model that cannot be found.
-        RecipeError: a new adapter on a model that is one already; a choice by a loss that cannot be measured.
-        FormatChange: a model that was trained under another answer format, unless the recipe allows it.
+        RecipeError: a new adapter on a model that already is one; a selection by a loss that cannot be measured.
+        FormatChange: a model that was trained with a different answer format, unless the recipe allows it.
     """
     if first := recipe.trials()[0]:
         recipe = recipe.varied(first)
@@ -282,7 +282,7 @@ def compile_plan(recipe: Recipe) -> Plan:
 
 
 def _stages(recipe: Recipe, start: StartModel, known: dict[tuple[str, str], PooledDraws]) -> tuple[Stage, ...]:
-    """The stages in order, each with its key; what was found of draws of other runs is `known` from then on."""
+    """The stages in order, each with its key; draws found in other runs are added to `known`."""
     computed = {} if recipe.model.dtype == "auto" else {"dtype": recipe.model.dtype}
     keys: dict[str, str] = {BASE: digest({"base": start.digest} | computed)}
     seedless = {keys[BASE]: keys[BASE]}
@@ -346,7 +346,7 @@ def _pooled(
     """The draws of other runs that a stage selects from, by RUN:STAGE.
 
     Raises:
-        RecipeError: they cannot be selected from, or two of its sources hold the same draws.
+        RecipeError: they cannot be selected from, or two of the stage's sources contain the same draws.
     """
     beside = {one.name: one for one in above if one.name in {reference.stage for reference in spec.references()}}
     pool = next((one.pool for one in beside.values() if one.pool is not None), None)
@@ -361,8 +361,8 @@ def _pooled(
     for source, made in (beside | found).items():
         if made.draws_digest is not None and (other := drawn.setdefault(made.draws_digest, source)) != source:
             raise RecipeError(
-                f"{recipe.source}: stages.{name}: {other!r} and {source!r} are the same draws, or one has those of the "
-                "other among its own: name one of them, and raise its n for more"
+                f"{recipe.source}: stages.{name}: {other!r} and {source!r} are the same draws, or one includes those "
+                "of the other: name only one of them, and raise its n for more"
             )
     return found
 
@@ -373,32 +373,32 @@ def _format_change(recipe: Recipe, start: StartModel) -> str | None:
     difference = first_difference(start.answer_format, recipe.task.format)
     if difference is not None and not recipe.allow_format_change:
         raise FormatChange(
-            f"{recipe.source}: {recipe.model.name} was trained under another answer format than task.format; "
-            f"write task.format as it was, or set allow_format_change: true\n{difference}"
+            f"{recipe.source}: {recipe.model.name} was trained with a different answer format than task.format; "
+            f"restore the earlier task.format, or set allow_format_change: true\n{difference}"
         )
     return difference
 
 
 def _check_adapters(recipe: Recipe, start: StartModel) -> None:
-    """The recipe's own model may be an adapter, which only its folder tells: then no other is begun on it."""
+    """The recipe's own model may be an adapter, which only its folder shows: then no new one may be started on it."""
     if start.adapter is None:
         return
     new = [n for n, s in recipe.stages.items() if isinstance(s, Training) and s.model == BASE and s.asks_for_lora]
     if new:
         raise RecipeError(
             *(
-                f"{recipe.source}: stages.{name}.lora: {recipe.model.name} is an adapter already, and that one is "
-                "trained on; leave lora out, or write null to merge it and train all weights"
+                f"{recipe.source}: stages.{name}.lora: {recipe.model.name} is already an adapter, whose training "
+                "continues; leave lora out, or set it to null to merge the adapter and train all weights"
                 for name in new
             )
         )
 
 
 def _check_validation(recipe: Recipe) -> None:
-    """A validation loss is that of worked solutions, and only the data tell whether there are any."""
+    """A validation loss is computed on worked solutions, and only the data show whether there are any."""
     stages = [(n, s.validation) for n, s in recipe.stages.items() if isinstance(s, Training) and s.validation]
     problems = [
-        f"{recipe.source}: stages.{name}.validation.select: best_loss goes by the loss on worked solutions, and the "
+        f"{recipe.source}: stages.{name}.validation.select: best_loss uses the loss on worked solutions, but the "
         f"first {validation.questions} questions of task.validation have none; set it to best_accuracy, or give that "
         "split demonstrations"
         for name, validation in stages
@@ -410,25 +410,25 @@ def _check_validation(recipe: Recipe) -> None:
 
 
 def _under(recipe: Recipe, model: str | None) -> list[str]:
-    """The stage whose whole model lies under the one that a stage loads; empty where that is the recipe's own."""
+    """The stage whose whole model is under the model that a stage loads; empty if that is the recipe's own."""
     whole = whole_stage(recipe.stages, model or BASE)
     return [] if whole is None else [whole]
 
 
 def _payload(spec: Verb, recipe: Recipe, keys: Mapping[str, str], model: str | None) -> dict[str, Any]:
-    """What a stage's key hashes."""
+    """The content that a stage's key hashes."""
     read = spec.key_inputs(Keys(recipe.task, recipe.seed, recipe.evaluate, keys, model))
     return {"verb": spec.verb, "version": spec.VERSION, "settings": spec.settings(), **read}
 
 
 def _draws_digest(spec: Verb, payload: Mapping[str, Any]) -> str | None:
-    """Of what decides the completions that a stage makes, one by one."""
+    """The digest of what determines a stage's individual completions; None if there is none."""
     decides = spec.decides_draws(payload)
     return None if decides is None else digest(decides)
 
 
 def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> dict[str, Any]:
-    """What makes a key, but for the recipe's seed; `seedless` holds for each stage's key what stands for it."""
+    """A key's payload without the recipe's seed; `seedless` maps each stage's key to its counterpart without seed."""
 
     def told(value: Any) -> Any:
         if isinstance(value, list):
@@ -439,20 +439,20 @@ def _without_seed(payload: Mapping[str, Any], seedless: Mapping[str, str]) -> di
 
 
 def pool_of(task: Task, split: Split) -> str:
-    """Equal for draws that may be selected from together: of the same questions, asked, read and judged alike.
+    """Equal for draws that may be selected from together: the same questions, prompted, parsed and judged alike.
 
-    Its first part is that of `questions_of`.
+    Its first part is the result of `questions_of`.
     """
     alike = digest({"format": task.format.fingerprint(), "judging": task.judging()})
     return f"{questions_of(task, split)}-{alike[:16]}"
 
 
 def questions_of(task: Task, split: Split) -> str:
-    """Equal where a split has the same questions with the same gold answers."""
+    """Equal if a split has the same questions with the same gold answers."""
     return digest(task.fingerprint(split))[:16]
 
 
 def digest(payload: Any) -> str:
-    """sha256 of canonical JSON; TypeError on anything that JSON cannot hold, never a guess."""
+    """sha256 of canonical JSON, shortened; raises TypeError for anything that JSON cannot represent, never guesses."""
     text = json.dumps(payload, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

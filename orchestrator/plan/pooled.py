@@ -1,6 +1,7 @@
-"""Draws of other runs that a stage selects from, beside those of its own recipe: `from: [samples, RUN:samples]`.
+"""Draws of other runs that a stage selects from, besides those of its own recipe: `from: [samples, RUN:samples]`.
 
-They are found in the store by the run's id, and count by their key: whatever run holds them, they are the same draws.
+They are found in the store by the run's id and identified by their key: whichever run contains them, they are the same
+draws.
 """
 
 import re
@@ -18,19 +19,19 @@ _ID = re.compile(r"[0-9a-f]{6,32}")
 
 @dataclass(frozen=True, slots=True)
 class PooledDraws:
-    """Draws that another run has made."""
+    """Draws made by another run."""
 
     key: str
-    """Of the stage that made them."""
+    """The key of the stage that made them."""
     run_id: str
-    """The run that holds them."""
+    """The run that contains them."""
     draws_digest: str | None
-    """As of a plan's stage."""
+    """As in a plan's stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Keyed:
-    """A stage as the store looks it up."""
+    """A stage in the form in which the store looks it up."""
 
     name: str
     key: str
@@ -41,36 +42,36 @@ class _Keyed:
 
 
 def pooled_draws(where: str, named: str, pool: str) -> PooledDraws:
-    """The draws that `named`, RUN:STAGE, stands for; `pool` is what they must have in common (`plan.pool_of`).
+    """The draws that `named`, RUN:STAGE, refers to; they must have this `pool` (`plan.pool_of`).
 
     Raises:
-        RecipeError: they are not there, or not of the same questions, format and judge.
+        RecipeError: they do not exist, or have other questions, or another format or judge.
     """
     run, stage = parted(named)
     where = f"{where}: {clipped(named)}"
     if not _ID.fullmatch(run):
         raise RecipeError(
-            f"{where}: must read RUN:STAGE, such as 1a2b3c4d:samples, with 6 letters and digits of the run's id or "
-            "more; `orch runs` lists them"
+            f"{where}: must be RUN:STAGE, such as 1a2b3c4d:samples, with at least 6 letters and digits of the run's "
+            "id; `orch runs` lists them"
         )
     try:
         store = existing_store()
         if store is None:
-            raise RecipeError(f"{where}: there is no run here yet")
+            raise RecipeError(f"{where}: there are no runs here yet")
         made = _made(store, where, run, stage)
         origin = made if made.origin == made.run_id else store.find(made.origin)
         found = store.finished([_Keyed(stage, made.key)])
     except (TrackingError, OutputError) as error:
         raise RecipeError(f"{where}: {error}") from None
     if made.key not in found:
-        raise RecipeError(f"{where}: its completions are not in the store any more; run its recipe again")
+        raise RecipeError(f"{where}: its completions are no longer in the store; run its recipe again")
     if POOL_TAG not in origin.tags:
-        raise RecipeError(f"{where}: an older orch has drawn these, and did not note of which questions they are")
+        raise RecipeError(f"{where}: these were drawn by an older orch, which did not record their questions")
     if origin.tags[POOL_TAG] != pool:
         raise RecipeError(
-            f"{where}: these draws are of other questions than this recipe's, or were asked, read or judged in another "
-            "way, so that they cannot be put together; give that run this recipe's task: what it has drawn is reused "
-            "where only the judge differs"
+            f"{where}: these draws are for other questions than this recipe's, or were prompted, parsed or judged "
+            "differently, so they cannot be combined; give that run this recipe's task: its draws are reused if only "
+            "the judge differs"
         )
     return PooledDraws(made.key, found[made.key], origin.tags.get(DRAWS_TAG))
 
@@ -86,7 +87,7 @@ def _made(store: Store, where: str, run: str, stage: str) -> StoredRun:
         return made
     if variants := [name for name, one in below.items() if not one.is_stage]:
         raise RecipeError(
-            f"{where}: run {found.run_id[:8]} has several variants, each with draws of its own: name the run of one, "
+            f"{where}: run {found.run_id[:8]} has several variants, each with its own draws: name the run of one, "
             f"such as {below[variants[0]].run_id[:8]} ({variants[0]})"
         )
     there = ", ".join(name for name, one in below.items() if one.tags.get(VERB_TAG) == "sample")

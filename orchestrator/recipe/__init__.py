@@ -1,1 +1,1 @@
-"""YAML -> typed recipe: its sections, its graph of stages, its errors, each with file, line and the closest match."""
+"""From YAML to a typed recipe: its blocks, its graph of stages, and errors with file, line and closest match."""

@@ -88,7 +88,7 @@ CHECKS = (
     "answers-not-learned",
     "reward-not-accuracy",
     "reward-collapsed",
-    # models and what they wrote
+    # models and their completions
     "base-damaged",
     "base-incomplete",
     "base-not-finite",
@@ -125,4 +125,4 @@ CHECKS = (
     "judge-too-strict",
     "report-not-made",
 )
-"""Each finding has one of these."""
+"""Every finding has one of these names."""

@@ -1,6 +1,6 @@
-"""What the stages of a recipe use, and what a model stands on: the recipe's own, or one that a stage has trained whole.
+"""Dependencies between stages, and the base of each model: the recipe's own, or one that a stage has trained whole.
 
-Knows the stages' settings alone; where anything lies is for others to say.
+Knows only the stages' settings; callers know where things are stored.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from orchestrator.types import BASE
 
 
 def behind(stages: Mapping[str, Verb], models: Iterable[str]) -> list[str]:
-    """The stages that made some models: their own, and all that these stand on, in the recipe's order."""
+    """The stages behind some models: their own and all that these depend on, in the recipe's order."""
     found, queue = set(), list(models)
     while queue:
         name = queue.pop()
@@ -26,7 +26,7 @@ def behind(stages: Mapping[str, Verb], models: Iterable[str]) -> list[str]:
 
 
 def whole_stage(stages: Mapping[str, Verb], model: str) -> str | None:
-    """The stage that trained the whole model which `model` is, or on which its adapter stands; None: the recipe's."""
+    """The stage that trained the whole model that `model` is, or that its adapter is based on; None: the recipe's."""
     seen: set[str] = set()
     while model not in seen and isinstance(spec := stages.get(model), Training):
         if spec.lora is None:
@@ -37,15 +37,15 @@ def whole_stage(stages: Mapping[str, Verb], model: str) -> str | None:
 
 
 def is_adapter(stages: Mapping[str, Verb], model: str) -> bool:
-    """Whether a stage made `model` as an adapter, which is then trained on as it is."""
+    """Whether a stage made `model` as an adapter, on which further training continues as it is."""
     return isinstance(stages.get(model), Training) and whole_stage(stages, model) != model
 
 
 def find_model(stages: Mapping[str, Verb], start: StartModel, name: str, folder: Callable[[str], Path]) -> ModelRef:
-    """The model of that name in a recipe; `folder` says where a stage has left its model.
+    """The model of that name in a recipe; `folder` maps a stage to the folder of its model.
 
     Raises:
-        ModelError: the whole model that it stands on is not there.
+        ModelError: the whole model that it is based on does not exist.
     """
     if name == BASE:
         return ModelRef(BASE, start.base, start.adapter)

@@ -1,7 +1,7 @@
 """A JSON Schema of recipes, for editors: every key of every block with its type, default and meaning.
 
-Made from the classes that recipes are validated with and from the docstrings beside their fields, so it says what they
-say. What a schema cannot say, such as which stage another may refer to, is `orch plan`'s to find.
+Generated from the classes that validate recipes and the docstrings of their fields, so it always agrees with them.
+`orch plan` checks what a schema cannot express, such as which stages another stage may refer to.
 """
 
 import ast
@@ -29,9 +29,9 @@ from orchestrator.training.settings import TrainingSettings
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _OWN_TASK = r"\.py:[A-Za-z_]\w*$"
-"""How a task in a user's own file is named."""
+"""Pattern for the name of a task in a user's own file."""
 _FURTHER = "further arguments"
-_TRLS = "An argument of TRL's, under its own name; its default is TRL's."
+_TRLS = "One of TRL's arguments, under its own name; the default is TRL's."
 
 Schema = dict[str, Any]
 
@@ -52,7 +52,7 @@ def recipe_schema() -> Schema:
     needs_type: Schema = {"if": {"type": "object"}, "then": {"required": ["type"]}}
     schema: Schema = {
         "$schema": DRAFT,
-        "description": "One experiment: a task, a model, the stages that train it, how models are evaluated.",
+        "description": "One experiment: a task, a model, the stages that train it, and how models are evaluated.",
         "type": "object",
         "additionalProperties": False,
         "if": {"not": {"required": [EXTENDS]}},
@@ -63,16 +63,16 @@ def recipe_schema() -> Schema:
         "properties": {
             **head["properties"],
             EXTENDS: {
-                "description": "Files whose settings this recipe takes, and changes by what it says itself.",
+                "description": "Files whose settings this recipe inherits; its own settings override them.",
                 "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
             },
             "task": {
-                "description": "Where questions come from, how they are asked, how answers are read and judged.",
+                "description": "Where questions come from, how they are asked, and how answers are read and judged.",
                 "anyOf": [{"enum": list(TASKS)}, _chosen(TASKS, own={"type": {"pattern": _OWN_TASK}})],
             },
             "model": _reference(ModelSpec),
             "stages": {
-                "description": "What is made, in this order: a name for each stage, and its settings.",
+                "description": "The stages in order, each with a name and its settings.",
                 "type": "object",
                 "minProperties": 1,
                 "propertyNames": {"pattern": f"^{NAME.pattern}$"},
@@ -89,7 +89,7 @@ def recipe_schema() -> Schema:
 
 
 def _chosen(registry: Mapping[str, type[BaseModel]], own: Mapping[str, Schema] | None = None) -> Schema:
-    """A block whose `type` says which keys it has; `own`: what a type that is none of these has to be like."""
+    """A block whose `type` decides which keys it has; `own`: schemas for types that are not in the registry."""
     listed: Schema = {"type": {"enum": list(registry)}}
     return {
         "type": "object",
@@ -106,7 +106,7 @@ def _reference(block: type[BaseModel]) -> Schema:
 
 
 def _blocks(classes: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
-    """These classes and those of the blocks inside them."""
+    """These classes and those of all blocks inside them."""
     found: dict[type[BaseModel], None] = {}
 
     def add(kind: Any) -> None:
@@ -125,7 +125,7 @@ def _blocks(classes: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
 
 
 def _describe(block: Schema, source: type[BaseModel]) -> None:
-    """Put the docstrings of a class's fields beside them, and TRL's arguments in place of the field for them."""
+    """Add the docstrings of a class's fields, and replace the field for further arguments with TRL's arguments."""
     meanings = field_docs(source)
     properties: dict[str, Schema] = block.get("properties", {})
     for name, field in source.model_fields.items():
@@ -138,7 +138,7 @@ def _describe(block: Schema, source: type[BaseModel]) -> None:
 
 @cache
 def field_docs(source: type[BaseModel]) -> Mapping[str, str]:
-    """What the docstring below each field of a class says, in one line; those of the classes above it among them."""
+    """The docstring of each field of a class as one line, including inherited fields."""
     found: dict[str, str] = {}
     for one in reversed(source.__mro__):
         if issubclass(one, BaseModel) and one is not BaseModel:
@@ -157,7 +157,7 @@ def _documented(source: type) -> Iterator[tuple[str, str]]:
 
 
 def _plainer(schema: Any) -> Any:
-    """Without the titles that pydantic makes of names; several alternatives may fit: `{}` fits every judge."""
+    """Drop the titles that pydantic derives from names; let several alternatives fit, as `{}` fits every judge."""
     if isinstance(schema, list):
         return [_plainer(one) for one in schema]
     if not isinstance(schema, dict):
@@ -165,5 +165,5 @@ def _plainer(schema: Any) -> Any:
     return {
         "anyOf" if key == "oneOf" else key: _plainer(value)
         for key, value in schema.items()
-        if key != "title" or isinstance(value, dict)  # a setting of that name
+        if key != "title" or isinstance(value, dict)  # a setting named `title`
     }

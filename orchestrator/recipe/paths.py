@@ -1,6 +1,6 @@
-"""Paths in a recipe count from the folder of the file that has them, and `~` is the user's home.
+"""Paths in a recipe are relative to the folder of the file that contains them, and `~` is the user's home.
 
-What is given on the command line counts from the working folder, as everything does there.
+Paths on the command line are relative to the working folder, as usual.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.recipe.yaml_source import Path as Keys
 
 FolderOf = Callable[[Keys], Path | None]
-"""The folder of the file that has a setting; None: no file has it."""
+"""Maps a setting to the folder of the file that contains it; None: no file does."""
 
 _PATHS = (
     ("storage",),
@@ -19,11 +19,11 @@ _PATHS = (
     ("task", "type"),
     *(("task", *split, key) for split in (("*",), ("further", "*")) for key in ("file", "hub")),
 )
-"""The settings that may name files or folders."""
+"""Settings that may name files or folders."""
 
 
 def path_settings(data: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """The settings in a block that may be paths, those among a sweep's values too, and what they say."""
+    """The settings in a block that may be paths, including values of a sweep, each with its text."""
     if isinstance(data, dict):
         for key, value in data.items():
             yield from path_settings(value, (*keys, str(key)))
@@ -35,25 +35,25 @@ def path_settings(data: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
 
 
 def located(data: Any, folder_of: FolderOf, keys: Keys = ()) -> Any:
-    """A block, or the setting that `keys` lead to, with its paths as seen from the working folder."""
+    """A block, or the setting at `keys`, with its paths made relative to the working folder."""
     found = {path: _located(_setting(path)[-1], text, folder_of(path)) for path, text in path_settings(data, keys)}
     return _with(data, found, keys) if found else data
 
 
 def absolute_paths(data: Any) -> dict[str, str]:
-    """The settings of a recipe that are paths, by their dotted names, as they are from anywhere."""
+    """The relative paths in a recipe as absolute ones, by dotted setting name; those of a sweep are left out."""
     before = dict(path_settings(data))
     after = dict(path_settings(located(data, lambda _: Path.cwd())))
     return {".".join(keys): text for keys, text in after.items() if keys[0] != "sweep" and text != before[keys]}
 
 
 def is_url(text: str) -> bool:
-    """Whether a place is named by a URL rather than by a path."""
+    """Whether a location is a URL rather than a path."""
     return "://" in text
 
 
 def expanded(text: str) -> str:
-    """A path with the user's home in the place of its `~`."""
+    """A path with its `~` replaced by the user's home."""
     try:
         return str(Path(text).expanduser()) if text.startswith("~") else text
     except RuntimeError:  # no such user
@@ -67,12 +67,12 @@ def _located(key: str, text: str, folder: Path | None) -> str:
     path = expanded(file)
     is_name = key in ("name", "hub") and not _is_folder(folder or Path(), path)
     if folder is not None and folder != Path() and not is_name and not path.startswith("/"):
-        path = f"{folder}/{path}"  # as text: a name on the Hub has no `./` before it
+        path = f"{folder}/{path}"  # as text, which keeps `./`: it tells a folder from a name on the Hub
     return f"{path}{colon}{name}"
 
 
 def _is_folder(folder: Path, text: str) -> bool:
-    """Whether the name of a model or a data set is a folder's rather than one on the Hub."""
+    """Whether the name of a model or data set refers to a folder rather than to the Hub."""
     try:
         return text.startswith((".", "/")) or (text != "tiny" and (folder / text).is_dir())
     except (OSError, ValueError):  # too long for a path, a NUL in it
@@ -80,7 +80,7 @@ def _is_folder(folder: Path, text: str) -> bool:
 
 
 def _setting(keys: Keys) -> Keys:
-    """The setting whose value stands at a place: that place itself, but for a value that a sweep tries."""
+    """The setting whose value is at `keys`: `keys` itself or, for a value of a sweep, the setting that varies."""
     if keys[:2] == ("sweep", "parameters") and len(keys) > 2:
         return tuple(keys[2].split("."))
     if keys[:2] == ("sweep", "linked") and len(keys) > 3:

@@ -1,6 +1,7 @@
-"""What a model was made from, told by the recipe as plain data: which stages, which settings, and where two part.
+"""The origin of a model, derived from recipes as plain data: its stages and settings, and where two recipes differ.
 
-Plain data, not the schema: recipes of other versions of orch can be compared, and a thousand of them in seconds.
+Plain data rather than the schema, so that recipes of other versions of orch can be compared, a thousand of them within
+seconds.
 """
 
 import hashlib
@@ -13,24 +14,24 @@ from orchestrator.stages import EVALUATE, STAGES, every_verb, verb_of
 from orchestrator.types import BASE
 
 IDLE = frozenset(name for verb in every_verb() for name in verb.IDLE)
-"""Settings of a stage that decide nothing of what it makes."""
+"""Settings of a stage that do not affect its output."""
 _USUAL = {
     name: {later: kind.model_fields[later].default for later in kind.LATER}
     for name in (*STAGES, EVALUATE)
     if (kind := verb_of(name)) is not None
 }
-"""For each verb the settings that came later, with the default that leaves its stages as they were."""
+"""For each verb, the settings added in later versions, with the default that leaves its stages unchanged."""
 _ABSENT = object()
 
 
 def block(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A block of a recipe; empty where it has none."""
+    """A block of a recipe; empty if it has none."""
     found = data.get(name)
     return found if isinstance(found, Mapping) else {}
 
 
 def behind(stages: Mapping[str, Any], model: str) -> list[str]:
-    """The stages that made a model: its own, and all that it stands on, in the recipe's order."""
+    """The stages behind a model: its own and all that it depends on, in the recipe's order."""
     wanted, queue = set(), [model]
     while queue:
         name = queue.pop()
@@ -41,7 +42,7 @@ def behind(stages: Mapping[str, Any], model: str) -> list[str]:
 
 
 def _named(spec: Any) -> Iterator[str]:
-    """Every text in a stage's block: those that are names of stages are what it reads."""
+    """Every string in a stage's block; those that are names of stages are its inputs."""
     if isinstance(spec, str):
         yield spec
     elif isinstance(spec, Mapping):
@@ -54,7 +55,7 @@ def _named(spec: Any) -> Iterator[str]:
 
 
 def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """All that decides a model and how it was asked, but for the seed: dotted names and their values."""
+    """All settings that decide a model and its evaluation, except the seed, by dotted name."""
     stages, evaluate = block(recipe, "stages"), block(recipe, "evaluate")
     made = {name: _deciding(stages[name]) for name in behind(stages, model)}
     asked = {k: v for k, v in _deciding(evaluate).items() if k not in {"on", "type"}}
@@ -64,9 +65,9 @@ def settings(recipe: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The settings that are not the same in two recipes, but for the seed: their values here and there.
+    """The settings that differ between two recipes, except the seed, with the value in each.
 
-    None: not set. A stage that only one of them has stands as a whole, with its verb as its value.
+    None: not set. A stage that only one recipe has is a single entry, with its verb as the value.
     """
     a, b = _all_settings(ours), _all_settings(theirs)
     own = [{f"stages.{name}": spec for name, spec in block(one, "stages").items()} for one in (ours, theirs)]
@@ -89,7 +90,7 @@ def _all_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deciding(spec: Any) -> Any:
-    """The settings of a block that decide something, without those at whose default older versions were."""
+    """The settings of a block that affect the output, without later ones at the default that older versions imply."""
     if not isinstance(spec, Mapping):
         return spec
     usual = _USUAL.get(str(spec.get("type", EVALUATE)), {})
@@ -97,13 +98,13 @@ def _deciding(spec: Any) -> Any:
 
 
 def made_from(recipe: Mapping[str, Any], model: str) -> str:
-    """Equal for models of one recipe's text that differ in their seed alone; what its files hold it does not tell."""
+    """A digest that is equal for models whose recipes differ only in the seed; the content of data files is ignored."""
     text = json.dumps([model if model == BASE else "", settings(recipe, model)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parting(recipes: list[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
-    """For each of several recipes the settings of one model that are not the same in all of them."""
+    """For each of several recipes, the settings of one model that are not the same in all of them."""
     all_settings = [settings(recipe, model) for recipe in recipes]
     names = dict.fromkeys(name for found in all_settings for name in found)
     differing = [n for n in names if len({repr(found.get(n, _ABSENT)) for found in all_settings}) > 1]

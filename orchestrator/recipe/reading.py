@@ -1,8 +1,8 @@
-"""A recipe's file and those that it extends, read as one block that says where each of its settings stands.
+"""Reads a recipe's file and those that it extends as one block, recording the file and line of each setting.
 
-`extends: base.yaml` takes another file's settings: blocks are merged key by key, whatever else the recipe says takes
-the place of what the other file says, and `null` takes a setting out. Of several files a later one has the last word.
-A base need not be a recipe by itself, and may extend others.
+`extends: base.yaml` inherits another file's settings: blocks are merged key by key, any other value in the recipe
+replaces that of the other file, and `null` removes a setting. If several files are listed, later ones take precedence.
+A base need not be a complete recipe, and may extend other files.
 """
 
 import os
@@ -20,11 +20,11 @@ from orchestrator.schema import clipped
 
 EXTENDS = "extends"
 _MOST = 20
-"""Files that extend each other."""
+"""Maximum length of a chain of files that extend each other."""
 
 
 class Place(NamedTuple):
-    """Where a setting stands."""
+    """The file and line of a setting."""
 
     source: str
     line: int
@@ -35,20 +35,20 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A recipe as its files have it."""
+    """A recipe as read from its files."""
 
     data: dict[str, Any]
-    """Its paths as seen from the working folder."""
+    """The settings, with paths relative to the working folder."""
     places: Mapping[Keys, Place]
     text: str
-    """Of the recipe's own file, comments too."""
+    """The text of the recipe's own file, including comments."""
 
 
 def read_recipe(path: str | Path) -> ReadFile:
-    """Read a recipe's file, with the environment's variables in it and the files that it extends.
+    """Read a recipe's file and the files that it extends, and fill in environment variables.
 
     Raises:
-        RecipeError: one of them cannot be read, is no block of keys, or names a path that is not there.
+        RecipeError: a file cannot be read, is not a block of keys, or has a path relative to the working folder.
     """
     read = _read(Path(path), str(path), ())
     problems = list(_misplaced(read))
@@ -59,14 +59,14 @@ def read_recipe(path: str | Path) -> ReadFile:
 
 
 def _closest(path: Path) -> str:
-    """The recipe that may be meant, else where there are some."""
+    """A hint: the recipe that was probably meant, else how to list recipes."""
     there = {file.stem: str(file) for file in path.parent.glob("*.yaml")} if path.parent.is_dir() else {}
     close = get_close_matches(path.stem, there, n=1)
-    return f"did you mean {there[close[0]]!r}?" if close else "`orch init --list` shows those to start from"
+    return f"did you mean {there[close[0]]!r}?" if close else "`orch init --list` shows recipes to start from"
 
 
 def recipe_text(path: str | Path) -> str:
-    """The text of a recipe's file. Raises RecipeError where it cannot be read."""
+    """The text of a recipe's file. Raises RecipeError if it cannot be read."""
     try:
         return read_text(path, str(path))
     except FileNotFoundError:
@@ -78,7 +78,7 @@ def recipe_text(path: str | Path) -> str:
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A block with another's settings: inner blocks are merged, null takes a setting out, all else is replaced."""
+    """`base` with the settings of `own`: inner blocks are merged, null removes a setting, anything else is replaced."""
     found = dict(base)
     for key, value in own.items():
         under = found.get(key)
@@ -116,21 +116,21 @@ def _read(path: Path, source: str, chain: tuple[Path, ...]) -> ReadFile:
 
 
 def _base(path: Path, name: str, where: str, chain: tuple[Path, ...]) -> ReadFile:
-    """A file that the file at `path` extends, which itself is the last of a chain of such."""
+    """A file that the file at `path` extends; `chain` are the files extended so far, ending in `path`."""
     file = path.parent / expanded(name)
     if file.resolve() in chain:
-        raise RecipeError(f"{where}: {clipped(name)} extends this file in turn: take one of the two out")
+        raise RecipeError(f"{where}: {clipped(name)} also extends this file: remove one of the two")
     if len(chain) == _MOST:
         raise RecipeError(f"{where}: more than {_MOST} files extend each other")
     if not file.exists():
         raise RecipeError(
-            f"{where}: {clipped(str(file), 300)}: there is no such file (its path counts from {path.parent})"
+            f"{where}: {clipped(str(file), 300)}: there is no such file (its path is relative to {path.parent})"
         )
     return _read(file, str(file), chain)
 
 
 def _keys(data: Any, keys: Keys = ()) -> Iterator[Keys]:
-    """The paths of a block, of all blocks and of all values in it."""
+    """The key paths of a block, and of all blocks and values in it."""
     yield keys
     inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in inner:
@@ -138,7 +138,7 @@ def _keys(data: Any, keys: Keys = ()) -> Iterator[Keys]:
 
 
 def _misplaced(read: ReadFile) -> Iterator[str]:
-    """Files that are not in the recipe's folder, but are in the working folder: what to write instead."""
+    """Problems for paths that exist in the working folder but not in the recipe's folder: what to write instead."""
     for keys, text in path_settings(read.data):
         place = read.places[keys]
         file, folder = text.rpartition(":")[0] if ".py:" in text else text, Path(place.source).parent
@@ -149,6 +149,6 @@ def _misplaced(read: ReadFile) -> Iterator[str]:
             continue
         meant = os.path.relpath(file, folder)
         yield (
-            f"{place}: {'.'.join(keys)}: {clipped(file)} is not in {folder}, and paths in a recipe count from its own "
-            f"folder: write {clipped(meant)}"
+            f"{place}: {'.'.join(keys)}: {clipped(file)} is not in {folder}, and paths in a recipe are relative to its "
+            f"own folder: write {clipped(meant)}"
         )

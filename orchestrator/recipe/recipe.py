@@ -1,6 +1,6 @@
-"""The recipe: one YAML file, validated whole, every problem reported at once.
+"""The recipe: one YAML file, validated as a whole, with every problem reported at once.
 
-Knows the schemas and nothing of how they are carried out: neither torch, ray, trl nor mlflow is imported here.
+Knows the schemas but not how stages run: torch, ray, trl and mlflow are not imported here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,12 +36,12 @@ __all__ = [
     "load_recipe",
     "load_task",
 ]
-"""Everything that others need to know of a recipe, wherever it is written."""
+"""Everything that other packages need from a recipe, wherever it is defined."""
 
 
 _NOT_WRITTEN = ("source", "written")
 _MOST_SHOWN = 50
-"""Problems of one recipe that are reported one by one."""
+"""Maximum number of problems that are reported one by one."""
 
 
 class Recipe(Head):
@@ -52,19 +52,19 @@ class Recipe(Head):
     stages: dict[str, Verb]
     evaluate: Evaluate
     repeat: Repeat | None = Field(exclude=True)
-    """Stages that are repeated; `stages` has those of all rounds."""
+    """The stages to repeat; `stages` contains those of all rounds."""
     sweep: Sweep | None = Field(exclude=True)
-    """What `orch sweep` tries; it changes nothing of what the recipe itself makes, and is part of no key."""
+    """The variants that `orch sweep` tries; it does not affect the recipe's own stages and is part of no key."""
     source: str = Field(exclude=True)
-    """Where it was read."""
+    """Where the recipe was read from."""
     written: "Written" = Field(exclude=True)
-    """As it was read, before defaults: what a variant is made from."""
+    """The recipe as read, before defaults are applied; variants are built from it."""
 
     def __repr__(self) -> str:
         return f"Recipe({self.name}: {', '.join(self.stages)})"
 
     def _repr_html_(self) -> str:
-        """The recipe as it was written."""
+        """The recipe as it was written, and its overrides."""
         changed = [f"{name} = {value}" for name, value in self.written.overrides.items()]
         return block(self.written.text) + paragraphs(changed)
 
@@ -75,10 +75,10 @@ class Recipe(Head):
         return [BASE, *(name for name, spec in self.stages.items() if spec.makes_model)]
 
     def varied(self, changes: Mapping[str, Any]) -> "Recipe":
-        """The recipe with other values of some settings, by their dotted names: `{"stages.rft.learning_rate": 1e-4}`.
+        """The recipe with other values for some settings, by dotted name: `{"stages.rft.learning_rate": 1e-4}`.
 
-        Overrides, seeds and sweeps all go through this. It is validated whole, as if it were written so; where no
-        setting of the task changes, the task is shared, and its data is read once.
+        Overrides, seeds and sweeps all go through this. The variant is validated as a whole, as if it had been written
+        that way. If no setting of the task changes, the task is shared, so its data is read once.
 
         Raises:
             RecipeError: with every problem of the variant.
@@ -86,11 +86,11 @@ class Recipe(Head):
         return self.written.varied(changes).recipe(None if _of_the_task(changes) else self.task)
 
     def trials(self) -> tuple[dict[str, Any], ...]:
-        """What each variant of this recipe changes; one that changes nothing where it has no variants."""
+        """The changes that make each variant of this recipe; a single empty one if it has no variants."""
         return ({},) if self.seeds is None else tuple({"seed": seed} for seed in self.seeds)
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe with every default written out, as plain data; loads as a recipe again."""
+        """The recipe with every default filled in, as plain data that loads as a recipe again."""
         idle = None if self.seeds is None else {"seed"}
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=idle, serialize_as_any=True)
         data["evaluate"]["models"] = self.models()
@@ -98,11 +98,11 @@ class Recipe(Head):
 
 
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe for a sweep: overrides with several values, `stages.samples.n=4,8`, are a grid over these.
+    """Read a recipe for a sweep: overrides with several values, such as `stages.samples.n=4,8`, form a grid.
 
-    They take the place of the parameters of the recipe's own `sweep` block, if it has one.
+    The grid replaces the parameters of the recipe's own `sweep` block, if it has one.
 
-    Raises as `load_recipe` does.
+    Raises the same errors as `load_recipe`.
     """
     plain: list[str] = []
     grid: dict[str, list[Any]] = {}
@@ -124,7 +124,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _several(text: str) -> list[Any] | None:
-    """The values of an override that names several, with commas between; None for one value, or none that reads."""
+    """The comma-separated values of an override; None if there is only one, or if they cannot be read."""
     try:
         values = parse_value(f"[{text}]", "override")
     except RecipeError:
@@ -135,11 +135,11 @@ def _several(text: str) -> list[Any] | None:
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTask = task_class) -> Recipe:
     """Read and validate a recipe with `key=value` overrides applied.
 
-    The file of a user's own task is run; where the recipe is not the user's own, `own_task` gives another class for it.
+    The file of a user's own task is run; for a recipe that is not the user's own, `own_task` supplies another class.
 
     Raises:
         RecipeError: with every problem of the file and of the overrides.
-        DataError: where the task's own settings cannot be used.
+        DataError: the task's own settings cannot be used.
     """
     read = read_recipe(path)
     return _checked(Written(read.data, str(path), read.places, (), own_task, read.text), overrides)
@@ -148,9 +148,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), own_task: OwnTa
 def parse_recipe(
     text: str, source: str, own_task: OwnTask = task_class, environment: Mapping[str, str] | None = None
 ) -> Recipe:
-    """A recipe that orch has written itself: all of it is in its text, and its paths count from the working folder.
+    """Parse a recipe that orch has written itself: the text is complete, with paths relative to the working folder.
 
-    `source` is what messages call it; `environment` has the variables that it may name. Raises as `load_recipe` does.
+    `source` is its name in messages; `environment` contains the variables that it may use. Raises the same errors as
+    `load_recipe`.
     """
     data, lines = parse(text, source, environment)
     if not isinstance(data, dict):
@@ -172,23 +173,23 @@ def _checked(written: "Written", overrides: Sequence[str]) -> Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A recipe as it is written, and which of its settings were changed since it was read."""
+    """A recipe as it is written, and the settings that were changed since it was read."""
 
     data: Mapping[str, Any]
     source: str
     places: Mapping[tuple[str, ...], Place]
-    """Where each setting stands."""
+    """The file and line of each setting."""
     changed: tuple[tuple[str, ...], ...]
-    """The paths of the settings that were changed, which a message then calls overrides."""
+    """The paths of the changed settings, which messages call overrides."""
     own_task: OwnTask
     text: str = ""
-    """All of it, comments too, as it was read."""
+    """The whole text as it was read, including comments."""
 
     def varied(self, changes: Mapping[str, Any]) -> "Written":
-        """With other values of some settings, by their dotted names.
+        """A copy with other values for some settings, by dotted name.
 
         Raises:
-            RecipeError: names that lead into a single value, or too deep.
+            RecipeError: a name leads into a single value, or is nested too deeply.
         """
         data, paths = dict(self.data), []
         problems: list[str] = []
@@ -201,12 +202,12 @@ class Written:
             raise RecipeError(*problems)
         for ours, theirs in (("seed", "seeds"), ("seeds", "seed")):
             if (ours,) in paths and (theirs,) not in paths and data.get(ours) is not None:
-                data.pop(theirs, None)  # a change of one takes the place of the recipe's other
+                data.pop(theirs, None)  # changing one replaces the other in the recipe
         return replace(self, data=data, changed=(*self.changed, *paths))
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """The settings that were changed since it was read, by their dotted names, without those of its `sweep`."""
+        """The settings changed since the recipe was read, by dotted name, except those of its `sweep`."""
         found: dict[str, Any] = {}
         for path in self.changed:
             value: Any = self.data
@@ -217,12 +218,12 @@ class Written:
         return found
 
     def recipe(self, task: Task | None = None) -> "Recipe":
-        """Validated; with `task` in place of the one it describes, where that is known to be the same."""
+        """The validated recipe. `task`: an already built task, known to equal the one described here."""
         return _build(self, task)
 
 
 def load_task(overrides: Sequence[str]) -> Task:
-    """A task of its answer format and judge alone, as `format.type=boxed` and `judge.type=math` set them.
+    """A task with only an answer format and a judge, set by overrides such as `format.type=boxed`, `judge.type=math`.
 
     Raises:
         RecipeError: with every problem of the overrides.
@@ -238,7 +239,7 @@ def load_task(overrides: Sequence[str]) -> Task:
 
 
 def _overridden(written: Written, overrides: Sequence[str]) -> tuple[Written, list[str]]:
-    """A recipe with its overrides, but for those that cannot be read or applied: what is said of them."""
+    """A recipe with its overrides applied, and the problems of those that cannot be read or applied."""
     changes: dict[str, Any] = {}
     problems: list[str] = []
     for item in overrides:
@@ -253,7 +254,7 @@ def _overridden(written: Written, overrides: Sequence[str]) -> tuple[Written, li
 
 
 def change_of(item: str) -> dict[str, Any]:
-    """An override `key=value`, the value being YAML, as a change of a recipe. RecipeError where it cannot be read."""
+    """An override `key=value`, whose value is YAML, as a change to a recipe. RecipeError if it cannot be read."""
     dotted, equals, value = item.partition("=")
     where = f"override {clipped(item, 200)!r}"
     if not equals or not all(part.strip() for part in dotted.split(".")):
@@ -263,17 +264,17 @@ def change_of(item: str) -> dict[str, Any]:
 
 
 def _put(data: dict[str, Any], name: str, value: Any) -> tuple[str, ...]:
-    """Put a value in its place in the recipe; the keys that lead there."""
+    """Put a value in its place in the recipe and return the keys that lead there."""
     keys = tuple(name.split("."))
     where = f"override {clipped(name, 200)!r}"
     if len(keys) > DEEPEST:
-        raise RecipeError(f"{where}: names {len(keys):,} blocks in each other, and a recipe has {DEEPEST} at most")
+        raise RecipeError(f"{where}: names {len(keys):,} nested blocks; a recipe has at most {DEEPEST} levels")
     block: Any = data
     for key in keys[:-1]:
         inner = block.get(key)
         if inner is not None and not isinstance(inner, dict):
-            raise RecipeError(f"{where}: {clipped(key)!r} is a single value, it has no {clipped(keys[-1])!r} inside")
-        block[key] = dict(inner or {})  # a copy: a block that YAML shares by an alias stays as it is elsewhere
+            raise RecipeError(f"{where}: {clipped(key)!r} is a single value and has no {clipped(keys[-1])!r} inside")
+        block[key] = dict(inner or {})  # a copy: a block shared through a YAML alias stays unchanged elsewhere
         block = block[key]
     block[keys[-1]] = value
     return keys
@@ -285,9 +286,9 @@ def _of_the_task(changes: Mapping[str, Any]) -> bool:
 
 _ELSEWHERE = dict.fromkeys(
     ("wandb", "tracking", "mlflow", "logger", "logging"),
-    "is no block of a recipe: every run is written to MLflow (MLFLOW_TRACKING_URI, else ./mlruns); `orch ui` shows it",
+    "is not a recipe block: every run is logged to MLflow (MLFLOW_TRACKING_URI, else ./mlruns); `orch ui` shows it",
 )
-"""Blocks that people write, and where what they are to say is said."""
+"""Blocks that people write by mistake, and what orch uses instead."""
 
 
 def _build(written: Written, known_task: Task | None) -> Recipe:

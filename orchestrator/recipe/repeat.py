@@ -1,8 +1,8 @@
-"""A recipe's `repeat` block: some of its stages again, each time from the model that they have made.
+"""A recipe's `repeat` block: several rounds of some of its stages, each starting from the previous round's model.
 
-The recipe's own stages are the first round. Further rounds are plain stages with names of their own, `rft_2` and
-`rft_3`, put behind the last of those that are repeated: `orch plan` lists them, others may refer to them, and nothing
-after this knows of rounds. The first round is the same with and without `repeat`, so a round that is added runs alone.
+The recipe's own stages are the first round. Further rounds are ordinary stages with their own names, `rft_2` and
+`rft_3`, inserted after the last repeated stage: `orch plan` lists them, other stages may refer to them, and no other
+code knows about rounds. The first round is the same with and without `repeat`, so adding a round runs only that round.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,24 +15,24 @@ from orchestrator.stages.base import Kind, Verb
 
 
 class Repeat(Spec):
-    """Stages that are repeated, such as sample, select and sft for iterated RFT."""
+    """Stages to run in several rounds, such as sample, select and sft for iterated RFT."""
 
     times: Annotated[int, Field(ge=2, le=100)]
-    """Rounds in all; the stages as the recipe has them are the first."""
+    """Total number of rounds; the recipe's own stages are the first."""
     stages: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The stages that are repeated. In each further round those that draw, `sample` and `grpo`, start from the model
-    that the round before has made last; the others refer to their own round."""
+    """The stages to repeat. In each further round, a stage that draws (`sample` or `grpo`) starts from the previous
+    round's last model, unless its model comes from its own round; references to repeated stages stay within a round."""
     pool: bool = False
-    """Train each round on the rows that all rounds so far have selected, not on its own alone."""
+    """Train each round on the rows selected in all rounds so far, not only on its own."""
 
 
 def with_rounds(
     repeat: Repeat, stages: Mapping[str, Verb], wrong: Collection[str], problems: list[tuple[Loc, str]]
 ) -> dict[str, Verb]:
-    """The stages with those of the further rounds, after adding each problem.
+    """The stages including those of the further rounds; appends to `problems`.
 
-    `wrong` are stages that are so themselves: in further rounds they stand as they are, so that no stage that uses them
-    there is called wrong too.
+    `wrong` are the invalid stages: they are copied unchanged into further rounds, so that stages that use them there
+    are not reported as well.
     """
     found = [*_problems(repeat.stages, stages)]
     problems += found
@@ -55,7 +55,7 @@ def with_rounds(
     if (taken := next((name for name in made if name in stages), None)) is not None:
         first = taken.rpartition("_")[0]
         problems.append(
-            (("stages", taken), f"repeat makes {taken!r} of {first!r}: write settings there, or rename this")
+            (("stages", taken), f"repeat creates {taken!r} from {first!r}: put settings there, or rename this stage")
         )
         return dict(stages)
     every: dict[str, Verb] = {}
@@ -67,7 +67,7 @@ def with_rounds(
 
 
 def said_once(problems: list[tuple[Loc, str]], stages: Collection[str]) -> list[tuple[Loc, str]]:
-    """The problems without those of a further round that the first has too; `stages` are those of the recipe itself."""
+    """The problems without those of further rounds that the first round has too; `stages` are the recipe's own."""
     known = {loc for loc, _ in problems}
 
     def is_echo(loc: Loc) -> bool:
@@ -87,12 +87,12 @@ def _problems(named: Sequence[str], stages: Mapping[str, Verb]) -> Iterator[tupl
 
 
 def _name(name: str, number: int) -> str:
-    """What a stage is called in a round."""
+    """The name of a stage in a round."""
     return name if number == 1 else f"{name}_{number}"
 
 
 def _again(spec: Verb, own: list[str], number: int, start: str | None, pool: bool) -> Verb:
-    """A stage as it is in a further round; `start` is the model that it draws from there."""
+    """A stage's copy for a further round; `start` is the model that it draws from there, if it draws."""
 
     def here(name: str) -> str:
         return _name(name, number) if name in own else name

@@ -1,4 +1,4 @@
-"""A recipe's `stages` block: each stage by itself, then what they say of each other and of the splits."""
+"""A recipe's `stages` block: each stage on its own, then the references between stages and to splits."""
 
 import re
 from typing import Any
@@ -15,22 +15,22 @@ from orchestrator.tasks.splits import SPLITS
 from orchestrator.types import BASE
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-"""What a stage may be called: it becomes a run name, a tag and part of a metric's name."""
+"""Valid stage names: a name becomes a run name, a tag and part of a metric's name."""
 RESERVED = (BASE, "demonstrations", "train", "test", "validation", "evaluate")
-"""What no stage may be called."""
+"""Names that no stage may have."""
 _NO_VERBS = {
     "rft": "RFT is three stages: sample, select (from those completions), and sft on what was selected, as in "
     "recipes/rft.yaml",
-    "eval": "models are evaluated by the block `evaluate`, which stands beside `stages`",
-    "evaluate": "models are evaluated by the block `evaluate`, which stands beside `stages`",
+    "eval": "models are evaluated by the block `evaluate`, which goes next to `stages`",
+    "evaluate": "models are evaluated by the block `evaluate`, which goes next to `stages`",
 }
-"""Types that people write, and what there is in their place."""
+"""Stage types that people write by mistake, and what to use instead."""
 _MOST = 1000
-"""Stages of a recipe."""
+"""Maximum number of stages in a recipe."""
 
 
 class _Broken(Verb):
-    """Stands for a stage that is wrong itself, so that no stage that uses it is called wrong too."""
+    """Placeholder for an invalid stage, so that stages that use it are not reported as well."""
 
     MAKES = Kind.RESULTS
 
@@ -47,20 +47,20 @@ _BROKEN = _Broken()
 def read_rounds(
     data: Any, stages: dict[str, Verb], problems: list[tuple[Loc, str]]
 ) -> tuple[Repeat | None, dict[str, Verb]]:
-    """A `repeat` block, and the stages with those of the rounds that it adds, after adding each problem."""
+    """The `repeat` block, and the stages including those of the rounds it adds; appends to `problems`."""
     repeat = None if data is None else validate(Repeat, data, ("repeat",), problems)
     if repeat is None:
         return None, stages
     every = with_rounds(repeat, stages, [name for name, spec in stages.items() if spec is _BROKEN], problems)
     if (long := next((name for name in every if name not in stages and not NAME.fullmatch(name)), None)) is not None:
-        problems.append((("repeat", "stages"), f"makes a stage {long!r}: a stage's name has at most 40 characters"))
+        problems.append((("repeat", "stages"), f"creates a stage {long!r}: a stage's name has at most 40 characters"))
     if len(every) > _MOST:
-        problems.append((("repeat", "times"), f"makes {len(every):,} stages, and a recipe has {_MOST:,} at most"))
+        problems.append((("repeat", "times"), f"creates {len(every):,} stages; a recipe has at most {_MOST:,}"))
     return repeat, every
 
 
 def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
-    """The stages of a block by name, after adding each problem as (path, sentence)."""
+    """The stages of a block by name; appends each problem as (path, sentence) to `problems`."""
     stages: dict[str, Verb] = {}
     if data is None:
         return stages
@@ -68,13 +68,13 @@ def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
         problems.append((("stages",), "must be a block of stages, each with a name and a type"))
         return stages
     if len(data) > _MOST:
-        problems.append((("stages",), f"has {len(data):,} stages, and a recipe has {_MOST:,} at most"))
+        problems.append((("stages",), f"has {len(data):,} stages; a recipe has at most {_MOST:,}"))
         return stages
     for name, block in data.items():
         stages[str(name)] = _BROKEN
         path: Loc = ("stages", name)
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            problems.append((path, "a stage's name is lower-case letters, digits, - and _, at most 40"))
+            problems.append((path, "a stage's name is lower-case letters, digits, - and _, at most 40 characters"))
         elif name in RESERVED:
             problems.append((path, f"{name!r} is a reserved name; choose another"))
         if not isinstance(block, dict):
@@ -91,7 +91,7 @@ def read_stages(data: Any, problems: list[tuple[Loc, str]]) -> dict[str, Verb]:
 
 
 def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list[tuple[Loc, str]]) -> None:
-    """Does every stage use what stands above it, and is every model there that is evaluated?"""
+    """Check that every stage uses only stages above it, and that every evaluated model exists."""
     order = list(stages)
     for index, (name, spec) in enumerate(stages.items()):
         before = len(problems)
@@ -112,14 +112,14 @@ def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list
                 problems.append((path, f"stage {wanted!r} comes later in the recipe; move it above {name!r}"))
             else:
                 problems.append((path, unknown("stage", wanted, [*kind.given, *order[:index]])))
-        if len(problems) == before:  # what it names is there, and is what it should be
+        if len(problems) == before:  # the stages it names exist and are of the right kind
             problems += [(("stages", name, field), text) for field, text in spec.misuses(stages)]
         if isinstance(spec, Training) and spec.asks_for_lora and is_adapter(stages, spec.model):
             problems.append(
                 (
                     ("stages", name, "lora"),
-                    f"it is the adapter of {spec.model!r} that is trained on, as it is; leave lora out, or write null "
-                    "to merge it and train all weights",
+                    f"training continues on the adapter of {spec.model!r} as it is; leave lora out, or write null to "
+                    "merge it and train all weights",
                 )
             )
     for position, model in enumerate(evaluate.models or ()):
@@ -129,8 +129,8 @@ def check_references(stages: dict[str, Verb], evaluate: Evaluate, problems: list
 
 
 def check_splits(task: Any, evaluate: Evaluate, problems: list[tuple[Loc, str]]) -> None:
-    """Are the splits there that are evaluated on, each named once?"""
-    further = task.get("further") if isinstance(task, dict) else None  # as it is written: it may be wrong itself
+    """Check that the splits evaluated on exist and that each is named once."""
+    further = task.get("further") if isinstance(task, dict) else None  # as written: it may be invalid itself
     choices = [*SPLITS, *(str(name) for name in further)] if isinstance(further, dict) else list(SPLITS)
     if evaluate.on not in choices:
         problems.append((("evaluate", "on"), unknown("split", evaluate.on, choices)))
@@ -140,12 +140,12 @@ def check_splits(task: Any, evaluate: Evaluate, problems: list[tuple[Loc, str]])
         if name not in choices:
             problems.append((path, unknown("split", name, choices)))
         elif name in named:
-            problems.append((path, f"{name!r} is evaluated on already; leave it out"))
+            problems.append((path, f"{name!r} is already evaluated on; leave it out"))
         named.add(name)
 
 
 def _reaches(stages: dict[str, Verb], start: str, goal: str) -> bool:
-    """Does `start` use `goal`, directly or through others?"""
+    """Whether `start` uses `goal`, directly or through other stages."""
     seen, queue = set(), [start]
     while queue:
         name = queue.pop()

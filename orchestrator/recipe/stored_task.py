@@ -1,10 +1,10 @@
 """A user's own task in a recipe that was read back from a store. It runs no code by itself.
 
-A store is someone else's input: the file that its recipe names, and the copies that the run has kept of it and of the
-modules that it imports from its folder, may hold anything by now. So a task stands there as its settings, its answer
-format and its judge, which is enough to ask and to export a model. Where the class itself is needed, a file is run
-without further ado only where it lies in the working folder, defines that class, and is what ran then, byte for byte,
-as are the modules beside it that it imports; any other needs the user's word.
+A store is untrusted input: the file that its recipe names, and the run's copies of that file and of the modules that it
+imports from its folder, may contain anything by now. So such a task consists of its settings, its answer format and its
+judge, which is enough to query and to export a model. If the class itself is needed, a file is run without asking only
+if it is in the working folder, defines that class, and is byte for byte what ran then, as are the modules beside it
+that it imports; any other file needs the user's consent.
 """
 
 import ast
@@ -24,11 +24,11 @@ from orchestrator.tasks.splits import Split
 from orchestrator.types import Completion, Example, Verdict
 
 OVERRIDABLE = ("generate", "read_row", "verdict", "judge_completion", "target")
-"""What a task of one's own may do in its own way."""
+"""The methods that a user's own task may override."""
 
 
 def overridden(cls: type[Task]) -> list[str]:
-    """What a class does in its own way."""
+    """The methods that a class overrides."""
     return [name for name in OVERRIDABLE if getattr(cls, name) is not getattr(Task, name)]
 
 
@@ -38,17 +38,17 @@ class StoredCode:
 
     run_id: str
     name: str
-    """As in the recipe: `my_task.py:MyTask`."""
+    """As written in the recipe: `my_task.py:MyTask`."""
     kept: Path | None
-    """The copy that the run has kept; None: it kept none."""
+    """The run's copy of the file; None: it kept none."""
     overrides: frozenset[str] | None
-    """What the class did in its own way, as the run wrote it down; None: an older run."""
+    """The methods that the class overrode, as recorded by the run; None: an older run, which did not record them."""
     trusted: bool
     kept_modules: Path | None = None
-    """The folder of the copies of the modules beside it that it imports; None: there are none."""
+    """The folder with copies of the modules beside the file that it imports; None: there are none."""
 
     def load(self) -> type[Task]:
-        """The class. Of a file that has changed it is today's; of one that is gone, the copy's.
+        """The class: from the current file, even if it has changed; if the file is gone, from the run's copy.
 
         Raises:
             UntrustedCode: it may not be run.
@@ -66,19 +66,19 @@ class StoredCode:
         if content is None and self.kept is not None:
             content = self.kept.read_bytes()
         if content is None:
-            raise UntrustedCode(f"{clipped(file, 300)}: is not there (relative to {Path.cwd()}): put the file back")
+            raise UntrustedCode(f"{clipped(file, 300)}: does not exist (relative to {Path.cwd()}): put the file back")
         kept = self._modules()
         return class_in(file, attribute, content, OwnModules(Path(file).parent, self._reader(file, kept), list(kept)))
 
     def _modules(self) -> dict[str, bytes]:
-        """The modules beside the file, as the run kept them, by their paths from its folder."""
+        """The run's copies of the modules beside the file, by path from its folder."""
         folder = self.kept_modules
         if folder is None:
             return {}
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
 
     def _reader(self, file: str, kept: Mapping[str, bytes]) -> Read:
-        """Reads a module as it was kept; one that was not is today's, where that may be run."""
+        """A reader that returns the run's copy of a module or, without one, the current file if that may be run."""
         today = content_in(Path(file).parent)
 
         def read(place: str) -> bytes | None:
@@ -95,11 +95,11 @@ class StoredCode:
         return read
 
     def _refused(self, file: str, attribute: str, content: bytes | None) -> str | None:
-        """Why a file with this content may not be run; None where it may."""
+        """Why a file with this content may not be run; None if it may."""
         if not _inside(file):
-            return f"lies outside the working folder {Path.cwd()}"
+            return f"is outside the working folder {Path.cwd()}"
         if content is None:
-            return f"is not there (relative to {Path.cwd()})"
+            return f"does not exist (relative to {Path.cwd()})"
         if self.kept is None:
             return f"may have changed since run {self.run_id[:8]}, which kept no copy of it"
         with self.kept.open("rb") as copy:
@@ -108,7 +108,7 @@ class StoredCode:
         if then != now:
             return f"has changed since run {self.run_id[:8]} (sha256 {then[:12]} then, {now[:12]} now)"
         if not _defines(content, attribute):
-            return f"is no task's file, it defines no class {clipped(attribute)!r}"
+            return f"is not a task's file: it defines no class {clipped(attribute)!r}"
         for place, text in self._modules().items():
             module = Path(file).parent / place
             if not _inside(str(module)) or content_in(Path(file).parent)(place) != text:
@@ -124,20 +124,20 @@ class StoredTask(Task):
     _loaded: Task | None = PrivateAttr(default=None)
 
     def belongs_to(self, code: StoredCode) -> None:
-        """Say where its code is; before anything else."""
+        """Set the location of its code; call this before anything else."""
         self._code = code
 
     @property
     def code(self) -> StoredCode:
-        """Where its code is."""
+        """The location of its code."""
         return self._code
 
     def loaded(self) -> Task:
-        """The task itself.
+        """The task itself, with its code.
 
         Raises:
             UntrustedCode: its code may not be run.
-            RecipeError: it cannot be run, or does not take these settings any more.
+            RecipeError: it cannot be run, or no longer accepts these settings.
         """
         if self._loaded is None:
             data = self.model_dump(mode="json", by_alias=True, exclude_none=True, serialize_as_any=True)
@@ -149,7 +149,7 @@ class StoredTask(Task):
         return self._loaded
 
     def judging_task(self) -> tuple[Task, Sequence[str]]:
-        """What judges an answer as the task did, without its code where that can be; and what to know of it."""
+        """A task that judges as this one did, without running its code if possible, and remarks on any difference."""
         if self._code.overrides is not None and not self.own_verdict:
             return self, ()
         try:
@@ -158,22 +158,20 @@ class StoredTask(Task):
             plain = self.model_copy()
             plain._code = replace(self._code, overrides=frozenset())
             own = "may have" if self._code.overrides is None else "has"
-            return plain, (
-                f"the answer is read by format and judge alone: the task {own} a verdict of its own; {error}",
-            )
+            return plain, (f"the answer is read by format and judge alone: the task {own} its own verdict; {error}",)
 
     def examples(self, split: Split) -> list[Example]:
-        """The examples of a split, by the task's own code."""
+        """The examples of a split, from the task's own code."""
         return self.loaded().examples(split)
 
     @property
     def own_verdict(self) -> bool:
-        """Whether the task judges by code of its own, as far as the run tells."""
+        """Whether the task judges with its own code, as far as the run recorded it."""
         return bool({"verdict", "judge_completion"} & (self._code.overrides or frozenset()))
 
     @property
     def own_scores(self) -> bool:
-        """Whether it judges by more than the gold answer, as far as the run tells."""
+        """Whether it judges by more than the gold answer, as far as the run recorded it."""
         return "judge_completion" in (self._code.overrides or ())
 
     def judge_completion(self, completion: Completion, example: Example) -> Verdict:
@@ -192,7 +190,7 @@ def _file(name: str) -> Path | None:
 
 
 def _inside(file: str) -> bool:
-    """Whether a file lies in the working folder, wherever links lead; the whole disk is no such folder."""
+    """Whether a file is in the working folder, with links resolved; false if the working folder is the root."""
     folder = Path.cwd().resolve()
     try:
         return folder != folder.parent and Path(file).resolve().is_relative_to(folder)
@@ -201,7 +199,7 @@ def _inside(file: str) -> bool:
 
 
 def _defines(content: bytes, name: str) -> bool:
-    """Whether a file looks like a task's: a store may name any file of the user's."""
+    """Whether a file looks like a task's: a store may name any of the user's files."""
     try:
         body = ast.parse(content).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

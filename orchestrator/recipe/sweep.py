@@ -1,6 +1,6 @@
-"""A recipe's `sweep` block: what is varied, how values are proposed, by what trials are compared. Schemas only.
+"""A recipe's `sweep` block: what varies, how values are proposed, and how trials are compared. Schemas only.
 
-The words are W&B's, where W&B has them.
+The terms are W&B's, if W&B has them.
 """
 
 import math
@@ -17,15 +17,15 @@ from orchestrator.tasks.splits import SPLITS
 from orchestrator.types import BASE
 
 METRIC = "accuracy"
-"""What trials are compared by: right or wrong on each question, so that two trials can be tested as pairs."""
+"""The metric that trials are compared by: right or wrong on each question, which allows paired tests of two trials."""
 _NOT_CHOSEN_ON = ("demonstrations", "train", "test")
 _NOT_VARIED = {
     "seed": "list seeds under sweep.seeds: every trial is then run with each of them",
     "seeds": "list seeds under sweep.seeds: every trial is then run with each of them",
-    "evaluate": "every trial has to be asked alike, or their accuracies could not be compared",
+    "evaluate": "every trial must be evaluated in the same way, or their accuracies could not be compared",
     "sweep": "a sweep cannot change itself",
 }
-"""Settings that no parameter may change, and why."""
+"""Settings that no parameter may change, with the reason."""
 _WRONG_WORDS = {
     "log_uniform": "its bounds are exponents in W&B; write log_uniform_values, whose bounds are the values themselves",
     "q_log_uniform": "its bounds are exponents in W&B; write log_uniform_values, whose bounds are the values "
@@ -37,7 +37,7 @@ _WRONG_WORDS = {
 _DISTRIBUTIONS = ("categorical", "int_uniform", "uniform", "q_uniform", "log_uniform_values")
 
 _LARGEST = 2**53
-"""Of whole numbers that are drawn from a range: beyond it a double leaves some out."""
+"""Largest whole number in a range to sample from: beyond it, a double cannot represent all of them."""
 
 Value = bool | int | float | str | None | list[Any] | dict[str, Any]
 
@@ -48,14 +48,14 @@ def _same(a: Value, b: Value) -> bool:
 
 
 class Metric(Spec):
-    """What trials are compared by, and on which questions."""
+    """The metric that trials are compared by, and the questions that it is measured on."""
 
     name: str
-    """`rft/accuracy`: a model of the recipe, and what is measured of it."""
+    """A model of the recipe and the metric measured on it, such as `rft/accuracy`."""
     goal: Literal["maximize"] = "maximize"
     """Higher is better."""
     on: str = "validation"
-    """The split that the winner is chosen on; never the one that reports it."""
+    """The split that the winner is chosen on; never the one that its result is reported on."""
 
     @property
     def model(self) -> str:
@@ -74,18 +74,19 @@ class Metric(Spec):
 
 
 class Parameter(Spec):
-    """The values that one setting may take: listed, or from a range."""
+    """The values that a setting may take: a list or a range."""
 
     values: tuple[Value, ...] | None = None
     """The values, in any order."""
     min: int | float | None = None
-    """The lowest value of a range."""
+    """Lower end of the range."""
     max: int | float | None = None
-    """The highest value of a range."""
+    """Upper end of the range."""
     distribution: str | None = None
-    """By default `categorical` where values are listed, `int_uniform` between whole numbers, `uniform` elsewhere."""
+    """`categorical`, `int_uniform`, `uniform`, `q_uniform` or `log_uniform_values`. Default: `categorical` for listed
+    values, `int_uniform` between whole numbers, `uniform` otherwise."""
     q: PositiveFloat | None = None
-    """Of `q_uniform`: values are multiples of this above `min`."""
+    """Step of `q_uniform`: values are `min` plus multiples of it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,11 +95,11 @@ class Parameter(Spec):
             data = {"values": list(data)}
         listed = data.get("values") if isinstance(data, dict) else None
         if isinstance(listed, list) and any(isinstance(v, float) and not math.isfinite(v) for v in listed):
-            raise ValueError("lists what is no finite number")
+            raise ValueError("lists a value that is not a finite number")
         if not isinstance(data, dict):
             raise ValueError(f"must be a list of values, or a block with values or min and max, not {data!r}")
         if "value" in data:
-            raise ValueError("a single value varies nothing: write it where the recipe has that setting")
+            raise ValueError("a single value varies nothing: set it in the recipe itself")
         return data
 
     @field_validator("distribution")
@@ -116,7 +117,7 @@ class Parameter(Spec):
             if self.min is not None or self.max is not None:
                 raise ValueError("has values, and min or max: keep one of them")
             if self.distribution not in (None, "categorical"):
-                raise ValueError(f"has values, which {self.distribution} does not go with: leave distribution out")
+                raise ValueError(f"has values, which do not go with {self.distribution}: leave distribution out")
             if not self.values:
                 raise ValueError("has no values")
             for place, value in enumerate(self.values):
@@ -138,14 +139,14 @@ class Parameter(Spec):
         if (self.q is not None) != (self.kind == "q_uniform"):
             raise ValueError("q goes with distribution: q_uniform, and q_uniform needs it")
         if self.q is not None and self.q > self.max - self.min:
-            raise ValueError(f"q {self.q:g} is more than there is between min and max, which varies nothing")
+            raise ValueError(f"q {self.q:g} is larger than max - min, which varies nothing")
         if self.kind == "int_uniform" and max(abs(self.min), abs(self.max)) > _LARGEST:
             raise ValueError(f"min and max of int_uniform are between -2^53 and 2^53, not {self.min} and {self.max}")
         return self
 
     @property
     def kind(self) -> str:
-        """The distribution, also where it is left open."""
+        """The distribution, with the default filled in."""
         if self.distribution is not None:
             return self.distribution
         if self.values is not None:
@@ -161,64 +162,64 @@ class Parameter(Spec):
 
 
 class Asha(Spec):
-    """Asynchronous successive halving (Li et al. 2020): at each rung the best 1/eta of the trials go on."""
+    """Asynchronous successive halving (Li et al. 2020): at each rung, the best 1/eta of the trials continue."""
 
     type: Literal["asha"]
     min_steps: PositiveInt
-    """Steps of the first rung; each further one is eta times as high."""
+    """Steps at the first rung; each further rung is at eta times as many."""
     eta: Annotated[int, Field(ge=2)] = 3
-    """At each rung the best 1/eta of the trials go on."""
+    """At each rung, the best 1/eta of the trials continue."""
 
 
 class Paired(Spec):
-    """A trial ends once it is worse than the best so far on the same validation questions, by a paired test."""
+    """End a trial once a paired test on the same validation questions shows that it is worse than the best so far."""
 
     type: Literal["paired"]
     p: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """One-sided p below which a trial is ended."""
+    """One-sided p-value below which a trial is ended."""
     min_steps: PositiveInt = 1
-    """Steps before which no trial is ended."""
+    """Number of steps before which no trial is ended."""
 
 
 class Budget(Spec):
-    """What a sweep may cost; no trial is begun that would go beyond it."""
+    """The cost limit of a sweep; no trial is started that would exceed it."""
 
     hours: PositiveFloat | None = None
-    """From the sweep's start."""
+    """Hours from the start of the sweep."""
     gpu_hours: PositiveFloat | None = None
-    """GPUs times hours, summed over stages."""
+    """GPUs times hours, summed over all stages."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "Budget":
         if (self.hours is None) == (self.gpu_hours is None):
-            raise ValueError("needs hours or gpu_hours, one of them")
+            raise ValueError("needs either hours or gpu_hours")
         return self
 
 
 class Sweep(Spec):
-    """Many variants of a recipe, and how the best is found."""
+    """Variants of a recipe to try, and how the best is found."""
 
     method: Literal["grid", "random", "tpe"] = "grid"
-    """`grid`: all combinations of listed values; `random`; `tpe`: values that did well so far are looked at more
-    closely (Optuna)."""
+    """`grid`: all combinations of the listed values; `random`: values sampled at random; `tpe`: Optuna's TPE sampler,
+    which favors the neighborhood of values that did well so far."""
     run_cap: PositiveInt | None = None
-    """Trials at most."""
+    """Maximum number of trials."""
     metric: Metric | None = None
-    """By default the accuracy of the recipe's last model on `validation`."""
+    """The metric to compare trials by; default: the accuracy of the recipe's last model on `validation`."""
     parameters: dict[str, Parameter] = Field(default_factory=dict)
-    """For each setting, by its dotted name, the values it may take."""
+    """The settings to vary, by dotted name, and the values that each may take."""
     linked: tuple[dict[str, Value], ...] = ()
-    """Settings that are set together, one row at a time."""
+    """Settings that vary together: each row is one combination of values."""
     seeds: Seeds | None = None
-    """Every trial is run with each; its value is the mean."""
+    """Every trial runs with each of these seeds; its value is the mean."""
     finalists: Annotated[int, Field(ge=2)] | None = None
-    """Instead: of the trials tied with the best so many, at the most, are run with two more seeds."""
+    """Instead of `seeds`: at most this many of the trials tied with the best run with two more seeds."""
     early_terminate: Annotated[Asha | Paired, Field(discriminator="type")] | None = None
-    """End trials that do badly while they train, by what the training's `validation` measures."""
+    """End poor trials while they train, based on the accuracy that the training's `validation` measures."""
     max_concurrent: PositiveInt | None = None
-    """Trials that are open at the same time; by default twice what the machine has room for, for tpe just that."""
+    """Maximum number of open trials; default: as many as the machine has room for with `tpe`, otherwise twice that."""
     budget: Budget | None = None
-    """No trial is begun that would go beyond it."""
+    """The cost limit; no trial is started that would exceed it."""
 
     @field_validator("linked")
     @classmethod
@@ -227,7 +228,7 @@ class Sweep(Spec):
             if set(row) != set(rows[0]):
                 raise ValueError(
                     f"row {number} sets {', '.join(sorted(row)) or 'nothing'} and row 0 sets "
-                    f"{', '.join(sorted(rows[0])) or 'nothing'}: every row sets the same"
+                    f"{', '.join(sorted(rows[0])) or 'nothing'}: every row must set the same"
                 )
         if rows and not rows[0]:
             raise ValueError("its rows set nothing")
@@ -235,7 +236,7 @@ class Sweep(Spec):
             raise ValueError("has one row, which varies nothing")
         for place, row in enumerate(rows):
             if any(_same(row, before) for before in rows[:place]):
-                raise ValueError(f"row {place} is there twice")
+                raise ValueError(f"row {place} repeats an earlier row")
         return rows
 
     @model_validator(mode="after")
@@ -249,7 +250,7 @@ class Sweep(Spec):
         if self.seeds is not None and self.finalists is not None:
             raise ValueError("seeds and finalists both say which trials get more seeds: keep one of them")
         if self.method != "grid" and self.run_cap is None:
-            raise ValueError(f"run_cap is missing: {self.method} goes on until it has made so many trials")
+            raise ValueError(f"run_cap is missing: {self.method} continues until it has made that many trials")
         ranges = [name for name, one in self.parameters.items() if one.values is None]
         if self.method == "grid" and ranges:
             raise ValueError(
@@ -259,18 +260,18 @@ class Sweep(Spec):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The settings that are varied."""
+        """The settings that vary."""
         return (*self.parameters, *(self.linked[0] if self.linked else ()))
 
     @property
     def size(self) -> int | None:
-        """How many different trials there are; None: no end of them."""
+        """Number of distinct trials; None: unlimited."""
         counts = [None if one.values is None else len(one.values) for one in self.parameters.values()]
         known = [count for count in counts if count is not None]
         return None if len(known) < len(counts) else math.prod(known) * max(1, len(self.linked))
 
     def changes(self) -> Iterator[tuple[str, Mapping[str, Value]]]:
-        """Each value by itself, both ends of each range, and each linked row; with its place in the block."""
+        """Each value on its own, both ends of each range, and each linked row, with its place in the block."""
         for name, one in self.parameters.items():
             yield from ((f"parameters.{name}", {name: value}) for value in one.examples())
         yield from ((f"linked.{number}", row) for number, row in enumerate(self.linked))
@@ -283,7 +284,7 @@ def check_sweep(
     task: Any,
     problems: list[tuple[Loc, str]],
 ) -> None:
-    """Does a sweep compare trials by a model that is there, on a split of its own? Adds each problem."""
+    """Check that trials are compared by a model of the recipe on a separate split; appends to `problems`."""
     for name in sweep.names:
         head, _, rest = name.partition(".")
         where: Loc = ("sweep", "parameters", name) if name in sweep.parameters else ("sweep", "linked")
@@ -321,9 +322,9 @@ def check_sweep(
 def _why_not(split: str) -> str:
     if split in ("demonstrations", "train"):
         return f"{split} is what models are trained on: choose on validation"
-    return f"{split} is what the winner is reported on, and is asked once: choose on validation"
+    return f"{split} is what the winner is reported on, and is used once: choose on validation"
 
 
 def own_metric(sweep: Sweep, models: Sequence[str]) -> Metric:
-    """What trials are compared by, also where the block leaves it open; `models` are those the recipe trains."""
+    """The metric that trials are compared by, with its default; `models` are those that the recipe trains."""
     return sweep.metric or Metric(name=f"{models[-1]}/{METRIC}")

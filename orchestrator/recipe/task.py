@@ -1,4 +1,4 @@
-"""A recipe's `task` block: the class it names, built in or in a user's own file, and its settings."""
+"""A recipe's `task` block: the class it names, built in or from a user's own file, and its settings."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,16 +12,16 @@ from orchestrator.tasks.own_code import contained, run_module
 from orchestrator.tasks.own_modules import PREFIX, OwnModules, digest
 
 OwnTask = Callable[[str], type[Task]]
-"""From `my_task.py:MyTask` to a class. Raises InputError."""
+"""Maps `my_task.py:MyTask` to a class. Raises InputError."""
 
 
 def is_own(name: str) -> bool:
-    """Whether a task's type names a user's own file."""
+    """Whether a task's type names a class in a user's own file."""
     return ".py:" in name
 
 
 def task_class(name: str) -> type[Task]:
-    """The class that `my_task.py:MyTask` names, in a recipe that the user gave: its code is run.
+    """The class that `my_task.py:MyTask` names, for a recipe that the user gave: the file is run.
 
     Raises:
         DataError: no such file or class, or the file cannot be run.
@@ -35,13 +35,13 @@ def task_class(name: str) -> type[Task]:
 
 
 def parted(name: str) -> tuple[str, str]:
-    """The file and the class of `my_task.py:MyTask`."""
+    """The file and the class that `my_task.py:MyTask` names."""
     file, _, attribute = name.rpartition(":")
     return file, attribute
 
 
 def class_in(file: str, attribute: str, content: bytes, own: OwnModules | None = None) -> type[Task]:
-    """The class of that name in a file with this content, which is run; `own`: where the modules beside it come from.
+    """The class `attribute` of a file with this content, which is run; `own` finds the modules beside the file.
 
     Raises:
         DataError: it has no such class, or cannot be run.
@@ -56,10 +56,10 @@ def class_in(file: str, attribute: str, content: bytes, own: OwnModules | None =
 
 
 def read_task(data: Any, problems: list[tuple[Loc, str]], own_task: OwnTask = task_class) -> Task | None:
-    """The task of a block, or None after adding each problem as (path, sentence). `own_task` finds a user's own class.
+    """The task of a block, or None after appending each problem as (path, sentence). `own_task` finds a user's class.
 
     Raises:
-        InputError: what `own_task` raises that is no DataError.
+        InputError: any error of `own_task` other than a DataError.
     """
     if data is None:
         return None

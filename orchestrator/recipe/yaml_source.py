@@ -1,15 +1,15 @@
-"""The one reader of YAML: it reads what people write, remembers on which line each setting stands, and its work is
-bounded whoever wrote the text: a recipe, an override on the command line, or a recipe that a store holds.
+"""The only YAML reader: it accepts what people actually write, records the line of each setting, and does bounded work
+whoever wrote the text: a recipe, an override on the command line, or a recipe read back from a store.
 
-Departures from PyYAML's safe loader, which reads YAML 1.1: `1e-4` is a number; `on`, `yes`, dates, `10:50` (650 to YAML
-1.1) and `010` (8 to it) are text; a key written twice is an error; a tag makes no type that a recipe has no use for.
+Departures from PyYAML's safe loader, which reads YAML 1.1: `1e-4` is a number; `on`, `yes`, dates, `10:50` (650 in YAML
+1.1) and `010` (8 in it) are text; a duplicate key is an error; a tag creates no type that a recipe has no use for.
 
-In a user's own recipe, `${VAR}` in a value is that variable of the environment, and `${VAR:-text}` has a default;
-`$${` is `${` itself. An unquoted value is read as what it then is: `${STEPS}` may be a number.
+In a user's own recipe, `${VAR}` in a value is that environment variable, and `${VAR:-text}` gives a default; `$${` is a
+literal `${`. The type of an unquoted value is decided after the substitution: `${STEPS}` may be a number.
 
-Limits: the length of the text, how deep it is nested, and how many values and characters it holds. A block that is used
-by an alias or a merge counts each time: eight lines can stand for a billion values. All of it is counted while nodes
-are put together, before a value is made of them.
+Limits: the length of the text, its nesting depth, and the number of values and characters. A block used through an
+alias or a merge counts every time: eight lines can expand to a billion values. Everything is counted while nodes are
+composed, before any value is built from them.
 """
 
 import json
@@ -33,7 +33,7 @@ if TYPE_CHECKING or not yaml.__with_libyaml__:
     from yaml.scanner import Scanner
 
     class _Events(Reader, Scanner, Parser):
-        """PyYAML's own parser, where it was built without libyaml."""
+        """PyYAML's own parser, for builds without libyaml."""
 
         def __init__(self, text: str) -> None:
             Reader.__init__(self, text)
@@ -45,18 +45,18 @@ else:
 Path = tuple[str, ...]
 
 LONGEST = 2_000_000
-"""Bytes of a text, and characters of all its values: a recipe names its data, it does not hold them."""
+"""Maximum bytes of a text, and characters of all its values: a recipe names its data but does not contain it."""
 DEEPEST = 50
-"""Levels of blocks and lists in each other."""
+"""Maximum nesting depth of blocks and lists."""
 MOST = 100_000
-"""Keys and values."""
+"""Maximum number of keys and values."""
 _VARIABLE = re.compile(r"(?P<escaped>\$)?\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SHOWN = 160
-"""Characters of the reader's own message, which may quote the text."""
+"""Maximum characters shown of the parser's message, which may quote the text."""
 
 
 class _Limit(Exception):
-    """A text goes beyond a limit; on this line."""
+    """A text exceeds a limit, on this line."""
 
     def __init__(self, what: str, node_or_event: Any) -> None:
         super().__init__(what)
@@ -64,7 +64,7 @@ class _Limit(Exception):
 
 
 class _Extent:
-    """What a node comes to with every alias written out."""
+    """The size of a node with every alias expanded."""
 
     __slots__ = ("characters", "depth", "values")
 
@@ -74,11 +74,11 @@ class _Extent:
 
 _TEXT = "tag:yaml.org,2002:str"
 _OPEN = _Extent(1, 0, 1)
-"""Of a block that is not at its end yet, where an alias inside it names it: `_walk` refuses that."""
+"""For a block that is still being composed, if an alias inside it refers to it; `_walk` rejects that."""
 
 
 class _Loader(Composer, _Events, SafeConstructor, Resolver):
-    """Nodes from events, counted; values from nodes."""
+    """Composes nodes from events, counting them, and constructs values from nodes."""
 
     def __init__(self, text: str, environment: Mapping[str, str] | None) -> None:
         _Events.__init__(self, text)
@@ -86,22 +86,22 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
         SafeConstructor.__init__(self)
         Resolver.__init__(self)
         self.unset: list[tuple[int, str]] = []
-        """Variables that the environment does not have, and the lines that name them."""
+        """Line and name of each variable that is not set in the environment."""
         self._environment = environment
         self._extents: dict[int, _Extent] = {}
         self._inside = self._nodes = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        """A node, unless the text has gone beyond a limit with it."""
+        """Compose a node; raise `_Limit` if the text exceeds a limit with it."""
         self._inside += 1
         self._nodes += 1
         if self._inside > DEEPEST:
-            raise _Limit(f"is nested too deep: more than {DEEPEST} levels", self.peek_event())  # type: ignore[no-untyped-call]
+            raise _Limit(f"is nested too deeply: more than {DEEPEST} levels", self.peek_event())  # type: ignore[no-untyped-call]
         if self._nodes > MOST:
-            raise _Limit(f"holds more than {MOST:,} keys and values", self.peek_event())  # type: ignore[no-untyped-call]
+            raise _Limit(f"has more than {MOST:,} keys and values", self.peek_event())  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         self._inside -= 1
-        if node is not None and id(node) not in self._extents:  # an alias brings a node again, which is filled already
+        if node is not None and id(node) not in self._extents:  # an alias repeats a node, which is already filled
             is_key = isinstance(parent, MappingNode) and index is None
             if isinstance(node, ScalarNode) and not is_key and "${" in node.value:
                 self._fill(node)
@@ -109,7 +109,7 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
         return node
 
     def _fill(self, node: ScalarNode) -> None:
-        """Put the environment's variables in the place of their names, and `${` in that of `$${`."""
+        """Replace names of environment variables by their values, and `$${` by `${`."""
 
         def text_of(found: re.Match[str]) -> str:
             if found["escaped"]:
@@ -135,11 +135,11 @@ class _Loader(Composer, _Events, SafeConstructor, Resolver):
         values, characters = 1 + sum(e.values for e in inner), sum(e.characters for e in inner)
         depth = 1 + max((e.depth for e in inner), default=0)
         if values > MOST:
-            raise _Limit(f"holds more than {MOST:,} keys and values with its aliases written out", node)
+            raise _Limit(f"has more than {MOST:,} keys and values with its aliases expanded", node)
         if characters > LONGEST:
-            raise _Limit(f"holds more than {LONGEST:,} characters with its aliases written out", node)
+            raise _Limit(f"has more than {LONGEST:,} characters with its aliases expanded", node)
         if depth > DEEPEST:
-            raise _Limit(f"is nested too deep with its aliases written out: more than {DEEPEST} levels", node)
+            raise _Limit(f"is nested too deeply with its aliases expanded: more than {DEEPEST} levels", node)
         return _Extent(values, characters, depth)
 
 
@@ -166,7 +166,7 @@ for _kind, _pattern, _first in (
 
 
 def _whole(loader: _Loader, node: ScalarNode) -> int:
-    """A whole number in decimal: sixties, octal and the like, which tags could still ask for, are none."""
+    """A decimal integer; sexagesimal, octal and similar notations, which tags could still request, are not accepted."""
     text = str(loader.construct_scalar(node))
     if len(text) > 1000:
         raise ConstructorError(None, None, "found a whole number of more than 1,000 digits", node.start_mark)
@@ -183,7 +183,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _real)  # type: ignore[type-v
 
 
 def read_text(path: str | FilePath, source: str) -> str:
-    """The text of a recipe's file; no more of it is read than a recipe may have.
+    """The text of a recipe's file, without reading more than a recipe may have.
 
     Raises:
         OSError: it cannot be read.
@@ -201,16 +201,16 @@ def read_text(path: str | FilePath, source: str) -> str:
 
 _KEY = re.compile(r"([\w-]+):\s+")
 _PLAIN = re.compile(r"[^\s'\"\[{|>&*!]|\{\w+\}\s*[^\s,}]")
-"""How a text without quotes begins; `{question} Answer:` is one too, though YAML reads a block."""
+"""How unquoted text begins; `{question} Answer:` counts too, though YAML reads it as a block."""
 
 
 def parse(text: str, source: str, environment: Mapping[str, str] | None = None) -> tuple[Any, dict[Path, int]]:
-    """The value of a YAML document, and the line (from 1) of each dotted path in it.
+    """The value of a YAML document, and the line (from 1) of each path in it.
 
-    `environment`: the variables that its values may name; None: names of variables stay as they are.
+    `environment`: the variables that its values may use; None: variables are not replaced.
 
     Raises:
-        RecipeError: it is no YAML, names a variable that is not set, or goes beyond a limit.
+        RecipeError: it is not valid YAML, uses a variable that is not set, or exceeds a limit.
     """
     if len(text) > LONGEST:
         raise RecipeError(_too_long(source))
@@ -227,7 +227,7 @@ def parse(text: str, source: str, environment: Mapping[str, str] | None = None) 
             raise RecipeError(*problems)
         return loader.construct_document(node), lines
     except _Limit as error:
-        raise RecipeError(f"{source}:{error.line}: {error}; write it out plainly, and put data into files") from None
+        raise RecipeError(f"{source}:{error.line}: {error}; simplify it, and put data into files") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}:{_place(mark, text)}" if mark else source
@@ -235,16 +235,16 @@ def parse(text: str, source: str, environment: Mapping[str, str] | None = None) 
         raise RecipeError(f"{where}: not valid YAML: {clipped(what, _SHOWN)}{_way_out(mark, text)}") from None
     except UnicodeEncodeError:
         raise RecipeError(f"{source}: is not text in UTF-8") from None
-    except (AttributeError, LookupError, ValueError) as error:  # what PyYAML lets through for a tag like `!!int abc`
+    except (AttributeError, LookupError, ValueError) as error:  # PyYAML does not wrap these for a tag like `!!int abc`
         raise RecipeError(f"{source}: not valid YAML: {clipped(str(error), _SHOWN)}; leave tags (!!) out") from None
 
 
 def read_data(path: str | FilePath, source: str) -> Any:
-    """The value of a file's YAML, such as the recipe that a run wrote down.
+    """The value of a YAML file, such as the recipe that a run recorded.
 
     Raises:
         OSError: it cannot be read.
-        RecipeError: it is no YAML, or goes beyond a limit.
+        RecipeError: it is not valid YAML, or exceeds a limit.
     """
     return parse(read_text(path, source), source)[0]
 
@@ -255,20 +255,20 @@ def parse_value(text: str, source: str) -> Any:
 
 
 def write_data(data: Any) -> str:
-    """A document that reads as this data again: text that looks like a number, such as '1e5', is put in quotes."""
+    """A document that loads as the same data: text that looks like a number, such as '1e5', is quoted."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def write_documents(documents: Sequence[Any]) -> str:
-    """Documents for other tools, in which `${...}` means nothing here: no text is changed."""
+    """Documents for other tools, which do not share our meaning of `${...}`: no text is escaped."""
     return str(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=120))
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML 1.1 as other tools read it, and as it is read here."""
+    """Writes YAML that means the same to YAML 1.1 tools and to the reader here."""
 
     def represent_str(self, data: str) -> ScalarNode:
-        """Text, of which nothing is taken for a variable when it is read again."""
+        """Text, escaped so that nothing in it is read as a variable."""
         return super().represent_str(_VARIABLE.sub(lambda found: f"${found[0]}", data))
 
 
@@ -282,20 +282,20 @@ _Dumper.yaml_implicit_resolvers = {
 
 def _unset(source: str, line: int, name: str) -> str:
     return (
-        f"{source}:{line}: the environment has no variable {clipped(name)}: set it, give a default as in "
-        f"${{{clipped(name)}:-text}}, or write $${{ where the characters themselves are meant"
+        f"{source}:{line}: the environment variable {clipped(name)} is not set: set it, give a default as in "
+        f"${{{clipped(name)}:-text}}, or write $${{ for a literal ${{"
     )
 
 
 def _too_long(source: str) -> str:
     return (
-        f"{source}: is longer than a recipe may be, {LONGEST / 1e6:g} MB: put its data into files, and name those in "
+        f"{source}: is larger than a recipe may be, {LONGEST / 1e6:g} MB: put its data into files and name them in "
         "the recipe"
     )
 
 
 def _place(mark: Any, text: str) -> str:
-    """Line and column of a mark; libyaml puts the end of a text on a line of its own, where there is none."""
+    """Line and column of a mark; libyaml may put the end of a text on a line that does not exist."""
     lines = text.split("\n")
     if mark.line < len(lines):
         return f"{mark.line + 1}:{mark.column + 1}"
@@ -303,7 +303,7 @@ def _place(mark: Any, text: str) -> str:
 
 
 def _way_out(mark: Any, text: str) -> str:
-    """What to write on the line of a mark instead, where that can be told: spaces, or a text in quotes."""
+    """How to fix the line of a mark, if that is clear: use spaces, or quote a text."""
     lines = text.split("\n")
     if mark is None or mark.line >= len(lines) or len(line := lines[mark.line]) > _SHOWN:
         return ""
@@ -322,7 +322,7 @@ def _way_out(mark: Any, text: str) -> str:
 
 
 def _walk(node: Node, path: Path, lines: dict[Path, int], source: str, around: set[int]) -> Iterator[str]:
-    """The problems of a node and of all inside it; `lines` takes where each stands."""
+    """The problems of a node and everything inside it; adds the line of each path to `lines`."""
     lines[path] = node.start_mark.line + 1
     if isinstance(node, ScalarNode):
         return
@@ -336,7 +336,7 @@ def _walk(node: Node, path: Path, lines: dict[Path, int], source: str, around: s
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode):
                 where = f"{source}:{line}:{key.start_mark.column + 1}"
-                yield f"{where}: not valid YAML: found a key that is a list or a block: a key is a name"
+                yield f"{where}: not valid YAML: found a key that is a list or a block: a key must be a name"
                 continue
             name = str(key.value)
             if name in seen:

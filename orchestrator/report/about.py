@@ -1,4 +1,4 @@
-"""What the pages of a run, of one seed or of several, have in common: header, conclusion, accuracies, recipe."""
+"""The common parts of the pages of a run, of one or several seeds: header, conclusion, accuracies, recipe."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.types import Finding
 
 
 def about(facts: About, script: str = "'none'") -> dict[str, Any]:
-    """What the template `report.html.j2` is filled with; `script` is the source that its policy lets run."""
+    """The variables of the template `report.html.j2`; `script` is the script source that its policy allows."""
     said, compared = conclusions(facts.comparison), facts.comparison
     several = any(len(m.seeds) > 1 for m in compared.models)
     return {
@@ -35,7 +35,7 @@ def about(facts: About, script: str = "'none'") -> dict[str, Any]:
 
 
 def _news(facts: About) -> tuple[Finding, ...]:
-    """The findings; one that a conclusion names stands among them with its evidence."""
+    """The findings to list, including those that a conclusion already names, for their evidence."""
     return untold(facts.findings, (), bool(facts.comparison.differences))
 
 

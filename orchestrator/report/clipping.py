@@ -1,9 +1,9 @@
-"""Texts of any length made fit for a page: a long one is folded, of a very long one the middle is left out."""
+"""Makes texts of any length fit on a page: long ones are folded, and very long ones lose their middle."""
 
 from dataclasses import dataclass
 
 FOLDED = 1_200
-"""Characters from which on a text is folded."""
+"""Number of characters above which a text is folded."""
 _LINES = 24
 _HEAD, _TAIL = 12_000, 2_000
 _BEGIN = 240
@@ -11,17 +11,17 @@ _BEGIN = 240
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A text as a page shows it."""
+    """A text as shown on a page."""
 
     head: str
     tail: str
-    """Empty where nothing is left out."""
+    """Empty if nothing is left out."""
     length: int
-    """Characters of the whole text."""
+    """Number of characters in the whole text."""
 
     @property
     def left_out(self) -> int:
-        """Characters between head and tail."""
+        """Number of characters between head and tail."""
         return self.length - len(self.head) - len(self.tail)
 
     @property
@@ -31,17 +31,17 @@ class Clip:
 
     @property
     def begin(self) -> str:
-        """What stands for the text while it is folded."""
+        """The text shown while it is folded."""
         return " ".join(self.head[:_BEGIN].split())
 
     @property
     def size(self) -> int:
-        """Characters that it takes on the page."""
+        """Number of its characters on the page."""
         return len(self.head) + len(self.tail)
 
 
 def clip(text: str) -> Clip:
-    """The text with its middle left out where it is very long."""
+    """The text, without its middle if it is very long."""
     if len(text) <= _HEAD + _TAIL:
         return Clip(text, "", len(text))
     return Clip(text[:_HEAD], text[-_TAIL:], len(text))

@@ -1,6 +1,6 @@
-"""A training's curves as a figure: SVG for inside a page, in the page's own colours, with the findings' steps marked.
+"""A training's curves as a figure: inline SVG in the page's own colors, with the findings' steps marked.
 
-Draws with matplotlib, without pyplot and its global state. Knows neither a store nor what makes a curve a bad one.
+Uses matplotlib without pyplot and its global state. Knows neither the store nor what makes a curve bad.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _LABELS = {"loss": "training", "eval_loss": "evaluation", "reward": "reward", "e
 
 @dataclass(frozen=True, slots=True)
 class Inks:
-    """What is drawn in which colour."""
+    """The color of each element."""
 
     ink: str
     soft: str
@@ -36,7 +36,7 @@ class Inks:
 
 
 PRINT = Inks("#1b1f24", "#d1d9e0", "#0969da", "#bc4c00", "#b42318")
-"""On white paper."""
+"""On a white background."""
 _STAND_INS = Inks("#010101", "#020202", "#030303", "#040404", "#050505")
 _COLOURS = {
     _STAND_INS.ink: f"var(--ink, {PRINT.ink})",
@@ -45,19 +45,19 @@ _COLOURS = {
     _STAND_INS.held_out: f"var(--held-out, {PRINT.held_out})",
     _STAND_INS.mark: f"var(--error, {PRINT.mark})",
 }
-"""What is drawn in a stand-in takes the page's colour, light or dark; without a page, the one given."""
+"""Elements drawn in a stand-in get the page's color, light or dark; outside a page, the color given here."""
 _LEAST = 2
-"""Points that make a line."""
+"""Minimum number of points for a line."""
 _WIDTH, _HEIGHT = 4.6, 2.3
-"""Inches; each panel is so high. So wide that it can be read on a telephone."""
+"""Inches: the figure's width, which is readable on a phone, and the height of each panel."""
 _LOGARITHMIC = 30.0
-"""A loss that spans more than this factor is drawn on a logarithmic axis: the end would lie on the floor."""
+"""A loss that spans more than this factor gets a logarithmic axis; otherwise its end would lie flat at the bottom."""
 
 
 def curve_figure(curves: StageCurves) -> str | None:
-    """The figure as one `<svg>` element; None where no curve of the stage has two points.
+    """The figure as one `<svg>` element; None if no curve of the stage has two points.
 
-    Each mark's number is that of its finding in `curves.readings`, counted from 1.
+    The number of each mark is the position of its finding in `curves.readings`, starting at 1.
     """
     panels = panels_of(curves)
     if not panels:
@@ -76,7 +76,7 @@ def curve_figure(curves: StageCurves) -> str | None:
 
 
 def panels_of(curves: StageCurves) -> list[tuple[str, dict[str, Series]]]:
-    """What is drawn of a stage: for each panel its axis and its curves; none where no curve has two points."""
+    """The panels of a stage, each with its axis label and its curves; none if no curve has two points."""
     series = {name: Series.of(points) for name, points in curves.curves.items()}
     drawn = {name: one for name, one in series.items() if len(one) >= _LEAST}
     panels = [(label, {n: drawn[n] for n in names if n in drawn}) for label, names in _panels(curves)]
@@ -94,7 +94,7 @@ def draw_panel(axis: Axes, label: str, series: Mapping[str, Series], curves: Sta
     for name, curve in series.items():
         if name in ("loss", "reward"):
             axis.plot(curve.steps, curve.values, color=inks.train, linewidth=1.4, label=_LABELS[name])
-        else:  # told apart by more than a colour
+        else:  # distinguished by more than color
             look: Any = {"color": inks.held_out, "linewidth": 1.4, "markersize": 3.5}
             axis.plot(curve.steps, curve.values, "o--", label=_LABELS[name], **look)
             here = curve.steps == curves.chosen
@@ -127,13 +127,13 @@ def draw_panel(axis: Axes, label: str, series: Mapping[str, Series], curves: Sta
 
 
 def _panels(curves: StageCurves) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What is drawn of a stage: the axis of each panel and its curves."""
+    """The panels that the stage's verb defines: for each, the axis label and the names of the curves."""
     verb = verb_of(curves.verb)
     return () if verb is None else verb.PANELS
 
 
 def title(curves: StageCurves) -> str:
-    """What the figure shows, in words, for who cannot see it."""
+    """A description of the figure in words, for those who cannot see it."""
     words = [f"Curves of stage {curves.stage}"]
     drawn = {name for _, names in _panels(curves) for name in names}
     for name, label in _LABELS.items():
@@ -143,13 +143,13 @@ def title(curves: StageCurves) -> str:
             (first, begin), (last, end) = points[0], points[-1]
             words.append(f"{what} from {begin:.3g} at step {first} to {end:.3g} at {last}")
     if curves.chosen is not None:
-        words.append(f"chosen was the model of step {curves.chosen}")
+        words.append(f"the model of step {curves.chosen} was chosen")
     words += [f"{number}, {reading.finding.what}" for number, reading in enumerate(curves.readings, 1)]
     return "; ".join(words)
 
 
 def _inline(document: str, curves: StageCurves) -> str:
-    """The `<svg>` element of a document, with colours of the page, ids of its own and a title that is read out."""
+    """The `<svg>` element of a document, with the page's colors, unique ids, and a title for screen readers."""
     svg = document[document.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for stand_in, colour in _COLOURS.items():

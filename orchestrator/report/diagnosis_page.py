@@ -10,7 +10,7 @@ from orchestrator.report.html import environment
 
 
 def diagnosis_page(diagnosis: Diagnosis) -> str:
-    """The page, whole: styles inside, nothing to fetch."""
+    """The complete page: it includes its styles and fetches nothing."""
     template = environment().get_template("diagnosis.html.j2")
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     likely = next((f for f in diagnosis.findings if f.severity == "error"), None)

@@ -1,7 +1,7 @@
-"""How hard a test question is, from what is known of it without the model that is looked at.
+"""How hard a test question is, measured without the model in question.
 
-Two measures. What training questions like it were worth in the sampling: known before any model meets the test. And how
-many of the run's other models solve it. Knows no store and no page.
+Two measures: the pass rate of similar training questions in the sampling, which is known before any model sees the
+test; and the number of the run's other models that solve the question. Knows no store and no page.
 """
 
 import re
@@ -18,47 +18,47 @@ from orchestrator.report.facts import Asked
 from orchestrator.stats import wilson
 
 NEIGHBOURS = 10
-"""How many training questions represent a test question."""
+"""Number of training questions that represent a test question."""
 GROUPS = 4
 _CHUNK = 256
-"""Test questions whose likeness to every training question is held in memory at a time."""
+"""Number of test questions whose similarities to all training questions are in memory at a time."""
 _WORD = re.compile(r"\d[\d.,/]*|[^\W\d_]+|[^\w\s]")
 _DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A model on one group of questions."""
+    """One model's result on one group of questions."""
 
     right: int
     n: int
 
     @property
     def accuracy(self) -> float:
-        """Share that is right."""
+        """Share of right answers."""
         return self.right / self.n
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95%, Wilson."""
+        """Wilson's 95% interval."""
         return wilson(self.right, self.n)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Questions of like difficulty: for each model how it did on them; None: the group is empty for that model."""
+    """Questions of similar difficulty, with each model's result; None: the group is empty for that model."""
 
     label: str
     cells: Mapping[str, Cell | None]
 
 
 def expected(pass_rates: Mapping[str, float], train: Mapping[str, str], test: Mapping[str, str]) -> dict[str, float]:
-    """For each test question the mean pass rate of the `NEIGHBOURS` training questions most like it, in [0, 1].
+    """For each test question, the mean pass rate of the `NEIGHBOURS` most similar training questions, in [0, 1].
 
-    `train` and `test` hold questions by id, `pass_rates` the share of correct draws of training questions. Alike are
-    questions with the same words, every digit read as 0, a rare word counting more: the cosine of tf-idf vectors
-    (Salton and Buckley 1988, Information Processing and Management 24:513). Empty where fewer training questions were
-    sampled. All that are as like as the tenth count: a question like fewer than ten of them has the mean of all.
+    `train` and `test` are questions by id, `pass_rates` the share of correct draws of training questions. Similarity is
+    the cosine of tf-idf vectors of words, with every digit replaced by 0 (Salton and Buckley 1988, Information
+    Processing and Management 24:513). Empty if fewer training questions were sampled. All questions as similar as the
+    tenth count, so a question that resembles fewer than ten gets the mean of all.
     """
     ids = [i for i in pass_rates if i in train]
     if len(ids) < NEIGHBOURS or not test:
@@ -79,9 +79,9 @@ def expected(pass_rates: Mapping[str, float], train: Mapping[str, str], test: Ma
 
 
 def by_expectation(asked: Sequence[Asked], labels: Sequence[str], hard: Mapping[str, float]) -> list[Group]:
-    """The questions in `GROUPS` groups of the same size by what was expected of them, the hardest first.
+    """The questions in `GROUPS` groups of about equal size by expected pass rate, the hardest first.
 
-    Questions of the same expectation are in the same group; so there may be fewer groups.
+    Questions with the same expected pass rate are in the same group, so there may be fewer groups.
     """
     known = sorted((one for one in asked if one.example_id in hard), key=lambda one: hard[one.example_id])
     groups: dict[int, list[Asked]] = {}
@@ -98,7 +98,7 @@ def by_expectation(asked: Sequence[Asked], labels: Sequence[str], hard: Mapping[
 
 
 def by_others(asked: Sequence[Asked], labels: Sequence[str]) -> list[Group]:
-    """For each model, the questions by how many of the other models solve them, the hardest first."""
+    """For each model, the questions grouped by the number of other models that solve them, the hardest first."""
     others = len(labels) - 1
     solved = {one.example_id: sum(one.right(m) for m in labels) for one in asked}
     return [
@@ -119,7 +119,7 @@ def _words(text: str) -> list[str]:
 
 
 def _vectors(bags: Sequence[Mapping[str, int]], place: Mapping[str, int], weights: Sequence[float]) -> csr_matrix:
-    """One row of length 1 for each bag of words; words that no training question has are left out."""
+    """One row of length 1 for each bag of words; words that occur in no training question are ignored."""
     rows, columns, values = [], [], []
     for row, bag in enumerate(bags):
         found = {place[word]: count * weights[place[word]] for word, count in bag.items() if word in place}

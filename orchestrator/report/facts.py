@@ -1,4 +1,4 @@
-"""What the page of a run tells, as plain data. Knows no store, no file, no HTML."""
+"""The contents of a run's page, as plain data. Knows no store, no file, no HTML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from orchestrator.types import Finding
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What one model made of a question."""
+    """One model's answer to a question."""
 
     text: str
     value: str | None
@@ -21,7 +21,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question and what each model answered, by label."""
+    """One question with each model's answer, by label."""
 
     example_id: str
     question: str
@@ -35,18 +35,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training: its curves, and what was read from them."""
+    """One training: its curves, and the findings on them."""
 
     curves: StageCurves
     chosen_why: str
-    """Why the checkpoint was selected that `curves.chosen` names."""
+    """Why the checkpoint of step `curves.chosen` was selected."""
     facts: tuple[tuple[str, str], ...]
-    """What else is worth a line: (name, value)."""
+    """Other facts worth a line: (name, value)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a select stage kept of a sampling."""
+    """The part of a sampling that a select stage kept."""
 
     stage: str
     rows: int
@@ -55,35 +55,35 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """One sampling: how many of each question's draws were correct."""
+    """One sampling, with the number of correct draws of each question."""
 
     stage: str
     model: str
     draws: int
-    """For each question."""
+    """Per question."""
     temperature: float
     right: Mapping[str, int]
-    """For each question's id: its correct draws."""
+    """Number of correct draws by question id."""
     statuses: Mapping[str, int]
     majority: float | None
-    """Share of questions whose most frequent answer is right, where that was measured."""
+    """Share of questions whose most frequent answer is right, if measured."""
     selected: tuple[Selected, ...]
 
     @property
     def covered(self) -> int:
-        """How many questions have a correct draw."""
+        """Number of questions with a correct draw."""
         return sum(n > 0 for n in self.right.values())
 
     @property
     def pass_at(self) -> dict[int, float]:
-        """pass@k for k = 1, 2, 4, ... and all draws."""
+        """pass@k for k = 1, 2, 4, ... and for all draws."""
         ks = sorted({self.draws, *(2**i for i in range(self.draws.bit_length()) if 2**i < self.draws)})
         return {k: pass_at_k(list(self.right.values()), self.draws, k) for k in ks}
 
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """One stage in the list of all."""
+    """One stage in the list of all stages."""
 
     name: str
     verb: str
@@ -96,7 +96,7 @@ class StageFacts:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What every report tells of its run."""
+    """The contents common to the reports of all runs."""
 
     run_id: str
     experiment: str
@@ -105,33 +105,33 @@ class About:
     started: float
     """Seconds since 1970."""
     recipe: Mapping[str, Any]
-    """As it was resolved, every default written out."""
+    """As resolved, with all defaults filled in."""
     recipe_text: str
     versions: Mapping[str, str]
     commit: str | None
     comparison: Comparison
     also: tuple[Comparison, ...]
-    """On further splits."""
+    """Comparisons on further splits."""
     findings: tuple[Finding, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The models, in the recipe's order."""
+        """The models' labels, in the recipe's order."""
         return tuple(m.label for m in self.comparison.models)
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts(About):
-    """All that the page of a run of one seed tells."""
+    """The contents of the page of a single-seed run."""
 
     statuses: Mapping[str, Mapping[str, int]]
-    """For each model: how many of its answers have each status."""
+    """For each model, the number of its answers by status."""
     asked: Sequence[Asked]
     """The questions that models are compared on, in the order of their split."""
     trainings: tuple[Training, ...]
     samplings: tuple[Sampling, ...]
     expected: Mapping[str, float]
-    """For each question's id how hard it should be: see `difficulty`; empty where nothing is known."""
+    """Expected pass rate by question id (see `difficulty`); empty if unknown."""
     stages: tuple[StageFacts, ...]
 
 
@@ -144,13 +144,13 @@ class SeedFacts:
     status: str
     accuracies: Mapping[str, float]
     reported: bool
-    """Whether it has a report of its own."""
+    """Whether it has its own report."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedsFacts(About):
-    """All that the page of a run of several seeds tells."""
+    """The contents of the page of a run of several seeds."""
 
     seeds: tuple[SeedFacts, ...]
     steady: Mapping[str, Sequence[int]]
-    """For each model of several seeds: how many questions none of its seeds solves, one, two, ... all."""
+    """For each model with several seeds: the number of questions that none, one, two, ... all of its seeds solve."""

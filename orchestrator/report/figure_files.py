@@ -1,6 +1,6 @@
-"""Figures of a run as files for a paper or a slide: PNG at 300 dots an inch, and SVG. For white paper.
+"""A run's figures as files for a paper or a slide: PNG at 300 dots per inch, and SVG. For a white background.
 
-Draws with matplotlib, without pyplot and its global state. The same run gives the same files.
+Uses matplotlib without pyplot and its global state. The same run yields the same files.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ _STYLE = {
 }
 _INK, _LINE = "#1b1f24", "#d1d9e0"
 _WIDTH = 4.8
-"""Inches: a column and a half of a paper."""
+"""Inches: one and a half columns of a paper."""
 _FILLS = {
     "fixed": (FIXED.light, 0.85),
     "broken": (BROKEN.light, 0.85),
@@ -43,11 +43,11 @@ _FILLS = {
 }
 _WORDS = {"fixed": "fixed", "broken": "broken", "kept": "both right", "missed": "both wrong"}
 _THIN = 0.07
-"""A ribbon of less than this share of the height is too thin to be written on."""
+"""A ribbon of less than this share of the height is too thin to contain its label."""
 
 
 def write_figures(facts: RunFacts, folder: Path) -> None:
-    """Write `accuracy`, `flow`, `curves` and `sampling`, each as .png and .svg, as far as the run has them."""
+    """Write `accuracy`, `flow`, `curves` and `sampling`, each as .png and .svg, if the run has the data for it."""
     pair = first_pair(facts.recipe, facts.labels)
     colours = _colours(facts)
     drawn: dict[str, Callable[[], Figure]] = {"accuracy": lambda: accuracy_figure(facts.comparison.models, colours)}
@@ -61,7 +61,7 @@ def write_figures(facts: RunFacts, folder: Path) -> None:
 
 
 def write_seeds_figures(facts: SeedsFacts, folder: Path) -> None:
-    """Write `accuracy` of several seeds, as .png and .svg."""
+    """Write `accuracy` for several seeds, as .png and .svg."""
     _write({"accuracy": lambda: accuracy_figure(facts.comparison.models, _colours(facts))}, folder)
 
 
@@ -75,12 +75,12 @@ def _write(drawn: Mapping[str, Callable[[], Figure]], folder: Path) -> None:
         for name, draw in drawn.items():
             figure = draw()
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-            figure.set_layout_engine("none")  # what has found its place stays there
+            figure.set_layout_engine("none")  # keep the layout of the SVG
             figure.savefig(folder / f"{name}.png")
 
 
 def accuracy_figure(models: tuple[ComparedModel, ...], colours: dict[str, str]) -> Figure:
-    """A bar for each model with its 95% interval, and a point for each seed where there are several."""
+    """A bar with a 95% interval for each model, and a point for each seed if there are several."""
     figure = Figure(figsize=(_WIDTH, 0.7 + 0.42 * len(models)), layout="constrained")
     axis = figure.subplots()
     places = range(len(models))
@@ -107,7 +107,7 @@ def accuracy_figure(models: tuple[ComparedModel, ...], colours: dict[str, str]) 
 
 
 def flow_figure(flow: Flow, colours: dict[str, str]) -> Figure:
-    """What became of each question from one model to another."""
+    """How the result of each question changes from one model to another."""
     figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
     axis = figure.subplots()
     axis.set(xlim=(-0.42, 1.42), ylim=(1.02, -0.1))
@@ -131,7 +131,7 @@ def flow_figure(flow: Flow, colours: dict[str, str]) -> Figure:
 
 
 def curves_figure(stages: Sequence[StageCurves]) -> Figure:
-    """The curves of each training, two panels in a row."""
+    """The curves of each training, two panels per row."""
     panels = [(curves, label, series) for curves in stages for label, series in panels_of(curves)]
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -147,7 +147,7 @@ def curves_figure(stages: Sequence[StageCurves]) -> Figure:
 
 
 def sampling_figure(sampling: Sampling) -> Figure:
-    """How many training questions have how many correct draws."""
+    """The number of training questions for each number of correct draws."""
     figure = Figure(figsize=(_WIDTH, 2.3), layout="constrained")
     axis = figure.subplots()
     counts = Counter(sampling.right.values())
@@ -161,7 +161,7 @@ def sampling_figure(sampling: Sampling) -> Figure:
 
 
 def _note(axis: Axes, ribbon: Ribbon, flow: Flow) -> None:
-    """The number of a ribbon: where fixed ones leave and broken ones arrive, for in the middle these two cross."""
+    """Label a ribbon: `fixed` at its left end and `broken` at its right end, since the two cross in the middle."""
     text = f"{flow.count(ribbon.kind):,} {_WORDS[ribbon.kind]}"
     look: dict[str, Any] = {"ha": "center", "va": "center"}
     if ribbon.kind in ("kept", "missed"):

@@ -1,4 +1,4 @@
-"""Question by question: what becomes of each question from one model to another. Knows no page and no figure."""
+"""How the result of each question changes from one model to another. Knows no page and no figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ WORDS = {
 
 
 def kind(before: bool, after: bool) -> str:
-    """What became of a question that the first model had right or not, and the second."""
+    """The kind of a question, by whether the first and the second model have it right."""
     return ("kept" if after else "broken") if before else ("fixed" if after else "missed")
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """From one model to another: how many questions were fixed, broken, kept and missed."""
+    """From one model to another: the number of questions fixed, broken, kept and missed."""
 
     before: str
     after: str
@@ -35,11 +35,11 @@ class Flow:
 
     @property
     def n(self) -> int:
-        """All questions."""
+        """Number of all questions."""
         return self.fixed + self.broken + self.kept + self.missed
 
     def count(self, name: str) -> int:
-        """The number of one of KINDS."""
+        """Number of questions of one of KINDS."""
         return int(getattr(self, name))
 
 
@@ -52,15 +52,15 @@ def flow(asked: Sequence[Asked], before: str, after: str) -> Flow:
 
 
 def flows(asked: Sequence[Asked], labels: Sequence[str]) -> list[Flow]:
-    """Each pair of models, the earlier one of the recipe first."""
+    """The flow of each pair of models, from the earlier one in the recipe to the later."""
     return [flow(asked, before, after) for before, after in combinations(labels, 2)]
 
 
 def first_pair(recipe: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, str] | None:
-    """The pair to begin with: the first SFT model and the first that was trained on selected completions.
+    """The pair shown first: the first SFT model and the first model trained on selected completions.
 
-    Where the recipe has no such pair: the first two models that were trained, else the first two. None: there is
-    one model alone.
+    If the recipe has no such pair: the first two trained models, or else the first two models. None: there is only one
+    model.
     """
     stages = recipe["stages"]
     tuned = [label for label in labels if makes_baseline(stages.get(label, {}).get("type", ""))]
@@ -78,7 +78,7 @@ def _listed(value: Any) -> Sequence[str]:
 
 
 def in_turns(asked: Sequence[Asked], pair: tuple[str, str] | None) -> list[Asked]:
-    """The questions so that those of each kind take turns: whoever reads only the first sees some of each."""
+    """The questions, alternating between kinds, so that even the first few include some of each."""
     if pair is None:
         return list(asked)
     groups: dict[str, list[Asked]] = {name: [] for name in KINDS}

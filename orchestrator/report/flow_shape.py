@@ -1,4 +1,4 @@
-"""The shape of a question flow: two bars and four ribbons in a unit square, for the page's figure and the paper's.
+"""The shape of a question flow: two bars and four ribbons in a unit square, for pages and for papers.
 
 x runs from the first model at 0 to the second at 1; y from 0 at the top to 1.
 """
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from orchestrator.report.flow import Flow
 
 GAP = 0.06
-"""Between the questions that a model has right and those that it has wrong."""
+"""The gap between the questions that a model has right and those that it has wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ribbon:
-    """The questions of one kind on their way: where they leave the left bar, and where they come into the right one."""
+    """The questions of one kind: where they leave the left bar, and where they enter the right one."""
 
     kind: str
     left: tuple[float, float]
@@ -21,14 +21,14 @@ class Ribbon:
 
     @property
     def curve(self) -> list[tuple[float, float]]:
-        """Corner, two control points and corner along the upper edge, then back along the lower one."""
+        """A corner, two control points and a corner along the upper edge, then the same back along the lower one."""
         (a, b), (c, d) = self.left, self.right
         return [(0, a), (0.5, a), (0.5, c), (1, c), (1, d), (0.5, d), (0.5, b), (0, b)]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The right or the wrong ones of one model."""
+    """The questions that one model has right, or those that it has wrong."""
 
     after: bool
     right: bool
@@ -38,7 +38,7 @@ class Bar:
 
 
 def ribbons(flow: Flow) -> list[Ribbon]:
-    """The four kinds, right answers above; one without a question is left out."""
+    """The ribbons of the four kinds, right answers at the top; empty ones are left out."""
     scale = (1 - GAP) / flow.n
     kept, broken, fixed = (scale * n for n in (flow.kept, flow.broken, flow.fixed))
     wrong_left, wrong_right = kept + broken + GAP, kept + fixed + GAP
@@ -52,7 +52,7 @@ def ribbons(flow: Flow) -> list[Ribbon]:
 
 
 def bars(flow: Flow) -> list[Bar]:
-    """The two bars of each model; one without a question is left out."""
+    """The two bars of each model; empty ones are left out."""
     scale = (1 - GAP) / flow.n
     found = []
     for after, right in ((False, flow.kept + flow.broken), (True, flow.kept + flow.fixed)):

@@ -1,4 +1,4 @@
-"""What all HTML pages share: templates that escape every text, and characters that a page cannot hold written out."""
+"""Common to all HTML pages: templates that escape all text, and visible forms of characters that a page cannot show."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from orchestrator.text import plain
 
 
 def shown(text: object) -> str:
-    """Text of any origin so that all of it can be seen; escaping is left to the template."""
+    """Text of any origin with every character made visible; escaping is left to the template."""
     return plain(str(text).replace("\r\n", "\n"))
 
 
 def environment() -> Environment:
-    """Templates of this folder, autoescaped; what is put into them is `shown`."""
+    """The templates of this folder, with autoescaping; inserted values pass through `shown`, except markup."""
     made = Environment(
         loader=PackageLoader("orchestrator.report", "templates"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""`report` as a function: a run on one page, and its figures as files. Both are artifacts of the run."""
+"""`report` as a function: a run as one page, and its figures as files. Both are artifacts of the run."""
 
 import shutil
 import tempfile
@@ -30,21 +30,21 @@ FIGURES = "figures"
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """Where a run's report lies."""
+    """The location of a run's report."""
 
     run_id: str
     page: Path
     figures: tuple[Path, ...]
     made: bool
-    """False: it was there already."""
+    """False: it already existed."""
     notes: tuple[str, ...] = ()
-    """What the page does without."""
+    """What the page lacks, and why."""
 
     def __repr__(self) -> str:
         return f"Reported({self.page})"
 
     def _repr_html_(self) -> str:
-        """Where it lies."""
+        """Its location."""
         return facts({"report": self.page, "figures": f"{len(self.figures)} files", "run": self.run_id})
 
     def as_json(self) -> dict[str, object]:
@@ -61,13 +61,13 @@ class Reported:
 def report(
     run: str | None = None, out: str | Path | None = None, *, force: bool = False, trust: bool = False
 ) -> Reported:
-    """The report of a run (its id, its beginning, or the newest), made where it is missing or with `force`.
+    """The report of a run (an id, the beginning of one, or by default the newest), created if missing or with `force`.
 
-    With `out` the page is written there too. A page needs no code of a user's own task but for how often each question
-    was expected to be solved; `trust` runs that code though it has changed.
+    With `out`, the page is also written there. The code of a user-defined task is needed only to show how often each
+    question was expected to be solved; `trust` runs that code even if it has changed.
 
     Raises:
-        InputError: no such run, a run of which no model was evaluated, a file that cannot be written.
+        InputError: no such run, a run without an evaluated model, or a file that cannot be written.
     """
     target = None if out is None else _writable(Path(out).expanduser().absolute())
     store = open_store()
@@ -89,29 +89,29 @@ def report(
 
 
 def with_sweep_report(result: SweepResult) -> SweepResult:
-    """A sweep that has just ended, with its page made; one that cannot be made is an error of the result."""
+    """Add the page to the result of a sweep that has just ended; a failure becomes one of the result's errors."""
     try:
         store = open_store()
         write_report(store, result.run_id, lambda split: {})
         return replace(result, report=report_of(store, result.run_id))
-    except Exception as error:  # whatever it is: what was trained and evaluated stands
+    except Exception as error:  # whatever it is, the trained and evaluated models remain valid
         return replace(result, errors=(*result.errors, _not_made(result.run_id, error).what))
 
 
 def with_report(result: RunResult | SeedsResult, task: Task) -> RunResult | SeedsResult:
-    """A run that has just ended, with its report made. A report that cannot be made is a finding: the run is done."""
+    """Add the report to the result of a run that has just ended; a failure is only a finding, as the run is done."""
     if not result.models:
         return result
     try:
         store = open_store()
         write_report(store, result.run_id, questions_of(task))
         return replace(result, report=report_of(store, result.run_id))
-    except Exception as error:  # whatever it is: what was trained and evaluated stands
+    except Exception as error:  # whatever it is, the trained and evaluated models remain valid
         return replace(result, findings=(*result.findings, _not_made(result.run_id, error)))
 
 
 def report_of(store: Store, run_id: str) -> str | None:
-    """Where a run's page lies, if it was made: a path, or a URI where the store is elsewhere."""
+    """The location of a run's page if it exists: a path, or a URI if the store is remote."""
     return store.address(run_id, PAGE)
 
 
@@ -123,18 +123,18 @@ def _not_made(run_id: str, error: Exception) -> Finding:
         "warning",
         what,
         "",
-        "the store's disk is full or cannot be written, or the page meets what it was not made for",
-        f"the figures stand as they are; `orch report {run_id}` makes the page again",
+        "the store's disk is full or not writable, or the run has something that the report cannot handle",
+        f"the run's results are not affected; `orch report {run_id}` makes the page again",
     )
 
 
 def write_report(store: Store, run_id: str, questions: "Questions") -> None:
-    """Make a run's page and figures, of several seeds also theirs, and keep them with the runs.
+    """Create the page and figures of a run, and of each seed if there are several, and store them with the runs.
 
     Raises:
         InputError: no model of the run was evaluated.
     """
-    # matplotlib takes its time to load: only where a page is made
+    # matplotlib is slow to import: only do so when a page is made
     from orchestrator.report.figure_files import write_figures, write_seeds_figures
     from orchestrator.report.pages import run_page
     from orchestrator.report.reading import read_run
@@ -147,7 +147,7 @@ def write_report(store: Store, run_id: str, questions: "Questions") -> None:
         return
     seeds = seed_runs(store, run_id)
     for seed in seeds:
-        with suppress(InputError):  # a seed of which nothing was evaluated
+        with suppress(InputError):  # a seed without evaluations
             write_report(store, seed.run_id, questions)
     with tempfile.TemporaryDirectory() as folder:
         if seeds:
@@ -168,7 +168,7 @@ def _recipe_text(store: Store, run_id: str) -> str:
 
 
 def questions_of(task: Task) -> "Questions":
-    """The questions of a task's splits, by id; none where a split cannot be read any more."""
+    """A function from a split of the task to its questions by id; empty if the split can no longer be read."""
 
     def read(split: str) -> Mapping[str, str]:
         try:
@@ -185,13 +185,13 @@ def _questions_of_past(store: Store, run_id: str, trust: bool, notes: list[str])
         return questions_of(task.loaded() if isinstance(task, StoredTask) else task)
     except UntrustedCode as error:
         notes += error.problems
-    except OrchError:  # a recipe of an older orch, or one that is damaged: the page does without
+    except OrchError:  # a recipe of an older orch, or a damaged one: the page does without the questions
         pass
     return lambda split: {}
 
 
 def _run_of(store: Store, wanted: str | None) -> str:
-    """The id of the `orch run` that is meant, also where one of its stages is named."""
+    """The id of the `orch run` that is meant, even if one of its stages is named."""
     run = store.find(None if wanted in (None, "last") else wanted)
     return run.parent if run.is_stage and run.parent is not None else run.run_id
 

@@ -1,6 +1,6 @@
-"""A run as one HTML page: what it found, and the questions, curves and draws behind each figure.
+"""A run as one HTML page: its results, and the questions, curves and draws behind each figure.
 
-One file: styles and a small script inside, nothing fetched. Without the script all of it is there to read.
+A single file that includes its styles and a small script and fetches nothing. It is complete without the script.
 """
 
 import base64
@@ -23,29 +23,29 @@ from orchestrator.report.html import environment
 from orchestrator.stats import wilson
 
 AT_ONCE = 20
-"""Questions that the page shows before it is asked for more."""
+"""Number of questions that the page shows at first, and adds on request."""
 _ROOM = 1_500_000
-"""Characters of questions and completions that a page holds; what is over that stays in the store."""
+"""Maximum characters of questions and completions on a page; the rest stays in the store."""
 _AROUND = 450
-"""Characters of HTML around each of them."""
+"""Characters of HTML around each text."""
 _BINS = 10
-"""Of a histogram over more draws than that."""
+"""Bins of a histogram if there are more draws than that."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two models, and their questions' flow as a figure."""
+    """Two models, and the flow of questions between them as a figure."""
 
     flow: Flow
     name: str
-    """Places of the two among the models: `0-2`."""
+    """Positions of the two among the models: `0-2`."""
     ribbons: list[Ribbon]
     bars: list[Bar]
 
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """One question with what each model wrote, as the page shows it."""
+    """One question with each model's completion, as the page shows it."""
 
     asked: Asked
     question: Clip
@@ -53,7 +53,7 @@ class _Card:
 
 
 def run_page(facts: RunFacts) -> str:
-    """The page of a run of one seed, whole."""
+    """The complete page of a single-seed run."""
     made = environment()
     pair = first_pair(facts.recipe, facts.labels)
     script = made.get_template("run.js.j2").render()
@@ -92,7 +92,7 @@ def _every_status(facts: RunFacts) -> list[str]:
 
 
 def _histogram(sampling: Sampling) -> list[tuple[str, int]]:
-    """How many questions have each number of correct draws; in `_BINS` steps where there are more draws."""
+    """The number of questions for each number of correct draws; in `_BINS` steps if there are more draws than that."""
     counts, n = Counter(sampling.right.values()), sampling.draws
     if n <= _BINS:
         return [(f"{right} of {n}", counts[right]) for right in range(n + 1)]
@@ -105,7 +105,7 @@ def _histogram(sampling: Sampling) -> list[tuple[str, int]]:
 
 
 def _cards(facts: RunFacts, pair: tuple[str, str] | None) -> tuple[list[_Card], int]:
-    """The questions that there is room for, in turns of what became of them, and how many are left out."""
+    """The questions that fit on the page, alternating between kinds, and the number left out."""
     ordered: Sequence[Asked] = in_turns(facts.asked, pair)
     cards: list[_Card] = []
     room = _ROOM

@@ -1,5 +1,5 @@
-"""From the store to the facts of a page. The recipe is read as plain data: a model or a task file that is gone since
-does not matter to what a run has found.
+"""Reads the contents of a page from the store. The recipe is read as plain data, so that a model or task file that no
+longer exists does not matter.
 """
 
 from collections import Counter
@@ -25,14 +25,14 @@ from orchestrator.store.tables import first_answers, read_stored
 from orchestrator.types import Finding
 
 Questions = Callable[[str], Mapping[str, str]]
-"""The questions of a split by id; empty where they cannot be had any more."""
+"""A function from a split to its questions by id; empty if they are no longer available."""
 
 
 def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
-    """All that the page of a run of one seed tells.
+    """The contents of the page of a single-seed run.
 
     Raises:
-        InputError: the run was not made by `orch run`, or none of its models was evaluated.
+        InputError: the run was not created by `orch run`, or none of its models was evaluated.
     """
     about = read_about(store, run_id)
     recipe, models = about["recipe"], about["comparison"].models
@@ -57,20 +57,20 @@ def read_run(store: Store, run_id: str, questions: Questions) -> RunFacts:
 
 
 def read_about(store: Store, run_id: str) -> dict[str, Any]:
-    """What every report tells, by the names of `About`.
+    """The contents common to all reports, by the field names of `About`.
 
     Raises:
-        InputError: the run was not made by `orch run`, or none of its models was evaluated.
+        InputError: the run was not created by `orch run`, or none of its models was evaluated.
     """
     run = store.find(run_id)
     file = store.artifact(run, RECIPE_FILE)
     if not file.is_file():
-        raise InputError(f"run {run_id} was not made by `orch run`: it has no {RECIPE_FILE}")
+        raise InputError(f"run {run_id} was not created by `orch run`: it has no {RECIPE_FILE}")
     text = read_text(file, f"the recipe of run {run_id}")
     recipe, _ = parse(text, f"the recipe of run {run_id}")
     comparison = compare_run(store, run_id)
     if comparison is None:
-        raise InputError(f"run {run_id} has no evaluation to report on; run its recipe again: what is finished is kept")
+        raise InputError(f"run {run_id} has no evaluation to report on; run its recipe again: finished stages are kept")
     also = (compare_run(store, run_id, split) for split in recipe["evaluate"].get("also", ()))
     return {
         "run_id": run_id,
@@ -89,9 +89,9 @@ def read_about(store: Store, run_id: str) -> dict[str, Any]:
 
 
 def _asked(results: Mapping[str, Path]) -> list[Asked]:
-    """The questions with every model's answer, the first of several.
+    """The questions with every model's answer; if there are several, the first.
 
-    All models were asked the same ones, or a comparison is refused.
+    All models have the same questions; otherwise the comparison is refused.
     """
     columns = ["example_id", "question", "gold", "text", "value", "status"]
     tables = {model: first_answers(file, columns).to_pylist() for model, file in results.items()}
@@ -135,7 +135,7 @@ def _worth_a_line(settings: Mapping[str, Any], metrics: Mapping[str, float]) -> 
 def _samplings(
     recipe: Mapping[str, Any], stages: Mapping[str, PastStage], damaged: list[Finding]
 ) -> Iterator[Sampling]:
-    """What was drawn; a table that cannot be read, or was changed, is put into `damaged` and left out."""
+    """The samplings; a table that cannot be read or was changed is left out and added to `damaged`."""
     for name, settings in recipe["stages"].items():
         stage = stages.get(name)
         drawn = _kind(settings) is Kind.COMPLETIONS
@@ -168,7 +168,7 @@ def _names_it(settings: Mapping[str, Any], name: str) -> bool:
 
 
 def _kind(settings: Mapping[str, Any]) -> Kind | None:
-    """What a stage with these settings makes."""
+    """What a stage with these settings produces."""
     verb = verb_of(settings["type"])
     return None if verb is None else verb.MAKES
 
@@ -176,7 +176,7 @@ def _kind(settings: Mapping[str, Any]) -> Kind | None:
 def _expected(
     recipe: Mapping[str, Any], samplings: Sequence[Sampling], asked: Sequence[Asked], questions: Questions
 ) -> dict[str, float]:
-    """What the first sampling says of how hard each question is."""
+    """The expected pass rate of each question, from the first sampling."""
     if not samplings:
         return {}
     first = samplings[0]
@@ -186,7 +186,7 @@ def _expected(
 
 
 def _in_order(recipe: Mapping[str, Any], stages: Mapping[str, PastStage]) -> list[str]:
-    """The recipe's order; what it has no stage for, as its base model, first."""
+    """The recipe's order; those that are not stages of the recipe, such as the base model, come first."""
     return [name for name in (*(n for n in stages if n not in recipe["stages"]), *recipe["stages"]) if name in stages]
 
 
@@ -197,7 +197,7 @@ def _stage(stage: PastStage) -> StageFacts:
 
 
 def _findings(stages: Iterable[PastStage], shapes: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:
-    """Of the stages and of their curves: each thing once."""
+    """The findings of the stages and of their curves, without duplicates."""
     for stage in stages:
         read = shapes.get(stage.name, ())
         yield from (f for f in stage.noticed if f.check not in {shape.check for shape in read})
@@ -208,6 +208,6 @@ def _findings(stages: Iterable[PastStage], shapes: Mapping[str, Sequence[Finding
                 "error",
                 f"stage {stage.name} failed: {stage.error.splitlines()[0]}",
                 stage.error,
-                "see what it says",
-                "fix that and run the recipe again: what is finished is kept",
+                "see the error message",
+                "fix it and run the recipe again: finished stages are kept",
             )

@@ -1,4 +1,4 @@
-"""From the store to the facts of a page on several seeds of one recipe."""
+"""Reads the contents of the page for several seeds of one recipe from the store."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -16,7 +16,7 @@ from orchestrator.types import Finding
 
 
 def seed_runs(store: Store, run_id: str) -> list[StoredRun]:
-    """The runs of single seeds under a run, in the order of their seeds; none where it has one seed."""
+    """The single-seed runs under a run, in seed order; none if the run has only one seed."""
     found = [run for run in store.children(run_id).values() if run.is_trial]
     return sorted(found, key=_seed)
 
@@ -27,10 +27,10 @@ def _seed(run: StoredRun) -> int:
 
 
 def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
-    """All that the page of a run of several seeds tells; `page` is the name of the seeds' own pages.
+    """The contents of the page of a run of several seeds; `page` is the file name of the seeds' own pages.
 
     Raises:
-        InputError: the run was not made by `orch run`, or none of its models was evaluated.
+        InputError: the run was not created by `orch run`, or none of its models was evaluated.
     """
     about = read_about(store, run_id)
     runs = seed_runs(store, run_id)
@@ -49,7 +49,7 @@ def read_seeds(store: Store, run_id: str, page: str) -> SeedsFacts:
 
 
 def _named(finding: Finding, seeds: Collection[int], n: int) -> Finding:
-    """A finding after the seeds it was made with, where it was not made with all."""
+    """A finding prefixed with the seeds that have it, unless all have it."""
     if len(seeds) in (0, n):
         return finding
     told = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"

@@ -1,6 +1,6 @@
-"""A sweep as one HTML page: which trial to take and how sure that is, trials with intervals, what each setting does.
+"""A sweep as one HTML page: the proposed trial and how certain it is, all trials, and the effect of each setting.
 
-Figures are drawn as SVG in the page's own colours. The page needs no network, no script and no other file.
+Figures are SVG in the page's own colors. The page needs no network, no script and no other file.
 """
 
 import math
@@ -15,16 +15,16 @@ from orchestrator.results import SweepResult, TrialResult
 from orchestrator.sweeps.words import FEW, distinct, rank
 
 _WIDTH, _HEIGHT, _SIDE, _EDGE = 700, 260, 80, 46
-"""Of the parallel coordinates; of the room beside them, above and below them; in the units of their drawing."""
+"""Parallel coordinates: width and height, and the margins beside and above them, in drawing units."""
 _SLICE, _LEFT, _TOP, _FOOT = 220, 40, 10, 34
-"""Of a slice, width and height; of the room around it."""
+"""A slice: its width and height, and the margins around it."""
 _LOGARITHMIC = 20.0
-"""Numbers that span more than this factor are drawn on a logarithmic axis."""
+"""Numbers that span more than this factor get a logarithmic axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where the values of one setting, or the metric, stand: from 0 to 1."""
+    """The axis of a setting or of the metric: it places values between 0 and 1."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Axis:
 
 
 def sweep_page(result: SweepResult, recipe_text: str) -> str:
-    """The page, whole."""
+    """The complete page."""
     complete = [trial for trial in result.trials if trial.value is not None]
     names = list(result.trials[0].label) if result.trials else []
     titles = distinct(names)
@@ -74,7 +74,7 @@ def sweep_page(result: SweepResult, recipe_text: str) -> str:
 
 
 def _axis(name: str, title: str, values: Sequence[Any]) -> Axis:
-    """Numbers at their distance, on a logarithmic scale where they span much; anything else side by side."""
+    """Numbers to scale, logarithmic if they span a wide range; anything else evenly spaced."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return _number_axis(name, title, sorted(set(map(float, values))))
     texts = list(dict.fromkeys(map(value_text, values)))
@@ -98,7 +98,7 @@ def _number_axis(name: str, title: str, values: Sequence[float]) -> Axis:
 
 
 def _metric_axis(name: str, values: Sequence[float]) -> Axis:
-    """From the lowest end of an interval to the highest, to whole tenths."""
+    """From the lowest end of an interval to the highest, rounded outward to tenths."""
     low = math.floor(10 * min(values, default=0.0)) / 10
     high = max(math.ceil(10 * max(values, default=1.0)) / 10, low + 0.1)
     ticks = tuple(
@@ -108,7 +108,7 @@ def _metric_axis(name: str, values: Sequence[float]) -> Axis:
 
 
 def _parallel(trials: Sequence[TrialResult], axes: Sequence[Axis], metric: Axis) -> list[dict[str, Any]]:
-    """A line for each trial, the worst first, so that the best lie on top."""
+    """A line for each trial, the worst first, so that the best are drawn on top."""
     across = [*axes, metric]
     step = (_WIDTH - 2 * _SIDE) / max(1, len(across) - 1)
     made = []
@@ -124,7 +124,7 @@ def _down(place: float) -> float:
 
 
 def _dot(trial: TrialResult, axis: Axis, metric: Axis) -> dict[str, Any]:
-    """A trial in a slice: its value across, its accuracy upwards."""
+    """A trial in a slice: its setting on the horizontal axis, its accuracy on the vertical one."""
     assert trial.value is not None
     return {
         "number": trial.number,

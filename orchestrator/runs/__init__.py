@@ -1,1 +1,1 @@
-"""A plan carried out, recorded, and read back: the scheduler, Ray, the run's record, past runs."""
+"""Running plans, recording them, and reading them back: the scheduler, Ray, run records, past runs."""

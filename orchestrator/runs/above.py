@@ -1,4 +1,4 @@
-"""The run above the stages of a recipe, or above its trials, as it begins: tags, settings, the recipe itself."""
+"""Start the parent run of a recipe's stages or trials: its tags, its settings, and the recipe itself."""
 
 import tempfile
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ from orchestrator.tasks.judged_by import judged_by
 
 
 class Shown(dict[str, str]):
-    """What the trials of a run have in common: for each key the run that shows what was made.
+    """Stages that the trials of a run have in common: for each key, the run that shows the stage.
 
-    Who is to show what no trial shows yet holds the lock meanwhile.
+    Hold `lock` while adding a reused stage that no trial shows yet.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Shown(dict[str, str]):
 
 
 def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags: dict[str, str]) -> str:
-    """Start the run above a recipe's stages, or above its trials; `describe_run` says the rest of it."""
+    """Start the parent run of a recipe's stages or trials; `describe_run` fills in the rest."""
     all_tags = tags | {SOURCE_TAG: recipe.source, JUDGED_BY_TAG: judged_by(recipe.task)}
     if recipe.task.CODE is not None:
         all_tags[TASK_TAG] = ",".join(overridden(type(recipe.task)))
@@ -50,10 +50,10 @@ def start_run(store: Store, experiment_id: str, recipe: Recipe, name: str, tags:
 def describe_run(
     store: Store, run_id: str, recipe: Recipe, base: BaseModelRef, params: Mapping[str, Any] | None = None
 ) -> None:
-    """Write down a recipe's settings, or `params` in their place, and the recipe itself.
+    """Record a recipe's settings, or `params` in their place, and the recipe itself.
 
-    It names the commit of a model on the Hub: whoever looks back finds the weights that were trained on. The file of a
-    user's own task is kept beside it.
+    The recipe names the commit of a Hub model, so that the exact weights can be found later. The file of a user-defined
+    task is stored with it.
     """
     resolved = recipe.resolved()
     if base.revision is not None and base.name == recipe.model.name:

@@ -1,7 +1,7 @@
-"""Stages that are about to start: which of a walk's waiting stages may, and what share of the machine each gets.
+"""Claims on stages that are about to start: which waiting stages may start, and which share of the cluster each gets.
 
-A stage is claimed where it is made by nobody else, where the machine has room for it, and where its lock is free. Plans
-that come first have right of way; a cluster that was joined may grow with what is asked of it, so there is always room.
+A stage is claimed if nobody else is running it, the cluster has room for it, and its lock is free. Earlier plans go
+first. A cluster that was joined may scale up on demand, so it always counts as having room.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from orchestrator.stages.context import Share
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A stage that is about to start: its key's lock, and the share of the machine that each of its jobs gets."""
+    """A stage that is about to start: the lock on its key, and the share of the cluster that each of its jobs gets."""
 
     branch: Branch
     state: StageState
@@ -29,7 +29,7 @@ class Claim:
 
 
 class Claims:
-    """The claims of one walk, in the order in which they were made. `running`: by key, the stages at work."""
+    """The claims of one walk, in the order they were made. `running`: the running stages, by key."""
 
     def __init__(
         self, branches: Sequence[Branch], running: Mapping[str, Running], work: WorkFolder, cluster: Cluster | None
@@ -43,15 +43,15 @@ class Claims:
 
     @property
     def stages(self) -> list[Stage]:
-        """The stages that are claimed."""
+        """The claimed stages."""
         return [claim.state.stage for claim in self]
 
     def claim(self, branch: Branch, state: StageState) -> None:
-        """Claim a stage if it can be started now; else its figure says who makes it, where somebody does."""
+        """Claim a stage if it can start now; otherwise set its figure to say who is running it, if anyone is."""
         stage = state.stage
         if stage.key in self._running or stage.key in self._claims:
             other = (self._running.get(stage.key) or self._claims[stage.key]).branch
-            state.figure = "for a stage like it" if other is branch else f"for {other.title}"
+            state.figure = "for an identical stage" if other is branch else f"for {other.title}"
             return
         assert self._cluster is not None
         share = stage.spec.share(self._cluster.cores, self._cluster.gpus)
@@ -64,14 +64,14 @@ class Claims:
         self._claims[stage.key] = Claim(branch, state, lock, share)
 
     def settle(self, claim: Claim) -> None:
-        """A claim is dealt with; the lock is let go where the stage is not running."""
+        """Drop a claim that has been handled; release its lock if the stage is not running."""
         key = claim.state.stage.key
         del self._claims[key]
         if key not in self._running:
             self._work.release(claim.lock)
 
     def _room(self, cluster: Cluster, branch: Branch, share: Share) -> bool:
-        """Whether a plan may ask for a job's share now."""
+        """Whether a plan may claim a job's share now."""
         first = next(b for b in self._branches if not b.settled)
         if branch is first or cluster.joined or not (self._running or self._claims) or not (share.cpus or share.gpus):
             return True

@@ -1,7 +1,7 @@
-"""Ray: start it or join it, and what it has. The only home of ray.init.
+"""Ray: start or join it, and report its resources. The only place that calls ray.init.
 
-A session that the user has started, in this process or at RAY_ADDRESS, is joined and left alive: only the
-calls made here are ended.
+A session that the user has started, in this process or at RAY_ADDRESS, is joined and left running: only the
+calls submitted here are stopped.
 """
 
 import logging
@@ -25,53 +25,53 @@ from orchestrator.tasks import Task
 from orchestrator.tasks.own_modules import module_names
 
 _OBJECT_STORE = 200 * 1024 * 1024
-"""Bytes for objects on one machine: what travels are paths and questions, never completions or weights."""
+"""Bytes for objects on one machine: calls carry paths and questions, never completions or weights."""
 _IN_FLIGHT = 256
-"""Calls without a GPU that are handed to Ray at a time, or twice as many as can run: their arguments take memory."""
+"""Calls without a GPU submitted to Ray at a time, or twice the number that can run if larger: arguments take memory."""
 _LONGEST_FOLDER = 103 - 65
 """Characters: a Unix socket's path may have 103 on macOS (107 on Linux), and Ray appends up to 65 to its folder."""
 _KNOCK = 10
-"""Seconds in which a cluster that is to be joined has to answer."""
+"""Seconds within which a cluster to be joined has to respond."""
 _TRIES = 3
-"""Starts of Ray at the most: on a busy machine its processes may not come up in the time that Ray gives them."""
+"""Maximum attempts to start Ray: on a busy machine its processes may not come up within Ray's own timeout."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What there is to run on."""
+    """The available hardware."""
 
     cores: int
-    """Of the largest machine."""
+    """Cores of the largest machine."""
     total_cores: int
     gpus: float
     joined: bool
     """Whether the user started it: its workers may be on other machines than this process."""
     machines: tuple[tuple[int, float], ...]
-    """The cores and the GPUs of each machine."""
+    """Cores and GPUs of each machine."""
     apart: bool = field(default=False, kw_only=True)
-    """Whether some of its machines do not see the driver's work folder."""
+    """Whether some machines do not see the driver's work folder."""
 
     def too_large(self, share: Share) -> list[str]:
-        """What of a job's share is never to be had here: each with the name of the resource in front."""
+        """The parts of a job's share that can never be met here, each starting with the name of the resource."""
         found = []
         if share.all_gpus > self.gpus:
-            there = f"there is {self.gpus:g}" if self.gpus else "there is none"
-            found.append(f"gpus: asks for {share.all_gpus:g}, and {there} here")
+            there = f"the total here is {self.gpus:g}" if self.gpus else "there are none here"
+            found.append(f"gpus: asks for {share.all_gpus:g}, but {there}")
         if share.cpus > self.cores:
-            found.append(f"cpus: asks for {share.cpus}, and the largest machine here has {self.cores}")
+            found.append(f"cpus: asks for {share.cpus}, but the largest machine here has {self.cores}")
         if share.workers > 1 and not found:
             fit = [_fit(cores, share.cpus, gpus, share.gpus) for cores, gpus in self.machines]
-            # they write into one folder
+            # the workers write to one folder, so unless all machines see it they must be on the same one
             room = max(fit, default=0) if self.apart else sum(fit)
             if room < share.workers:
                 each = f"{share.cpus} CPU" + (f" and {share.gpus:g} GPU" if share.gpus else "")
-                found.append(f"workers: asks for {share.workers} of {each} each, and there is room for {room} here")
+                found.append(f"workers: asks for {share.workers} of {each} each, but there is room for {room} here")
         return found
 
     def places(self, share: Share) -> int:
-        """How many jobs that get this share run side by side; one at the least."""
+        """Number of jobs with this share that can run in parallel; at least one."""
         fit = (_fit(cores, share.all_cpus, gpus, share.all_gpus) for cores, gpus in self.machines)
         return max(1, sum(fit))
 
@@ -86,11 +86,11 @@ class Cluster:
         load: str = "",
         starts_workers: bool = False,
     ) -> Crew:
-        """Have workers make these calls, each on `cpus` cores and `gpus` GPUs.
+        """Submit these calls to workers, each on `cpus` cores and `gpus` GPUs.
 
-        A call whose worker dies is made again, up to `retries` times. `with_the_files`: where some machines do not see
-        the work folder, on the driver's, which may have no core for it. `load`: what the calls load and leave loaded.
-        `starts_workers`: they ask for cores and GPUs themselves.
+        A call whose worker dies is retried up to `retries` times. `with_the_files`: if some machines do not see the
+        work folder, run on the driver's machine without reserving cores, as it may have none. `load`: what the calls
+        load and keep loaded. `starts_workers`: the calls request cores and GPUs themselves.
         """
         slots = int(self.gpus // gpus) if gpus else max(_IN_FLIGHT, 2 * self.total_cores // max(1, cpus))
         if with_the_files and self.apart:
@@ -99,18 +99,18 @@ class Cluster:
         return Crew(calls, cpus, gpus, retries, max(1, slots), load=load, starts_workers=starts_workers)
 
     def wait(self, calls: Sequence[Any], timeout: float) -> list[Any]:
-        """Of calls that are pending those that have ended; waits for one, for `timeout` seconds at most."""
+        """The pending calls that have ended; waits until one ends, for at most `timeout` seconds."""
         import ray
 
         ended, rest = ray.wait(list(calls), num_returns=1, timeout=timeout)
-        if ended and rest:  # a worker that waits for its next call must not wait for the next look
+        if ended and rest:  # collect all of them now: an idle worker must not wait until the next poll
             ended += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         return list(ended)
 
     def on_each_machine(
         self, function: Callable[[Any], T], argument: Any, timeout: float | None = None
     ) -> list[tuple[str, T]]:
-        """The name of each machine that takes work, and what a call comes to there; TimeoutError after `timeout`."""
+        """Call a function on each machine that accepts work: names and results. TimeoutError after `timeout`."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -130,7 +130,7 @@ class Cluster:
 
 
 def on_this_machine() -> Any:
-    """Ray's word for the machine of this process, and no other."""
+    """Ray's scheduling strategy for the machine of this process only."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -138,27 +138,27 @@ def on_this_machine() -> Any:
 
 
 _connected_here = False
-"""Whether `connect` called ray.init, so that `disconnect` may shut it down."""
+"""Whether `connect` called ray.init, so that `disconnect` may shut Ray down."""
 
 
 def is_joined() -> bool:
-    """Whether a run would join a cluster, whose machines may be other ones than this."""
+    """Whether a run would join an existing cluster, whose machines may differ from this one."""
     ray = sys.modules.get("ray")
     return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
 
 
 def connect(notice: Callable[[str], None] = lambda line: None) -> Cluster:
-    """Use the session that this process has, else join the cluster that RAY_ADDRESS names, else start Ray here.
+    """Use this process's Ray session if there is one, else join the cluster at RAY_ADDRESS, else start Ray here.
 
-    `notice` is called with a line where starting takes longer.
+    `notice` is called with a line of text if starting takes longer.
 
     Raises:
-        InputError: the cluster cannot be joined; Ray's files cannot be where they are to be.
-        OrchError: Ray did not start in several tries.
+        InputError: the cluster cannot be joined, or Ray's files cannot be stored in their folder.
+        OrchError: Ray did not start after several attempts.
     """
     global _connected_here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # who is given no GPU sees none
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a worker without a GPU sees none
     import ray
 
     joined = is_joined()
@@ -176,7 +176,7 @@ def connect(notice: Callable[[str], None] = lambda line: None) -> Cluster:
 
 
 def _fit(cores: int, cpus: int, gpus: float, gpu: float) -> int:
-    """Workers of so many CPUs and GPUs each that fit on a machine."""
+    """Number of workers with that many CPUs and GPUs each that fit on a machine."""
     fit = cores // cpus if cpus else cores
     return min(fit, int(gpus // gpu)) if gpu else fit
 
@@ -185,9 +185,9 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITI
 
 
 def _keep_to_itself() -> None:
-    """Keep Ray's paragraphs on workers that died off stdout, where a table or JSON is: the stage says why it failed.
+    """Keep Ray's long messages about dead workers off stdout, which has a table or JSON: the stage reports the failure.
 
-    Ray prints them whatever `log_to_driver` says.
+    Ray prints them regardless of `log_to_driver`.
     """
     import ray._private.worker as worker
 
@@ -207,24 +207,24 @@ def _join(address: str) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody answers at HOST:PORT: Ray would try for minutes, and warn of it in its own words."""
+    """Raise OSError if nothing responds at HOST:PORT: Ray would try for minutes and print its own warnings."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_KNOCK).close()
 
 
 def _start(notice: Callable[[str], None]) -> None:
-    """Start Ray on this machine, again where its processes did not come up; those of a failed try are ended."""
+    """Start Ray on this machine; if its processes do not come up, kill them and retry."""
     import ray
 
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    # threads that wait by spinning take the core from the one they wait for, where cores are shared or rationed
+    # if cores are shared or rationed, a spinning thread takes the core from the thread it waits for
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     folder = _ray_folder()
     for left in reversed(range(_TRIES)):
         others = set(psutil.Process().children())
         try:
-            # `local`: a Ray that somebody else has started on this machine is not taken for one of ours.
+            # `local`: do not connect to a Ray that somebody else has started on this machine.
             ray.init(
                 address="local",
                 include_dashboard=False,
@@ -233,7 +233,7 @@ def _start(notice: Callable[[str], None]) -> None:
                 **_QUIET,
             )
             return
-        except Exception as error:  # a start that took too long is a bare Exception
+        except Exception as error:  # a startup timeout is a bare Exception
             ray.shutdown()
             _end([child for child in psutil.Process().children() if child not in others])
             if (full := disk_full(error, folder)) is not None:
@@ -252,7 +252,7 @@ def _start(notice: Callable[[str], None]) -> None:
 
 
 def _end(processes: list[psutil.Process]) -> None:
-    """Kill these processes and those that they have started, and wait until they are gone."""
+    """Kill these processes and their descendants, and wait until they are gone."""
     family = list(processes)
     for process in processes:
         with suppress(psutil.Error):
@@ -264,12 +264,12 @@ def _end(processes: list[psutil.Process]) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of an error: Ray's messages go on for paragraphs."""
+    """The first line of an error: Ray's messages run to several paragraphs."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _ray_folder() -> Path:
-    """Where Ray keeps its sockets and logs: where temporary files go, unless sockets there had names too long."""
+    """The folder for Ray's sockets and logs: in the temporary folder, unless socket paths there would be too long."""
     if named := os.environ.get("RAY_TMPDIR"):
         return Path(named)
     usual = Path(tempfile.gettempdir()) / "ray"
@@ -277,19 +277,19 @@ def _ray_folder() -> Path:
 
 
 def carry(cls: type[Task]) -> None:
-    """Send a task's class along with its objects from now on, where workers cannot import it: it is in a user's file.
+    """Pickle a task's class by value from now on: it is in a user's file, which workers cannot import.
 
-    So are the modules beside that file which it imports.
+    The same goes for the modules next to that file that it imports.
     """
     from ray import cloudpickle
 
     for name in (cls.__module__, *module_names(list(cls.MODULES))):
-        if name in sys.modules:  # else it is sent by value anyway
+        if name in sys.modules:  # otherwise it is pickled by value anyway
             cloudpickle.register_pickle_by_value(sys.modules[name])
 
 
 def disconnect() -> None:
-    """End the calls made here that are not done, and Ray itself where `connect` called ray.init."""
+    """Stop the unfinished calls submitted here, and shut Ray down if `connect` called ray.init."""
     global _connected_here
     import ray
 

@@ -1,4 +1,4 @@
-"""Names that a driver has alone within a Ray cluster: what locks are to processes that see one folder."""
+"""Exclusive names within a Ray cluster: the counterpart of lock files for drivers that share no folder."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from orchestrator.runs.cluster import on_this_machine
 
 
 class ClusterNames:
-    """Names of which a driver has each alone within a cluster; those of one that died are free."""
+    """Names that only one driver in a cluster can hold at a time; a dead driver's names are free."""
 
     def __init__(self) -> None:
         self._taken: dict[str, Any] = {}
 
     def take(self, name: str) -> bool:
-        """Whether the name is this driver's from now on."""
+        """Take a name; return whether this driver holds it now."""
         import ray
 
         holder = ray.remote(_Holder).options(
@@ -20,12 +20,12 @@ class ClusterNames:
         )
         try:
             self._taken[name] = holder.remote()
-        except ValueError:  # another driver's
+        except ValueError:  # another driver holds it
             return False
         return True
 
     def free(self, name: str) -> None:
-        """Let go of a name."""
+        """Release a name."""
         import ray
 
         holder = self._taken.pop(name, None)
@@ -34,4 +34,4 @@ class ClusterNames:
 
 
 class _Holder:
-    """Holds a name while it lives, which is as long as its driver does at the most."""
+    """Holds a name while it lives, which is at most as long as its driver does."""

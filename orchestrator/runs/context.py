@@ -1,4 +1,4 @@
-"""What a stage of a plan may know when it runs: the plan's part of it, handed to the verb."""
+"""Builds the context of a stage: the parts of the plan that are passed to its verb."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,10 +20,10 @@ def context_of(
     places: int = 1,
     drawn: Path | None = None,
 ) -> Context:
-    """The context of a stage that runs in the folder `work`, each of its jobs with that share of the cluster.
+    """The context of a stage that runs in the folder `work`; each of its jobs gets that share of the cluster.
 
-    `made` is what the stages that it reads from have made; workers read the copies, where there are some. `places`:
-    how many of its jobs may run side by side. `drawn`: a file of completions that it would draw.
+    `made`: the outputs of the stages that it reads from; workers read their `copies`, if any. `places`: how many of its
+    jobs may run in parallel. `drawn`: a file of completions that it would otherwise draw.
     """
     recipe = plan.recipe
     copies = copies or {}

@@ -1,6 +1,6 @@
-"""Workers of Ray's and the calls that they are given: a worker that is free takes the next call.
+"""Ray workers and the calls they are given: a free worker takes the next call.
 
-A call that asks for no GPU sees none. How long a call took and how much memory it held comes back with its result.
+A call that requests no GPU sees none. Its duration and its peak memory are returned with its result.
 """
 
 import os
@@ -20,20 +20,20 @@ from orchestrator.text import write_in_any_encoding
 _GPUS_SEEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 Call = tuple[Callable[[Any], Any], Any]
-"""A module-level function, and its one argument."""
+"""A module-level function and its only argument."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of a call, and when it began and ended: seconds since the epoch, on the worker's clock."""
+    """The result of a call, and when it began and ended: seconds since the epoch, on the worker's clock."""
 
     result: Any
     began: float
     ended: float
     peak_mb: float | None = None
-    """Main memory that the worker and the processes that it has started held at the most."""
+    """Peak main memory of the worker and its child processes."""
     gpu_peak_mb: float | None = None
-    """Memory that torch held on the worker's GPU at the most."""
+    """Peak memory held by torch on the worker's GPU."""
 
 
 def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
@@ -46,9 +46,9 @@ def _timed(function: Callable[[Any], Any], argument: Any) -> Done:
 
 
 def hide_gpus() -> None:
-    """Show this worker no GPU where it was given none: Ray shows it all, and a trainer would use all of them.
+    """Hide all GPUs from a worker that was given none: Ray shows it all of them, and a trainer would use them all.
 
-    CUDA reads the variables when it is first used, so nothing may have used it in this process before.
+    CUDA reads the variables on first use, so nothing may have used it in this process before.
     """
     import ray
 
@@ -57,25 +57,25 @@ def hide_gpus() -> None:
 
 
 class _Worker:
-    """A process of Ray's that takes one call after another."""
+    """A Ray actor that runs one call after another."""
 
     def ready(self) -> None:
-        """Done as soon as the worker has its GPU and is up."""
+        """Returns as soon as the worker has its GPU and is up."""
 
     def call(self, function: Any, argument: Any) -> Done:
         return _timed(function, argument)
 
 
 class Crew:
-    """Workers, and the calls they have been given. A worker that is free takes the next call.
+    """Workers and the calls they have been given. A free worker takes the next call.
 
-    Calls without a GPU go to whatever process of Ray's is idle, and find it warm. With a GPU there are workers for
-    these calls alone: each keeps what it has loaded from one call to the next, and ends when no call is left for it. So
-    a GPU's memory is empty for whoever comes next, which an idle worker with an engine in it would not leave it. Only
-    where calls `load` something by name, the worker goes on to the crew that waits for a GPU and loads the same; while
-    nobody waits it is kept for a moment.
-    A worker gets its first call when it has its GPU: where GPUs are scarce, few workers make all calls, one after the
-    other, and the rest are never started.
+    Calls without a GPU go to any idle Ray process, which is already warm. Calls with a GPU get their own workers: each
+    keeps what it has loaded from one call to the next, and ends when no call is left for it. That leaves the GPU's
+    memory empty for the next crew; an idle worker with a loaded engine would not. The exception: if the calls `load`
+    something by name, the worker moves on to a crew that waits for a GPU and loads the same; while no crew is waiting,
+    it is kept for a moment.
+    A worker gets its first call once it has its GPU: if GPUs are scarce, a few workers run all calls one after another,
+    and the rest are never started.
     """
 
     def __init__(
@@ -90,26 +90,26 @@ class Crew:
         load: str = "",
         starts_workers: bool = False,
     ) -> None:
-        """`where` is Ray's scheduling strategy; `starts_workers`: the calls ask for cores and GPUs themselves."""
+        """`where` is Ray's scheduling strategy; `starts_workers`: the calls request cores and GPUs themselves."""
         import ray
 
         self._loads = Spare(cpus, gpus, load) if gpus and load else None
         self._starts_workers = starts_workers
         self._number = next(_numbers)
         if calls and (cpus or gpus or starts_workers):
-            end_spare(but=self._loads)  # what they have of the machine may be what these calls wait for
+            end_spare(but=self._loads)  # they may hold the resources that these calls wait for
         self._waiting = deque(enumerate(calls))
         self._has: dict[Any, Any] = {}
-        """For each reference of a call the worker that has it; None: one of Ray's."""
+        """For each reference to a call, the worker that has it; None: one of Ray's own."""
         self._starting: dict[Any, Any] = {}
-        """For each reference of a worker that has no GPU yet: the worker."""
+        """For each reference to a worker that has no GPU yet, the worker."""
         self._places: dict[Any, int] = {}
-        """For each reference of a call its place among all calls."""
+        """For each reference to a call, its position among all calls."""
         self._task = ray.remote(_timed).options(num_cpus=cpus, max_retries=retries, scheduling_strategy=where)
         worker = ray.remote(_Worker).options(
             num_cpus=cpus,
             num_gpus=gpus,
-            max_restarts=-1,  # each call is made again so often
+            max_restarts=-1,  # unlimited: the retries are limited per call
             max_task_retries=retries,
             scheduling_strategy=where,
         )
@@ -125,21 +125,21 @@ class Crew:
 
     @property
     def pending(self) -> list[Any]:
-        """Ray's references to what has not ended: calls that workers have, and workers that wait for their GPU."""
+        """Ray's references to everything unfinished: calls that workers have, and workers that wait for their GPU."""
         return [*self._places, *self._starting]
 
     @property
     def working(self) -> int:
-        """Calls that workers have."""
+        """Number of calls that workers have."""
         return len(self._places)
 
     @property
     def left(self) -> int:
-        """Calls that are not done."""
+        """Number of calls that are not done."""
         return len(self._places) + len(self._waiting)
 
     def _give(self, worker: Any) -> None:
-        """Give a worker the next call; with the last one, workers that have no GPU yet are not needed."""
+        """Give a worker the next call; after the last one, kill the workers that have no GPU yet."""
         import ray
 
         place, call = self._waiting.popleft()
@@ -151,9 +151,9 @@ class Crew:
             self._starting = {}
 
     def take(self, reference: Any) -> tuple[int, Done] | None:
-        """The place of a call that has ended, and what came of it; raises what Ray does where it failed.
+        """The position and result of a call that has ended; raises Ray's error if the call failed.
 
-        None: what has ended is a worker's wait for its GPU.
+        None: the reference is to a worker that waited for its GPU.
         """
         import ray
 
@@ -161,7 +161,7 @@ class Crew:
             ray.get(reference)
             self._give(worker)
             return None
-        if reference not in self._places:  # a worker that was not needed any more
+        if reference not in self._places:  # a worker that is no longer needed
             return None
         place, worker = self._places.pop(reference), self._has.pop(reference)
         done = None
@@ -178,11 +178,11 @@ class Crew:
 
     @property
     def _waits(self) -> bool:
-        """Whether calls wait for a GPU, or may."""
+        """Whether calls are waiting for a GPU, or may be."""
         return bool(self._starting) or (self._starts_workers and bool(self._places))
 
     def _adopt(self, worker: Any) -> None:
-        """Give a worker the next call that has its GPU already, in place of one that waits for it."""
+        """Give the next call to a worker that already has a GPU, in place of one that is waiting for it."""
         import ray
 
         _, other = self._starting.popitem()
@@ -190,7 +190,7 @@ class Crew:
         self._give(worker)
 
     def stop(self) -> None:
-        """End all calls that are not done."""
+        """Stop all unfinished calls."""
         import ray
 
         self._waiting.clear()
@@ -205,12 +205,12 @@ class Crew:
 
 
 _crews: WeakSet[Crew] = WeakSet()
-"""Those that may have calls under way."""
+"""Crews that may have calls in progress."""
 _numbers = count()
 
 
 def _pass_on(worker: Any, has: Spare) -> None:
-    """What becomes of a worker whose crew has no more calls, and that has this."""
+    """Reassign, keep or kill a worker whose crew has no more calls; `has` is what it holds."""
     import ray
 
     waiting = [crew for crew in _crews if crew._waits]
@@ -224,7 +224,7 @@ def _pass_on(worker: Any, has: Spare) -> None:
 
 
 def stop_all() -> None:
-    """End the calls of all crews that are not done, and workers that are kept."""
+    """Stop the unfinished calls of all crews, and the workers that are kept."""
     import ray
 
     if ray.is_initialized():

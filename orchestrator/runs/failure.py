@@ -1,13 +1,13 @@
-"""What went wrong, in one line for a person."""
+"""One-line error messages for people."""
 
 from orchestrator.errors import OrchError
 
 _DIED = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "ActorDiedError", "ActorUnavailableError")
-"""What Ray raises where a worker was lost."""
+"""Ray's errors for a lost worker."""
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong, for a person: the worker's own error, not Ray's wrapping."""
+    """An error in one line for a person: the worker's own error, without Ray's wrapping."""
     cause = getattr(error, "cause", None) or error
     if type(cause).__name__ in _DIED:
         return "its worker process died: out of memory, or killed; lower batch_size, or give it more memory"

@@ -1,4 +1,4 @@
-"""What a run came to, in one tag of its run: a list of many runs is read with one request."""
+"""A run's main figures in a single tag, so that many runs can be listed with one request."""
 
 import json
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from orchestrator.store.base import StoredRun
 from orchestrator.store.names import MODELS_TAG
 
 _LONGEST = 7500
-"""Characters: a tag's text may have 8000 in MLflow."""
+"""Characters: MLflow allows 8000 in a tag's value."""
 
 
 def headline(models: Sequence[ModelResult | ModelOverSeeds]) -> dict[str, str]:
-    """The tag that holds the figures of a run's models; of several seeds the means. Empty where it has no room."""
+    """The tag with the figures of a run's models, or their means over several seeds. Empty if they do not fit."""
     rows = [
         [m.model, m.accuracy, m.accuracy_low, m.accuracy_high, m.answer_rate, m.n]
         if isinstance(m, ModelResult)
@@ -24,5 +24,5 @@ def headline(models: Sequence[ModelResult | ModelOverSeeds]) -> dict[str, str]:
 
 
 def headline_of(run: StoredRun) -> tuple[ModelResult, ...]:
-    """The figures of a run's models; empty where it came to none, or was made by an older version."""
+    """The figures of a run's models; empty if it has none or was written by an older version."""
     return tuple(ModelResult(*row) for row in json.loads(run.tags.get(MODELS_TAG, "[]")))

@@ -1,12 +1,11 @@
 """The driver's work folder, for workers on machines that do not see it.
 
-Every machine has a work folder of its own at the same path. A worker fetches what its call reads, each input once a
-machine, and sends what it writes to the driver's machine while it works.
+Every machine has its own work folder at the same path. A worker fetches the inputs of its call, each input once per
+machine, and sends its output to the driver's machine as it works.
 
-- What was sent is on the driver's machine also when the worker's is lost, and a call that is made again, wherever that
-  is, goes on from it.
-- A file is there whole or not at all, but for those that grow line by line. Files arrive in the order in which they
-  were last written: what says that a checkpoint is whole comes after the checkpoint.
+- Sent files survive the loss of the worker's machine, and a retried call resumes from them on any machine.
+- A file arrives complete or not at all, except for files that grow line by line. Files arrive in the order they were
+  last written: the marker of a complete checkpoint comes after the checkpoint.
 - A worker that sees the driver's folder fetches and sends nothing.
 """
 
@@ -33,39 +32,39 @@ from orchestrator.runs.worker_log import FOLDER as LOGS
 from orchestrator.stages.context import BEGUN
 
 _PIECE = 16 * 1024 * 1024
-"""Bytes that travel at a time."""
+"""Bytes per transfer."""
 _DYING, _CLEARING = 5.0, 20.0
-"""Seconds for which other machines wait for calls that are being ended, and the driver for these machines."""
+"""Seconds that other machines wait for calls that are being stopped, and that the driver waits for these machines."""
 
 
 class Files:
-    """The driver's folder, for those who reach it through Ray: an actor on the driver's machine."""
+    """The driver's folder, served through Ray: an actor on the driver's machine."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def listing(self, name: str) -> dict[str, Stamp]:
-        """The files in a folder, the one that was written first in front; of a file that one, under the name ``."""
+        """The files in a folder, least recently written first; for a file, only that one, under an empty name."""
         return files_of(self.root / name)
 
     def read(self, name: str, begin: int) -> bytes:
-        """The next bytes of a file; empty at its end."""
+        """The bytes of a file from `begin` on, one piece; empty at its end."""
         with (self.root / name).open("rb") as file:
             file.seek(begin)
             return file.read(_PIECE)
 
     def append(self, name: str, begin: int, data: bytes) -> None:
-        """Write to a file that grows, from the byte `begin` on."""
+        """Write to a file that grows, from byte `begin` on."""
         with (self.root / name).open("r+b") as file:
             file.truncate(begin)
             file.seek(begin)
             file.write(data)
 
     def write(self, name: str, begin: int, data: bytes, whole: Stamp | None) -> None:
-        """Write a piece of a file; it has its name once it is `whole`.
+        """Write a piece of a file; the file gets its name once it is `whole`.
 
         Raises:
-            FileNotFoundError: the stage's folder is gone: nobody waits for it any more.
+            FileNotFoundError: the stage's folder is gone, so the file is no longer needed.
         """
         path = self.root / name
         if not (self.root / Path(name).parts[0]).is_dir():
@@ -80,7 +79,7 @@ class Files:
             part.replace(path)
 
     def remove(self, name: str) -> None:
-        """Remove a file, and the folders that are empty without it."""
+        """Remove a file, and its folder if that is then empty."""
         path = self.root / name
         path.unlink(missing_ok=True)
         with suppress(OSError):
@@ -89,13 +88,13 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where the driver's work folder is."""
+    """Access to the driver's work folder."""
 
     root: Path
     mark: str
-    """The name of a lock that is held in that folder alone."""
+    """The name of a marker file that exists only in that folder."""
     files: Any
-    """Ray's handle of `Files`."""
+    """The Ray handle of `Files`."""
 
     @property
     def is_seen(self) -> bool:
@@ -103,7 +102,7 @@ class Home:
         return (self.root / LOCKS / self.mark).exists()
 
     def fetch(self, name: str) -> None:
-        """Have an input, a file or a folder below the work folder, on this machine."""
+        """Fetch an input, a file or folder below the work folder, unless this machine has it."""
         path = self.root / name
         with FileLock(self._lock(f"fetch-{path.name}")):
             if path.exists():
@@ -124,7 +123,7 @@ class Home:
         return locks / name
 
     def listing(self, folder: Path) -> dict[str, Stamp]:
-        """The files of the driver's folder that has the place of this one."""
+        """The files in the driver's counterpart of this folder."""
         return self._listing(folder.relative_to(self.root).as_posix())
 
     def _listing(self, name: str) -> dict[str, Stamp]:
@@ -142,7 +141,7 @@ class Home:
         os.utime(to, ns=(stamp[1], stamp[1]))
 
     def restore(self, work: Path) -> dict[str, Stamp]:
-        """Have a stage's folder on this machine as it is on the driver's, without its logs."""
+        """Make a stage's folder on this machine match the driver's, without its logs."""
         name = work.relative_to(self.root).as_posix()
         wanted = {file: stamp for file, stamp in self.listing(work).items() if not file.startswith(f"{LOGS}/")}
         for file in files_of(work).keys() - wanted.keys():
@@ -153,7 +152,7 @@ class Home:
         return wanted
 
     def send(self, path: Path, begin: int = 0) -> Stamp | None:
-        """Have a file of this machine's folder on the driver's; from `begin` on it is appended. None: it is gone."""
+        """Send a file of this machine's folder to the driver's; from `begin` on it is appended. None: it is gone."""
         import ray
 
         name = path.relative_to(self.root).as_posix()
@@ -183,7 +182,7 @@ class Home:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """While a call is made on this machine nobody clears its folder."""
+        """Keep this machine's folder from being cleared while a call runs here."""
         with _clearing(self.root):
             lock = FileLock(self._lock(f"{CALL}{os.getpid()}"))
             lock.acquire()
@@ -196,7 +195,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A call that may be made on a machine that does not see the driver's folder."""
+    """A call that may run on a machine that does not see the driver's folder."""
 
     function: Callable[[Any], Any]
     argument: Any
@@ -204,13 +203,13 @@ class Sent:
     work: Path
     """The stage's work folder."""
     inputs: tuple[str, ...]
-    """What it reads: files and folders below the driver's folder."""
+    """Its inputs: files and folders below the driver's folder."""
     leaves: tuple[Path, ...]
-    """The files that it leaves, where other calls leave theirs beside them; none: the work folder is its own."""
+    """Its output files, if other calls write theirs to the same folder; empty: the work folder is its own."""
 
 
 def sent(call: Sent) -> Any:
-    """Make the call on a worker, with what it reads fetched and what it writes sent."""
+    """Run the call on a worker; fetch its inputs and send its output."""
     home = call.home
     if home.is_seen:
         return call.function(call.argument)
@@ -235,15 +234,15 @@ def sent(call: Sent) -> Any:
 
 
 def open_home(root: Path, cluster: Cluster) -> Home | None:
-    """Have the driver's work folder reached from machines that do not see it; None where all of them do.
+    """Make the driver's work folder accessible to machines that do not see it; None if all of them do.
 
     Raises:
-        InputError: a machine cannot have a work folder at its path.
+        InputError: a machine cannot run orch, or cannot have a work folder at that path.
     """
     if not cluster.joined:
         return None
     mark = root / LOCKS / f"home-{uuid4().hex}"
-    mark.parent.mkdir(parents=True, exist_ok=True)  # a run that was refused has removed it, while it was empty
+    mark.parent.mkdir(parents=True, exist_ok=True)  # a refused run may have removed it while it was empty
     mark.touch()
     home = None
     try:
@@ -263,31 +262,31 @@ def _open(root: Path, cluster: Cluster, mark: str) -> Home:
         refused = [f"{name}: {why}" for name, why in rooms if why]
     except ray.exceptions.RayError as error:
         raise InputError(
-            f"orch cannot be used on a machine of the Ray cluster: {one_line(error)}; install it there, in this version"
+            f"orch cannot be used on a machine of the Ray cluster: {one_line(error)}; install this version there"
         ) from None
     if refused:
         raise InputError(
             f"storage: {root} cannot be the work folder on {'; '.join(dict.fromkeys(refused[:5]))}; name a folder "
-            "that each machine of the Ray cluster can have, or one that all of them share: storage=FOLDER"
+            "that each machine of the Ray cluster can use, or one that all of them share: storage=FOLDER"
         )
     server = ray.remote(Files).options(
         num_cpus=0,
         max_concurrency=8,
         max_restarts=-1,
-        max_task_retries=-1,  # what it does can be done again
+        max_task_retries=-1,  # its operations can be repeated
         scheduling_strategy=on_this_machine(),
     )
     return Home(root, mark, server.remote(root))
 
 
 def _no_room(folder: tuple[Path, str]) -> str | None:
-    """Why this machine cannot have a work folder there; None where it can, or sees the driver's, which has the mark."""
+    """Why this machine cannot have a work folder there; None if it can, or sees the driver's, which has the mark."""
     root, mark = folder
     if (root / LOCKS / mark).exists():
         return None
     try:
         if root.is_dir() and any(root.iterdir()) and not (root / GUEST).exists():
-            return "it is a folder that holds something of its own"
+            return "the folder already contains other files"
         root.mkdir(parents=True, exist_ok=True)
         (root / GUEST).touch()
         (root / LOCKS).mkdir(exist_ok=True)
@@ -300,7 +299,7 @@ def _no_room(folder: tuple[Path, str]) -> str | None:
 
 
 def close_home(home: Home, cluster: Cluster) -> None:
-    """The run has ended: nothing of it is left on the other machines, where no other run's call is made there."""
+    """The run has ended: clear the other machines' folders, except where another run's call is in progress."""
     with suppress(Exception):  # a machine that is gone
         cluster.on_each_machine(_clear, home, timeout=_CLEARING)
     (home.root / LOCKS / home.mark).unlink(missing_ok=True)
@@ -308,7 +307,7 @@ def close_home(home: Home, cluster: Cluster) -> None:
 
 def _clear(home: Home) -> None:
     root, end = home.root, time.monotonic() + _DYING
-    while (root / GUEST).exists():  # otherwise the folder is this machine's own
+    while (root / GUEST).exists():  # otherwise the folder belongs to this machine
         with _clearing(root):
             if not any(at_work(root, lock.name) for lock in (root / LOCKS).glob(f"{CALL}*")):
                 shutil.rmtree(root, ignore_errors=True)
@@ -319,5 +318,5 @@ def _clear(home: Home) -> None:
 
 
 def _clearing(root: Path) -> FileLock:
-    """Held on a machine while its folder is cleared, and while a call begins there."""
+    """The lock that is held on a machine while its folder is cleared, and while a call begins there."""
     return FileLock(Path(tempfile.gettempdir()) / f"orch-{sha256(str(root).encode()).hexdigest()[:16]}.lock")

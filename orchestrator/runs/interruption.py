@@ -1,6 +1,6 @@
-"""How a run ends that is not left to its end: Ctrl-C, SIGTERM, a store that is gone. What was finished is kept.
+"""Runs that end early: Ctrl-C, SIGTERM, a store that is gone. Finished stages are kept.
 
-The runs that the process has left open are closed, its workers are ended, its lock is free.
+The runs that the process has left open are closed, its workers are stopped, its lock is released.
 """
 
 import signal
@@ -23,7 +23,7 @@ _RESUME = "finished stages are kept; run the same command to resume"
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does; either is reported as one error."""
+    """Make SIGTERM end a run as Ctrl-C does; either is reported as one error."""
     before = signal.getsignal(signal.SIGTERM)
     heed_sigterm()
     try:
@@ -36,20 +36,20 @@ def interruptible() -> Iterator[None]:
 
 
 def heed_sigterm() -> None:
-    """Have SIGTERM raise KeyboardInterrupt: Ray puts a handler of its own there, which ends the process on the spot."""
+    """Make SIGTERM raise KeyboardInterrupt: Ray installs its own handler, which ends the process on the spot."""
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    if _in_main():  # elsewhere no handler can be set, and none is called
+    if _in_main():  # only the main thread can set and run signal handlers
         signal.signal(signal.SIGTERM, stop)
 
 
 @contextmanager
 def process_of(store: Store, work: WorkFolder, patience: Patience | None = None) -> Iterator[None]:
-    """This process writes runs: what a process that is gone has left open is closed, and others see that this is not.
+    """Mark this process as alive while it writes runs, and close the runs that dead processes have left open.
 
-    The store marks the runs that it starts with this process, and is waited for as `patience` says.
+    The store tags the runs that it starts with this process; `patience` sets how long to wait for the store.
     """
     for process in work.abandoned(_PROCESS):
         store.close_runs(process, "KILLED", "the process was killed")
@@ -58,8 +58,8 @@ def process_of(store: Store, work: WorkFolder, patience: Patience | None = None)
     store.patience = patience
     try:
         yield
-        with suppress(TrackingError):  # a run whose making was asked for twice, as the first answer was lost
-            store.close_runs(store.process, "KILLED", "never used: the store's answer was lost when it was begun")
+        with suppress(TrackingError):  # a run that was created twice because the first response was lost
+            store.close_runs(store.process, "KILLED", "never used: the store's response was lost when it was created")
     finally:
         store.patience = None
         work.close()
@@ -70,11 +70,11 @@ def process_of(store: Store, work: WorkFolder, patience: Patience | None = None)
 
 @contextmanager
 def given_up(walk: Walk, store: Store, runs: Callable[[], list[str]]) -> Iterator[None]:
-    """Whatever keeps a walk from its end stops it and closes its runs; `runs` names them, the first is reported."""
+    """If anything interrupts a walk, stop it and close its runs; `runs` lists them, and the first is reported."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        store.patience = None  # who gives up does not wait
+        store.patience = None  # do not wait for the store any longer
         with _undisturbed():
             walk.stop()
             _close_runs(store, "KILLED", "interrupted")
@@ -91,14 +91,14 @@ def given_up(walk: Walk, store: Store, runs: Callable[[], list[str]]) -> Iterato
 
 
 def _close_runs(store: Store, status: str, error: str) -> None:
-    """Close what this process has left open, as far as the store can be reached."""
+    """Close the runs that this process has left open, if the store can be reached."""
     with suppress(TrackingError):
         store.close_runs(str(store.process), status, error)
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Nothing interrupts the marking of what was interrupted."""
+    """Ignore signals while interrupted runs are being closed."""
     if not _in_main():
         yield
         return

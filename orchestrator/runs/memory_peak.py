@@ -1,7 +1,6 @@
-"""The most memory that this process and those it has started have held since a moment.
+"""Peak memory of this process and its descendants since a given moment.
 
-Judges run in processes of their own, and so do some engines: they count. Knows torch only where the process has loaded
-it.
+Judges and some engines run in separate processes, which count too. Uses torch only if the process has loaded it.
 """
 
 import resource
@@ -14,14 +13,14 @@ import psutil
 
 _PROC = Path("/proc")
 _others: list[tuple[float, float | None]] = []
-"""What workers have held that this process had work for it, on other machines perhaps."""
+"""Peaks of workers that ran for this process, possibly on other machines."""
 
 
 def start_measuring() -> None:
-    """From now on. Where a system cannot forget an earlier peak, it is that of the process's whole life."""
+    """Measure from now on. On a system that cannot reset the peak, it is that of the process's whole life."""
     for process in _family():
         with suppress(OSError):
-            (_PROC / str(process.pid) / "clear_refs").write_text("5")  # Linux: the peak becomes what is held now
+            (_PROC / str(process.pid) / "clear_refs").write_text("5")  # Linux: reset the peak to the current value
     _others.clear()
     cuda = _cuda()
     if cuda is not None:
@@ -29,15 +28,14 @@ def start_measuring() -> None:
 
 
 def count_in(memory_mb: float, gpu_memory_mb: float | None) -> None:
-    """Count the peaks of another worker, which worked for this process."""
+    """Include the peaks of another worker that ran for this process."""
     _others.append((memory_mb, gpu_memory_mb))
 
 
 def peak_mb() -> float:
-    """Megabytes of main memory at the most: the peaks of this process, of those it has started and that still run, and
-    of those counted in.
+    """Peak main memory in megabytes: of this process, its running descendants, and the workers counted in.
 
-    They need not have been at one moment, so it may be too much, never too little of those.
+    The peaks need not coincide, so their sum may be too high for these, but never too low.
     """
     own, *others = _family()
     family = _peak_mb(own, _own_peak_mb()) + sum(_peak_mb(other, 0.0) for other in others)
@@ -45,7 +43,7 @@ def peak_mb() -> float:
 
 
 def _family() -> list[psutil.Process]:
-    """This process, and all that it or one of these has started."""
+    """This process and all its descendants."""
     own = psutil.Process()
     return [own, *own.children(recursive=True)]
 
@@ -55,7 +53,7 @@ def _peak_mb(process: psutil.Process, otherwise: float) -> float:
         lines = (_PROC / str(process.pid) / "status").read_text().splitlines()
         [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
         return int(kilobytes) * 1024 / 1e6
-    except (OSError, ValueError):  # it has ended, or this is no Linux
+    except (OSError, ValueError):  # it has ended, or this is not Linux
         return otherwise
 
 
@@ -65,7 +63,7 @@ def _own_peak_mb() -> float:
 
 
 def gpu_peak_mb() -> float | None:
-    """Megabytes that torch held at the most on a GPU, of this process or of those counted in; None where none was."""
+    """Peak megabytes held by torch on a GPU, in this process or the workers counted in; None if no GPU was used."""
     cuda = _cuda()
     own = None if cuda is None else cuda.max_memory_reserved() / 1e6
     return max((peak for peak in (own, *(gpu for _, gpu in _others)) if peak is not None), default=None)

@@ -1,11 +1,11 @@
-"""The work folder under a URL as well, of any file system that fsspec knows: it survives the loss of the machine.
+"""A copy of the work folder under a URL, on any file system that fsspec supports: it survives the loss of the machine.
 
-- What a running stage has written, and has stopped writing, is copied there within seconds, by a thread of its own.
-- A stage whose folder here is empty begins with what an earlier run has left there: its shards, its checkpoints.
-- What a stage left there is removed when the stage is finished, and not before: a failure removes nothing. A stage that
-  begins again meanwhile waits for that.
-- A URL that stops answering keeps nothing from going on. What it has not got is sent when it answers again, and stays
-  in the folder here in any case.
+- Files that a running stage has finished writing are copied there within seconds, by a separate thread.
+- A stage whose local folder is empty starts from what an earlier run has left there: its shards, its checkpoints.
+- A stage's copy is removed only when the stage is finished: a failure removes nothing. A stage that starts again
+  meanwhile waits for the removal.
+- A URL that stops responding blocks nothing. Missing files are sent when it responds again, and stay in the local
+  folder in any case.
 """
 
 import shutil
@@ -21,29 +21,29 @@ from orchestrator.runs.failure import one_line
 from orchestrator.runs.sending import Sender, Stamp, files_of, stamp_of
 
 _LOOK = 1.0
-"""Seconds between two looks at what stages have written."""
+"""Seconds between two scans of what stages have written."""
 _PATIENCE = 10.0
-"""Seconds that a stage which begins again waits until what it left there before is removed."""
+"""Seconds that a stage which starts again waits for the removal of its earlier copy."""
 
 
 class Mirror:
-    """A folder's counterpart under a URL. `root` is the work folder on this machine."""
+    """The copy of a folder under a URL. `root` is the work folder on this machine."""
 
     def __init__(self, url: str, root: Path) -> None:
-        """Raises InputError where the URL cannot be written."""
+        """Raises InputError if the URL cannot be written."""
         self.url, self.root = url, root
         self.problem: str | None = None
-        """Why what was written last is not there."""
+        """Why the latest files are not there."""
         self._files, self._top = _file_system(url)
         self._left = self._found()
-        """The stages of which earlier runs have left something there."""
+        """The stages for which earlier runs have left files there."""
         self._senders: dict[str, Sender] = {}
         self._gone: list[str] = []
         """The stages whose files are to be removed there."""
         self._removing: str | None = None
         """The stage whose files are being removed."""
         self._changed = Condition()
-        """Held while one of these is changed."""
+        """Held while any of these is changed."""
         self._hurry = self._ended = False
         self._thread = Thread(target=self._go_on, name="mirror", daemon=True)
         self._thread.start()
@@ -55,17 +55,17 @@ class Mirror:
             self._files.pipe_file(probe, b"orch")
             self._files.rm_file(probe)
             return {str(name).rstrip("/").rpartition("/")[2] for name in self._files.ls(self._top, detail=False)}
-        except Exception as error:  # whatever the file system's own library raises
+        except Exception as error:  # anything that the file system's own library may raise
             raise InputError(
-                f"storage: {self.url} cannot be written: {one_line(error)}; name another place, or check its "
+                f"storage: {self.url} cannot be written: {one_line(error)}; choose another location, or check its "
                 "address and your credentials"
             ) from None
 
     def begin(self, key: str) -> None:
-        """A stage is about to run: it has what was left there of it, and what it writes is sent.
+        """A stage is about to run: fetch its earlier copy, and start sending what it writes.
 
         Raises:
-            StageError: what was left there cannot be fetched.
+            StageError: the earlier copy cannot be fetched.
         """
         work = self.root / key
         known: dict[str, Stamp] = {}
@@ -78,20 +78,20 @@ class Mirror:
             except Exception as error:
                 if not files_of(work):
                     raise StageError(
-                        f"what an earlier run left in {self.url}/{key} cannot be fetched: {one_line(error)}; give the "
-                        "same command once it can, or remove that folder"
+                        f"an earlier run's files in {self.url}/{key} cannot be fetched: {one_line(error)}; run the "
+                        "same command again once they can, or remove that folder"
                     ) from None
         with self._changed:
             self._senders[key] = Sender(self, work, known)
 
     def remove(self, key: str) -> None:
-        """A stage is finished, here or elsewhere: what it left is not needed any more."""
+        """A stage is finished, here or elsewhere: its copy is no longer needed."""
         with self._changed:
             if self._senders.pop(key, None) is not None or key in self._left:
                 self._gone.append(key)
 
     def close(self) -> None:
-        """Send what is left; the run has ended."""
+        """The run has ended: send what is left."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -101,7 +101,7 @@ class Mirror:
         self._senders.clear()
 
     def send(self, path: Path, begin: int = 0) -> Stamp | None:
-        """Put a file there, all of it: most places cannot append. None: it is gone."""
+        """Upload a whole file, since most file systems cannot append. None: it is gone."""
         stamp, name = stamp_of(path), f"{self._top}/{path.relative_to(self.root).as_posix()}"
         if stamp is None:
             return None
@@ -115,15 +115,15 @@ class Mirror:
         return stamp
 
     def forget(self, name: str) -> None:
-        """Remove a file there, by its path from the work folder."""
+        """Remove a file there, by its path relative to the work folder."""
         with suppress(FileNotFoundError):
             self._files.rm_file(f"{self._top}/{name}")
 
     def _cleared(self, key: str) -> bool:
-        """Whether nothing of a stage is still to be removed there; where something is, the thread does it at once.
+        """Whether nothing of a stage is still to be removed there; if something is, the thread removes it at once.
 
-        It alone removes and sends: nothing is sent to a folder that is being removed. What cannot be removed in time is
-        not what the stage begins with, and is written over.
+        Only that thread removes and sends: nothing is sent to a folder that is being removed. If files cannot be
+        removed in time, the stage does not start from them, and they are overwritten.
         """
         with self._changed:
             self._hurry = key in self._gone
@@ -134,7 +134,7 @@ class Mirror:
         return cleared
 
     def _there(self, key: str) -> dict[str, int]:
-        """The files of a stage there, with their sizes."""
+        """The files of a stage's copy, with their sizes."""
         folder = f"{self._top}/{key}"
         try:
             found = self._files.find(folder, detail=True)
@@ -143,7 +143,7 @@ class Mirror:
         return {name[len(folder) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
 
     def _fetch(self, key: str, names: list[str]) -> None:
-        """All of it or nothing: half of it would look like all of it."""
+        """Fetch all files or none: a partial copy would look like a complete one."""
         with tempfile.TemporaryDirectory(prefix=f"{key}-", dir=self.root) as folder:
             for name in names:
                 path = Path(folder, key, name)
@@ -159,7 +159,7 @@ class Mirror:
             self._remove_gone()
 
     def _waited(self) -> bool:
-        """Wait for the next look; whether there is none."""
+        """Wait until the next scan is due; return whether the run has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._hurry or self._ended, _LOOK)
             self._hurry = False
@@ -173,7 +173,7 @@ class Mirror:
             try:
                 sender.look(final)
             except Exception as error:
-                problem = problem or f"storage: {self.url} does not take what is written: {one_line(error)}"
+                problem = problem or f"storage: {self.url} does not accept new files: {one_line(error)}"
         self.problem = problem
 
     def _remove_gone(self) -> None:
@@ -185,7 +185,7 @@ class Mirror:
             try:
                 self._remove(key)
                 failed = False
-            except Exception:  # it is tried again
+            except Exception:  # it is retried
                 failed = True
             with self._changed:
                 self._removing = None

@@ -1,4 +1,4 @@
-"""A run in Markdown, for its page in MLflow: the conclusion, the table, the way to its stages. Touches no store."""
+"""A run in Markdown, for its page in MLflow: the conclusion, the table, links to its stages. Touches no store."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from orchestrator.text import inline
 
 
 def describe(found: RunResult, experiment_id: str) -> str:
-    """The comparison, conclusion first, with links to each model's run, to the chart, the report and the stages."""
+    """The comparison, conclusion first, with links to each model's run, the chart, the report and the stages."""
     runs = {row["name"]: row["run_id"] for row in found.stages if row["run_id"]}
     pages = {name: run_link(experiment_id, run_id) for name, run_id in runs.items()}
     lines = [*paragraphs(found.conclusions), *_table(found.models, found.differences, pages, "evaluate.{}")]
@@ -27,7 +27,7 @@ def describe(found: RunResult, experiment_id: str) -> str:
 
 
 def _how(found: RunResult) -> list[str]:
-    """How the answers were judged, and the differences tested."""
+    """How the answers were judged and the differences tested."""
     judged = [f"judged by: {found.judged_by}"] if found.judged_by else []
     if found.differences:
         judged.append(how_tested(len(found.differences), False, found.models[0].answers_each > 1))
@@ -35,26 +35,26 @@ def _how(found: RunResult) -> list[str]:
 
 
 def findings(found: RunResult | SeedsResult) -> list[str]:
-    """What was noticed and the conclusions do not say, as a list in Markdown."""
+    """Findings that the conclusions do not mention, as a Markdown list."""
     news = untold(found.findings, found.conclusions, bool(found.differences))
     return [f"- {finding.severity}: {inline(finding.what)}" for finding in news]
 
 
 def ways_on(experiment_id: str, run_id: str) -> str:
-    """Links to the chart of the experiment's newest models, and to the run's report."""
+    """Links to the chart of the experiment's newest models and to the run's report."""
     report = run_link(experiment_id, run_id, "report.html")
     return f"[Chart of the newest models]({view_link(experiment_id)}) · [Report]({report})"
 
 
 def paragraphs(sentences: Sequence[str]) -> list[str]:
-    """Plain sentences as lines of Markdown; none of their characters means anything there."""
+    """Plain sentences as lines of Markdown, with special characters escaped."""
     return [line for sentence in sentences for line in (inline(sentence), "")]
 
 
 def _table(
     models: tuple[ModelResult, ...], differences: tuple[Difference, ...], pages: dict[str, str], stage: str
 ) -> list[str]:
-    """The lines of one table; `stage` makes a model's name that of the stage that evaluated it."""
+    """The lines of one table; `stage` is a format string for the name of the stage that evaluated a model."""
     against = {d.model: d for d in differences}
     lines = ["| model | accuracy | 95% interval | answer rate | difference | n |", "|---|---|---|---|---|---|"]
     for m in models:
@@ -68,9 +68,9 @@ def _table(
 
 
 def model_note(model: ModelResult, judged_by: str, chart: str, report: str) -> str:
-    """One model's run in a line of Markdown, with the ways to the comparison."""
+    """One model's run in a line of Markdown, with links to the comparison."""
     return (
         f"**{model.model}**: accuracy {model.accuracy:.3f} (95% interval {model.accuracy_low:.3f} to "
         f"{model.accuracy_high:.3f}), answer rate {model.answer_rate:.3f}, n = {model.n}; "
-        f"judged by: {inline(judged_by)}. [Beside the others]({chart}) · [Report]({report})"
+        f"judged by: {inline(judged_by)}. [Compared with the others]({chart}) · [Report]({report})"
     )

@@ -1,4 +1,4 @@
-"""A run as the store has it: its recipe, its models, what they wrote. For every verb that looks back."""
+"""A past run as stored: its recipe, its models, their output. Used by every command that looks at past runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ from orchestrator.types import BASE, Finding
 
 RECIPE_FILE = "recipe.yaml"
 _CURVES = tuple(dict.fromkeys(name for verb in every_verb() for name in verb.CURVES))
-"""The curves that are read, and those that are only watched."""
+"""Every curve that some verb keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +35,41 @@ class PastStage:
     verb: str
     run_id: str
     status: str
-    """MLflow's: FINISHED, FAILED, KILLED or RUNNING."""
+    """MLflow's status: FINISHED, FAILED, KILLED or RUNNING."""
     error: str | None
     store: Store = field(repr=False)
     origin: str
-    """The run that has what it made: the one that made it first, if it was reused."""
+    """The run that holds its output: the one that first produced it, if it was reused."""
     results: Path | None
-    """Its evaluation, one row per question; None where it was not evaluated."""
+    """The file of its evaluation, one row per question; None if it was not evaluated."""
     curves: Mapping[str, list[tuple[int, float]]]
     """Points (step, value) of each training curve."""
     chosen: int | None
-    """The step it selected, where that was a choice."""
+    """The step it selected, if there was a choice."""
     noticed: tuple[Finding, ...]
-    """What was found while it ran."""
+    """Findings from while it ran."""
     metrics: Mapping[str, float]
-    """The last value of each, also of a training that was reused."""
+    """The last value of each metric, even if the training was reused."""
     run: StoredRun
-    """All that the store holds of it."""
+    """Everything that the store has on it."""
 
     @property
     def output(self) -> str | None:
-        """The artifact that its verb leaves; None for the base model, and for a verb of another version."""
+        """The artifact that its verb produces; None for the base model, and for a verb unknown to this version."""
         verb = verb_of(self.verb)
         return None if verb is None or verb.MAKES is Kind.RESULTS else verb.OUTPUT
 
     @property
     def headline(self) -> str:
-        """The curve that its verb goes by."""
+        """The main curve of its verb."""
         verb = verb_of(self.verb)
         return "" if verb is None else verb.HEADLINE
 
     def model(self, unchanged: bool = False) -> Path:
-        """The folder of the model it made: a copy where the store is elsewhere; none where the model is lost.
+        """The folder of its model: a local copy if the store is remote; it does not exist if the model is lost.
 
         Raises:
-            OutputError: it has to be `unchanged` since it was made, and is not.
+            OutputError: `unchanged` is set, and the model has changed since it was written.
         """
         folder = self.store.artifact(self.origin, MODEL)
         return self.store.output(self.origin, MODEL) if unchanged and folder.is_dir() else folder
@@ -77,7 +77,7 @@ class PastStage:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """One `orch run`, looked back at."""
+    """One past `orch run`."""
 
     run_id: str
     experiment: str
@@ -88,16 +88,16 @@ class PastRun:
     stages: Mapping[str, PastStage]
 
     def models(self) -> list[str]:
-        """The models it evaluated or made, in the recipe's order."""
+        """The models it evaluated or produced, in the recipe's order."""
         return [BASE, *(name for name, spec in self.recipe.stages.items() if spec.makes_model and self._made(name))]
 
     def _made(self, name: str) -> bool:
-        """Whether a stage came to a model: one that failed may have left none, and one that is lost was made."""
+        """Whether a stage produced a model: a failed stage may not have, and a lost model counts as produced."""
         stage = self.stages.get(name)
         return stage is not None and (stage.status == "FINISHED" or stage.model().is_dir())
 
     def named(self, model: str) -> str:
-        """The name of one of its models.
+        """Check that the run has this model; return its name.
 
         Raises:
             InputError: the run has no such model.
@@ -108,11 +108,11 @@ class PastRun:
         return model
 
     def model(self, name: str, unchanged: bool = False) -> ModelRef:
-        """What a model is loaded from.
+        """The files that a model is loaded from.
 
         Raises:
-            InputError: the run has no such model, or it is not whole.
-            OutputError: it has to be `unchanged` since it was made, and is not.
+            InputError: the run has no such model, or it is incomplete.
+            OutputError: `unchanged` is set, and the model has changed since it was written.
         """
         return find_model(
             self.recipe.stages, self.start, self.named(name), lambda stage: self.stages[stage].model(unchanged)
@@ -120,7 +120,7 @@ class PastRun:
 
 
 class RecipeDamaged(RecipeError):
-    """A run's own recipe cannot be read; what else is known of the run goes with it."""
+    """A run's own recipe cannot be read; carries what else is known about the run."""
 
     def __init__(self, run_id: str, file: Path, stages: tuple[PastStage, ...], problems: Sequence[str]) -> None:
         super().__init__(*problems)
@@ -128,12 +128,12 @@ class RecipeDamaged(RecipeError):
 
 
 def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
-    """The recipe that a run wrote down. A user's own task is a `StoredTask` in it: no code is run.
+    """The recipe that a run recorded. A user-defined task becomes a `StoredTask`: no code is run.
 
-    A task whose settings or format are of its own kind is the task itself, where its code may be run.
+    A task that defines its own settings or format is loaded itself, if its code may be run.
 
     Raises:
-        RecipeError: it cannot be read any more.
+        RecipeError: it can no longer be read.
     """
     file, kept = store.artifact(run_id, RECIPE_FILE), store.artifact(run_id, TASK_FILE)
     modules = store.artifact(run_id, TASK_MODULES)
@@ -161,11 +161,11 @@ def stored_recipe(store: Store, run_id: str, trust: bool = False) -> Recipe:
 
 
 def with_own_task(past: PastRun) -> PastRun:
-    """The same run with the user's own task itself, whose code is run, where the recipe names one.
+    """The same run with the user-defined task itself, whose code is run, if the recipe names one.
 
     Raises:
         UntrustedCode: that code may not be run.
-        RecipeError: it cannot be run, or does not take the recipe's settings.
+        RecipeError: it cannot be run, or does not accept the recipe's settings.
     """
     if not isinstance(past.recipe.task, StoredTask):
         return past
@@ -173,25 +173,25 @@ def with_own_task(past: PastRun) -> PastRun:
 
 
 class PastRecipe(NamedTuple):
-    """A run's recipe and what came of its stages; its models are not looked for."""
+    """A run's recipe and its stages; its models are not looked up."""
 
     run: StoredRun
     recipe: Recipe
     stages: Mapping[str, PastStage]
     named: str | None
-    """The model that the id itself names, where it is a stage's."""
+    """The model that the id itself names, if it is a stage's."""
 
 
 def past_recipe(wanted: str | None = None, trust: bool = False) -> PastRecipe:
-    """What the run with that id was to do, or the newest.
+    """The recipe and stages of the run with that id, or of the newest.
 
-    Of a run of several seeds it is that of the first; `seed_of` finds another. A task's code is run only with `trust`,
-    or where its file is unchanged.
+    For a run of several seeds they are the first seed's; `seed_of` finds another. A task's code is run only with
+    `trust`, or if its file is unchanged.
 
     Raises:
         TrackingError: no such run.
-        RecipeDamaged: its recipe cannot be read any more.
-        InputError: its recipe is not there.
+        RecipeDamaged: its recipe can no longer be read.
+        InputError: it has no recipe.
     """
     store = open_store()
     run = store.find(None if wanted == "last" else wanted)
@@ -202,7 +202,7 @@ def past_recipe(wanted: str | None = None, trust: bool = False) -> PastRecipe:
     parent = run.run_id
     file = store.artifact(run, RECIPE_FILE)
     if not file.is_file():
-        raise InputError(f"run {parent} was not made by `orch run`: it has no {RECIPE_FILE}")
+        raise InputError(f"run {parent} was not created by `orch run`: it has no {RECIPE_FILE}")
     stages = {stage.name: stage for stage in past_stages(store, parent)}
     try:
         recipe = stored_recipe(store, parent, trust)
@@ -210,23 +210,23 @@ def past_recipe(wanted: str | None = None, trust: bool = False) -> PastRecipe:
         raise RecipeDamaged(parent, file, tuple(stages.values()), error.problems) from None
     lost = sorted(stages.keys() - recipe.stages.keys() - {BASE})
     if lost:
-        problem = f"{file}: it has no stage {lost[0]!r}, which this run has carried out: a part of it is cut off"
+        problem = f"{file}: it lacks stage {lost[0]!r}, which this run includes: the file is truncated"
         raise RecipeDamaged(parent, file, tuple(stages.values()), (problem,))
     return PastRecipe(run, recipe, stages, named)
 
 
 def past_run(wanted: str | None = None, trust: bool = False) -> tuple[PastRun, str | None]:
-    """The run with that id, or the newest; beside it the model that the id itself names, where it is a stage's.
+    """The run with that id, or the newest, and the model that the id itself names, if it is a stage's.
 
-    Raises, beside what `past_recipe` does:
-        UntrustedCode: its model comes with code of its own, and there is no `trust`.
-        InputError: its recipe names a model that is not there.
+    Raises, besides the errors of `past_recipe`:
+        UntrustedCode: its model comes with its own code, and `trust` is not set.
+        InputError: its recipe names a model that does not exist.
     """
     run, recipe, stages, named = past_recipe(wanted, trust)
     if recipe.model.trust_remote_code and not trust:
         raise UntrustedCode(
-            f"run {run.run_id[:8]}: its recipe lets code run that comes with the model {clipped(recipe.model.name)!r} "
-            "(model.trust_remote_code), so the model is not loaded; --trust runs that code"
+            f"run {run.run_id[:8]}: its recipe allows code that comes with the model {clipped(recipe.model.name)!r} to "
+            "run (model.trust_remote_code), so the model is not loaded; --trust runs that code"
         )
     start = resolve_start(recipe.model)
     return PastRun(run.run_id, run.experiment, run.status, run.error, recipe, start, stages), named
@@ -238,15 +238,15 @@ class OneSeed(NamedTuple):
     run_id: str
     seed: int
     seeds: tuple[int, ...]
-    """All there are; empty where it is the run itself."""
+    """All seeds of the run asked for; empty if it is this run itself."""
     of_a_sweep: bool
-    """Whether it is the trial that a sweep has tested."""
+    """Whether it is the trial that a sweep tested."""
 
 
 def seed_of(wanted: str | None, seed: int | None = None) -> OneSeed:
-    """Of a run of several seeds the run of one, without `seed` the first; of a sweep the trial that was tested.
+    """One seed's run of a run of several seeds, by default the first; for a sweep, the trial that was tested.
 
-    A run with one seed is that one itself.
+    A run with only one seed is returned as is.
 
     Raises:
         TrackingError: no such run.
@@ -278,7 +278,7 @@ def _one_seed(store: Store, run: StoredRun, seed: int | None) -> StoredRun:
 
 
 def past_stages(store: Store, parent: str) -> Iterator[PastStage]:
-    """The stages of a run, and its base model where that was evaluated."""
+    """The stages of a run, and its base model if that was evaluated."""
     for name, run in store.children(parent).items():
         maker = run if run.origin == run.run_id else store.find(run.origin)
         results = store.artifact(run.evaluation_origin(), RESULTS)

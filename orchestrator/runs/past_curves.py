@@ -1,6 +1,6 @@
-"""What the curves of a past run's training say: their shapes, and what the watch over a training says of them again.
+"""Findings from the training curves of a past run: from their shapes, and from replaying the training watch over them.
 
-Knows no files, models or completions.
+Knows nothing of files, models or completions.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from orchestrator.types import BASE, Finding
 
 
 def stage_curves(past: PastRun, stage: PastStage) -> StageCurves | None:
-    """A stage's curves and what their shapes say; None where it has none."""
+    """A stage's curves and the readings of their shapes; None if it has none."""
     if not stage.curves:
         return None
     spec = past.recipe.stages.get(stage.name)
@@ -27,9 +27,9 @@ def stage_curves(past: PastRun, stage: PastStage) -> StageCurves | None:
 
 
 def findings_of(past: PastRun, stage: PastStage, curves: StageCurves | None) -> Iterator[Finding]:
-    """What was noticed while it ran, what the watch sees in it now, and what the shapes say: each thing once."""
+    """Findings from while it ran, from the replayed watch, and from the curves' shapes: each check once."""
     read = [_of(stage, reading.finding) for reading in curves.readings] if curves is not None else []
-    told = {finding.check for finding in read}  # they know the whole curve, and the stage's settings
+    told = {finding.check for finding in read}  # these see the whole curve and the stage's settings
     yield from (finding for finding in stage.noticed if finding.check not in told)
     told |= {finding.check for finding in stage.noticed}
     yield from (finding for finding in _watched(past, stage) if finding.check not in told)
@@ -37,7 +37,7 @@ def findings_of(past: PastRun, stage: PastStage, curves: StageCurves | None) -> 
 
 
 def _watched(past: PastRun, stage: PastStage) -> Iterator[Finding]:
-    """The watch over a training, held again over its stored curves."""
+    """The training watch, replayed over the stored curves."""
     points: dict[int, dict[str, float]] = {}
     for name, curve in stage.curves.items():
         for step, value in curve:
@@ -54,12 +54,12 @@ def _watched(past: PastRun, stage: PastStage) -> Iterator[Finding]:
 
 
 def _ended(stage: PastStage) -> bool:
-    """Whether it was trained to its last step; a model's run stays finished whatever its evaluation does."""
+    """Whether it trained to its last step; a model's run stays finished whatever happens to its evaluation."""
     return stage.status == "FINISHED"
 
 
 def _planned(spec: Verb | None, stage: PastStage) -> int | None:
-    """How many steps a training was to take that was cut off; None where neither its settings nor its curves tell."""
+    """The planned number of steps of a training that was cut off; None if neither settings nor curves reveal it."""
     if not isinstance(spec, Training):
         return None
     if spec.max_steps is not None:

@@ -1,4 +1,4 @@
-"""What the stages of a past run have left, looked at in full: every file that is not what it was, or cannot be read."""
+"""A full check of the outputs of a past run's stages: reports every file that has changed or cannot be read."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from orchestrator.types import Finding
 
 
 def changed_outputs(stage: PastStage) -> Iterator[Finding]:
-    """Findings on what a stage has made and on the evaluations of its model; all content is read."""
+    """Findings on a stage's output and on the evaluations of its model; all content is read."""
     outputs = []
     if stage.output is not None and stage.status == "FINISHED":
         outputs.append((stage.origin, stage.output))
@@ -23,13 +23,13 @@ def changed_outputs(stage: PastStage) -> Iterator[Finding]:
         what = f"stage {stage.name}" if not name.startswith("eval/") else f"the evaluation of {stage.name}"
         path = stage.store.artifact(run_id, name)
         if not path.exists():
-            continue  # whoever misses it reports what is lost
+            continue  # a lost output is reported by whatever needs it
         try:
             if path.is_file():
                 read_stored(path)
             stage.store.output(run_id, name, full=True)
         except DataError as error:
-            if name != RESULTS:  # whoever reads the answers says so of theirs
+            if name != RESULTS:  # reported by whatever reads the answers
                 yield file_damaged(what, error)
         except OutputError as error:
             yield _changed(what, error)
@@ -40,7 +40,7 @@ def _changed(what: str, error: OutputError) -> Finding:
         "output-changed",
         "error",
         f"{what}: {error.problems[0]}",
-        "its content is not that whose digest was written down when it was made",
-        "a copy broke off, the file was replaced or edited, or the disk is failing",
-        "trust no figure that comes from it; restore the file, or remove it and run the recipe again",
+        "its content does not match the digest recorded when it was written",
+        "a copy was cut short, the file was replaced or edited, or the disk is failing",
+        "do not trust any figure that depends on it; restore the file, or remove it and run the recipe again",
     )

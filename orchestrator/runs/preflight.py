@@ -1,6 +1,6 @@
-"""What comes before a walk: Ray, the check of the set-up, the store. Nothing is written before the check has passed.
+"""The steps before a walk: Ray, the setup check, the store. Nothing is written before the check has passed.
 
-The check is made by one of Ray's workers: it has the libraries loaded for what follows.
+The check runs on a Ray worker, which then has the libraries loaded for what follows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,31 +27,31 @@ _RETRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a walk needs."""
+    """Everything that a walk needs."""
 
     cluster: Cluster
     store: Store
     noticed: tuple[Finding, ...]
-    """What the check has found that does not keep anything from being run."""
+    """Findings of the check that do not prevent the run."""
     home: Home | None
-    """The driver's work folder for machines that do not see it; None where all do."""
+    """Access to the driver's work folder for machines that do not see it; None if all do."""
 
 
 def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], None]) -> Prepared:
-    """Start or join Ray, check these plans, and open the store, made where it is not there.
+    """Start or join Ray, check these plans, and open the store, creating it if needed.
 
-    `notice` is called with what it is at. The caller disconnects, also after an error.
+    `notice` is called with the current step. The caller must disconnect, even after an error.
 
     Raises:
         InputError: Ray or the store cannot be used; a stage fits on no machine; a machine can have no work folder.
-        CheckError: the set-up would make the numbers wrong.
-        StageError: the check itself could not be made.
+        CheckError: the setup would make the numbers wrong.
+        StageError: the check itself could not run.
     """
     home: Home | None = None
     try:
         notice("joining Ray" if is_joined() else "starting Ray")
         cluster = connect(notice)
-        heed_sigterm()  # Ray has put a handler of its own there
+        heed_sigterm()  # Ray has installed its own handler
         if (home := open_home(work.root, cluster)) is not None:
             cluster, work.names = replace(cluster, apart=True), ClusterNames()
         if problems := too_large(plans, cluster):
@@ -71,11 +71,11 @@ def prepared(plans: Sequence[Plan], work: WorkFolder, notice: Callable[[str], No
 
 
 def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ...]:
-    """The warnings of the check before a run, and what it found and the recipe ignores.
+    """The warnings of the check before a run, and the findings that the recipe ignores.
 
     Raises:
-        CheckError: the set-up would make the numbers wrong.
-        StageError: the check itself could not be made.
+        CheckError: the setup would make the numbers wrong.
+        StageError: the check itself could not run.
     """
     import ray
 
@@ -87,7 +87,7 @@ def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ..
         cause = getattr(error, "cause", None)
         if isinstance(cause, OrchError):
             raise cause from None
-        raise StageError(f"the check of the set-up could not be made: {one_line(error)}") from error
+        raise StageError(f"the setup check could not run: {one_line(error)}") from error
     assert taken is not None  # it needs no GPU
     report: CheckReport = taken[1].result
     if report.errors:
@@ -97,12 +97,12 @@ def checked(plan: Plan, work: WorkFolder, cluster: Cluster) -> tuple[Finding, ..
 
 
 def too_large(plans: Sequence[Plan], cluster: Cluster) -> list[str]:
-    """The stages to be run that fit on no machine, and why: they would fail when others are paid for."""
+    """The stages to run that fit on no machine, and why: they would fail only after others have been paid for."""
     problems: dict[str, None] = {}
     for stage in (stage for plan in plans for stage in plan.stages if stage.cached is None):
         where = "evaluate.resources" if stage.is_evaluation else f"stages.{stage.name}.resources"
         for why in cluster.too_large(stage.spec.share(cluster.cores, cluster.gpus)):
-            problems[f"{where}.{why}: leave it out, or lower it"] = None
+            problems[f"{where}.{why}: remove it or lower it"] = None
     return list(problems)
 
 
@@ -110,5 +110,5 @@ def _check(argument: tuple[Plan, Mapping[Split, list[Example]], Path, bool]) -> 
     from orchestrator.health.check import check_plan
 
     plan, examples, work, elsewhere = argument
-    plan.recipe.task.use(examples)  # a worker may see neither the user's files nor the Hub
+    plan.recipe.task.use(examples)  # a worker may have access to neither the user's files nor the Hub
     return check_plan(plan, work, elsewhere)

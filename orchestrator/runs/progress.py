@@ -1,4 +1,4 @@
-"""One plan on a walk: its run in the store, and how far each of its stages is. Knows nothing of workers."""
+"""One plan in a walk: its run in the store, and the progress of each stage. Knows nothing of workers."""
 
 import time
 from dataclasses import replace
@@ -17,27 +17,27 @@ _ENDED = ("done", "cached", "failed", "skipped", "stopped")
 
 
 class Branch:
-    """A plan, its record, and the state of each stage. `title` is that of its trial, where there are several."""
+    """A plan, its record, and the state of each stage. `title` is that of its trial, if there are several."""
 
     def __init__(self, plan: Plan, record: Record, noticed: tuple[Finding, ...] = (), title: str = "") -> None:
         self.plan, self.record, self.noticed, self.title = plan, record, noticed, title
         self.states = {stage.name: StageState(stage, trial=title) for stage in plan.stages}
         self.name = title or plan.recipe.name
-        """Whose it is what the writer does for the plan as a whole, as the record names it."""
+        """The owner of the writer's jobs for the plan as a whole; the record uses the same name."""
         self.closing = False
-        """Whether the closing of its run has been asked for."""
+        """Whether the closing of its run has been requested."""
         self.given_up: str | None = None
-        """Why it was ended before its end, if it was."""
+        """Why it was ended early, if it was."""
         self.result: RunResult | None = None
-        """What it came to; set once all of its stages have ended and its run is closed."""
+        """Its result; set once all of its stages have ended and its run is closed."""
 
     @property
     def settled(self) -> bool:
-        """Whether every stage has come to an end, good or bad."""
+        """Whether every stage has ended, successfully or not."""
         return all(state.state in _ENDED for state in self.states.values())
 
     def ready(self, state: StageState) -> bool:
-        """Whether all that a waiting stage reads is there; one that reads of a failed stage is skipped."""
+        """Whether all inputs of a waiting stage exist; a stage that depends on a failed one is marked as skipped."""
         needed = [self.states[name] for name in state.stage.inputs]
         for other in needed:
             if other.state in ("failed", "skipped"):
@@ -46,16 +46,16 @@ class Branch:
         return all(other.state in ("done", "cached") for other in needed)
 
     def reads(self, name: str) -> bool:
-        """Whether a waiting stage reads what this one makes."""
+        """Whether a waiting stage reads this one's output."""
         return any(s.state == "waiting" and name in s.stage.inputs for s in self.states.values())
 
     def reuse(self, state: StageState, origin: str, figure: str = "reused") -> None:
-        """A stage is made already, by the run `origin`."""
+        """Reuse a stage's output from the run `origin`."""
         self.record.reused(state, origin)
         state.state, state.figure = "cached", figure
 
     def notice(self, state: StageState, finding: Finding) -> None:
-        """Tell of a finding at once, and keep it with the stage's run; once, also where it is read again."""
+        """Report a finding at once, and keep it with the stage's run; only once, even if it is read again."""
         if all(known.check != finding.check for known in state.findings):
             [told] = told_only([finding], self.plan.recipe.limits.ignore)
             where = f"{self.title}, stage {state.stage.name}" if self.title else f"stage {state.stage.name}"
@@ -64,32 +64,32 @@ class Branch:
             self.record.noticed(state, named)
 
     def fail(self, state: StageState, error: Exception, log: str = "") -> None:
-        """A stage has failed; its run says why, and keeps what its workers wrote."""
+        """Mark a stage as failed; its run records the reason and its workers' log."""
         text = one_line(error)
         state.state, state.figure = "failed", text
         if state.started is not None:
             state.seconds = time.monotonic() - state.started
         if text.startswith(DISK_FULL):
-            state.figure = "no space left"  # the rest is said once, at the end
+            state.figure = "no space left"  # the rest is reported once, at the end
         state.error = f"stage {state.stage.name!r} failed: {self.record.failed(state, error, log)}"
 
     def stop(self, state: StageState, why: str) -> None:
-        """A stage that was running is ended, though nothing went wrong with it."""
+        """Mark a running stage as stopped, though nothing went wrong with it."""
         state.state, state.figure = "stopped", why
         if state.started is not None:
             state.seconds = time.monotonic() - state.started
         self.record.stopped(state, why)
 
     def about(self, state: StageState) -> dict[str, str]:
-        """Whose work the folder of a stage holds."""
+        """The stage and the run that a stage's work folder belongs to."""
         stage, recipe = state.stage, self.plan.recipe
         told = {"stage": stage.name, "verb": stage.verb, "also": stage.also or "", "recipe": recipe.name}
         return told | {"run": str(state.run_id or ""), "parent": str(self.record.parent)}
 
     def close(self) -> None:
-        """Every stage has ended: the run is closed with its comparison.
+        """Every stage has ended: close the run with its comparison.
 
-        Where that cannot be made, the result says why: a run that goes on beside it is not disturbed.
+        If the comparison fails, the result says why: other runs in progress are not disturbed.
         """
         states = list(self.states.values())
         try:

@@ -1,7 +1,7 @@
-"""One `orch run` as it is written into the store: the parent run, and a run per stage.
+"""Writes one `orch run` to the store: the parent run, and a run per stage.
 
-An evaluation is written into the run of the model it judges. That run is closed by the stage that made the model; the
-evaluation of a model that no stage of the recipe makes (the base) has a run of its own.
+An evaluation is written to the run of the model it judges. That run is closed by the stage that produced the model; the
+evaluation of a model that no stage of the recipe produces (the base) has its own run.
 """
 
 import json
@@ -69,7 +69,7 @@ _EVALUATED = re.compile(
     r"|answers_per_question|coverage|(?:pass|maj)_at_\d+)"
     rf"|([a-z][^/]*)/(?:{'|'.join(COST_METRICS)})"
 )
-"""An evaluation's metrics in the run of its model, after the name of a further split; what it cost after `eval`."""
+"""An evaluation's metrics in its model's run, prefixed with the further split, if any; costs with that or `eval`."""
 
 
 Later = Callable[[str, str, Callable[[], object]], None]
@@ -80,14 +80,14 @@ def _at_once(_: str, __: str, job: Callable[[], object]) -> None:
 
 
 class Record:
-    """Writes a run as it happens. `parent` is its id; `above` is the run that it is one trial of.
+    """Writes a run as it happens. `parent` is its id; `above` is the run that it is a trial of, if any.
 
-    What the scheduler and its writer ask for at the same time is done one after the other.
+    Concurrent requests from the scheduler and its writer are serialized.
 
-    `past` is what stages took in past runs on this kind of machine; `later` takes what need not be written at once,
-    with the name of the run and what it belongs to: the key of a stage, or the name again. `shown` is what all trials
-    of a run have in common. `swept`: the settings that tell a sweep's trial from the
-    others; its run has these alone as params.
+    `past`: the costs of stages in past runs on this kind of machine. `later`: queues writes that can wait, given the
+    name of the run and an owner: the key of a stage, or the name again. `shown`: the stages that all trials of a run
+    have in common. `swept`: the settings that distinguish a sweep's trial from the others; its run has only these as
+    params.
     """
 
     def __init__(
@@ -108,19 +108,19 @@ class Record:
         self._shown = Shown() if shown is None else shown
         self._later = later or _at_once
         self.origins: dict[str, str] = {}
-        """For each stage that is made: the run that holds its artifacts."""
+        """For each stage whose output exists: the run that holds it."""
         self._runs: dict[str, str] = {}
         """For each run name under the parent: its id."""
         self._shared: dict[str, list[tuple[StageState, str]]] = {}
-        """For each run name that the parent refers to: the stages, and the runs that made what they reuse."""
+        """For each run name that the parent refers to: the stages, and the runs whose output they reuse."""
         self._references: dict[str, str] = {}
-        """The tags that say so, as far as they are not written."""
+        """The tags for these references that are not written yet."""
         self._stages = {stage.name for stage in plan.stages}
         self._unsettled = {stage.name for stage in plan.stages if stage.is_evaluation}
-        """Evaluations that have not come to an end."""
+        """Evaluations that have not ended."""
         self._machine = kind_of_machine()
         self.forecasts = forecast(plan, past)
-        """What past runs say of the stages that are to be run, by name."""
+        """Forecasts from past runs for the stages to run, by name."""
         self._experiment = store.experiment(plan.recipe.name)
         self._parent: str | None = None
         self._is_described = False
@@ -128,7 +128,7 @@ class Record:
 
     @property
     def parent(self) -> str:
-        """The id of the run above the stages, started when it is first asked for."""
+        """The id of the parent run, which is started on first use."""
         with self._lock:
             if self._parent is None:
                 self._parent = self._start()
@@ -143,30 +143,30 @@ class Record:
         return start_run(self.store, self._experiment, recipe, self._name, tags)
 
     def describe(self) -> None:
-        """Start the run above the stages, if it is not, and write down its recipe, once."""
+        """Start the parent run if needed, and record its recipe, once."""
         with self._lock:
             if not self._is_described:
                 describe_run(self.store, self.parent, self.plan.recipe, self.plan.base, self._swept)
                 self._is_described = True
 
     def started(self, state: StageState) -> None:
-        """A stage begins to run."""
+        """Record that a stage has started."""
         self.describe()
         state.run_id = self._run_of(state.stage, {})
         self._refer()
 
     def reused(self, state: StageState, origin: str) -> None:
-        """A stage was made before, by the run `origin`: its figures are shown again, its artifacts stay there.
+        """Reuse a stage of the run `origin`: its figures are shown again, its artifacts stay there.
 
-        So the comparison in MLflow is complete. Of several trials the first one shows them, and the others refer to its
-        run, unless that holds only a part of what they have under that name.
+        This keeps the comparison in MLflow complete. Of several trials, the first one shows the figures, and the others
+        refer to its run, unless that run holds only part of what they have under that name.
         """
         self.origins[state.stage.name] = origin
         self._later(self._name, self._name, lambda: self._show(state, origin))
 
     def _show(self, state: StageState, origin: str) -> None:
         stage, name = state.stage, state.stage.run_name
-        with self._lock, self._shown.lock:  # two trials may come to it at the same time
+        with self._lock, self._shown.lock:  # two trials may get here at the same time
             there = None if self._above is None or name in self._runs else self._shown.get(stage.key)
             known = self._shared.get(name, [])
             if there is None or any(other.stage.is_evaluation and other.run_id != there for other, _ in known):
@@ -176,14 +176,14 @@ class Record:
                 self._references[SHARED_TAG + name] = state.run_id = there
 
     def _refer(self) -> None:
-        """Write down the references to stages that are shared."""
+        """Write the references to shared stages."""
         with self._lock:
             tags, self._references = self._references, {}
         if tags:
             self.store.log(self.parent, {}, tags)
 
     def _show_again(self, state: StageState, origin: str) -> None:
-        """Start a run for a stage that is reused, with the figures of the run that made it."""
+        """Start a run for a reused stage, with the figures of the run that produced it."""
         stage = state.stage
         maker = self.store.find(origin)
         metrics = maker.metrics
@@ -191,7 +191,7 @@ class Record:
             wanted = (stage.also or "eval") if stage.is_evaluation else None
             metrics = {k: v for k, v in metrics.items() if _evaluation_of(k) == wanted}
         tags = {CHOSEN_TAG: maker.chosen} if maker.chosen and stage.spec.makes_model else {}
-        own = (f for f in findings_of(maker.tags) if f"stage {stage.name}: " in f.what)  # not of its evaluations
+        own = (f for f in findings_of(maker.tags) if f"stage {stage.name}: " in f.what)  # not those of its evaluations
         tags |= as_tags(own)
         tags[origin_tag(stage)] = origin
         state.run_id = self._run_of(stage, tags)
@@ -200,9 +200,9 @@ class Record:
         self._close(stage, None)
 
     def finished(self, state: StageState, context: Context, output: Output, cost: Cost) -> None:
-        """A stage is made: its artifacts first, then the key that says that they are there.
+        """Record a finished stage: first its artifacts, then the key that marks them as complete.
 
-        Takes as long as the store takes; `failed` undoes it.
+        Blocks for as long as the store needs; `failed` undoes it.
         """
         stage, run_id = state.stage, str(state.run_id)
         folder = "".join(stage.output.rpartition("/")[:2])
@@ -237,26 +237,26 @@ class Record:
         self._close(stage, None)
 
     def noticed(self, state: StageState, finding: Finding) -> None:
-        """A stage was found to go wrong: its run says so."""
+        """Record a finding in the stage's run."""
         tags = {FINDING_TAG + finding.check: written_down(finding)}
         self._later(self._name, state.stage.key, lambda: self.store.log(str(state.run_id), {}, tags))
 
     def failed(self, state: StageState, error: BaseException, log: str = "") -> str:
-        """A stage has failed, also before it began: its run says why. What a user reads of it, in one line.
+        """Record why a stage failed, even if it never began. Returns the reason for the user, in one line.
 
-        `log` is what its workers wrote; how it failed, and the trace of an error that nobody has foreseen, end it.
+        `log` is its workers' output; the stored log ends with the error, and with its traceback if it is unexpected.
         """
         if state.run_id is None:
             state.run_id = self._run_of(state.stage, {})
         text = one_line(error)
-        with suppress(Exception):  # a log tells of the failure, and must not hide it
+        with suppress(Exception):  # a log documents the failure and must not mask it
             self.store.log_file(state.run_id, log + _last_lines(state.stage.name, error, log), log_of(state.stage.name))
         self.origins.pop(state.stage.name, None)
         self._close(state.stage, text)
         return text
 
     def keep_made(self) -> None:
-        """The run is given up: of several evaluations in one run, those that are made are kept."""
+        """The run is given up: if several evaluations share a run, keep the finished ones."""
         if self._parent is not None:
             self._refer()
         for run_name, run_id in self._runs.items():
@@ -265,7 +265,7 @@ class Record:
                 self.store.end(run_id, "FINISHED", "interrupted")
 
     def stopped(self, state: StageState, why: str) -> None:
-        """A stage that was running is ended, though nothing went wrong with it."""
+        """Record that a running stage was stopped, though nothing went wrong with it."""
 
         def end() -> None:
             if state.run_id is not None:
@@ -276,7 +276,7 @@ class Record:
     def ended(
         self, states: list[StageState], noticed: tuple[Finding, ...] = (), given_up: str | None = None
     ) -> RunResult:
-        """Close the parent with the comparison as its description; KILLED where it was given up, with the reason."""
+        """Close the parent with the comparison as its description; as KILLED, with the reason, if it was given up."""
         self.describe()
         self.store.log(self.parent, {}, as_tags([*changed_format(self.plan), *noticed]) | self._references)
         found = result(self.store, self.plan, self.parent, states, self.origins, noticed)
@@ -288,7 +288,7 @@ class Record:
         return found
 
     def broken(self, states: list[StageState], error: Exception, noticed: tuple[Finding, ...] = ()) -> RunResult:
-        """Close the parent where its stages' figures could not be put together: what they made is kept."""
+        """Close the parent if its stages' figures could not be put together; their outputs are kept."""
         text = f"the run's figures could not be put together: {one_line(error)}"
         if not _is_foreseen(error):
             self.store.log_file(self.parent, "".join(traceback.format_exception(error)), ERROR_FILE)
@@ -298,9 +298,10 @@ class Record:
         return RunResult(self.parent, experiment, (), rows, errors=errors, findings=noticed, seed=self.plan.recipe.seed)
 
     def _close(self, stage: Stage, error: str | None) -> None:
-        """A stage has come to its end, and with it its run; one that holds several evaluations with the last of them.
+        """A stage has ended: close its run; a run that holds several evaluations is closed after the last of them.
 
-        The run of a model that a stage has made is closed already, and stays FINISHED whatever its evaluation does.
+        The run of a model that a stage has produced is closed already, and stays FINISHED whatever happens to its
+        evaluation.
         """
         self._unsettled.discard(stage.name)
         run_id = self._runs.get(stage.run_name)
@@ -323,13 +324,13 @@ class Record:
         return [one for one in self.plan.stages if one.is_evaluation and one.run_name == run_name]
 
     def _run_of(self, stage: Stage, tags: dict[str, str]) -> str:
-        """The stage's run under this parent, started if need be."""
+        """The stage's run under this parent, started if needed."""
         with self._lock:
             return self._started_run(stage, tags)
 
     def _started_run(self, stage: Stage, tags: dict[str, str]) -> str:
         for state, origin in self._shared.pop(stage.run_name, []):
-            self._show_again(state, origin)  # what is to stand beside it makes it this trial's own
+            self._show_again(state, origin)  # a further stage in this run makes it this trial's own
         if stage.run_name not in self._runs:
             params = stage.spec.model_dump(
                 mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"}
@@ -349,7 +350,7 @@ class Record:
 
 
 def _standing(stage: Stage) -> dict[str, str]:
-    """What other runs are compared by, of an evaluation."""
+    """The tags by which an evaluation is compared with other runs."""
     if stage.judging_digest is None:
         return {}
     told = {RECIPE_TAG: stage.recipe_digest, JUDGING_TAG: stage.judging_digest, JUDGED_BY_TAG: stage.judged_by or ""}
@@ -357,7 +358,7 @@ def _standing(stage: Stage) -> dict[str, str]:
 
 
 def _last_lines(stage: str, error: BaseException, log: str) -> str:
-    """How the log of a failed stage ends: the trace, unless the worker has written it, and the error in one line."""
+    """The end of a failed stage's log: the traceback, unless the worker has written it, and the error in one line."""
     written = getattr(error, "cause", None) is not None and "Traceback (most recent call last)" in log
     trace = "" if _is_foreseen(error) or written else "".join(traceback.format_exception(error))
     return f"{trace}stage {stage!r} failed: {one_line(error)}\n"
@@ -368,6 +369,6 @@ def _is_foreseen(error: BaseException) -> bool:
 
 
 def _evaluation_of(metric: str) -> str | None:
-    """The further split that a metric was measured on, `eval` for the one that models are compared on, else None."""
+    """The further split of an evaluation's metric, or `eval` for the main one; None if it is not such a metric."""
     found = _EVALUATED.fullmatch(metric)
     return None if found is None else found[1] or found[2] or "eval"

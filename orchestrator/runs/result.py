@@ -1,4 +1,4 @@
-"""What a run came to, read back from the store: what is shown is what is kept."""
+"""A run's result, read back from the store, so that what is shown is what is stored."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from orchestrator.tasks.judged_by import judged_by
 from orchestrator.types import Finding
 
 _ANSWERED = ("example_id", "question", "gold", "status")
-"""The columns of an evaluation without which it is compared with no other."""
+"""The columns that an evaluation needs to be compared with others."""
 
 
 def finished_run(store: Store, plan_key: str) -> str | None:
@@ -25,7 +25,7 @@ def finished_run(store: Store, plan_key: str) -> str | None:
 
 
 def read_again(store: Store, plan: Plan, parent: str | None = None) -> RunResult | None:
-    """What a finished run of the same plan came to; None if there is none."""
+    """The result of a finished run of the same plan; None if there is none."""
     parent = parent or finished_run(store, plan.key)
     if parent is None:
         return None
@@ -42,12 +42,12 @@ def result(
     origins: dict[str, str],
     noticed: tuple[Finding, ...] = (),
 ) -> RunResult:
-    """Read the models' figures back from the store: what is shown is what is kept."""
+    """Read the models' figures back from the store, so that what is shown is what is stored."""
     findings = (*changed_format(plan), *noticed, *(finding for state in states for finding in state.findings))
     evaluations = {origins[stage.name] for stage in plan.stages if stage.is_evaluation and stage.name in origins}
     runs = {run.run_id: run for run in store.runs(ids={parent, *evaluations})}
     above = runs[parent]
-    known = [*findings, *findings_of(above.tags)]  # also of the run that made what is only shown again
+    known = [*findings, *findings_of(above.tags)]  # also of the earlier run, if its result is only shown again
     lost: list[str] = []
     models, comparison = _side_by_side(store, runs, plan, origins, None, known, lost)
     further = [
@@ -78,7 +78,7 @@ def _side_by_side(
     findings: Sequence[Finding],
     lost: list[str],
 ) -> tuple[tuple[ModelResult, ...], Comparison]:
-    """The models that were asked the same split, each against the baseline; what cannot be read is put into `lost`."""
+    """The models evaluated on the same split, each against the baseline; what cannot be read is added to `lost`."""
     models, results = [], {}
     for stage in plan.stages:
         if stage.is_evaluation and stage.also == also and stage.name in origins:
@@ -113,5 +113,5 @@ def _figures(model: str, metrics: Mapping[str, float], also: str | None) -> Mode
 
 
 def changed_format(plan: Plan) -> tuple[Finding, ...]:
-    """The finding of a plan that uses a model under another answer format than its own."""
+    """The finding for a plan that uses a model with another answer format than the model's own."""
     return () if plan.format_change is None else (format_changed(plan.format_change),)

@@ -1,4 +1,4 @@
-"""A stage that is running: whose it is, its lock, its workers, what they tell and what came of them."""
+"""A running stage: its branch, its lock, its workers, and their progress and results."""
 
 import time
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from orchestrator.training.journal import Tail
 from orchestrator.types import Finding
 
 _KEPT = 0.15
-"""Seconds that a stage whose jobs are done keeps its share of the machine for its plan's next stage."""
+"""Seconds that a stage whose jobs are done keeps its share of the cluster for its plan's next stage."""
 
 
 @dataclass
 class Running:
-    """A stage at work."""
+    """A running stage."""
 
     branch: Branch
     state: StageState
@@ -28,26 +28,26 @@ class Running:
     lock: FileLock
     crew: Crew
     done: list[Done | None]
-    """What came of each job, in the jobs' order."""
+    """The outcome of each job, in the jobs' order."""
     items: list[int]
-    """What each of them makes of what the stage counts."""
+    """Each job's number of items, in the unit that the stage counts."""
     leaves: list[tuple[Path, ...]]
-    """The files that each of them leaves, if it says so."""
+    """Each job's output files, if it lists them."""
     before: int
-    """How much of what the stage counts was made before it began."""
+    """Number of items done before the stage began."""
     tail: Tail
     finishing: bool = False
-    """Whether the crew's one call is `finish`."""
+    """Whether the crew's only call is `finish`."""
     result: Done | None = None
-    """What that call gave."""
+    """The outcome of that call."""
     output: Output | None = None
-    """What it has made, while that is being written to the store."""
+    """The stage's output, while it is being written to the store."""
     worked: float | None = None
-    """When its last job was done; None: it is at work."""
+    """When its last job was done; None: jobs are still running."""
 
     @property
     def made(self) -> int:
-        """How much of what the stage counts is made; of a job that leaves several files, by those that are there."""
+        """Number of items done; for a job with several output files, estimated from those that exist."""
         return self.before + sum(
             items if done is not None else self._made_of(items, leaves)
             for done, items, leaves in zip(self.done, self.items, self.leaves, strict=True)
@@ -59,13 +59,13 @@ class Running:
 
     @property
     def keeps_share(self) -> bool:
-        """Whether no other plan may have its share of the machine."""
+        """Whether its share of the cluster is unavailable to other plans."""
         if self.worked is None:
             return True
         return self.branch.reads(self.state.stage.name) and time.monotonic() - self.worked < _KEPT
 
     def read_journal(self) -> list[dict[str, Any]]:
-        """Take in what the stage's jobs have told of their progress since the last look: the new points of its curves.
+        """Read what the stage's jobs have reported since the last call; return the new points of its curves.
 
         Findings are passed on at once.
         """

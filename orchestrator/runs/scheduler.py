@@ -1,20 +1,20 @@
-"""The scheduler: carries out plans on Ray. Cached stages are reused, ready ones run side by side, shared ones run once.
+"""The scheduler: runs plans on Ray. Cached stages are reused, ready ones run in parallel, shared ones run once.
 
-What it guarantees, whatever happens:
+Its guarantees, whatever happens:
 
-- A key is made by one stage at a time: within a walk by its name, on one host by a lock. Whoever finds it being made
-  waits for it and takes what was made; the lock of an owner that died is free.
+- No two stages run with the same key at once: a walk keeps its running stages by key, and each key has a lock on the
+  host. A stage that finds its key taken waits and reuses the output; the lock of a dead owner is free.
 - A stage's artifacts are in the store before its key is, and its key before its lock is released and before a stage
-  that reads of it starts. What running stages write goes through a queue that the walk does not wait for, and so does
-  what is read and written when a plan ends.
-- Earlier plans have right of way: a later one gets what they leave of the machine. While a stage is put together and
-  written its share is kept for its own plan's next stage, but not for long: no GPU waits for a slow store.
-- Whatever goes wrong with a stage, wherever that comes to light, is the failure of that stage: it is recorded with its
-  reason, stages that read of it are skipped, all others go on. Only an interruption, and a store that cannot be reached
-  or written, end a walk; what was finished by then is kept.
-- What the workers of a stage write is kept, bounded, and is in the store when the stage is finished or has failed.
-- The driver holds no rows and no weights: workers read and write them, also where an output is put together. What
-  comes back are paths, counts and the rows of a table that people look at.
+  that reads its output starts. Running stages write through a queue that the walk does not wait for; the same goes for
+  the reads and writes at the end of a plan.
+- Earlier plans go first: a later one gets what they leave of the cluster. While a stage's output is assembled
+  and written, its share is kept for its own plan's next stage, but not for long: no GPU waits for a slow store.
+- Any error in a stage, wherever it surfaces, is the failure of that stage: it is recorded with its reason, stages that
+  depend on it are skipped, and all others continue. Only an interruption, or a store that cannot be reached or written,
+  ends a walk; what was finished by then is kept.
+- The output of a stage's workers is kept, up to a limit, and is in the store when the stage has finished or failed.
+- The driver holds no rows and no weights: workers read and write them, even when an output is assembled. Only paths,
+  counts and the rows of a table for people come back.
 """
 
 import tempfile
@@ -54,32 +54,32 @@ from orchestrator.training.watch import stops
 
 Listener = Callable[[list[StageState]], None]
 _TICK = 0.25
-"""Seconds between two looks at the workers, at the most."""
+"""Maximum seconds between two polls of the workers."""
 _SOON = 0.03
-"""The same while something is written."""
+"""The same while something is being written."""
 _PATIENCE = 20.0
-"""Seconds that a walk which is given up waits for what is to be written."""
+"""Seconds that a walk which is given up waits for pending writes."""
 _RETRIES = 2
-"""How often a job whose worker died is started again; it goes on from its own work folder."""
+"""How often a job whose worker died is restarted; it resumes from its own work folder."""
 
 
 class Feed(Protocol):
-    """Gives a walk further plans while it goes on."""
+    """Supplies a walk with further plans while it runs."""
 
     @property
     def ended(self) -> bool:
-        """Whether no further plan will come."""
+        """Whether no further plans will come."""
         ...
 
     def look(self) -> None:
-        """Take in what has come to an end, and add what is to be walked next; called before stages are started."""
+        """Process what has ended, and add the plans to walk next; called before stages are started."""
         ...
 
 
 class Walk:
-    """One walk over plans. Earlier plans go first; later ones take what is left of the machine.
+    """One walk over plans. Earlier plans go first; later ones use what is left of the cluster.
 
-    Where there is a `feed`, plans come while the walk goes on.
+    If there is a `feed`, it adds plans while the walk runs.
     """
 
     def __init__(
@@ -94,26 +94,26 @@ class Walk:
         self.branches, self.store, self.work, self.cluster, self.listener = branches, store, work, cluster, listener
         self.home = home
         self.note = ""
-        """What the walk waits for, where that is nothing that its stages tell."""
+        """What the walk is waiting for, unless its stages show that."""
         self._copied = ""
         """The note that the copy of the work folder lags behind, if it does."""
         self.feed: Feed | None = None
         self.writer = Writer(store.writers)
-        """Its owners are the keys of stages, and the names of runs."""
+        """Its owners are the keys of stages and the names of runs."""
         self.running: dict[str, Running] = {}
-        """By key: no two plans make the same at once."""
+        """By key: no two plans run the same stage at once."""
         self._claims = Claims(branches, self.running, work, cluster)
         self._origins: dict[str, StoredRun] = {}
-        """By id: the runs that hold what started stages read."""
+        """By id: the runs that hold the inputs of started stages."""
         self._everywhere: dict[Path, bool] = {}
         """Folders of start models, and whether all machines have them."""
         self._no_room: str | None = None
-        """The first stage that found the disk full: what there is to say of it is said with that one."""
+        """The first stage that found the disk full: only its error reports the details."""
         self._ended: dict[str, tuple[Branch, str | Exception]] = {}
-        """For each key that this walk has come to the end of: who made it, and the run that holds it or the error."""
+        """For each key that this walk has ended: the branch that ran it, and the run with its output, or the error."""
 
     def go(self) -> None:
-        """Walk until every stage of every plan has come to an end."""
+        """Walk until every stage of every plan has ended."""
         while not self._settled():
             if self.feed is not None:
                 self.feed.look()
@@ -123,25 +123,25 @@ class Walk:
             if self.running:
                 self._look()
             elif not self.writer.wait(_TICK) and not self._settled():
-                time.sleep(_TICK)  # another process makes what the rest waits for
+                time.sleep(_TICK)  # another process is running what the rest waits for
         end_spare()
         self._tell()
-        while not self.writer.flush(_TICK):  # also the curves of stages that have failed
+        while not self.writer.flush(_TICK):  # including the curves of failed stages
             self._show()
         for branch in self.branches:
-            self.writer.is_written(branch.name)  # raises what kept its run from being closed
+            self.writer.is_written(branch.name)  # raises the error that kept its run from being closed
         self.writer.close()
         self._tell()
         if self.home is not None and self.cluster is not None:
             close_home(self.home, self.cluster)
 
     def stop(self) -> None:
-        """The walk is given up: no worker goes on, no lock is held, what is made is kept."""
+        """Give up the walk: stop all workers, release all locks, keep what is finished."""
         if self.home is not None and self.cluster is not None:
             stop_all()
             close_home(self.home, self.cluster)
         disconnect()
-        with suppress(Exception):  # what goes wrong now is not why the walk ends
+        with suppress(Exception):  # an error here is not why the walk ends
             self.writer.flush(_PATIENCE)
         self.writer.close()
         for running in self.running.values():
@@ -153,7 +153,7 @@ class Walk:
                 branch.record.keep_made()
 
     def tell(self, note: str) -> None:
-        """Have it shown what the walk waits for; empty: for nothing any more. On whatever thread."""
+        """Show what the walk is waiting for; empty: nothing any more. May be called on any thread."""
         changed, self.note = note != self.note, note
         if changed and threading.current_thread() is threading.main_thread():
             self._show()
@@ -178,7 +178,7 @@ class Walk:
         self.listener([state for branch in self.branches for state in branch.states.values()])
 
     def _start_ready(self) -> None:
-        """Start every stage that can be started now, those of earlier plans first."""
+        """Start every stage that can start now, those of earlier plans first."""
         for branch in self.branches:
             for state in branch.states.values():
                 if state.state == "waiting" and branch.ready(state):
@@ -189,7 +189,7 @@ class Walk:
             stage = claim.state.stage
             with self._boundary(claim.branch, claim.state):
                 try:
-                    # where it could not be said of all, the stage whose output is not what it was fails by itself
+                    # if the lookup of all failed, look up each: only a stage whose output has changed fails
                     found = (self.store.finished([stage]) if made is None else made).get(stage.key)
                     if found is not None:
                         self._reuse(claim.branch, claim.state, found)
@@ -199,7 +199,7 @@ class Walk:
                     self._claims.settle(claim)
 
     def _finished_elsewhere(self) -> dict[str, str] | None:
-        """The claimed stages that another process has made since the plan; None where that cannot be said of all."""
+        """The claimed stages that another process has finished since the plan was made; None if the lookup failed."""
         try:
             return self.store.finished(stages) if (stages := self._claims.stages) else {}
         except Exception as error:
@@ -208,7 +208,7 @@ class Walk:
             return None
 
     def _consider(self, branch: Branch, state: StageState) -> None:
-        """Take what is made of a stage that is ready, else claim it."""
+        """Reuse the outcome of a ready stage if there is one, otherwise claim the stage."""
         stage = state.stage
         if stage.key in self._ended:
             other, end = self._ended[stage.key]
@@ -224,7 +224,7 @@ class Walk:
     def _reuse(self, branch: Branch, state: StageState, origin: str) -> None:
         branch.reuse(state, origin)
         if self.work.copy is not None:
-            self.work.copy.remove(state.stage.key)  # whoever has made it may have been lost before that
+            self.work.copy.remove(state.stage.key)  # the process that produced it may have died before doing so
 
     def _start(self, claim: Claim) -> None:
         assert self.cluster is not None
@@ -246,20 +246,20 @@ class Walk:
         titles = [f"{stage.name}, job {place} of {len(jobs)}" for place in range(1, len(jobs) + 1)]
         inputs = tuple(copy.relative_to(self.work.root).as_posix() for copy in copies.values())
         calls = [self._call(job, title, context, inputs) for job, title in zip(jobs, titles, strict=True)]
-        tail = Tail.of_a_job(context.work / JOURNAL)  # before a worker can write it again
-        # workers that make a job together have a share each; who starts them and waits for them has none
+        tail = Tail.of_a_job(context.work / JOURNAL)  # before a worker can rewrite it
+        # workers that run a job together have a share each; the call that starts them and waits for them has none
         cpus, gpus = (share.cpus, share.gpus) if share.workers == 1 else (0, 0.0)
         load, several = jobs[0].loads if jobs else "", share.workers > 1
         crew = cluster.submit(calls, cpus, gpus, _RETRIES, with_the_files=several, load=load, starts_workers=several)
         items, leaves = [job.items for job in jobs], [job.leaves for job in jobs]
         state.total = stage.spec.items(context.task)
-        state.done = max(0, state.total - sum(items))  # the rest was made before a run was killed
+        state.done = max(0, state.total - sum(items))  # the rest was done before a run was killed
         self.running[stage.key] = Running(
             branch, state, context, claim.lock, crew, [None] * len(jobs), items, leaves, state.done, tail
         )
 
     def _call(self, job: Job, title: str, context: Context, inputs: tuple[str, ...]) -> Call:
-        """A job as a worker makes it, or several together; `inputs` are the copies that it reads."""
+        """A job as a call for one worker, or for several together; `inputs` are the copies that it reads."""
         work = context.work
         if context.share.workers > 1:
             share = context.share
@@ -268,22 +268,22 @@ class Walk:
         return call if self.home is None else (sent, Sent(*call, self.home, work, inputs, job.leaves))
 
     def _write_down(self, branch: Branch, state: StageState) -> None:
-        """A stage begins: its run, and whose work its folder holds."""
+        """A stage begins: start its run, and note whose work its folder holds."""
         branch.record.started(state)
         if state.state == "running":
             self.work.note(state.stage.key, branch.about(state))
 
     def _input(self, branch: Branch, name: str) -> Path:
-        """What a finished stage has made."""
+        """The output of a finished stage."""
         stage, origin = branch.plan.stage(name), branch.record.origins[name]
         if origin not in self._origins:
             self._origins[origin] = self.store.find(origin)
         return self.store.output(self._origins[origin], stage.output)
 
     def _drawn(self, branch: Branch, stage: Stage, copies: dict[Path, Path]) -> Path | None:
-        """Completions that a stage would draw, put among the `copies` where workers do not see them.
+        """Stored completions that a stage would otherwise draw, added to `copies` if workers do not see them.
 
-        They only save time: what was deleted or changed since, or cannot be had, is drawn again.
+        They only save time: if they were deleted or changed, or are unavailable, they are drawn again.
         """
         if stage.drawn is None:
             return None
@@ -298,14 +298,14 @@ class Walk:
         return drawn
 
     def _apart(self, branch: Branch) -> bool:
-        """Whether workers on other machines do not see what lies in the store."""
+        """Whether workers on other machines do not see files in the store."""
         cluster = self.cluster
         return cluster is not None and cluster.joined and (branch.plan.recipe.work_folder or self.home) is not None
 
     def _copies(self, branch: Branch, made: Mapping[str, Path], origins: Mapping[str, str]) -> dict[Path, Path]:
-        """Of what a stage reads: copies in the work folder, where workers on other machines do not see it itself.
+        """Copies of a stage's inputs in the work folder, if workers on other machines do not see the originals.
 
-        `origins` are the runs that hold it.
+        `origins` are the runs that hold the inputs.
         """
         plan = branch.plan
         if not self._apart(branch):
@@ -328,7 +328,7 @@ class Walk:
         return self._everywhere[folder]
 
     def _look(self) -> None:
-        """Take in what the workers have done since the last look."""
+        """Process what the workers have done since the last call."""
         assert self.cluster is not None
         refs = {ref: key for key, r in self.running.items() for ref in r.crew.pending}
         if refs:
@@ -359,7 +359,7 @@ class Walk:
 
     def _collect(self, running: Running, ref: Any) -> None:
         taken = running.crew.take(ref)
-        if taken is None:  # a worker has its GPU, and has begun
+        if taken is None:  # a worker has its GPU and has begun
             return
         place, done = taken
         if running.finishing:
@@ -368,9 +368,9 @@ class Walk:
         running.done[place] = done
 
     def end_early(self, branch: Branch, why: str) -> None:
-        """No further stage of this plan is begun; one that runs is ended, unless another plan waits for what it makes.
+        """Start no further stage of this plan, and stop running ones unless another plan waits for their output.
 
-        What is finished stays. The plan's run is closed as KILLED, with the reason.
+        Finished stages are kept. The plan's run is closed as KILLED, with the reason.
         """
         branch.given_up = why
         for state in branch.states.values():
@@ -384,7 +384,7 @@ class Walk:
                 self.work.remove(running.state.stage.key)
 
     def _wanted(self, branch: Branch, stage: Stage) -> bool:
-        """Whether another plan waits for what a stage makes."""
+        """Whether another plan waits for a stage's output."""
         return any(
             state.state == "waiting" and state.stage.key == stage.key
             for other in self._open()
@@ -398,12 +398,12 @@ class Walk:
             self.writer.submit(branch.name, state.stage.key, lambda: self.store.log_points(str(state.run_id), points))
 
     def _put_together(self, running: Running) -> None:
-        """All jobs are done: a worker puts the output together. Where there were jobs, it takes no more cores."""
+        """All jobs are done: let a worker assemble the output. If there were jobs, it reserves no more cores."""
         assert self.cluster is not None
         spec, context = running.state.stage.spec, running.context
         examples = {split: context.task.examples(split) for split in spec.splits_read(context.stages)}
         cpus = 0 if running.done else context.cpus
-        title = f"{context.name}, putting its output together"
+        title = f"{context.name}, assembling its output"
         call = (logged, Logged(put_together, (spec, context, examples), context.work, title))
         running.worked = time.monotonic() if running.done else None
         running.crew, running.finishing = self.cluster.submit([call], cpus, 0.0, _RETRIES, with_the_files=True), True
@@ -424,19 +424,19 @@ class Walk:
         running.output, running.worked = output, running.worked or time.monotonic()
 
     def _write_output(self, running: Running, output: Output, cost: Cost) -> None:
-        """What a stage has made, and its run as those will need it that read of it."""
+        """Write a stage's output, and fetch it for the stages that read it."""
         branch, stage = running.branch, running.state.stage
         branch.record.finished(running.state, running.context, output, cost)
         if branch.reads(stage.name):
             try:
-                # it is fetched now, so that the walk need not wait for it
+                # fetched now, so that the walk need not wait for it
                 self._copies(branch, {stage.name: self._input(branch, stage.name)}, branch.record.origins)
             except Exception as error:
                 if _ends_walk(error):
-                    raise  # any other is the failure of the stage that reads it
+                    raise  # any other error is the failure of the stage that reads it
 
     def _conclude(self, running: Running, output: Output) -> None:
-        """All that a stage writes is in the store."""
+        """Mark a stage as done: all its output is in the store."""
         branch, state, stage = running.branch, running.state, running.state.stage
         state.state, state.figure = "done", output.figure
         self._ended[stage.key] = (branch, branch.record.origins[stage.name])
@@ -445,7 +445,7 @@ class Walk:
 
     @contextmanager
     def _boundary(self, branch: Branch, state: StageState) -> Iterator[None]:
-        """Whatever goes wrong inside is this stage's failure, but for a store that cannot be reached or written."""
+        """Treat any error inside as this stage's failure, except for a store that cannot be reached or written."""
         try:
             yield
         except Exception as error:
@@ -454,7 +454,7 @@ class Walk:
             running = self.running.get(state.stage.key)
             if running is not None and running.state is state:
                 self._leave(running)
-                with suppress(Exception):  # what Ray says of workers that are gone is not what went wrong
+                with suppress(Exception):  # Ray's error about workers that are gone is not the cause
                     running.crew.stop()
             self._fail(branch, state, error)
 
@@ -474,5 +474,5 @@ class Walk:
 
 
 def _ends_walk(error: Exception) -> bool:
-    """Whether an error is no single stage's: the store cannot be reached or written."""
+    """Whether an error is not limited to one stage: the store cannot be reached or written."""
     return isinstance(error, TrackingError) and not isinstance(error, RefusalError)

@@ -1,6 +1,6 @@
-"""What a call writes into its stage's folder, sent to another place while it works: to the driver's machine, to a URL.
+"""Send a stage's files to another place while a call is writing them: to the driver's machine, or to a URL.
 
-Files are sent whole, in the order in which they were last written, but for those that grow line by line.
+Files are sent whole, in the order they were last written, except for those that grow line by line.
 """
 
 import shutil
@@ -16,16 +16,16 @@ from orchestrator.runs.worker_log import FOLDER as LOGS
 from orchestrator.training.journal import NAME as JOURNAL
 
 _LOOK = 0.5
-"""Seconds between two looks at what a call has written."""
+"""Seconds between two scans of what a call has written."""
 _SETTLED = 2.0
-"""Seconds after which a file that is not written any more is taken to be whole, while its call goes on."""
+"""Seconds without a write after which a file is considered complete, while its call is running."""
 
 Stamp = tuple[int, int]
 """A file's size in bytes, and when it was last written: nanoseconds since the epoch."""
 
 
 class Place(Protocol):
-    """Where files are sent."""
+    """A place that files are sent to."""
 
     @property
     def root(self) -> Path:
@@ -33,40 +33,40 @@ class Place(Protocol):
         ...
 
     def send(self, path: Path, begin: int = 0) -> Stamp | None:
-        """Have a file of this machine's folder there; what lies before `begin` was sent before. None: it is gone."""
+        """Send a file of this machine's folder; the part before `begin` was sent earlier. None: it is gone."""
         ...
 
     def forget(self, name: str) -> None:
-        """Remove a file there, by its path from the root."""
+        """Remove a file there, by its path relative to the root."""
         ...
 
 
 class Kept(Place, Protocol):
-    """A place that has what was sent earlier."""
+    """A place from which files that were sent earlier can be restored."""
 
     def listing(self, folder: Path) -> dict[str, Stamp]:
-        """The files there of the folder that has the place of this one."""
+        """The files in the counterpart of this folder there."""
         ...
 
     def restore(self, work: Path) -> dict[str, Stamp]:
-        """Have a stage's folder on this machine as it is there."""
+        """Make a stage's folder on this machine match the one there."""
         ...
 
 
 @contextmanager
 def sent_one_by_one(home: Kept, work: Path, leaves: Sequence[Path]) -> Iterator[None]:
-    """Each of these files is sent as soon as it is there, and removed here; what is sent already is not made again.
+    """Send each of these files as soon as it exists, and remove it here; those sent already are not written again.
 
     Raises:
-        StageError: one that was made is gone, and was not sent.
+        StageError: a file is gone and was not sent.
     """
     missing = set(leaves)
     for path in leaves:
-        if path.exists() and not path.stat().st_size:  # it said that the file was sent, to a worker that was killed
+        if path.exists() and not path.stat().st_size:  # a killed worker's placeholder for a file that was sent
             path.unlink()
     there = home.listing(work)
     for path in [path for path in leaves if path.name in there]:
-        path.touch()  # whoever makes them finds it there
+        path.touch()  # a placeholder: the call does not write this file again
         missing.remove(path)
     known = set(leaves) - missing
 
@@ -78,7 +78,7 @@ def sent_one_by_one(home: Kept, work: Path, leaves: Sequence[Path]) -> Iterator[
 
     def go_on() -> None:
         while not ended.wait(_LOOK):
-            with suppress(Exception):  # what cannot be sent now is sent when the call is made
+            with suppress(Exception):  # what cannot be sent now is sent when the call is done
                 send()
 
     ended = Event()
@@ -89,7 +89,7 @@ def sent_one_by_one(home: Kept, work: Path, leaves: Sequence[Path]) -> Iterator[
     except BaseException:
         ended.set()
         thread.join()
-        with suppress(Exception):  # it is not why the call fails
+        with suppress(Exception):  # an error here is not why the call fails
             send()
         raise
     else:
@@ -97,7 +97,7 @@ def sent_one_by_one(home: Kept, work: Path, leaves: Sequence[Path]) -> Iterator[
         thread.join()
         send()
         if missing:
-            raise StageError(f"{min(missing).name} is gone from this machine before it was sent")
+            raise StageError(f"{min(missing).name} disappeared from this machine before it was sent")
     finally:
         for path in known:
             path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def sent_one_by_one(home: Kept, work: Path, leaves: Sequence[Path]) -> Iterator[
 
 @contextmanager
 def kept_at_home(home: Kept, work: Path) -> Iterator[None]:
-    """A stage's folder on this machine, begun as it is on the driver's; what is written meanwhile is sent there."""
+    """Start a stage's folder on this machine as a copy of the driver's; send what is written meanwhile back to it."""
     sender = Sender(home, work, home.restore(work))
     ended = Event()
     thread = Thread(target=sender.go_on, args=(ended,), name="sender", daemon=True)
@@ -122,21 +122,21 @@ def kept_at_home(home: Kept, work: Path) -> Iterator[None]:
 
 
 class Sender:
-    """Sends what has changed in a stage's folder since the last look. `known`: the files that are the same there."""
+    """Sends what has changed in a stage's folder since the last scan. `known`: the files that are the same there."""
 
     def __init__(self, home: Place, work: Path, known: Mapping[str, Stamp]) -> None:
         self.home, self.work, self.known = home, work, dict(known)
         self._grown = {name: ((work / name).stat().st_ino, size) for name, (size, _) in known.items() if _grows(name)}
-        """Of files that grow: the inode, and the bytes that were sent."""
+        """For each file that grows: its inode, and the number of bytes sent."""
 
     def go_on(self, ended: Event) -> None:
-        """Look again and again; what cannot be sent now is sent when the call is made."""
+        """Scan again and again; what cannot be sent now is sent when the call is done."""
         while not ended.wait(_LOOK):
             with suppress(Exception):
                 self.look()
 
     def look(self, final: bool = False) -> None:
-        """Send what is new; while the call goes on, what is still being written is left for later."""
+        """Send what is new; unless `final`, files that are still being written are left for later."""
         there = files_of(self.work)
         for name, stamp in there.items():
             if _grows(name):
@@ -165,12 +165,12 @@ class Sender:
 
 
 def _grows(name: str) -> bool:
-    """Whether a file of a stage's folder is written line by line."""
+    """Whether a file in a stage's folder is written line by line."""
     return name == JOURNAL or name.startswith(f"{LOGS}/")
 
 
 def files_of(path: Path) -> dict[str, Stamp]:
-    """The files below a folder by name, the one that was written first in front; temporary ones are left out."""
+    """The files below a folder by name, least recently written first; temporary ones are left out."""
     if path.is_file():
         stamp = stamp_of(path)
         return {} if stamp is None else {"": stamp}

@@ -20,13 +20,13 @@ _CHARTS = tuple(
         )
     )
 )
-"""The curves that are charted: those of the report, and two that tell how a training went."""
+"""The curves that are charted: those of the report, and two that show how a training went."""
 
 
 def show_models(store: Store, experiment_id: str, results: Sequence[RunResult]) -> None:
-    """The experiment's saved view shows the evaluated models of these results, a shared one once; nothing for none.
+    """Show the evaluated models of these results in the experiment's saved view, shared ones once; do nothing for none.
 
-    The runs of models that trials have reused keep their lines: they tell of the runs that made them.
+    The runs of models that trials have reused keep their lines, which describe the runs that produced the models.
     """
     runs: list[str] = []
     for result in results:

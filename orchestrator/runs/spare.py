@@ -1,8 +1,8 @@
-"""Workers with a GPU between two stages: kept for a moment, for calls that want what they have loaded.
+"""GPU workers between two stages: kept for a moment, for calls that need what they have loaded.
 
-An engine that has been loaded for one stage serves the next that way, where that draws from the same model, or from
-another adapter on the same base. What a worker holds of a GPU is given back as soon as anything else is started, and
-soon in any case: at most calls that another driver has handed to the same cluster wait for it.
+This way, an engine that was loaded for one stage can serve the next, if that one samples from the same model or from
+another adapter on the same base. A worker's GPU is released as soon as anything else is started, and soon in any case:
+only calls that another driver has submitted to the same cluster may have to wait for it.
 """
 
 import time
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _KEPT = 10.0
-"""Seconds that a worker is kept at the most."""
+"""Maximum seconds that a worker is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """What a worker that is kept has: its share of a machine, and what is loaded in it."""
+    """The resources of a kept worker: its share of a machine, and what it has loaded."""
 
     cpus: int
     gpus: float
@@ -23,7 +23,7 @@ class Spare:
 
 
 _spare: list[tuple[Spare, Any, float]] = []
-"""Each with its worker, and since when it has been kept: seconds on the monotonic clock."""
+"""Each with its worker, and when it was put aside: seconds on the monotonic clock."""
 
 
 def keep(what: Spare, worker: Any) -> None:
@@ -32,7 +32,7 @@ def keep(what: Spare, worker: Any) -> None:
 
 
 def take(what: Spare) -> Any | None:
-    """A worker that has this; None: there is none."""
+    """Take a kept worker with these resources; None: there is none."""
     for place, (has, worker, _) in enumerate(_spare):
         if has == what:
             del _spare[place]
@@ -41,7 +41,7 @@ def take(what: Spare) -> Any | None:
 
 
 def end_spare(but: Spare | None = None) -> None:
-    """End the workers that are kept, all but those that have this."""
+    """End all kept workers, except those with the resources `but`."""
     _end(lambda has, since: has != but)
 
 

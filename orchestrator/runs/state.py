@@ -1,4 +1,4 @@
-"""How far a run is while it goes on: what comes before its stages, each of them, and what comes after."""
+"""The progress of a run: its setup, each of its stages, and its results."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +20,10 @@ WORDS: dict[State, str] = {
     "skipped": "skipped",
     "stopped": "interrupted",
 }
-"""What a person reads of each state."""
+"""The displayed word for each state."""
 _OPEN = ("waiting", "running")
 _PACE = 0.1
-"""The share of what there was left to do from which on a stage's own pace says how long the rest takes."""
+"""The fraction of a stage's work after which its own pace is used to estimate the time left."""
 
 
 @dataclass
@@ -36,44 +36,44 @@ class StageState:
     total: int = 0
     """0: not known yet."""
     started: float | None = None
-    """Seconds on the monotonic clock: when it was given to workers, and once one of them is at it, since when."""
+    """Seconds on the monotonic clock: when it was submitted to workers; once one of them has begun, when it began."""
     at_work: bool = False
-    """Whether a worker has begun; a stage that is running may still wait for a core or a GPU."""
+    """Whether a worker has begun; a running stage may still be waiting for a core or a GPU."""
     expected: float | None = None
-    """Seconds that it should take, going by past runs."""
+    """Expected seconds, judging by past runs."""
     seconds: float = 0.0
-    """At work: from the first job's start to the last one's end, and putting the output together; 0 where reused."""
+    """From the start of the first job to the end of the last, plus the time to assemble the output; 0 if reused."""
     figure: str = ""
     run_id: str | None = None
     error: str | None = None
     findings: list[Finding] = field(default_factory=list)
     measured: dict[int, tuple[float, str]] = field(default_factory=dict)
-    """Of a training that is validated, by step: accuracy, and which questions were answered right (0 or 1 each)."""
+    """For a training with validation, by step: accuracy, and which questions were answered right (0 or 1 each)."""
     trial: str = ""
-    """The title of the trial whose stage it is, where there are several."""
+    """The title of the trial that it belongs to, if there are several."""
     _first: tuple[float, int] | None = None
-    """When its progress was first heard of, and how much was done by then."""
+    """When progress was first reported, and how much was done by then."""
 
     @property
     def title(self) -> str:
-        """The stage, with its trial where there are several."""
+        """The stage's name, with its trial if there are several."""
         return f"{self.trial}  {self.stage.name}" if self.trial else self.stage.name
 
     @property
     def shown(self) -> State:
-        """Its state as a person should see it: what no worker has begun is waiting."""
+        """Its state as displayed: a stage that no worker has begun is waiting."""
         return "waiting" if self.state == "running" and not self.at_work else self.state
 
     @property
     def elapsed(self) -> float:
-        """Seconds so far, or in all."""
+        """Seconds so far, or in total."""
         if self.shown == "running" and self.started is not None:
             return time.monotonic() - self.started
         return self.seconds
 
     @property
     def left(self) -> float | None:
-        """Seconds to go, by its own pace or by past runs; None: not known."""
+        """Seconds left, by its own pace or by past runs; None: not known."""
         if self.state not in _OPEN:
             return 0.0
         if self.shown == "running" and self._first is not None:
@@ -88,13 +88,13 @@ class StageState:
 
     @property
     def expected_in_all(self) -> float | None:
-        """Seconds from its beginning to its end, as far as it has not ended and that is known."""
+        """Seconds from start to end, if it has not ended and there is an estimate."""
         left = self.left
         return self.elapsed + left if self.state in _OPEN and left is not None else None
 
     @property
     def told(self) -> str:
-        """What there is to say beside its state: how far it is, what it came to, what it waits for."""
+        """The text next to its state: its progress, its outcome, or what it is waiting for."""
         counted = f"{self.done:,}/{self.total:,} {self.stage.spec.counts}" if self.total else ""
         match self.shown:
             case "waiting":
@@ -109,23 +109,23 @@ class StageState:
                 return self.figure
 
     def begun(self) -> None:
-        """A worker is at it."""
+        """A worker has begun."""
         self.at_work, self.started = True, time.monotonic()
-        if self.total:  # a training tells its steps, and its first one comes when all is loaded
+        if self.total:  # a training has no total until it reports its first step, when everything is loaded
             self._first = self.started, self.done
 
     def given_up(self) -> None:
-        """Its workers are gone, though nothing went wrong with it."""
+        """Its workers were stopped, though nothing went wrong with it."""
         self.seconds, self.state = self.elapsed, "stopped" if self.at_work else "waiting"
 
     def progress(self, done: int, total: int) -> None:
-        """So many of its steps, questions or draws are done."""
+        """Update the number of steps, questions or draws that are done."""
         self.done, self.total = done, total
         if self._first is None:
             self._first = time.monotonic(), done
 
     def row(self) -> dict[str, Any]:
-        """This stage in `--json`."""
+        """This stage's entry in `--json`."""
         return {
             "name": self.stage.name,
             "verb": self.stage.verb,
@@ -139,61 +139,61 @@ class StageState:
 
 @dataclass
 class Phase:
-    """What a run does beside its stages, with a row of its own."""
+    """A part of a run outside its stages, with its own row."""
 
     name: str
     state: State = "waiting"
     figure: str = ""
-    """What it is at."""
+    """Its current activity."""
     started: float = 0.0
     seconds: float = 0.0
 
     @property
     def elapsed(self) -> float:
-        """Seconds so far, or in all."""
+        """Seconds so far, or in total."""
         return time.monotonic() - self.started if self.state == "running" else self.seconds
 
     def at(self, what: str) -> None:
-        """It is at this now."""
+        """Set the current activity."""
         if self.state == "waiting":
             self.state, self.started = "running", time.monotonic()
         self.figure = what
 
     def end(self, state: State = "done") -> None:
-        """It has come to its end, if it was running."""
+        """End the phase, if it was running."""
         if self.state == "running":
             self.seconds, self.state = self.elapsed, state
 
 
 @dataclass
 class RunState:
-    """How far a run is. `watcher` is called with it whenever that changes, and some four times a second."""
+    """The progress of a run. `watcher` is called with it on every change, and about four times a second."""
 
     name: str = ""
-    """The recipe's."""
+    """The recipe's name."""
     watcher: "Watcher" = lambda state: None
     run_id: str | None = None
-    """As soon as there is one."""
+    """Set as soon as there is one."""
     setup: Phase = field(default_factory=lambda: Phase("set-up"))
     stages: Sequence[StageState] = ()
     note: str = ""
-    """What all of it waits for, if anything."""
+    """What the whole run is waiting for, if anything."""
     results: Phase = field(default_factory=lambda: Phase("results"))
     began: float = field(default_factory=time.monotonic)
     _walked: tuple[float, float] | None = None
-    """When the first stage began, and when the last one ended or the last look was."""
+    """When the scheduler first reported its stages, and when it last did."""
 
     @property
     def ended(self) -> str:
-        """`3 of 9 stages`: how many have come to their end; empty while they are not known."""
+        """`3 of 9 stages`: how many have ended; empty while they are not known."""
         ended = sum(state.state not in (*_OPEN, "stopped") for state in self.stages)
         return f"{ended} of {len(self.stages)} stages" if self.stages else ""
 
     @property
     def left(self) -> tuple[float, bool]:
-        """Seconds to go, and whether that is all: some stages may be of unknown length.
+        """Seconds left, and whether that covers everything: some stages may have no estimate.
 
-        Stages run side by side as they have so far.
+        Assumes that as many stages run in parallel as so far.
         """
         known = [state.left for state in self.stages]
         to_go = [left for left in known if left]
@@ -202,12 +202,12 @@ class RunState:
         return max([sum(to_go) / max(1.0, side_by_side), *to_go], default=0.0), None not in known
 
     def set_up(self, what: str) -> None:
-        """It is at this now, before the first stage."""
+        """Set the current activity before the first stage."""
         self.setup.at(what)
         self.watcher(self)
 
     def walked(self, states: Sequence[StageState], note: str = "") -> None:
-        """The scheduler has looked at its stages; `note` is what it waits for."""
+        """Take the stages' states from the scheduler; `note` is what it is waiting for."""
         self.note = note
         now = time.monotonic()
         self.setup.end()
@@ -218,21 +218,21 @@ class RunState:
         self.watcher(self)
 
     def conclude(self, what: str) -> None:
-        """It is at this now, after the last stage."""
+        """Set the current activity after the last stage."""
         self.setup.end()
         self.results.at(what)
         self.watcher(self)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """However it ends, nothing is left running."""
+        """However the run ends, leave no phase marked as running."""
         try:
             yield
         except BaseException as error:
             ended: State = "stopped" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
             for part in (self.setup, self.results):
                 part.end(ended)
-            with suppress(Exception):  # what cannot be shown is not why it ended
+            with suppress(Exception):  # an error in showing it is not why it ended
                 self.watcher(self)
             raise
         for part in (self.setup, self.results):

@@ -1,10 +1,9 @@
-"""One training by several workers: Ray Train starts them beside each other and joins them, and restarts all of them
-where one was lost.
+"""One training on several workers: Ray Train starts them in parallel, connects them, and restarts all if one is lost.
 
-- Each worker makes the same call; which part of the work is its own it asks of `training.workers`.
-- Workers that are started again go on from the stage's work folder, as one worker does.
-- An error of the call itself ends the training at once, and is raised as it is. What workers say when another one is
-  lost is no such error.
+- Each worker runs the same call, and gets its part of the work from `training.workers`.
+- Restarted workers resume from the stage's work folder, as a single worker does.
+- An error of the call itself ends the training at once, and is raised as is. The errors that workers raise because
+  another one was lost do not count as such.
 """
 
 import json
@@ -26,16 +25,16 @@ from orchestrator.runs.worker_log import Logged, logged
 from orchestrator.stages.context import Share
 
 _FAILED = "failed.pickle"
-"""In the work folder while it trains: the error of the call."""
+"""A file in the work folder during training: the error of the call."""
 _PEAKS = "-peaks.json"
-"""Of each worker, among Ray Train's notes: the memory that it held."""
+"""Suffix of a file per worker in Ray Train's folder: its peak memory."""
 _TIMEOUT = 6 * 3600
-"""Seconds that workers wait for each other at the most; Ray sees at once when one is lost."""
+"""Maximum seconds that workers wait for each other; Ray notices a lost worker at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """A call that several workers make together."""
+    """A call that several workers run together."""
 
     function: Callable[[Any], Any]
     argument: Any
@@ -43,27 +42,27 @@ class Together:
     title: str
     share: Share
     retries: int
-    """How often all are started again after one was lost."""
+    """How often all workers are restarted after one is lost."""
     home: Home | None = None
-    """Where the driver's work folder is, if some machines do not see it."""
+    """Access to the driver's work folder, if some machines do not see it."""
     inputs: tuple[str, ...] = ()
-    """What workers fetch from there."""
+    """The inputs that workers fetch from there."""
 
 
 def together(call: Together) -> None:
-    """Have the workers make the call, and wait until it is made.
+    """Run the call on the workers, and wait until it is done.
 
-    Runs on a worker of its own, which takes no core and sees the driver's work folder.
+    Runs on a separate worker, which reserves no core and sees the driver's work folder.
 
     Raises:
-        StageError: workers were lost more often than they are started again.
+        StageError: workers were lost more often than they may be restarted.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
     share, failed = call.share, call.work / _FAILED
     failed.unlink(missing_ok=True)
-    # Ray Train's own notes; checkpoints are the training's, in its work folder
+    # Ray Train's own files; checkpoints are written by the training, to its work folder
     notes = Path(tempfile.mkdtemp(prefix="train-"))
     needs = {"CPU": float(share.cpus)} | ({"GPU": share.gpus} if share.gpus else {})
     trainer = TorchTrainer(
@@ -74,7 +73,7 @@ def together(call: Together) -> None:
             num_workers=share.workers,
             use_gpu=bool(share.gpus),
             resources_per_worker=needs,
-            # machines that see no common folder: what workers write together is written on one of them
+            # without a common folder, workers must be on one machine to write together
             placement_strategy="PACK" if call.home is None else "STRICT_PACK",
         ),
         run_config=RunConfig(
@@ -87,20 +86,20 @@ def together(call: Together) -> None:
         if not failed.exists():
             raise StageError(
                 f"its {share.workers} workers were lost {call.retries + 1} times, or cannot be started: "
-                f"{_reason(error)}; look at `orch logs`"
+                f"{_reason(error)}; see `orch logs`"
             ) from None
     finally:
         for file in notes.glob(f"*{_PEAKS}"):
             count_in(*json.loads(file.read_text()))
         shutil.rmtree(notes, ignore_errors=True)
     if failed.exists():
-        reason: Exception = pickle.loads(failed.read_bytes())  # its own workers have written it
+        reason: Exception = pickle.loads(failed.read_bytes())  # written by its own workers
         failed.unlink()
         raise reason
 
 
 def _work(config: dict[str, Any]) -> None:
-    """What each worker does. Workers that are started again after an error of the call have nothing left to do."""
+    """Run the call on one worker. Workers that are restarted after an error of the call have nothing left to do."""
     from ray.train import get_context
 
     from orchestrator.training.workers import another_is_lost
@@ -115,7 +114,7 @@ def _work(config: dict[str, Any]) -> None:
         start_measuring()
         try:
             logged(Logged(call.function, call.argument, call.work, title))
-            with suppress(OSError):  # another machine, which does not see the notes
+            with suppress(OSError):  # another machine, which does not see that folder
                 (config["notes"] / f"{number}{_PEAKS}").write_text(json.dumps([peak_mb(), gpu_peak_mb()]))
         except Exception as error:
             if not another_is_lost(error):
@@ -127,7 +126,7 @@ def _work(config: dict[str, Any]) -> None:
 
 @contextmanager
 def _folder_of(call: Together) -> Iterator[None]:
-    """The stage's folder on this machine; the first of its workers has it begun and sent as on the driver's."""
+    """The stage's folder on this machine; its first worker copies it from the driver's and sends the changes back."""
     from ray.train import get_context
 
     from orchestrator.training.workers import meet
@@ -147,7 +146,7 @@ def _folder_of(call: Together) -> Iterator[None]:
             with kept_at_home(home, call.work):
                 meet()
                 yield
-                meet()  # nothing is written here any more
+                meet()  # from here on nothing more is written
 
 
 def _keep(error: Exception, file: Path) -> None:
@@ -156,7 +155,7 @@ def _keep(error: Exception, file: Path) -> None:
     try:
         data = cloudpickle.dumps(error)
         pickle.loads(data)
-    except Exception:  # what it holds cannot travel
+    except Exception:  # it cannot be pickled
         data = pickle.dumps(StageError(f"{type(error).__name__}: {error}"))
     with suppress(OSError):  # a full disk
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
@@ -165,7 +164,7 @@ def _keep(error: Exception, file: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the first of the workers that failed said, in a line."""
+    """The error of the first failed worker, in one line."""
     failures = getattr(error, "worker_failures", None) or {}
     said = str(next(iter(failures.values()), error))
     return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)

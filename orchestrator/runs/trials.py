@@ -1,6 +1,6 @@
-"""A run of several trials as MLflow sees it: one run above theirs, with what they come to together.
+"""A run of several trials in MLflow: a parent run above theirs, with their combined results.
 
-Trials are over `seed`: their figures are put together over seeds.
+Trials differ in their `seed`: their figures are aggregated over seeds.
 """
 
 import json
@@ -21,7 +21,7 @@ from orchestrator.store.names import NOTE_TAG, PLAN_TAG, RESULTS, SEEDS_TAG, TRI
 
 
 class TrialsRecord:
-    """Writes the run above those of the trials. `parent` is its id, `experiment` that of the experiment it is in."""
+    """Writes the parent run of the trials. `parent` is its id, `experiment` the id of its experiment."""
 
     def __init__(self, store: Store, plan: TrialsPlan) -> None:
         self.store, self.plan = store, plan
@@ -35,7 +35,7 @@ class TrialsRecord:
         describe_run(store, self.parent, recipe, plan.plans[0].base)
 
     def ended(self, runs: list[RunResult]) -> SeedsResult:
-        """Every seed has ended: what they come to together, as metrics and as the description."""
+        """Every seed has ended: write the combined results as metrics and as the description."""
         found = _together(self.store, self.parent, self.seeds, runs)
         note = "\n\n".join([describe_seeds(found), ways_on(self.experiment, self.parent)])
         self.store.log(self.parent, metrics_of(found), {NOTE_TAG: note} | headline(found.models))
@@ -64,7 +64,7 @@ def _together(store: Store, parent: str, seeds: Sequence[int], runs: Sequence[Ru
 
 
 def describe_seeds(found: SeedsResult) -> str:
-    """The comparison over seeds as Markdown, for the run's description."""
+    """The comparison over seeds in Markdown, for the run's description."""
     how = [f"Means over the seeds {', '.join(map(str, found.seeds))}; intervals for further seeds and questions."]
     how += [f"judged by: {found.judged_by}"] if found.judged_by else []
     how += [how_tested(len(found.differences), True, found.models[0].answers_each > 1)] if found.differences else []

@@ -1,8 +1,8 @@
-"""What workers write while a stage runs: stdout, stderr, logging, warnings and tracebacks, in its work folder.
+"""The output of workers while a stage runs: stdout, stderr, logging, warnings and tracebacks, in its work folder.
 
-Each worker has a file there. A file, not a pipe: it outlives a worker that is killed, holds what native code has
-written, and can be read while it grows. Of each file the last part is kept, and of all of a stage's files together.
-Nothing here ever fails a job: where no file can be written, none is.
+Each worker has a file there. A file, not a pipe: it outlives a worker that is killed, includes the output of native
+code, and can be read while it grows. Only the last part is kept, of each file and of all of a stage's files together.
+Nothing here ever fails a job: if no file can be written, none is.
 """
 
 import logging
@@ -26,15 +26,15 @@ from orchestrator.stages.context import BEGUN
 FOLDER = "logs"
 """Below a stage's work folder."""
 KEPT = 1_000_000
-"""Bytes of a stage's log; what was written last is kept."""
+"""Bytes of a stage's log; the latest output is kept."""
 _CUT = "[earlier output is not kept]\n"
 _LOOK = 1.0
-"""Seconds between two looks at how large a file has grown."""
+"""Seconds between two checks of a file's size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A call whose output is kept; `title` is what its log calls it."""
+    """A call whose output is kept; `title` is its name in the log."""
 
     function: Callable[[Any], Any]
     argument: Any
@@ -44,15 +44,15 @@ class Logged:
 
 
 def logged(call: Logged) -> Any:
-    """Make the call on a worker, with its begin, its end and its traceback in the log.
+    """Run the call on a worker, and log its start, its end and any traceback.
 
-    The work folder says that a call has begun: until then the stage waits for a core or a GPU.
+    A file in the work folder marks that a call has begun: until then the stage is waiting for a core or a GPU.
     """
-    with suppress(OSError):  # a full disk: the job itself says so
+    with suppress(OSError):  # a full disk: the job itself reports it
         (call.work / BEGUN).touch()
     with _kept(call.work / FOLDER):
         log = logging.getLogger("orch")
-        log.info("%s: begins (%s, process %d)", call.title, platform.node(), os.getpid())
+        log.info("%s: started (%s, process %d)", call.title, platform.node(), os.getpid())
         began = time.monotonic()
         try:
             result = call.function(call.argument)
@@ -68,12 +68,12 @@ def logged(call: Logged) -> Any:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
-    """What this process, and those that it starts, write to stdout and stderr goes to a file of its own in a folder."""
+    """Redirect stdout and stderr of this process and its child processes to a separate file in a folder."""
     try:
         folder.mkdir(exist_ok=True)
         path = folder / f"{platform.node()}-{os.getpid()}.log"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError:  # a full disk, a folder that is gone: the job itself says so, if it matters
+    except OSError:  # a full disk, a folder that is gone: the job itself reports it, if it matters
         yield
         return
     before = [os.dup(1), os.dup(2)]
@@ -83,7 +83,7 @@ def _kept(folder: Path) -> Iterator[None]:
     try:
         _send(file, file)
         with warnings.catch_warnings():
-            warnings.simplefilter("default")  # a screen is spared them, a log is not
+            warnings.simplefilter("default")  # hidden on screen, but kept in the log
             os.environ["TRANSFORMERS_VERBOSITY"] = "warning"
             form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
             logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S")
@@ -97,7 +97,7 @@ def _kept(folder: Path) -> Iterator[None]:
 
 
 def _send(out: int, err: int) -> None:
-    """Have stdout and stderr go to these files."""
+    """Redirect stdout and stderr to these file descriptors."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # a full disk; a stream that the job has closed
             stream.flush()
@@ -114,7 +114,7 @@ def _keep_small(path: Path, ended: Event) -> None:
 
 
 def _shorten(path: Path) -> None:
-    """Keep the last part of a file that others go on appending to."""
+    """Keep the last part of a file that others are still appending to."""
     if path.stat().st_size > 2 * KEPT:
         last = _end_of(path, KEPT)
         os.truncate(path, 0)
@@ -123,7 +123,7 @@ def _shorten(path: Path) -> None:
 
 
 def _end_of(path: Path, size: int) -> bytes:
-    """The last bytes of a file, from the beginning of a line; where something is left out, that is said first."""
+    """The last bytes of a file, from the start of a line; if anything is left out, a notice comes first."""
     with path.open("rb") as file:
         there = file.seek(0, os.SEEK_END)
         file.seek(max(0, there - size))
@@ -135,7 +135,7 @@ def _end_of(path: Path, size: int) -> bytes:
 
 
 def read_log(work: Path) -> str:
-    """What the workers of a stage have written so far, the one that wrote last at the end; empty where nothing is."""
+    """The output of a stage's workers so far, the worker that wrote last at the end; empty if there is none."""
     parts: list[bytes] = []
     left = KEPT
     with suppress(OSError):  # the stage has ended meanwhile
@@ -147,10 +147,10 @@ def read_log(work: Path) -> str:
             parts.append(_end_of(file, left))
             left -= len(parts[-1])
     text = b"".join(reversed(parts)).decode("utf-8", "replace").replace("\r\n", "\n")
-    # of a progress bar what was on the screen last
+    # of a progress bar, only what was on screen last
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def forget_log(work: Path) -> None:
-    """Remove what was written: it is in the store, and the next try begins with an empty log."""
+    """Delete the log: it is in the store, and the next attempt starts with an empty one."""
     shutil.rmtree(work / FOLDER, ignore_errors=True)

@@ -1,10 +1,10 @@
-"""What running stages write to the store, written by other threads, so that the scheduler waits for no request.
+"""Writes of running stages to the store, done by other threads, so that the scheduler waits for no request.
 
-Each job belongs to a run and has an owner, mostly a stage of that run. The jobs of one run are done one at a time, in
-the order in which they were submitted; those of several runs side by side, where the store takes that. None is lost.
-What a job raises is raised to the scheduler when it next asks for that owner, and until then nothing more of that
-owner's is written: a stage whose artifacts could not be written gets no key. A store that cannot be reached or written
-ends all writing; `check` raises that.
+Each job belongs to a run and has an owner, usually a stage of that run. The jobs of one run are done one at a time, in
+the order they were submitted; those of different runs in parallel, if the store supports it. None is lost. A job's
+error is raised to the scheduler when it next asks about that owner, and until then nothing more is written for that
+owner: a stage whose artifacts could not be written gets no key. A store that cannot be reached or written ends all
+writing; `check` raises that error.
 """
 
 import threading
@@ -18,7 +18,7 @@ Job = Callable[[], object]
 
 
 class Writer:
-    """A queue of jobs and the threads that do them, which are started with the first jobs; at most `threads`."""
+    """A queue of jobs and the threads that do them: at most `threads`, started with the first jobs."""
 
     def __init__(self, threads: int = 1) -> None:
         self._most = threads
@@ -26,16 +26,16 @@ class Writer:
         self._jobs: deque[tuple[str, str, Job]] = deque()
         """Each with its run and its owner."""
         self._at_work: set[str] = set()
-        """The runs of which a job is being done."""
+        """The runs that have a job in progress."""
         self._waiting: Counter[str] = Counter()
-        """For each owner: how many of its jobs are not done."""
+        """For each owner: the number of its unfinished jobs."""
         self._errors: dict[str, BaseException] = {}
-        """For each owner: what one of its jobs has raised, and nobody was told about."""
+        """For each owner: the error of one of its jobs, if it has not been raised to the caller yet."""
         self._fatal: BaseException | None = None
         self._threads: set[threading.Thread] = set()
 
     def submit(self, run: str, owner: str, job: Job) -> None:
-        """Have a job done after all jobs of its run that were submitted before it.
+        """Queue a job, to be done after all earlier jobs of its run.
 
         Raises:
             TrackingError: the store cannot be reached or written.
@@ -51,12 +51,12 @@ class Writer:
                 thread.start()
 
     def check(self) -> None:
-        """Raise what has ended all writing, if anything has."""
+        """Raise the error that has ended all writing, if any."""
         with self._changed:
             self._check()
 
     def is_written(self, owner: str) -> bool:
-        """Whether all jobs of an owner are done. Raises what one of them has raised, once; the rest are dropped."""
+        """Whether all jobs of an owner are done. Raises the error of one of them, once; the rest are dropped."""
         with self._changed:
             self._check()
             if owner in self._errors:
@@ -65,7 +65,7 @@ class Writer:
             return self._waiting[owner] == 0
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until every job is done, for `timeout` seconds at most; whether all are.
+        """Wait until every job is done, for at most `timeout` seconds; return whether all are.
 
         Raises:
             TrackingError: the store cannot be reached or written.
@@ -82,7 +82,7 @@ class Writer:
         return True
 
     def wait(self, timeout: float) -> bool:
-        """Wait until a job is done, for `timeout` seconds at most; False at once where there is none."""
+        """Wait until a job is done, for at most `timeout` seconds; False at once if there is none."""
         with self._changed:
             if not self._waiting.total():
                 return False
@@ -90,7 +90,7 @@ class Writer:
             return True
 
     def close(self) -> None:
-        """Do no further job but those that are being done, if any."""
+        """Start no further jobs; those in progress may finish."""
         with self._changed:
             for owner in {owner for _, owner, _ in self._jobs}:
                 self._drop(owner)
@@ -107,7 +107,7 @@ class Writer:
             raise self._fatal
 
     def _next(self) -> tuple[str, str, Job] | None:
-        """The first job of a run that no other thread writes; it is taken from the queue."""
+        """Remove from the queue the first job of a run that no other thread is writing."""
         for place, entry in enumerate(self._jobs):
             if entry[0] not in self._at_work:
                 del self._jobs[place]
@@ -147,7 +147,7 @@ def _error_of(job: Job) -> BaseException | None:
 
 
 def _is_fatal(error: BaseException) -> bool:
-    """Whether an error is no single stage's: the store is gone, or the process is to end."""
+    """Whether an error is not limited to one stage: the store is gone, or the process is ending."""
     if isinstance(error, TrackingError):
         return not isinstance(error, RefusalError)
     return not isinstance(error, Exception)

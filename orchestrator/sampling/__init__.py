@@ -1,1 +1,1 @@
-"""Draw completions from a model: engines, and the shards that Ray runs them in."""
+"""Sampling completions from a model: engines, and the shards in which Ray runs them."""

@@ -1,4 +1,4 @@
-"""Have a loaded model answer examples: prompts, generation, text, verdicts. Shards, `orch ask`, probes use it."""
+"""Answer examples with a loaded model: prompts, generation, text, verdicts. Shards, `orch ask` and probes use it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from orchestrator.types import Completion, Example, Verdict
 
 
 def draw_seed(seed: int, example_id: str, draw: int) -> int:
-    """64 bits that depend on the recipe's seed, the example and the number of the draw alone."""
+    """64 bits that depend only on the recipe's seed, the example and the number of the draw."""
     return int.from_bytes(hashlib.sha256(f"{seed}\0{draw}\0{example_id}".encode()).digest()[:8])
 
 
@@ -28,7 +28,7 @@ def requests(engine: Engine, task: Task, examples: Sequence[Example], draws: ran
 def judged(
     engine: Engine, task: Task, examples: Sequence[Example], draws: range, made: Sequence[Generated]
 ) -> list[tuple[Completion, Verdict]]:
-    """What came of these requests as texts, each with its verdict, in order."""
+    """The completions generated for these requests, each with its verdict, in order."""
     texts = [task.format.cut(completion_text(engine.tokenizer, list(one.ids))) for one in made]
     asked = [(example, draw) for example in examples for draw in draws]
     completions = [

@@ -1,7 +1,7 @@
-"""Did the judge miss right answers? Rejected completions whose last number is the gold answer are likely ones.
+"""Did the judge miss right answers? Rejected completions whose last number is the gold answer are likely misses.
 
-Only where gold answers are numbers, and only for so many completions: whoever has an answer format that misses answers
-finds it among the first ones.
+Only if gold answers are numbers, and only for a limited number of completions: an answer format that misses answers
+shows among the first ones.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from orchestrator.answers.numbers import parse_number
 from orchestrator.types import Finding
 
 LOOKED_AT = 2000
-"""Rejected completions that are looked at."""
+"""Maximum number of rejected completions to look at."""
 _FEW, _SHARE = 3, 0.1
-"""Number and share of them from which on there is a finding."""
+"""Minimum number and share of likely misses for a finding."""
 _SHOWN = 3
 _END = 80
-"""Characters of a completion's end that are shown."""
+"""Number of characters to show of a completion's end."""
 
 
 class Audit:
@@ -31,7 +31,7 @@ class Audit:
         self._shown: list[str] = []
 
     def add(self, table: pa.Table) -> None:
-        """Look at these too, as long as there is something to look for. Reads example_id, text, status and value."""
+        """Look at these completions, up to the limit. Reads example_id, text, status and value."""
         left = LOOKED_AT - self.looked_at
         if left <= 0 or not self._golds:
             return
@@ -50,7 +50,7 @@ class Audit:
                 self._shown.append(f"expected {gold}, {read}: it ends {row['text'][-_END:]!r}")
 
     def findings(self) -> tuple[Finding, ...]:
-        """The finding that shows some of them; none where they are few."""
+        """The finding that shows some of the likely misses; none if there are few."""
         if self.missed < max(_FEW, _SHARE * self.looked_at):
             return ()
         return (
@@ -59,8 +59,8 @@ class Audit:
                 "warning",
                 f"{self.missed:,} of {self.looked_at:,} rejected completions end with the gold answer",
                 "\n".join(self._shown),
-                "the answer format does not find answers that a reader takes, or the judge reads them otherwise",
-                "take the format in which the model writes its answers (task.format), or have it learn this one from "
+                "the answer format does not find answers that a reader would accept, or the judge misreads them",
+                "use the format in which the model writes its answers (task.format), or teach it this one with "
                 "demonstrations; `orch judge` judges stored completions again",
             ),
         )

@@ -1,13 +1,13 @@
-"""Draws that go where they are needed: few of a question that is solved at once, many of one that hardly ever is.
+"""Draws where they are needed: few for a question that is solved right away, many for one that hardly ever is.
 
-A stage's draws are `n` of each question on average and never more. Every question is drawn `min_draws` times, whatever
-comes of them. Then, round by round, those that have fewer than `target_correct` different correct completions are drawn
-again, up to `max_draws` times each, until the draws of their shard are spent. Which draws are made depends on nothing
-but the recipe: a shard that is made again is the same.
+A stage takes at most `n` draws per question on average. Every question is sampled `min_draws` times, whatever the
+results. Then, round by round, questions with fewer than `target_correct` different correct completions are sampled
+again, up to `max_draws` times each, until the draws of their shard are used up. Which draws are taken depends only on
+the recipe: a shard that is repeated is the same.
 
-How often a question is solved is estimated from its first `min_draws` draws alone. Their number was fixed before any of
-them was made, so pass@k up to `min_draws` is unbiased (Chen et al. 2021, arXiv 2107.03374). The share of correct
-completions among all draws is not: hard questions have more of them, and each one's last draw is apt to be correct.
+How often a question is solved is estimated only from its first `min_draws` draws. Their number was fixed before any of
+them was taken, so pass@k up to `min_draws` is unbiased (Chen et al. 2021, arXiv 2107.03374). The share of correct
+completions among all draws is biased: hard questions have more of them, and each one's last draw is likely correct.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,19 +22,19 @@ Judged = tuple[Completion, Verdict]
 
 
 class DrawBudget(Spec):
-    """How the draws of a stage are spread over its questions."""
+    """How a stage's draws are spread over its questions."""
 
     min_draws: Annotated[int, Field(ge=2)] = 2
-    """Draws of every question, and of one that is drawn again in each further round."""
+    """Draws per question in the first round, and in each further round for a question that is sampled again."""
     target_correct: Positive = 1
-    """Different correct completions at which a question is drawn no more; they differ in more than white space."""
+    """Number of different correct completions at which a question is done; whitespace makes no difference."""
     max_draws: Positive = 64
-    """Draws of one question at the most."""
+    """Maximum draws per question."""
 
     @model_validator(mode="after")
     def _fits(self) -> "DrawBudget":
         if self.max_draws < self.min_draws:
-            raise ValueError(f"max_draws is {self.max_draws}, and min_draws alone are {self.min_draws}")
+            raise ValueError(f"max_draws is {self.max_draws}, less than min_draws = {self.min_draws}")
         return self
 
 
@@ -44,15 +44,15 @@ def drawn_within(
     examples: Sequence[Example],
     draw: Callable[[Sequence[Example], range], Sequence[Judged]],
 ) -> list[Judged]:
-    """At most `total` draws of these questions, in the order of the questions and of their draws.
+    """At most `total` draws of these questions, ordered by question and draw.
 
-    `draw` makes the draws of a range of each of some questions, in that order.
+    `draw` takes a range of draws of each of the given questions, in that order.
     """
     made: dict[str, list[Judged]] = {example.id: [] for example in examples}
     waiting, left, begin = list(examples), total, 0
     while waiting and left and begin < budget.max_draws:
         count = min(budget.min_draws, budget.max_draws - begin, max(1, left // len(waiting)))
-        waiting = waiting[: left // count]  # what is left is spent on the first of them
+        waiting = waiting[: left // count]  # the remaining draws go to the first of them
         for completion, verdict in draw(waiting, range(begin, begin + count)):
             made[completion.example_id].append((completion, verdict))
         left -= count * len(waiting)

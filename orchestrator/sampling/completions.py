@@ -1,8 +1,8 @@
-"""Completions as they are stored: the schema, how files of them are written and read, and what they come to.
+"""Stored completions: their schema, how their files are written and read, and their summary statistics.
 
-Completions are parquet files, one or many. Rows are in the order of the questions, and the draws of a question stand
-together. They are read a piece at a time, so their number decides no process's memory. An evaluation's results have
-the same columns, the question and its gold answer beside them, and `draw` only where a question has several answers.
+Completions are one or more parquet files. Rows are in question order, and the draws of a question are consecutive. They
+are read a piece at a time, so memory use does not depend on their number. An evaluation's results have the same columns
+plus the question and its gold answer, and `draw` only if a question has several answers.
 """
 
 import os
@@ -43,20 +43,20 @@ RESULTS_SCHEMA = pa.schema(
         *(SCHEMA.field(name) for name in ("text", "value", "status", "n_tokens", "finish_reason", "score")),
     ]
 )
-"""Of an evaluation."""
+"""The schema of an evaluation's results."""
 SHARDS = "shard-*.parquet"
-"""The files that a stage's workers leave; in the order of their names they are its completions."""
+"""The files written by a stage's workers; sorted by name, they are its completions."""
 
 _ROWS = 10_000
 _BYTES = 32 * 2**20
-"""Rows and bytes of a piece, whichever is reached first; a question with more draws is a piece all the same."""
+"""Rows and bytes per piece, whichever is reached first; a question with more draws is still one piece."""
 _APART = 1_000_000
-"""Between the numbers of draws of two files that are put together: more than one question has draws."""
+"""Offset between the draw numbers of files that are merged: more than the draws of any question."""
 _NORMAL = 1.959964
-"""The normal distribution's quantile for 95%."""
+"""The normal quantile of a two-sided 95% interval."""
 
 
-# --- written
+# --- writing
 
 
 def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
@@ -74,7 +74,7 @@ def write(path: Path, rows: Sequence[tuple[Completion, Verdict]]) -> None:
 
 @contextmanager
 def writing(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A parquet file to write table after table; it has its name when all are written, and is gone on an error."""
+    """A parquet file to write table by table; it gets its name once all are written, and is removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
@@ -91,18 +91,18 @@ def _temporary(path: Path) -> Path:
 
 
 def _utf8(text: str) -> str:
-    """Lone surrogates cannot be stored: they become U+FFFD."""
+    """The text with lone surrogates, which cannot be stored, replaced by U+FFFD."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-# --- read
+# --- reading
 
 
 def shards(work: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of all shards in a stage's work folder, in the order of its questions.
+    """The rows of all shards in a stage's work folder, in question order.
 
     Raises:
-        DataError: a shard is damaged. It is removed, so that a second run draws it again.
+        DataError: a shard is damaged. It is removed, so that the next run samples it again.
     """
     for path in sorted(work.glob(SHARDS)):
         try:
@@ -110,21 +110,21 @@ def shards(work: Path) -> Iterator[pa.RecordBatch]:
         except DataError as error:
             path.unlink(missing_ok=True)
             why = error.problems[0].partition("; ")[0]
-            raise DataError(f"{why}; it is removed: run the same command again, and its draws are made again") from None
+            raise DataError(f"{why}; it has been removed: run the same command again to repeat its draws") from None
 
 
 def _scored(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """With a score for each: shards of an older orch, left by a run that was killed, have none."""
+    """The batch with a score column: shards of an older orch, left by a killed run, have none."""
     if "score" in batch.schema.names:
         return batch
     return batch.append_column("score", pc.equal(batch["status"], "correct").cast(pa.float32()))
 
 
 def whole_questions(batches: Iterable[pa.RecordBatch], rows: int = _ROWS) -> Iterator[pa.Table]:
-    """The same rows in pieces of `rows` rows or some more, or of 32 MB; all draws of a question are in one piece.
+    """The same rows in pieces of at least `rows` rows or 32 MB; all draws of a question are in one piece.
 
     Raises:
-        DataError: the draws of a question do not stand together.
+        DataError: the draws of a question are not consecutive.
     """
     held: list[pa.RecordBatch] = []
     passed: set[str] = set()
@@ -143,9 +143,9 @@ def whole_questions(batches: Iterable[pa.RecordBatch], rows: int = _ROWS) -> Ite
 
 
 def put_side_by_side(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of files of completions, as `whole_questions` gives those of one; all have the questions in one order.
+    """The merged rows of several files, in pieces as from `whole_questions`; all files have the same question order.
 
-    A question's draws of the second file follow those of the first, numbered from 1,000,000 on, and so forth.
+    A question's draws from the second file follow those from the first, numbered from 1,000,000, and so on.
 
     Raises:
         DataError: a file lacks questions that the first one has.
@@ -164,14 +164,14 @@ def put_side_by_side(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[
 
 
 class _Pieces:
-    """A file of completions, read on as far as its questions are asked for."""
+    """A file of completions, read only as far as its questions are requested."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path, self.pieces = path, whole_questions(batches_of(path, columns))
         self._held: pa.Table | None = None
 
     def of(self, questions: pa.Array) -> pa.Table:
-        """All draws of these questions, which are the next ones."""
+        """All draws of these questions, which must be the next ones."""
         held = [] if self._held is None else [self._held]
         while not any(pc.any(pc.equal(piece["example_id"], questions[-1])).as_py() for piece in held):
             if (piece := next(self.pieces, None)) is None:
@@ -186,78 +186,78 @@ class _Pieces:
 
 
 def _new(table: pa.Table, passed: set[str]) -> pa.Table:
-    """A piece none of whose questions was in an earlier one."""
+    """The piece, after checking that none of its questions was in an earlier one."""
     questions = set(pc.unique(table["example_id"]).to_pylist())
     if again := questions & passed:
-        raise DataError(f"the draws of question {min(again)!r} do not stand together in the file of completions")
+        raise DataError(f"the draws of question {min(again)!r} are not consecutive in the file of completions")
     passed |= questions
     return table
 
 
 def right_of_questions(table: pa.Table) -> tuple[list[str], list[float]]:
-    """The questions of a table by their ids, and the share of each one's answers that is right."""
+    """The ids of a table's questions, and the share of correct answers to each one."""
     right = pc.equal(table["status"], "correct").cast(pa.float64())
     found = pa.table({"id": table["example_id"], "right": right}).group_by("id").aggregate([("right", "mean")])
     return found["id"].to_pylist(), found["right_mean"].to_pylist()
 
 
-# --- summed up
+# --- summaries
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What judged completions come to. An answer that was not found counts as wrong."""
+    """Summary statistics of judged completions. A completion without an answer counts as wrong."""
 
     statuses: Counter[str]
     tokens: int | None = None
-    """Generated, all together; None where that is not known."""
+    """Total number of generated tokens; None if unknown."""
     independent: float | None = None
-    """How many answers are independent, where several are of one question: the interval is that of this number."""
+    """Effective number of independent answers if questions have several: the interval is computed for this number."""
     questions: int | None = None
-    """How many questions they answer, where each has several answers."""
+    """Number of questions, if each has several answers."""
     mean_score: float | None = None
-    """None where a score says no more than the status: 1 for a correct completion, else 0."""
+    """None if scores add nothing to the status: 1 for a correct completion, otherwise 0."""
 
     @property
     def n(self) -> int:
-        """How many were judged."""
+        """Number of judged completions."""
         return self.statuses.total()
 
     @property
     def asked(self) -> int:
-        """How many questions they answer."""
+        """Number of questions answered."""
         return self.n if self.questions is None else self.questions
 
     def of_questions(self, rates: NDArray[np.float64]) -> "Summary":
-        """The same of several answers to each question; `rates`: for each question the share that is right."""
-        from orchestrator.stats.proportion import effective_number  # scipy takes its time to load
+        """The same summary for several answers per question; `rates`: the share of correct answers to each question."""
+        from orchestrator.stats.proportion import effective_number  # scipy is slow to load
 
         return replace(self, independent=effective_number(rates, self.n), questions=len(rates))
 
     @property
     def correct(self) -> int:
-        """How many are correct."""
+        """Number of correct completions."""
         return self.statuses["correct"]
 
     @property
     def answered(self) -> int:
-        """How many hold an answer that was found."""
+        """Number of completions in which an answer was found."""
         return self.statuses["correct"] + self.statuses["wrong"]
 
     @property
     def accuracy(self) -> float:
-        """The share of all completions that are correct."""
+        """Share of all completions that are correct."""
         return self.correct / self.n
 
     @property
     def answer_rate(self) -> float:
-        """The share of all completions that hold an answer."""
+        """Share of all completions in which an answer was found."""
         return self.answered / self.n
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95% Wilson interval of the accuracy, as (low, high)."""
-        from orchestrator.stats import wilson  # scipy takes its time to load
+        from orchestrator.stats import wilson  # scipy is slow to load
         from orchestrator.stats.proportion import wilson_of
 
         if self.independent is not None:
@@ -266,11 +266,11 @@ class Summary:
 
     @property
     def tokens_per_completion(self) -> float | None:
-        """None where it is not known."""
+        """Mean number of generated tokens; None if unknown."""
         return None if self.tokens is None else self.tokens / self.n
 
     def metrics(self) -> dict[str, float]:
-        """By name: accuracy with its interval, answer_rate, n, tokens where they are known, a count for each status."""
+        """Metrics by name: accuracy with its interval, answer_rate, n, tokens if known, a count for each status."""
         low, high = self.interval
         found: dict[str, float] = {
             "accuracy": self.accuracy,
@@ -289,26 +289,26 @@ class Summary:
 
 
 def summary_of(statuses: Iterable[str]) -> Summary:
-    """The summary of completions of which only the statuses are known."""
+    """The summary of completions from their statuses alone."""
     return Summary(Counter(statuses))
 
 
 def summary_of_verdicts(judged: Sequence[Verdict], independent: int | None = None, own_scores: bool = False) -> Summary:
-    """The summary of completions of which only the verdicts are known; `own_scores` as in `Tally`."""
+    """The summary of completions from their verdicts alone; `own_scores` as in `Tally`."""
     partial = own_scores or any(v.score != (v.status == "correct") for v in judged)
     mean = sum(v.score for v in judged) / len(judged) if partial and judged else None
     return Summary(Counter(v.status for v in judged), independent=independent, mean_score=mean)
 
 
 def summary_by_question(table: pa.Table) -> Summary:
-    """As `summary`; where questions have several answers, the interval is clustered by question."""
+    """Like `summary`, but if questions have several answers, the interval is clustered by question."""
     counted = summary([table])
     questions, rates = right_of_questions(table)
     return counted if len(questions) == table.num_rows else counted.of_questions(np.array(rates))
 
 
 def summary(tables: Iterable[pa.Table | pa.RecordBatch]) -> Summary:
-    """The summary of stored completions; of each table `status` is read, and `n_tokens` where all have it."""
+    """The summary of stored completions; reads `status`, and `n_tokens` and `score` if present."""
     tally = Tally()
     for table in tables:
         tally.add(table)
@@ -316,7 +316,7 @@ def summary(tables: Iterable[pa.Table | pa.RecordBatch]) -> Summary:
 
 
 class Tally:
-    """Sums up completions piece by piece; with `own_scores` the mean score is part of it also where all are 0 or 1."""
+    """Summarizes completions piece by piece; with `own_scores` it has a mean score even if all scores are 0 or 1."""
 
     def __init__(self, own_scores: bool = False) -> None:
         self._statuses: Counter[str] = Counter()
@@ -325,7 +325,7 @@ class Tally:
         self._score = 0.0
 
     def add(self, table: pa.Table | pa.RecordBatch) -> None:
-        """Count these too."""
+        """Add these completions."""
         for entry in pc.value_counts(table["status"]).to_pylist():
             self._statuses[entry["values"]] += entry["counts"]
         if self._tokens is not None:
@@ -337,7 +337,7 @@ class Tally:
         self._score += pc.sum(scores.cast(pa.float64())).as_py() or 0.0
 
     def summary(self) -> Summary:
-        """What they come to so far."""
+        """The summary so far."""
         n = self._statuses.total()
         mean = self._score / n if self._partial and n else None
         return Summary(Counter(self._statuses), self._tokens, mean_score=mean)

@@ -1,6 +1,6 @@
-"""What the draws of each question come to: pass@k, maj@k, how many questions are solved, whether draws are the same.
+"""Statistics over the draws of each question: pass@k, maj@k, solved questions, identical draws.
 
-All of it is counted a piece of whole questions at a time (`completions.whole_questions`). Knows no model.
+Everything is counted one piece of whole questions at a time (`completions.whole_questions`). Knows no model.
 """
 
 import numpy as np
@@ -22,10 +22,10 @@ class Draws:
         self._first: str | None = None
 
     def add(self, table: pa.Table) -> None:
-        """Count these questions, each with all of its draws, in whatever order. Reads example_id, status, value, text.
+        """Count these questions, each with all of its draws, in any order. Reads example_id, status, value, text.
 
         Raises:
-            ValueError: the questions have not n draws each.
+            ValueError: not every question has n draws.
         """
         from orchestrator.stats.draws import majority_shares
 
@@ -43,19 +43,19 @@ class Draws:
 
     @property
     def right(self) -> NDArray[np.int64]:
-        """For each question how many of its draws are correct."""
+        """Number of correct draws of each question."""
         return np.concatenate(self._right)
 
     def groups(self) -> Groups:
-        """How many questions have the same text in all of their draws."""
+        """The number of questions, and of those whose draws all have the same text."""
         return Groups(len(self.right), self._identical, self.n, self._first or "")
 
     def metrics(self) -> dict[str, float]:
-        """Coverage, and pass@k for k = 1, 2, 4, ... and n, and maj@n.
+        """Coverage, pass@k for k = 1, 2, 4, ... and n, and maj@n.
 
-        Answers are equal as they were parsed. MLflow's names of metrics have no @: `pass_at_4`, `maj_at_4`.
+        Answers are compared as parsed. MLflow allows no @ in metric names: `pass_at_4`, `maj_at_4`.
         """
-        from orchestrator.stats import pass_at_k  # scipy takes its time to load
+        from orchestrator.stats import pass_at_k  # scipy is slow to load
 
         right, n = self.right, self.n
         ks = sorted({n, *(2**i for i in range(n.bit_length()) if 2**i < n)})
@@ -64,6 +64,6 @@ class Draws:
 
 
 def _numbers(texts: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A number for each text, the same for equal ones; -1 where there is none."""
+    """A number for each text, the same for equal texts; -1 for null."""
     encoded = texts.combine_chunks().dictionary_encode()
     return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False), dtype=np.int64)

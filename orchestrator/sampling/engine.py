@@ -1,12 +1,12 @@
-"""What an engine is: it turns prompts into completions, one for each request.
+"""The engine interface: an engine turns prompts into completions, one per request.
 
-What every engine guarantees:
+Every engine guarantees:
 
-- A completion is decided by its request and the decoding alone, not by what is drawn beside it.
-- It ends at a token that ends a text, which is left out, at a stop text, which stays, or at its last token: that of
-  `max_tokens`, or the last that the model holds.
-- A prompt that leaves the model no room for a token gets an empty completion that ended for its length; all others are
-  answered.
+- A completion depends only on its request and the decoding, not on the rest of the batch.
+- It ends at an end-of-text token, which is left out, at a stop text, which is kept, or at its last token: that of
+  `max_tokens`, or the last one that fits the model.
+- A prompt that leaves the model no room for a token gets an empty completion with finish reason `length`; all others
+  are answered.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from orchestrator.types import FinishReason
 
 Lot = TypeVar("Lot")
-"""What a caller knows a lot of requests by."""
+"""The caller's identifier for a lot of requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class Decoding:
     top_p: float
     max_tokens: int
     stop: tuple[str, ...] = ()
-    """Texts that end a completion and stay in it; a token that ends one may bring more text behind it."""
+    """Texts that end a completion and stay in it; the token that completes one may add more text after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion that is wanted."""
+    """A request for one completion."""
 
     prompt: tuple[int, ...]
     """Token ids."""
     seed: int
-    """Decides every random choice of this completion, whatever else is in the batch; 64 bits."""
+    """Determines every random choice of this completion, whatever else is in the batch; 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What came of a request."""
+    """The completion of a request."""
 
     ids: tuple[int, ...]
     """Token ids, without the end of text."""
@@ -51,23 +51,23 @@ class Generated:
 
 
 NO_ROOM = Generated((), "length")
-"""What comes of a prompt that fills all of the model's positions."""
+"""The completion of a prompt that fills all of the model's positions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What an engine may take of its machine, and how it is set up."""
+    """The resources that an engine may use, and its configuration."""
 
     cpus: int = 1
     gpus: float = 0.0
     arguments: tuple[tuple[str, Any], ...] = ()
     """The recipe's `engine_args`: names and values."""
     deterministic: bool = False
-    """Whether it must compute a completion to the same bits whatever is drawn beside it."""
+    """Whether a completion must be computed bit for bit the same, whatever else is in the batch."""
 
 
 class Engine(ABC):
-    """A loaded model that generates. It is made of a model and the room it has."""
+    """A loaded model that generates. It is constructed from a model and its room."""
 
     tokenizer: Any
 
@@ -78,13 +78,13 @@ class Engine(ABC):
     def stream(
         self, lots: Iterable[tuple[Lot, list[Request]]], decoding: Decoding
     ) -> Iterator[tuple[Lot, list[Generated]]]:
-        """Complete lots of requests; each is handed back once all of it is there.
+        """Complete lots of requests; yields each lot once it is complete.
 
-        An engine that can begins the next lot before the last completion of one is there.
+        An engine may start the next lot before the last completion of one is finished.
         """
         for lot, requests in lots:
             yield lot, self.generate(requests, decoding)
 
     def turned_to(self, model: Any) -> bool:
-        """Whether it now completes with this model."""
+        """Switch to this model if possible; returns whether the engine now uses it."""
         return False

@@ -1,4 +1,4 @@
-"""The engines that a recipe may name, each loaded on the worker that uses it. Light: the driver reads it."""
+"""The engines that a recipe may name, each loaded on the worker that uses it. Light: the driver imports this."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,35 +16,35 @@ from orchestrator.schema import unknown
 
 AUTO = "auto"
 _GPUS = Path("/proc/driver/nvidia/gpus")
-"""Where Linux lists the GPUs that vLLM runs on."""
+"""Where Linux lists the GPUs that vLLM can use."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """An engine, as far as is known of it before it is loaded."""
+    """The properties of an engine that are known before it is loaded."""
 
     place: str
-    """Its module and class: an `Engine` that is made of a model and a `Room`."""
+    """Its module and class: an `Engine` constructed from a model and a `Room`."""
     swaps_adapters: bool = False
-    """Whether it goes on with another adapter on the same base, once it has had one."""
+    """Whether it can switch to another adapter on the same base, once it has had one."""
     streams: bool = False
-    """Whether it begins the next shard while the last rows of one are drawn, and so is better given several."""
+    """Whether it starts the next shard while the last rows of one are still generated: then give it several at once."""
     arguments: frozenset[str] = frozenset()
-    """The names that its `engine_args` may hold."""
+    """The names allowed in its `engine_args`."""
     in_key: frozenset[str] = frozenset()
-    """Those among them that change what is written."""
+    """Those of them that change the output."""
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Names that it has and a recipe may not set, each with the reason."""
+    """Its arguments that a recipe may not set, each with the reason."""
 
     def problems(self, name: str, given: Mapping[str, Any], deterministic: bool) -> list[str]:
-        """What is wrong with the `engine_args` of the engine of that name, and with having it be `deterministic`."""
+        """What is wrong with these `engine_args` for the engine of that name, and with making it `deterministic`."""
         found = []
         if deterministic and not self.arguments:
             found.append(f"deterministic changes nothing with engine {name}: leave it out, or set engine: vllm")
         if given and not self.arguments:
             return [
                 *found,
-                f"engine_args: engine {name} takes none, and auto means it here; set engine: vllm",
+                f"engine_args: engine {name} takes none, and auto selects it here; set engine: vllm",
             ]
         for argument in given:
             if argument in self.refused:
@@ -65,7 +65,7 @@ ENGINES = {
         refused=SET_BY_ORCH,
     ),
 }
-"""For each engine its kind."""
+"""The engines by name."""
 
 
 def make_engine(name: str, model: ModelRef, room: Room) -> Engine:
@@ -76,14 +76,14 @@ def make_engine(name: str, model: ModelRef, room: Room) -> Engine:
 
 
 def loaded(name: str, model: ModelRef, room: Room) -> str:
-    """A name for the engine with a model loaded: the same for two models that it serves one after the other."""
+    """An identifier of the engine with a model loaded: the same for models between which it can switch."""
     if ENGINES[name].swaps_adapters:
         model = ModelRef("", model.base, model.adapter and "another")
     return f"{name} {model} {room}"
 
 
 def chosen(name: str) -> str:
-    """The engine that a recipe means: for `auto`, vllm where it is installed and this machine has a GPU for it."""
+    """The engine that a recipe selects: for `auto`, vllm if it is installed and this machine has a GPU for it."""
     if name == AUTO:
         return "vllm" if _GPUS.is_dir() and any(_GPUS.iterdir()) and find_spec("vllm") else "transformers"
     if name not in ENGINES:
@@ -92,4 +92,4 @@ def chosen(name: str) -> str:
 
 
 EngineName = Annotated[str, AfterValidator(chosen)]
-"""As a recipe writes it."""
+"""An engine's name in a recipe."""

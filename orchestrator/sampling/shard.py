@@ -1,6 +1,7 @@
-"""A shard: a number of completions, drawn, judged and written to one parquet file. The unit of work that is never lost.
+"""A shard: a number of completions, sampled, judged and written to one parquet file. A finished shard is never lost.
 
-Shards are cut by the recipe, never by the workers at hand, and a shard's file appears whole or not at all.
+The recipe alone decides how work is cut into shards, not the available workers. A shard's file appears complete or not
+at all.
 """
 
 import time
@@ -23,18 +24,18 @@ from orchestrator.types import Completion, Example
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Completions that were drawn before, as many of each question, from the first draw on."""
+    """Earlier completions to reuse: the same number for each question, from the first draw on."""
 
     path: Path
     first: int
-    """The row of the first draw of a shard's first question."""
+    """The row of the first draw of the shard's first question."""
     each: int
-    """How many of each question there are."""
+    """Number of completions per question."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """What a worker needs to make one shard."""
+    """A worker's inputs for one shard."""
 
     path: Path
     model: ModelRef
@@ -46,9 +47,9 @@ class ShardJob:
     seed: int
     room: Room
     budget: DrawBudget | None = None
-    """How as many draws as there are in all are spread over the questions; None: evenly."""
+    """How the total number of draws is spread over the questions; None: evenly."""
     stored: "Stored | None" = None
-    """Draws of these questions that are there already."""
+    """Existing draws of these questions."""
 
 
 def cut(
@@ -56,7 +57,7 @@ def cut(
 ) -> list[tuple[tuple[Example, ...], range]]:
     """Cut questions x draws into shards of at most `batch_size` rows.
 
-    A question's draws stay together if they fit, or have to: `together`.
+    A question's draws stay together if they fit; with `together`, always.
     """
     per_shard = max(1, batch_size // n)
     per_call = n if together else min(n, batch_size)
@@ -68,10 +69,10 @@ def cut(
 
 
 def run_shards(jobs: Sequence[ShardJob]) -> float:
-    """Make shards of one model, alike but for their questions and draws; seconds it took.
+    """Run shards of one model that differ only in their questions and draws; returns the seconds taken.
 
-    A shard that is there already is not made again. Where the engine goes on to the next one meanwhile, a shard is
-    judged and written as soon as all of it is drawn.
+    A shard that already exists is skipped. A shard is judged and written as soon as all of it is sampled, while the
+    engine continues with the next one.
     """
     started = time.monotonic()
     todo = [job for job in jobs if not job.path.exists()]
@@ -106,7 +107,7 @@ def _make(todo: Sequence[ShardJob]) -> None:
             for job, made in engine.stream(asked, first.decoding):
                 kept.append(beside.submit(judge, job, made))
                 for one in [one for one in kept if one.done()]:
-                    one.result()  # where one cannot be written, the others need not be drawn
+                    one.result()  # if one cannot be written, the others need not be sampled
         for one in kept:
             one.result()
 
@@ -116,15 +117,15 @@ def _had(job: ShardJob) -> int:
 
 
 def _new(job: ShardJob) -> range:
-    """The draws that are not there yet."""
+    """The draws that do not exist yet."""
     return range(max(job.draws.start, _had(job)), job.draws.stop)
 
 
 def _read(job: ShardJob) -> list[tuple[Completion, Example]]:
-    """The draws of a shard that are there already, each with its question.
+    """The existing draws of a shard, each with its question.
 
     Raises:
-        StageError: they are not those of the shard's questions.
+        StageError: they do not belong to the shard's questions.
     """
     stored = job.stored
     if stored is None or job.draws.start >= stored.each:
@@ -136,14 +137,14 @@ def _read(job: ShardJob) -> list[tuple[Completion, Example]]:
         for draw in range(job.draws.start, min(job.draws.stop, stored.each)):
             row = rows[number * stored.each + draw]
             if row["example_id"] != example.id:
-                raise StageError(f"{stored.path} does not hold the draws of {example.id!r} where they should be")
+                raise StageError(f"{stored.path} does not have the draws of {example.id!r} where they should be")
             made = Completion(example.id, draw, row["text"], row["n_tokens"], row["finish_reason"])
             found.append((made, example))
     return found
 
 
 def _make_within(job: ShardJob, budget: DrawBudget | None) -> None:
-    """Make a shard whose draws are spread over its questions as they are judged."""
+    """Run a shard whose draws are spread over its questions according to their verdicts."""
     assert budget is not None
     engine = _engine(job.engine, job.model, job.room)
 
@@ -154,7 +155,7 @@ def _make_within(job: ShardJob, budget: DrawBudget | None) -> None:
 
 
 _loaded: list[tuple[str, Room, Engine]] = []
-"""The engine this worker has at hand, if any: shards of one model come one after another."""
+"""This worker's loaded engine, if any: shards of one model come one after another."""
 
 
 def _engine(name: str, model: ModelRef, room: Room) -> Engine:

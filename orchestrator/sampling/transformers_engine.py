@@ -1,4 +1,4 @@
-"""Generation with transformers: one wide, left-padded batch at a time, each row with random numbers of its own."""
+"""Generation with transformers: one wide, left-padded batch at a time, each row with its own random numbers."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,14 +21,14 @@ from orchestrator.sampling.engine import NO_ROOM, Decoding, Engine, Generated, R
 
 
 class TransformersEngine(Engine):
-    """A model held in this process."""
+    """A model loaded in this process."""
 
     def __init__(self, ref: ModelRef, room: Room | None = None) -> None:
         self.ref = ref
         self._hold(load_for_generation(ref), load_tokenizer(ref.base))
 
     def turned_to(self, model: Any) -> bool:
-        """Whether it is the model that it has: an adapter is folded into the weights."""
+        """Whether this model is the loaded one; it cannot switch, because an adapter is folded into the weights."""
         return bool(model == self.ref)
 
     def _hold(self, model: Any, tokenizer: Any) -> None:
@@ -36,18 +36,18 @@ class TransformersEngine(Engine):
         self.stops = stop_ids(self.tokenizer, self.model.generation_config)
         self.loop = decode if can_decode(self.model) else None
         self.most = context_of(self.model.config) or 2**31
-        """Tokens of a prompt with its completion that the model can hold."""
+        """Maximum tokens of a prompt plus its completion."""
         self.fits: int | None = None
-        """Rows of a batch that memory holds; None: it has held every one so far."""
-        # what a model ships (repetition_penalty, top_k, ...) would fill in every setting that a call leaves out
+        """Rows per batch that fit in memory; None: every batch has fit so far."""
+        # the model's own settings (repetition_penalty, top_k, ...) would apply wherever a call sets none
         self.model.generation_config = GenerationConfig(
             eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id
         )
 
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
-        """Complete every request, in order. What memory does not hold at once is completed in halves."""
+        """Complete every request, in order. A batch that does not fit in memory is halved."""
         made = [NO_ROOM] * len(requests)
-        # positions that the model does not have are an error of the whole batch
+        # a row that exceeds the model's positions would fail the whole batch
         by_room: dict[int, list[int]] = {}
         for place, one in enumerate(requests):
             if (room := min(decoding.max_tokens, self.most - len(one.prompt))) > 0:
@@ -57,7 +57,7 @@ class TransformersEngine(Engine):
         return made
 
     def _complete(self, requests: list[Request], places: list[int], decoding: Decoding, made: list[Generated]) -> None:
-        """Complete the requests at these places, as many at once as memory holds."""
+        """Complete the requests at these indices, as many at once as fit in memory."""
         while places:
             at_once = places[: self.fits]
             try:
@@ -65,7 +65,7 @@ class TransformersEngine(Engine):
             except RuntimeError as error:
                 if len(at_once) == 1 or not _out_of_memory(error):
                     raise
-                self.fits = len(at_once) // 2  # from now on: the next shard is no smaller
+                self.fits = len(at_once) // 2  # kept: the next shard is no smaller
             else:
                 for place, completed in zip(at_once, found, strict=True):
                     made[place] = completed
@@ -82,7 +82,7 @@ class TransformersEngine(Engine):
         if decoding.temperature > 0:
             processors.append(RowSampler([r.seed for r in requests], decoding, width))
         ends = StoppingCriteriaList()
-        if decoding.stop:  # `generate` loses the tokenizer that its own setting needs, where the loop is another
+        if decoding.stop:  # with a custom loop, `generate` loses the tokenizer that its own setting needs
             ends.append(StopStringCriteria(self.tokenizer, list(decoding.stop)))
         config = GenerationConfig(
             max_new_tokens=decoding.max_tokens,
@@ -119,16 +119,16 @@ class TransformersEngine(Engine):
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error is that of a GPU, or of this machine, without room."""
+    """Whether an error means that a GPU, or this machine, is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 class RowSampler(LogitsProcessor):  # type: ignore[misc]
-    """Sample each row by inverse CDF from a random stream of the row's own.
+    """Samples each row by inverse CDF from the row's own random stream.
 
-    Token t of a row is drawn with the t-th uniform number of a Philox generator keyed by the row's seed, so a draw does
-    not depend on its neighbours in the batch, on the batch's size or on which worker has it. Every token but the drawn
-    one is then ruled out, and `generate` runs greedily.
+    Token t of a row is sampled with the t-th uniform number of a Philox generator keyed by the row's seed, so a draw
+    does not depend on its neighbors in the batch, on the batch size or on the worker. All tokens but the sampled one
+    are then ruled out, and `generate` runs greedily.
     """
 
     def __init__(self, seeds: list[int], decoding: Decoding, prompt_width: int) -> None:
@@ -138,7 +138,7 @@ class RowSampler(LogitsProcessor):  # type: ignore[misc]
         self.prompt_width = prompt_width
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows alone."""
+        """Continue with only these rows."""
         self.uniforms = self.uniforms[rows.cpu()]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -148,7 +148,7 @@ class RowSampler(LogitsProcessor):  # type: ignore[misc]
         probabilities = torch.softmax(scores.float() / self.decoding.temperature, dim=-1)
         if self.decoding.top_p < 1:
             ordered, order = probabilities.sort(dim=-1, descending=True)
-            before = ordered.cumsum(dim=-1) - ordered  # a token stays while those above it hold less than top_p
+            before = ordered.cumsum(dim=-1) - ordered  # a token stays while those above it total less than top_p
             probabilities = torch.zeros_like(probabilities).scatter(
                 1, order, ordered.masked_fill(before >= self.decoding.top_p, 0.0)
             )

@@ -1,6 +1,6 @@
-"""vLLM's own arguments that `engine_args` takes under their own names.
+"""vLLM arguments that `engine_args` accepts under their own names.
 
-Names alone, so that a recipe is checked without importing vLLM; a test holds them against the vLLM that is installed.
+Names only, so that a recipe is checked without importing vLLM; a test compares them with the installed vLLM.
 """
 
 from types import MappingProxyType
@@ -58,7 +58,7 @@ ARGUMENTS = frozenset(
         "stream_interval",
     }
 )
-"""Those that decide memory and speed, not what is written."""
+"""Arguments that affect memory and speed, but not the output."""
 CHANGE_TEXTS = frozenset(
     {
         "attention_backend",
@@ -80,7 +80,7 @@ CHANGE_TEXTS = frozenset(
         "use_fp64_gumbel",
     }
 )
-"""Those that change which tokens are drawn, so that they belong to a stage's key."""
+"""Arguments that change which tokens are sampled, so they are part of a stage's key."""
 _REASONS = {
     "the recipe's `model` block decides it": (
         "model",
@@ -95,16 +95,16 @@ _REASONS = {
         "hf_token",
         "hf_config_path",
     ),
-    "every draw has a seed of its own": ("seed",),
-    "the adapter decides it: the smallest rank that holds it": (
+    "every draw has its own seed": ("seed",),
+    "the adapter decides it: the smallest rank that fits it": (
         "enable_lora",
         "max_loras",
         "max_lora_rank",
         "lora_dtype",
         "lora_target_modules",
     ),
-    "`resources: {gpus: N}` says how many GPUs share the model": ("tensor_parallel_size",),
-    "orch runs as many engines beside each other as there is room for": (
+    "`resources: {gpus: N}` sets how many GPUs share the model": ("tensor_parallel_size",),
+    "orch runs as many engines in parallel as there is room for": (
         "data_parallel_size",
         "data_parallel_rank",
         "data_parallel_size_local",
@@ -114,7 +114,7 @@ _REASONS = {
         "generation_config",
         "override_generation_config",
     ),
-    "orch hands token ids over and reads token ids": ("skip_tokenizer_init", "enable_prompt_embeds", "runner"),
+    "orch passes token ids in and reads token ids": ("skip_tokenizer_init", "enable_prompt_embeds", "runner"),
 }
 SET_BY_ORCH = MappingProxyType({name: why for why, names in _REASONS.items() for name in names})
 """Arguments that a recipe may not set, each with the reason."""

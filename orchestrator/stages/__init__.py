@@ -1,4 +1,4 @@
-"""The verbs of a recipe: one file each, one line each here."""
+"""The verbs of a recipe: one file each, and one line each here."""
 
 from orchestrator.stages.base import Verb
 from orchestrator.stages.evaluate import Evaluate
@@ -13,15 +13,15 @@ STAGES: dict[str, type[Verb]] = {
     "select": Select,
     "grpo": Grpo,
 }
-"""The verbs that a stage of a recipe may have as its `type`."""
+"""The verbs that a stage may have as its `type`."""
 
 
 EVALUATE = "evaluate"
-"""The verb of the block that says how models are evaluated."""
+"""The verb of the block that defines how models are evaluated."""
 
 
 def verb_of(name: str) -> type[Verb] | None:
-    """The verb of that name, `evaluate` among them, which has a block of its own; None: none of this version's."""
+    """The verb of that name, including `evaluate`, which has its own block; None: this version has no such verb."""
     return Evaluate if name == EVALUATE else STAGES.get(name)
 
 

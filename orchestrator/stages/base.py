@@ -1,8 +1,8 @@
-"""What a verb is: the settings of a stage as a recipe spells them, and everything that is done with such a stage.
+"""The base class of verbs: the settings of a stage as a recipe spells them, and everything that such a stage does.
 
-A verb is one class in one file, and one line in `STAGES`. Nothing else in orch asks which verb a stage has: it asks the
-verb. `jobs` runs in the driver and stays light. The jobs run on Ray workers and import what they need there; `finish`
-is one more call on a worker, after them.
+A verb is one class in one file, and one line in `STAGES`. No other code asks which verb a stage has: it asks the verb.
+`jobs` runs in the driver and stays light. The jobs run on Ray workers and import what they need there; `finish` is one
+more call on a worker, after them.
 """
 
 import shutil
@@ -20,11 +20,11 @@ from orchestrator.training.settings import StageSettings
 from orchestrator.types import BASE, Example, Finding
 
 DEMONSTRATIONS = "demonstrations"
-"""The split of worked solutions, which may be named where a stage that makes rows may."""
+"""The split of worked solutions; it may be named wherever a stage that makes rows may."""
 
 
 class Kind(Enum):
-    """What a stage makes, for others to refer to; the value is what messages call it."""
+    """The kind of a stage's output, for references from other stages; the value is its name in messages."""
 
     MODEL = "a model"
     COMPLETIONS = "completions"
@@ -33,50 +33,50 @@ class Kind(Enum):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The names that stand for such a thing without a stage."""
+        """Names that may be used for this kind without a stage."""
         return {Kind.MODEL: (BASE,), Kind.ROWS: (DEMONSTRATIONS,)}.get(self, ())
 
 
 class Reference(NamedTuple):
-    """One stage that another uses."""
+    """A reference from one stage to another."""
 
     field: str
-    """As the recipe spells the setting."""
+    """The setting, as the recipe spells it."""
     stage: str
     kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How a stage has a model write completions."""
+    """How a stage samples completions from a model."""
 
     split: Split
-    """Whose questions are asked."""
+    """The split that provides the questions."""
     n: int
-    """Completions of each question."""
+    """Completions per question."""
     temperature: float
-    """0: greedily."""
+    """0: greedy decoding."""
     max_tokens: int
     limit: str
-    """The setting that says so, as messages name it."""
+    """The name of the setting for `max_tokens`, for messages."""
     top_p: float = 1.0
     top_k: int = 0
     """0: all tokens."""
     min_p: float = 0.0
     learns: bool = False
-    """Whether the differences between a question's completions are what a training learns from."""
+    """Whether training learns from the differences between the completions of a question."""
     budget: DrawBudget | None = None
-    """How the draws are spread over the questions, `n` of each on average; None: evenly."""
+    """How the draws are spread over the questions, `n` per question on average; None: evenly."""
 
     @property
     def most(self) -> int:
-        """Draws of one question at the most."""
+        """Maximum number of draws per question."""
         return self.n if self.budget is None else self.budget.max_draws
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many rows or questions, as far as that is known before anything has run."""
+    """Bounds on the number of rows or questions, as far as known before anything has run."""
 
     least: int
     most: int
@@ -84,54 +84,54 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a stage's key is made from, beside its own settings."""
+    """The inputs of a stage's key other than its own settings."""
 
     task: Task
     seed: int
     evaluate: Any
-    """The recipe's `evaluate` block: a validation asks as it does."""
+    """The recipe's `evaluate` block: a validation uses its settings."""
     stages: Mapping[str, str]
     """The keys of the base model and of the stages above."""
     model: str | None
     """The model that the stage reads."""
 
     def of(self, name: str) -> Any:
-        """What identifies a stage's output, or the split of worked solutions."""
+        """The identity of a stage's output, or of the split of worked solutions."""
         return self.task.fingerprint(DEMONSTRATIONS) if name == DEMONSTRATIONS else self.stages[name]
 
 
 class Verb(StageSettings, ABC):
-    """One verb. Its fields are its settings; a subclass that is not abstract goes into `STAGES`."""
+    """A verb. Its fields are its settings; each concrete subclass is listed in `STAGES`."""
 
     VERSION: ClassVar[int]
-    """Raised when the same settings make another output: stages made before then run again."""
+    """Raised when the same settings produce a different output: stages that ran before then run again."""
     OUTPUT: ClassVar[str]
-    """The artifact without which a stage is not done (`store.names`)."""
+    """The artifact without which a stage is not finished (`store.names`)."""
     MAKES: ClassVar[Kind]
     REFERENCES: ClassVar[Mapping[str, Kind]] = {}
-    """The fields that name stages, one or several, and what these must make."""
+    """The fields that name one or more stages, and the kind of output that these must have."""
     SPLITS: ClassVar[Mapping[str, str]] = {}
-    """The fields that name a split of the task whose questions are read, and what the key calls their content."""
+    """The fields that name a split whose questions are read, and the name of its content in the key."""
     CPUS: ClassVar[int] = 1
-    """Cores of one job where the recipe does not say."""
+    """Cores per job if the recipe does not set them."""
     ON_GPU: ClassVar[bool] = True
-    """Whether its jobs use a GPU where there is one."""
+    """Whether its jobs use a GPU if there is one."""
     COUNTS: ClassVar[str] = "steps"
-    """What says how far it is."""
+    """The unit of progress."""
     HEADLINE: ClassVar[str] = ""
-    """The curve whose last point is shown while the stage runs."""
+    """The curve whose latest value is shown while the stage runs."""
     CURVES: ClassVar[tuple[str, ...]] = ()
-    """The curves that are kept and read when the run is looked at later."""
+    """The curves that are stored, and read when the run is inspected later."""
     PANELS: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
-    """The figure of its curves: for each panel the title of its axis and the names of its curves."""
+    """The figure of its curves: for each panel, the title of its axis and the names of its curves."""
     SPOKEN: ClassVar[bool] = False
     """Whether its name is an acronym, which sentences write in capitals."""
     BASELINE: ClassVar[bool] = False
-    """Whether the first model that it makes is what other models are compared with."""
+    """Whether the first model that it makes is the baseline for other models."""
 
     @property
     def counts(self) -> str:
-        """What says how far such a stage is."""
+        """The unit of progress of this stage."""
         return self.COUNTS
 
     @property
@@ -141,7 +141,7 @@ class Verb(StageSettings, ABC):
 
     @property
     def model_read(self) -> str | None:
-        """The model that it reads; None where it reads none."""
+        """The model that it reads; None if it reads none."""
         return next((getattr(self, field) for field, kind in self.REFERENCES.items() if kind is Kind.MODEL), None)
 
     def references(self) -> list[Reference]:
@@ -163,17 +163,17 @@ class Verb(StageSettings, ABC):
         ]
 
     def misuses(self, stages: "Mapping[str, Verb]") -> Iterator[tuple[str, str]]:
-        """Settings that name stages which do not go together, each with what is wrong."""
+        """Settings that name stages which do not go together, each with the problem."""
         yield from ()
 
     def in_key_by_content(self) -> set[str]:
-        """The verb, the stages and the splits that it names: `key_inputs` has what they are and hold."""
+        """The settings that name the verb, stages and splits: `key_inputs` contains their content instead."""
         return {"type", *self.REFERENCES, *self.SPLITS}
 
     # -- the key ---------------------------------------------------------------------------------------------------
 
     def key_inputs(self, keys: Keys) -> dict[str, Any]:
-        """What it reads, by the names under which the key holds it: everything but what `leaves_out` names."""
+        """Its inputs, by their names in the key: all except those in `leaves_out`."""
         sources: dict[str, Callable[[], Any]] = {
             "format": keys.task.format.fingerprint,
             "judging": keys.task.judging,
@@ -191,18 +191,18 @@ class Verb(StageSettings, ABC):
         return {name: read() for name, read in sources.items() if name not in self.leaves_out()}
 
     def leaves_out(self) -> Mapping[str, str]:
-        """What does not decide the output of a stage with these settings, and why."""
+        """The inputs that do not affect the output of a stage with these settings, with the reason."""
         return {}
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
     @property
     def workers(self) -> int:
-        """How many workers make one job together."""
+        """Number of workers that run one job together."""
         return 1
 
     def share(self, cores: int, gpus: float) -> Share:
-        """What one job gets, on machines with `cores` cores in a cluster with `gpus` GPUs."""
+        """The resources of one job, on machines with `cores` cores in a cluster with `gpus` GPUs."""
         asked, workers = self.resources, self.workers
         cpus = asked.cpus or max(1, min(self.CPUS, cores // workers))
         if not self.ON_GPU:
@@ -210,18 +210,18 @@ class Verb(StageSettings, ABC):
         return Share(cpus, asked.gpus if asked.gpus is not None else float(min(1, gpus)), workers)
 
     def items(self, task: Task) -> int:
-        """How many of what it counts there are, as far as it is known before it runs; 0: its job tells."""
+        """Total units of progress, as far as known before it runs; 0: its job reports them."""
         return 0
 
     @abstractmethod
     def jobs(self, context: Context) -> list[Job]:
-        """The calls still to be made; those whose output lies in the work folder already are left out."""
+        """The remaining calls; those whose output is already in the work folder are left out."""
 
     @abstractmethod
     def finish(self, context: Context) -> Output:
-        """Put what the jobs left in the work folder together under `context.output`.
+        """Combine the jobs' output in the work folder into `context.output`, which does not exist yet.
 
-        Runs on a worker without a GPU, and again if that worker dies. `context.output` does not exist before.
+        Runs on a worker without a GPU, and again if that worker dies.
         """
 
     def splits_read(self, stages: "Mapping[str, Verb]") -> set[Split]:
@@ -231,48 +231,48 @@ class Verb(StageSettings, ABC):
     # -- what checks, forecasts and reports ask --------------------------------------------------------------------
 
     def drawing(self) -> Drawing | None:
-        """How it has a model write; None where it does not."""
+        """How it samples from a model; None if it does not."""
         return None
 
     def decides_draws(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The part of what its key is made from that decides each of its completions; None: it makes none."""
+        """The part of its key's inputs that decides each of its completions; None: it makes none."""
         return None
 
     def source(self, stages: "Mapping[str, Verb]") -> Drawing | None:
-        """The drawing that what it makes was chosen from; None where nothing was drawn."""
+        """The drawing that its output was selected from; None if nothing was drawn."""
         return self.drawing()
 
     def row_sources(self) -> tuple[str, ...]:
-        """Where the rows come from that it trains on: `demonstrations`, or stages that make rows."""
+        """The sources of the rows that it trains on: `demonstrations`, or stages that make rows."""
         return ()
 
     def learns_from(self, stages: "Mapping[str, Verb]") -> set[Split]:
-        """The splits whose questions the model that it makes has seen."""
+        """The splits whose questions the resulting model has seen."""
         return set()
 
     def bounds(self, task: Task, stages: "Mapping[str, Verb]") -> Bounds:
-        """The rows or questions that it trains on or makes."""
+        """The number of rows or questions that it trains on or makes."""
         return Bounds(0, 0)
 
     def settings_findings(self, name: str, task: Task, stages: "Mapping[str, Verb]") -> Iterator[Finding]:
-        """What is wrong with its settings in view of its data; `name` is the stage's."""
+        """Problems with its settings in view of its data; `name` is the stage's name."""
         yield from ()
 
     @classmethod
     def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """How much a stage has to do, in units of its own; None where that is not known.
+        """How much work a stage has to do, in its own units; None if unknown.
 
-        `settings` are those of a run, as texts; `known` are its metrics, or before it what `countable` gives.
+        `settings` are those of a run, as text; `known` are its metrics or, before the run, the result of `countable`.
         """
         return None
 
     def countable(self, task: Task) -> Mapping[str, float]:
-        """What `amount` asks for, as far as it can be counted before anything has run."""
+        """The inputs of `amount` that can be counted before anything has run."""
         return {}
 
 
 def is_pooled(name: str) -> bool:
-    """Whether a reference names draws of another run: RUN:STAGE."""
+    """Whether a reference names the draws of another run (RUN:STAGE)."""
     return ":" in name
 
 
@@ -283,7 +283,7 @@ def parted(pooled: str) -> tuple[str, str]:
 
 
 def put_together(argument: tuple[Verb, Context, Mapping[Split, list[Example]]]) -> Output:
-    """`finish` on a worker, with the examples that it reads; what a worker that died has left of it is removed."""
+    """Run `finish` on a worker with the examples that it reads, after removing leftovers of a worker that died."""
     verb, context, examples = argument
     context.task.use(examples)
     context.begun.touch()
@@ -292,7 +292,7 @@ def put_together(argument: tuple[Verb, Context, Mapping[Split, list[Example]]]) 
 
 
 def names_in(value: Any) -> tuple[str, ...]:
-    """The names in a setting that holds one or several."""
+    """The names in a setting that contains one or several."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 

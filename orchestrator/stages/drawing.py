@@ -1,4 +1,4 @@
-"""What sampling and evaluation share: the same shards, the same engines, the same judge; only the decoding differs."""
+"""The common part of sampling and evaluation: the same shards, engines and judge; only the decoding differs."""
 
 import hashlib
 from abc import ABC
@@ -24,21 +24,21 @@ from orchestrator.training.watch import answer_rate_zero
 from orchestrator.types import BASE, Example, Finding
 
 _SHOWN = 4_000
-"""Characters of a text that a table of samples shows."""
+"""Maximum characters of a text in a table of samples."""
 _TOGETHER = 64
-"""Shards that a job makes at the most."""
+"""Maximum number of shards per job."""
 
 
 class Writing(Verb, ABC):
-    """A verb that has a model write: by which engine, and how that is set up."""
+    """A verb that generates text with a model: the engine and its settings."""
 
     engine: EngineName = Field(default=AUTO, validate_default=True)
-    """What generates: `transformers`, `vllm` where it is installed, or `auto`: vllm where it is installed and there is
-    a GPU, else transformers."""
+    """The engine that generates: `transformers`, `vllm` if it is installed, or `auto`: vllm if it is installed and
+    there is a GPU, else transformers."""
     engine_args: dict[str, JsonValue] = Field(default={})
-    """The engine's own arguments, under its own names: of vllm those of its LLM class, such as max_num_seqs."""
+    """The engine's own arguments, under its own names; for vllm, those of its LLM class, such as max_num_seqs."""
     deterministic: bool = False
-    """Have vllm compute each draw to the same bits whatever is drawn beside it (batch-invariant kernels; slower)."""
+    """Make vllm compute each draw to the same bits whatever else is in its batch (batch-invariant kernels; slower)."""
 
     LATER = Verb.LATER | {"engine_args", "deterministic"}
 
@@ -49,16 +49,16 @@ class Writing(Verb, ABC):
         return self
 
     def settings(self) -> dict[str, object]:
-        """As every stage's; of the engine's arguments those alone that change what is written."""
+        """The settings that decide the output; of the engine's arguments, only those that change the generated text."""
         found = super().settings()
         kept = {k: v for k, v in self.engine_args.items() if k in ENGINES[self.engine].in_key}
         found.pop("engine_args", None)
         return found | ({"engine_args": kept} if kept else {})
 
     def decides_draws(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """All but how they are judged, how many there are and how they are cut into shards.
+        """All except the judge, the number of draws and their division into shards.
 
-        With a budget the verdicts decide which there are.
+        None with a budget, since the verdicts then decide which draws are made.
         """
         drawing = self.drawing()
         if drawing is None or drawing.budget is not None:
@@ -68,7 +68,7 @@ class Writing(Verb, ABC):
 
 
 def shard_jobs(context: Context, verb: Writing, drawing: Drawing, batch_size: int) -> list[Job]:
-    """The jobs that make the shards which are not there yet: each makes one, or several where the engine streams."""
+    """The jobs for the shards that do not exist yet: one shard each, or several if the engine streams."""
     from orchestrator.sampling.engine import Decoding, Room
     from orchestrator.sampling.shard import ShardJob, Stored, cut
 
@@ -106,7 +106,7 @@ def shard_jobs(context: Context, verb: Writing, drawing: Drawing, batch_size: in
 
 
 def _whole(shard: Path) -> bool:
-    """Whether a shard is there. One that was cut off, as a power failure leaves them, is drawn again."""
+    """Whether a shard is complete. A truncated one, such as after a power failure, is deleted to be drawn again."""
     if not shard.exists():
         return False
     try:
@@ -124,20 +124,20 @@ def _run_shards(jobs: Any) -> float:
 
 
 class WithoutRoom:
-    """Counts completions whose prompt filled all of the model's positions."""
+    """Counts completions whose prompt filled the model's whole context."""
 
     def __init__(self) -> None:
         self._n, self._first = 0, ""
 
     def add(self, table: pa.Table) -> None:
-        """Count these too."""
+        """Count those in another table."""
         without = table.filter(pc.and_(pc.equal(table["n_tokens"], 0), pc.equal(table["finish_reason"], "length")))
         if without.num_rows and not self._n:
             self._first = without["example_id"][0].as_py()
         self._n += without.num_rows
 
     def findings(self, context: Context) -> tuple[Finding, ...]:
-        """The finding that names the first; none where there is none."""
+        """A finding that names the first one; empty if there are none."""
         if not self._n:
             return ()
         return (
@@ -145,22 +145,22 @@ class WithoutRoom:
                 "prompts-too-long",
                 "error",
                 f"{self._n:,} completions are empty: their prompts leave {context.model_name} no room for a token",
-                f"the first is of question {self._first!r}",
-                "the prompt has as many tokens as the model can hold, or more",
-                "leave these questions out, shorten the prompt (task.format), or take a model that holds more tokens",
+                f"the first is for question {self._first!r}",
+                "the prompt is as long as the model's context, or longer",
+                "leave these questions out, shorten the prompt (task.format), or use a model with a longer context",
             ),
         )
 
 
 def silent(context: Context, counted: Summary, first: str) -> tuple[Finding, ...]:
-    """The finding for a trained model none of whose completions holds an answer; `first` is one of them."""
+    """The finding for a trained model none of whose completions contains an answer; `first` is one of them."""
     if context.model_name == BASE or counted.answered:
         return ()
     return (answer_rate_zero(counted.n, counted.statuses["truncated"], first),)
 
 
 def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[dict[str, Any]]:
-    """The first rows as a person reads them: question, what was expected, what came, what was made of it."""
+    """The first rows for a person to read: question, expected answer, completion, parsed answer and status."""
     shown = set(table["example_id"].slice(0, rows).to_pylist())
     by_id = {e.id: e for e in examples if e.id in shown}
     return [
@@ -176,13 +176,13 @@ def readable(table: pa.Table, examples: Sequence[Example], rows: int) -> list[di
 
 
 def _cell(value: object) -> str:
-    """What is in a table that people look at: no control characters, and a length that a page can show."""
+    """Text for a table that people read: no control characters, and short enough for a page."""
     text = plain(str(value)[:_SHOWN])
-    return text if len(str(value)) <= _SHOWN else f"{text} … ({len(str(value)):,} characters; the parquet has all)"
+    return text if len(str(value)) <= _SHOWN else f"{text} … ({len(str(value)):,} characters; see the parquet file)"
 
 
 def split_digest(task: Task, split: Split) -> str:
-    """16 hex digits that tell a task's split by the questions it holds: the same for every model that is asked it."""
+    """16 hex digits that identify a split by its questions: the same for every model that is evaluated on it."""
     return hashlib.sha256(str(task.fingerprint(split)).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""`evaluate`: every model answers the same questions, greedily or several times by lot, and is judged the same way."""
+"""`evaluate`: every model answers the same questions, by greedy decoding or sampling, and is judged the same way."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,27 +25,27 @@ _SHOWN = 20
 
 
 class Evaluate(Writing):
-    """How every model is evaluated: on the same questions, asked and judged in the same way.
+    """How every model is evaluated: on the same questions, prompted and judged in the same way.
 
-    A recipe has one such block for all of its models; a plan has a stage of it for each model and split.
+    A recipe has one such block for all its models; a plan has one such stage for each model and split.
     """
 
     models: Names | None = None
-    """Default: the base model and every model that a stage makes."""
+    """The models to evaluate; default: the base model and every model that a stage makes."""
     on: str = "test"
     """The split that models are compared on."""
     also: Annotated[tuple[str, ...], OneOrMore] = ()
-    """Further splits that every model is asked, each with figures of its own: `longer/accuracy`."""
+    """Further splits to evaluate every model on, each with its own figures, such as `longer/accuracy`."""
     n: Positive = 1
-    """Answers to each question; of several, accuracy is the share of all of them that is right (avg@n)."""
+    """Answers per question; if there are several, accuracy is the share of all answers that are right (avg@n)."""
     temperature: NonNegative = 0.0
-    """0: greedily, the same answer each time; above it answers are drawn, as a sampling draws them."""
+    """0: greedy decoding, with the same answer each time; above 0, answers are sampled as in a `sample` stage."""
     top_p: Fraction = 1.0
-    """Only the most probable tokens that come to this probability together are drawn from."""
+    """Nucleus sampling: only the most probable tokens, up to this total probability, are sampled from."""
     max_tokens: Positive = 512
-    """Tokens of an answer at the most; one that is cut off there counts as wrong."""
+    """Maximum tokens per answer; a completion cut off before its answer is complete counts as wrong."""
     batch_size: Positive = 256
-    """Answers in one generate call; also the size of a shard, the unit of work that is never lost."""
+    """Answers per generate call; also the size of a shard, the unit in which finished work is saved."""
 
     VERSION = 2
     LATER = Writing.LATER | {"n", "temperature", "top_p"}
@@ -55,8 +55,8 @@ class Evaluate(Writing):
     SPLITS: ClassVar[Mapping[str, str]] = {"on": "questions"}
     IDLE: ClassVar[Mapping[str, str]] = {
         **Writing.IDLE,
-        "models": "each model has an evaluation of its own, whose key holds the model's",
-        "also": "each split has an evaluation of its own",
+        "models": "each model has its own evaluation, whose key includes the model's",
+        "also": "each split has its own evaluation",
     }
 
     @model_validator(mode="after")
@@ -71,32 +71,32 @@ class Evaluate(Writing):
 
     @property
     def verb(self) -> str:
-        """It has a block of its own in a recipe, and no `type`."""
+        """Its name: it has its own block in a recipe, and no `type`."""
         return "evaluate"
 
     @property
     def counts(self) -> str:
-        """Questions, or answers where each question has several."""
+        """Questions, or answers if each question has several."""
         return "answers" if self.n > 1 else self.COUNTS
 
     def leaves_out(self) -> Mapping[str, str]:
-        """The seed, where answers are greedy."""
-        return {} if self.temperature else {"seed": "nothing is left to chance"}
+        """The seed, if decoding is greedy."""
+        return {} if self.temperature else {"seed": "nothing is random"}
 
     def drawing(self) -> Drawing:
-        """As its settings say."""
+        """The drawing that its settings describe."""
         return Drawing(self.on, self.n, self.temperature, self.max_tokens, "evaluate.max_tokens", self.top_p)
 
     def items(self, task: Task) -> int:
-        """The answers."""
+        """The number of answers."""
         return len(task.examples(self.on)) * self.n
 
     def jobs(self, context: Context) -> list[Job]:
-        """One job per shard of answers."""
+        """The jobs for the shards of answers."""
         return shard_jobs(context, self, self.drawing(), self.batch_size)
 
     def finish(self, context: Context) -> Output:
-        """The table of results, and the metrics that make models comparable; a further split's carry its name."""
+        """The table of results, and the metrics to compare models by; those of a further split carry its name."""
         examples = context.task.examples(self.on)
         columns: dict[str, pa.Array] = {
             "example_id": pa.array([e.id for e in examples], pa.string()),
@@ -104,7 +104,7 @@ class Evaluate(Writing):
             "gold": pa.array([e.answer for e in examples], pa.string()),
         }
         schema = RESULTS_SCHEMA
-        if any(example.data for example in examples):  # for whoever judges them again
+        if any(example.data for example in examples):  # needed to judge them again
             columns["data"] = pa.array([str(e.data) for e in examples], pa.string())
             schema = schema.insert(len(columns) - 1, pa.field("data", pa.string()))
         if self.n > 1:
@@ -140,16 +140,16 @@ class Evaluate(Writing):
 
     @classmethod
     def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """Answers."""
+        """The number of answers."""
         return known["n"] * known.get("answers_per_question", 1.0) if "n" in known else None
 
     def countable(self, task: Task) -> Mapping[str, float]:
-        """The answers."""
+        """The number of questions, and of answers to each."""
         return {"n": len(task.examples(self.on)), "answers_per_question": self.n}
 
 
 def _strict(context: Context, results: Path) -> tuple[Finding, ...]:
-    """The finding for a trained model whose answers are there, and next to none of which the judge takes."""
+    """The finding for a trained model whose answers are found, but nearly all rejected by the judge."""
     task = context.task
     if context.model_name == BASE or task.own_verdict:
         return ()

@@ -1,4 +1,4 @@
-"""`grpo`: train on by reward; the reward is the same judge that evaluates."""
+"""`grpo`: reinforcement learning whose reward comes from the same judge that evaluates."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,7 @@ from orchestrator.training.settings import GrpoSettings
 from orchestrator.types import Finding
 
 _IDLE = {"temperature": 1.0, "top_p": 1.0, "top_k": 0.0, "min_p": 0.0}
-"""Settings of a drawing at the values where they change nothing."""
+"""Sampling settings, at the values that have no effect."""
 
 
 def _run(argument: tuple[Any, ...]) -> None:
@@ -25,13 +25,13 @@ def _run(argument: tuple[Any, ...]) -> None:
 
 
 class Grpo(GrpoSettings, Training):
-    """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the score that the task's judge gives."""
+    """Group relative policy optimization (TRL's GRPOTrainer); the reward is the score given by the task's judge."""
 
     type: Literal["grpo"]
     prompts: Literal["train", "demonstrations"] = "train"
-    """The split whose questions are asked."""
+    """The split that provides the questions."""
 
-    VERSION = 2  # 2: groups are drawn by orch's own loop, with the adapter folded in where that is exact
+    VERSION = 2  # 2: orch's own loop draws the groups, with the adapter merged if that is exact
     SPLITS: ClassVar[Mapping[str, str]] = {"prompts": "prompts"}
     CURVES: ClassVar[tuple[str, ...]] = (
         *Training.CURVES,
@@ -61,7 +61,7 @@ class Grpo(GrpoSettings, Training):
         return grpo_config(job)
 
     def drawing(self) -> Drawing:
-        """The groups of completions that it learns from; `generation_kwargs` have the last word."""
+        """The groups of completions that it learns from; `generation_kwargs` take precedence."""
         own: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p} | self.further
         given = own.get("generation_kwargs")
         own |= given if isinstance(given, dict) else {}
@@ -79,16 +79,16 @@ class Grpo(GrpoSettings, Training):
         )
 
     def learns_from(self, stages: Mapping[str, Verb]) -> set[Split]:
-        """Its prompts."""
+        """The split of its prompts."""
         return {self.prompts}
 
     def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
-        """Its questions."""
+        """The number of its questions."""
         n = len(task.examples(self.prompts))
         return Bounds(n, n)
 
     def too_few(self, name: str, task: Task, rows: Bounds) -> Finding | None:
-        """Fewer questions than one step takes."""
+        """The finding for fewer questions than one step takes."""
         wanted = self.questions_at_once
         if rows.most >= wanted:
             return None
@@ -99,7 +99,7 @@ class Grpo(GrpoSettings, Training):
             f"stage {name}: a step of GRPO takes {wanted:,} questions, and {task.where(self.prompts)} has "
             f"{rows.most:,}",
             f"{self.completions_at_once:,} completions are drawn at a time, {self.num_generations} of each question",
-            "TRL leaves out what fills no batch, so no step would be taken, after all stages before it were paid",
+            "TRL drops an incomplete batch, so no step would be taken, after paying for all earlier stages",
             f"set stages.{name}.per_device_train_batch_size to {fits} or less (a multiple of num_generations), "
             "or give it more questions"
             if fits and "generation_batch_size" not in self.further and self.gradient_accumulation_steps == 1
@@ -108,12 +108,12 @@ class Grpo(GrpoSettings, Training):
 
     @classmethod
     def rows_an_epoch(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """Completions: those of each question."""
+        """Completions per epoch: those of every question."""
         prompts = known.get("prompts")
         return None if prompts is None else prompts * float(settings["num_generations"])
 
     def countable(self, task: Task) -> Mapping[str, float]:
-        """The questions."""
+        """The number of questions."""
         return {"prompts": len(task.examples(self.prompts))}
 
 

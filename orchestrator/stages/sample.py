@@ -1,4 +1,4 @@
-"""`sample`: draw n completions for every question; all of them are kept, each with its verdict."""
+"""`sample`: draw n completions for every question; all are kept, each with its verdict."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
@@ -24,25 +24,25 @@ _SHOWN = 40
 
 
 class Sample(Writing):
-    """Draw completions from a model; all of them are kept, each with its verdict."""
+    """Draw completions from a model; all are kept, each with its verdict."""
 
     type: Literal["sample"]
     model: str
-    """`base`, or the stage whose model is drawn from."""
+    """The model to sample from: `base`, or a stage that makes a model."""
     prompts: Literal["train", "demonstrations"] = "train"
-    """The split whose questions are asked."""
+    """The split that provides the questions."""
     n: Positive = 8
-    """Completions of each question; with a `budget` on average, and at the most."""
+    """Completions per question; with a `budget`, the upper limit of their average over all questions."""
     budget: DrawBudget | None = None
-    """Spread the draws by difficulty: few of a question that is solved at once, many of one that hardly ever is."""
+    """Spread the draws by difficulty: few for a question that is solved at once, many for one that hardly ever is."""
     temperature: PositiveFloat = 1.0
-    """Logits are divided by it: above 1 draws differ more, below 1 less."""
+    """Sampling temperature, by which the logits are divided: above 1 draws vary more, below 1 less."""
     top_p: Fraction = 1.0
-    """Only the most probable tokens that come to this probability together are drawn from."""
+    """Nucleus sampling: only the most probable tokens, up to this total probability, are sampled from."""
     max_tokens: Positive = 512
-    """Tokens of a completion at the most."""
+    """Maximum tokens per completion."""
     batch_size: Positive = 256
-    """Rows in one generate call; also the size of a shard, the unit of work that is never lost."""
+    """Completions per generate call; also the size of a shard, the unit in which finished work is saved."""
 
     VERSION = 2
     LATER = Writing.LATER | {"budget"}
@@ -56,30 +56,30 @@ class Sample(Writing):
     def _fits(self) -> "Sample":
         if self.budget is not None and not self.budget.min_draws <= self.n <= self.budget.max_draws:
             raise ValueError(
-                f"n is {self.n}, the draws of a question on average: with a budget it is from min_draws = "
+                f"n is {self.n}, the average number of draws per question: with a budget, it must be from min_draws = "
                 f"{self.budget.min_draws} to max_draws = {self.budget.max_draws}"
             )
         return self
 
     def drawing(self) -> Drawing:
-        """As its settings say."""
+        """The drawing that its settings describe."""
         how = (self.temperature, self.max_tokens, "max_tokens", self.top_p)
         return Drawing(self.prompts, self.n, *how, budget=self.budget)
 
     def items(self, task: Task) -> int:
-        """The draws."""
+        """The number of draws."""
         return len(task.examples(self.prompts)) * self.n
 
     def jobs(self, context: Context) -> list[Job]:
-        """One job per shard: many narrow workers draw faster than few wide ones."""
+        """Jobs of one shard or a few: many narrow workers draw faster than a few wide ones."""
         return shard_jobs(context, self, self.drawing(), self.batch_size)
 
     def finish(self, context: Context) -> Output:
-        """completions.parquet; the metrics describe draws, so none of them is called accuracy."""
+        """Write completions.parquet; the metrics describe draws, so none of them is called accuracy."""
         examples = context.task.examples(self.prompts)
         path = context.output / COMPLETIONS
         tally, shown, first = Tally(context.task.own_scores), None, ""
-        # with a budget a question's first draws alone were made whatever came of them
+        # with a budget, only the first draws of a question are made whatever their outcome
         draws = Draws(self.n if self.budget is None else self.budget.min_draws)
         solved, without_room = 0, WithoutRoom()
         audit = Audit({} if context.task.own_verdict else {e.id: str(e.answer) for e in examples})
@@ -117,9 +117,9 @@ class Sample(Writing):
 
     @classmethod
     def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """Draws."""
+        """The number of draws."""
         return known.get("draws")
 
     def countable(self, task: Task) -> Mapping[str, float]:
-        """The draws."""
+        """The number of draws."""
         return {"draws": self.items(task)}

@@ -1,4 +1,4 @@
-"""`select`: keep the completions worth training on. They were judged when they were drawn, and are not judged again."""
+"""`select`: keep the completions worth training on. They were judged when drawn and are not judged again."""
 
 import hashlib
 from collections import Counter
@@ -29,10 +29,10 @@ SCHEMA = pa.schema({"example_id": pa.string(), "draw": pa.int64(), "text": pa.st
 _SHOWN = 40
 """Rows in the table of samples."""
 _WHY = ("wrong", "pass_rate", "wrong_equation", "same_text", "same_equations", "over_limit")
-"""Why a draw is not kept: the metric `dropped_...` of each counts its draws."""
+"""The reasons for dropping a draw: the metric `dropped_...` counts the draws dropped for each."""
 _ROUNDING = 1e-9
 _UNKNOWN = 1_000_000
-"""Draws of a question that another run has made, at the most."""
+"""Upper bound on the draws per question that another run has made."""
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -41,7 +41,7 @@ def _one_or_more(value: object) -> str | tuple[str, ...]:
     if not all(isinstance(name, str) for name in names) or (not names and not isinstance(value, list | tuple)):
         raise ValueError("must be the name of a sample stage, or a list of such names: [samples, hot]")
     if not names or all(map(is_pooled, names)):
-        raise ValueError("must name a sample stage of the recipe itself; draws of other runs are put beside it")
+        raise ValueError("must name a sample stage of the recipe itself; draws of other runs can only be added to it")
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"names {twice[0]!r} twice; list it once")
     return names[0] if len(names) == 1 else names
@@ -52,27 +52,28 @@ class Select(Verb):
 
     type: Literal["select"]
     draws: Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)] = Field(alias="from")
-    """The sample stage whose completions are selected from, or several whose draws are put together; RUN:STAGE are
-    those that another run has drawn for the same questions, by the beginning of its id."""
+    """The sample stage to select completions from, or several, whose draws are pooled. RUN:STAGE adds the draws that
+    another run has made for the same questions; RUN is the beginning of its id."""
     keep: Literal["correct", "random"] = "correct"
-    """random: as many rows of each question as `correct` keeps, by lot from its draws, right or wrong: the control."""
+    """`correct`: the correct completions. `random`, the control: as many rows of each question as `correct` would keep,
+    chosen at random from its draws, right or wrong."""
     distinct: bool | Literal["equations"] = True
-    """Drop completions of a question that differ in white space only. equations: also those that write the same
-    equations in the same order, and those with one that does not hold, such as `7 + 1 = 9`."""
+    """Drop completions of a question that differ only in whitespace. `equations`: also drop those with the same
+    equations in the same order, and those with an equation that does not hold, such as `7 + 1 = 9`."""
     max_per_example: Positive | None = None
-    """Rows of one question at the most; default: all that are kept."""
+    """Maximum number of rows per question; default: no limit."""
     prefer: Literal["first", "shortest", "random", "diverse"] = "first"
-    """Which rows of a question stay where `max_per_example` leaves some out: the first drawn, those of fewest tokens,
-    by lot, or, one after the other, the one that differs most from those that stay (edit distance). diverse also says
-    which of several rows with the same equations stays."""
+    """Which rows of a question stay if there are more than `max_per_example`: the first drawn, those with the fewest
+    tokens, a random choice or, for `diverse`, repeatedly the row that differs most from those already kept (edit
+    distance). `diverse` also decides which of several rows with the same equations stays."""
     balance: Literal["difficulty"] | None = None
-    """difficulty: the more of a question's draws are correct, the fewer of its rows stay: `max_per_example` times the
-    share of the others, rounded up, and one at the least (Tong et al. 2024, DART-Math)."""
+    """`difficulty`: the more of a question's draws are correct, the fewer of its rows stay: `max_per_example` times the
+    share of draws that are not correct, rounded up, but at least one (Tong et al. 2024, DART-Math)."""
     pass_rate: tuple[_Share, _Share] | None = None
-    """Keep only questions of whose draws at least, and at most, these shares are correct: [0.1, 0.9] leaves out what
-    the model always gets right, and what it hardly ever does."""
+    """Keep only questions whose share of correct draws is within these bounds: [0.1, 0.9] leaves out questions that the
+    model always gets right and those that it hardly ever does."""
     allow_empty: bool = False
-    """True: where no draw is correct, go on with none; otherwise that is an error."""
+    """Continue without any rows if none is selected; by default, that is an error."""
 
     VERSION = 1
     LATER = frozenset({"prefer", "pass_rate", "balance"})
@@ -82,9 +83,9 @@ class Select(Verb):
     ON_GPU = False
 
     def leaves_out(self) -> Mapping[str, str]:
-        """What was decided when the completions were drawn, whose key is part of this one."""
-        idle = {"format": "completions were cut when they were drawn", "judging": "and judged"}
-        return idle if "random" in (self.keep, self.prefer) else idle | {"seed": "nothing is left to chance"}
+        """Inputs that took effect when the completions were drawn; the key of those draws is part of this key."""
+        idle = {"format": "completions were cut when they were drawn", "judging": "and judged then"}
+        return idle if "random" in (self.keep, self.prefer) else idle | {"seed": "nothing is random"}
 
     @model_validator(mode="after")
     def _fits(self) -> "Select":
@@ -94,30 +95,29 @@ class Select(Verb):
             )
         if self.balance is not None and self.max_per_example is None:
             raise ValueError(
-                f"balance: {self.balance} says how many rows of a question stay, max_per_example at the most; set it "
-                "too"
+                f"balance: {self.balance} decides how many rows of a question stay, up to max_per_example; set that too"
             )
         picks = self.prefer == "diverse" and self.distinct == "equations"
         if self.prefer != "first" and self.max_per_example is None and not picks:
             more = ", or distinct: equations" if self.prefer == "diverse" else ""
             raise ValueError(
-                f"prefer: {self.prefer} says which rows of a question stay where some are left out; set "
+                f"prefer: {self.prefer} decides which rows of a question stay if some are left out; set "
                 f"max_per_example{more}, too"
             )
         return self
 
     def jobs(self, context: Context) -> list[Job]:
-        """None: `finish` does all of it."""
+        """None: `finish` does all the work."""
         return []
 
     def splits_read(self, stages: Mapping[str, Verb]) -> set[Split]:
-        """The questions that were drawn for."""
+        """The split that the completions were drawn for."""
         drawing = self.source(stages)
         assert drawing is not None
         return {drawing.split}
 
     def finish(self, context: Context) -> Output:
-        """chosen.parquet: example_id, draw, text, question; a piece of the completions is in memory at a time."""
+        """Write chosen.parquet (example_id, draw, text, question), with only a piece of the completions in memory."""
         [split] = self.splits_read(context.stages)
         examples = context.task.examples(split)
         ids = pa.array([e.id for e in examples], pa.string())
@@ -162,28 +162,28 @@ class Select(Verb):
 
     def _none(self, dropped: Counter[str]) -> str:
         if dropped["wrong_equation"]:
-            return "an equation of every correct draw does not hold"
+            return "every correct draw has an equation that does not hold"
         return "no question is within pass_rate" if dropped["pass_rate"] else "no draw was correct"
 
     def _nothing(self, name: str, drawn: int, dropped: Counter[str]) -> str:
-        """What is wrong where no row is kept."""
+        """The error message if no row is kept."""
         outside = dropped["pass_rate"]
         if wrong := dropped["wrong_equation"]:
             return (
                 f"each of the {wrong:,} correct draws has an equation that does not hold, so there is nothing to train "
                 f"on; look at the completions of {self._named} in MLflow, or leave stages.{name}.distinct: equations "
-                f"out. To go on all the same, set stages.{name}.allow_empty: true"
+                f"out. To continue anyway, set stages.{name}.allow_empty: true"
             )
         if self.pass_rate is not None and outside:
             low, high = self.pass_rate
             return (
                 f"no question has between {low:.0%} and {high:.0%} correct draws, so there is nothing to train on: the "
-                f"{outside:,} correct draws are of others; widen stages.{name}.pass_rate. To go on all the same, set "
+                f"{outside:,} correct draws are of others; widen stages.{name}.pass_rate. To continue anyway, set "
                 f"stages.{name}.allow_empty: true"
             )
         return (
             f"none of the {drawn:,} draws is correct, so there is nothing to train on; look at the completions of "
-            f"{self._named} in MLflow: are answers found at all (sampling/answer_rate)? To go on all the same, set "
+            f"{self._named} in MLflow: are answers found at all (sampling/answer_rate)? To continue anyway, set "
             f"stages.{name}.allow_empty: true"
         )
 
@@ -193,26 +193,26 @@ class Select(Verb):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The stages whose completions it selects from, those of other runs too."""
+        """The stages whose completions it selects from, including those of other runs."""
         return (self.draws,) if isinstance(self.draws, str) else self.draws
 
     def misuses(self, stages: Mapping[str, Verb]) -> Iterator[tuple[str, str]]:
-        """Draws that are put together answer the questions of one split."""
+        """Draws can only be pooled if they answer the questions of one split."""
         splits = {name: drawing.split for name, drawing in self._drawings(stages).items()}
         for name, split in splits.items():
             first, asked = next(iter(splits.items()))
             if split != asked:
                 what = f"{first!r} draws for {asked} and {name!r} for {split}"
-                yield "from", f"{what}, so they have no question in common: select from each by itself"
+                yield "from", f"{what}, so they have no question in common: select from each separately"
 
     def _drawings(self, stages: Mapping[str, Verb]) -> dict[str, Drawing]:
         found = {name: stages[name].source(stages) for name in self.names if name in stages}
         return {name: drawing for name, drawing in found.items() if drawing is not None}
 
     def source(self, stages: Mapping[str, Verb]) -> Drawing | None:
-        """The drawing of its completions; of several the first, with the draws of all.
+        """The drawing of its completions; if there are several, the first, with the draws of all.
 
-        How many another run has drawn is not known here: more than any.
+        The number of draws of another run is unknown here: an upper bound is used.
         """
         drawings = list(self._drawings(stages).values())
         if not drawings or len(self.names) == 1:
@@ -222,7 +222,7 @@ class Select(Verb):
         return replace(drawings[0], n=most, max_tokens=max(one.max_tokens for one in drawings), budget=None)
 
     def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
-        """The rows that it may keep."""
+        """The number of rows that it may keep."""
         drawing = self.source(stages)
         if drawing is None:
             return Bounds(0, 0)
@@ -232,22 +232,23 @@ class Select(Verb):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is trained on, of the draws of some questions."""
+    """The rows to train on, selected from the draws of some questions."""
 
     places: NDArray[np.int64]
-    """Of the rows, in their order."""
+    """The indices of the rows, in order."""
     dropped: Counter[str]
-    """For each reason in `_WHY`, how many draws it has cost."""
+    """The number of draws dropped for each reason in `_WHY`."""
 
 
 def keep(table: pa.Table, spec: Select, seed: int) -> Kept:
-    """The rows that are trained on. All draws of each question are in the table.
+    """The rows to train on. The table contains all draws of each question.
 
-    `correct`: the correct draws of questions within `pass_rate`; of those that `distinct` calls the same only one; at
-    most so many per question, those that `prefer` names.
-    `random`: as many rows of each question as `correct` would keep, by lot from its draws, right or wrong, under the
-    same rules. A draw that was cut off before its answer has no end to learn and takes no part; one that was cut off
-    after it does, here as there. So every correct draw has a lot, and no row is ever short.
+    `correct`: the correct draws of questions within `pass_rate`; only one of those that `distinct` treats as the same;
+    at most `max_per_example` per question, chosen by `prefer`.
+    `random`: as many rows of each question as `correct` would keep, chosen at random from its draws, right or wrong,
+    under the same rules. A draw that was cut off before its answer has no ending to learn and is excluded; one that was
+    cut off after its answer is included, as under `correct`. So every correct draw is a candidate, and there are always
+    enough.
     """
     rows = _Rows(table)
     correct: list[int] = np.flatnonzero(pc.equal(table["status"], "correct")).tolist()
@@ -285,34 +286,34 @@ def _sum(numbers: pa.ChunkedArray) -> int:
 
 
 class _Rows:
-    """The rows of a table by their places; a text becomes a Python object only where it is compared."""
+    """The rows of a table by index; a text becomes a Python object only when it is compared."""
 
     def __init__(self, table: pa.Table) -> None:
         encoded = table["example_id"].combine_chunks().dictionary_encode()
         self.names: list[str] = encoded.dictionary.to_pylist()
         self.questions: list[int] = encoded.indices.to_pylist()
-        """For each row the place of its question in `names`."""
+        """For each row, the index of its question in `names`."""
         self._draws: list[int] = table["draw"].to_pylist()
         self._texts = table["text"].combine_chunks()
         self._equations: dict[int, tuple[Equation, ...]] = {}
 
     def draw(self, place: int) -> tuple[int, int]:
-        """Which draw of which question a row is."""
+        """The question of a row, and the number of its draw."""
         return self.questions[place], self._draws[place]
 
     def lot(self, place: int, seed: int, which: str = "select") -> bytes:
-        """Where a row comes in the order by lot; it depends on the recipe's seed and on which draw it is alone."""
+        """A row's position in a random order, which depends only on `which`, the recipe's seed and the draw."""
         name = self.names[self.questions[place]]
         return hashlib.sha256(f"{which}\0{seed}\0{self._draws[place]}\0{name}".encode()).digest()
 
     def within(self, rates: tuple[float, float], correct: list[int]) -> list[int]:
-        """The correct draws of questions whose share of correct draws is within these rates."""
+        """The correct draws of questions whose share of correct draws is within `rates`."""
         right, drawn = self._right(correct), self._drawn()
         fits = (right >= rates[0] * drawn - _ROUNDING) & (right <= rates[1] * drawn + _ROUNDING)
         return [place for place in correct if fits[self.questions[place]]]
 
     def by_difficulty(self, most: int, correct: list[int]) -> Callable[[int], int]:
-        """How many rows of a question stay: `most` times the share of its draws that are not correct, one at least."""
+        """The row limit per question: `most` times the share of its draws that are not correct, but at least one."""
         right, drawn = self._right(correct), self._drawn()
         return lambda question: max(1, -(-most * int(drawn[question] - right[question]) // int(drawn[question])))
 
@@ -323,13 +324,13 @@ class _Rows:
         return np.bincount([self.questions[place] for place in correct], minlength=len(self.names))
 
     def equations(self, place: int) -> tuple[Equation, ...]:
-        """Those that a row writes down."""
+        """The equations that a row contains."""
         if place not in self._equations:
             self._equations[place] = equations(self._texts[place].as_py())
         return self._equations[place]
 
     def _path(self, place: int, distinct: bool | str) -> tuple[str, object]:
-        """What a row has in common with those that are the same as it, and why they are dropped."""
+        """Why rows that count as the same are dropped, and what they have in common."""
         if distinct == "equations" and (worked := self.equations(place)):
             return "same_equations", tuple(one.text for one in worked)
         return "same_text", " ".join(self._texts[place].as_py().split())
@@ -337,7 +338,7 @@ class _Rows:
     def first(
         self, places: Iterable[int], distinct: bool | str, most: Callable[[int], int | None], dropped: Counter[str]
     ) -> list[int]:
-        """The first rows of each question, `most(question)` of them; None: all. What is left out is counted."""
+        """The first `most(question)` rows of each question (None: all); those left out are counted in `dropped`."""
         kept: list[int] = []
         seen: set[tuple[int, object]] = set()
         per_question: Counter[int] = Counter()
@@ -360,9 +361,9 @@ class _Rows:
     def farthest(
         self, places: Iterable[int], distinct: bool | str, most: Callable[[int], int | None], dropped: Counter[str]
     ) -> list[int]:
-        """As `first`, but each row of a question after its first is the one that is farthest from all kept before it.
+        """Like `first`, but each row of a question after the first is the one farthest from all rows kept before it.
 
-        Distances are Levenshtein's of the texts, as a share of the longer one; the first drawn of several wins.
+        The distance is Levenshtein's, relative to the length of the longer text; ties go to the first drawn.
         """
         kept: list[int] = []
         by_question: dict[int, list[int]] = {}
@@ -373,7 +374,7 @@ class _Rows:
         return kept
 
     def _spread(self, places: list[int], distinct: bool | str, most: int | None, dropped: Counter[str]) -> list[int]:
-        """The rows of a question that are kept: the first of them, then one by one the farthest from those so far."""
+        """The rows of a question to keep: the first, then repeatedly the one farthest from those kept so far."""
         from rapidfuzz.distance import Levenshtein
 
         texts = {place: " ".join(self._texts[place].as_py().split()) for place in places}

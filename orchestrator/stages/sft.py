@@ -31,7 +31,7 @@ class Sft(SftSettings, Training):
 
     type: Literal["sft"]
     data: Names = (DEMONSTRATIONS,)
-    """`demonstrations`, select stages, or several of them: their rows are put together."""
+    """`demonstrations`, select stages, or a list of these, whose rows are combined."""
 
     VERSION = 1
     REFERENCES: ClassVar[Mapping[str, Kind]] = {**Training.REFERENCES, "data": Kind.ROWS}
@@ -39,11 +39,11 @@ class Sft(SftSettings, Training):
     BASELINE = True
 
     def leaves_out(self) -> Mapping[str, str]:
-        """Worked solutions are learned as they are."""
+        """The judge: worked solutions and selected completions are learned as they are."""
         return {"judging": "no completion is judged"}
 
     def jobs(self, context: Context) -> list[Job]:
-        """One job. Demonstrations travel with it; of all other rows it gets the paths."""
+        """One job. Demonstrations are sent with it; all other rows are passed as paths."""
         settings = (
             context.work,
             context.model(self.model),
@@ -56,10 +56,10 @@ class Sft(SftSettings, Training):
         return [Job(_run, (settings, context.stop_on, self.validation_job(context)))]
 
     def rows(self, context: Context) -> Rows:
-        """What it trains on, in the order the recipe names the sources.
+        """The rows that it trains on, in the order in which the recipe names their sources.
 
         Raises:
-            StageError: there is no row.
+            StageError: there are no rows.
         """
         rows: list[Pair | Path] = []
         for source in self.data:
@@ -75,7 +75,7 @@ class Sft(SftSettings, Training):
         return tuple(rows)
 
     def splits_read(self, stages: Mapping[str, Verb]) -> set[Split]:
-        """The demonstrations, where it trains on them."""
+        """The demonstrations, if it trains on them."""
         return {DEMONSTRATIONS} & set(self.data)
 
     def finish(self, context: Context) -> Output:
@@ -106,7 +106,7 @@ class Sft(SftSettings, Training):
         return ({DEMONSTRATIONS} & set(self.data)) | {drawing.split for drawing in drawings if drawing is not None}
 
     def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
-        """The rows of all sources together."""
+        """The number of rows of all sources together."""
         known = [
             Bounds(n := len(task.examples(DEMONSTRATIONS)), n)
             if name == DEMONSTRATIONS
@@ -116,18 +116,18 @@ class Sft(SftSettings, Training):
         return Bounds(sum(b.least for b in known), sum(b.most for b in known))
 
     def too_few(self, name: str, task: Task, rows: Bounds) -> Finding | None:
-        """Rows that fill no batch, where a batch that is not full is left out."""
+        """The finding for too few rows to fill a batch, if incomplete batches are dropped."""
         if not self.further.get("dataloader_drop_last") or rows.most >= self.per_device_train_batch_size:
             return None
         return Finding(
             "too-few-rows",
             "error",
-            f"stage {name}: {rows.most:,} rows fill no batch of {self.per_device_train_batch_size:,}",
+            f"stage {name}: {rows.most:,} rows do not fill a batch of {self.per_device_train_batch_size:,}",
             "dataloader_drop_last is true",
-            "a batch that is not full is left out, so no step would be taken",
+            "an incomplete batch is dropped, so no step would be taken",
             f"leave stages.{name}.dataloader_drop_last out, or lower per_device_train_batch_size",
         )
 
     def countable(self, task: Task) -> Mapping[str, float]:
-        """The rows, where they are demonstrations alone."""
+        """The number of rows, if all are demonstrations."""
         return {"rows": len(task.examples(DEMONSTRATIONS))} if set(self.data) == {DEMONSTRATIONS} else {}

@@ -1,4 +1,4 @@
-"""What the verbs that train share: the model they leave, the validation they ask for, and how long they take."""
+"""The common part of the verbs that train: the model they produce, their validation, and how long they take."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from orchestrator.types import DataUsed, Finding
 
 
 class Training(TrainingSettings, Verb):
-    """A stage that trains a model on another one."""
+    """A stage that trains a model, starting from another one."""
 
     OUTPUT = MODEL
     MAKES = Kind.MODEL
@@ -33,12 +33,12 @@ class Training(TrainingSettings, Verb):
 
     @property
     def workers(self) -> int:
-        """Those that train one model together."""
+        """Number of workers that train one model together."""
         return self.resources.workers
 
     @abstractmethod
     def config(self, job: TrainingJob) -> Any:
-        """The stage as TRL's own configuration. Runs on a worker, or where a check may load TRL.
+        """The stage as TRL's own configuration. Runs on a worker, or in a check that may load TRL.
 
         Raises:
             StageError: TRL rejects the settings.
@@ -49,13 +49,13 @@ class Training(TrainingSettings, Verb):
         """The finding for a training that would take no step."""
 
     def key_inputs(self, keys: Keys) -> dict[str, Any]:
-        """As every verb's, with what a validation asks: it chooses the checkpoint."""
+        """The inputs of every verb, and those of the validation, which selects the checkpoint."""
         inputs = super().key_inputs(keys)
         if self.validation is not None:
             task, n = keys.task, self.validation.questions
             asked: dict[str, Any] = {"questions": task.fingerprint("validation"), "judging": task.judging()}
             if any(e.demonstration is None for e in task.examples("validation")[:n]):
-                asked["loss"] = "demonstrations"  # it was once that of bare answers too
+                asked["loss"] = "demonstrations"  # older versions included bare answers in the loss
             inputs["validation"] = asked | {"max_tokens": keys.evaluate.max_tokens}
         if self.workers > 1 and self.draws_numbers:
             inputs["workers"] = self.workers
@@ -71,7 +71,7 @@ class Training(TrainingSettings, Verb):
 
     @classmethod
     def amount(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """Rows that the training goes through, each as often as it does."""
+        """Number of rows that the training processes, counting repetitions."""
         at_once = float(settings["per_device_train_batch_size"])
         at_once *= float(settings.get("gradient_accumulation_steps", 1))
         if "max_steps" in settings:
@@ -81,11 +81,11 @@ class Training(TrainingSettings, Verb):
 
     @classmethod
     def rows_an_epoch(cls, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-        """Rows of one epoch; None where that is not known."""
+        """Rows per epoch; None if unknown."""
         return known.get("rows")
 
     def validation_job(self, context: Context) -> ValidationJob | None:
-        """The questions that the training is validated on, where the recipe asks for that."""
+        """The questions that the training is validated on; None if the recipe has no validation."""
         if self.validation is None:
             return None
         examples = tuple(context.task.examples("validation")[: self.validation.questions])
@@ -93,11 +93,11 @@ class Training(TrainingSettings, Verb):
         return ValidationJob(context.task, examples, evaluate.max_tokens, evaluate.batch_size)
 
     def trained(self, context: Context, data: tuple[DataUsed, ...], extra: dict[str, float]) -> Output:
-        """The model copied into the stage's output, and the training summed up."""
+        """Copy the model into the stage's output and summarize the training."""
         context.output.mkdir(exist_ok=True)
         for file in (context.work / "model").iterdir():
             if (why := damage(file)) is not None:
-                raise StageError(f"the model in {file.parent} cannot be taken: {why}; run the same command again")
+                raise StageError(f"the model in {file.parent} cannot be used: {why}; run the same command again")
         folder = context.output / MODEL
         if folder.exists():
             shutil.rmtree(folder)
@@ -116,7 +116,7 @@ class Training(TrainingSettings, Verb):
 
 
 def _tokens(counts: list[float]) -> int | None:
-    """All tokens that were seen: TRL's count starts at 0 again where a killed training resumes."""
+    """Total number of tokens seen: TRL's count restarts at 0 when a killed training resumes."""
     if not counts:
         return None
     return round(sum(now for now, then in pairwise([*counts, 0.0]) if then < now))

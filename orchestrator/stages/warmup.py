@@ -1,4 +1,4 @@
-"""A warm-up that outlasts its training, so that the learning rate of the recipe is never reached."""
+"""Detects a warm-up that outlasts its training, so that the recipe's learning rate is never reached."""
 
 import math
 
@@ -6,9 +6,9 @@ from orchestrator.training.settings import TrainingSettings
 from orchestrator.types import Finding
 
 _NO_WARMUP = ("constant",)
-"""Schedules that take no warm-up, and say nothing of one that is asked for."""
+"""Schedules without a warm-up, which silently ignore a requested one."""
 _REACHED = 0.5
-"""A training whose learning rate gets no further than this share of what the recipe says is another training."""
+"""A training whose learning rate never exceeds this share of the recipe's is not the training that was asked for."""
 
 
 def warmup_finding(name: str, spec: TrainingSettings, most: int) -> Finding | None:
@@ -22,7 +22,7 @@ def warmup_finding(name: str, spec: TrainingSettings, most: int) -> Finding | No
             "warning",
             f"stage {name}: warmup_steps = {asked:g} has no effect with lr_scheduler_type: {spec.lr_scheduler_type}",
             "the schedule is constant from the first step on",
-            "this schedule has no warm-up, and TRL says nothing of it",
+            "this schedule has no warm-up, and TRL does not warn about it",
             f"set stages.{name}.lr_scheduler_type to constant_with_warmup, or leave warmup_steps out",
         )
     warm = int(asked) if asked >= 1 else math.ceil(most * asked)

@@ -1,4 +1,4 @@
-"""Statistics for answers that are right or wrong. Knows arrays and numbers; nothing of models, runs or files."""
+"""Statistics for answers that are right or wrong. Knows arrays and numbers, but no models, runs or files."""
 
 from orchestrator.stats.draws import majority_at_k, pass_at_k
 from orchestrator.stats.multiple import holm

@@ -1,4 +1,4 @@
-"""Many tests at once."""
+"""Correction for multiple tests."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def holm(p: Sequence[float]) -> tuple[float, ...]:
-    """p-values corrected for being several, in the order given (Holm 1979, Scandinavian Journal of Statistics 6:65).
+    """p-values corrected for multiple testing, in the given order (Holm 1979, Scandinavian Journal of Statistics 6:65).
 
-    The chance of so much as one false alarm among them stays at the level that the corrected ones are held against,
-    whatever the tests have to do with each other.
+    The probability of even one false alarm among them is at most the level that the corrected ones are compared with,
+    however the tests depend on each other.
     """
     values = np.asarray(p, dtype=float)
     order = np.argsort(values, kind="stable")

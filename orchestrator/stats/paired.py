@@ -1,4 +1,4 @@
-"""Two models on the same questions: the difference, its interval, its test, and what a test of n questions can show."""
+"""Two models on the same questions: the difference, its interval, its test, and the detectable difference."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from scipy.special import bdtr, ndtri, stdtr, stdtrit
 def mcnemar(wins: int, losses: int) -> float:
     """Exact two-sided McNemar test (McNemar 1947, Psychometrika 12:153): the p-value.
 
-    Of the questions on which two models differ, `wins` go to one and `losses` to the other; 1.0 where there is none.
+    Of the questions on which two models differ, `wins` go to one and `losses` to the other; 1.0 if there are none.
     """
     return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))) if wins + losses else 1.0
 
@@ -21,7 +21,7 @@ def paired_difference(wins: int, losses: int, n: int, confidence: float = 0.95) 
     """Difference of two accuracies on the same n questions, with its interval: (difference, low, high).
 
     Wald interval with half an event added to each cell of the 2 x 2 table (Agresti and Min 2005, Statistics in
-    Medicine 24:729), which keeps its coverage where few questions differ.
+    Medicine 24:729), which keeps its coverage when the models differ on few questions.
     """
     difference = (wins - losses) / n
     b, c, m = wins + 0.5, losses + 0.5, n + 2
@@ -32,14 +32,14 @@ def paired_difference(wins: int, losses: int, n: int, confidence: float = 0.95) 
 
 @dataclass(frozen=True, slots=True)
 class RateDifference:
-    """The mean difference of two rates of the same questions."""
+    """The mean difference of two rates on the same questions."""
 
     difference: float
     low: float
     high: float
     p: float
     detectable: float | None
-    """The true difference that a test finds at 80% power where questions vary like these; None: none at all."""
+    """The true difference that a test detects at 80% power if questions vary like these; None: it detects none."""
 
 
 def rate_difference(
@@ -49,12 +49,12 @@ def rate_difference(
     power: float = 0.8,
     tested_at: float | None = None,
 ) -> RateDifference:
-    """Paired t-test on what each question's answers are worth, where each was answered several times.
+    """Paired t-test on the share of right answers per question, for questions answered several times.
 
-    `ours` and `theirs` hold one share a question, of the same questions in the same order. Questions are what is
-    independent, so the number of answers to each makes their shares steadier and nothing else (Miller 2024,
-    arXiv:2411.00640). The variance is never less than half an event in each cell makes it (Agresti and Min 2005).
-    `tested_at` is the confidence of the test, for what could be shown; `confidence` if left out.
+    `ours` and `theirs` have one share per question, for the same questions in the same order. Only the questions are
+    independent, so more answers to each merely make its share less noisy (Miller 2024, arXiv:2411.00640). The variance
+    is at least what half an event in each cell would make it (Agresti and Min 2005). `tested_at` is the confidence of
+    the test, for the detectable difference; it defaults to `confidence`.
     """
     apart = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     n, difference = len(apart), float(apart.mean())
@@ -74,10 +74,10 @@ def rate_difference(
 def detectable_difference(
     n: int, discordant: float = 0.25, power: float = 0.8, confidence: float = 0.95
 ) -> float | None:
-    """The smallest true difference of two accuracies that a McNemar test on n shared questions finds so often.
+    """The smallest true difference of two accuracies that a McNemar test on n shared questions detects at this power.
 
     `discordant` is the share of questions on which the two models differ. Solves Connor's formula (1987, Biometrics
-    43:207) for the difference; None where n is too small even if one model is right on all on which they differ.
+    43:207) for the difference; None if n is too small even if one model is right wherever they differ.
     """
 
     def excess(difference: float) -> float:
@@ -89,10 +89,11 @@ def detectable_difference(
 
 
 def detectable_beside(n: int, differing: int, power: float = 0.8, confidence: float = 0.95) -> float | None:
-    """The same where two models were seen to differ on `differing` of n questions.
+    """The same for two models that were observed to differ on `differing` of n questions.
 
-    A difference cannot be larger than the share on which they differ, so where those few could show none, the models
-    are taken to differ on no more questions than the difference itself makes them. None: n questions never show one.
+    A difference cannot be larger than the share of questions on which the models differ. So if that share is too small
+    to show any, the models are assumed to differ on only as many questions as the difference itself requires. None: n
+    questions can never show one.
     """
     found = detectable_difference(n, differing / n, power, confidence) if differing else None
     if found is not None:
@@ -105,9 +106,9 @@ def detectable_beside(n: int, differing: int, power: float = 0.8, confidence: fl
 
 
 def _root(excess: Callable[[float], float], most: float) -> float:
-    """Where a falling function is 0, between almost nothing and `most`: by bisection.
+    """The zero of a decreasing function between almost 0 and `most`, by bisection.
 
-    scipy.optimize has a faster one, and takes a quarter of a second to load.
+    scipy.optimize has a faster method, but takes a quarter of a second to load.
     """
     low, high = 1e-6, most
     for _ in range(50):
@@ -117,7 +118,7 @@ def _root(excess: Callable[[float], float], most: float) -> float:
 
 
 def _questions(difference: float, discordant: float, power: float, confidence: float) -> float:
-    """Connor's formula: how many questions a McNemar test needs."""
+    """Connor's formula: the number of questions that a McNemar test needs."""
     z_alpha, z_beta = float(ndtri(0.5 + confidence / 2)), float(ndtri(power))
     spread = z_alpha * math.sqrt(discordant) + z_beta * math.sqrt(max(discordant - difference**2, 0.0))
     return (spread / difference) ** 2
@@ -136,28 +137,28 @@ class Bootstrap:
 def paired_bootstrap(
     ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> Bootstrap:
-    """Bootstrap of the mean difference of two models over questions, drawn as pairs.
+    """Bootstrap of the mean difference of two models over questions, resampled as pairs.
 
-    `ours` and `theirs` hold one number a question, of the same questions in the same order: 0 or 1, or a pass rate.
+    `ours` and `theirs` have one number per question, for the same questions in the same order: 0 or 1, or a pass rate.
     Percentile interval (Efron and Tibshirani 1993, chapter 13). Two-sided p: twice the smaller share of resamples on
-    one side of zero, the sample itself counted among them (Davison and Hinkley 1997, chapter 4).
+    one side of zero, counting the sample itself (Davison and Hinkley 1997, chapter 4).
 
-    Where the differences take few values, as those of right and wrong do, how often each is drawn is drawn at once: the
-    counts are multinomial, so the distribution is the very same.
+    If the differences have few distinct values, as those of right and wrong answers do, the count of each value is
+    sampled directly: the counts are multinomial, so the distribution is identical.
 
     Raises:
-        ValueError: the two are not of the same questions, or there are none.
+        ValueError: the two are not for the same questions, or there are none.
     """
     differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     if differences.ndim != 1 or not len(differences):
-        raise ValueError("a paired bootstrap needs two rows of numbers of the same questions, one at least")
+        raise ValueError("a paired bootstrap needs two rows of numbers for the same questions, at least one")
     rng, n = np.random.default_rng(seed), len(differences)
     values, counts = np.unique(differences, return_counts=True)
     if len(values) <= _FEW:
         means = rng.multinomial(n, counts / n, size=resamples) @ values / n
     else:
         means = np.empty(resamples)
-        narrow = differences.astype(np.float32)  # half the memory to go through; sums are kept in double
+        narrow = differences.astype(np.float32)  # half the memory to read; sums are kept in double
         at_once = max(1, _CHUNK // n)
         for begin in range(0, resamples, at_once):
             rows = min(at_once, resamples - begin)
@@ -169,6 +170,6 @@ def paired_bootstrap(
 
 
 _FEW = 128
-"""The number of distinct differences from which on they are counted rather than drawn one by one."""
+"""Maximum number of distinct differences for which their counts are sampled, instead of single questions."""
 _CHUNK = 2_000_000
-"""Numbers drawn at a time: some 10 MB."""
+"""Numbers sampled at a time: about 10 MB."""

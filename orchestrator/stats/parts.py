@@ -1,15 +1,15 @@
-"""What a difference of two rates is made of."""
+"""The parts of a difference between two rates."""
 
 
 def rate_parts(
     answered: float, right: float, answered_before: float, right_before: float
 ) -> tuple[float, float] | None:
-    """Parts of a difference in accuracy: (by answering at all, by being right where answered); they add up to it.
+    """Parts of a difference in accuracy, which add up to it: (from answering at all, from being right when answered).
 
-    `answered` is the share of questions with an answer that could be read, `right` the share of all questions that are
-    right; the others are those of the baseline. Each part is weighed with the mean of both sides (Kitagawa 1955, JASA
-    50:1168), so that neither side is the one that counts. None where one side gave no answer at all: how often it would
-    have been right is not known.
+    `answered` is the share of questions with a readable answer, `right` the share of all questions answered correctly;
+    the others are those of the baseline. Each part is weighted with the mean of both sides (Kitagawa 1955, JASA
+    50:1168), so that neither side is favored. None if one side gave no answers at all: how often it would have been
+    right is unknown.
     """
     if not answered or not answered_before:
         return None

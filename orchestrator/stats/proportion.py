@@ -1,6 +1,6 @@
 """One proportion and its interval.
 
-Quantiles are those of scipy.special: scipy.stats takes a second to load, which every look at a finished run would pay.
+Quantiles are from scipy.special: scipy.stats takes a second to load, which would delay every look at a finished run.
 """
 
 import math
@@ -14,19 +14,19 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     """Wilson score interval of a proportion (Wilson 1927, JASA 22:209), as (low, high) in [0, 1].
 
     Raises:
-        ValueError: fewer successes than 0, or more than n; an n below 1.
+        ValueError: fewer than 0 or more than n successes, or n below 1.
     """
     if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"{successes} of {n} is no proportion")
+        raise ValueError(f"{successes} of {n} is not a proportion")
     return wilson_of(successes / n, n, float(ndtri(0.5 + confidence / 2)))
 
 
 def effective_number(rates: NDArray[np.float64], answers: int) -> float:
-    """How many independent answers say as much of an accuracy as several answers to each question do.
+    """The number of independent answers that are as informative about an accuracy as several answers per question.
 
-    `rates`: for each question the share of its answers that is right. share x (1 - share) over the variance of the mean
-    of the questions, which are what is independent (Korn and Graubard 1998); at most all `answers`, and the number of
-    questions where that variance says nothing.
+    `rates`: for each question, the share of its answers that are right. The result is share x (1 - share) over the
+    variance of the mean over questions, which are the independent units (Korn and Graubard 1998); at most all
+    `answers`, and the number of questions if that variance is not informative.
     """
     questions, share = len(rates), float(rates.mean())
     if questions < 2 or not 0 < share < 1:
@@ -36,13 +36,13 @@ def effective_number(rates: NDArray[np.float64], answers: int) -> float:
 
 
 def wilson_of(share: float, n: float, quantile: float) -> tuple[float, float]:
-    """Wilson's formula for a share of n independent answers, where n need not be whole.
+    """Wilson's formula for a share of n independent answers; n need not be whole.
 
-    So it serves an effective number of answers (Korn and Graubard 1998, Survey Methodology 24:193): n is
-    share x (1 - share) over the variance that the share has in truth. `quantile`: of the normal or t distribution.
+    So it also works for an effective number of answers (Korn and Graubard 1998, Survey Methodology 24:193): n is
+    share x (1 - share) over the actual variance of the share. `quantile`: of the normal or t distribution.
     """
     z2 = quantile**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = quantile / (1 + z2) * math.sqrt(share * (1 - share) / n + z2 / (4 * n))
-    # The interval holds the share; rounding alone would put the end beside 0 or 1 a hair inside of it.
+    # The interval contains the share; rounding errors alone could exclude a share of 0 or 1 by a hair.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

@@ -1,16 +1,16 @@
-"""Models of several seeds on the same questions: what varies with the seed, what with the question.
+"""Models of several seeds on the same questions: the variance due to seeds and the variance due to questions.
 
-A model of one recipe is another one with each seed, and all are asked the same questions. So an accuracy has two
-sources of chance, crossed with each other like the readers and the cases of a diagnostic study, whose analysis this is
+A recipe gives a different model with each seed, and all are evaluated on the same questions. So an accuracy has two
+sources of chance, crossed with each other like the readers and cases of a diagnostic study, whose analysis is used here
 (Obuchowski and Rockette 1995, Communications in Statistics - Simulation 24:285; degrees of freedom after Hillis 2007,
 Statistics in Medicine 26:596). With y the right answers, seeds x questions, of one side:
 
-    seed part      variance of the seeds' accuracies / seeds. It holds what seeds do to all questions alike and what
-                   they do to single ones; never less than the latter alone, which is known from all questions.
-    question part  variance of the questions' mean differences / questions, less what of it comes from the seeds.
+    seed part      variance of the seeds' accuracies / seeds. It includes the effect of seeds on all questions alike and
+                   on single ones; at least the latter alone, which is estimated from all questions.
+    question part  variance of the questions' mean differences / questions, minus the part of it due to the seeds.
 
 Their sum is the variance of the mean, with the degrees of freedom that the seed parts leave it (Welch and
-Satterthwaite): between the smaller number of seeds less one and, where seeds hardly matter, infinity.
+Satterthwaite): between the smaller number of seeds minus one and, if seeds hardly matter, infinity.
 """
 
 import math
@@ -43,29 +43,29 @@ class SeedDifference:
     high: float
     p: float
     df: float
-    """Degrees of freedom; infinite where no seed part is left."""
+    """Degrees of freedom; infinite if no seed part is left."""
     detectable: float | None
-    """The true difference that seeds and questions like these show at 80% power (Bloom 1995, Evaluation Review 19)."""
+    """The true difference detectable at 80% power with such seeds and questions (Bloom 1995, Evaluation Review 19)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """One side: what its seeds alone do to its mean."""
+    """One side: the effect of its seeds alone on its mean."""
 
     seed: float
-    """Variance of its mean over seeds that comes from the seeds."""
+    """Variance of the mean over seeds that is due to the seeds."""
     within: float
-    """That part of it which is an interaction with questions: it is also in the questions' variance."""
+    """The part of `seed` that is an interaction with questions: it is also in the questions' variance."""
     df: float
     borrowed: bool = False
-    """Whether the variance of its seeds is the other side's."""
+    """Whether the variance of the seeds is the other side's."""
 
 
 def seed_mean(right: NDArray[np.bool_], confidence: float = 0.95) -> SeedMean:
-    """Mean accuracy over seeds, its interval for further seeds and further questions, and how much seeds vary.
+    """Mean accuracy over seeds, its interval for new seeds and new questions, and the spread of the seeds.
 
-    `right` is seeds x questions, two seeds at least. Wilson's formula with an effective number of answers and the t
-    quantile, so that it stays in [0, 1] and has a width also where every answer is right.
+    `right` is seeds x questions, with at least two seeds. Wilson's formula with an effective number of answers and the
+    t quantile, so that the interval stays in [0, 1] and has a width even if every answer is right.
     """
     y = np.asarray(right, dtype=float)
     n = y.shape[1]
@@ -87,23 +87,23 @@ def seed_difference(
     power: float = 0.8,
     tested_at: float | None = None,
 ) -> SeedDifference:
-    """Difference of mean accuracies for further seeds and further questions, by a t-test of Welch's kind.
+    """Difference of mean accuracies for new seeds and new questions, by a Welch-type t-test.
 
-    `ours` and `theirs` are seeds x questions, the same questions in the same order. The seeds of the two sides are
-    taken to be independent; where a seed makes both sides better alike, the interval is wider than it need be. A side
-    of one row shows no seed part of its own. It takes on the other's, seed for seed (Crawford and Howell 1998, The
-    Clinical Neuropsychologist 12:482), or has none where it is `fixed`: a model that no seed changes, such as the base.
-    The variance of questions is never less than half an event in each cell makes it (Agresti and Min 2005).
-    `tested_at` is the confidence at which a difference is tested, for what could be shown; `confidence` if left out.
+    `ours` and `theirs` are seeds x questions, with the same questions in the same order. The seeds of the two sides are
+    assumed to be independent; if a seed improves both sides alike, the interval is wider than necessary. A side with
+    one row shows no seed part of its own. It uses the other's variance per seed (Crawford and Howell 1998, The Clinical
+    Neuropsychologist 12:482), or has none if it is `fixed`: a model that no seed changes, such as the base. The
+    variance of questions is at least what half an event in each cell would make it (Agresti and Min 2005). `tested_at`
+    is the confidence of the test, for the detectable difference; it defaults to `confidence`.
 
     Raises:
-        ValueError: other questions, or one row on both sides.
+        ValueError: different numbers of questions, or one row on both sides.
     """
     a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
     if a.shape[1] != b.shape[1]:
-        raise ValueError(f"the two sides were asked {a.shape[1]} and {b.shape[1]} questions")
+        raise ValueError(f"the two sides have {a.shape[1]} and {b.shape[1]} questions")
     if len(a) < 2 and len(b) < 2:
-        raise ValueError("one seed on both sides says nothing of seeds: use mcnemar and paired_difference")
+        raise ValueError("one seed on both sides says nothing about seeds: use mcnemar and paired_difference")
     n = a.shape[1]
     sides = [_parts(side, None if fixed else other) for side, other in ((a, b), (b, a))]
     apart = a.mean(axis=0) - b.mean(axis=0)
@@ -127,7 +127,7 @@ def seed_difference(
 
 
 def _parts(y: NDArray[np.float64], like: NDArray[np.float64] | None = None) -> _Parts:
-    """The seed part of one side; a single row takes that of `like`, or has none."""
+    """The seed part of one side; a single row uses the variance of `like`, or has none."""
     if len(y) == 1 and like is None:
         return _Parts(0.0, 0.0, math.inf)
     known = y if len(y) > 1 or like is None else like
@@ -140,8 +140,8 @@ def _parts(y: NDArray[np.float64], like: NDArray[np.float64] | None = None) -> _
 
 
 def _freedom(variance: float, sides: list[_Parts]) -> float:
-    """Satterthwaite's degrees of freedom; with this many questions theirs count as infinite (Hillis 2007)."""
-    if any(side.borrowed for side in sides):  # one variance stands for both sides: its error is in both
+    """Satterthwaite's degrees of freedom; those of the questions, being so many, count as infinite (Hillis 2007)."""
+    if any(side.borrowed for side in sides):  # one variance serves both sides: its error is in both
         uncertain = sum(side.seed for side in sides) ** 2 / sides[0].df
     else:
         uncertain = sum(side.seed**2 / side.df for side in sides)

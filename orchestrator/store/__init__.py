@@ -1,10 +1,10 @@
-"""The store: its runs, the files that stages leave in it, the names of tags and files.
+"""The store: its runs, the output files of stages, and the names of tags and files.
 
-base.py      what the rest of orch needs of a store, and a run as plain data; opening.py opens the one in use
-mlflow.py    MLflow's, over connection.py (reading page by page) and client.py (errors in one line)
-local.py     a local one, read from its database.py without MLflow, which it loads when something is written
-memory.py    the one for tests
-filed.py     what these three share: which keys are done (finished.py), where files lie (artifacts.py), and whether
-             they are what was made (outputs.py)
-names.py     every tag and every file
+base.py      the interface that the rest of orch uses, and runs as plain data; opening.py opens the store in use
+mlflow.py    the MLflow store, on top of connection.py (paged reads) and client.py (one-line errors)
+local.py     a local store, read from its database (database.py); MLflow is loaded only when something is written
+memory.py    an in-memory store for tests
+filed.py     shared by these three: which keys are finished (finished.py), where files are (artifacts.py), and whether
+             they are unchanged (outputs.py)
+names.py     the names of all tags and files
 """

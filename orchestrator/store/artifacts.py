@@ -1,6 +1,6 @@
-"""Where the artifacts of a run lie, and copies of those that lie behind a server or in an object store.
+"""Where the artifacts of a run are, and copies of those that are behind a server or in an object store.
 
-Knows the server only through the client that it asks for then, which lists and downloads.
+Knows the server only through a client, requested when needed, which lists and downloads.
 """
 
 import os
@@ -16,25 +16,25 @@ from urllib.parse import unquote, urlparse
 from orchestrator.store.base import StoredRun
 
 KEPT = 30 * 24 * 3600.0
-"""Seconds after its last use that a run's copies are kept."""
+"""Seconds that a run's copies are kept after their last use."""
 
 
 class Artifacts:
-    """The artifacts of all runs of one store; copies go to a folder."""
+    """The artifacts of all runs of one store; copies go into a folder."""
 
     def __init__(self, find: Callable[[str], StoredRun], client: Callable[[], Any], copies: Path) -> None:
         self._find, self._client, self.copies = find, client, copies.absolute()
 
     def path(self, run: str | StoredRun, name: str) -> Path:
-        """Where an artifact lies, a file or a folder; nothing lies there where the run has no such artifact.
+        """The path of an artifact, a file or a folder; nothing exists there if the run has no such artifact.
 
-        What is asked for is copied once: a run may be written to again, but none of its artifacts, unless one says
-        `forget`. `run` is an id, or the run where it is known already.
+        A requested artifact is copied only once, since artifacts are not rewritten even if their run is written to
+        again; otherwise call `forget`. `run` is an id, or the run if it is already known.
         """
         run_id = _id(run)
         copy = self.copies / run_id / name
         if copy.exists():
-            os.utime(self.copies / run_id)  # it was used
+            os.utime(self.copies / run_id)  # mark it as used
             return copy
         run = self.known(run)
         local = _local(run.location)
@@ -54,9 +54,9 @@ class Artifacts:
         return copy
 
     def keep(self, run_id: str, location: str, folder: Path, name: str) -> None:
-        """Have what a run was just given of a folder as the copy of it, where the store is elsewhere.
+        """Keep what was just logged from a folder as the local copy of that artifact, if the store is remote.
 
-        So it need not be fetched to be read. Without room for it, it is fetched.
+        So it need not be fetched to be read. If there is no space for the copy, it is fetched after all.
         """
         copy, made = self.copies / run_id / name, folder / name
         if _local(location) is not None or copy.exists():
@@ -73,20 +73,20 @@ class Artifacts:
                 whole.rename(copy)
 
     def known(self, run: str | StoredRun) -> StoredRun:
-        """The run with an id."""
+        """The run itself, looked up if given by its id."""
         return self._find(run) if isinstance(run, str) else run
 
     def local(self, run: StoredRun, name: str) -> Path | None:
-        """Where an artifact lies in the store itself; None where that is not on this machine."""
+        """The path of an artifact in the store itself; None if the store is not on this machine."""
         folder = _local(run.location)
         return None if folder is None else folder / name
 
     def is_copy(self, path: Path) -> bool:
-        """Whether a path is that of a copy."""
+        """Whether a path belongs to a copy."""
         return path.is_relative_to(self.copies)
 
     def address(self, run_id: str, name: str) -> str | None:
-        """Where a file among a run's artifacts is, without copying it: a path, or a URI; None where there is none."""
+        """The location of a file among a run's artifacts, without copying it: a path or URI; None if there is none."""
         run = self._find(run_id)
         local = _local(run.location)
         if not self.sizes(run, name):
@@ -94,7 +94,7 @@ class Artifacts:
         return f"{run.location}/{name}" if local is None else str(local / name)
 
     def forget(self, run: str | StoredRun, name: str) -> None:
-        """Drop the copy of an artifact that may have been written again since."""
+        """Drop the copy of an artifact that may have been rewritten since."""
         copy = self.copies / _id(run) / name
         if copy.is_dir():
             shutil.rmtree(copy)
@@ -102,7 +102,7 @@ class Artifacts:
             copy.unlink(missing_ok=True)
 
     def _forget(self) -> None:
-        """Remove copies that nobody has used for long, and what was left of a copying that was killed."""
+        """Remove copies that have not been used for a long time, and leftovers of killed downloads."""
         old = time.time() - KEPT
         for folder in self.copies.iterdir() if self.copies.is_dir() else ():
             with suppress(FileNotFoundError):  # another process was faster
@@ -110,7 +110,7 @@ class Artifacts:
                     shutil.rmtree(folder)
 
     def sizes(self, run: StoredRun, name: str) -> dict[str, int]:
-        """Bytes of each file right in a folder, or of one file, which has a suffix; empty where there is none."""
+        """Bytes of each file directly in a folder, or of one file, which has a suffix; empty if there is none."""
         local = _local(run.location)
         if local is not None:
             found = local / name
@@ -128,7 +128,7 @@ def _id(run: str | StoredRun) -> str:
 
 
 def _linked(source: str | Path, target: str | Path) -> None:
-    """The same file under a second name; a copy of it where the file system does not have that."""
+    """Hard-link a file, or copy it if the file system does not support that."""
     try:
         os.link(source, target)
     except OSError:
@@ -136,6 +136,6 @@ def _linked(source: str | Path, target: str | Path) -> None:
 
 
 def _local(location: str) -> Path | None:
-    """The folder of a run's artifacts; None where it is not on this machine."""
+    """The folder of a run's artifacts; None if it is not on this machine."""
     parsed = urlparse(location)
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None

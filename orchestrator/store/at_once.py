@@ -1,7 +1,7 @@
-"""Several requests at the same time: a store far away answers them in the time of one.
+"""Several requests at the same time: a remote store answers them in the time of one.
 
-The threads are daemons, unlike those of an executor: whoever gives up, with Ctrl-C say, does not wait for a server that
-hangs.
+The threads are daemons, unlike those of an executor: a user who gives up, say with Ctrl-C, does not wait for a hanging
+server.
 """
 
 import threading
@@ -15,9 +15,9 @@ _Found = TypeVar("_Found")
 
 
 def at_once(ask: Callable[[_Asked], _Found], questions: Sequence[_Asked]) -> list[_Found]:
-    """What `ask` gives for each question, in order; raises what it raises, of the first question that it fails for.
+    """The result of `ask` for each question, in order; raises the error of the first question that fails.
 
-    The first question is asked alone: what a client makes at its first request is then there for all.
+    The first question is asked alone, so that what a client sets up on its first request is ready for all.
     """
     if not questions:
         return []

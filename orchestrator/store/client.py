@@ -1,7 +1,7 @@
-"""A client of the MLflow store whose failures to reach or write it are one line to the user, in the midst of a run too.
+"""An MLflow store client that reports failures to reach or write the store to the user in one line, even mid-run.
 
-Where it has patience, it asks a store that does not answer again and again, and says so. Knows MLflow only through the
-client it is given.
+With patience, it keeps retrying a store that does not respond, and says so. Knows MLflow only through the client it is
+given.
 """
 
 import os
@@ -16,33 +16,33 @@ from orchestrator.store.disk_space import PREFIX, disk_full
 from orchestrator.store.place import store_folder
 
 _ASKED = ("get_run", "create_experiment")
-"""Methods whose refusals callers make something of."""
+"""Methods whose callers handle refusals themselves."""
 _ANSWERS = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE")
-"""Codes of errors with which the store has answered what it was asked."""
+"""Error codes that are an answer to the request."""
 _STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
-"""Packages whose errors are those of a store; any other is a mistake of orch's, and shows as one."""
+"""Packages whose errors count as store errors; any other error is a bug in orch and is shown as one."""
 _REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
-"""Codes of errors that waiting does not help."""
+"""Error codes that waiting does not fix."""
 _LOCKED = (401, 403)
-"""The same in HTTP."""
+"""The same, as HTTP status codes."""
 _AWAY = (502, 503, 504)
-"""What a proxy says of a server behind it that does not answer."""
+"""HTTP status codes from a proxy whose server does not respond."""
 _AGAIN = 2.0
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How a run waits for a store that does not answer."""
+    """How a run waits for a store that does not respond."""
 
     seconds: float
-    """At the most."""
+    """Maximum wait."""
     tell: Callable[[str], None]
-    """Called, on whatever thread, with what there is to say; with nothing once the store answers again."""
+    """Called, on any thread, with a message to show; with an empty one once the store responds again."""
 
 
 class StoreClient:
-    """The client's methods, each of which raises TrackingError where the store cannot be reached or written."""
+    """The client's methods, each of which raises TrackingError if the store cannot be reached or written."""
 
     def __init__(self, client: Any, uri: str) -> None:
         self._client, self._uri = client, uri
@@ -59,12 +59,12 @@ class StoreClient:
             while True:
                 try:
                     result = method(*arguments, **named)
-                except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
+                except Exception as error:  # mlflow passes on database, HTTP and its own errors alike
                     answered = getattr(error, "error_code", None) in _ANSWERS
                     if (answered and method.__name__ in _ASKED) or not is_of_the_store(error):
                         raise
                     if answered:
-                        said = f"the MLflow store at {self._uri} refuses this: {first_line(error)}"
+                        said = f"the MLflow store at {self._uri} rejected the request: {first_line(error)}"
                         raise RefusalError(said) from None
                     since = time.monotonic() if since is None else since
                     if not self._waits(error, since):
@@ -78,20 +78,20 @@ class StoreClient:
         return call
 
     def _waits(self, error: Exception, since: float) -> bool:
-        """Whether to try again after an error, the first of which was at `since`."""
-        patience = self.patience  # it ends, on another thread, when the run is given up
+        """Whether to retry after an error; the first one was at `since`."""
+        patience = self.patience  # another thread resets it when the run is abandoned
         if patience is None or self._uri.startswith("sqlite:") or not is_away(error):
             return False
         left = since + patience.seconds - time.monotonic()
         if left <= 0:
             return False
         until = time.strftime("%H:%M", time.localtime(time.time() + left))
-        patience.tell(f"the store at {self._uri} does not answer; the run waits for it, until {until} at the most")
+        patience.tell(f"the store at {self._uri} is not responding; the run waits for it until {until} at most")
         return True
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether a store did not answer, which may pass; not where it has refused, or its disk is full."""
+    """Whether a store did not respond, which may be temporary; False if it refused or its disk is full."""
     code = getattr(error, "error_code", None)
     if code in _REFUSED or disk_full(error, store_folder()) is not None:
         return False
@@ -101,7 +101,7 @@ def is_away(error: BaseException) -> bool:
         code == "TEMPORARILY_UNAVAILABLE"
         or status in _AWAY
         or (status is None and type(error).__module__.partition(".")[0] in ("requests", "urllib3"))
-        or "failed with exception" in said  # mlflow's words for a connection that was refused or broke off
+        or "failed with exception" in said  # mlflow's words for a connection that was refused or dropped
         or any(f"error code {number}" in said for number in _AWAY)
         or "OperationalError" in said + type(error).__name__
     )
@@ -113,19 +113,19 @@ def is_of_the_store(error: BaseException) -> bool:
 
 
 def unreachable(uri: str, error: BaseException) -> str:
-    """What a user reads of a store that does not answer."""
+    """The message to the user about a store that cannot be reached or written."""
     if (full := disk_full(error, store_folder())) is not None:
         here = isinstance(error, OSError) or uri.startswith("sqlite:///")
         return full if here else f"{PREFIX}the MLflow store at {uri} has no room left: {first_line(error)}"
     if "Host header" in str(error):
         return (
-            f"the MLflow server at {uri} takes no request under this name: start it with --allowed-hosts and this host "
-            "among them, or name it as it knows itself"
+            f"the MLflow server at {uri} rejects requests under this host name: start it with --allowed-hosts "
+            "including this host, or use a name it accepts"
         )
     if _is_locked(error):
         return (
-            f"the MLflow store at {uri} does not let you in: {first_line(error)}; set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to what it knows you by"
+            f"the MLflow store at {uri} denied access: {first_line(error)}; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to your credentials for it"
         )
     elsewhere = "; or unset MLFLOW_TRACKING_URI to use ./mlruns" if os.environ.get("MLFLOW_TRACKING_URI") else ""
     return (
@@ -135,7 +135,7 @@ def unreachable(uri: str, error: BaseException) -> str:
 
 
 def _is_locked(error: BaseException) -> bool:
-    """Whether a store wants to know who asks, or lets others in alone."""
+    """Whether a store requires authentication, or denies this user access."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     said = str(error)
     return (
@@ -146,6 +146,6 @@ def _is_locked(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in short."""
+    """The first line of an error, shortened."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

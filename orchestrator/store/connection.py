@@ -1,6 +1,6 @@
-"""A connection to MLflow: how it is opened, and experiments and runs read page by page. The first to import mlflow.
+"""A connection to MLflow: opens it, and reads experiments and runs page by page. The first module to import mlflow.
 
-A run leaves here as `StoredRun`. However many runs or experiments there are, all of them are read.
+Runs are returned as `StoredRun`. All runs and experiments are read, however many there are.
 """
 
 import logging
@@ -19,11 +19,11 @@ from orchestrator.store.client import StoreClient, unreachable
 from orchestrator.store.names import PARENT_TAG
 from orchestrator.store.place import alone, database, sqlite_uri, store_folder
 
-# read by mlflow when it is imported
+# read by mlflow at import
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "16384")  # a path, with its characters quoted
+os.environ.setdefault("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "16384")  # a percent-encoded path
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
@@ -37,44 +37,44 @@ from orchestrator.store.uploads import give_uploads_time
 give_uploads_time()
 for _name in ("alembic", "mlflow"):  # after the import, which sets their levels itself
     logging.getLogger(_name).setLevel(logging.ERROR)
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the trace of what it raises too
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it also prints tracebacks of errors it raises
 
 PAGE = 1000
-"""Runs or experiments in one request; the most that MLflow's servers give by default."""
+"""Runs or experiments per request; the most that MLflow servers return by default."""
 _IDS = 100
-"""Ids in one request."""
+"""Ids per request."""
 _NEWEST_FIRST = ("attributes.start_time DESC",)
 _ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _NEW = ".new-store-"
-"""What the folder is called in which the tables of a new local store are made."""
+"""Prefix of the folder in which the tables of a new local store are created."""
 
 
 class Connection:
     """MLflow at one URI.
 
     Raises:
-        TrackingError: it cannot be reached or made.
+        TrackingError: it cannot be reached or created.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._names: dict[str, str] = {}
-        """Of experiments by id, as they were when they were last read."""
+        """Experiment names by id, as last read."""
         try:
             with alone(uri), _own_root(uri):
                 _make(database(uri))
-                # MLflow remembers for the whole process where a run's files go, by its id alone: in a copy of a store,
-                # whose runs have the same ids, it would write into the files of the other
+                # MLflow caches per process where a run's files go, by run id alone: in a copy of a store, whose runs
+                # have the same ids, it would write into the files of the other store
                 _artifact_repos_cache.clear()
                 self.client: Any = StoreClient(MlflowClient(tracking_uri=uri), uri)
                 self.experiments()
         except TrackingError:
             raise
-        except Exception as error:  # mlflow lets database, HTTP and its own errors through alike
+        except Exception as error:  # mlflow passes on database, HTTP and its own errors alike
             raise TrackingError(unreachable(uri, error)) from None
 
     def experiments(self) -> list[StoredExperiment]:
-        """All experiments there are now, the newest first: another process may have added one since the last look."""
+        """All current experiments, newest first: another process may have added one since the last read."""
         experiments, token = [], None
         while token is None or token:
             page = self.client.search_experiments(ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token)
@@ -84,19 +84,19 @@ class Connection:
         return experiments
 
     def run(self, run_id: str) -> StoredRun:
-        """The run with exactly this id, also where it was deleted. Raises MlflowException where there is none."""
+        """The run with exactly this id, even if deleted. Raises MlflowException if there is none."""
         return self._stored(self.client.get_run(run_id))
 
     def know_place(self, run_id: str, location: str) -> None:
-        """Where the artifacts of a run go that was just started: MLflow would ask for the run to know."""
+        """Record where a newly started run's artifacts go: MLflow would otherwise request the run to find out."""
         _artifact_repos_cache[run_id] = get_artifact_repository(location, tracking_uri=self.uri)
 
     def search(
         self, query: str, experiments: Collection[str] | None = None, limit: int | None = None
     ) -> Iterator[StoredRun]:
-        """The runs that fit, the newest first, read page by page as they are asked for; in experiments of these names.
+        """The matching runs in the experiments with these names, newest first, read lazily page by page.
 
-        Names whose experiment was read before cost no request.
+        Looking up the name of an experiment that was read before costs no request.
         """
         ids = self._ids(experiments)
         token, left = None, limit
@@ -140,7 +140,7 @@ class Connection:
 
 
 def queries(tags: Mapping[str, str | None] | None, status: str | None, ids: Collection[str] | None) -> Iterator[str]:
-    """The filters that together find the runs which fit, in MLflow's language: one for each hundred of the ids."""
+    """The filters, in MLflow's syntax, that together find the matching runs: one per hundred ids."""
     terms = [
         f"tags.`{tag}` LIKE '%'" if text is None else f"tags.`{tag}` = {_literal(text)}"
         for tag, text in (tags or {}).items()
@@ -157,23 +157,23 @@ def queries(tags: Mapping[str, str | None] | None, status: str | None, ids: Coll
 
 
 def _literal(text: str) -> str:
-    """A text in MLflow's filters, which know no escaping."""
+    """A string in MLflow's filter syntax, which has no escaping."""
     if "'" in text and '"' in text:
         raise TrackingError(f"MLflow cannot search for a text with both kinds of quotation marks: {text[:100]}")
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _make(file: Path | None) -> None:
-    """Make the tables of a local store that is not there yet, in a file that gets its name when they are whole.
+    """Create the tables of a local store that does not exist yet, in a file that is renamed once they are complete.
 
-    MLflow makes them in dozens of migrations, which take seconds, and none of them can go on where an earlier one was
-    killed. So they are made once for each version of MLflow, and copied.
+    MLflow creates them in dozens of migrations, which take seconds and cannot resume after one was killed. So they are
+    created once per MLflow version, and copied.
     """
     if file is None or (file.exists() and file.stat().st_size):
         return
-    for left in file.parent.glob(f"{_NEW}*"):  # by a process that was killed here
+    for left in file.parent.glob(f"{_NEW}*"):  # by a killed process
         shutil.rmtree(left, ignore_errors=True)
-    folder = Path(mkdtemp(prefix=_NEW, dir=file.parent))  # a new name: MLflow keeps what it opened by its URI
+    folder = Path(mkdtemp(prefix=_NEW, dir=file.parent))  # a new name: MLflow caches open stores by URI
     new = folder / file.name
     try:
         kept = _kept_tables()
@@ -188,22 +188,22 @@ def _make(file: Path | None) -> None:
 
 
 def _kept_tables() -> Path:
-    """The file of a store without runs that this user keeps of this version of MLflow: to copy it takes no time."""
+    """The user's cached file of an empty store for this MLflow version: copying it takes no time."""
     named = os.environ.get("XDG_CACHE_HOME")
     try:
         home = Path(named) if named else Path.home() / ".cache"
-    except RuntimeError:  # this user has no home
+    except RuntimeError:  # this user has no home folder
         home = Path(gettempdir()) / f"orch-{os.getuid()}"
     return home / "orch" / f"mlflow-{mlflow_version}.db"
 
 
 def _copied(kept: Path, new: Path) -> bool:
-    """Whether a new store was made of the one that is kept; not where there is none, or it is damaged."""
+    """Whether a new store was created from the cached one; False if there is none or it is damaged."""
     try:
         shutil.copyfile(kept, new)
         with closing(sqlite3.connect(new)) as database, database:
             sound = database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-            # the experiment that MLflow makes itself: its files go beside this store
+            # MLflow's default experiment: its files go next to this store
             place = (f"{os.environ[_ROOT]}/0",)
             changed = database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", place)
             if sound and changed.rowcount == 1:
@@ -215,7 +215,7 @@ def _copied(kept: Path, new: Path) -> bool:
 
 
 def _keep(new: Path, kept: Path) -> None:
-    with suppress(OSError):  # it is made again then
+    with suppress(OSError):  # then the next new store creates it again
         kept.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=kept.parent) as folder:
             Path(shutil.copyfile(new, Path(folder) / kept.name)).replace(kept)
@@ -223,8 +223,10 @@ def _keep(new: Path, kept: Path) -> None:
 
 @contextmanager
 def _own_root(uri: str) -> Iterator[None]:
-    """Have MLflow place the experiment that it makes itself beside a local store, in a URI without quotation marks:
-    with those of a folder's name it writes SQL that cannot be read."""
+    """Make MLflow place its default experiment next to a local store, at a URI without quotation marks.
+
+    With quotation marks from a folder's name it would write invalid SQL.
+    """
     if database(uri) is None or _ROOT in os.environ:
         yield
         return

@@ -1,8 +1,8 @@
 """A local store's database, read without MLflow, which takes seconds to load.
 
-MLflow's tables of experiments, runs, tags, params and metrics are the same in all of its versions that orch works with;
-`readable` says whether they are as they are known here. Each question is a connection of its own, which sees all that
-was written before it.
+MLflow's tables of experiments, runs, tags, params and metrics are the same in all versions that orch works with;
+`readable` checks that they are as expected here. Each query opens its own connection, which sees everything written
+before it.
 """
 
 import json
@@ -20,11 +20,11 @@ from orchestrator.store.names import PARENT_TAG
 from orchestrator.store.place import sqlite_uri
 
 _PAGE = 500
-"""Runs whose tags, params and metrics are read together."""
+"""Number of runs whose tags, params and metrics are read together."""
 _PATIENCE = 20.0
-"""Seconds to wait for another process that writes."""
+"""Seconds to wait for another process to finish writing."""
 _UNFINISHED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-"""Codes of errors that a reader meets where a writer was killed."""
+"""Error codes that a reader gets if a writer was killed."""
 _ACTIVE = "lifecycle_stage = 'active'"
 _RUNS = (
     "SELECT r.run_uuid, r.name, e.name, r.status, r.start_time, r.end_time, r.artifact_uri "
@@ -32,7 +32,7 @@ _RUNS = (
 )
 _NEWEST_FIRST = "ORDER BY r.start_time DESC, r.run_uuid"
 _ANY_OF = "IN (SELECT value FROM json_each(?))"
-"""Followed by no list of marks, of which SQLite takes a thousand: the values are one JSON text."""
+"""Takes its values as one JSON text, not as a list of placeholders, of which SQLite allows a thousand."""
 _EXPERIMENTS = f"SELECT experiment_id, name FROM experiments WHERE {_ACTIVE} ORDER BY experiment_id DESC"
 _EXPERIMENT_TAGS = "SELECT experiment_id, key, value FROM experiment_tags"
 _TAGS = f"SELECT run_uuid, key, value FROM tags WHERE run_uuid {_ANY_OF}"
@@ -42,20 +42,20 @@ _HISTORY = "SELECT step, value, is_nan FROM metrics WHERE run_uuid = ? AND key =
 
 
 class Database:
-    """The database of a local store. Its methods raise TrackingError where it cannot be read."""
+    """The database of a local store. Its methods raise TrackingError if it cannot be read."""
 
     def __init__(self, file: Path) -> None:
         self._file = file.absolute()
 
     def readable(self) -> bool:
-        """Whether it has the tables that are read here."""
+        """Whether it has the tables and columns that are read here."""
         try:
             return self._has_tables()
         except sqlite3.Error as error:
-            return _code(error) == sqlite3.SQLITE_BUSY  # somebody writes
+            return _code(error) == sqlite3.SQLITE_BUSY  # another process is writing
 
     def is_of_another(self) -> bool:
-        """Whether it is the database of another program."""
+        """Whether it belongs to another program."""
         with suppress(sqlite3.Error), closing(self._opened("ro")) as opened:
             tables = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             return bool(tables) and "experiments" not in tables
@@ -71,14 +71,14 @@ class Database:
         return True
 
     def experiments(self) -> list[StoredExperiment]:
-        """All experiments, the newest first."""
+        """All experiments, newest first."""
         tags: dict[int, dict[str, str]] = {}
         for experiment_id, tag, text in self._read(_EXPERIMENT_TAGS):
             tags.setdefault(experiment_id, {})[tag] = text
         return [StoredExperiment(str(number), name, tags.get(number, {})) for number, name in self._read(_EXPERIMENTS)]
 
     def run(self, run_id: str) -> StoredRun | None:
-        """The run with exactly this id, also where it was deleted."""
+        """The run with exactly this id, even if deleted."""
         return next(self._stored(self._read(f"{_RUNS} WHERE r.run_uuid = ?", run_id)), None)
 
     def runs(
@@ -91,7 +91,7 @@ class Database:
         begin: str = "",
         limit: int | None = None,
     ) -> Iterator[StoredRun]:
-        """As `Store.runs`; `begin`: with what their ids begin."""
+        """See `Store.runs`; `begin` is a prefix of the run ids."""
         terms, values = [f"r.{_ACTIVE}", f"e.{_ACTIVE}"], list[str | int]()
         for tag, text in (tags or {}).items():
             asked = "" if text is None else " AND t.value = ?"
@@ -115,7 +115,7 @@ class Database:
         return [(step, _number(value, is_nan)) for step, value, is_nan in self._read(_HISTORY, run_id, metric)]
 
     def tag_experiment(self, experiment_id: str, tag: str, text: str) -> None:
-        """Set a tag of an experiment's, as MLflow would.
+        """Set a tag on an experiment, as MLflow would.
 
         Raises:
             TrackingError: the database cannot be written.
@@ -128,7 +128,7 @@ class Database:
             raise self._failed(error) from None
 
     def _stored(self, rows: Sequence[Any]) -> Iterator[StoredRun]:
-        """The runs of these rows; what else there is of them is read a page at a time, when it is asked for."""
+        """The runs of these rows; their tags, params and metrics are read lazily, one page at a time."""
         for begin in range(0, len(rows), _PAGE):
             page = rows[begin : begin + _PAGE]
             ids = json.dumps([row[0] for row in page])
@@ -155,7 +155,7 @@ class Database:
         except sqlite3.Error as error:
             if _code(error) not in _UNFINISHED:
                 raise self._failed(error) from None
-        try:  # a process was killed while it wrote: who may write undoes what it has begun
+        try:  # a process was killed while writing: a connection that may write rolls back what that one began
             return self._rows("rw", query, values)
         except sqlite3.Error as error:
             raise self._failed(error) from None
@@ -172,12 +172,12 @@ class Database:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary code of an error; 0 where it has none."""
+    """SQLite's primary error code; 0 if there is none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _by_run(rows: Sequence[Any]) -> dict[str, list[Any]]:
-    """The rest of each row by its first column."""
+    """The other columns of each row, grouped by its first column."""
     found: dict[str, list[Any]] = {}
     for run_id, *rest in rows:
         found.setdefault(run_id, []).append(rest)

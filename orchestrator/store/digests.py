@@ -1,8 +1,8 @@
-"""What a file or a folder holds, by content: written down when it is made, held against it when it is read.
+"""Digests of the content of files and folders: recorded when the content is written, checked when it is read.
 
-Knows files and nothing of stores. Content is hashed where a file is small or its size or time has changed, and always
-where a full look is asked for; so a large file costs nothing as long as nobody has touched it, and a copy of a store,
-whose files have other times, is no false alarm.
+Knows files, not stores. Content is hashed if a file is small or its time has changed, and always for a full check. So a
+large file costs nothing as long as it is untouched, and a copy of a store, whose files have different times, raises no
+false alarm.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SMALL = 16 * 2**20
-"""Bytes up to which content is always looked at."""
+"""Files up to this many bytes are always hashed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """One file as it was."""
+    """One file as recorded."""
 
     size: int
     mtime_ns: int
@@ -27,11 +27,11 @@ class FileDigest:
 
 
 Digests = Mapping[str, FileDigest]
-"""For each file of a folder its path in it; a file alone under its own name."""
+"""By each file's path in its folder; a single file under its own name."""
 
 
 def digests_of(path: Path) -> dict[str, FileDigest]:
-    """What a file, or all files below a folder, hold now."""
+    """The current digests of a file, or of all files below a folder."""
     found = {}
     for name, file in _files(path):
         stat = file.stat()
@@ -40,7 +40,7 @@ def digests_of(path: Path) -> dict[str, FileDigest]:
 
 
 def changes(path: Path, recorded: Digests, full: bool = False) -> Iterator[str]:
-    """Each file that is not what it was, and how; nothing where all is as it was."""
+    """Each file that differs from its record, and how; nothing if all are unchanged."""
     here = dict(_files(path))
     for name, was in recorded.items():
         file = here.get(name)
@@ -50,22 +50,22 @@ def changes(path: Path, recorded: Digests, full: bool = False) -> Iterator[str]:
         try:
             stat = file.stat()
             if stat.st_size != was.size:
-                yield f"{name} has {stat.st_size:,} bytes, it had {was.size:,}"
+                yield f"{name} has {stat.st_size:,} bytes instead of {was.size:,}"
             elif (full or stat.st_size <= SMALL or stat.st_mtime_ns != was.mtime_ns) and _sha256(file) != was.sha256:
-                yield f"{name} has the size it had, {was.size:,} bytes, and other content"
+                yield f"{name} has the same size, {was.size:,} bytes, but different content"
         except OSError as error:
             yield f"{name} cannot be read: {error.strerror}"
-    yield from (f"{name} was not there" for name in here if name not in recorded)
+    yield from (f"{name} is new" for name in here if name not in recorded)
 
 
 def lost(path: Path, recorded: Digests) -> list[str]:
-    """The files that are gone, or empty and were not: what a copy that broke off or a user who made room leaves."""
+    """Files that are gone, or empty but were not before, as after an interrupted copy or when a user made room."""
     here = dict(_files(path))
     return [name for name, was in recorded.items() if name not in here or (was.size and not here[name].stat().st_size)]
 
 
 def give_times(path: Path, recorded: Digests) -> None:
-    """Give a copy whose content was verified the times of what it is a copy of: the next look is a cheap one."""
+    """Give a verified copy the times of its original, so that the next check is cheap."""
     for name, file in _files(path):
         if name in recorded:
             os.utime(file, ns=(file.stat().st_atime_ns, recorded[name].mtime_ns))
@@ -77,7 +77,7 @@ def as_text(digests: Digests) -> str:
 
 
 def from_text(text: str) -> dict[str, FileDigest] | None:
-    """Read back what `as_text` has written; None where it is something else."""
+    """Parse the output of `as_text`; None if it is something else."""
     try:
         return {
             name: FileDigest(int(size), int(time), str(sha)) for name, (size, time, sha) in json.loads(text).items()
@@ -87,7 +87,7 @@ def from_text(text: str) -> dict[str, FileDigest] | None:
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """Each file that decides something: no hidden one, and no prose."""
+    """Each file that matters: no hidden files, and no prose."""
     if path.is_file():
         yield path.name, path
         return

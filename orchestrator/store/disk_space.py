@@ -1,7 +1,7 @@
-"""A disk that is full, told from every other error, and named. Knows no store, no worker and no library's classes.
+"""Tells a full disk apart from every other error, and names it. Knows no store, no worker and no library's classes.
 
-Libraries report a full disk in their own ways, many without its error number: by their texts they are known, or by
-what they did not say where the disk has no room left.
+Libraries report a full disk in their own ways, many without its error number. Such errors are recognized by their
+texts, or, for a failed write without a reason, by the disk having no space left.
 """
 
 import errno
@@ -25,16 +25,16 @@ _WRITES = (
     "file write failed",
     "file size limit exceeded",
 )
-"""What libraries say of a write that failed for whatever reason."""
+"""What libraries report for a write that failed for any reason."""
 _NO_ROOM = 4 * 2**20
-"""Bytes free below which a write that failed has failed for want of room."""
+"""Free bytes below which a failed write is taken to have failed for lack of space."""
 PREFIX = "disk full: "
 
 
 def disk_full(error: BaseException, *folders: Path) -> str | None:
-    """What a user reads where an error came from a full disk: the fullest of these folders, how much is free.
+    """The message to the user if an error came from a full disk: the fullest of these folders and its free space.
 
-    None where it did not come from that.
+    None if the error had another cause.
     """
     told = str(error)
     if told.startswith(PREFIX):
@@ -51,13 +51,13 @@ def disk_full(error: BaseException, *folders: Path) -> str | None:
     if not certain and not (any(known in text for known in _WRITES) and places[fullest] < _NO_ROOM):
         return None
     return (
-        f"{PREFIX}{fullest} has {places[fullest] / 2**20:,.0f} MB free; make room (`orch clean` lists what is not "
-        "needed any more), then the same command goes on from what was finished"
+        f"{PREFIX}{fullest} has {places[fullest] / 2**20:,.0f} MB free; make room (`orch clean` lists what is no "
+        "longer needed), then run the same command again: it continues from what was finished"
     )
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:
-    """An error and all that it came from; Ray's wrapping holds the worker's own under `cause`."""
+    """An error and everything that caused it; Ray's wrapper holds the worker's own error under `cause`."""
     queue: list[BaseException | None] = [error]
     seen: set[int] = set()
     while queue:
@@ -69,7 +69,7 @@ def _causes(error: BaseException) -> Iterable[BaseException]:
 
 
 def _there(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that is there."""
+    """The folder itself, or its nearest existing parent."""
     folder = folder.absolute()
     return next((p for p in (folder, *folder.parents) if p.is_dir()), folder)
 

@@ -1,4 +1,4 @@
-"""Which completions are there already that a stage would draw, judged in another way or fewer of them."""
+"""Existing completions that a stage would draw, though judged differently or fewer of them."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from orchestrator.store.outputs import StoredOutputs
 
 
 def drawn(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> dict[str, str]:
-    """As `Store.drawn`."""
+    """See `Store.drawn`."""
     asked = {stage.key: stage for stage in stages if stage.draws_digest is not None}
     found = at_once(lambda stage: _most(store, outputs, stage), list(asked.values()))
     return {key: run_id for key, run_id in zip(asked, found, strict=True) if run_id is not None}
 
 
 def _most(store: Store, outputs: StoredOutputs, stage: Keyed) -> str | None:
-    """The run that has the most of a stage's completions, the newest of several."""
+    """The run with the most of a stage's completions; the newest, if several have as many."""
     runs = store.runs({draws_tag(stage): stage.draws_digest}, status="FINISHED")
     many = "draws"
     if stage.is_evaluation:
@@ -27,6 +27,6 @@ def _most(store: Store, outputs: StoredOutputs, stage: Keyed) -> str | None:
         try:
             if outputs.is_there(run, stage.output, problems.append) and not problems:
                 return run.run_id
-        except OutputError:  # what was changed is drawn again
+        except OutputError:  # changed completions are drawn again
             continue
     return None

@@ -1,6 +1,6 @@
-"""Whether a file is whole, as far as its own structure tells: weights, what torch has saved, JSON. Loads no library.
+"""Whether a file is intact, as far as its own structure shows: weights, torch's files, JSON. Loads no library.
 
-A file that was cut off, left empty or filled with zeros by a power failure or a full disk is found; whether it is the
+Detects a file that was cut off, left empty or filled with zeros by a power failure or a full disk. Whether it is the
 file that was written, only a digest can tell (digests.py).
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 _TORCH = (".pt", ".pth", ".bin")
 _READ_WHOLE = 256 * 2**20
-"""Bytes up to which the checksums inside a file of torch's are computed too."""
+"""Torch files up to this many bytes have their internal checksums verified too."""
 
 
 def damage(file: Path) -> str | None:
-    """What is wrong with a file, after its name: `optimizer.pt is empty`; None where nothing is, or it is missing."""
+    """What is wrong with a file, after its name: `optimizer.pt is empty`; None if nothing is, or if it is missing."""
     try:
         why = _damage(file)
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def _damage(file: Path) -> str | None:
         try:
             json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
-            return "is no whole JSON"
+            return "is not valid JSON"
     return None
 
 
@@ -47,12 +47,12 @@ def _safetensors(file: Path) -> str | None:
         start = opened.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > size - 8:
-            return "is cut off" if len(start) < 8 or 0 < length < 100 * 2**20 else "is no file of weights"
+            return "is cut off" if len(start) < 8 or 0 < length < 100 * 2**20 else "is not a weights file"
         try:
             header = json.loads(opened.read(length))
             end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
         except (ValueError, TypeError, KeyError, AttributeError):
-            return "is no file of weights: its header cannot be read"
+            return "is not a weights file: its header cannot be read"
     if size != 8 + length + end:
         return (
             f"is cut off: it has {size:,} of {8 + length + end:,} bytes" if size < 8 + length + end else "is too long"
@@ -63,11 +63,11 @@ def _safetensors(file: Path) -> str | None:
 def _torch(file: Path) -> str | None:
     with file.open("rb") as opened:
         start = opened.read(2)
-    if start == b"\x80\x02" or start == b"\x80\x04":  # a pickle, as torch wrote before it wrote archives
+    if start == b"\x80\x02" or start == b"\x80\x04":  # a pickle, which torch wrote before it wrote archives
         return None
     try:
         with zipfile.ZipFile(file) as archive:
             bad = archive.testzip() if file.stat().st_size <= _READ_WHOLE else None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error):
         return "is cut off or damaged"
-    return None if bad is None else f"is damaged: {bad} inside it has another checksum"
+    return None if bad is None else f"is damaged: {bad} inside it has the wrong checksum"

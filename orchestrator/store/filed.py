@@ -1,4 +1,4 @@
-"""What every store does in one way: the artifacts of its runs, and the outputs among them."""
+"""What all stores have in common: the artifacts of their runs, and the outputs among them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from orchestrator.store.outputs import StoredOutputs
 
 
 class FiledStore(Store):
-    """A store whose files lie in folders of its runs."""
+    """A store that keeps files in a folder per run."""
 
     _artifacts: Artifacts
     _outputs: StoredOutputs

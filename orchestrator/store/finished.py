@@ -1,8 +1,8 @@
-"""Which stages are finished: their keys looked up in as few requests as the store's filters allow.
+"""Which stages are finished: looks up their keys in as few requests as the store's filters allow.
 
-MLflow's filters know no list of values for a tag. So a few keys are searched one by one, and many among the newest
-runs, read page by page for as long as that is quicker; what those pages do not hold is searched one by one again. Each
-key is asked once, however many stages have it.
+MLflow's filters cannot match a tag against a list of values. So a few keys are searched one by one. Many are looked up
+among the newest runs, read page by page for as long as that is faster; keys not found there are then searched one by
+one. Each key is looked up once, however many stages have it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,15 +15,15 @@ from orchestrator.store.names import VERB_TAG, Keyed, key_tag, origin_tag
 from orchestrator.store.outputs import StoredOutputs
 
 KEYS_A_PAGE = 200
-"""Keys whose search, one by one, takes as long as it takes to read one page of runs (3 s and 15 ms with SQLite)."""
+"""Keys whose search, one by one, takes as long as reading one page of runs (SQLite: 15 ms a key, 3 s a page)."""
 PAGE = 1000
-"""Runs."""
+"""Runs per page."""
 _Asked = tuple[str, str]
-"""A tag and the key that it has to hold."""
+"""A tag and the key it must contain."""
 
 
 def finished(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> dict[str, str]:
-    """As `Store.finished`."""
+    """See `Store.finished`."""
     asked: dict[_Asked, Keyed] = {}
     for stage in stages:
         asked.setdefault((key_tag(stage), stage.key), stage)
@@ -46,7 +46,7 @@ def finished(store: Store, outputs: StoredOutputs, stages: Iterable[Keyed]) -> d
 def _made_by(
     lookup: "_Lookup", outputs: StoredOutputs, question: _Asked, stage: Keyed
 ) -> tuple[str | None, str | None]:
-    """The run that holds what a stage would make, and, of those whose output was changed, what is wrong with one."""
+    """The run that contains a stage's output, or else what is wrong with one whose output has changed."""
     problems: list[str] = []
     tried: set[str] = set()
     for run in lookup.candidates(question):
@@ -61,22 +61,22 @@ def _made_by(
 
 
 class _Lookup:
-    """The finished runs that have the keys that are asked for."""
+    """The finished runs with the requested keys."""
 
     def __init__(self, store: Store, asked: Mapping[_Asked, Keyed]) -> None:
         self.store = store
         self.experiments = [experiment.name for experiment in store.experiments()]
         self._active: dict[str, StoredRun | None] = {}
-        """By id: runs whose state is known; None for those that are gone."""
+        """By id: runs whose state is known; None for deleted ones."""
         self._fitting: dict[_Asked, list[StoredRun]] = {}
         self._is_whole = False
-        """Whether every finished run has been read."""
+        """Whether all finished runs have been read."""
         pages = len(asked) // KEYS_A_PAGE
         if pages:
             self._read(asked, pages)
 
     def _read(self, asked: Mapping[_Asked, Keyed], pages: int) -> None:
-        """Read the newest finished runs, until every key has one, for a few pages at most."""
+        """Read the newest finished runs until every key has one, but only a few pages."""
         runs = self.store.runs({VERB_TAG: None}, status="FINISHED", experiments=self.experiments)
         tags = {tag for tag, _ in asked}
         for run in islice(runs, pages * PAGE):
@@ -94,12 +94,12 @@ class _Lookup:
             self._active |= {r.run_id: r for r in self.store.runs(ids=unknown, experiments=self.experiments)}
 
     def candidates(self, question: _Asked) -> Iterator[StoredRun]:
-        """The finished runs with a key, the newest first."""
+        """The finished runs with a key, newest first."""
         read: Sequence[StoredRun] = self._fitting.get(question, ())
         return chain(read, () if self._is_whole else self._one_by_one(question))
 
     def _one_by_one(self, question: _Asked) -> Iterator[StoredRun]:
-        """The first alone, as it mostly is the one; then all."""
+        """First only the newest, which usually is the right one; then all."""
         tag, key = question
         for limit in (1, None):
             runs = [*self.store.runs({tag: key}, status="FINISHED", experiments=self.experiments, limit=limit)]
@@ -108,7 +108,7 @@ class _Lookup:
                 return
 
     def active(self, origin: str, run: StoredRun) -> StoredRun | None:
-        """The run that made what `run` has, unless it was deleted."""
+        """The run that produced the output of `run`, unless it was deleted."""
         if origin == run.run_id:
             return run
         if origin not in self._active:

@@ -1,6 +1,7 @@
-"""Names and values as the MLflow store takes them: settings, tags, and the folder of an experiment.
+"""Names and values as the MLflow store accepts them: settings, tags, and the folder of an experiment.
 
-Whatever a recipe may say has a name here, so that no name ends a run that has begun. Knows nothing of mlflow.
+Whatever a recipe contains gets a legal name here, so that no name can end a run that has started. Knows nothing of
+mlflow.
 """
 
 import hashlib
@@ -16,23 +17,23 @@ _MAX_TAG = 8000
 """Characters."""
 _LONGEST_KEY = 250
 _LONGEST_FOLDER = 100
-"""Bytes: file systems take 255, and eCryptfs 143."""
+"""Bytes: file systems allow 255, eCryptfs 143."""
 _REFUSED = re.compile(r"[^/\w.\- :]")
-"""What MLflow refuses in the name of a param, metric or tag."""
+"""Characters that MLflow rejects in the name of a param, metric or tag."""
 
 
 def params_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Nested settings as a run's params: dotted keys, and values as text, cut where they are too long."""
+    """Nested settings as a run's params: dotted keys, and values as text, truncated if too long."""
     return {key: storable(str(value))[:_MAX_PARAM] for key, value in keys(flatten(settings)).items()}
 
 
 def tags_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags with their texts cut where they are too long."""
+    """Tags, with texts that are too long truncated."""
     return {name: storable(text)[:_MAX_TAG] for name, text in tags.items()}
 
 
 def keys(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under keys that the store takes: `units.°C` is `units._C`; keys that become equal are numbered."""
+    """Settings under keys that the store accepts: `units.°C` becomes `units._C`; keys that collide are numbered."""
     found: dict[str, Any] = {}
     plain = {key for key in settings if _key(key) == key}
     for key, value in settings.items():
@@ -47,7 +48,7 @@ def keys(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _key(key: str) -> str:
     name = _REFUSED.sub("_", str(key))[:_LONGEST_KEY]
-    # MLflow takes a name for a path: it must be one that no other path is equal to
+    # MLflow treats a name as a path, which must be in normal form
     if not name or posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
         name = name.replace("/", "_")
         name = f"_{name}"[:_LONGEST_KEY] if name in ("", ".", "..") or name.startswith("..") else name
@@ -55,9 +56,9 @@ def _key(key: str) -> str:
 
 
 def folder_of(experiment: str) -> str:
-    """The name of the folder of an experiment's artifacts; of a name that makes none, a part and a digest.
+    """The folder name for an experiment's artifacts; if the experiment's name cannot be used, part of it and a digest.
 
-    It is ASCII: a locale may give the file system an encoding that holds no more.
+    It is ASCII, since the locale's file system encoding may support nothing else.
     """
     slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in experiment)
     if len(slug) <= _LONGEST_FOLDER and slug.isascii() and not slug.startswith("."):
@@ -68,5 +69,5 @@ def folder_of(experiment: str) -> str:
 
 
 def storable(text: str) -> str:
-    """Text that a database takes: half a character (a lone surrogate, as in the bytes of a path) becomes U+FFFD."""
+    """Text that a database accepts: half a character (a lone surrogate, as in the bytes of a path) becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

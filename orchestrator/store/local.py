@@ -1,6 +1,6 @@
-"""The store of a local database: it is read at once, and MLflow is loaded when something is first written.
+"""A store on a local database: it is read directly, and MLflow is loaded only when something is first written.
 
-So what only looks at finished runs never waits for MLflow; what it says is what `MlflowStore` would.
+So commands that only look at finished runs never wait for MLflow; the results are those that `MlflowStore` would give.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LocalStore(FiledStore):
-    """A local store that is there already."""
+    """A local store that already exists."""
 
     def __init__(self, database: Database, load: "Callable[[], MlflowStore]") -> None:
         """Read from a database; `load` opens the same store with MLflow."""

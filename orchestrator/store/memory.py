@@ -1,6 +1,6 @@
-"""A store in this process's memory, for tests: what `MlflowStore` promises, without its database.
+"""An in-memory store for tests: behaves like `MlflowStore`, without its database.
 
-Files lie in a folder that the caller gives.
+Files are kept in a folder that the caller provides.
 """
 
 import json
@@ -24,7 +24,7 @@ from orchestrator.types import DataUsed
 
 @dataclass
 class _Run:
-    """A run that is being written."""
+    """A run being written."""
 
     run_id: str
     name: str
@@ -36,7 +36,7 @@ class _Run:
     started: float = field(default_factory=time.time)
     ended: float | None = None
     points: dict[str, list[tuple[int, int, float]]] = field(default_factory=dict)
-    """Of each metric: (step, milliseconds, value)."""
+    """For each metric: (step, milliseconds, value)."""
     data: list[DataUsed] = field(default_factory=list)
 
     def stored(self) -> StoredRun:
@@ -56,16 +56,16 @@ class _Run:
 
 
 class MemoryStore(FiledStore):
-    """A store whose files lie below a folder."""
+    """An in-memory store whose files are kept below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.process: str | None = None
         self.title = "the store"
         self._folder = folder.absolute()
         self._experiments: dict[str, dict[str, str]] = {}
-        """By name: the experiment's tags. Its id is its name."""
+        """Experiment tags by name; an experiment's id is its name."""
         self._runs: dict[str, _Run] = {}
-        """By id, the oldest first."""
+        """By id, oldest first."""
         self._artifacts = Artifacts(lambda run_id: self._run(run_id).stored(), lambda: None, self._folder / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
 
@@ -159,5 +159,5 @@ class MemoryStore(FiledStore):
 
     def _run(self, run_id: str) -> _Run:
         if run_id not in self._runs:
-            raise RefusalError(f"the store refuses this: it has no run {run_id}")
+            raise RefusalError(f"the store rejected the request: it has no run {run_id}")
         return self._runs[run_id]

@@ -1,8 +1,8 @@
-"""The MLflow store: where every finished stage lives.
+"""The MLflow store, which contains every finished stage.
 
-One parent run per `orch run`; one child run per stage; an evaluation is written into the run of the model it judges, so
-that each model is one run with its settings and its accuracy side by side. A stage is done when a run carries its key:
-the tag is set last, after the artifacts are there.
+One parent run per `orch run`; one child run per stage; an evaluation is logged in the run of the model it judges, so
+that each model is one run with its settings and its accuracy side by side. A stage is finished when a run has its key:
+that tag is set last, after the artifacts are logged.
 """
 
 import json
@@ -24,51 +24,51 @@ from orchestrator.store.outputs import StoredOutputs
 from orchestrator.store.place import database, store_folder, tracking_uri
 from orchestrator.types import DataUsed
 
-# after the connection, which sets what mlflow reads when it is imported
+# after the connection, which sets the variables that mlflow reads at import
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip
 
 _BATCH_METRICS = 1000
 _BATCH_PARAMS = 100
 _WRITERS = 4
-"""Threads that write to a server: with more, what the scheduler asks for waits behind what is written."""
+"""Threads that write to a server: with more, the scheduler's requests would queue behind the writes."""
 
 
 @dataclass(slots=True)
 class _Started:
-    """A run that this process has started, as far as it can be known without asking for it again."""
+    """A run started by this process, as far as it is known without requesting it again."""
 
     experiment_id: str
     location: str
     """Where its artifacts go."""
     model_id: str | None = None
-    """Of what MLflow lists as its model, once there is one."""
+    """The id of its entry in MLflow's list of models, once there is one."""
 
 
 class MlflowStore(FiledStore):
-    """A connection to the MLflow store; made on first use where it is local.
+    """A connection to the MLflow store, which is created on first use if it is local.
 
-    What this process has written itself it does not ask for: a store far away takes its time for each request.
+    What this process wrote itself is not requested again: each request to a remote store takes time.
     """
 
     def __init__(self) -> None:
         self.uri = tracking_uri()
         self.title = f"the MLflow store at {self.uri}"
         self.process: str | None = None
-        # a server far away answers several in the time of one; a local database takes one writer at a time
+        # a remote server answers several requests in the time of one; a local database allows one writer at a time
         self.writers = 1 if self.uri.startswith("sqlite:") else _WRITERS
         self._connection = Connection(self.uri)
         self.client = self._connection.client
         self._artifacts = Artifacts(self._connection.run, lambda: self.client, store_folder() / "downloads")
         self._outputs = StoredOutputs(self._artifacts)
         self._experiment_ids: dict[str, str] = {}
-        """By name: those that this process writes to."""
+        """By name, for the experiments that this process writes to."""
         self._started: dict[str, _Started] = {}
         """By id."""
 
     @property
     def patience(self) -> Patience | None:
-        """As of every store; it is the client that waits."""
+        """As in every store; the client does the waiting."""
         found: Patience | None = self._connection.client.patience
         return found
 
@@ -122,14 +122,14 @@ class MlflowStore(FiledStore):
                 raise TrackingError(f"the MLflow experiment {name!r} was deleted; restore it, or rename the recipe")
             return str(found.experiment_id)
         location = None
-        if database(self.uri) is not None:  # beside the store
+        if database(self.uri) is not None:  # next to the store
             location = (store_folder() / "artifacts" / folder_of(name)).resolve().as_uri()
         try:
             return str(self.client.create_experiment(name, artifact_location=location))
         except MlflowException as error:
             if (found := self.client.get_experiment_by_name(name)) is not None:
                 return str(found.experiment_id)  # another orch was faster
-            raise TrackingError(f"the MLflow experiment {name!r} cannot be made: {first_line(error)}") from None
+            raise TrackingError(f"the MLflow experiment {name!r} cannot be created: {first_line(error)}") from None
 
     def tag_experiment(self, experiment_id: str, tag: str, text: str) -> None:
         self.client.set_experiment_tag(experiment_id, tag, text)
@@ -144,7 +144,7 @@ class MlflowStore(FiledStore):
         return run_id
 
     def _run(self, run_id: str) -> _Started:
-        """A run that is written to, by whoever it was started."""
+        """A run to write to, whichever process started it."""
         if run_id not in self._started:
             info = self.client.get_run(run_id).info
             known = self.client.search_logged_models([info.experiment_id], f"source_run_id = '{run_id}'")

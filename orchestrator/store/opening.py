@@ -1,4 +1,4 @@
-"""The one place that opens a store. MLflow is loaded where a store is made, written, or behind a server."""
+"""The one place that opens a store. MLflow is loaded only if a store is created, written, or behind a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ _IN_USE: ContextVar[Store | None] = ContextVar("store in use", default=None)
 
 
 def open_store(create: bool = False) -> Store:
-    """The store: the one in use, else that of `MLFLOW_TRACKING_URI` or ./mlruns, made with `create` where it is not.
+    """The store in use, else that of `MLFLOW_TRACKING_URI` or ./mlruns; `create` creates it if it does not exist.
 
     Raises:
-        InputError: there is none yet, and it is not to be made.
+        InputError: there is none yet, and `create` is not set.
         TrackingError: it cannot be reached or written.
     """
     if (store := _IN_USE.get()) is not None:
@@ -32,18 +32,18 @@ def open_store(create: bool = False) -> Store:
 
 
 def existing_store() -> Store | None:
-    """The store, where there is one yet. Raises TrackingError where it cannot be reached or written."""
+    """The store if there is one yet, else None. Raises TrackingError if it cannot be reached or written."""
     return open_store() if store_in_use() or store_exists() else None
 
 
 def store_in_use() -> bool:
-    """Whether a store was named with `using`, in place of the one that the environment names."""
+    """Whether a store was set with `using`, in place of the one that the environment names."""
     return _IN_USE.get() is not None
 
 
 @contextmanager
 def using(store: Store) -> Iterator[None]:
-    """Have whatever asks for the store meanwhile, in this thread, take this one."""
+    """Make this the store that everything in this thread uses inside the context."""
     before = _IN_USE.set(store)
     try:
         yield
@@ -52,7 +52,7 @@ def using(store: Store) -> Iterator[None]:
 
 
 def connect() -> Store:
-    """A new connection to the MLflow store. Raises TrackingError where it cannot be reached, or is no store."""
+    """A new connection to the MLflow store. Raises TrackingError if it cannot be reached or is not a store."""
     found = local_database()
     if found is not None:
         return LocalStore(found, _with_mlflow)
@@ -69,7 +69,7 @@ def _with_mlflow() -> "MlflowStore":
 
 
 def local_database() -> Database | None:
-    """The database of the store that the environment names, where it can be read without MLflow."""
+    """The database of the store that the environment names, if it can be read without MLflow."""
     file = database(tracking_uri())
     found = None if file is None or not file.is_file() else Database(file)
     return found if found is not None and found.readable() else None

@@ -1,7 +1,7 @@
-"""What stages have left in the store, held against what it was when it was made. Knows MLflow only through its client.
+"""The outputs of stages in the store, checked against their recorded digests. Knows MLflow only through its client.
 
-The digests of an output are in a tag of the run that made it; of one with very many files in an artifact beside it,
-whose own digest the tag holds. Runs of older versions have no such tag: their outputs are taken as they are.
+An output's digests are in a tag of the run that produced it; if it has very many files, they are in an artifact next to
+it, whose own digest is in the tag. Runs of older versions have no such tag: their outputs are accepted as they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from orchestrator.store.names import digest_tag, is_whole
 LISTED = "digests.json"
 """The artifact that lists the digests of an output with too many files for a tag."""
 _LONGEST = 7500
-"""Characters of a tag; MLflow holds 8000."""
+"""Characters of a tag; MLflow allows 8000."""
 _SHOWN = 3
 
 
@@ -27,9 +27,9 @@ class StoredOutputs:
         self.artifacts = artifacts
 
     def record(self, folder: Path, name: str) -> dict[str, str]:
-        """The tag that says what the output `name`, whose files are to be logged from `folder`, holds.
+        """The tag with the digests of the output `name`, whose files are to be logged from `folder`.
 
-        Where it has too many files for a tag, they are listed in one more file of the folder.
+        If it has too many files for a tag, they are listed in an additional file in the folder.
         """
         digests = digests_of(folder / name)
         text = as_text(digests)
@@ -39,7 +39,7 @@ class StoredOutputs:
         return {digest_tag(name): text}
 
     def recorded(self, run: StoredRun, name: str) -> Digests | None:
-        """What an output held when it was made; None where its run does not say."""
+        """The recorded digests of an output; None if its run has none."""
         digests = from_text(run.tags.get(digest_tag(name), ""))
         if digests is None or set(digests) != {LISTED}:
             return digests
@@ -49,12 +49,12 @@ class StoredOutputs:
         return from_text(file.read_text(encoding="utf-8"))
 
     def path(self, run: str | StoredRun, name: str, full: bool = False) -> Path:
-        """Where an output lies, or a copy of it, its content being what was made.
+        """The path of an output, or of a copy of it, after checking that it is unchanged.
 
-        With `full` all content is read. `run` is an id, or the run where it is known already.
+        With `full` all content is read. `run` is an id, or the run if it is already known.
 
         Raises:
-            OutputError: it is not what it was.
+            OutputError: the output has changed.
         """
         run = self.artifacts.known(run)
         recorded = self.recorded(run, name)
@@ -63,7 +63,7 @@ class StoredOutputs:
             return path
         found = list(changes(path, recorded, full))
         copied = self.artifacts.is_copy(path)
-        if found and copied:  # a transfer that broke off, or a copy that was changed here: the store may have it whole
+        if found and copied:  # an interrupted transfer, or a copy changed here: the store may have it intact
             self.artifacts.forget(run, name)
             path = self.artifacts.path(run, name)
             found = list(changes(path, recorded, full))
@@ -74,9 +74,9 @@ class StoredOutputs:
         return path
 
     def is_there(self, run: StoredRun, name: str, changed: Callable[[str], None]) -> bool:
-        """Whether the output `name` is there whole and unchanged; one that was changed is passed to `changed`.
+        """Whether the output `name` is complete and unchanged; a change is reported to `changed`.
 
-        Behind a server only names and sizes are looked at: content is when it is fetched.
+        Behind a server only names and sizes are checked; content is checked when it is fetched.
         """
         sizes = self.artifacts.sizes(run, name)
         if not is_whole(name, sizes):
@@ -103,7 +103,7 @@ class StoredOutputs:
         if any(was.size and not sizes.get(file) for file, was in right_here.items()):
             return False
         found = [
-            f"{file} has {sizes[file]:,} bytes, it had {was.size:,}"
+            f"{file} has {sizes[file]:,} bytes instead of {was.size:,}"
             for file, was in right_here.items()
             if sizes.get(file, was.size) != was.size
         ]
@@ -115,6 +115,6 @@ class StoredOutputs:
 def _changed(run_id: str, found: list[str], path: Path) -> str:
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return (
-        f"the output of run {run_id} has changed since it was made: {'; '.join(found[:_SHOWN])}{more} ({path}); "
-        "restore it from a copy, or remove that file, or the run, to have the stage run again"
+        f"the output of run {run_id} has changed since it was written: {'; '.join(found[:_SHOWN])}{more} ({path}); "
+        "restore it from a copy, or remove that file or the run to make the stage run again"
     )

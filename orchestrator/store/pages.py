@@ -1,6 +1,6 @@
-"""What MLflow's own pages show of a run without any set-up: a saved view with the models side by side, and links.
+"""What MLflow's own pages show without any setup: saved views with models or trials side by side, and links.
 
-MLflow keeps a saved view as a tag of the experiment and lists it under "Views". Knows nothing of mlflow's client.
+MLflow stores a saved view as a tag of the experiment and lists it under "Views". Knows nothing of mlflow's client.
 """
 
 import base64
@@ -16,7 +16,7 @@ VIEW_TAG = "mlflow.sharedViewState.orch"
 SWEEP_VIEW = "Trials of the newest sweep"
 SWEEP_VIEW_TAG = "mlflow.sharedViewState.orch-sweep"
 UNFOLDED = {"mlflow.runType": "evaluation"}
-"""Tag of a run whose parent MLflow unfolds when the experiment is opened for the first time."""
+"""Tag of a run whose parent MLflow expands when the experiment is first opened."""
 _COMPARED = ("accuracy", "answer_rate", "accuracy_low", "accuracy_high", "tokens_per_completion")
 _COLUMNS = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
 _TAGS = ("orch.model", "orch.verb", "orch.seed")
@@ -24,7 +24,7 @@ _MOST_RUNS = 100
 
 
 def view_link(experiment_id: str, tag: str = VIEW_TAG) -> str:
-    """Where a saved view is, below the address of MLflow's pages: by default the chart of the newest run's models."""
+    """The link to a saved view, relative to MLflow's address: by default the chart of the newest run's models."""
     return (
         f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
         f"&viewStateShareKey={tag.rpartition('.')[2]}"
@@ -32,14 +32,14 @@ def view_link(experiment_id: str, tag: str = VIEW_TAG) -> str:
 
 
 def run_link(experiment_id: str, run_id: str, artifact: str | None = None) -> str:
-    """Where a run's page is, or one of its artifacts."""
+    """The link to a run's page, or to one of its artifacts."""
     return f"#/experiments/{experiment_id}/runs/{run_id}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
 def view(run_ids: Sequence[str], curves: Sequence[str], now: int) -> str:
-    """The saved view of these models' runs as MLflow reads it from its tag; `now` in milliseconds since 1970.
+    """The saved view of these models' runs, as MLflow reads it from its tag; `now` in milliseconds since 1970.
 
-    `curves` are the metrics that get a chart of their own over the steps.
+    `curves` are the metrics that get their own chart over the steps.
     """
     listed = ", ".join(f"'{run_id}'" for run_id in run_ids[:_MOST_RUNS])
     columns = [f"metrics.`{name}`" for name in _COLUMNS] + [f"tags.`{name}`" for name in _TAGS]
@@ -52,7 +52,7 @@ def view(run_ids: Sequence[str], curves: Sequence[str], now: int) -> str:
 
 
 def sweep_view(sweep_id: str, params: Sequence[str], metric: str, now: int) -> str:
-    """The saved view of a sweep's complete trials: parallel coordinates, the metric of each, and by each setting."""
+    """The saved view of a sweep's complete trials: parallel coordinates, the metric per trial and against settings."""
     trials = f"tags.`{PARENT_TAG}` = '{sweep_id}' AND tags.`{VERB_TAG}` = '{SWEPT}' AND metrics.`{metric}` >= 0"
     columns = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in params)]
     across = {"selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True}
@@ -74,7 +74,7 @@ def _saved(
 ) -> str:
     state = {
         "searchFilter": runs,
-        # any order but that of time: MLflow folds children under their parents in that one
+        # any order except by time, in which MLflow nests children under their parents
         "orderByKey": f"metrics.`{order}`",
         "orderByAsc": False,
         "startTime": "ALL",
@@ -107,5 +107,5 @@ _FLAGS = {"display": True, "deleted": False, "isGenerated": True}
 
 
 def _packed(state: Mapping[str, Any]) -> str:
-    """MLflow's own short form, as a tag holds 5,000 characters at most."""
+    """MLflow's own compressed form, since a tag may have at most 5,000 characters."""
     return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()

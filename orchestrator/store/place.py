@@ -1,4 +1,4 @@
-"""Where the MLflow store is, and how two processes open it in turn. Knows nothing of mlflow, so asking is quick."""
+"""Where the MLflow store is, and how processes take turns opening it. Knows nothing of mlflow, so it is fast."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from orchestrator.errors import TrackingError
 DEFAULT_FOLDER = Path("mlruns")
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]*)(?:\?(?P<query>.*))?")
 _QUOTED = str.maketrans({"%": "%25", "?": "%3F"})
-"""What ends the path in a database's URI, or is read as a quoted character there."""
+"""Characters that would end the path in a database URI or be read as an escape there."""
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns; absolute, as mlflow keeps one store open per URI.
+    """`MLFLOW_TRACKING_URI`, else a SQLite file under ./mlruns; absolute, since mlflow keeps one store open per URI.
 
-    Raises TrackingError where there can be no store of that name.
+    Raises TrackingError if no store can have that name.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI")
     if given:
@@ -37,37 +37,37 @@ def tracking_uri() -> str:
     except UnicodeEncodeError:
         shown = os.fsencode(folder).decode(errors="replace")
         raise TrackingError(
-            f"{shown}: the name of a folder is not UTF-8, and no database can be opened there: rename it"
+            f"{shown}: the name of a folder is not UTF-8, so no database can be opened there: rename it"
         ) from None
     return sqlite_uri(Path(folder) / "mlflow.db")
 
 
 def sqlite_uri(file: Path) -> str:
-    """The URI of a database in a file, as SQLAlchemy reads it."""
+    """The URI of a database file, as SQLAlchemy reads it."""
     return f"sqlite:///{str(file).translate(_QUOTED)}"
 
 
 def database(uri: str) -> Path | None:
-    """The file of a local store, with its path read as SQLAlchemy reads it; None where the store is no such file."""
+    """The file of a local store, its path decoded as SQLAlchemy does; None if the store is not such a file."""
     found = _SQLITE.match(uri)
     return Path(unquote(found["path"])) if found else None
 
 
 def store_folder() -> Path:
-    """The local folder of the store: beside its database, else ./mlruns."""
+    """The local folder of the store: that of its database, else ./mlruns."""
     file = database(tracking_uri())
     return DEFAULT_FOLDER if file is None else file.parent
 
 
 def store_exists() -> bool:
-    """False where the store is a local database that no run has made yet."""
+    """False if the store is a local database that no run has created yet."""
     file = database(tracking_uri())
     return file is None or file.exists()
 
 
 @contextmanager
 def alone(uri: str) -> Iterator[None]:
-    """Hold a local store for as long as it is opened: two processes that make its tables at once both fail."""
+    """Lock a local store while it is being opened: two processes that create its tables at once both fail."""
     file = database(uri)
     if file is None:
         yield
@@ -85,16 +85,15 @@ def alone(uri: str) -> Iterator[None]:
     finally:
         lock.release()
         for empty in stray:
-            with suppress(OSError):  # somebody else's, or not made at all
+            with suppress(OSError):  # somebody else's, or never created
                 empty.rmdir()
 
 
 def _as_mlflow_reads(uri: str) -> Path:
-    """The path in a URI as mlflow takes it, quoted characters and all, to make the folder of a database that it opens
-    elsewhere."""
+    """The path in a URI as mlflow reads it, escapes and all, to create the folder of a database it opens elsewhere."""
     return Path(uri.partition(":///")[2])
 
 
 def _missing(folder: Path) -> list[Path]:
-    """A folder and those above it that are not there, the innermost first."""
+    """The folder and its parents that do not exist, innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]

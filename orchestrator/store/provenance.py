@@ -1,4 +1,4 @@
-"""What a result depends on outside the recipe: package versions and the commit of the code around it."""
+"""What a result depends on besides the recipe: package versions and the git commit of the surrounding code."""
 
 import platform
 import subprocess
@@ -24,7 +24,7 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Installed versions of the packages that matter, and Python's."""
+    """Installed versions of the packages that matter, and of Python."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_commit() -> str | None:
-    """The commit of the current folder's repository, with `-dirty` where files differ from it."""
+    """The commit of the current folder's repository, with `-dirty` if tracked files differ from it."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
         status = subprocess.run(

@@ -1,4 +1,4 @@
-"""Tables that stages have left, read back: a file that is damaged is one line that names it. Knows no store."""
+"""Reads the tables that stages wrote; a damaged file is reported in one line that names it. Knows no store."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 from orchestrator.errors import DataError
 
 _BUFFER = 2**20
-"""Bytes of a column that are read at once: without a limit all of a row group's are.
+"""Bytes of a column that are read at once: without a limit, a whole row group is read.
 
-It needs `pre_buffer` off: what that reads ahead is kept until the file is closed, and in the end it is the whole file.
+Requires `pre_buffer` to be off: data read ahead is kept until the file is closed, and in the end it is the whole file.
 """
 _FIX = "restore it from a copy, or remove it and run the recipe again"
 
 
 def readable(path: Path) -> Path:
-    """The path of a parquet file whose beginning and end are there; its rows are not read.
+    """The path of a parquet file whose beginning and end are intact; its rows are not read.
 
     Raises:
         DataError: it is missing, cut off or damaged.
@@ -31,7 +31,7 @@ def readable(path: Path) -> Path:
 
 
 def read_stored(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A parquet file of a stage's, or some of its columns.
+    """A stage's parquet file, or some of its columns.
 
     Raises:
         DataError: it is missing, cut off, damaged, or has no such columns.
@@ -48,10 +48,10 @@ def read_stored(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def first_answers(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Of an evaluation's results these columns, one row a question: its first answer, where it has several.
+    """These columns of an evaluation's results, one row per question: its first answer, if it has several.
 
     Raises:
-        DataError: as `read_stored` does.
+        DataError: see `read_stored`.
     """
     with _told(path):
         several = "draw" in pq.read_schema(path).names
@@ -62,13 +62,13 @@ def first_answers(path: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def rows_of(path: Path) -> int:
-    """How many rows a stage's parquet file has. Raises DataError as `readable` does."""
+    """Number of rows in a stage's parquet file. Raises DataError like `readable`."""
     with _told(path):
         return int(pq.read_metadata(path).num_rows)
 
 
 def batches_of(path: Path, columns: Sequence[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
-    """A parquet file of a stage's, or some of its columns, some rows at a time. Raises DataError as `read_stored`."""
+    """A stage's parquet file, or some of its columns, in batches of rows. Raises DataError like `read_stored`."""
     with _told(path), pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
         if missing := [name for name in columns or () if name not in file.schema_arrow.names]:
             raise DataError(f"{path} has no column {', '.join(missing)}; {_FIX}")
@@ -78,10 +78,10 @@ def batches_of(path: Path, columns: Sequence[str] | None = None, rows: int = 102
 
 
 def rows_between(path: Path, begin: int, end: int, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Some rows of a stage's parquet file, by their places; no more of it is read than the row groups that hold them.
+    """Some rows of a stage's parquet file, by position; only the row groups that contain them are read.
 
     Raises:
-        DataError: as `read_stored` does.
+        DataError: see `read_stored`.
     """
     with _told(path), pq.ParquetFile(path) as file:
         at = first = 0
@@ -98,7 +98,7 @@ def rows_between(path: Path, begin: int, end: int, columns: Sequence[str]) -> li
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """What the reader of a damaged file raises, in one line that names it."""
+    """Turn the errors of reading a damaged file into one line that names it."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A recipe file with other values of some settings: comments, order and spelling of the rest stay as they are."""
+"""Writes a recipe file with other values for some settings: comments, order and style of the rest are preserved."""
 
 import copy
 import io
@@ -10,11 +10,11 @@ from ruamel.yaml import YAML
 from orchestrator.text import plain
 
 _WIDEST = 10_000
-"""Characters: no line is broken that was one line."""
+"""Characters: so wide that no line is wrapped."""
 
 
 def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
-    """The recipe's text with these values by their dotted names, without its `sweep` block; `about` opens it."""
+    """The recipe's text with these values, by dotted name, and without its `sweep` block; `about` is put on top."""
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = _WIDEST
@@ -40,18 +40,18 @@ def with_values(text: str, values: Mapping[str, Any], about: str) -> str:
 
 
 def as_comment(text: str) -> str:
-    """Text as comments of YAML, a line each."""
+    """Text as YAML comments, one per line."""
     return "".join(f"# {plain(line)}\n" for line in text.splitlines())
 
 
 def _times(data: Any, block: Any) -> int:
-    """How often a block is in a document; more than once where YAML's aliases name it."""
+    """Number of times a block occurs in a document; more than one if YAML aliases refer to it."""
     inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
     return (data is block) + sum(_times(one, block) for one in inner)
 
 
 def _plain_copy(block: Any) -> Any:
-    """A copy that is no alias, written as the block is."""
+    """A copy that is not an alias, written in the style of the block."""
     made = copy.deepcopy(block)
     made.yaml_set_anchor(None)
     return made

@@ -1,4 +1,4 @@
-"""Whether a sweep can afford a further trial."""
+"""Whether a sweep can afford another trial."""
 
 import time
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ _ENDED = ("done", "cached", "failed", "stopped", "skipped")
 
 
 class Spending:
-    """What a sweep has spent and will spend, held against its budget.
+    """What a sweep has spent and will spend, compared with its budget.
 
-    A stage takes what past runs of its kind took, else what the stages of its name took in this sweep; one of which
-    nothing is known takes nothing. `slots` is how many trials the machine has room for.
+    A stage's cost is estimated from past runs of its kind, else from the stages with its name in this sweep; if nothing
+    is known, it counts as zero. `slots` is the number of trials that the machine has room for.
     """
 
     def __init__(self, budget: Budget | None, past: Sequence[PastCost], walk: Walk, slots: int) -> None:
@@ -24,7 +24,7 @@ class Spending:
         self._began = time.monotonic()
 
     def affordable(self, branches: Sequence[Branch], plans: Sequence[Plan]) -> bool:
-        """Whether there is room for these plans, beside the branches that are under way or have ended."""
+        """Whether the budget allows these plans, in addition to the branches that are running or have ended."""
         if self._budget is None:
             return True
         states = [state for branch in branches for state in branch.states.values()]
@@ -49,6 +49,6 @@ class Spending:
         return spent + left <= 3600 * self._budget.gpu_hours
 
     def _gpus(self, stage: Stage) -> float:
-        """Of one job of a stage."""
+        """The GPUs of one job of a stage."""
         cluster = self._walk.cluster
         return 0.0 if cluster is None else stage.spec.share(cluster.cores, cluster.gpus).all_gpus

@@ -1,8 +1,8 @@
-"""Trials side by side: which is the best, which are tied with it, and which of these to take.
+"""Trials side by side: which is the best, which are tied with it, and which of these to propose.
 
-Trials answer the same questions, so each is tested against the best as a pair, and p is corrected for the number of
-trials (Holm). Tied are those whose difference to the best is not significant: the data do not tell them apart. The
-best is taken, unless one of these is clearly cheaper.
+Trials answer the same questions, so each is compared with the best in a paired test, and p is corrected for the number
+of trials (Holm). Trials whose difference from the best is not significant are tied with it: the data cannot tell them
+apart. The best is proposed, unless one of these is clearly cheaper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,31 +11,31 @@ from dataclasses import dataclass
 from orchestrator.comparison import ComparedModel, Evaluated, ModelDifference, compare_evaluated
 
 _CHEAPER = 2 / 3
-"""A trial is cheaper than the best where it costs less than so much of it: time is never the same twice."""
+"""A trial is cheaper than the best if it costs less than this fraction of it: timings are never quite the same."""
 _AS_CHEAP = 1.1
-"""Of cheaper trials those that cost up to so many times as much as the cheapest count as equally cheap."""
+"""Cheaper trials that cost up to this many times as much as the cheapest count as equally cheap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standings:
-    """Trials that came to their end, by number."""
+    """Complete trials, by number."""
 
     models: Mapping[int, ComparedModel]
     differences: Mapping[int, ModelDifference]
-    """Of each but the best to the best."""
+    """The difference from the best, for each of the other trials."""
     best: int
-    """The highest accuracy; of equal ones the first."""
+    """The trial with the highest accuracy; the first of several equal ones."""
     tied: frozenset[int]
-    """With it."""
+    """The best trial and those tied with it."""
     taken: int
-    """The best, unless some of the tied are cheaper; of these the cheapest, of equally cheap ones the most accurate."""
+    """The best, unless some tied trials are cheaper: then the cheapest, or the most accurate of equally cheap ones."""
 
 
 def standings(on: str, evaluated: Mapping[int, Evaluated], cost: Mapping[int, float]) -> Standings:
-    """Compare trials on a split; `cost` in whatever unit. There is one trial at least.
+    """Compare at least one trial on a split; `cost` may be in any unit.
 
     Raises:
-        InputError: an evaluation that cannot be read, or trials that were asked different questions.
+        InputError: an evaluation that cannot be read, or trials that were evaluated on different questions.
     """
     plain = compare_evaluated(on, list(evaluated.values()), {})
     models = dict(zip(evaluated, plain.models, strict=True))

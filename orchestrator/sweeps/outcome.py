@@ -1,4 +1,4 @@
-"""What a sweep has come to: its trials side by side, the test of the winner, what was shared, in words and figures."""
+"""A sweep's result: its trials side by side, the test of the winner, and the shared stages, in words and figures."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +16,7 @@ from orchestrator.tasks.judged_by import judged_by
 
 
 def sweep_result(search: Search, run_id: str, experiment: str) -> SweepResult:
-    """What the sweep has come to; the recipe of the winner is not written yet."""
+    """The sweep's result; the winner's recipe is not written yet."""
     found, metric = search.standings, search.variants.metric
     costs = search.costs(search.trials)
     rows = tuple(_row(trial, found, *costs[trial.number]) for trial in search.trials)
@@ -37,9 +37,9 @@ def sweep_result(search: Search, run_id: str, experiment: str) -> SweepResult:
         said = verdict(difference, chosen, on, _is_own(search, taken))
         sentences = [*said, *standing(rows, found.best, found.taken)]
     elif search.trials:
-        sentences = ["No trial came to its end."]
+        sentences = ["No trial was completed."]
     if search.spent_out:
-        sentences.append("The budget kept further trials from being begun.")
+        sentences.append("The budget did not allow further trials.")
     complete_values = {
         str(t.number): (t.values, t.value) for t in search.trials if t.state == "complete" and t.value is not None
     }

@@ -1,7 +1,7 @@
 """What a sweep would run: its trials, what they share, how long that takes. Nothing is started.
 
-The trials of a grid and of random search are those that it will make; those of tpe only begin so, since what it
-proposes depends on what earlier trials come to.
+For a grid and for random search, these are the trials that will run; for tpe only the first of them are, since its
+proposals depend on the results of earlier trials.
 """
 
 from collections.abc import Sequence
@@ -21,39 +21,39 @@ class PlannedSweep:
 
     variants: Variants
     trials: tuple[Trial, ...]
-    """One a seed of each trial."""
+    """One per seed of each trial."""
     count: int
-    """Trials, however many seeds each has."""
+    """Number of trials, however many seeds each has."""
     asked: int
-    """Stages of all trials, each counted as often as it is asked for, and once those that the last step adds."""
+    """Stages of all trials, each counted as often as it is requested, plus those that the last step adds, once each."""
     stages: tuple[Stage, ...]
     """Every stage once."""
     cached: frozenset[str]
-    """The keys of those that are finished."""
+    """The keys of the finished ones."""
     seconds: float
-    """Of those to run, one after another, as far as past runs tell."""
+    """Total for the stages to run, one after another, as far as past runs show."""
     gpu_hours: float
-    """Of the same, where each stage gets the GPUs that it asks for."""
+    """Total for the same stages, if each gets the GPUs that it requests."""
     unknown: int
-    """Stages to run of which past runs tell nothing."""
+    """Number of stages to run about which past runs show nothing."""
 
     @property
     def to_run(self) -> int:
-        """Stages to run."""
+        """Number of stages to run."""
         return len(self.stages) - len(self.cached)
 
 
 def asked(trials: Sequence[str], last: Sequence[str]) -> int:
-    """Stages that separate runs of the trials would take, and those that only the last step asks for; all are keys."""
+    """Number of stages in separate runs of the trials, plus those that only the last step needs; all given by key."""
     return len(trials) + len({*last} - {*trials})
 
 
 def planned(variants: Variants, store: Store | None, past: Sequence[PastCost]) -> PlannedSweep:
-    """Plan a sweep; raises as planning one of its trials does."""
+    """Plan a sweep; raises like planning one of its trials."""
     source = proposer(variants.sweep, variants.seeds[0], variants.own_values)
     values = list(islice(iter(source.ask, None), variants.sweep.run_cap))
     trials = [variants.trial(number, one, seed) for number, one in enumerate(values) for seed in variants.seeds]
-    # which trial will be the best is not known: the first with other values than the recipe's own stands for it
+    # which trial will be the best is not known: use the first with other values than the recipe's own in its place
     best = next((one for one in values if one != variants.own_values), {})
     tests = [variants.tested(one, seed, "") for one in (best, {}) for seed in variants.seeds]
     stages: dict[str, Stage] = {}

@@ -1,4 +1,4 @@
-"""How far a sweep is, in a few lines: the terminal and a notebook show the same."""
+"""A sweep's progress in a few lines, the same in the terminal and in a notebook."""
 
 from orchestrator.figures import clock
 from orchestrator.sweeps.search import Search
@@ -9,15 +9,15 @@ PHASES = {
     "test": "testing the proposed trial and the recipe's own values",
     "done": "comparing the trials and writing the report",
 }
-"""What goes on once the trials have ended."""
+"""The phases after the trials have ended."""
 
 
 def progress_lines(search: Search, passed: float) -> list[str]:
-    """Trials by state, the best so far, what is done now, how long it took; `passed`: seconds since it began."""
+    """Trials by state, the best so far, the current phase, the elapsed time; `passed`: seconds since the start."""
     states = [trial.state for trial in search.trials]
     known = ", ".join(f"{states.count(s)} {s}" for s in ("running", "complete", "pruned", "failed") if s in states)
     of = "" if search.expected is None else f" of {search.expected}"
-    lines = [f"{len(states)}{of} trials begun: {known or 'none yet'}"]
+    lines = [f"{len(states)}{of} trials started: {known or 'none yet'}"]
     if (best := search.best) is not None:
         lines.append(f"best so far: trial {best.number}, accuracy {best.value:.3f}  ({shown(best.values)})")
     if search.phase in PHASES:

@@ -1,10 +1,10 @@
-"""What a sweep tries next. Optuna proposes, for `random` and `tpe`; a grid is gone through in order.
+"""What a sweep tries next. Optuna proposes for `random` and `tpe`; a grid is processed in order.
 
-A grid begins with the recipe's own values, where they are among its trials: bad trials are known by them early, and a
-sweep that is cut short has what others are compared with.
+A grid starts with the recipe's own values, if they are among its trials: bad trials are then recognized early, and a
+sweep that is cut short has its baseline.
 
-No combination is proposed twice. The same seed and the same results told in the same order give the same proposals.
-The study lives in memory: what it has to know of earlier trials is read from the store.
+No combination is proposed twice. The same seed and the same results, reported in the same order, give the same
+proposals. The study lives in memory: what it needs to know about earlier trials is read from the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,24 +15,24 @@ from orchestrator.recipe.sweep import Parameter, Sweep
 from orchestrator.sweeps.variants import grid
 
 _TRIES = 100
-"""Proposals in a row that were made before, after which there is taken to be nothing new."""
+"""Number of repeated proposals in a row after which nothing new is expected."""
 _LINKED = "linked"
 
 
 class Proposer(Protocol):
-    """Says what to try."""
+    """Proposes the settings to try."""
 
     def ask(self) -> dict[str, Any] | None:
-        """The settings of a further trial; None: there is no other."""
+        """The settings of another trial; None: there are no more."""
         ...
 
     def tell(self, values: Mapping[str, Any], value: float | None) -> None:
-        """What a trial came to; None: it has failed or was ended early."""
+        """Report a trial's result; None: it failed or was ended early."""
         ...
 
 
 def proposer(sweep: Sweep, seed: int, own: Mapping[str, Any] | None = None) -> Proposer:
-    """What proposes the trials of a sweep; `own` are the values that its recipe itself has."""
+    """The proposer of a sweep's trials; `own` are the recipe's own values."""
     return _Grid(sweep, own) if sweep.method == "grid" else _Study(sweep, seed)
 
 
@@ -50,7 +50,7 @@ class _Grid:
 
 
 class _Study:
-    """An Optuna study. Values are proposed as places in a list where they are listed: any YAML value may be."""
+    """An Optuna study. Listed values are proposed as positions in their list, since they may be any YAML values."""
 
     def __init__(self, sweep: Sweep, seed: int) -> None:
         import optuna
@@ -58,14 +58,14 @@ class _Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._sweep, self._space = sweep, space(sweep)
         sampler = (
-            # trials run side by side: those that are under way count as bad, so that others look elsewhere
+            # trials run concurrently: running ones count as bad, so that others look elsewhere
             optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=True)
             if sweep.method == "tpe"
             else optuna.samplers.RandomSampler(seed=seed)
         )
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._asked: dict[str, Any] = {}
-        """The trial for each combination that was asked for, by its label."""
+        """Optuna's trial for each proposed combination, by its label."""
 
     def ask(self) -> dict[str, Any] | None:
         import optuna
@@ -80,7 +80,7 @@ class _Study:
         return self._untried()
 
     def _untried(self) -> dict[str, Any] | None:
-        """A combination that was not proposed, where all can be listed; there may be few left."""
+        """A combination that was not proposed yet, if all can be listed; there may be few left."""
         values = None
         if self._sweep.size is not None:
             values = next((one for one in grid(self._sweep) if _name(one) not in self._asked), None)
@@ -93,7 +93,7 @@ class _Study:
         import optuna
 
         trial = self._asked.get(_name(values))
-        if trial is None:  # one of an earlier sweep
+        if trial is None:  # from an earlier sweep
             self._asked[_name(values)] = None
             if value is not None:
                 self._study.add_trial(
@@ -108,7 +108,7 @@ class _Study:
 
 
 def space(sweep: Sweep) -> dict[str, Any]:
-    """Optuna's distribution of each parameter; of the linked rows together one."""
+    """Optuna's distribution for each parameter, and a single one for the linked rows."""
     import optuna
 
     made: dict[str, Any] = {name: _distribution(one) for name, one in sweep.parameters.items()}
@@ -118,7 +118,7 @@ def space(sweep: Sweep) -> dict[str, Any]:
 
 
 def settings(sweep: Sweep, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that Optuna's values stand for."""
+    """The settings that Optuna's values represent."""
     made: dict[str, Any] = dict(sweep.linked[params[_LINKED]]) if sweep.linked else {}
     for name, one in sweep.parameters.items():
         made[name] = params[name] if one.values is None else one.values[params[name]]
@@ -126,7 +126,7 @@ def settings(sweep: Sweep, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def places(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of Optuna's that stand for some settings: the other way round than `settings`."""
+    """Optuna's values for some settings: the inverse of `settings`."""
     made = {
         name: values[name] if one.values is None else _place(one.values, values[name])
         for name, one in sweep.parameters.items()
@@ -137,7 +137,7 @@ def places(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(listed: Sequence[Any], value: Any) -> int:
-    """Where a value is listed; `true` is not 1."""
+    """The position of a value in a list; `true` is not 1."""
     return next(i for i, one in enumerate(listed) if isinstance(one, bool) == isinstance(value, bool) and one == value)
 
 
@@ -159,7 +159,7 @@ def _name(values: Mapping[str, Any]) -> str:
 def importance(sweep: Sweep, found: Mapping[str, tuple[Mapping[str, Any], float]]) -> dict[str, float]:
     """The share of the differences between trials that each parameter explains (fANOVA; Hutter et al. 2014).
 
-    `found`: settings and value of each trial. Empty where there are too few trials, or all came to the same.
+    `found`: settings and value of each trial. Empty if there are too few trials or settings, or all values are equal.
     """
     import optuna
 

@@ -1,8 +1,8 @@
-"""Which trials to end early, by the accuracy that a training's `validation` measures while it goes on.
+"""Which trials to end early, by the accuracy that a training's `validation` measures as it runs.
 
-A pruner gets every measurement once, in the order in which they come in, and says at once whether that trial ends.
-Measurements are accuracies on the same questions for every trial, which are not those that the winner is chosen on
-alone: they are the first of that split.
+A pruner gets every measurement once, in order of arrival, and decides at once whether that trial ends. Measurements are
+accuracies on the same questions for every trial, but not on all questions that the winner is chosen on: only on the
+first of that split.
 """
 
 from collections.abc import Mapping
@@ -19,36 +19,36 @@ class Point:
 
     step: int
     steps: int
-    """That the training has in all."""
+    """Total steps of the training."""
     accuracy: float
     right: str
-    """Which questions were answered right, a 0 or 1 for each."""
+    """Which questions were answered correctly, a 0 or 1 for each."""
 
     @property
     def share(self) -> float:
-        """Of the training that lies behind it."""
+        """The fraction of the training that is completed."""
         return self.step / self.steps
 
 
 class Pruner(Protocol):
-    """Says which trials end."""
+    """Decides which trials end early."""
 
     def worse(self, trial: int, point: Point) -> str | None:
-        """Why a trial that has come to this point is ended; None: it goes on."""
+        """Why a trial that has reached this point is ended; None: it continues."""
         ...
 
     def complete(self, trial: int, accuracy: float) -> None:
-        """A trial has come to its end with this accuracy on the metric's split."""
+        """Record that a trial completed with this accuracy on the metric's split."""
         ...
 
 
 def pruner(spec: Asha | Paired) -> Pruner:
-    """The pruner that a recipe asks for."""
+    """The pruner that a recipe requests."""
     return _Asha(spec) if isinstance(spec, Asha) else _Paired(spec)
 
 
 class _Asha:
-    """Optuna's successive halving: a rung lets the best 1/eta of those that have reached it pass, and the first."""
+    """Optuna's successive halving: a rung passes the best 1/eta of the trials that reached it, and the first one."""
 
     def __init__(self, spec: Asha) -> None:
         import optuna
@@ -78,15 +78,15 @@ class _Asha:
 
 @dataclass
 class _Paired:
-    """A paired test against the best trial on the same questions, after no more of its own training.
+    """A paired test against the best trial on the same questions, after no more of that trial's training.
 
-    Points are compared by the share of the training that lies behind them, not by steps: a training whose learning rate
-    has come down further is further on, however many steps it took.
+    Points are compared by the fraction of the training that is completed, not by steps: a training whose learning rate
+    has decayed further is further along, however many steps it took.
     """
 
     spec: Paired
     _points: dict[int, list[Point]] = field(default_factory=dict)
-    """Of each trial, by step."""
+    """For each trial, by step."""
     _complete: dict[int, float] = field(default_factory=dict)
 
     def worse(self, trial: int, point: Point) -> str | None:
@@ -110,7 +110,7 @@ class _Paired:
         self._complete[trial] = accuracy
 
     def _best(self, trial: int, point: Point) -> tuple[int, Point] | None:
-        """The best other trial and its last point before this one: by its end if it has come to it, else by that."""
+        """The best other trial and its last point up to this one: complete trials rank first, by final accuracy."""
         before = {
             number: [one for one in points if one.share <= point.share and len(one.right) == len(point.right)]
             for number, points in self._points.items()
@@ -125,7 +125,7 @@ class _Paired:
 
 
 def new_points(measured: Mapping[int, tuple[float, str]], steps: int, seen: set[int]) -> list[Point]:
-    """The points of a training of so many steps that were not seen before, by step, without that before its first."""
+    """The points of a training of `steps` steps that were not seen before, by step, without the one at step 0."""
     fresh = [Point(step, steps, *measured[step]) for step in sorted(measured) if step and step not in seen]
     seen.update(point.step for point in fresh)
     return fresh

@@ -1,7 +1,7 @@
-"""A sweep's run in the store: what it tries, the trials under it, what they come to, what earlier runs of it found.
+"""A sweep's run in the store: what it tries, its trials, their results, and what earlier runs of the sweep found.
 
-The sweep is one run, its trials are the runs below it. Nothing about a sweep is kept anywhere else: a study that goes
-on is built again from these runs.
+The sweep is one run, its trials are the runs below it. Nothing about a sweep is stored anywhere else: a study that is
+continued is rebuilt from these runs.
 """
 
 import json
@@ -36,11 +36,11 @@ from orchestrator.text import inline
 
 _FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "answer_rate", "n")
 _HOW_FAR = {"run_cap", "max_concurrent", "budget"}
-"""Settings of a sweep that say how far it goes, not what it proposes: a sweep that is given more room goes on."""
+"""Settings that limit how far a sweep goes, not what it proposes: a sweep whose limits are raised continues."""
 
 
 class SweepRecord:
-    """Writes the run above the trials. `run_id` is its id, `experiment_id` that of the experiment it is in."""
+    """Writes the run above the trials. `run_id` is its id, `experiment_id` that of its experiment."""
 
     def __init__(self, store: Store, variants: Variants) -> None:
         self.store, self.variants = store, variants
@@ -55,12 +55,12 @@ class SweepRecord:
         self.shown = Shown()
 
     def trial(self, run_id: str, value: float | None, pruned: str | None) -> None:
-        """What a trial came to, or why it was ended early, in its run."""
+        """Log a trial's result, or why it was ended early, in its run."""
         metrics = {} if value is None else {self.variants.metric.name: value}
         self.store.log(run_id, metrics, {} if pruned is None else {PRUNED_TAG: pruned})
 
     def ended(self, result: SweepResult, best: str | None) -> None:
-        """The sweep is over: its figures, its table as a file and as the description, the recipe of the winner."""
+        """Close the sweep's run: log its figures, its table as a file and as the description, the winner's recipe."""
         self.store.log_file(self.run_id, json.dumps(asdict(result)), SWEEP_FILE)
         if best is not None:
             self.store.log_file(self.run_id, best, BEST_FILE)
@@ -91,12 +91,12 @@ def sweep_key(variants: Variants) -> str:
 
 
 def whole_key(variants: Variants) -> str:
-    """Equal for sweeps that also go as far."""
+    """Equal for sweeps that also have the same limits."""
     return digest({"sweep": sweep_key(variants), "far": variants.sweep.model_dump(mode="json", include=_HOW_FAR)})
 
 
 def finished(store: Store, variants: Variants) -> SweepResult | None:
-    """What a finished sweep of the same came to, in which no trial has failed; None if there is none."""
+    """The result of a finished sweep with the same key in which no trial failed; None if there is none."""
     tags: dict[str, str | None] = {VERB_TAG: SWEEP, PLAN_TAG: whole_key(variants)}
     run = next(store.runs(tags, status="FINISHED", limit=1), None)
     found = None if run is None else read_sweep(store, run.run_id)
@@ -104,7 +104,7 @@ def finished(store: Store, variants: Variants) -> SweepResult | None:
 
 
 def read_sweep(store: Store, run_id: str) -> SweepResult | None:
-    """What a sweep came to, as it wrote it down; None where it has not ended, or wrote something else."""
+    """A sweep's result as it was logged; None if the sweep has not ended or logged something else."""
     try:
         data = json.loads(store.artifact(run_id, SWEEP_FILE).read_text(encoding="utf-8"))
         data["trials"] = tuple(TrialResult(**trial) for trial in data["trials"])
@@ -118,7 +118,7 @@ def read_sweep(store: Store, run_id: str) -> SweepResult | None:
 
 
 def measured(store: Store, run_id: str) -> dict[int, tuple[float, str]]:
-    """What a finished training was measured at, by step; empty where it was not, or by an older version."""
+    """The measurements of a finished training, by step; empty if there are none or an older version made them."""
     try:
         found = json.loads(store.artifact(run_id, MEASURED).read_text(encoding="utf-8"))
         return {int(step): (float(accuracy), str(right)) for step, (accuracy, right) in found.items()}
@@ -127,24 +127,24 @@ def measured(store: Store, run_id: str) -> dict[int, tuple[float, str]]:
 
 
 def best_recipe(store: Store, run_id: str) -> str | None:
-    """Where the recipe with the winner's values lies: a path, or a URI where the store is elsewhere."""
+    """The location of the recipe with the winner's values: a path, or a URI if the store is remote."""
     return store.address(run_id, BEST_FILE)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTrial:
-    """A trial of an earlier run of the same sweep that has come to an end."""
+    """A trial that an earlier run of the same sweep completed or ended early."""
 
     values: Label
     value: float | None
-    """What it came to; None: it was ended early."""
+    """Its result; None: it was ended early."""
     pruned: str | None
     """Why it was ended early."""
     run_id: str
 
 
 def known_trials(store: Store, variants: Variants) -> list[KnownTrial]:
-    """The trials that earlier runs of the same sweep have finished or ended early, the oldest first."""
+    """The trials that earlier runs of the same sweep completed or ended early, oldest first."""
     sweeps = [*store.runs({VERB_TAG: SWEEP, SWEEP_TAG: sweep_key(variants)})]
     found: dict[str, KnownTrial] = {}
     for sweep in reversed(sweeps):

@@ -1,12 +1,12 @@
-"""A sweep while it goes on: trials are given to the scheduler as the machine takes them, then the winner is tested.
+"""A running sweep: trials are fed to the scheduler as the machine has room, then the winner is tested.
 
-What it guarantees:
+Guarantees:
 
-- Trials are chosen on the metric's split alone. The test split is asked once, at the end, for the trial that is
-  proposed and for the recipe's own values.
-- A trial that fails is one failed trial. A sweep ends when its trials have, or when its budget is spent; what was begun
-  by then comes to its end.
-- Trials have right of way by their number, since their plans are added in this order.
+- Trials are chosen on the metric's split alone. The test split is used once, at the end, for the proposed trial and for
+  the recipe's own values.
+- A trial that fails is just one failed trial. A sweep ends when its trials have ended or its budget is spent; trials
+  started by then run to completion.
+- Trials have priority by their number, since their plans are added in this order.
 """
 
 import time
@@ -37,27 +37,27 @@ Phase = Literal["trials", "finalists", "test", "done"]
 
 @dataclass
 class Tried:
-    """A trial under way, or at its end."""
+    """A running or ended trial."""
 
     number: int
     values: Label
     branches: list[Branch] = field(default_factory=list)
-    """One a seed."""
+    """One per seed."""
     run_id: str = ""
-    """Of its first seed."""
+    """The run of its first seed."""
     state: State = "running"
     value: float | None = None
     error: str | None = None
     """Why it failed or was ended early."""
     again: bool = False
-    """Whether an earlier run of the sweep has finished it: its stages are reused."""
+    """Whether an earlier run of the sweep finished it: its stages are reused."""
 
 
 class Search:
-    """Feeds a walk with the trials of a sweep.
+    """Feeds the trials of a sweep to a walk.
 
-    `known` are the trials of earlier runs of the same sweep; `open_branches` makes the branches of some trials, one a
-    seed; `slots` is how many trials the machine has room for.
+    `known` are the trials of earlier runs of the same sweep; `open_branches` creates the branches of trials, one per
+    seed; `slots` is the number of trials that the machine has room for.
     """
 
     def __init__(
@@ -74,34 +74,34 @@ class Search:
     ) -> None:
         self.variants, self.walk, self.store, self.proposer = variants, walk, store, proposer
         self._open_branches, self._logged = open_branches, logged
-        # as many again that are ready to follow; but each trial that tpe proposes knows more
+        # as many again, ready to follow; not for tpe, where each later proposal knows more results
         self._at_once = variants.sweep.max_concurrent or slots * (1 if variants.adapts else 2)
         early = variants.sweep.early_terminate
         self._pruner = None if early is None else pruner(early)
         self._measured: dict[str, set[int]] = {}
-        """For each branch, by its title: the steps of the points that a pruner has seen."""
+        """For each branch, by its title: the steps of the points that the pruner has seen."""
         self._pruned = {repr(dict(one.values)): one for one in known if one.pruned is not None}
         self._again = deque(one.values for one in known if one.value is not None) if variants.adapts else deque()
-        """Finished trials that the proposer learns from: they come first, so that it proposes what is not known."""
+        """Finished trials that the proposer learns from: they come first, so that it proposes new settings."""
         self.run_id = ""
-        """Of the sweep."""
+        """The id of the sweep's run."""
         self.phase: Phase = "trials"
         self.trials: list[Tried] = []
         self.spent_out = False
-        """Whether the budget has kept a trial from being begun."""
+        """Whether the budget has kept a trial from starting."""
         self._began = time.monotonic()
         self._spending = Spending(variants.sweep.budget, past, walk, slots)
         self._asked_all = False
         self.standings: Standings | None = None
-        """Once trials have ended, and at least one is complete."""
+        """Set once the trials have ended and at least one is complete."""
         self.lost: list[str] = []
-        """What kept further seeds of finalists from coming to their end."""
+        """The errors that kept further seeds of finalists from completing."""
         self.tested: dict[str, list[Branch]] = {}
-        """In the last phase: the branches of the proposed trial, and of the recipe's own values."""
+        """In the last phase: the branches of the proposed trial and of the recipe's own values."""
 
     @property
     def ended(self) -> bool:
-        """Whether the proposed trial is tested, or there is none."""
+        """Whether the proposed trial has been tested, or there is none."""
         return self.phase == "done"
 
     @property
@@ -112,25 +112,25 @@ class Search:
 
     @property
     def expected(self) -> int | None:
-        """How many trials there will be, as far as that is known."""
+        """Number of trials there will be, as far as that is known."""
         sizes = [size for size in (self.variants.sweep.run_cap, self.variants.sweep.size) if size is not None]
         return len(self.trials) if self._asked_all else min(sizes, default=None)
 
     @property
     def gpus_busy(self) -> float:
-        """GPUs that running stages have."""
+        """GPUs in use by running stages."""
         return sum(running.context.share.all_gpus * running.crew.working for running in self.walk.running.values())
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the trials still to come will take, if they take as long as those so far; None: not known yet."""
+        """Estimated time for the remaining trials, at the pace of those so far; None: not known yet."""
         ended = sum(trial.state != "running" for trial in self.trials)
         if not ended or self.expected is None or self.phase != "trials":
             return None
         return (time.monotonic() - self._began) / ended * (self.expected - ended)
 
     def look(self) -> None:
-        """Take in what has come to an end, and begin what comes next."""
+        """Process what has ended, and start what comes next."""
         for trial in self.trials:
             if trial.state == "running":
                 self._prune(trial)
@@ -148,7 +148,7 @@ class Search:
         return all(trial.state != "running" for trial in self.trials)
 
     def _propose(self) -> None:
-        """Begin as many trials as may be open."""
+        """Start as many trials as may be open."""
         begun: list[tuple[Tried, list[Trial]]] = []
         while not self._asked_all and sum(trial.state == "running" for trial in self.trials) < self._at_once:
             again = bool(self._again)
@@ -161,7 +161,7 @@ class Search:
             else:
                 try:
                     planned = [self.variants.trial(trial.number, values, seed) for seed in self.variants.seeds]
-                except (DataError, RecipeError, InputError) as error:  # some values do not go together
+                except (DataError, RecipeError, InputError) as error:  # some values are incompatible
                     trial.state, trial.error = "failed", one_line(error)
                 else:
                     plans = [one.plan for _, before in (*begun, (trial, planned)) for one in before]
@@ -175,7 +175,7 @@ class Search:
         self._begin(begun)
 
     def _next(self) -> Label | None:
-        """The settings of the next trial; None: there is none, or none before others have come to their end."""
+        """The settings of the next trial; None: there is none, or none until others have ended."""
         if len(self.trials) == self.variants.sweep.run_cap:
             self._asked_all = True
             return None
@@ -188,7 +188,7 @@ class Search:
         return values
 
     def _begin(self, begun: Sequence[tuple[Tried, list[Trial]]]) -> None:
-        """Walk the plans of these trials."""
+        """Add the plans of these trials to the walk."""
         opened = iter(self._open_branches([(one, trial.values) for trial, planned in begun for one in planned]))
         for trial, planned in begun:
             trial.state = "running"
@@ -197,7 +197,7 @@ class Search:
             self.walk.branches += trial.branches[-len(planned) :]
 
     def _prune(self, trial: Tried) -> None:
-        """End a trial whose training does too badly."""
+        """End a trial whose training is doing too badly."""
         if self._pruner is None or self.phase != "trials":
             return
         for branch in trial.branches:
@@ -230,12 +230,12 @@ class Search:
             self.lost += [f"trial {trial.number}: {error}" for error in errors]
             trial.branches = [b for b in trial.branches if b.result is not None and b.result.models]
         if len(values) < len(trial.branches):
-            trial.state, trial.error = "failed", (errors or ["it came to no evaluation"])[0]
+            trial.state, trial.error = "failed", (errors or ["it did not reach an evaluation"])[0]
         else:
             trial.state, trial.value = "complete", sum(values) / len(values)
             for branch, value in zip(trial.branches, values, strict=True):
                 self._logged(branch, value)
-        if self.phase == "trials":  # finalists were told before
+        if self.phase == "trials":  # finalists were reported before
             self.proposer.tell(trial.values, trial.value)
             if self._pruner is not None and trial.value is not None:
                 self._pruner.complete(trial.number, trial.value)
@@ -268,9 +268,9 @@ class Search:
         self.phase = "test"
 
     def _among_finalists(self, complete: list[Tried], all_of_them: Standings) -> Standings:
-        """The finalists compared over their seeds; the others keep what their one seed came to.
+        """The finalists compared over their seeds; the others keep the result of their one seed.
 
-        Differences are those among finalists: others were compared with another best.
+        Differences are only those among finalists: the others were compared with a different best trial.
         """
         finalists = [trial for trial in complete if len(trial.branches) > 1]
         if not finalists:
@@ -279,7 +279,7 @@ class Search:
         return replace(found, models=dict(all_of_them.models) | dict(found.models))
 
     def _can_be_read(self, trial: Tried) -> bool:
-        """Whether what a trial answered is there as it was; else the trial has failed."""
+        """Whether a trial's answers are stored and unchanged; if not, the trial has failed."""
         try:
             self.evaluated(trial.branches, "")
         except (DataError, OutputError) as error:
@@ -304,7 +304,7 @@ class Search:
         return branch.record.origins[f"evaluate.{self.variants.metric.model}"]
 
     def costs(self, trials: Sequence[Tried]) -> dict[int, tuple[float, float]]:
-        """Seconds and GPU hours that the stages of one seed of each trial took, whoever ran them."""
+        """Seconds and GPU hours of the stages of one seed of each trial, whichever run executed them."""
         origins = {t.number: set(t.branches[0].record.origins.values()) if t.branches else set() for t in trials}
         asked = set[str]().union(*origins.values())
         runs = {run.run_id: run.metrics for run in self.store.runs(ids=asked)} if asked else {}

@@ -1,4 +1,4 @@
-"""The variants of a recipe that a sweep tries: their plans, and what is wrong with them before anything runs."""
+"""The variants of a recipe that a sweep tries: their plans, and checks before anything runs."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -10,18 +10,18 @@ from orchestrator.recipe.recipe import Recipe
 from orchestrator.recipe.sweep import Metric, Sweep, own_metric
 
 Label = Mapping[str, Any]
-"""The swept settings of a trial, by their dotted names, and its seed where there are several."""
+"""The swept settings of a trial, by dotted name, and its seed if there are several."""
 
 
 class Variants:
-    """Plans of variants of one recipe. What they have in common, the data and the base model, is read once.
+    """Plans of variants of one recipe. What they have in common, the data and the base model, is read only once.
 
-    `sweep` is the recipe's block, `metric` what trials are compared by, `own` the plan of the recipe's own values as a
-    trial would have it.
+    `sweep` is the recipe's block, `metric` what trials are compared by, `own` the plan that a trial with the recipe's
+    own values would have.
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        """Raises as `compile_plan` does, and RecipeError for a parameter that cannot be varied so."""
+        """Raises like `compile_plan`, and RecipeError for a parameter that cannot be varied this way."""
         assert recipe.sweep is not None
         self.recipe, self.sweep = recipe, recipe.sweep
         trained = [name for name, spec in recipe.stages.items() if spec.makes_model]
@@ -29,7 +29,7 @@ class Variants:
         seeds = self.sweep.seeds or recipe.seeds or (recipe.seed,)
         self.seeds = seeds if self.sweep.finalists is None else seeds[:1]
         self.more_seeds = seeds[1:] or tuple((seeds[0] + i) % 2**32 for i in (1, 2))
-        """Those that finalists are run with too."""
+        """The additional seeds that finalists are run with."""
         self._first = compile_plan(recipe.varied(self._asked({}, self.seeds[0])))
         self.own = self._first.needed()
         self._check()
@@ -41,12 +41,12 @@ class Variants:
 
     @property
     def adapts(self) -> bool:
-        """Whether what is proposed depends on what earlier trials came to."""
+        """Whether proposals depend on the results of earlier trials."""
         return self.sweep.method == "tpe"
 
     @property
     def own_values(self) -> Label:
-        """The recipe's own values of the settings that are varied."""
+        """The recipe's own values of the varied settings."""
         data = self.recipe.resolved()
         return {name: _at(data, name) for name in self.sweep.names}
 
@@ -57,7 +57,7 @@ class Variants:
         return Trial(label, self._plan(self._asked(values, seed)), name)
 
     def tested(self, values: Label, seed: int, name: str) -> Trial:
-        """A variant on the split that the recipe itself evaluates on."""
+        """A variant, evaluated on the split that the recipe itself evaluates on."""
         changes = {**values, **self._seed(seed), "sweep": None}
         changes |= {"evaluate.models": [self.metric.model], "evaluate.also": []}
         return Trial(dict(values) | ({"seed": seed} if self.several_seeds else {}), self._plan(changes), name)
@@ -66,7 +66,7 @@ class Variants:
         return compile_beside(self.recipe, changes, self._first).needed()
 
     def _asked(self, values: Label, seed: int) -> dict[str, Any]:
-        """What makes the recipe that of a trial."""
+        """The changes that turn the recipe into that of a trial."""
         asked = {"evaluate.on": self.metric.on, "evaluate.models": [self.metric.model], "evaluate.also": []}
         return {**values, **self._seed(seed), **asked, "sweep": None}
 
@@ -85,7 +85,7 @@ class Variants:
                 ):
                     problems.append(
                         f"{self._place(place)}: changes the questions of {self.metric.on}, on which trials are "
-                        "compared: every trial has to be asked the same"
+                        "compared: every trial must answer the same questions"
                     )
                     idle[place] = False
             except (DataError, RecipeError) as error:
@@ -98,25 +98,24 @@ class Variants:
                 idle[place] = idle[place] and plan.key == self.own.key
         for place in (place for place, nothing in idle.items() if nothing and not place.startswith("linked")):
             problems.append(
-                f"{self._place(place)}: changes nothing that {self.metric.model} is made of: all trials would be the "
-                "same"
+                f"{self._place(place)}: changes nothing that affects {self.metric.model}: all trials would be the same"
             )
         if problems:
             raise RecipeError(*dict.fromkeys(problems))
 
     def _unmeasured(self) -> list[str]:
-        """What is wrong where trials are to be ended early, and nothing is measured to go by."""
+        """What is wrong if trials are to be ended early but there are no suitable measurements."""
         spec, early = self.recipe.stages[self.metric.model], self.sweep.early_terminate
         if early is not None and self.several_seeds:
             return [
-                f"{self._place('early_terminate')}: goes by one training of each trial, and there are several seeds: "
-                "write finalists: 3 in place of seeds, so that only the best trials get more of them"
+                f"{self._place('early_terminate')}: relies on one training per trial, but there are several seeds: "
+                "write finalists: 3 instead of seeds, so that only the best trials get more of them"
             ]
         if early is None or getattr(spec, "validation", None) is not None:
             return []
         return [
-            f"{self._place('early_terminate')}: goes by what the training measures: give stages.{self.metric.model} a "
-            "validation block, such as {every: 20, questions: 64}"
+            f"{self._place('early_terminate')}: needs measurements during training: give "
+            f"stages.{self.metric.model} a validation block, such as {{every: 20, questions: 64}}"
         ]
 
     def _place(self, place: str) -> str:
@@ -133,19 +132,19 @@ def _alike(ours: Any, theirs: Any) -> bool:
 
 
 def _at(data: Any, name: str) -> Any:
-    """What a recipe says under a dotted name; None where it says nothing."""
+    """A recipe's value for a dotted name; None if it has none."""
     for part in name.split("."):
         data = data.get(part) if isinstance(data, dict) else None
     return data
 
 
 def _bare(problem: str, place: str) -> str:
-    """A problem without the place of an override: the sweep's own stands before it."""
+    """A problem without the location of an override: the sweep's own location is put before it."""
     return problem.removeprefix("override ").removeprefix(f"{place.partition('.')[2]}: ")
 
 
 def grid(sweep: Sweep) -> Iterator[dict[str, Any]]:
-    """All combinations of listed values, the last parameter varying fastest."""
+    """All combinations of the listed values, with the last parameter varying fastest."""
     rows: list[dict[str, Any]] = [dict(row) for row in sweep.linked] or [{}]
     values = [[{name: value} for value in one.values or ()] for name, one in sweep.parameters.items()]
     for row, *parts in product(rows, *values):

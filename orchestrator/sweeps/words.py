@@ -1,4 +1,4 @@
-"""What a sweep comes to, in plain sentences: screen, report and MLflow say the same."""
+"""A sweep's result in plain sentences, the same on screen, in the report and in MLflow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from orchestrator.figures import p_equals, points, value_text
 from orchestrator.results import TrialResult
 
 FEW = 10
-"""Complete trials below which the importance of a setting is hardly more than a guess."""
+"""With fewer complete trials, the importance of a setting is hardly more than a guess."""
 
 
 def shown(label: Mapping[str, Any]) -> str:
-    """Settings as people read them: `rft.learning_rate = 0.001, chosen.max_per_example = 2`."""
+    """Settings in readable form: `rft.learning_rate = 0.001, chosen.max_per_example = 2`."""
     return ", ".join(f"{short(name)} = {value_text(value)}" for name, value in label.items())
 
 
 def short(name: str) -> str:
-    """A setting's name without the word that all of them begin with."""
+    """A setting's name without the `stages.` prefix."""
     return name.removeprefix("stages.")
 
 
 def distinct(names: Sequence[str]) -> dict[str, str]:
-    """For each dotted name as much of its end as tells it from the others: `learning_rate`, `rft.learning_rate`."""
+    """For each dotted name, the shortest suffix that distinguishes it: `learning_rate`, `rft.learning_rate`."""
     found = {}
     for name in names:
         parts = name.split(".")
@@ -36,43 +36,43 @@ def distinct(names: Sequence[str]) -> dict[str, str]:
 
 
 def rank(trial: TrialResult) -> tuple[bool, int, float, int]:
-    """Trials from the best down: finalists, who have more seeds, before others; those without a value last."""
+    """Sort key for trials, best first: finalists, which have more seeds, before others; those without a value last."""
     return trial.value is None, -trial.seeds, -(trial.value or 0.0), trial.number
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The trial that is proposed, and among how many it was found."""
+    """The proposed trial, and how many it was chosen from."""
 
     number: int
     best: int
     """The trial with the highest accuracy, which may cost more."""
     count: int
-    """Trials that it was found among: complete ones, and those ended early since they did worse."""
+    """Number of trials it was chosen from: complete ones, and those ended early because they did worse."""
     on: str
-    """The split that it was chosen on."""
+    """The split it was chosen on."""
 
     @property
     def among(self) -> str:
-        """`the best of 8`."""
+        """Such as `the best of 8`."""
         return f"the best of {self.count}" if self.number == self.best else f"chosen from {self.count}"
 
     @property
     def luck(self) -> str:
-        """Why a lead on the split that it was chosen on says little."""
+        """Why a lead on the split that it was chosen on means little."""
         if self.number == self.best:
             of_them = f"Trial {self.number} was the best of {self.count} on {self.on}"
-            return f"{of_them}: the best of so many is also the luckiest"
-        return f"Trial {self.number} was chosen from {self.count} by {self.on}, where luck counts too"
+            return f"{of_them}: the best of several is also the luckiest"
+        return f"Trial {self.number} was chosen from {self.count} on {self.on}, where luck plays a part too"
 
 
 def verdict(difference: ModelDifference | None, chosen: Chosen, on: str, is_own: bool) -> list[str]:
-    """Whether the trial that was chosen is better than the recipe's own values, on the questions asked once."""
+    """Whether the chosen trial is better than the recipe's own values, on the split that is evaluated only once."""
     number = chosen.number
     if is_own:
         return [
             f"No trial is better than the recipe's own values: trial {number}, {chosen.among} on {chosen.on}, has "
-            "these values itself."
+            "the same values."
         ]
     if difference is None:
         return []
@@ -87,7 +87,7 @@ def verdict(difference: ModelDifference | None, chosen: Chosen, on: str, is_own:
             f"No trial is better than the recipe's own values: trial {number} is worse, {said}. That it was "
             f"{chosen.among} on {chosen.on} was luck."
         ]
-    lines = [f"No trial is better than the recipe's own values: trial {number} came to {said}."]
+    lines = [f"No trial is better than the recipe's own values: trial {number} differs by {said}."]
     if chosen.count > 1:
         lines.append(f"{chosen.luck}, and {on} does not show a gain.")
     if difference.detectable is not None:
@@ -99,7 +99,7 @@ def verdict(difference: ModelDifference | None, chosen: Chosen, on: str, is_own:
 
 
 def standing(trials: Sequence[TrialResult], best: int, taken: int) -> list[str]:
-    """How many trials there were, and which of them the data do not tell apart."""
+    """How many trials there were, and which of them the data cannot tell apart."""
     complete = [trial for trial in trials if trial.state == "complete"]
     most = max((trial.seeds for trial in complete), default=1)
     compared = [trial for trial in complete if trial.seeds == most]
@@ -110,10 +110,10 @@ def standing(trials: Sequence[TrialResult], best: int, taken: int) -> list[str]:
     if len(compared) > 1:
         tied = sum(trial.tied for trial in compared)
         if tied == 1:
-            lines[0] += f" Trial {best} is the best; every other of these is significantly worse."
+            lines[0] += f" Trial {best} is the best; each of the others is significantly worse."
         else:
             rest = f"{tied - 1} more {'is' if tied == 2 else 'are'} not significantly worse"
             lines[0] += f" Trial {best} has the highest accuracy; {rest}."
             if taken != best:
-                lines.append(f"Trial {taken} is proposed: the data do not tell it from the best, and it costs less.")
+                lines.append(f"Trial {taken} is proposed: the data cannot tell it from the best, and it costs less.")
     return lines

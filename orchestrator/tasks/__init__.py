@@ -1,4 +1,4 @@
-"""Where questions come from and how answers are judged; one file per task, one line per task here."""
+"""The shipped tasks: where questions come from and how answers are judged. One file per task, registered here."""
 
 from orchestrator.tasks.base import Task
 from orchestrator.tasks.dyck import DyckTask

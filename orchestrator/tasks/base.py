@@ -1,7 +1,7 @@
-"""What a task is: where questions come from, how they are asked, how answers are read and judged.
+"""The base class of tasks: where questions come from, how they are asked, how answers are extracted and judged.
 
-A task is a frozen pydantic model: its fields are what a recipe may set under `task:`, its methods are what it does.
-It knows no model, no tokenizer and no tracker.
+A task is a frozen pydantic model: its fields are the settings under `task:` in a recipe, its methods are its behavior.
+It knows nothing of models, tokenizers or trackers.
 """
 
 from collections.abc import Mapping
@@ -25,46 +25,46 @@ from orchestrator.types import Completion, Example, FinishReason, Verdict
 
 
 class Task(BaseModel):
-    """Base of every task. A task of one's own is a subclass that overrides what it does in another way.
+    """Base class of all tasks. A custom task is a subclass that overrides the methods it needs to change.
 
-    `generate` and `read_row` make questions, `verdict` and `judge_completion` judge. (What is called `judge` is the
-    setting of that name.)
+    `generate` and `read_row` produce questions; `verdict` and `judge_completion` judge. (`judge` itself is the setting
+    of that name.)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     VERSION: ClassVar[int] = 1
-    """Part of every key: raise it when the same settings make other questions or other verdicts."""
+    """Part of every key: raise it when the same settings produce different questions or verdicts."""
     LIBRARY: ClassVar[str | None] = None
-    """A library that makes the questions or judges, by its name on PyPI: its installed version is part of every key."""
+    """The PyPI name of a library that generates the questions or judges: its installed version is part of every key."""
     SOURCE: ClassVar[str | None] = None
-    """Digest of a task's own file and of the modules beside it that it imports: a changed file makes other keys."""
+    """Digest of a custom task's file and of the modules it imports from its folder: a changed file changes the keys."""
     CODE: ClassVar[bytes | None] = None
-    """That file's content, as it was run."""
+    """The content of that file, as it was run."""
     MODULES: ClassVar[Mapping[str, bytes]] = {}
-    """The content of these modules, by their paths from the file's folder."""
+    """The content of those modules, by path relative to the file's folder."""
 
     type: str
     seed: int = 0
-    """Seed of the questions, apart from the recipe's seed: models of several seeds meet the same test."""
+    """Seed of the questions, separate from the recipe's seed: models trained with different seeds get the same test."""
     demonstrations: Source | None = None
-    """Worked solutions: what SFT sees."""
+    """Worked solutions: the training data for SFT."""
     train: Source | None = None
-    """Questions and answers: what sampling and GRPO ask."""
+    """Questions and answers for sampling and GRPO."""
     test: Source
     """The questions that models are compared on."""
     validation: Source | None = None
-    """Questions that trainings are validated on while they run, and that choose their checkpoint."""
+    """Questions for validation during training and for choosing the checkpoint."""
     further: dict[SplitName, Source] = {}
-    """Further splits to evaluate on, such as harder questions, each under a name of its own."""
+    """Further splits to evaluate on, such as harder questions, each under its own name."""
     format: Format = TagsFormat()
-    """How answers are asked for, and where in a completion they are found."""
+    """How answers are requested, and where in a completion they are found."""
     judge: Judge
-    """Whether an answer is the gold answer."""
+    """Decides whether an answer matches the gold answer."""
     judge_limits: JudgeLimits = JudgeLimits()
-    """How long and how large the judging of one completion may get."""
+    """Time and memory limits for judging one completion."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        """A task of one's own that goes out from a shipped one is called by its file, not as that one is."""
+        """Accept any `type`: a custom task that subclasses a shipped one is named by its file, not like its parent."""
         super().__init_subclass__(**settings)
         cls.__annotations__.setdefault("type", str)
 
@@ -76,19 +76,23 @@ class Task(BaseModel):
         return value
 
     def generate(self, split: Split, n: int) -> list[Example]:
-        """Make n distinct examples of a split; the same ones each time."""
+        """Generate n distinct examples of a split, deterministically."""
         raise DataError(f"{self.where(split)}: task {self.type!r} has no generator; name a file: {{file: my.jsonl}}")
 
     def read_row(self, row: Row) -> Row:
-        """What the task makes of a row that was read: its gold answer, its worked solution. ValueError: no use."""
+        """Interpret a row: its gold answer and its worked solution. Raises ValueError for an unusable row."""
         return row
 
     def read(self, row: Row) -> Row:
-        """A row as the task and its judge read it. ValueError: it is of no use."""
+        """Interpret a row with the task and its judge. Raises ValueError for an unusable row."""
         return self.read_row(replace(row, answer=self.judge.written(row.answer)) if row.is_number else row)
 
     def with_answer(self, row: Row, how: AppendAnswer) -> Row:
-        """The row, its answer appended to its worked solution. DataError: it must be, and could not be read back."""
+        """The row, with its answer appended to its worked solution if `how` calls for it.
+
+        Raises:
+            DataError: `how` is "always", and the appended answer could not be read back.
+        """
         worked = row.demonstration
         if worked is None or how == "never":
             return row
@@ -99,56 +103,56 @@ class Task(BaseModel):
         except DataError:
             if how == "always":
                 raise
-            return row  # appending does not help: the checks say why
+            return row  # appending does not help; the checks report why
 
     @property
     def guarded(self) -> bool:
-        """Whether a verdict may take for ever or end the process: then it is given in one that can be killed."""
+        """Whether judging may hang or crash, so that it runs in a separate process that can be killed."""
         return self.judge.guarded or self.format.guarded or self.own_verdict
 
     @property
     def own_verdict(self) -> bool:
-        """Whether the task judges by code of its own."""
+        """Whether the task judges with its own code."""
         return type(self).verdict is not Task.verdict or self.own_scores
 
     @property
     def own_scores(self) -> bool:
-        """Whether it judges by more than the gold answer, so that scores between 0 and 1 are to be expected."""
+        """Whether the task judges by more than the gold answer, so that scores between 0 and 1 are possible."""
         return type(self).judge_completion is not Task.judge_completion
 
     def judge_completion(self, completion: Completion, example: Example) -> Verdict:
-        """Judge one completion: whatever judges asks this. By default `verdict` compares it with the gold answer.
+        """Judge one completion; all judging starts here. By default, `verdict` compares it with the gold answer.
 
         Override it to judge by more, such as `example.data`, or to give scores between 0 and 1.
         """
         return self.verdict(completion.text, example.answer, completion.finish_reason)
 
     def verdict(self, text: str, answer: str, finish_reason: FinishReason) -> Verdict:
-        """Judge a text by the gold answer alone: by default `format` cuts its answer out and `judge` judges that."""
+        """Judge a text by the gold answer alone. By default, `format` extracts the answer and `judge` judges it."""
         return self.judge.judge(self.format.extract(text), answer, finish_reason)
 
     def same_answer(self, one: str, other: str) -> bool:
-        """Whether two gold answers of one question are one answer to the judge, without any tolerance."""
+        """Whether the judge considers two gold answers of one question equal, with zero tolerance."""
         judge = self.judge
         if "tolerance" in type(judge).model_fields:
             judge = judge.model_copy(update={"tolerance": 0.0})
         try:
             return all(judge.judge(a, b, "stop").status == "correct" for a, b in ((one, other), (other, one)))
-        except Exception:  # a judge that cannot read them has no say in it
+        except Exception:  # the judge cannot read them, so it cannot tell
             return False
 
     def target(self, example: Example) -> str:
-        """What a model should write for an example: its worked solution, else the bare answer."""
+        """The text a model should write for an example: its worked solution, or the bare answer if there is none."""
         if example.demonstration is not None:
             return self.format.completion_of(example.demonstration)
         return self.format.target_text(example.answer)
 
     def splits(self) -> tuple[Split, ...]:
-        """The splits that the recipe says something of, the further ones last."""
+        """The splits that the recipe defines, the further ones last."""
         return (*(split for split in SPLITS if getattr(self, split) is not None), *self.further)
 
     def where(self, split: Split) -> str:
-        """Where a recipe speaks of a split."""
+        """The recipe key that defines a split."""
         return f"task.{split}" if split in SPLITS else f"task.further.{split}"
 
     def examples(self, split: Split) -> list[Example]:
@@ -156,20 +160,20 @@ class Task(BaseModel):
         return self._splits[split]
 
     def repeated(self, split: Split) -> int:
-        """How many rows of a split's file ask what an earlier one asks, with the same answer: they are left out."""
+        """Number of rows left out of a split because they repeat an earlier question and its answer."""
         self.examples(split)
         return self._splits.repeated.get(split, 0)
 
     def appended(self, split: Split) -> int:
-        """To how many of a split's worked solutions the gold answer was appended."""
+        """Number of a split's worked solutions that had the gold answer appended."""
         return sum(example.question in self._splits.appended for example in self.examples(split))
 
     def read_already(self) -> dict[Split, list[Example]]:
-        """The splits that were read or generated so far: they are not sent along with the task itself."""
+        """The splits read or generated so far, which are not pickled with the task itself."""
         return dict(self._splits)
 
     def example_of(self, id: str, question: str, answer: str) -> Example:
-        """The example that a stored row is of, with its data, where its split was read; else what the row says."""
+        """The example behind a stored row, with its data, if its split was read; else one built from the row alone."""
         for examples in self.read_already().values():
             for example in examples:
                 if (example.id, example.question, example.answer) == (id, question, answer):
@@ -177,11 +181,11 @@ class Task(BaseModel):
         return Example(id, question, answer)
 
     def use(self, examples: Mapping[Split, list[Example]]) -> None:
-        """Take the examples of these splits as they were read elsewhere."""
+        """Use these examples, which were read elsewhere, for their splits."""
         self._splits.update(examples)
 
     def fingerprint(self, split: Split) -> dict[str, Any]:
-        """What decides a split's content: settings for generated questions, a digest of the rows for files."""
+        """The inputs that determine a split's content: settings if it is generated, a digest of the rows for files."""
         source = self.source_of(split)
         whole = split != "train" or not any(self.source_of(s).hold_out for s in self.splits() if s != "train")
         if source.generate is not None and whole:
@@ -189,11 +193,11 @@ class Task(BaseModel):
         return {"rows": self._splits.digest(split)}
 
     def generator(self, split: Split) -> dict[str, Any]:
-        """What decides the generator's questions of a split, beside their number."""
+        """The inputs that determine a split's generated questions, apart from their number."""
         return self.model_dump(mode="json", exclude={"type", *SPLITS, "further", "judge", "judge_limits"})
 
     def judging(self) -> dict[str, Any]:
-        """What decides a verdict."""
+        """The inputs that determine a verdict."""
         found = self._identity() | {"judge": self.judge.fingerprint()}
         if self.own_verdict:  # it may read any setting that the task adds
             found["settings"] = self.model_dump(
@@ -208,7 +212,7 @@ class Task(BaseModel):
         return found | ({"library": [self.LIBRARY, installed(self.LIBRARY)]} if self.LIBRARY is not None else {})
 
     def check(self) -> None:
-        """Read every split; DataError with all that is wrong: unusable gold answers, splits that share questions."""
+        """Read every split. DataError with every problem: unusable gold answers, splits that share questions."""
         problems: list[str] = []
         seen: dict[str, str] = {}
         for split in self.splits():
@@ -227,7 +231,7 @@ class Task(BaseModel):
                 )
             problems += [f"{where}: {e.id}: gold answer {e.answer!r}: {why}" for e, why in bad[:3]]
             if len(bad) == len(examples) > 1 and all(is_letter(e.answer) for e, _ in bad):
-                problems.append(f"{where}: these are letters of options: set task.judge: {{type: choice}}")
+                problems.append(f"{where}: these are option letters: set task.judge: {{type: choice}}")
             if len(bad) > 3:
                 problems.append(f"{where}: ... and {len(bad) - 3} more gold answers that cannot be judged")
             shared: dict[str, list[str]] = {}
@@ -238,18 +242,18 @@ class Task(BaseModel):
             for other, questions in shared.items():
                 problems.append(
                     f"{self.where(split)}: {len(questions)} questions also appear in {self.where(other)}, such as "
-                    f"{questions[0]!r}: splits must not share questions; cut them apart with rows, or use "
+                    f"{questions[0]!r}: splits must not share questions; separate them with rows, or use "
                     "{hold_out: N}"
                 )
         if problems:
             raise DataError(*problems)
 
     def source_of(self, split: Split) -> Source:
-        """Where a split comes from. Raises DataError where the recipe does not say."""
+        """The source of a split. Raises DataError if the recipe does not define it."""
         source: Source | None = getattr(self, split) if split in SPLITS else self.further.get(split)
         if source is None:
             raise DataError(
-                f"{self.where(split)}: the recipe uses this split but says nothing of it; add {{generate: N}} or "
+                f"{self.where(split)}: the recipe uses this split but does not define it; add {{generate: N}} or "
                 "{file: my.jsonl}"
             )
         if source.hold_out is not None and split == "train":
@@ -261,6 +265,6 @@ class Task(BaseModel):
         return Splits(self)
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Without the examples: a worker gets those it needs beside the task."""
+        """Leave out the examples: a worker gets the ones it needs separately from the task."""
         state = super().__getstate__()
         return state | {"__dict__": {k: v for k, v in state["__dict__"].items() if k != "_splits"}}

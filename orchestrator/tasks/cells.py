@@ -1,7 +1,7 @@
-"""What one cell of a record holds, read as what it is: text, a number, a message, a conversation.
+"""The content of one cell of a record, by its kind: text, a number, a message, a conversation.
 
-Only text is text: whatever else a cell holds is refused with its shape (`a list of 3 texts`, `a struct with fields a,
-b`), and nothing is turned into text that was none. It must not know what a cell is for.
+Only text counts as text: anything else is rejected with its shape (`a list of 3 texts`, `a struct with fields a, b`)
+rather than converted. It must not know what a cell is for.
 """
 
 import datetime
@@ -17,17 +17,17 @@ from orchestrator.types import answer_text
 ASSISTANT = ("assistant", "model", "gpt", "chatgpt", "bot", "ai")
 USER = ("user", "human")
 _TEXT_PARTS = {"text": "text", "output_text": "text", "input_text": "text", "refusal": "refusal"}
-"""Parts of a message that are text of it, and the field that holds it."""
+"""Types of message parts that belong to its text, and the field that contains the text."""
 _CALLS = ("tool_use", "tool_call", "function_call", "server_tool_use")
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "analysis")
-"""Parts of a message that are no text of it: what a model thought before it answered."""
+"""Types of message parts that do not belong to its text: the model's reasoning before the answer."""
 _ROLES = (("role", "content"), ("role", "parts"), ("from", "value"))
-"""How a message says whose it is and what it says: as of OpenAI, of Gemini, of ShareGPT."""
+"""The fields with a message's author and its content: in the formats of OpenAI, Gemini and ShareGPT."""
 _SHOWN = 5
 
 
 class WrittenNumber(float):
-    """A number of JSON with a point or an exponent, which keeps how it was written: `1e20`, `99999.990`."""
+    """A JSON number with a decimal point or an exponent that keeps its spelling: `1e20`, `99999.990`."""
 
     text: str
 
@@ -42,21 +42,21 @@ class Message:
     """One message of a conversation."""
 
     role: str
-    """Lower case, as it is in the file."""
+    """In lower case."""
     content: Any
 
     def text(self) -> str:
-        """What it says, without what was thought. Raises ValueError where that is no text."""
+        """The message's text, without reasoning. Raises ValueError if it is not text."""
         return content_text(self.content)
 
 
 def missing(value: Any) -> bool:
-    """Whether a cell is empty: null, or the NaN with which tables fill their gaps."""
+    """Whether a cell is empty: null, or the NaN that fills gaps in tables."""
     return value is None or (isinstance(value, (float, Decimal)) and math.isnan(value))
 
 
 def find(record: Any, name: str) -> tuple[bool, Any]:
-    """Whether a record has a column, and what it holds. `a.b` is the column of that very name, else `b` inside `a`."""
+    """Whether a record has a column, and its value. `a.b` is the column of exactly that name, else `b` inside `a`."""
     if isinstance(record, dict):
         if name in record:
             return True, record[name]
@@ -73,7 +73,7 @@ def find(record: Any, name: str) -> tuple[bool, Any]:
 
 
 def numbered(record: Any, name: str) -> str | None:
-    """A name that leads where this one does not, with the number of the first item of each list on its way: `a.0.b`."""
+    """A variant of a name that does exist, with the index of the first item of each list on the way: `a.0.b`."""
     parts = name.split(".")
     for place in range(1, len(parts)):
         inside = find(record, ".".join(parts[:place]))[1]
@@ -84,14 +84,14 @@ def numbered(record: Any, name: str) -> str | None:
 
 
 def top_column(name: str, columns: Sequence[str]) -> str | None:
-    """The column of a table that a name speaks of: itself, else the one that it is inside of; None: there is none."""
+    """The table column that a name refers to: the column itself, else the one that contains it; None: no such one."""
     if name in columns:
         return name
     return next((name[:cut] for cut in _cuts(name) if name[:cut] in columns), None)
 
 
 def _cuts(name: str) -> Iterator[int]:
-    """The places of the dots, the last first: `a.b.c` may be `c` in `a.b`."""
+    """The positions of the dots, last first: `a.b.c` may be `c` in `a.b`."""
     for place in range(len(name) - 2, 0, -1):
         if name[place] == ".":
             yield place
@@ -101,7 +101,7 @@ def _cuts(name: str) -> Iterator[int]:
 
 
 def number_text(value: Any) -> str | None:
-    """A number as text, with every digit it has: a decimal 72.50 as `72.50`. None where the value is no number."""
+    """A number as text with all its digits: a decimal 72.50 as `72.50`. None if the value is not a number."""
     if isinstance(value, WrittenNumber):
         return value.text
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
@@ -113,7 +113,7 @@ def number_text(value: Any) -> str | None:
 
 
 def conversation(value: Any) -> list[Message] | None:
-    """The messages of a conversation; None where the value is none."""
+    """The messages of a conversation; None if the value is not one."""
     if isinstance(value, dict) and (columns := _as_columns(value)) is not None:
         value = columns
     if not isinstance(value, list) or not value:
@@ -124,7 +124,7 @@ def conversation(value: Any) -> list[Message] | None:
 
 
 def as_message(value: Any) -> Message | None:
-    """A message; None where the value is none."""
+    """The value as a message; None if it is not one."""
     if not isinstance(value, dict):
         return None
     for role, content in _ROLES:
@@ -134,7 +134,7 @@ def as_message(value: Any) -> Message | None:
 
 
 def _as_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """A conversation whose roles and contents are two lists, as tables of lists keep one."""
+    """A conversation stored as a list of roles and a list of contents, as in tables of lists."""
     for role, content in _ROLES:
         roles, contents = value.get(role), value.get(content)
         if isinstance(roles, list) and isinstance(contents, list) and len(roles) == len(contents):
@@ -143,9 +143,9 @@ def _as_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def reply(messages: Sequence[Message]) -> str:
-    """What the model says at the end of a conversation. Raises ValueError where it ends with somebody else.
+    """The model's reply at the end of a conversation. Raises ValueError if the last message is not the model's.
 
-    Several messages of it at the end are one turn, such as a beginning that was given and what was written after it.
+    Consecutive messages of the model at the end are one turn, such as a prefill and its continuation.
     """
     if messages[-1].role not in ASSISTANT:
         raise ValueError(f"a conversation that ends with the {messages[-1].role}, so there is no completion in it")
@@ -154,9 +154,9 @@ def reply(messages: Sequence[Message]) -> str:
 
 
 def content_text(content: Any) -> str:
-    """The text of a message's content: text, or parts of which some are text; thinking and calls of tools are none.
+    """The text of a message's content, which is text or a list of parts; reasoning and tool calls are left out.
 
-    Raises ValueError of a part that is none of these.
+    Raises ValueError for a part of any other kind.
     """
     if isinstance(content, str):
         return content
@@ -170,12 +170,12 @@ def content_text(content: Any) -> str:
 
 
 def is_thought(part: Any) -> bool:
-    """Whether a part of a message, or of an answer, is what the model thought before."""
+    """Whether a part of a message or of a response is the model's reasoning."""
     return isinstance(part, dict) and (part.get("type") in _THOUGHTS or part.get("thought") is True)
 
 
 def _part_text(part: Any) -> str:
-    """The text of one part of a message, none of a thought or a call. Raises ValueError of anything else."""
+    """The text of one part of a message; empty for reasoning or a tool call. Raises ValueError for anything else."""
     if isinstance(part, str):
         return part
     if isinstance(part, dict):
@@ -188,7 +188,7 @@ def _part_text(part: Any) -> str:
         if kind is None and any(isinstance(part.get(name), str) for name in _THOUGHTS):
             return ""
         if kind is not None:
-            raise ValueError(f"a message with a part of type {kind!r:.60}, which is no text")
+            raise ValueError(f"a message with a part of type {kind!r:.60}, which is not text")
     raise ValueError(f"a message with a part that is {shape(part)}")
 
 
@@ -196,7 +196,7 @@ def _part_text(part: Any) -> str:
 
 
 def shape(value: Any) -> str:
-    """What a value is, in words, without its content: `a list of 3 texts`, `a struct with fields a, b`."""
+    """Describe a value without its content: `a list of 3 texts`, `a struct with fields a, b`."""
     if (simple := _simple(value)) is not None:
         return simple
     if isinstance(value, list):

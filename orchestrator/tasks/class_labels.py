@@ -1,4 +1,4 @@
-"""Class labels as their names: Hugging Face data sets store a number and keep the names beside it.
+"""Class labels as names: Hugging Face data sets store them as numbers, with the names in the metadata.
 
 It must not know where rows are read, nor what a label is for.
 """
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 METADATA = b"huggingface"
-"""The key of an Arrow schema's metadata under which data sets keep their features."""
+"""The key in an Arrow schema's metadata under which data sets store their features."""
 
 
 def features_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """The features that a table's metadata holds, by column; none where there are none that can be read."""
+    """The features in a table's metadata, by column; empty if there are none or they cannot be read."""
     try:
         found = json.loads((metadata or {})[METADATA])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -21,7 +21,7 @@ def features_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
 
 
 def named(value: Any, feature: Any) -> Any:
-    """A value with the name of each class label in it; a label that is none of them is empty."""
+    """A value with its class labels replaced by their names, an unknown label by None."""
     if value is None or not _has_labels(feature):
         return value
     if isinstance(feature, list):

@@ -1,6 +1,6 @@
-"""The rows of a file of completions: each with its gold answer, and with one completion or several.
+"""The rows of a file of completions: each with its gold answer and one or more completions.
 
-It reads cells and says what is in them; it must not know how an answer is judged.
+Reads cells and reports their content; it must not know how an answer is judged.
 """
 
 from collections import Counter
@@ -20,19 +20,19 @@ from orchestrator.tasks.rows import gold, json_object, rows_error
 from orchestrator.types import NO_DATA, FinishReason, JsonObject
 
 _TELL_APART = ("id", "uid", "uuid", "draw", "sample", "seed", "index", "idx", "doc_id", "example_id", "custom_id", "n")
-"""Columns that make two rows with the same texts two rows."""
+"""Columns that distinguish rows with the same texts."""
 _DATA = "data"
 
 
 class CompletionColumns(Columns):
-    """Which columns of a file of completions hold what."""
+    """Which columns of a file of completions contain what."""
 
     text: str = "text"
-    """Text, or what tools write: messages, lists of draws, the answers of an API."""
+    """Text, or the output of common tools: messages, lists of draws, API responses."""
     finish_reason: str = "finish_reason"
-    """`length`, `max_tokens` and the like say that the completion was cut off; a file without this column does not."""
+    """`length`, `max_tokens` and the like mean that the completion was cut off. The column may be missing."""
     data: str | None = Field(default=None, min_length=1)
-    """What the task judges by beside the gold answer; None: the column `data` where it holds objects."""
+    """The column of further data to judge by; None: the column `data` if it contains objects."""
 
     def used(self) -> set[str]:
         named = {self.question, self.answer, self.text, self.finish_reason, self.data or _DATA}
@@ -48,11 +48,11 @@ class Gold:
     question: str | None
     answer: str
     why: str | None
-    """Why the row cannot be judged: there is no answer in it, or no completion; None where it can."""
+    """Why the row cannot be judged, such as a missing gold answer; None if it can."""
     is_number: bool = False
-    """Whether it is a number in the file."""
+    """Whether the answer is a number in the file."""
     data: JsonObject = NO_DATA
-    """What the task judges by beside it."""
+    """Further data to judge by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +68,18 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class CompletionRows:
-    """A file of completions as it was read."""
+    """The content of a file of completions."""
 
     golds: tuple[Gold, ...]
-    """One for each row."""
+    """One per row."""
     completions: tuple[Completion, ...]
     """All of them, in the file's order; a row has at least one."""
     notes: tuple[str, ...]
-    """What a reader of the figures should know of the file."""
+    """Remarks on the file for readers of the results."""
 
 
 def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -> CompletionRows:
-    """The completions of all rows. Raises DataError where a row holds something that is none, with every such row."""
+    """The completions of all rows. Raises DataError with every row whose cell is not a completion."""
     if not any(find(record, columns.text)[0] for _, record in table.records):
         first = find(table.records[0][1], top_column(columns.text, table.names) or "")[1]
         other = next(filter(None, (numbered(record, columns.text) for _, record in table.records)), None)
@@ -116,7 +116,7 @@ def read_completions(table: Table, origin: Origin, columns: CompletionColumns) -
         what = f"the question (column {columns.question!r}) is {shape(odd_questions[0])}"
         notes.append(f"{what} in {_rows(len(odd_questions))}: left out")
     notes += [
-        f"{columns.finish_reason} {word!r:.80} ({times:,} times) is not known: taken as ended by itself, not as cut off"
+        f"{columns.finish_reason} {word!r:.80} ({times:,} times) is unknown: treated as ended normally, not as cut off"
         for word, times in unknown.most_common(5)
     ]
     return CompletionRows(tuple(golds), tuple(completions), tuple(notes))
@@ -134,7 +134,7 @@ def _draws(record: dict[str, Any], columns: CompletionColumns) -> Sequence[Draw]
 
 
 def _reason(record: dict[str, Any], columns: CompletionColumns) -> Any:
-    """Why a row's completions ended: as the named column says, else one that another tool calls so; None: none does."""
+    """A row's finish reasons: from the named column, else from one that other tools use; None if there are none."""
     given = (find(record, name)[1] for name in (columns.finish_reason, *REASONS))
     return next(filter(says_why, given), None)
 
@@ -143,7 +143,7 @@ def _gold(value: Any, question: str | None, column: str, place: str, line: int) 
     if missing(value) or (isinstance(value, str) and not value.strip()):
         return Gold(place, line, question, "", "there is no gold answer: write one or leave the row out")
     try:
-        # half a character is kept: it is judged as it stands, and costs no other row
+        # half a character is kept: it is judged as it is, and affects no other row
         return Gold(
             place,
             line,
@@ -158,7 +158,7 @@ def _gold(value: Any, question: str | None, column: str, place: str, line: int) 
 
 
 def _with_data(gold: Gold, record: dict[str, Any], columns: CompletionColumns) -> Gold:
-    """With the row's data; one that has none in a column that was named cannot be judged."""
+    """Add the row's data. If the column is named but the row has no data in it, the row cannot be judged."""
     name = columns.data or _DATA
     try:
         return replace(gold, data=json_object(find(record, name)[1], f"the data (column {name!r})"))
@@ -167,7 +167,7 @@ def _with_data(gold: Gold, record: dict[str, Any], columns: CompletionColumns) -
 
 
 def _question(value: Any) -> str | None:
-    """A question as text; of a conversation what the user says last; None where there is none, or none that is text."""
+    """A question as text; for a conversation, the user's last message. None if there is none, or it is not text."""
     if isinstance(value, str):
         return value
     for message in reversed(conversation(value) or []):
@@ -181,15 +181,15 @@ def _several(rows: int, completions: int) -> list[str]:
     if completions == rows:
         return []
     return [
-        f"{completions:,} completions in {_rows(rows)}, and each is judged; the interval is that of {_rows(rows)}, as "
-        "draws of one question may all be alike"
+        f"{completions:,} completions in {_rows(rows)}, and each is judged; the interval is based on {_rows(rows)}, as "
+        "draws for the same question may all be alike"
     ]
 
 
 def _repeated(table: Table) -> list[str]:
     n = len(table.records)
     left = n - len({_identity(record) for _, record in table.records})
-    return [f"{left:,} of {_rows(n)} occur twice: equal to an earlier one in all columns"] if left else []
+    return [f"{left:,} of {_rows(n)} are duplicates: equal to an earlier one in all columns"] if left else []
 
 
 def _identity(record: dict[str, Any]) -> Hashable:

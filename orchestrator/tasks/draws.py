@@ -1,6 +1,7 @@
-"""The completions in one cell, as the tools that made them write them: one text, several draws, answers of an API.
+"""The completions in one cell, in the formats of common tools: one text, several draws, API responses.
 
-Each draw is a completion of its own, with why it ended where that is said. What holds none is refused with its shape.
+Each draw is a separate completion, with its finish reason if there is one. A cell without completions is rejected with
+its shape.
 """
 
 import re
@@ -22,39 +23,39 @@ from orchestrator.tasks.cells import (
 from orchestrator.types import FinishReason
 
 _SEVERAL = ("choices", "candidates", "outputs", "completions", "generations", "responses", "resps", "output")
-"""Fields of an answer that hold its draws: of OpenAI, Gemini, vLLM and others."""
+"""Fields of a response that contain its draws: of OpenAI, Gemini, vLLM and others."""
 _ONE = ("text", "generated_text", "output_text", "message", "content", "response", "completion", "parts", "body")
-"""Fields of an answer that hold its one text."""
+"""Fields of a response that contain its only text."""
 REASONS = ("finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason")
-"""Fields that say why a completion ended: of OpenAI and vLLM, Anthropic, Gemini, Bedrock, Ollama."""
+"""Fields that contain the finish reason: of OpenAI and vLLM, Anthropic, Gemini, Bedrock, Ollama."""
 _DETAILS = ("details", "meta_info", "incomplete_details")
-"""Fields that hold such a field: of TGI, SGLang, OpenAI's Responses."""
+"""Fields that contain such a field: of TGI, SGLang, OpenAI's Responses API."""
 _CUT = re.compile(
     "length|max(new|output|completion|generation)?tokens?|max(seq(uence)?)?len(gth)?|modellength|tokenlimit|truncated"
     "|modelcontextwindow(exceeded)?|context(length|window)(exceeded)?|incomplete"
 )
-"""Reasons in lower case without blanks, `_` and `-`: that it was cut off, and that it was not."""
+"""Finish reasons, in lower case without blanks, `_` and `-`: those of cut-off completions, and below, of others."""
 _WHOLE = re.compile(
     "stop(sequence|token|str)?|eos(token)?|end(turn|ofturn)?|completed?|finished|(tool|function)calls?|tooluse"
     "|contentfilter|safety|recitation|refusal|unspecified|none|null|nan|"
 )
 _ENUM = re.compile(r"<?\s*(?:\w+\.)*(?P<name>[\w\s-]*?)\s*(?::[^:]*)?>?")
-"""`FinishReason.LENGTH`, `<FinishReason.LENGTH: 2>`, `FinishReason.LENGTH: 'length'`: as enums are written."""
+"""`FinishReason.LENGTH`, `<FinishReason.LENGTH: 2>`, `FinishReason.LENGTH: 'length'`: spellings of enum members."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One completion as it is in a cell."""
+    """One completion in a cell."""
 
     text: str
     reason: Any = None
-    """Why it ended, as the cell says it; None: it says nothing."""
+    """The finish reason given in the cell; None if there is none."""
 
 
 def draws_of(value: Any) -> list[Draw]:
-    """The completions in a cell, in its order; of an empty cell one without text.
+    """The completions in a cell, in order; for an empty cell, one without text.
 
-    Raises ValueError with the shape of what holds none.
+    Raises ValueError with the shape of a value that contains none.
     """
     if missing(value):
         return [Draw("")]
@@ -92,12 +93,12 @@ def _listed(value: list[Any]) -> Iterator[Draw]:
 
 
 def _holds(item: dict[str, Any]) -> bool:
-    """Whether a struct with a type is a message or an answer, and no mere part of a message."""
+    """Whether a struct with a type is a message or a response, not just a part of a message."""
     return as_message(item) is not None or any(_some(item, name) for name in ("choices", "message", "content"))
 
 
 def _answered(value: dict[str, Any]) -> list[Draw]:
-    """The completions in an answer of an API."""
+    """The completions in an API response."""
     reason = _reason(value)
     if (message := as_message(value)) is not None:
         return [Draw(reply([message]), reason)]
@@ -117,7 +118,7 @@ def _answered(value: dict[str, Any]) -> list[Draw]:
 
 
 def _reason(value: dict[str, Any]) -> Any:
-    """Why an answer ended, None where it does not say."""
+    """The finish reason of a response; None if it has none."""
     for place in (value, *(value[name] for name in _DETAILS if isinstance(value.get(name), dict))):
         for name in REASONS if place is value else (*REASONS, "reason"):
             if says_why(place.get(name)):
@@ -126,7 +127,7 @@ def _reason(value: dict[str, Any]) -> Any:
 
 
 def _of_the_model(content: Any) -> str:
-    """The text of an answer's content; Gemini's is a message of its own."""
+    """The text of a response's content, which in Gemini's format is itself a message."""
     while isinstance(content, dict) and "type" not in content and ("parts" in content or "content" in content):
         content = content.get("parts", content.get("content"))
     return content_text(content)
@@ -136,13 +137,13 @@ def _some(value: dict[str, Any], name: str) -> bool:
     return name in value and not missing(value[name])
 
 
-# --- why a completion ended
+# --- finish reasons
 
 
 def finish_reason(value: Any) -> tuple[FinishReason, str | None]:
-    """Whether a completion was cut off, and the reason that is not known, None where it is.
+    """Whether a completion was cut off, and the reason if it is an unknown one, else None.
 
-    `length`, `MAX_TOKENS`, `FinishReason.LENGTH` and `{"type": "length"}` all say that it was.
+    `length`, `MAX_TOKENS`, `FinishReason.LENGTH` and `{"type": "length"}` all mean that it was.
     """
     if isinstance(value, str):
         return _of_word(value)
@@ -154,7 +155,7 @@ def finish_reason(value: Any) -> tuple[FinishReason, str | None]:
 
 
 def says_why(value: Any) -> bool:
-    """Whether a cell gives a reason: none is given by an empty one, nor by a list of such."""
+    """Whether a cell gives a finish reason; an empty cell and a list of empty ones do not."""
     if isinstance(value, list):
         return any(map(says_why, value))
     if isinstance(value, str):
@@ -173,11 +174,11 @@ def _of_word(reason: str) -> tuple[FinishReason, str | None]:
 
 
 def reasons_of(value: Any, number: int) -> Sequence[Any]:
-    """The reasons that a row gives for its `number` draws: one for all, or a list with one for each."""
+    """The finish reasons of a row's `number` draws, given as one for all or as a list with one for each."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, list):
         return [value] * number
     if len(value) != number:
-        raise ValueError(f"a cell of {number} beside reasons for the end of {len(value)}")
+        raise ValueError(f"a cell of {number} draws, but with {len(value)} finish reasons")
     return value

@@ -1,6 +1,6 @@
-"""The task `dyck`: complete a bracket sequence, with generated questions or with questions from a file.
+"""The task `dyck`: complete a bracket sequence, with generated questions or questions from a file.
 
-A question ends in an open sequence, and its answer is the shortest end that balances it: the closing brackets alone.
+A question ends in an open sequence, and its answer is the shortest ending that balances it: only the closing brackets.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from orchestrator.types import Example
 
 
 class DyckTask(Task):
-    """What closes ( [ { ? The same brackets in the same order are right, however they are set apart."""
+    """What closes ( [ { ? The same brackets in the same order are correct, however they are spaced."""
 
     VERSION: ClassVar[int] = dyck_sequences.VERSION
 
@@ -39,7 +39,7 @@ class DyckTask(Task):
     @field_validator("judge", mode="before")
     @classmethod
     def _judged_by_bracket(cls, value: Any) -> Any:
-        """Another setting of the judge must not bring items back, of which `])` would be one."""
+        """Setting another judge option must not restore `by: item`, for which `])` would be a single item."""
         sequence = isinstance(value, dict) and value.get("type", "sequence") == "sequence"
         return {"type": "sequence", "by": "character"} | value if sequence else value
 
@@ -54,7 +54,7 @@ class DyckTask(Task):
         return {"seed": self.seed, "sequences": self.sequences.model_dump(mode="json", exclude=of_others)}
 
     def read_row(self, row: Row) -> Row:
-        """The row, if its answer is proved to be the shortest end; with a worked solution where it has none."""
+        """Check that the answer is the shortest ending, and add a worked solution if there is none."""
         sequence = sequence_in(row.question)
         if not sequence:
             raise ValueError(

@@ -1,7 +1,7 @@
-"""Bracket sequences (Dyck words): a seeded generator of open ones with worked solutions, and the proof of an answer.
+"""Bracket sequences (Dyck words): a seeded generator of open ones with worked solutions, and a check of answers.
 
-Knows nothing of models, files or training. A sequence belongs to one split for good: the split is read off a hash of
-its brackets, so no split changes when another grows.
+Knows nothing of models, files or training. A sequence always belongs to the same split, which is determined by a hash
+of its brackets, so no split changes when another grows.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ CLOSING: dict[str, str] = {kind[0]: kind[1] for kind in KINDS}
 OPENING: dict[str, str] = {closing: opening for opening, closing in CLOSING.items()}
 
 VERSION = 2
-"""Raise it whenever the same arguments would give other examples."""
+"""Raise it whenever the same arguments would give different examples."""
 LONGER = "longer"
 """The split whose sequences are longer than those of all others."""
 SPLIT_SHARES: dict[str, range] = {
@@ -29,11 +29,11 @@ SPLIT_SHARES: dict[str, range] = {
     "validation": range(7, 8),
     LONGER: range(0, 8),
 }
-"""Split -> the eighths of the hash that are its own; `longer` shares no length with the others, so it takes all."""
+"""Split -> its eighths of the hash range; `longer` has no length in common with the others, so it gets them all."""
 ASKED = "Close the brackets.\n"
-"""The sequence follows without spaces: tokenizers cut brackets that stand alone or close together alike."""
+"""The sequence follows without spaces: tokenizers split isolated and adjacent brackets in the same way."""
 MOST_MISSES = 20_000
-"""Draws in a row that bring no new sequence before the generator gives up."""
+"""Consecutive draws without a new sequence before the generator gives up."""
 MOST_BRACKETS = 1000
 _MARKER = MarkerFormat()
 
@@ -41,19 +41,19 @@ Count = Annotated[int, Field(ge=1, le=MOST_BRACKETS)]
 
 
 class DyckSettings(BaseModel):
-    """How hard the sequences are. A length is that of the open sequence, as it is in the question."""
+    """Difficulty of the sequences. A length is that of the open sequence, as it appears in the question."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kinds: tuple[Kind, ...] = Field(KINDS, min_length=1)
-    """Which pairs of brackets there are."""
+    """The pairs of brackets to use."""
     lengths: tuple[Count, Count] = (3, 8)
-    """The fewest and the most brackets. Every number is drawn as often, but what is balanced or was drawn before
-    is drawn again: as there are few short sequences, most of a large split are long."""
+    """The minimum and maximum number of brackets. All numbers are equally likely, but balanced sequences and repeats
+    are redrawn: as there are few short sequences, most of those in a large split are long."""
     longer: tuple[Count, Count] = (9, 12)
-    """The same for the split `longer`: lengths that no training meets."""
+    """The same for the split `longer`: lengths that do not occur in training."""
     depth: Count = 4
-    """The most brackets that are open at once, in every split."""
+    """The maximum number of brackets open at once, in every split."""
 
     @model_validator(mode="after")
     def _fits(self) -> "DyckSettings":
@@ -66,19 +66,19 @@ class DyckSettings(BaseModel):
                 raise ValueError(f"at depth 1 nothing is open after {most} brackets: add an odd number to {name}")
         if self.longer[0] <= self.lengths[1]:
             raise ValueError(
-                f"longer begins at {self.longer[0]} brackets, where lengths goes up to {self.lengths[1]}: begin it at "
+                f"longer begins at {self.longer[0]} brackets, but lengths goes up to {self.lengths[1]}: start it at "
                 f"{self.lengths[1] + 1} or above"
             )
         return self
 
 
 def spaced(sequence: str) -> str:
-    """Brackets as answers write them: `( [ {`."""
+    """Brackets as written in answers: `( [ {`."""
     return " ".join(sequence)
 
 
 def sequence_in(question: str) -> str:
-    """The brackets that a question ends in, without the white space between them; empty if there are none."""
+    """The brackets at the end of a question, without white space; empty if there are none."""
     start = len(question)
     while start and (question[start - 1].isspace() or question[start - 1] in CLOSING | OPENING):
         start -= 1
@@ -86,13 +86,13 @@ def sequence_in(question: str) -> str:
 
 
 def left_open(sequence: str) -> list[int]:
-    """The places, from 0, of the brackets that a sequence leaves open. Linear; ValueError: one that fits nothing."""
+    """The positions, from 0, of the brackets left open. Linear time. ValueError: a bracket that does not fit."""
     stack: list[int] = []
     for place, bracket in enumerate(sequence):
         if bracket in CLOSING:
             stack.append(place)
         elif bracket not in OPENING:
-            raise ValueError(f"{bracket!r} is none of the brackets {' '.join(KINDS)}")
+            raise ValueError(f"{bracket!r} is not one of the brackets {' '.join(KINDS)}")
         elif not stack or sequence[stack[-1]] != OPENING[bracket]:
             last = f"the last one open is {sequence[stack[-1]]!r}" if stack else "none is open"
             raise ValueError(f"bracket {place + 1} is {bracket!r}, but {last}")
@@ -102,10 +102,10 @@ def left_open(sequence: str) -> list[int]:
 
 
 def flaw(sequence: str, answer: str) -> str | None:
-    """Why `answer` is not the one shortest end that balances `sequence`, None if it is. Linear in both.
+    """Why `answer` is not the shortest ending that balances `sequence`; None if it is. Linear in both.
 
-    Every bracket left open needs one that closes it, so an end that balances and is as long as they are many is the
-    shortest, and there is no other of that length: each place is settled by what is open there.
+    Each open bracket needs one closing bracket, so a balancing ending with exactly that many brackets is the shortest.
+    It is the only one of that length, as the open brackets determine every position.
     """
     try:
         still = left_open(sequence)
@@ -114,24 +114,24 @@ def flaw(sequence: str, answer: str) -> str | None:
     if not still:
         return "the question's sequence leaves nothing open"
     if answer.startswith(sequence):
-        return f"the answer repeats the question's sequence: give its end alone, {spaced(answer[len(sequence) :])!r}"
+        return f"the answer repeats the question's sequence: give only its end, {spaced(answer[len(sequence) :])!r}"
     try:
         after = left_open(sequence + answer)
     except ValueError as error:
-        return f"the sequence does not go on as the answer does: {error}"
+        return f"the answer does not continue the sequence: {error}"
     if after:
         return f"the answer leaves {spaced(''.join((sequence + answer)[place] for place in after))!r} open"
     if len(answer) != len(still):
-        return f"the answer has {len(answer)} brackets, where {len(still)} are enough"
+        return f"the answer has {len(answer)} brackets, but {len(still)} are enough"
     return None
 
 
 def worked(sequence: str) -> tuple[str, str]:
-    """The solution of an open sequence, step by step, and the brackets that close it.
+    """The step-by-step solution of an open sequence, and the brackets that close it.
 
-    Brackets are numbered as they are read, and the stack holds them under their numbers: two of a kind stay apart. It
-    is written from its top, so what stands behind a bracket is the same in every line, and the last line of the stack
-    already is the order in which to close.
+    Brackets are numbered as they are read, and the stack keeps the numbers, so that two of a kind can be told apart. It
+    is written top first, so the text after a bracket is the same in every line, and the last line of the stack is
+    already the closing order.
     """
     read = [f"{place}{bracket}" for place, bracket in enumerate(sequence, 1)]
     stack: list[str] = []
@@ -152,9 +152,9 @@ def worked(sequence: str) -> tuple[str, str]:
 def generate(
     split: str, n: int, seed: int, settings: DyckSettings, answer_format: AnswerFormat = _MARKER
 ) -> list[Example]:
-    """`n` distinct questions of a split, each with its answer and a worked solution. ValueError: too few exist."""
+    """Generate `n` distinct questions of a split, with answers and worked solutions. ValueError: too few exist."""
     if split not in SPLIT_SHARES:
-        raise ValueError(f"unknown split {split!r}: sequences are shared out among {', '.join(SPLIT_SHARES)}")
+        raise ValueError(f"unknown split {split!r}: sequences are divided among {', '.join(SPLIT_SHARES)}")
     rng = random.Random(f"dyck {split} {seed}")
     examples: list[Example] = []
     seen: set[str] = set()
@@ -165,8 +165,8 @@ def generate(
             misses += 1
             if misses > MOST_MISSES:
                 raise ValueError(
-                    f"only {len(examples)} of the {n} sequences asked for could be made for split {split!r}: ask for "
-                    "fewer, or widen sequences (lengths, kinds, depth)"
+                    f"only {len(examples)} of the {n} requested sequences could be generated for split {split!r}: ask "
+                    "for fewer, or widen sequences (lengths, kinds, depth)"
                 )
             continue
         misses = 0
@@ -179,7 +179,7 @@ def generate(
 
 
 def _draw(rng: random.Random, settings: DyckSettings, lengths: tuple[int, int]) -> str:
-    """A sequence that leaves something open: each place opens or closes as a coin falls, within the depth."""
+    """A sequence that leaves something open. Each position opens or closes with equal probability, within the depth."""
     while True:
         stack: list[str] = []
         sequence = ""
@@ -194,5 +194,5 @@ def _draw(rng: random.Random, settings: DyckSettings, lengths: tuple[int, int]) 
 
 
 def _eighth(sequence: str) -> int:
-    """Which eighth of all sequences this one falls in."""
+    """The eighth of the hash range that a sequence falls into."""
     return hashlib.sha256(sequence.encode()).digest()[0] % 8

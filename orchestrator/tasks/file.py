@@ -1,4 +1,4 @@
-"""The task `file`: questions of one's own, from files alone."""
+"""The task `file`: the user's own questions, read from files."""
 
 from dataclasses import replace
 from typing import Literal
@@ -15,10 +15,10 @@ class FileTask(Task):
     judge: Judge = NumericJudge()
 
     def read_row(self, row: Row) -> Row:
-        """The gold answer of a worked solution that ends in one, as the answer format writes it, and that solution."""
+        """If the answer is a worked solution that ends as the format requires, take the gold answer out of it."""
         found = self.format.ending(row.answer)
         if found is None or self.judge.check_gold(found) is not None:
             return row
         if self.format.written(found, "") == found and self.judge.check_gold(row.answer) is None:
-            return row  # the format adds nothing to an answer: the last number of `Room 5` is no answer cut off
+            return row  # the format adds nothing to an answer: the last number of `Room 5` is not an answer
         return replace(row, answer=found, demonstration=row.demonstration or row.answer)

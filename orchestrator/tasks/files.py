@@ -1,6 +1,6 @@
-"""A user's own file as records: JSON, JSONL, CSV or parquet, whatever is in them.
+"""A user's own file as records: JSON, JSONL, CSV or parquet, whatever it contains.
 
-It finds the file, reads its format and says where a problem stands. It must not know what a row has to hold.
+Finds the file, reads its format and reports where a problem is. It must not know what a row has to contain.
 """
 
 import csv
@@ -19,24 +19,24 @@ from orchestrator.tasks.columns import Columns
 from orchestrator.tasks.json_text import DoubledKey, doubled_key, parse
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-"""What may separate the fields of a CSV file."""
+"""Possible field separators of a CSV file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows were read, as messages call it."""
+    """The source of rows, as named in messages."""
 
     name: str
     unit: Literal["line", "row"]
-    """What a record is called there."""
+    """The word for a record there."""
 
     def place(self, line: int) -> str:
-        """Where a record stands: `my.csv, line 3`."""
+        """The position of a record: `my.csv, line 3`."""
         return f"{self.name}, {self.unit} {line}"
 
 
 def origin_of(path: Path) -> Origin:
-    """A file as the place of its records."""
+    """The origin of a file's records."""
     return Origin(str(path), "line" if path.suffix.lower() in (".jsonl", ".csv") else "row")
 
 
@@ -46,13 +46,13 @@ class Table:
 
     records: list[tuple[int, Any]]
     names: list[str]
-    """All columns in the file; empty where every record is a pair."""
+    """All columns in the file; empty if every record is a pair."""
     problems: list[str]
-    """What kept single records from being read."""
+    """Why individual records could not be read."""
 
 
 def read_table(path: Path, columns: Columns) -> Table:
-    """The records of a file, in its order. Raises DataError where there is no such file, or none that can be read."""
+    """The records of a file, in order. Raises DataError if there is no such file, or it cannot be read."""
     _check_file(path)
     try:
         return _READERS[path.suffix.lower()](path, columns)
@@ -74,7 +74,7 @@ def _check_file(path: Path) -> None:
         if not path.is_file():
             raise DataError(f"{path}: is not a regular file: copy its content into one")
         if path.suffix.lower() not in _READERS:
-            kind = f"the ending {path.suffix!r} is not known" if path.suffix else "its name has no ending"
+            kind = f"the extension {path.suffix!r} is not supported" if path.suffix else "its name has no extension"
             raise DataError(f"{path}: {kind}: save it as {_accepted()}")
         if path.stat().st_size == 0:
             raise DataError(f"{path}: is empty: write at least one question with its answer")
@@ -129,7 +129,7 @@ def _read_json(path: Path, columns: Columns) -> Table:
     except json.JSONDecodeError as error:
         hint = "fix it there"
         if error.msg == "Extra data" and error.lineno > 1:
-            hint = "if each line is a row of its own, name the file .jsonl"
+            hint = "if each line is a separate row, name the file .jsonl"
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: is not valid JSON ({error.msg}): {hint}"
         ) from None
@@ -148,7 +148,7 @@ def _read_json(path: Path, columns: Columns) -> Table:
 
 
 def _only_list(content: dict[str, Any], columns: Columns) -> list[Any] | None:
-    """The rows of `{"data": [...]}`: the one list in an object that is no row itself; None: there is no such."""
+    """The rows of `{"data": [...]}`: the only list in an object that is not itself a row; None if there is none."""
     lists = [(name, value) for name, value in content.items() if isinstance(value, list)]
     if len(lists) != 1:
         return None
@@ -158,19 +158,19 @@ def _only_list(content: dict[str, Any], columns: Columns) -> list[Any] | None:
 
 
 def _lists_in(content: Any) -> str:
-    """What is said of the lists in an object, of which none can be taken for the rows."""
+    """A remark on the lists in an object, if none of them can be assumed to contain the rows."""
     lists = {k: v for k, v in content.items() if isinstance(v, list)} if isinstance(content, dict) else {}
     if len(lists) < 2:
         return ""
     if len(set(map(len, lists.values()))) == 1 and not any(isinstance(v, dict) for one in lists.values() for v in one):
-        return f", but columns of {len(next(iter(lists.values()))):,} values each (of pandas, orient='records' is rows)"
+        return f", but columns of {len(next(iter(lists.values()))):,} values each (in pandas, orient='records' is rows)"
     return f", but the lists {listed(list(lists))} (keep the one that holds the rows)"
 
 
 def _read_jsonl(path: Path, columns: Columns) -> Table:
     records: list[tuple[int, Any]] = []
     problems: list[str] = []
-    # Not splitlines: that would also cut at the line separators (U+2028) that may stand inside a JSON string.
+    # Not splitlines, which would also split at the line separators (U+2028) that a JSON string may contain.
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -178,7 +178,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
             records.append((number, parse(line)))
         except json.JSONDecodeError as error:
             if not records and not problems and line.strip() in ("[", "{"):
-                raise DataError(f"{path}: rows do not end on their lines: if it is one list, name it .json") from None
+                raise DataError(f"{path}: a row spans several lines: if it is one list, name it .json") from None
             problems.append(
                 f"{path}, line {number}, column {error.colno}: is not valid JSON ({error.msg}): "
                 "write one [question, answer] pair or one object on each line"
@@ -193,7 +193,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
 def _read_csv(path: Path, columns: Columns) -> Table:
     # strict: a quote that is never closed is an error, not one field that swallows the rest of the file.
     text = _read_text(path)
-    # One limit for the whole process, 131,072 characters if nobody says otherwise: a long completion is no mistake.
+    # The limit is process-wide, 131,072 characters by default: a long completion is not an error.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     separator = _separator(text, columns)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
@@ -214,20 +214,20 @@ def _read_csv(path: Path, columns: Columns) -> Table:
             elif len(fields) != len(names):
                 problems.append(
                     f"{path}, line {first_line}: has {len(fields)} fields, the header has {len(names)}: "
-                    f"put text that holds {_SEPARATORS[separator]} in double quotes"
+                    f"put text that contains {_SEPARATORS[separator]} in double quotes"
                 )
             else:
                 records.append((first_line, dict(zip(names, fields, strict=True))))
     except csv.Error as error:
-        # What follows a broken quote cannot be told into rows.
+        # After a broken quote, the rest cannot be split into rows.
         problems.append(f"{path}, line {line}: is not valid CSV ({error}): check its double quotes")
     return Table(records, names, problems)
 
 
 def _separator(text: str, columns: Columns) -> str:
-    """What separates the fields of a CSV file: that with which its header has most of the columns that are wanted.
+    """The field separator of a CSV file: the one with which its header has the most wanted columns.
 
-    Where it has none with any, the comma if there is one in it, else what makes most fields of it.
+    If no separator gives any, the comma if the header contains one, else the one that gives the most fields.
     """
     headers: dict[str, list[str]] = {}
     for separator in _SEPARATORS:
@@ -243,7 +243,7 @@ def _separator(text: str, columns: Columns) -> str:
 
 
 def _read_parquet(path: Path, columns: Columns) -> Table:
-    # Imported here: whoever brings JSON or CSV should not wait for it.
+    # Imported here: users of JSON or CSV should not wait for it.
     import pyarrow
     import pyarrow.parquet
 
@@ -268,7 +268,7 @@ def _read_parquet(path: Path, columns: Columns) -> Table:
 
 
 def _widened(table: Any) -> list[dict[str, Any]]:
-    """The rows of a table, its short floats as the numbers that their digits mean: 0.1, not 0.10000000149."""
+    """The rows of a table, with short floats as the numbers their digits mean: 0.1, not 0.10000000149."""
     short_floats = {field.name: read for field in table.schema if (read := _reader_of_floats(field.type)) is not None}
     rows: list[dict[str, Any]] = table.to_pylist()
     for row in rows if short_floats else ():
@@ -277,7 +277,7 @@ def _widened(table: Any) -> list[dict[str, Any]]:
 
 
 def _reader_of_floats(kind: Any) -> Callable[[Any], Any] | None:
-    """What makes of a value the shortest one that is the same float of 16 or 32 bits; None: there is none in it."""
+    """A function that turns 16- and 32-bit floats into the shortest equal decimal; None if the type contains none."""
     import numpy
     import pyarrow.types as types
 
@@ -302,7 +302,7 @@ _READERS: dict[str, Callable[[Path, Columns], Table]] = {
 
 
 def _twice(path: Path, line: int, text: str) -> str:
-    """The problem of a key that occurs twice in a text that begins on a line."""
+    """The problem of a duplicate key in a text that begins on the given line."""
     breaks, key = doubled_key(text)
     return f"{path}, line {line + breaks}: the key {short(key)} occurs twice in one object: keep the right one"
 
@@ -311,21 +311,21 @@ def _keys(records: Sequence[tuple[int, Any]]) -> list[str]:
     return list(dict.fromkeys(key for _, record in records if isinstance(record, dict) for key in record))
 
 
-# --- the words
+# --- wording
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first twelve names, and how many more there are."""
+    """The first twelve names, and the number of further ones."""
     shown = ", ".join(repr(name) for name in names[:12])
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words: `a number (5)`, `a list of 2 texts (['a', 'b'])`."""
+    """Describe a value: `a number (5)`, `a list of 2 texts (['a', 'b'])`."""
     return f"{shape(value)} ({short(value)})"
 
 
 def short(value: Any, most: int = 60) -> str:
-    """A value in at most so many characters."""
+    """A value in at most `most` characters."""
     text = value.text if isinstance(value, WrittenNumber) else f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,7 +1,7 @@
-"""The task `gsm8k`: grade-school word problems in the form in which GSM8K was published, from the Hub or a file.
+"""The task `gsm8k`: grade-school word problems in GSM8K's published form, from the Hub or a file.
 
-Its answer column holds a worked solution, `<<48/2=24>>` after each step, with `#### 72` as its last line. It must not
-know where rows were read, nor how the answer format writes an answer.
+The answer column contains a worked solution, with `<<48/2=24>>` after each step and `#### 72` as its last line. It must
+not know where rows were read, nor how the answer format writes an answer.
 """
 
 import re
@@ -20,17 +20,17 @@ from orchestrator.tasks.source import KINDS, Source
 
 PROMPT = "Question: {question}\nAnswer:\n"
 PUBLISHED = {"hub": "openai/gsm8k", "config": "main"}
-"""What a source means that does not say where its rows are."""
+"""The default for a source that does not give the location of its rows."""
 _MARK = "####"
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
 
 
 class Gsm8kTask(Task):
-    """How many clips did Natalia sell altogether? The same number is right, however it is written."""
+    """How many clips did Natalia sell altogether? The same number is correct, however it is written."""
 
     type: Literal["gsm8k"] = "gsm8k"
     annotations: Literal["strip", "keep"] = "strip"
-    """Whether `<<48/2=24>>` stays in the worked solutions that a model is shown."""
+    """Whether annotations like `<<48/2=24>>` stay in the worked solutions shown to a model."""
     train: Source | None = Source.model_validate(PUBLISHED)
     test: Source = Source.model_validate(PUBLISHED)
     format: Format = HashFormat(prompt=PROMPT)
@@ -49,12 +49,12 @@ class Gsm8kTask(Task):
     @field_validator("judge", mode="before")
     @classmethod
     def _judged_exactly(cls, value: Any) -> Any:
-        """Other decimals must not bring the 5% of other tasks back."""
+        """Setting another judge option must not restore the judge's default tolerance."""
         numeric = isinstance(value, dict) and value.get("type", "numeric") == "numeric"
         return {"tolerance": 0.0} | value if numeric else value
 
     def read_row(self, row: Row) -> Row:
-        """The gold answer as it stands after the last `####`, and what stands before it as the worked solution."""
+        """Use the text after the last `####` as the gold answer, and the text before it as the worked solution."""
         solution, mark, gold = row.answer.rpartition(_MARK)
         gold = gold.strip()
         if not mark:
@@ -63,7 +63,7 @@ class Gsm8kTask(Task):
                 f"({short(gold[-50:])})"
             )
         if parse_number(gold) is None:
-            raise ValueError(f"after the last '{_MARK}' stands {short(gold)}: write one number there, like 72 or 1,450")
+            raise ValueError(f"after the last '{_MARK}' is {short(gold)}: write one number there, like 72 or 1,450")
         reasoning = solution.strip() if self.annotations == "keep" else _ANNOTATION.sub("", solution).strip()
         written = self.format.target_text(gold, reasoning) if reasoning else None
         return replace(row, answer=gold, demonstration=row.demonstration or written)

@@ -1,6 +1,6 @@
-"""A data set of the Hugging Face Hub, or a folder of data files, as records.
+"""A data set on the Hugging Face Hub, or a folder of data files, as records.
 
-It asks `datasets` for one split and says why there is none. It must not know what a row has to hold.
+Loads one split with `datasets` and explains failures. It must not know what a row has to contain.
 """
 
 import re
@@ -16,8 +16,8 @@ from orchestrator.tasks.files import Origin, Table
 
 
 def read_hub(name: str, config: str | None, split: str, revision: str | None, columns: Columns) -> tuple[Table, Origin]:
-    """The records of a split, in its order, and what messages call it. Raises DataError where it cannot be had."""
-    # Imported here: whoever brings a file or a generator should not wait for it.
+    """The records of a split, in order, and their origin. Raises DataError if the split cannot be loaded."""
+    # Imported here: users of a file or a generator should not wait for it.
     import datasets
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -26,15 +26,15 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None, co
     called = ", ".join((name, *([config] if config else []), f"split {split!r}"))
     if Path(name).is_dir() and (sign := re.search(r"[*?\[]", str(Path(name).resolve()))):
         raise DataError(
-            f"{name}: cannot be read as a data set, as the path of the folder holds {sign[0]!r}, which stands for "
-            "other characters there: rename the folder, or name its file: {file: my.jsonl}"
+            f"{name}: cannot be read as a data set, as the folder's path contains {sign[0]!r}, which is a wildcard "
+            "there: rename the folder, or name its file: {file: my.jsonl}"
         )
     try:
         _check_reachable(name)
         found = datasets.load_dataset(name, config, split=split, revision=revision)
     except DataError:
         raise
-    except Exception as error:  # whatever its readers and its network raise: to the user it is one thing, no data
+    except Exception as error:  # whatever its readers and the network raise: to the user it all means no data
         raise DataError(_why(error, name, config, split, revision)) from None
     wanted = columns.among(found.column_names)
     chosen = found.select_columns(wanted)
@@ -46,7 +46,7 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None, co
 
 
 def _check_reachable(name: str) -> None:
-    """Ask the Hub once where nothing is cached: without a network `datasets` would ask again for half a minute."""
+    """Try the Hub once if nothing is cached: without a network, `datasets` would retry for half a minute."""
     import datasets
     import huggingface_hub
 
@@ -55,8 +55,8 @@ def _check_reachable(name: str) -> None:
         return
     try:
         huggingface_hub.HfApi().dataset_info(name, timeout=10)
-    except Exception as error:  # `datasets` explains the Hub's answers better; that there is none is said here
-        # The client's own errors derive from no common one: httpx, httpx2, requests.
+    except Exception as error:  # `datasets` explains the Hub's responses better; only a missing one is reported here
+        # The clients' errors have no common base class: httpx, httpx2, requests.
         if {"ConnectError", "ConnectTimeout", "ConnectionError"} & {cls.__name__ for cls in type(error).__mro__}:
             raise DataError(_unreachable(name)) from None
 
@@ -69,7 +69,7 @@ def _unreachable(name: str) -> str:
 
 
 def _why(error: Exception, name: str, config: str | None, split: str, revision: str | None) -> str:
-    """Why there are no records, in one line."""
+    """The reason why there are no records, in one line."""
     import datasets
 
     folder = Path(name).is_dir()
@@ -94,10 +94,10 @@ def _why(error: Exception, name: str, config: str | None, split: str, revision: 
 
 
 def _names(ask: Callable[..., Any], *arguments: Any, **named: Any) -> list[str]:
-    """What the data set offers; nothing where that cannot be found out either."""
+    """The names that the data set offers; empty if they cannot be determined either."""
     try:
         return [str(name) for name in ask(*arguments, **named)]
-    except Exception:  # only the words of an error message depend on it
+    except Exception:  # only the wording of an error message depends on it
         return []
 
 

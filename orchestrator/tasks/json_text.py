@@ -1,4 +1,4 @@
-"""JSON as files of rows hold it: numbers as they are written, and no object that says two things under one key."""
+"""JSON in files of rows: numbers keep their spelling, and objects with duplicate keys are rejected."""
 
 import json
 import re
@@ -10,12 +10,12 @@ _STRUCTURE = re.compile(
     r"""(?P<open> [{\[]) | (?P<close> [}\]]) | (?P<key> "(?:[^"\\]|\\.)*+") (?=\s*:) | "(?:[^"\\]|\\.)*+" """,
     re.VERBOSE,
 )
-"""What tells the keys of JSON from its other texts."""
+"""Tells the keys of JSON from its other strings."""
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text. Raises DoubledKey where a key occurs twice in one object."""
-    # Python refuses to read integers of thousands of digits; as text they are shown like any other bad value.
+    """Parse a JSON text. Raises DoubledKey if a key occurs twice in one object."""
+    # Python refuses to parse integers of thousands of digits; as text they are reported like any other bad value.
     return json.loads(
         text,
         parse_int=lambda digits: int(digits) if len(digits) < 300 else digits,
@@ -25,18 +25,18 @@ def parse(text: str) -> Any:
 
 
 class DoubledKey(Exception):
-    """An object that says two things under one key."""
+    """An object with a duplicate key."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs. Raises DoubledKey where a key occurs twice: any of the two may be meant."""
+    """The object of these pairs. Raises DoubledKey if a key occurs twice, as either value may be meant."""
     if len(found := dict(pairs)) < len(pairs):
         raise DoubledKey
     return found
 
 
 def doubled_key(text: str) -> tuple[int, str]:
-    """The first key of valid JSON that its object holds already: after how many line breaks it stands, and itself."""
+    """The first duplicate key in valid JSON: the number of line breaks before it, and the key itself."""
     inside: list[set[str]] = []
     for token in _STRUCTURE.finditer(text):
         if token["open"]:

@@ -1,6 +1,6 @@
-"""How answers are read and judged, in one short phrase for wherever an accuracy is shown.
+"""How answers are extracted and judged, in one short phrase to show with an accuracy.
 
-It knows settings: of a task, or of a recipe as a run wrote it down, whose own code is not loaded for it.
+Works from settings: of a task, or of a recipe as stored by a run, whose custom code is not loaded for this.
 """
 
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ def judged_by(task: Task) -> str:
 
 
 def own_method(task: Task) -> str:
-    """The method by which a task with an own verdict judges."""
+    """The name of the method that gives a task's own verdict."""
     return "judge_completion" if task.own_scores else "verdict"
 
 
 def judged_by_settings(task: Mapping[str, Any]) -> str | None:
-    """The same of a recipe's task block with every default written out; None where it does not tell."""
+    """The same for a recipe's task block with all defaults written out; None if it lacks the format or the judge."""
     answer_format, judge = task.get("format"), task.get("judge")
     if not isinstance(answer_format, Mapping) or not isinstance(judge, Mapping):
         return None
@@ -40,7 +40,7 @@ def judged_by_settings(task: Mapping[str, Any]) -> str | None:
 
 
 def _in_words(kinds: TypeAdapter[BaseJudge] | TypeAdapter[AnswerFormat], settings: Mapping[str, Any]) -> str:
-    """A judge or a format in its own words; one that another version of orch wrote by its settings."""
+    """A judge or a format in its own words; if another version of orch wrote it, its plain settings."""
     try:
         return kinds.validate_python(dict(settings)).in_words()
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Verdicts on many completions at once: here where judging is sure to end, else in a process that can be killed."""
+"""Verdicts on many completions at once: in this process if judging is sure to end, else in one that can be killed."""
 
 import atexit
 import sys
@@ -17,7 +17,7 @@ from orchestrator.types import Completion, Example, FinishReason, Verdict
 
 _MOST_GUARDS = 4
 _guards: dict[bytes, Guard] = {}
-"""A guard for each task that was judged, the latest last: a process that judges the next shard is there already."""
+"""A guard for each task judged, the latest last, so that its process is already running for the next shard."""
 _lock = threading.Lock()
 
 
@@ -26,26 +26,26 @@ Item = tuple[Completion, Example]
 
 
 def item(text: str, example: Example, finish_reason: FinishReason = "stop") -> Item:
-    """A text to judge, where nothing else is known of the completion."""
+    """A text to judge, if nothing else is known about the completion."""
     return Completion(example.id, 0, text, 0, finish_reason), example
 
 
 def verdicts(task: Task, items: Sequence[Item]) -> list[Verdict]:
-    """The verdict on each completion, in order. A judge that fails is a status."""
+    """The verdict on each completion, in order. A failing judge is reported as a status."""
     if task.guarded:
         return _guard(task).judge(items)
     judge, made = _judge_of(task), []
     for completion, example in items:
         try:
             verdict = judge(completion, example)
-        except Exception:  # a bug of ours must not cost the draws beside it
+        except Exception:  # a bug of ours must not cost the other draws
             verdict = Verdict("error")
         made.append(verdict if verdict.value is None or len(verdict.value) <= MAX_VALUE else _clipped(verdict))
     return made
 
 
 def _judge_of(task: Task) -> Callable[[Completion, Example], Verdict]:
-    """What judges one completion; where that is done by the gold answer alone, without a call more than that takes."""
+    """The function that judges one completion; if only the gold answer is needed, without any extra call."""
     if task.own_verdict:
         return task.judge_completion
     extract, judge = task.format.extract, task.judge.judge
@@ -53,7 +53,7 @@ def _judge_of(task: Task) -> Callable[[Completion, Example], Verdict]:
 
 
 class _Judging:
-    """What is sent to the process that judges."""
+    """The callable sent to the judging process."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -65,7 +65,7 @@ class _Judging:
             place = f"{Path(method.__code__.co_filename).name}:{method.__code__.co_firstlineno}"
             raise TypeError(
                 f"{method.__name__} returns {verdict!r:.60}, a {type(verdict).__name__}, not a Verdict ({place}): "
-                'return Verdict("correct", value) or Verdict("wrong", value), of orchestrator.types'
+                'return Verdict("correct", value) or Verdict("wrong", value), from orchestrator.types'
             )
         return verdict if not isinstance(verdict.value, str) or len(verdict.value) <= MAX_VALUE else _clipped(verdict)
 

@@ -1,7 +1,7 @@
-"""Code from a user's own file, run so that what it does stays its own.
+"""Run code from a user's own file so that its side effects are contained.
 
-Whatever it raises is reported with its file and line, also where it ends the program or raises KeyboardInterrupt
-itself; what it prints goes to stderr, as stdout may be a JSON object. It must not know what a task is.
+Any exception is reported with its file and line, even if the code exits the program or raises KeyboardInterrupt itself.
+Its output goes to stderr, as stdout may be a JSON object. This module must not know what a task is.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from orchestrator.errors import DataError, OrchError
 from orchestrator.tasks.own_modules import OwnModules
 
 _LONGEST = 300
-"""Characters of an exception's own message."""
+"""Maximum length of an exception's message, in characters."""
 
 
 def run_module(name: str, file: str, content: bytes, own: OwnModules) -> ModuleType:
-    """A module from a file's content, under `name`. No compiled copy beside the file is used or left.
+    """Run a file's content as the module `name`. No bytecode file is read or written.
 
-    What it imports from its folder is found by `own`, and recorded there.
+    Imports from its folder are resolved and recorded by `own`.
 
     Raises:
         DataError: it cannot be run; with the file, the line and the exception.
@@ -46,10 +46,10 @@ def run_module(name: str, file: str, content: bytes, own: OwnModules) -> ModuleT
 
 @contextlib.contextmanager
 def contained(file: str, what: str) -> Iterator[None]:
-    """For as long as code of `file` is run; `what` says of the file what has failed where it raises.
+    """A context for running code of `file`; `what` describes the failure if the code raises.
 
     Raises:
-        DataError: it raised anything, SystemExit too. What is meant for the user already passes, and so does Ctrl-C.
+        DataError: it raised anything, even SystemExit. Errors already meant for the user and Ctrl-C pass through.
     """
     with _ctrl_c() as pressed, _prints_to_stderr():
         try:
@@ -63,7 +63,7 @@ def contained(file: str, what: str) -> Iterator[None]:
 
 
 def _place(file: str, error: BaseException) -> str:
-    """The file, and the last of its lines that had a part in it."""
+    """The file, and the innermost of its lines in the traceback."""
     place = str(Path(file).absolute())
     line = None
     if isinstance(error, SyntaxError) and error.filename == place:
@@ -80,7 +80,7 @@ def _said(error: BaseException) -> str:
     try:
         text = " ".join(str(error).split())[:_LONGEST]
     except Exception:  # its message is the user's code as well
-        text = "(its message cannot be had)"
+        text = "(its message cannot be read)"
     told = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SystemExit):
         told += '; it ends the program: take that out, or put it under if __name__ == "__main__"'
@@ -89,7 +89,7 @@ def _said(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _ctrl_c() -> Iterator[list[int]]:
-    """Filled once Ctrl-C is pressed: a KeyboardInterrupt without it was raised by the code itself."""
+    """A list that is filled when Ctrl-C is pressed: if it is empty, the code itself raised the KeyboardInterrupt."""
     pressed: list[int] = []
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -104,15 +104,15 @@ def _ctrl_c() -> Iterator[list[int]]:
     try:
         yield pressed
     finally:
-        if signal.getsignal(signal.SIGINT) is heed:  # the code may have put its own there
+        if signal.getsignal(signal.SIGINT) is heed:  # the code may have installed its own
             signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
 def _prints_to_stderr() -> Iterator[None]:
-    """Python's stdout, and that of whatever the code starts."""
+    """Redirect Python's stdout and that of child processes to stderr."""
     kept = None
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # no such stream: nothing to be kept clean
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no such stream: nothing to keep clean
         sys.stdout.flush()
         kept = os.dup(1)
         os.dup2(2, 1)

@@ -1,10 +1,10 @@
-"""The modules beside a user's own file that it imports: they are the task's code as much as the file itself.
+"""The modules that a user's own file imports from its folder: they are as much the task's code as the file itself.
 
-While the file runs, `import helper` finds `helper.py` in its folder, wherever orch was started, and what is found is
-recorded with its content, exactly as it ran: keys hold it, runs keep it, and workers get it. No compiled copy is read
-or left, and other modules of the process that lie in that folder stay as they are. Namespace packages (folders without
-`__init__.py`) are found after installed packages, so a folder `datasets` hides no library. It must not know what a task
-is.
+While the file runs, `import helper` finds `helper.py` in its folder, wherever orch was started. The content of each
+module is recorded exactly as it ran: it is part of keys, stored with runs, and sent to workers. No bytecode file is
+read or written, and modules that the process had already loaded from that folder are left alone. Namespace packages
+(folders without `__init__.py`) are found after installed packages, so a folder named `datasets` hides no library. This
+module must not know what a task is.
 """
 
 import ast
@@ -23,16 +23,16 @@ from types import CodeType, ModuleType
 from orchestrator.errors import DataError
 
 Read = Callable[[str], bytes | None]
-"""The content of a file, by its path from the task's folder with `/` between folders; None: there is no such file."""
+"""Returns a file's content, given its path from the task's folder with `/` as separator; None: no such file."""
 
 PREFIX = "orch_task_"
-"""What the modules of tasks' own files are called after."""
+"""Prefix of the names under which custom task files are loaded as modules."""
 _OURS = "orchestrator"
 _INSTALLED = ("site-packages", "dist-packages")
 
 
 def content_in(folder: Path) -> Read:
-    """Reads files as they are in a folder now."""
+    """A function that reads files from a folder as they are now."""
 
     def read(place: str) -> bytes | None:
         path = folder / place
@@ -42,7 +42,7 @@ def content_in(folder: Path) -> Read:
 
 
 def digest(content: bytes, modules: Mapping[str, bytes]) -> str:
-    """sha256 of a task's own code; of the file alone where it imports nothing from its folder."""
+    """sha256 of a custom task's code; of the file alone if it imports nothing from its folder."""
     whole = hashlib.sha256()
     if not modules:
         whole.update(content)
@@ -52,7 +52,7 @@ def digest(content: bytes, modules: Mapping[str, bytes]) -> str:
 
 
 def module_names(places: Sequence[str]) -> list[str]:
-    """The modules in these files, and the packages that they are in: `a/b.py` has `a` and `a.b`."""
+    """The modules in these files, and the packages that contain them: `a/b.py` gives `a` and `a.b`."""
     names: dict[str, None] = {}
     for place in places:
         parts = place.removesuffix(".py").removesuffix("/__init__").split("/")
@@ -61,10 +61,10 @@ def module_names(places: Sequence[str]) -> list[str]:
 
 
 class OwnModules(MetaPathFinder):
-    """Finds the modules of one folder. `ran` holds what was found: path from the folder -> content."""
+    """Finds the modules of one folder. `ran` maps the path of each module found, from the folder, to its content."""
 
     def __init__(self, folder: Path, read: Read | None = None, kept: Sequence[str] = ()) -> None:
-        """`read`: another source than the folder itself; `kept`: files that it has, whatever is in the folder."""
+        """`read`: a source to use instead of the folder; `kept`: the files it has, whatever is in the folder."""
         self.folder = folder.absolute()
         self.ran: dict[str, bytes] = {}
         self._read = read or content_in(self.folder)
@@ -73,7 +73,7 @@ class OwnModules(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module's file in the folder; None where it has none of that name."""
+        """The spec of the module's file in the folder; None if there is no such file."""
         place = self._place(fullname, path)
         if place is None:
             return None
@@ -88,7 +88,7 @@ class OwnModules(MetaPathFinder):
         return None
 
     def namespace(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
-        """A folder without `__init__.py` as a package; None where there is no such folder."""
+        """The spec of a folder without `__init__.py` as a package; None if there is no such folder."""
         place = self._place(fullname, path)
         if place is None or not (place in self._folders or (self.folder / place).is_dir()):
             return None
@@ -98,7 +98,7 @@ class OwnModules(MetaPathFinder):
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """For as long as the file runs. If it fails, the process has the modules that it had before."""
+        """Make the folder importable while the file runs. If it fails, restore the modules that were loaded before."""
         before = {name: module for name, module in sys.modules.items() if self._lies_here(name, module)}
         for name in before:
             del sys.modules[name]
@@ -108,7 +108,7 @@ class OwnModules(MetaPathFinder):
         kept = before
         try:
             yield
-            # modules of an earlier look at the folder have had their day, others are somebody's
+            # modules that were found here earlier are stale; the others are not ours
             kept = {name: module for name, module in before.items() if not _is_own(module)}
         except BaseException:
             for name in [name for name, module in sys.modules.items() if self._lies_here(name, module)]:
@@ -120,7 +120,7 @@ class OwnModules(MetaPathFinder):
             sys.modules.update(kept)
 
     def check_imports(self, file: str, content: bytes) -> None:
-        """Refuse imports that happen only when a function is called: neither keys nor workers would know of them.
+        """Reject imports that happen only when a function is called: neither keys nor workers would know of them.
 
         Raises:
             DataError: with the file, the line and the module.
@@ -137,7 +137,7 @@ class OwnModules(MetaPathFinder):
         return top != _OURS and any(self._read(file) is not None for file in (f"{top}.py", f"{top}/__init__.py"))
 
     def _place(self, name: str, path: Sequence[str] | None) -> str | None:
-        """The path that a module of that name has in the folder, without its ending; None: it is somebody else's."""
+        """The path of a module of that name in the folder, without extension; None: it is not ours."""
         parent = name.rpartition(".")[0]
         if name.partition(".")[0] == _OURS or bool(parent) != (path is not None):
             return None
@@ -146,7 +146,7 @@ class OwnModules(MetaPathFinder):
         return name.replace(".", "/")
 
     def _lies_here(self, name: str, module: ModuleType) -> bool:
-        """Whether a module was read from the folder, as a file of the user's."""
+        """Whether a module was loaded from the folder as one of the user's files."""
         if name in ("__main__", "__mp_main__") or name.startswith(PREFIX) or name.partition(".")[0] == _OURS:
             return False
         file = getattr(module, "__file__", None)
@@ -158,7 +158,7 @@ class OwnModules(MetaPathFinder):
 
 
 class _Namespaces(MetaPathFinder):
-    """Asked last, when no other finder knows a name."""
+    """Consulted last, when no other finder knows a name."""
 
     def __init__(self, own: OwnModules) -> None:
         self.own = own
@@ -166,7 +166,7 @@ class _Namespaces(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A folder as a package."""
+        """The spec of a folder as a package."""
         return self.own.namespace(fullname, path)
 
 
@@ -177,7 +177,7 @@ class _Loader(InspectLoader):
         self.path, self.content = path, content
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compiled from the content, whatever lies in `__pycache__`."""
+        """Compile the content, ignoring `__pycache__`."""
         code: CodeType = compile(self.content, self.path, "exec", dont_inherit=True)
         return code
 
@@ -186,7 +186,7 @@ class _Loader(InspectLoader):
         return decode_source(self.content)
 
     def is_package(self, fullname: str) -> bool:
-        """Whether it is the file of a package."""
+        """Whether this is a package's `__init__.py`."""
         return self.path.endswith(f"{os.sep}__init__.py")
 
 
@@ -196,9 +196,9 @@ def _is_own(module: ModuleType) -> bool:
 
 
 def _inside_functions(content: bytes) -> Iterator[tuple[int, str]]:
-    """The imports in a file's functions: line and module, which is empty for a relative import."""
+    """The imports inside a file's functions: line and module name, which is empty for a relative import."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they were given when the file ran
+        warnings.simplefilter("ignore")  # they were shown when the file ran
         tree = ast.parse(content)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     for node in (node for function in functions for node in ast.walk(function)):

@@ -1,7 +1,7 @@
 """Rows of questions and answers from a user's own file or data set.
 
-It checks the shape of each row, and tells the user everything that is wrong with them at once. It must not know how an
-answer is judged (text that is a number stays text), what the rows are used for, nor how files and data sets are read.
+Checks the shape of each row and reports all problems at once. It must not know how an answer is judged (text that is a
+number stays text), what the rows are used for, or how files and data sets are read.
 """
 
 import difflib
@@ -40,36 +40,36 @@ _SPEC = re.compile(r"\s*(-?[0-9]{1,12})?\s*:\s*(-?[0-9]{1,12})?\s*")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it is in the file."""
+    """One row of the file."""
 
     question: str
     answer: str
-    """Text; a number of JSON or a decimal as it is written there, any other as `answer_text` writes it."""
+    """Text; a JSON number or a decimal as written in the file, any other number as `answer_text` writes it."""
     demonstration: str | None
     id: str | None
     line: int
     """Counted from 1: the line in a JSONL or CSV file, the row in a JSON or parquet file."""
     is_number: bool = field(default=False, compare=False)
-    """Whether the answer is a number in the file, which has a point for its decimals whatever texts have."""
+    """Whether the answer is a number in the file: its decimal separator is a point, whatever texts use."""
     data: JsonObject = NO_DATA
-    """What the task judges by beside the answer: the object in the column that `columns.data` names."""
+    """Further data to judge by: the object in the column named by `columns.data`."""
 
 
 def read_rows(path: Path, columns: Columns, solutions: bool = False) -> list[Row]:
-    """All rows of the file, in its order. Raises one DataError with every problem found.
+    """All rows of the file, in order. Raises one DataError with every problem found.
 
-    `solutions`: it is one of worked solutions, whose column may be left unnamed.
+    `solutions`: the file contains worked solutions, whose column may be left unnamed.
     """
     return checked_rows(read_table(path, columns), origin_of(path), columns, solutions)
 
 
 def checked_rows(table: Table, origin: Origin, columns: Columns, solutions: bool = False) -> list[Row]:
-    """All rows of a table, as `read_rows` gives those of a file."""
+    """All rows of a table, checked like those of a file in `read_rows`."""
     columns = columns.of_solutions(table.names) if solutions else columns
     problems = [*table.problems, *_missing_columns(table, origin, columns)]
     if not table.records and not problems:
         problems.append(f"{origin.name}: there are no rows in it: write at least one question with its answer")
-    # Without its columns no row could be right: one line says it, not one for each row.
+    # Without its columns, no row can be valid: report that once, not for each row.
     if len(problems) > len(table.problems) or not table.records:
         raise rows_error(problems)
     rows, row_problems = _check_rows(table, origin, columns)
@@ -80,24 +80,24 @@ def checked_rows(table: Table, origin: Origin, columns: Columns, solutions: bool
 
 
 def select_rows(rows: Sequence[Row], spec: str) -> list[Row]:
-    """The rows that a Python-like slice names: `800:`, `:800`, `-200:`, `100:200`. Raises DataError if that is none."""
+    """The rows selected by a Python-like slice: `800:`, `:800`, `-200:`. Raises DataError if it is invalid or empty."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise DataError(f"rows {spec!r} is not a range: write it like '800:', ':800', '-200:' or '100:200'")
     start, stop = (int(bound) if bound else None for bound in match.groups())
     selected = list(rows[start:stop])
     if not selected:
-        raise DataError(f"rows {spec!r} takes none of the {len(rows)} rows: name a range inside them")
+        raise DataError(f"rows {spec!r} selects none of the {len(rows)} rows: name a range inside them")
     return selected
 
 
 def distinct_questions(
     rows: Sequence[Row], origin: Origin, same: Callable[[str, str], bool] = lambda one, other: False
 ) -> tuple[list[Row], int]:
-    """The first row of each question, and how many repetitions were left out.
+    """The first row of each question, and the number of repetitions left out.
 
-    Raises DataError where the same question has different answers, or different data. Blanks around a text make no
-    difference, nor does what `same` calls one answer, as a judge does with 72 and 72.0.
+    Raises DataError if the same question has different answers or different data. Surrounding blanks make no
+    difference, nor do answers that `same` considers equal, as a judge may with 72 and 72.0.
     """
     first: dict[str, Row] = {}
     problems = []
@@ -105,12 +105,12 @@ def distinct_questions(
         known = first.setdefault(row.question.strip(), row)
         if known.answer.strip() != row.answer.strip() and not same(known.answer, row.answer):
             problems.append(
-                f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with another answer "
+                f"{origin.place(row.line)}: repeats the question of {origin.unit} {known.line} with another answer "
                 f"({short(row.answer)}, not {short(known.answer)}): keep the right one ({short(row.question)})"
             )
         elif known.data != row.data:
             problems.append(
-                f"{origin.place(row.line)}: the question of {origin.unit} {known.line} again, with other data: keep "
+                f"{origin.place(row.line)}: repeats the question of {origin.unit} {known.line} with other data: keep "
                 f"the right one ({short(row.question)})"
             )
     if problems:
@@ -129,7 +129,7 @@ def _missing_columns(table: Table, origin: Origin, columns: Columns) -> Iterator
     meant = {role: _closest(part, known) or usual(role, known) for part, role in missing.items()}
     block = ", ".join(f"{role}: {name or 'COLUMN'}" for role, name in meant.items())
     first = table.records[0][1] if table.records else None
-    whole = isinstance(first, dict) and first.keys() >= set(table.names)  # of parquet only what is used is read
+    whole = isinstance(first, dict) and first.keys() >= set(table.names)  # for parquet, only the used columns are read
     row = f", its first row is {short(first, _SHOWN_OF_ROW)}" if whole else ""
     yield (
         f"{origin.name}: has no column {' and no column '.join(map(repr, missing))}; its columns are "
@@ -161,7 +161,7 @@ def _check_rows(table: Table, origin: Origin, columns: Columns) -> tuple[list[Ro
 
 
 def _row(line: int, record: Any, columns: Columns) -> Row:
-    """The row in a record. Raises ValueError with what is wrong and how to fix it it."""
+    """Build a row from a record. Raises ValueError with the problem and how to fix it."""
     if isinstance(record, list):
         if len(record) != 2:
             raise ValueError(f"is a list of {len(record)}: write a pair [question, answer]")
@@ -189,12 +189,12 @@ def _row(line: int, record: Any, columns: Columns) -> Row:
 
 
 def _parts(name: str, names: Collection[str]) -> list[str]:
-    """The columns that a name in a recipe speaks of; where a column has that name, braces and all, that one."""
+    """The columns that a name in a recipe refers to; if a column has exactly that name, braces and all, that one."""
     return [name] if name in names else parts(name)
 
 
 def _cell(record: dict[str, Any], name: str) -> Any:
-    """What a record has in a column, or the text that is made of several; an empty cell adds nothing to it."""
+    """A record's value in a column, or the text built from several, to which empty cells add nothing."""
     if name in record or not FIELD.search(name):
         return find(record, name)[1]
     texts: dict[str, str] = {}
@@ -203,7 +203,7 @@ def _cell(record: dict[str, Any], name: str) -> Any:
         if (messages := conversation(value)) is not None:
             value = _said(messages[0].text, f"the column {part!r}")
         if not missing(value) and not isinstance(value, str) and number_text(value) is None:
-            raise ValueError(f"the column {part!r} is {kind(value)}: a text can be made of text and numbers alone")
+            raise ValueError(f"the column {part!r} is {kind(value)}: text can be built only from text and numbers")
         texts[part] = "" if missing(value) else value if isinstance(value, str) else str(number_text(value))
     if not any(text.strip() for text in texts.values()):
         return None
@@ -211,7 +211,7 @@ def _cell(record: dict[str, Any], name: str) -> Any:
 
 
 def _called(what: str, column: str) -> str:
-    """What messages call a cell: `the answer`, `the answer (column 'gold')`."""
+    """The name of a cell in messages: `the answer`, `the answer (column 'gold')`."""
     return f"the {what}" if what == column else f"the {what} (column {column!r})"
 
 
@@ -222,8 +222,8 @@ def _question(value: Any, what: str = "the question") -> str:
         roles = [message.role for message in messages]
         if roles[0] not in USER or not all(role in ASSISTANT for role in roles[1:]):
             raise ValueError(
-                f"{what} is {kind(value)}: a question is one message of a user, with or without the answer to it; what "
-                "a system message says belongs into task.format.prompt"
+                f"{what} is {kind(value)}: a question is one message of a user, with or without the answer to it; the "
+                "content of a system message belongs in task.format.prompt"
             )
         value = _said(messages[0].text, what)
     if not isinstance(value, str):
@@ -235,7 +235,7 @@ def _question(value: Any, what: str = "the question") -> str:
 
 
 def gold(value: Any, what: str = "the answer") -> str:
-    """A gold answer as text; of a list of one, that one. Raises ValueError with what is wrong and how to fix it it."""
+    """A gold answer as text; a list of one counts as its item. Raises ValueError with the problem and how to fix it."""
     if isinstance(value, str) and value.strip():
         return _sound(value, "answer")
     if value is None or isinstance(value, str):
@@ -266,25 +266,25 @@ def _demonstration(value: Any, what: str) -> str | None:
 
 
 def json_object(value: Any, what: str) -> JsonObject:
-    """The JSON object in a cell: a struct, or JSON as text. Raises ValueError with what else it is."""
+    """The JSON object in a cell: a struct, or JSON as text. Raises ValueError for anything else."""
     read = value
     if isinstance(value, str):
         try:
             read = json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError(f"{what} is text that is no JSON ({short(value)}): write an object") from None
+            raise ValueError(f"{what} is text that is not JSON ({short(value)}): write an object") from None
     if not isinstance(read, dict):
         text = "JSON text of " if isinstance(value, str) else ""
-        raise ValueError(f"{what} is {text}{kind(read)}: write an object, {{}} where there is nothing to say")
+        raise ValueError(f"{what} is {text}{kind(read)}: write an object, {{}} if there is no data")
     try:
         return JsonObject(read)
     except (TypeError, ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else error
-        raise ValueError(f"{what} is no JSON: {why}: write it with text, numbers, lists and objects alone") from None
+        raise ValueError(f"{what} is not JSON: {why}: use only text, numbers, lists and objects") from None
 
 
 def _said(say: Callable[[], str], what: str) -> str:
-    """What a message says; of a message that says nothing, what the cell is."""
+    """The text of a message. Raises ValueError naming the cell if there is none."""
     try:
         return say()
     except ValueError as error:
@@ -292,7 +292,7 @@ def _said(say: Callable[[], str], what: str) -> str:
 
 
 def _id(value: Any, required: bool) -> str | None:
-    # Tables with a gap turn whole numbers into floats: 7.0 was a 7.
+    # Tables with gaps turn whole numbers into floats: 7.0 was a 7.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if missing(value) or (isinstance(value, str) and not value.strip()):
@@ -313,6 +313,6 @@ def _sound(text: str, what: str) -> str:
 
 
 def rows_error(problems: Sequence[str]) -> DataError:
-    """The first ten problems of a table's rows, and how many more there are."""
+    """An error with the first ten problems of a table's rows, and the number of further ones."""
     more = len(problems) - _SHOWN_PROBLEMS
     return DataError(*problems[:_SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else []))

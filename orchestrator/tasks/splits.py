@@ -1,4 +1,4 @@
-"""The splits of a task: its questions, read or generated, set aside from train where the recipe says so, each once."""
+"""The splits of a task: questions that are read, generated or held out from train, each split computed once."""
 
 import hashlib
 import random
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 SplitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Split = str
-"""One of SPLITS, or a further one that the recipe has named."""
+"""One of SPLITS, or a further one named by the recipe."""
 SPLITS: tuple[Split, ...] = ("demonstrations", "train", "test", "validation")
 
 
 class Splits(dict[Split, list[Example]]):
-    """The splits of a task, each made when it is first asked for."""
+    """The splits of a task, each computed on first access."""
 
     def __init__(self, task: "Task") -> None:
         super().__init__()
         self.task = task
         self.repeated: dict[Split, int] = {}
         self.appended: set[str] = set()
-        """Questions whose worked solution had no answer."""
+        """Questions whose worked solution had its answer appended."""
         self._digests: dict[Split, tuple[list[Example], str]] = {}
         self._whole: list[Example] | None = None
 
@@ -76,14 +76,14 @@ class Splits(dict[Split, list[Example]]):
         return demonstrations is not None and demonstrations.hold_out is not None
 
     def _held_out(self) -> dict[str, Split]:
-        """Which of train's questions go to another split: a seeded choice that does not depend on their order."""
+        """The ids of train's questions that go to other splits: a seeded choice, independent of their order."""
         wanted = [(split, self.task.source_of(split).hold_out) for split in self.task.splits()]
         wanted.sort(key=lambda one: one[0] != "test")
         if not any(n for _, n in wanted):
             return {}
         pool: dict[str, list[str]] = {}
         solved: set[str] = set()
-        for example in self._pool():  # what `check` calls one question stays in one split
+        for example in self._pool():  # questions that `check` considers equal stay in one split
             pool.setdefault(normalised(example.question), []).append(example.id)
             if example.demonstration is not None:
                 solved.add(normalised(example.question))
@@ -97,7 +97,7 @@ class Splits(dict[Split, list[Example]]):
         held: dict[str, Split] = {}
         for split, n in wanted:
             if split == "demonstrations":
-                # from the other end: how many there are does not change what is measured on, nor the other way round
+                # from the other end, so that their number does not change the evaluation splits, nor vice versa
                 order = sorted(questions, key=lambda question: question not in solved)
             else:
                 order = questions[::-1]
@@ -109,7 +109,7 @@ class Splits(dict[Split, list[Example]]):
     def _read(self, split: Split, source: Source) -> list[Example]:
         if self.task.SOURCE is None:
             return self._made(split, source)
-        with contained(self.task.type.rpartition(":")[0], f"{self.task.where(split)} cannot be had"):
+        with contained(self.task.type.rpartition(":")[0], f"{self.task.where(split)} cannot be loaded"):
             return self._made(split, source)
 
     def _made(self, split: Split, source: Source) -> list[Example]:
@@ -136,12 +136,12 @@ class Splits(dict[Split, list[Example]]):
 
 
 def _generated(split: Split, n: int, made: Iterable[Any]) -> list[Example]:
-    """The n examples of a task's generator, each with an id of its own: completions are joined with them by it."""
+    """Check the n examples of a task's generator; ids must be unique, as completions are joined to examples by id."""
     examples: list[Example] = []
     for one in made:
         if not isinstance(one, Example):
             raise DataError(
-                f"task.{split}: generate gave {one!r:.60}, a {type(one).__name__}: give each as an Example, of "
+                f"task.{split}: generate gave {one!r:.60}, a {type(one).__name__}: return each as an Example, from "
                 "orchestrator.types"
             )
         examples.append(one if isinstance(one.answer, str) else replace(one, answer=answer_text(one.answer)))
@@ -150,13 +150,13 @@ def _generated(split: Split, n: int, made: Iterable[Any]) -> list[Example]:
     [(most, times)] = Counter(example.id for example in examples).most_common(1) or [("", 0)]
     if times > 1:
         raise DataError(
-            f"task.{split}: generate gave {times} examples the id {most!r}: give each of a split an id of its own"
+            f"task.{split}: generate gave {times} examples the id {most!r}: give each example of a split its own id"
         )
     return examples
 
 
 def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:
-    """Rows as examples; one without an id is called after its line, which may be another row's own id."""
+    """Rows as examples. A row without an id is named after its line, which may be another row's own id."""
     line_of: dict[str, int] = {}
     examples, problems = [], []
     for row in rows:
@@ -164,7 +164,7 @@ def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:
         if line_of.setdefault(name, row.line) != row.line:
             first, second = sorted((line_of[name], row.line))
             problems.append(
-                f"{origin.place(second)}: would have the id {name!r}, as {origin.unit} {first} has: one of them has no "
+                f"{origin.place(second)}: would have the id {name!r}, like {origin.unit} {first}: one of them has no "
                 "id of its own; give every row an id, or none"
             )
         examples.append(Example(name, row.question, row.answer, row.demonstration, row.data))
@@ -174,5 +174,5 @@ def _examples(split: Split, rows: list[Row], origin: Origin) -> list[Example]:
 
 
 def normalised(question: str) -> str:
-    """A question without what does not make it another one: case, white space."""
+    """A question normalized for comparison: case and white space are ignored."""
     return " ".join(question.casefold().split())

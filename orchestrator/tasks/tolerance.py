@@ -1,7 +1,7 @@
-"""Which tolerance the judge `numeric` has where a recipe leaves it open: the one that fits the task's gold answers.
+"""The default tolerance of the judge `numeric`, for recipes that set none: the one that fits the task's gold answers.
 
-Whole numbers are counted, and 26 is not 25: tolerance 0. Where others are among them, a right answer may be rounded:
-1%. It must not know what is done with the verdicts.
+Whole numbers are counts, and 26 is not 25: tolerance 0. If there are other numbers, a correct answer may be rounded:
+1%. It must not know how the verdicts are used.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from orchestrator.answers.numbers import parse_number
 from orchestrator.tasks.base import Task
 
 ROUNDED = 0.01
-"""The tolerance where gold answers are not all whole numbers."""
+"""The tolerance if not all gold answers are whole numbers."""
 
 
 def fitted(task: Task) -> tuple[Task, str | None]:
-    """The task with its tolerance settled, and why it is what it is; None where the recipe says, or none is used.
+    """The task with its tolerance set, and the reason; None if the recipe sets it or the judge does not use one.
 
     Raises:
         DataError: a split that cannot be read.
@@ -28,7 +28,7 @@ def fitted(task: Task) -> tuple[Task, str | None]:
     tolerance = ROUNDED if broken else 0.0
     settled = NumericJudge.model_validate(judge.model_dump() | {"tolerance": tolerance})
     if broken:
-        why = f"{len(broken):,} of {len(golds):,} gold answers are no whole numbers, such as {broken[0]:.40}"
+        why = f"{len(broken):,} of {len(golds):,} gold answers are not whole numbers, such as {broken[0]:.40}"
     else:
         why = f"all {len(golds):,} gold answers are whole numbers"
     return task.model_copy(update={"judge": settled}), f"tolerance {tolerance:g}: {why}"

@@ -1,4 +1,4 @@
-"""The task `units`: unit conversion with generated questions, or with questions from a file."""
+"""The task `units`: unit conversion, with generated questions or questions from a file."""
 
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from orchestrator.types import Example
 
 
 class UnitsTask(Task):
-    """How far is 26.2 miles in km? An answer within 5% is right."""
+    """How far is 26.2 miles in km? Answers within 5% are correct."""
 
     VERSION: ClassVar[int] = unit_questions.VERSION
 
@@ -26,7 +26,7 @@ class UnitsTask(Task):
     @field_validator("judge", mode="before")
     @classmethod
     def _judged_as_published(cls, value: Any) -> Any:
-        """Another setting of the judge leaves the others: 5%, both sides rounded to 3 decimals."""
+        """Setting one judge option keeps the task's defaults for the others: 5%, both sides rounded to 3 decimals."""
         if not isinstance(value, dict) or value.get("type", "numeric") != "numeric":
             return value
         return {"tolerance": 0.05, "decimals": 3} | {name: said for name, said in value.items() if said is not None}

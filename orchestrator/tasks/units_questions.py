@@ -1,8 +1,8 @@
 """The seeded generator of unit-conversion questions, with worked demonstrations.
 
-Knows the unit table and nothing of models, files or training. A question belongs to one split for good: the split
-is read off a hash of what is asked (the value and the two units, whatever the wording), so no question of one split
-is a rewording of another's, and no split changes when another grows.
+Knows the unit table and nothing of models, files or training. A question always belongs to the same split, which is
+determined by a hash of its content (the value and the two units, whatever the wording), so no question of one split is
+a rewording of another's, and no split changes when another grows.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from orchestrator.types import Example
 
 _TAGS = TagsFormat()
 VERSION = 2
-"""Raise it whenever the same arguments would give other questions."""
+"""Raise it whenever the same arguments would give different questions."""
 
 SPLIT_SHARES: dict[str, range] = {
     "demonstrations": range(0, 2),
@@ -25,7 +25,7 @@ SPLIT_SHARES: dict[str, range] = {
     "test": range(5, 7),
     "validation": range(7, 8),
 }
-"""Split -> the eighths of the hash that are its own."""
+"""Split -> its eighths of the hash range."""
 
 PHRASINGS: tuple[str, ...] = (
     "{n} {a} in {b}?",
@@ -65,38 +65,38 @@ DIGITS = 4
 """Significant digits of factors and products in a demonstration."""
 FRACTIONS = tuple(Fraction(t) for t in ("1/2", "1/4", "3/4", "1/5", "2/5", "1/8"))
 MOST_MISSES = 20_000
-"""Draws in a row that bring no new question before the generator gives up."""
+"""Consecutive draws without a new question before the generator gives up."""
 SMALLEST_ANSWER, LARGEST_ANSWER = 0.05, 1e7
-"""Answers are judged at three decimals, so smaller ones would be judged on their rounding."""
+"""Answers are judged to three decimals, so smaller ones would be judged on their rounding."""
 
 
 class UnitSettings(BaseModel):
-    """How hard the questions are."""
+    """Difficulty of the questions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dimensions: tuple[Dimension, ...] = Field(DIMENSIONS, min_length=1)
-    """Which kinds of unit are asked about."""
+    """The kinds of units in the questions."""
     largest: int = Field(1000, ge=1, le=1_000_000)
-    """Numbers lie between 1 and this, each order of magnitude as often."""
+    """Numbers are between 1 and this, with every order of magnitude equally likely."""
     decimals: float = Field(0.3, ge=0, le=1)
     """The share of numbers with a decimal point."""
     places: int = Field(2, ge=1, le=4)
-    """The most digits after the point."""
+    """Maximum number of digits after the point."""
     fractions: float = Field(0.03, ge=0, le=1)
     """The share of numbers written as a fraction, such as 3/4 or 2 1/2."""
     separators: float = Field(0.5, ge=0, le=1)
-    """The share of numbers from 1,000 on that carry thousands separators."""
+    """The share of numbers from 1,000 up that have thousands separators."""
     smallest_factor: float = Field(1e-3, gt=0)
-    """Pairs of units further apart than this, or than `largest_factor`, are not asked about."""
+    """Pairs of units with a smaller factor are left out."""
     largest_factor: float = Field(1e5, gt=0)
-    """Pairs of units further apart than this are not asked about."""
+    """Pairs of units with a larger factor are left out."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "UnitSettings":
         if self.decimals + self.fractions > 1:
             raise ValueError(
-                f"decimals ({self.decimals}) and fractions ({self.fractions}) are shares: at most 1 together"
+                f"decimals ({self.decimals}) and fractions ({self.fractions}) are shares: together at most 1"
             )
         if not pairs(self):
             raise ValueError(
@@ -113,14 +113,14 @@ def plain(value: float) -> str:
 
 
 def working(number: str, source: str, target: str, factor: float) -> tuple[str, str]:
-    """The worked conversion of a plain number, and its result: numbers and units first, the factor, the product."""
+    """The worked conversion of a plain number, and its result: number and units first, then factor and product."""
     shown = plain(factor)
     result = plain(float(number) * float(shown))
     return f"{number} {source} to {target}: 1 {source} = {shown} {target}. {number} * {shown} = {result}", result
 
 
 def pairs(settings: UnitSettings) -> list[tuple[Unit, Unit]]:
-    """The pairs of distinct units that the settings allow, in the table's order."""
+    """The pairs of distinct units that the settings allow, in table order."""
     return [
         (a, b)
         for a in UNITS
@@ -135,9 +135,9 @@ def pairs(settings: UnitSettings) -> list[tuple[Unit, Unit]]:
 def generate(
     split: str, n: int, seed: int, settings: UnitSettings, answer_format: AnswerFormat = _TAGS
 ) -> list[Example]:
-    """`n` distinct questions of a split, each with its exact answer and a demonstration. ValueError: too few exist."""
+    """Generate `n` distinct questions of a split, with exact answers and demonstrations. ValueError: too few exist."""
     if split not in SPLIT_SHARES:
-        raise ValueError(f"unknown split {split!r}: questions are shared out among {', '.join(SPLIT_SHARES)}")
+        raise ValueError(f"unknown split {split!r}: questions are divided among {', '.join(SPLIT_SHARES)}")
     rng = random.Random(f"units {split} {seed}")
     allowed = pairs(settings)
     by_dimension = [[p for p in allowed if p[0].dimension == d] for d in dict.fromkeys(a.dimension for a, _ in allowed)]
@@ -150,7 +150,7 @@ def generate(
         source, target = rng.choice(a.spellings), rng.choice(b.spellings)
         question = rng.choice(PHRASINGS).format(n=written, a=source, b=target)
         ratio = a.factor / b.factor
-        answer = float(f"{float(number) * ratio:.12g}")  # 60, where floats make it 59.99999999999999
+        answer = float(f"{float(number) * ratio:.12g}")  # 60, not the 59.99999999999999 of floats
         if (
             question in seen
             or not SMALLEST_ANSWER <= answer <= LARGEST_ANSWER
@@ -159,7 +159,7 @@ def generate(
             misses += 1
             if misses > MOST_MISSES:
                 raise ValueError(
-                    f"only {len(examples)} of the {n} questions asked for could be made for split {split!r}: "
+                    f"only {len(examples)} of the {n} requested questions could be generated for split {split!r}: "
                     "ask for fewer, or widen the settings (largest, decimals, dimensions)"
                 )
             continue
@@ -172,12 +172,12 @@ def generate(
 
 
 def _eighth(number: str, a: Unit, b: Unit) -> int:
-    """Which eighth of all questions this one falls in, whatever its wording or spelling."""
+    """The eighth of the hash range that a question falls into, whatever its wording or spelling."""
     return hashlib.sha256(f"{number} {a.name} {b.name}".encode()).digest()[0] % 8
 
 
 def _number(rng: random.Random, settings: UnitSettings) -> tuple[str, str]:
-    """A number as people write it, and the same in plain decimals."""
+    """A number as people write it, and the same number in plain decimals."""
     kind = rng.random()
     size = settings.largest ** rng.random()
     if kind < settings.decimals:
@@ -193,13 +193,13 @@ def _number(rng: random.Random, settings: UnitSettings) -> tuple[str, str]:
 
 
 def plain_decimal(value: float, places: int) -> str:
-    """A number with a decimal point and at most `places` digits after it, none of them idle: 3.5, 12.25."""
+    """A number with a decimal point and at most `places` digits after it, without trailing zeros: 3.5, 12.25."""
     text = f"{value:.{places}f}".rstrip("0")
     return text if not text.endswith(".") else text + "5"
 
 
 def _separated(rng: random.Random, number: str, settings: UnitSettings) -> str:
-    """The number, with thousands separators as often as the settings say."""
+    """The number, with thousands separators at the rate set."""
     if float(number) < 1000 or rng.random() >= settings.separators:
         return number
     whole, point, rest = number.partition(".")

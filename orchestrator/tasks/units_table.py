@@ -1,9 +1,8 @@
-"""The table of units: six dimensions, their units, every spelling of each, and exact factors between them.
+"""The unit table: six dimensions, their units, every spelling of each, and exact factors between them.
 
-Knows nothing of questions, splits or models. A factor is in base units per one unit; the bases are the
-metre, second, kilogram, bit, cubic metre and metre per second. Customary volumes are those of the United
-States, a "ton" is the metric one, data units are decimal (1 kB = 1000 bytes), a year is the mean tropical year
-and a month its twelfth part.
+Knows nothing of questions, splits or models. A factor is in base units per unit; the base units are the meter, second,
+kilogram, bit, cubic meter and meter per second. Customary volumes are those of the United States, a "ton" is metric,
+data units are decimal (1 kB = 1000 bytes), a year is the mean tropical year, and a month is one twelfth of it.
 """
 
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ class Unit:
 
     dimension: Dimension
     factor: float
-    """How many base units one of this unit is."""
+    """Number of base units in one of this unit."""
     spellings: tuple[str, ...]
-    """Every way people write it, case included (`m` is a metre, `M` a megabyte); the first names the unit."""
+    """All its spellings, case-sensitive (`m` is a meter, `M` a megabyte); the first names the unit."""
 
     @property
     def name(self) -> str:
@@ -83,11 +82,11 @@ SPELLINGS: dict[str, tuple[Unit, ...]] = {
     for unit in UNITS
     for spelling in unit.spellings
 }
-"""Spelling -> the units it may mean: one, but for the ounce, which is of mass or of volume."""
+"""Spelling -> the units it may mean: one, except for the ounce, which is a unit of mass or of volume."""
 
 
 def resolve(source: str, target: str) -> tuple[Unit, Unit]:
-    """The two units meant by two spellings; an ounce is read by its partner. ValueError: unknown or incompatible."""
+    """The units meant by two spellings; for an ounce, the other one decides. ValueError: unknown or incompatible."""
     for spelling in (source, target):
         if spelling not in SPELLINGS:
             raise ValueError(f"unknown unit {spelling!r}: it is not among the {len(SPELLINGS)} spellings of the table")
@@ -96,10 +95,10 @@ def resolve(source: str, target: str) -> tuple[Unit, Unit]:
             if a.dimension == b.dimension:
                 return a, b
     a, b = SPELLINGS[source][0], SPELLINGS[target][0]
-    raise ValueError(f"{source!r} is a unit of {a.dimension} and {target!r} of {b.dimension}: no factor joins them")
+    raise ValueError(f"{source!r} is a unit of {a.dimension} and {target!r} of {b.dimension}: not convertible")
 
 
 def factor(source: str, target: str) -> float:
-    """How many `target` one `source` is."""
+    """Number of `target` units in one `source` unit."""
     a, b = resolve(source, target)
     return a.factor / b.factor

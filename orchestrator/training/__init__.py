@@ -1,1 +1,1 @@
-"""Training with TRL: the only home of trl. Each function trains one model in a worker and leaves it in a folder."""
+"""Training with TRL, the only package that imports it. Each function trains one model in a worker and saves it."""

@@ -1,7 +1,7 @@
-"""Where a training that was cut off goes on: the newest of its checkpoints that is sound.
+"""Where an interrupted training resumes: its newest sound checkpoint.
 
-A checkpoint has a list of what its files hold, written when all of them are there, and is held against it. One that
-has none, because the worker died before it was written, is judged by the structure of its files.
+A checkpoint has a list of its files' digests, written once all files exist, and is checked against it. A checkpoint
+without one, because the worker died before writing it, is judged by the structure of its files.
 """
 
 import os
@@ -15,28 +15,28 @@ from orchestrator.types import Finding
 
 _NAME = "checkpoint-"
 _STATE = "trainer_state.json"
-"""What transformers' trainer writes last into a checkpoint."""
+"""The last file that transformers' trainer writes into a checkpoint."""
 _LIST = ".digests.json"
-"""Hidden, so that it is no file of the checkpoint itself."""
+"""Hidden, so that it does not count as one of the checkpoint's own files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """What a training goes on from."""
+    """The checkpoint that a training resumes from."""
 
     checkpoint: Path | None
-    """None: it starts from its beginning."""
+    """None: training starts from the beginning."""
     damaged: tuple[str, ...]
-    """What is wrong with each newer checkpoint that was whole once."""
+    """What is wrong with each newer checkpoint that was once complete."""
 
     def finding(self) -> Finding | None:
-        """What a user reads of checkpoints that could not be used; None where there were none."""
+        """The finding about checkpoints that could not be used; None if there were none."""
         if not self.damaged:
             return None
         going_on = (
-            "training starts from its beginning: no earlier checkpoint is sound"
+            "training starts from the beginning: no earlier checkpoint is sound"
             if self.checkpoint is None
-            else f"training goes on from {self.checkpoint.name}"
+            else f"training resumes from {self.checkpoint.name}"
         )
         return Finding(
             "checkpoint-damaged",
@@ -44,12 +44,12 @@ class Resumed:
             f"{self.damaged[0]}; {going_on}",
             "\n".join(self.damaged),
             "the machine went down or its disk was full while it was written, or the file was changed since",
-            "nothing: what is trained comes out the same; if it happens again, look at the disk",
+            "nothing: the trained model is the same; if it happens again, check the disk",
         )
 
 
 def resume_from(checkpoints: Path) -> Resumed:
-    """The newest checkpoint to go on from; those that are not sound are removed: the trainer would find them again."""
+    """The newest sound checkpoint; unsound ones are removed, because the trainer would find them again."""
     whole: Path | None = None
     damaged: list[str] = []
     half: list[str] = []
@@ -61,7 +61,7 @@ def resume_from(checkpoints: Path) -> Resumed:
         (damaged if _was_whole(folder) else half).append(f"{folder.name} is damaged: {why}")
         shutil.rmtree(folder)
     if whole is None:
-        damaged += half  # what was being written when the worker died is no news as long as there is one before it
+        damaged += half  # a checkpoint cut short when the worker died is not worth reporting if there is an earlier one
     return Resumed(whole, tuple(damaged))
 
 
@@ -71,12 +71,12 @@ def step_of(checkpoint: Path) -> int:
 
 
 def checkpoint_of(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The path of the checkpoint of a step."""
     return checkpoints / f"{_NAME}{step}"
 
 
 def mark_whole(checkpoint: Path) -> None:
-    """A checkpoint has been written: write down what its files hold."""
+    """Record the digests of a checkpoint's files, now that all of them have been written."""
     temporary = checkpoint / f"{_LIST}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
         file.write(as_text(digests_of(checkpoint)))

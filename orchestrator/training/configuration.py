@@ -1,6 +1,7 @@
-"""A training stage as TRL's own configuration: what orch decides, what the recipe says, and further arguments of TRL's.
+"""A training stage as TRL's own configuration: orch's decisions, the recipe's settings, and further TRL arguments.
 
-Further arguments are held against the types of TRL's fields first: its dataclasses take any value and fail much later.
+Further arguments are checked against the types of TRL's fields first: its dataclasses accept any value and fail much
+later.
 """
 
 from typing import Any, cast, get_type_hints
@@ -19,11 +20,11 @@ from orchestrator.training.job import TrainingJob
 from orchestrator.training.settings import GrpoSettings, SftSettings
 
 _NEVER = 2**31
-"""Steps between two checkpoints of the trainer's own: `Saving` asks for them. The last step's is written anyway."""
+"""Turns off the trainer's own checkpoint interval: `Saving` requests them. The last step's is written anyway."""
 
 
 def sft_config(job: TrainingJob) -> SFTConfig:
-    """The configuration of supervised fine-tuning, of a job with its settings. StageError where TRL rejects it."""
+    """The configuration for a job of supervised fine-tuning. Raises StageError if TRL rejects it."""
     spec = cast(SftSettings, job.spec)
     return _built(
         SFTConfig,
@@ -34,7 +35,7 @@ def sft_config(job: TrainingJob) -> SFTConfig:
 
 
 def grpo_config(job: TrainingJob) -> GRPOConfig:
-    """The configuration of GRPO, of a job with its settings. StageError where TRL rejects it."""
+    """The configuration for a GRPO job. Raises StageError if TRL rejects it."""
     spec = cast(GrpoSettings, job.spec)
     own: dict[str, Any] = {
         "num_generations": spec.num_generations,
@@ -49,7 +50,7 @@ def grpo_config(job: TrainingJob) -> GRPOConfig:
         "mask_truncated_completions": spec.mask_truncated_completions,
     }
     if spec.lora is None and spec.beta and job.model.base.revision is not None:
-        own["model_init_kwargs"] = {"revision": job.model.base.revision}  # that of the reference, which TRL loads
+        own["model_init_kwargs"] = {"revision": job.model.base.revision}  # for the reference model, which TRL loads
     made = _built(GRPOConfig, job, _shared(job) | own)
     try_generation(made)
     return made
@@ -63,14 +64,14 @@ def _built(kind: type[TrainingArguments], job: TrainingJob, arguments: dict[str,
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         given = ", ".join(further) or "these settings"
         raise StageError(f"TRL rejected {given}: {first}") from None
-    if made.n_gpu > 1:  # the trainer would take this many times the batch, under the key of one batch
-        raise StageError(f"this training was given one GPU and sees {made.n_gpu}: leave CUDA_VISIBLE_DEVICES to Ray")
+    if made.n_gpu > 1:  # the trainer would multiply the batch by this, but the key is for one batch
+        raise StageError(f"this training was given one GPU but sees {made.n_gpu}: leave CUDA_VISIBLE_DEVICES to Ray")
     _try_schedule(made)
     return made
 
 
 def _try_schedule(made: TrainingArguments) -> None:
-    """Make the schedule of the learning rate, which the trainer makes only when it begins to train."""
+    """Build the learning-rate schedule, which the trainer itself builds only when training begins."""
     name, wanted = SchedulerType(made.lr_scheduler_type).value, made.lr_scheduler_kwargs
     try:
         get_scheduler(
@@ -81,7 +82,7 @@ def _try_schedule(made: TrainingArguments) -> None:
 
 
 def _checked(kind: type[TrainingArguments], further: dict[str, Any]) -> dict[str, Any]:
-    """Further arguments as values of the types that TRL's fields have."""
+    """The further arguments, converted to the types of TRL's fields."""
     if not further:
         return {}
     types, found, problems = get_type_hints(kind), {}, []
@@ -125,7 +126,7 @@ def _shared(job: TrainingJob) -> dict[str, Any]:
         "save_total_limit": 2,
         "use_cpu": not on_gpu,
         "bf16": half is torch.bfloat16,
-        "fp16": half is torch.float16 and on_gpu,  # its scaled gradients are the GPU's; `train` refuses it elsewhere
+        "fp16": half is torch.float16 and on_gpu,  # gradient scaling needs a GPU; `train` refuses it elsewhere
         "activation_checkpointing": spec.activation_checkpointing,
         "dataloader_pin_memory": on_gpu,
         "report_to": "none",

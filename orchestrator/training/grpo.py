@@ -1,4 +1,4 @@
-"""GRPO on questions whose answers are judged: a completion is worth its score, mostly 1 if correct and else 0."""
+"""GRPO on questions whose answers are judged: the reward is the score, usually 1 if correct and 0 otherwise."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -29,7 +29,7 @@ from orchestrator.types import Completion, Example, FinishReason
 
 @dataclass(frozen=True, slots=True)
 class GrpoJob(TrainingJob):
-    """A training job with the questions it practises on and the task that judges."""
+    """A training job with its questions and the task that judges the completions."""
 
     spec: GrpoSettings
     task: Task
@@ -37,15 +37,15 @@ class GrpoJob(TrainingJob):
 
 
 def run_grpo(job: GrpoJob) -> None:
-    """Train by reward; leaves the model in `work/model`."""
+    """Train on rewards and save the model in `work/model`."""
     spec = job.spec
     torch.set_num_threads(job.cpus)
     torch.manual_seed(job.seed)
     tokenizer = load_tokenizer(job.model.base)
     if spec.lora is None and job.model.adapter is not None and spec.beta:
         raise StageError(
-            "beta above 0 keeps near a reference, which for a whole model is loaded from where it was saved, and an "
-            "adapter that is merged only now is saved nowhere; set beta to 0, or leave lora out"
+            "beta above 0 needs a reference model; when all weights are trained it is loaded from disk, but a model "
+            "whose adapter is merged for this training is not on disk; set beta to 0, or leave lora out"
         )
     trainer = _Trainer(
         model=load_trainable(job.model, spec.lora),
@@ -61,7 +61,7 @@ def run_grpo(job: GrpoJob) -> None:
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
-    """GRPOTrainer that reads a prompt as sampling and evaluation do, token for token, and draws by the same loop."""
+    """GRPOTrainer that tokenizes prompts exactly as sampling and evaluation do, and generates with the same loop."""
 
     answer_format: Any = None
 
@@ -100,7 +100,7 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 
 @contextmanager
 def _by_our_loop(model: Any) -> Iterator[None]:
-    """Within it, `model.generate` runs orch's loop: TRL has no argument for it."""
+    """Within the context, `model.generate` runs orch's loop: TRL has no argument for it."""
     model.generate = partial(model.generate, custom_generate=decode)
     try:
         yield
@@ -109,7 +109,7 @@ def _by_our_loop(model: Any) -> Iterator[None]:
 
 
 class _Score:
-    """The reward: the score that the task gives each completion. No reward where the judge itself failed."""
+    """The reward: the task's score for each completion. None if the judge itself failed."""
 
     __name__ = "correct"
 
@@ -125,7 +125,7 @@ class _Score:
         log_metric: Callable[[str, float], None],
         **_: Any,
     ) -> list[float | None]:
-        """One reward per completion; `row` says which example each belongs to. Those of one stand together."""
+        """One reward per completion; `row` has each one's example index. Completions of one example are adjacent."""
         items = []
         for place, (text, ids, index) in enumerate(zip(completions, completion_ids, row, strict=True)):
             example = self.job.examples[index]

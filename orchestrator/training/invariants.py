@@ -1,10 +1,10 @@
-"""What holds for every row that is trained on, however it was made.
+"""Invariants of every training row, however it was built.
 
-1. A label is -100 or the token itself: what a place is taught is what stands there.
+1. A label is -100 or the token at the same position.
 2. A row is the prompt and the target, token for token as at inference, and ends with the end of text.
 
-`orch check` looks at all rows that are known before a run; the collator looks at each row as it goes into a batch, and
-at the batch. It must not know where rows come from, nor which of a target's tokens are trained.
+`orch check` checks all rows that are known before a run; the collator checks each row as it goes into a batch, and the
+batch. This module must not know where rows come from, nor which of a target's tokens are trained.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from orchestrator.training import workers
 from orchestrator.training.weighted import WeightedCollator, WeightedTrainer
 
 ROW = "row"
-"""The column that says which of a training's (question, target) pairs a row was made of."""
+"""The column with the index of the (question, target) pair that a row was built from."""
 NO_ROW = -1
-"""In that column: a row of no label, for a worker that has no other to take."""
+"""In that column: a row without labels, for a worker that has no other row to process."""
 MASKED = -100
 
 
 def wrong_label(ids: Sequence[int], labels: Sequence[int]) -> int | None:
-    """The first place whose label is neither -100 nor the token that stands there; None where there is none."""
+    """The first position whose label is neither -100 nor the token there; None if there is none."""
     if len(ids) != len(labels):
         return min(len(ids), len(labels))
     return next(
@@ -38,23 +38,23 @@ def wrong_label(ids: Sequence[int], labels: Sequence[int]) -> int | None:
 
 
 def parts_at(ids: Sequence[int], wanted: Sequence[int]) -> int | None:
-    """The first place where a row is not what is wanted; None where it is the same."""
+    """The first position where a row differs from the expected one; None if they are equal."""
     if list(ids) == list(wanted):
         return None
     return next((i for i, (a, b) in enumerate(zip(ids, wanted, strict=False)) if a != b), min(len(ids), len(wanted)))
 
 
 class Source:
-    """The (question, target) pairs that rows are made of, and how they become tokens at inference."""
+    """The (question, target) pairs that rows are built from, and how they are tokenized at inference."""
 
     def __init__(self, tokenizer: Any, answer_format: AnswerFormat, pairs: Sequence[tuple[str, str]]) -> None:
         self.tokenizer, self.answer_format, self.pairs = tokenizer, answer_format, pairs
         self._seen: dict[int, int] = {}
 
     def hold(self, row: int, ids: Sequence[int], labels: Sequence[int]) -> None:
-        """Raise StageError where a row breaks an invariant.
+        """Raise StageError if a row violates an invariant.
 
-        It is compared token by token when it is first seen and by its hash from then on, which costs a fiftieth.
+        It is compared token by token the first time and by its hash after that, which costs a fiftieth.
         """
         seen = hash((tuple(ids), tuple(labels)))
         if self._seen.get(row) == seen:
@@ -64,34 +64,34 @@ class Source:
         if (at := wrong_label(ids, labels)) is not None:
             token, label = (str(part[at]) if at < len(part) else "nothing" for part in (ids, labels))
             raise StageError(
-                f"{name}: the label at place {at} is {label}, and the token there is {token}: a label is the token "
-                f"itself or {MASKED}, for the trainer shifts them"
+                f"{name}: the label at position {at} is {label}, but the token there is {token}: a label is the token "
+                f"itself or {MASKED}, because the trainer shifts the labels"
             )
         wanted = prompt_ids(self.tokenizer, self.answer_format, question) + target_ids(self.tokenizer, target)
         if (at := parts_at(ids, wanted)) is not None:
             here, there = (self.tokenizer.decode(part[at : at + 8]) for part in (ids, wanted))
             raise StageError(
-                f"{name}: it is not the prompt and the target of inference: they first differ at token {at}, "
+                f"{name}: it is not the prompt and the target as at inference: they first differ at token {at}, "
                 f"{here!r} in training, {there!r} at inference"
             )
         self._seen[row] = seen
 
 
 def hold_batch(batch: dict[str, Any]) -> None:
-    """Raise StageError where a batch teaches a token that does not stand there, or teaches padding."""
+    """Raise StageError if a batch has a label that differs from its token, or a label on padding."""
     ids, labels, there = batch["input_ids"], batch["labels"], batch["attention_mask"].bool()
     wrong = (labels != MASKED) & ((labels != ids) | ~there)
     if bool(wrong.any()):
         row, at = (int(n) for n in wrong.nonzero()[0])
-        place = f"the token there is {int(ids[row, at])}" if bool(there[row, at]) else "padding stands there"
+        place = f"the token there is {int(ids[row, at])}" if bool(there[row, at]) else "there is only padding"
         raise StageError(
-            f"row {row + 1} of a batch: the label at place {at} is {int(labels[row, at])}, and {place}: a label is the "
-            f"token itself or {MASKED}"
+            f"row {row + 1} of a batch: the label at position {at} is {int(labels[row, at])}, but {place}: a label is "
+            f"the token itself or {MASKED}"
         )
 
 
 class _Holding:
-    """A collator that lets nothing pass which breaks an invariant; of rows whose source it does not know, the first."""
+    """A collator that rejects rows that violate an invariant; without a `source` it can check only the first one."""
 
     source: Source | None = None
 
@@ -107,24 +107,24 @@ class _Holding:
 
 
 class RowCollator(_Holding, DataCollatorForLanguageModeling):  # type: ignore[misc]
-    """TRL's collator, with the invariants held."""
+    """TRL's collator, with the invariants checked."""
 
 
 class WeightedRowCollator(_Holding, WeightedCollator):
-    """The collator of weighted rows, with the invariants held."""
+    """The collator of weighted rows, with the invariants checked."""
 
 
 class RowTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer, which leaves rows the number that their source knows them by.
+    """TRL's trainer, except that it keeps the column with each row's index in its source.
 
-    Several workers take the batches that one would take: accelerate would hand out other ones, and at the end of an
-    epoch some rows twice. The last row of their data set is the one without a label.
+    Several workers process the batches that a single one would: accelerate would distribute different ones, and repeat
+    some rows at the end of an epoch. The last row of their data set is the one without a label.
     """
 
     batch_rows = 1
-    """Rows of a whole batch, which the workers that share it divide."""
+    """Rows in a whole batch, divided among the workers that share it."""
     dealt = 1
-    """Batches of which each goes to other workers."""
+    """Number of batches processed at a time, each by different workers."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The batches, or this worker's part of them."""
@@ -133,7 +133,7 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]
         rows = self.train_dataset.select(range(len(self.train_dataset) - 1))
         sampler = self._get_train_sampler(rows)
         if isinstance(sampler, RandomSampler):
-            sampler = SeedableRandomSampler(rows)  # as accelerate does it for one worker
+            sampler = SeedableRandomSampler(rows)  # as accelerate does for one worker
         batches = BatchSampler(sampler, self.batch_rows, self.args.dataloader_drop_last)
         own = workers.OwnRows(
             batches, self.batch_rows, workers.number(), workers.count(), self.dealt, len(self.train_dataset) - 1

@@ -1,4 +1,4 @@
-"""What a training job is given; light enough for the driver to hold."""
+"""The inputs of a training job; light enough for the driver to import."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +10,14 @@ from orchestrator.training.settings import TrainingSettings
 from orchestrator.types import Example
 
 MODEL_FOLDER = "model"
-"""Where a training leaves its model, inside its work folder."""
+"""The folder of the trained model, inside the training's work folder."""
 CHOSEN_FILE = "chosen.json"
-"""Beside it, where there was a choice: the step whose model it is, and why."""
+"""The file beside it, if there was a choice of checkpoints: the step of the chosen model, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationJob:
-    """The questions that a training is looked at with, and how they are asked: as `evaluate` asks."""
+    """The questions that a training is validated on, with the same settings as `evaluate`."""
 
     task: Task
     examples: tuple[Example, ...]
@@ -27,7 +27,7 @@ class ValidationJob:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """One training, as a worker gets it."""
+    """One training, as passed to a worker."""
 
     work: Path
     model: ModelRef
@@ -38,4 +38,4 @@ class TrainingJob:
     stop_on: tuple[str, ...] = field(default=(), kw_only=True)
     """Findings that end the training (`limits.stop_on`)."""
     validation: ValidationJob | None = field(default=None, kw_only=True)
-    """Where the stage has a `validation`."""
+    """Set if the stage has a `validation`."""

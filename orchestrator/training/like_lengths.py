@@ -1,6 +1,6 @@
-"""Score completions in groups of like length: a CPU pays for padding as it does for words.
+"""Score completions in groups of similar length: on a CPU, padding costs as much as text.
 
-In one batch every completion is as wide as the longest, and mostly one of them was cut off at the limit.
+In a single batch every completion is as wide as the longest, and usually one of them was cut off at the limit.
 """
 
 from collections.abc import Callable
@@ -9,19 +9,19 @@ import torch
 from torch.nn.functional import pad
 
 _ROWS = 32
-"""Rows of a group: fewer leave less padding, and too few leave the cores idle."""
+"""Rows per group: fewer rows mean less padding, but too few leave cores idle."""
 
 _Scored = tuple[torch.Tensor, torch.Tensor | None]
-"""For each token of a completion its log-probability, and the entropy it was drawn at; shape (rows, tokens)."""
+"""The log-probability of each completion token, and the entropy of its distribution; shape (rows, tokens)."""
 
 
 def in_groups(
     score: Callable[[torch.Tensor, torch.Tensor, int], _Scored], ids: torch.Tensor, mask: torch.Tensor, kept: int
 ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-    """What `score(ids, mask, kept)` gives of these rows, a group at a time; 0 where the mask is 0.
+    """The result of `score(ids, mask, kept)`, computed one group at a time; 0 where a whole group is padding.
 
-    Rows are a prompt, padded on the left, and a completion of `kept` tokens, padded on the right. The third value is
-    the loss of a mixture of experts, which is none here.
+    Each row is a prompt, padded on the left, and a completion of `kept` tokens, padded on the right. The third value
+    is the auxiliary loss of a mixture of experts, which is always None here.
     """
     order = mask[:, -kept:].sum(dim=1).argsort(stable=True)
     found = [_trimmed(score, ids[rows], mask[rows], kept) for rows in order.split(_ROWS)]
@@ -33,9 +33,9 @@ def in_groups(
 def _trimmed(
     score: Callable[[torch.Tensor, torch.Tensor, int], _Scored], ids: torch.Tensor, mask: torch.Tensor, kept: int
 ) -> _Scored:
-    """The same without the columns at the end that are padding in every row.
+    """The scores of a group, computed without the trailing columns that are padding in every row.
 
-    Those at the beginning stay: some models count a token's position from there.
+    Leading padding stays: some models count a token's position from there.
     """
     width = mask.shape[1]
     last = max(int(mask.any(dim=0).nonzero()[-1]), width - kept)

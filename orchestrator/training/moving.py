@@ -1,6 +1,6 @@
-"""Do a training's weights move? A sample of them is kept from before the first step and compared later.
+"""Whether a training's weights move: a sample is taken before the first step and compared later.
 
-Cheap: a few hundred numbers of each tensor, compared once or a few times. Knows no rule and no finding.
+Cheap: a few hundred numbers per tensor, compared once or a few times. Knows no rules and no findings.
 """
 
 from typing import Any
@@ -8,20 +8,20 @@ from typing import Any
 import torch
 
 _TENSORS, _NUMBERS = 256, 256
-"""The largest number of tensors that are looked at, and of numbers of each."""
+"""Maximum number of tensors to sample, and of numbers per tensor."""
 _FELT = 1e-10
-"""A change below this is none: no weight of a model is so small that it would show."""
+"""A smaller change counts as none: no weight of a model is small enough for it to matter."""
 
 
 class Moving:
-    """The weights that a model has to learn with, as they were when this was made."""
+    """A sample of a model's trainable weights, as they were when this object was created."""
 
     def __init__(self, model: Any) -> None:
         trained = [p for p in model.parameters() if p.requires_grad and p.numel()]
         self.kept = [(tensor, _some(tensor)) for tensor in trained[:: len(trained) // _TENSORS + 1]]
 
     def share(self) -> float:
-        """The share of weights that changed, each tensor counting the same; 1 where there is none to look at."""
+        """Share of weights that changed, with every tensor counting the same; 1 if there are none to compare."""
         if not self.kept:
             return 1.0
         changed = [((_some(now) - before).abs() > _FELT).float().mean() for now, before in self.kept]

@@ -1,6 +1,6 @@
-"""What a fine-tuning is trained on, as it comes to a worker: pairs, and files of them. They are read in batches.
+"""The training data of a fine-tuning, as a worker gets it: pairs, and files of pairs, read in batches.
 
-What is made of them lies on the disk and is mapped into memory, so the number of rows decides no process's memory.
+Tables built from them are on disk and mapped into memory, so memory use does not depend on the number of rows.
 """
 
 import mmap
@@ -17,7 +17,7 @@ from orchestrator.store.tables import batches_of
 Pair = tuple[str, str]
 """A question, and the target that a model learns to write."""
 Rows = tuple[Pair | Path, ...]
-"""What is trained on, in order: pairs, and parquet files of rows with a `question` and a `text`."""
+"""Training data in order: pairs, and parquet files of rows with a `question` and a `text`."""
 
 _AT_ONCE = 1024
 _SCHEMA = pa.schema({"question": pa.string(), "target": pa.string()})
@@ -40,9 +40,9 @@ def batches(rows: Rows, at_once: int = _AT_ONCE) -> Iterator[pa.RecordBatch]:
 
 
 def on_disk(schema: pa.Schema, made: Iterable[pa.RecordBatch], folder: Path) -> pa.Table:
-    """A table whose rows lie in a file in `folder`, and are read from there when they are looked at.
+    """A table whose rows are in a file in `folder` and are read from there on access.
 
-    The file has no name: it is gone with the table, however the process ends.
+    The file has no name, so it disappears with the table, however the process ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -55,7 +55,7 @@ def on_disk(schema: pa.Schema, made: Iterable[pa.RecordBatch], folder: Path) -> 
 
 
 class Pairs(Sequence[Pair]):
-    """The pairs of all sources by their number; they lie on the disk."""
+    """The pairs of all sources by index; stored on disk."""
 
     def __init__(self, rows: Rows, folder: Path) -> None:
         self._table = on_disk(_SCHEMA, batches(rows), folder)

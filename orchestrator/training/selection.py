@@ -1,4 +1,4 @@
-"""Which checkpoint of a training is selected: a pure rule over the points that were measured on the validation split.
+"""Selecting a checkpoint of a training: a pure function of the points measured on the validation split.
 
 Knows no model, no file and no trainer.
 """
@@ -11,22 +11,22 @@ from statistics import median
 from orchestrator.training.settings import Selection
 
 _STANDS_OUT = 3.0
-"""A loss is alone where it is further from its neighbours than so many usual steps from point to point..."""
+"""A loss is isolated if it is further below its neighbors than this many typical point-to-point changes..."""
 _LEAST_STEP = 0.01
-"""... each of which counts as this share of the loss at least."""
+"""... each of which counts as at least this share of the loss."""
 _BEFORE, _AFTER = 4, 2
-"""How many points before and after one tell what a usual step is."""
+"""Number of points before and after a point from which the typical change is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What was measured at one step."""
+    """The measurements at one step."""
 
     step: int
     loss: float
     """Mean negative log-likelihood, nats per target token."""
     accuracy: float
-    """Share of the validation questions answered correctly, greedily."""
+    """Share of the validation questions answered correctly with greedy decoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +38,31 @@ class Choice:
 
 
 def choose(points: Sequence[Point], rule: Selection) -> Choice:
-    """The point that a rule chooses; points in the order of their steps, at least one.
+    """The point that a rule chooses; `points` are in step order and not empty.
 
-    `best_accuracy`: the highest accuracy, the earliest of several. `best_loss`: the lowest loss that a point beside it
-    bears out. `last`: the last.
+    `best_accuracy`: the highest accuracy, the earliest on a tie. `best_loss`: the lowest loss that is not isolated.
+    `last`: the last point.
     """
     n = len(points)
     if rule == "best_accuracy":
         best = max(points, key=lambda p: (p.accuracy, -p.step))
         same = sum(p.accuracy == best.accuracy for p in points)
-        tie = f", the earliest of {same} with as much" if same > 1 else ""
+        tie = f", the earliest of {same} with that accuracy" if same > 1 else ""
         return Choice(best.step, f"accuracy {best.accuracy:.3f} at step {best.step}, the highest of {n} points{tie}")
     finite = [i for i, p in enumerate(points) if math.isfinite(p.loss)]
     if rule == "best_loss" and finite:
-        sound = [i for i in finite if not _alone(points, i)]  # never empty: beside one that is alone is one that is not
+        sound = [i for i in finite if not _alone(points, i)]  # never empty: an isolated one has a neighbor that is not
         best = min((points[i] for i in sound), key=lambda p: (p.loss, p.step))
         lower = [points[i] for i in finite if points[i].loss < best.loss]
-        passed = "".join(f"; {p.loss:.3f} at step {p.step} is borne out by no point beside it" for p in lower)
+        passed = "".join(f"; {p.loss:.3f} at step {p.step} is ignored as an isolated dip" for p in lower)
         return Choice(best.step, f"loss {best.loss:.3f} at step {best.step}, the lowest of {n} points{passed}")
     return Choice(points[-1].step, f"the last of {n} points")
 
 
 def in_question(points: Sequence[Point], rule: Selection) -> frozenset[int]:
-    """The steps that may be chosen once more points have come, the one chosen now among them."""
+    """The steps that may still be chosen as more points come in, including the current choice."""
     kept = {choose(points, rule).step}
-    if rule == "best_loss":  # whether a loss is alone is settled by the points that follow it
+    if rule == "best_loss":  # the points that follow decide whether a loss is isolated
         settled = points[:-_AFTER]
         kept |= {p.step for p in points[-_AFTER:]}
         candidates = [i for i, p in enumerate(settled) if math.isfinite(p.loss) and not _alone(points, i)]
@@ -72,7 +72,7 @@ def in_question(points: Sequence[Point], rule: Selection) -> frozenset[int]:
 
 
 def _alone(points: Sequence[Point], at: int) -> bool:
-    """Whether a loss lies below every point beside it by far more than neighbouring points usually differ."""
+    """Whether a loss is below every adjacent point by far more than adjacent points usually differ."""
     losses = [p.loss for p in points]
     beside = [losses[i] for i in (at - 1, at + 1) if 0 <= i < len(losses) and math.isfinite(losses[i])]
     window = range(max(0, at - _BEFORE), min(len(losses) - 1, at + _AFTER))

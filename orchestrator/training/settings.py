@@ -1,6 +1,6 @@
-"""The settings of a training, as a recipe spells them: TRL's own names. Pydantic only; nothing here runs anything.
+"""The settings of a training stage, under TRL's own names. Pydantic only; nothing here runs anything.
 
-What a stage reads, and what is done with it, is the verb's (`stages/`), which adds its fields to these.
+The verbs (`stages/`) add the fields that name a stage's inputs and how they are used.
 """
 
 import math
@@ -21,19 +21,19 @@ from orchestrator.training.trl_arguments import GRPO_ARGUMENTS, SET_BY_ORCH, SFT
 
 
 class Resources(Spec):
-    """What one job of a stage needs. A stage of many shards runs as many jobs at a time as fit."""
+    """The resources of one job of a stage. A stage with many shards runs as many jobs in parallel as fit."""
 
     cpus: Positive | None = None
     """CPU cores; default: two for training (one on a one-core machine), one for sampling and evaluation."""
     gpus: Annotated[float, Field(ge=0)] | None = None
-    """GPUs, 0.5 shares one between two jobs; default: one where the cluster has any, else none."""
+    """GPUs; 0.5 lets two jobs share one. Default: one if the cluster has any, otherwise none."""
 
 
 class TrainingResources(Resources):
-    """What a training needs. Several workers share each batch, so that the model is that of one worker."""
+    """The resources of a training. Several workers divide each batch, so the effective batch size stays the same."""
 
     workers: Positive = 1
-    """Processes that train one model together, each on `cpus` cores and one GPU: they divide the batch of a step."""
+    """Processes that train one model together, each with `cpus` cores and one GPU; they divide each step's batch."""
 
     @model_validator(mode="after")
     def _at_most_one_each(self) -> "TrainingResources":
@@ -48,42 +48,42 @@ class TrainingResources(Resources):
 
 
 Selection = Literal["best_accuracy", "best_loss", "last"]
-"""Which of a training's validated checkpoints is selected."""
+"""The rule that selects one of a training's validated checkpoints."""
 
 
 class Validation(Spec):
-    """How a training is looked at while it runs: on the task's `validation` split, never on its test."""
+    """Validation during training: on the task's `validation` split, never on its test split."""
 
     every: Positive
-    """Steps from one look to the next; the last step is always looked at."""
+    """Steps between validations; the last step is always validated."""
     questions: Positive = 64
-    """How many of the split's questions are asked, the first ones."""
+    """Number of questions to validate on, from the beginning of the split."""
     select: Selection = "best_accuracy"
-    """best_accuracy: greedy answers, the earliest of the best; best_loss: a lowest loss that a point beside it bears
-    out; last: the model as the training leaves it."""
+    """The checkpoint to keep. best_accuracy: the highest accuracy with greedy decoding, the earliest on a tie;
+    best_loss: the lowest loss, ignoring isolated dips; last: the model at the end of training."""
 
 
 class StageSettings(Spec):
-    """What every stage has."""
+    """The settings that every stage has."""
 
     resources: Resources = Resources()
-    """What one job of the stage needs; it changes nothing of what is made."""
-    IDLE: ClassVar[Mapping[str, str]] = {"resources": "how many workers ran it does not change what they make"}
-    """The settings that decide nothing of what the stage makes, and why."""
+    """The resources of one job of the stage; they do not affect the output."""
+    IDLE: ClassVar[Mapping[str, str]] = {"resources": "the number of workers does not change the output"}
+    """The settings that do not affect the stage's output, and why."""
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Settings that came later and whose default changes nothing: at it, they leave the key as it was before them."""
+    """Settings added later whose default changes nothing: at the default they are left out of the key, as before."""
 
     @property
     def verb(self) -> str:
-        """The verb that a stage of a recipe names as its type."""
+        """The verb, which a recipe's stage names as its `type`."""
         return str(getattr(self, "type", "?"))
 
     def in_key_by_content(self) -> set[str]:
-        """The settings whose content, not their names, is what decides: the verb's key has it."""
+        """The settings that are names of something whose content decides the output: the verb adds that to its key."""
         return {"type"}
 
     def settings(self) -> dict[str, object]:
-        """The settings that decide this stage's output, without what it refers to."""
+        """The settings that decide this stage's output, without its references."""
         usual = {name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(mode="json", exclude={*self.IDLE, *self.in_key_by_content(), *usual})
 
@@ -92,63 +92,65 @@ _FURTHER = "further arguments"
 
 
 class TrainingSettings(StageSettings):
-    """What SFT and GRPO share."""
+    """The settings that SFT and GRPO share."""
 
     resources: TrainingResources = TrainingResources()
-    """What the training needs; it changes nothing of what is made."""
+    """The resources of the training. They do not affect the model, except for `workers` when training draws random
+    numbers (GRPO, dropout, NEFTune)."""
     model: str = "base"
-    """`base`, or the stage whose model is trained on."""
+    """`base`, or the stage whose model is trained further."""
     lora: Lora | None = Lora()
-    """The adapter that is trained; null: no adapter, all weights are trained and the model is saved whole.
-    Where `model` is an adapter already, that one is trained on, and `lora` is left out or null."""
+    """The adapter to train; null: train all weights and save the whole model. If `model` already has an adapter,
+    leave `lora` out to train that adapter further, or set null to merge it and train all weights."""
     learning_rate: PositiveFloat
-    """Of AdamW, at its highest."""
+    """AdamW's peak learning rate."""
     lr_scheduler_type: Scheduler = "linear"
-    """How the learning rate goes down after the warm-up."""
+    """The learning-rate schedule after the warm-up."""
     warmup_steps: NonNegative = 0
-    """Steps, or a share of all steps if below 1."""
+    """Warm-up steps; below 1, a share of all steps."""
     weight_decay: NonNegative = 0.0
-    """Of AdamW."""
+    """AdamW's weight decay."""
     max_grad_norm: NonNegative = 1.0
-    """Gradients longer than this are scaled down to it; 0: none is."""
+    """Gradients with a larger norm are scaled down to this norm; 0: no clipping."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    """Decay of AdamW's second moment."""
+    """AdamW's beta2: the decay rate of the second-moment estimate."""
     max_steps: Positive | None = None
-    """Optimizer steps; write this or num_train_epochs."""
+    """Optimizer steps; set this or num_train_epochs, not both."""
     num_train_epochs: PositiveFloat | None = None
-    """How often all rows are gone through; write this or max_steps."""
+    """Passes over the data; set this or max_steps, not both. If neither is set: 3 for SFT, 1 for GRPO."""
     per_device_train_batch_size: Positive
-    """Rows of one forward pass; of GRPO completions."""
+    """Rows per forward pass; for GRPO, completions."""
     gradient_accumulation_steps: Positive = 1
-    """Forward passes of one optimizer step."""
+    """Forward passes per optimizer step."""
     activation_checkpointing: bool = False
-    """Compute activations again in the backward pass rather than keep them: less memory, about a third slower."""
+    """Recompute activations in the backward pass instead of storing them: less memory, about a third slower."""
     logging_steps: Positive = 5
-    """Steps between two points of the curves."""
+    """Steps between points on the training curves."""
     save_steps: Positive | None = None
-    """The steps between two checkpoints, from which a killed run resumes; default: one a minute, and fewer where
+    """Steps between checkpoints, from which a killed run resumes. Default: about one checkpoint a minute, fewer if
     writing them would take more than 5% of the time."""
     validation: Validation | None = None
-    """Measure loss and accuracy while it trains, and hand the chosen checkpoint on; default: neither, the last."""
+    """Measure loss and accuracy during training, and output the selected checkpoint. Default: no validation; the
+    output is the model of the last step."""
     further: dict[str, JsonValue] = Field(default={}, alias=_FURTHER)
-    """Further arguments of TRL's, each written in the block under its own name."""
+    """Further TRL arguments, each written directly in the block under its own name."""
 
     ARGUMENTS: ClassVar[tuple[str, ...]] = ()
-    """The names that `further` may hold."""
+    """The names allowed in `further`."""
     DEFAULT_EPOCHS: ClassVar[float]
-    """How long it trains where neither max_steps nor num_train_epochs is set."""
+    """The number of epochs if neither max_steps nor num_train_epochs is set."""
     IDLE: ClassVar[Mapping[str, str]] = {
         **StageSettings.IDLE,
-        "logging_steps": "how often the curve is written does not change the model",
-        "save_steps": "a training that resumes from a checkpoint makes the same model",
+        "logging_steps": "how often a point is logged does not change the model",
+        "save_steps": "a training that resumes from a checkpoint yields the same model",
     }
     HEADLINE: ClassVar[str] = "loss"
-    """The curve that tells how the training goes; what is watched goes by it."""
+    """The main curve of the training; it decides which rules `Watch` applies."""
     LATER = StageSettings.LATER | {"activation_checkpointing", "validation"}
 
     @classmethod
     def explain_unknown(cls, name: str) -> str:
-        """What is wrong with a key that is none of this block's."""
+        """What is wrong with a key that this block does not have."""
         if name in SET_BY_ORCH:
             return f"{name} is not set in a recipe: {SET_BY_ORCH[name]}"
         return unknown("key", name, [n for n in cls.model_fields if n != "further"], cls.ARGUMENTS)
@@ -156,7 +158,7 @@ class TrainingSettings(StageSettings):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, data: Any) -> Any:
-        """Put TRL's further arguments in one place; what is no argument either is left to be refused."""
+        """Collect TRL's further arguments in one field; keys that are not TRL's either are left to be rejected."""
         if not isinstance(data, dict):
             return data
         own = [name for name in data if name in cls.ARGUMENTS and name not in cls.model_fields]
@@ -177,18 +179,18 @@ class TrainingSettings(StageSettings):
 
     @property
     def dealt(self) -> int:
-        """How many of a step's forward passes are dealt out to workers; those that get the same one divide its rows."""
+        """Number of forward passes dealt out to the workers at a time; workers that share one divide its rows."""
         return math.gcd(self.gradient_accumulation_steps, self.resources.workers)
 
     @property
     def shared_batch(self) -> tuple[int, int]:
-        """The rows of a forward pass of each worker, and its forward passes of one optimizer step.
+        """The rows per forward pass of each worker, and its forward passes per optimizer step.
 
-        Together they take the rows that one worker would take. Its forward passes are dealt out to them; only where
-        these are too few, the rows of a forward pass are divided.
+        Together the workers process the rows that a single worker would. Its forward passes are dealt out to them;
+        only if there are too few passes are the rows of a pass divided as well.
 
         Raises:
-            ValueError: the rows of a step cannot be divided by the workers.
+            ValueError: the rows of a step cannot be divided evenly among the workers.
         """
         rows, passes = self.per_device_train_batch_size, self.gradient_accumulation_steps
         workers = self.resources.workers
@@ -202,35 +204,35 @@ class TrainingSettings(StageSettings):
 
     @property
     def draws_numbers(self) -> bool:
-        """Whether random numbers are drawn while it trains, which each worker draws for itself."""
+        """Whether training draws random numbers, which each worker does separately."""
         dropout = self.lora is not None and self.lora.lora_dropout > 0
         return dropout or bool(self.further.get("neftune_noise_alpha"))
 
     @property
     def asks_for_lora(self) -> bool:
-        """Whether the recipe itself describes an adapter, rather than leaving it at the default."""
+        """Whether the recipe itself configures an adapter, rather than leaving the default."""
         return self.lora is not None and "lora" in self.model_fields_set
 
     def batches(self, rows: int) -> int:
-        """The batches of one epoch on one device, as TRL counts them; 0 where no batch is full."""
+        """The number of batches per epoch on one device, as TRL counts them; 0 if no batch is full."""
         size = self.per_device_train_batch_size
         return rows // size if self.further.get("dataloader_drop_last") else math.ceil(rows / size)
 
     def steps(self, rows: int) -> int:
-        """The optimizer steps of a training on that many rows or questions."""
+        """The number of optimizer steps of a training on that many rows or questions."""
         if self.max_steps is not None:
             return self.max_steps
         an_epoch = max(1, math.ceil(self.batches(rows) / self.gradient_accumulation_steps))
         return math.ceil((self.num_train_epochs or self.DEFAULT_EPOCHS) * an_epoch)
 
     def settings(self) -> dict[str, object]:
-        """As every stage's; the default adapter is none of the settings, however it is written."""
+        """The settings that decide the output; `lora` is "full" without an adapter and None for the default one."""
         lora = "full" if self.lora is None else None if self.lora == Lora() else self.lora.model_dump(mode="json")
         return super().settings() | {"lora": lora}
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A block that reads as this one again: a default adapter is not written, none at all is written as null."""
+        """A block that parses back to this one: a default adapter is omitted, no adapter is written as null."""
         data: dict[str, Any] = handler(self)
         for name in ("lora", "further", _FURTHER):
             data.pop(name, None)
@@ -249,9 +251,10 @@ class SftSettings(TrainingSettings):
     per_device_train_batch_size: Positive = 32
     num_train_epochs: PositiveFloat | None = None
     max_length: Positive = 1024
-    """Tokens of prompt and target; a longer row is an error, never cut in silence."""
+    """Maximum tokens of prompt plus target; a longer row is an error, never silently truncated."""
     answer_weight: PositiveFloat = 1.0
-    """How much a token of the answer, from what opens it to the end of text, weighs against one of the reasoning."""
+    """Loss weight of an answer token relative to a reasoning token. The answer extends from its opening marker to the
+    end of text."""
 
     ARGUMENTS = SFT_ARGUMENTS
     DEFAULT_EPOCHS = 3
@@ -266,31 +269,33 @@ class SftSettings(TrainingSettings):
 
 
 class GrpoSettings(TrainingSettings):
-    """Group relative policy optimisation (TRL's GRPOTrainer); the reward is the task's judge: 1 or 0."""
+    """Group relative policy optimization (TRL's GRPOTrainer); the reward is the score from the task's judge."""
 
     learning_rate: PositiveFloat = 1e-5
     per_device_train_batch_size: Positive = 64
-    """Completions in a batch, as TRL counts: questions in a step = this x accumulation / num_generations."""
+    """Completions per forward pass, as TRL counts; a step covers this x gradient_accumulation_steps / num_generations
+    questions."""
     num_generations: Annotated[int, Field(ge=2)] = 8
-    """Completions of each question: the group within which rewards are compared."""
+    """Completions per question: the group within which rewards are compared."""
     num_iterations: Positive = 1
-    """Updates on each batch of completions."""
+    """Number of passes over each batch of completions before new ones are sampled."""
     max_completion_length: Positive = 256
-    """Tokens of a completion at the most."""
+    """Maximum tokens per completion."""
     temperature: PositiveFloat = 1.0
-    """Logits are divided by it: above 1 draws differ more, below 1 less."""
+    """Sampling temperature, by which the logits are divided: above 1 draws vary more, below 1 less."""
     top_p: Fraction = 1.0
-    """Only the most probable tokens that come to this probability together are drawn from."""
+    """Nucleus sampling: only the most probable tokens, up to this total probability, are sampled from."""
     beta: NonNegative = 0.0
-    """Weight of the KL divergence from the model that training starts from; 0: that model is not loaded."""
+    """Weight of the KL divergence from the model that training starts from; 0: no such term, and no reference
+    model is loaded."""
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
-    """How the tokens of completions of different length are weighed, under TRL's names."""
+    """How the tokens of completions of different lengths are weighted, under TRL's names."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    """By what advantages are divided: the standard deviation in a group, in a batch, or nothing."""
+    """Advantages are divided by the standard deviation of rewards within the group or the batch; none: not divided."""
     epsilon: PositiveFloat = 0.2
-    """Half the width of the range in which the probability ratio is not clipped."""
+    """Clipping range: the probability ratio is clipped to [1 - epsilon, 1 + epsilon]."""
     mask_truncated_completions: bool = False
-    """Leave completions that were cut off out of the loss."""
+    """Exclude truncated completions from the loss."""
 
     ARGUMENTS = GRPO_ARGUMENTS
     DEFAULT_EPOCHS = 1
@@ -298,12 +303,12 @@ class GrpoSettings(TrainingSettings):
 
     @property
     def draws_numbers(self) -> bool:
-        """Its completions."""
+        """True: sampling completions draws random numbers."""
         return True
 
     @property
     def completions_at_once(self) -> int:
-        """Completions that are drawn at a time: TRL's generation_batch_size."""
+        """Number of completions sampled at a time: TRL's generation_batch_size."""
         own, a_generation = self.further.get("generation_batch_size"), self.further.get("steps_per_generation")
         if isinstance(own, int):
             return own
@@ -312,11 +317,11 @@ class GrpoSettings(TrainingSettings):
 
     @property
     def questions_at_once(self) -> int:
-        """The questions that completions are drawn for at a time; fewer than these make no step at all."""
+        """Number of questions for which completions are sampled at a time; with fewer, no step is taken at all."""
         return self.completions_at_once // self.num_generations
 
     def batches(self, rows: int) -> int:
-        """As TRL counts them; `rows` are questions."""
+        """The number of batches per epoch, as TRL counts them; `rows` are questions."""
         generations = rows // max(1, self.questions_at_once)
         return generations * self.num_iterations * (self.completions_at_once // self.per_device_train_batch_size)
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on (question, target) pairs; the loss is taken on the target alone."""
+"""Supervised fine-tuning on (question, target) pairs; the loss covers only the target."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class SftJob(TrainingJob):
 
 
 def run_sft(job: SftJob) -> None:
-    """Train on the rows; leaves the model in `work/model`."""
+    """Train on the rows and save the model in `work/model`."""
     torch.set_num_threads(job.cpus)
     # the adapter's random weights are drawn before the trainer exists, so its seed has to be set here
     torch.manual_seed(job.seed)
@@ -66,7 +66,7 @@ def run_sft(job: SftJob) -> None:
 
 
 def _nothing(data: Dataset) -> Dataset:
-    """A row like the first, of whose tokens none is trained on."""
+    """A copy of the first row in which no token is trained on."""
     row = data[0]
     row |= {"labels": [MASKED] * len(row["labels"]), ROW: NO_ROW}
     if WEIGHTS in row:
@@ -77,10 +77,10 @@ def _nothing(data: Dataset) -> Dataset:
 def collator(
     tokenizer: Any, weighted: bool = False, multiple: int | None = None, source: Source | None = None
 ) -> RowCollator | WeightedRowCollator:
-    """What puts rows together into batches, padded to a `multiple` of tokens; the checks look at labels through it.
+    """The collator that forms batches, padded to a `multiple` of tokens; the checks inspect labels through it.
 
-    It raises StageError on a label that is not the token itself; where it knows the `source` of rows, also on a row
-    that is not the prompt and the target of inference.
+    It raises StageError on a label that is not the token itself and, if the `source` of the rows is given, on a row
+    that is not the prompt and the target as at inference.
     """
     kind = WeightedRowCollator if weighted else RowCollator
     made = kind(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=multiple)
@@ -91,7 +91,7 @@ def collator(
 def tokenized(job: SftJob, tokenizer: object) -> Dataset:
     """Rows of `input_ids` and `labels`: -100 on the prompt, the token itself on the target and the end of text.
 
-    Where answers weigh more there is a third column, the tokens' weights. The rows lie on the disk, in `job.work`.
+    If answers are weighted, a third column has the token weights. The rows are on disk, in `job.work`.
 
     Raises:
         StageError: a row is longer than `max_length`.
@@ -101,7 +101,7 @@ def tokenized(job: SftJob, tokenizer: object) -> Dataset:
     if job.spec.answer_weight != 1:
         columns[WEIGHTS] = pa.list_(pa.float64())
     schema = pa.schema(columns)
-    # a fingerprint of its own: datasets would read all rows to make one
+    # an explicit fingerprint: datasets would read all rows to compute one
     return Dataset(on_disk(schema, _token_batches(job, tokenizer, schema), job.work), fingerprint=uuid4().hex)
 
 
@@ -118,7 +118,7 @@ def _token_batches(job: SftJob, tokenizer: object, schema: pa.Schema) -> Iterato
             if len(prompt) + len(answer) > job.spec.max_length:
                 raise StageError(
                     f"training row {number} has {len(prompt) + len(answer)} tokens, more than max_length = "
-                    f"{job.spec.max_length}: cutting it would cut its answer off; raise max_length or drop the row. "
+                    f"{job.spec.max_length}: truncating it would cut off its answer; raise max_length or drop the row. "
                     f"It begins {questions[number - first][:60]!r}"
                 )
         columns = [*_ids_and_labels(prompts, answers)]
@@ -129,7 +129,7 @@ def _token_batches(job: SftJob, tokenizer: object, schema: pa.Schema) -> Iterato
 
 
 def _ids_and_labels(prompts: list[Ids], answers: list[Ids]) -> tuple[pa.ListArray, pa.ListArray]:
-    """For each row its tokens, and the same with the prompt masked."""
+    """Each row's tokens, and the same tokens with the prompt masked."""
     parts = [part for row in zip(prompts, answers, strict=True) for part in row]
     lengths = np.array([len(part) for part in parts])
     ids, is_prompt = np.concatenate(parts), np.arange(len(parts)) % 2 == 0

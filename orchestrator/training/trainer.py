@@ -1,4 +1,4 @@
-"""What all trainers have in common: checkpoints, curves, and the model they leave."""
+"""The parts that all trainers share: checkpoints, curves, and saving the model."""
 
 import math
 from collections.abc import Mapping
@@ -32,20 +32,20 @@ from orchestrator.training.windows import Windows, every
 from orchestrator.types import BASE
 
 _MOVING = 3
-"""Steps at a learning rate above half of the highest after which weights have moved, if they move at all."""
+"""Number of steps above half the peak learning rate after which weights have moved, if they move at all."""
 
 
 def train(trainer: Trainer, job: TrainingJob) -> None:
-    """Run a trainer from its last checkpoint, or from the start, and save what it made."""
+    """Run a trainer from its last checkpoint, or from the start, and save the trained model."""
     if dtype(job.model.base.dtype) is torch.float16 and not torch.cuda.is_available():
         raise StageError(
-            "model.dtype is float16, which is trained with scaled gradients on a GPU only, and this worker has none; "
+            "model.dtype is float16, which needs gradient scaling on a GPU to train, and this worker has no GPU; "
             "set model.dtype to float32 or bfloat16"
         )
     if not any(weight.requires_grad for weight in trainer.model.parameters()):
-        raise StageError("no weight of the model is trained: all are frozen; look at lora and lora.target_modules")
+        raise StageError("no weight of the model is trained: all are frozen; check lora and lora.target_modules")
     first = workers.is_first()
-    # one removes what is damaged, before the others look
+    # the first removes damaged checkpoints before the others look
     resumed = workers.as_the_first(resume_from(Path(trainer.args.output_dir)) if first else None)
     assert resumed is not None
     last = resumed.checkpoint
@@ -60,12 +60,12 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     if validator is not None:
         trainer.add_callback(validator)
     if last is not None and _is_the_end(last):
-        trainer._load_from_checkpoint(str(last))  # to go on from the last step would be to take one more
+        trainer._load_from_checkpoint(str(last))  # resuming from the last step would take one more
     else:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-        if trainer.state.global_step == 0:  # TRL drops a batch that is not full, and says nothing
+        if trainer.state.global_step == 0:  # TRL silently drops a batch that is not full
             raise StageError(
-                f"no step was taken: the {len(trainer.train_dataset):,} rows fill no batch of "
+                f"no step was taken: the {len(trainer.train_dataset):,} rows do not fill a batch of "
                 f"{trainer.args.per_device_train_batch_size}; lower per_device_train_batch_size, or give it more rows"
             )
     folder = job.work / MODEL_FOLDER
@@ -74,30 +74,30 @@ def train(trainer: Trainer, job: TrainingJob) -> None:
     elif first:
         contract = job.answer_format.model_dump(mode="json")
         save_model(trainer.model, trainer.processing_class, job.model, folder, contract)
-    workers.meet()  # none ends before the model is there
+    workers.meet()  # no worker exits before the model is saved
 
 
 def _is_the_end(checkpoint: Path) -> bool:
-    """Whether a training had taken its last step when it was cut off."""
+    """Whether a training had taken its last step when it was interrupted."""
     state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
     return bool(state.global_step >= state.max_steps)
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]
-    """Hands progress, curves and what is wrong with them to the journal.
+    """Writes progress, curves and findings to the journal.
 
-    The trainer logs every step for it: the watch looks at each, whatever `logging_steps` says of the curves.
+    The trainer logs every step for it: the watch looks at each one, whatever interval `logging_steps` sets for curves.
     """
 
     def __init__(self, journal: Journal, job: TrainingJob) -> None:
         self.journal, self.job = journal, job
         self.watch: Watch | None = None
         self.moving: Moving | None = None
-        """The weights as they were, until it is known whether they move."""
+        """A sample of the initial weights, until it is known whether they move."""
         self.schedule: Schedule | None = None
         self.windows = Windows()
         self._moving_steps = 0
-        """Steps that must have moved them."""
+        """Number of steps that must have moved the weights."""
 
     def on_train_begin(
         self,
@@ -108,7 +108,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         lr_scheduler: Any = None,
         **_: Any,
     ) -> None:
-        """What is known before the first step: the learning rates to come, and the weights as they are."""
+        """Record what is known before the first step: the upcoming learning rates and the initial weights."""
         spec, base = self.job.spec, self.job.model
         self.schedule = _schedule(lr_scheduler, spec.learning_rate, state.global_step, state.max_steps)
         self.moving, self._moving_steps = Moving(model), 0
@@ -118,7 +118,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         self.watch = Watch(spec.HEADLINE, state.max_steps, from_base, args.fp16, self.schedule, groups)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Have every step logged."""
+        """Record progress, and make the trainer log every step."""
         self.journal.progress(state.global_step, state.max_steps)
         control.should_log = True
 
@@ -135,7 +135,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """Watch a step, and put it to the curves."""
+        """Check a step, and add it to the curves."""
         logged = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
         if not logged or "train_runtime" in logged:
             return
@@ -154,7 +154,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
             raise StageError(f"stopped by limits.stop_on: {stop.check}: {stop.what}; {stop.remedy}")
 
     def _moved(self, logged: Mapping[str, float], last: bool) -> dict[str, float]:
-        """The share of weights that have moved, once, when steps that were large enough for it have been taken."""
+        """The share of weights that have moved; reported once, after enough sufficiently large steps."""
         highest = self.schedule.highest if self.schedule is not None else 0.0
         felt = 0 < logged.get("grad_norm", 0.0) < math.inf and logged.get("learning_rate", 0.0) > highest / 2
         self._moving_steps += felt
@@ -165,7 +165,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
 
 
 def _schedule(scheduler: Any, wanted: float, begin: int, total: int) -> Schedule | None:
-    """The learning rates of a training's steps; None where its scheduler decides as it goes."""
+    """The learning rates of a training's steps; None if its scheduler decides as it goes."""
     if not isinstance(scheduler, LambdaLR):
         return None
     factors = [scheduler.lr_lambdas[0](step) for step in range(begin, total)]

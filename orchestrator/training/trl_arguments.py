@@ -1,6 +1,6 @@
-"""TRL's own arguments that a training stage takes under their own names, beside those that it describes itself.
+"""TRL arguments that a training stage accepts under their own names, besides the ones it defines itself.
 
-Names alone, so that a recipe is checked without importing TRL; a test holds them against the TRL that is installed, and
+Names only, so that a recipe is checked without importing TRL; a test compares them with the installed TRL, and
 `orch check` builds the real configuration.
 """
 
@@ -35,7 +35,7 @@ _BOTH = (
     "train_sampling_strategy",
     "use_liger_kernel",
 )
-"""Of SFTConfig and GRPOConfig alike."""
+"""Arguments of both SFTConfig and GRPOConfig."""
 SFT_ARGUMENTS: tuple[str, ...] = (
     *_BOTH,
     "activation_offloading",
@@ -96,7 +96,7 @@ GRPO_ARGUMENTS: tuple[str, ...] = (
     "vllm_tensor_parallel_size",
 )
 _REASONS = {
-    "its files lie in the stage's work folder, where a killed run goes on": (
+    "its files are in the stage's work folder, from which a killed run resumes": (
         "output_dir",
         "run_name",
         "project",
@@ -168,7 +168,7 @@ _REASONS = {
         "greater_is_better",
         "num_generations_eval",
     ),
-    "nothing is uploaded by a training": (
+    "training uploads nothing": (
         "push_to_hub",
         "hub_model_id",
         "hub_strategy",
@@ -206,13 +206,13 @@ _REASONS = {
         "multi_objective_aggregation",
         "max_tool_calling_iterations",
     ),
-    "every worker holds the whole model, and `resources: {workers: N}` says how many there are": (
+    "every worker has the whole model, and `resources: {workers: N}` sets how many there are": (
         "parallelism_config",
         "deepspeed",
         "fsdp",
         "fsdp_config",
     ),
-    "orch joins the workers of a training": (
+    "orch connects the workers of a training": (
         "accelerator_config",
         "local_rank",
         "ddp_backend",
@@ -239,4 +239,4 @@ Scheduler = Literal[
     "inverse_sqrt",
     "warmup_stable_decay",
 ]
-"""The schedules of transformers that need nothing but TRL's arguments: two others go by an evaluation of TRL's own."""
+"""The transformers schedules that need only TRL's arguments; two others depend on an evaluation by TRL."""

@@ -1,7 +1,7 @@
-"""Look at a model while it trains, on questions that it is not trained on, and select the best checkpoint.
+"""Validate a model while it trains, on questions that it is not trained on, and select the best checkpoint.
 
-Answers are generated as evaluation generates them, greedily, and judged by the same judge. What was measured is in
-the journal and the models that may yet be chosen lie beside it, so a killed training goes on with both.
+Answers are generated as in evaluation, greedily, and judged by the same judge. The measurements are in the journal and
+the models that may still be chosen are stored beside it, so a killed training resumes with both.
 """
 
 import json
@@ -28,14 +28,14 @@ from orchestrator.training.selection import Point, choose, in_question
 from orchestrator.types import Verdict
 
 _ROWS = 4
-"""Rows whose loss is taken at once: all their logits are held."""
+"""Rows whose loss is computed at once: all their logits are in memory."""
 _FOLDER = "validated"
 
 
 class Validator(TrainerCallback):  # type: ignore[misc]
-    """Measures before the first step, every few steps and at the last; keeps the models that may be chosen.
+    """Measures before the first step, every few steps and at the last step; keeps the models that may be chosen.
 
-    Workers that train together all measure, as each would wait for it anyway; the first writes.
+    Workers that train together all measure, as each would have to wait anyway; only the first one writes.
     """
 
     def __init__(self, model: Any, tokenizer: Any, job: TrainingJob, journal: Journal) -> None:
@@ -45,12 +45,12 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         self.folder = job.work / _FOLDER
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Measure what training begins with, once: the curves start there, but it is not chosen."""
+        """Measure the initial model once: the curves start there, but it is never chosen."""
         if state.global_step == 0 and workers.as_the_first(0 not in self._measured()):
             self.journal.metrics(0, *self._look())
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Measure where it is time to, and have the step saved, so that a killed training goes on from here."""
+        """Measure if due, and request a checkpoint of the step, so that a killed training resumes from here."""
         if state.global_step % self.wanted.every and state.global_step < state.max_steps:
             return
         measured, right = self._look()
@@ -60,7 +60,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Drop the models that cannot be chosen any more, whichever of the checkpoints training may go on from."""
+        """Delete the models that can no longer be chosen, whichever checkpoint training may resume from."""
         if not workers.is_first():
             return
         points, kept = self.points(), set[str]()
@@ -72,7 +72,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
                 shutil.rmtree(path)
 
     def points(self) -> list[Point]:
-        """What was measured of models that may be chosen, also before the training was killed."""
+        """The measurements of models that may be chosen, including those from before the training was killed."""
         return [
             Point(step, values.get("eval_loss", math.nan), values["eval_accuracy"])
             for step, values in self._measured().items()
@@ -80,12 +80,12 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         ]
 
     def _measured(self) -> dict[int, dict[str, float]]:
-        """What the journal holds, by step."""
+        """The measurements in the journal, by step."""
         records = (r for r in read(self.journal.path) if "eval_accuracy" in r.get("metrics", {}))
         return {record["step"]: record["metrics"] for record in records}
 
     def hand_on(self, folder: Path) -> None:
-        """Put the chosen model into `folder`, and the choice beside it."""
+        """Put the chosen model into `folder`, and a record of the choice beside it."""
         if not workers.is_first():
             return
         choice = choose(self.points(), self.wanted.select)
@@ -97,7 +97,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         (self.job.work / CHOSEN_FILE).write_text(json.dumps({"step": choice.step, "why": choice.why}) + "\n")
 
     def _look(self) -> tuple[dict[str, float], str]:
-        """Measure the model as it is evaluated, and leave it as it was."""
+        """Measure the model in evaluation mode, then restore the previous mode."""
         training = self.model.training
         self.model.eval()
         try:
@@ -106,7 +106,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
             self.model.train(training)
 
     def _measure(self) -> tuple[dict[str, float], str]:
-        """What the model comes to, and which questions it answered right: 0 or 1 for each, in their order."""
+        """The model's metrics, and which questions it answered correctly: a 0 or 1 for each, in order."""
         task, examples = self.asked.task, self.asked.examples
         rows = [
             (prompt_ids(self.tokenizer, task.format, e.question), target_ids(self.tokenizer, task.target(e)))
@@ -131,7 +131,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
         return measured | ({"eval_loss": loss} if math.isfinite(loss) else {}), right
 
     def _keep(self, step: int) -> None:
-        """The model as it is now, under a temporary name first: a folder is there whole or not at all."""
+        """Save the current model, under a temporary name first: its folder exists complete or not at all."""
         temporary, path = self.folder / f"{step}.tmp", self.folder / str(step)
         for old in (temporary, path):
             shutil.rmtree(old, ignore_errors=True)
@@ -146,7 +146,7 @@ class Validator(TrainerCallback):  # type: ignore[misc]
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def mean_loss(model: Any, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> float:
-    """Mean negative log-likelihood of the targets' tokens, in nats; `rows` are (prompt ids, target ids)."""
+    """Mean negative log-likelihood of the target tokens, in nats; `rows` are (prompt ids, target ids)."""
     total, tokens = 0.0, 0
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS]
@@ -164,12 +164,12 @@ def mean_loss(model: Any, rows: Sequence[tuple[list[int], list[int]]], pad: int)
 
 
 class _Live(TransformersEngine):
-    """The engine over a model that is in training; `leave` gives the model its own way of generating back."""
+    """The engine on a model that is being trained; `leave` restores the model's own generation settings."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._shipped = model.generation_config
         self._hold(model, tokenizer)
 
     def leave(self) -> None:
-        """Put back what was there before."""
+        """Restore the model's generation settings."""
         self.model.generation_config = self._shipped

@@ -1,7 +1,7 @@
-"""What is watched for while a model trains: rules over the values of a step, or the means of some. Each warns once.
+"""Rules that watch a model while it trains, over per-step values or the means of several steps. Each warns once.
 
-Knows neither torch nor a trainer: values go in, findings come out. A rule asks for a state, not for an accident: it
-counts steps, looks or groups of completions, so it may be given every step as well as the means of a few.
+Knows neither torch nor a trainer: values go in, findings come out. A rule looks for a lasting state, not an accident:
+it counts steps, looks or groups of completions, so it accepts every step as well as means over a few.
 """
 
 import math
@@ -16,49 +16,49 @@ from orchestrator.types import Finding
 _NOTHING = 1e-10
 """A learning rate below this moves no weight in float32."""
 _LITTLE_RATE, _LITTLE_SUM = 1e-7, 1e-6
-"""A schedule that never goes above the one and adds up to less than the other changes nothing: under Adam a weight
-moves by the learning rate a step, and weights are about 0.02."""
+"""A schedule that never exceeds the first and sums to less than the second changes nothing: with Adam, a weight moves
+by the learning rate per step, and weights are about 0.02."""
 _FRACTION = 0.05
-"""A schedule that never reaches this share of the learning rate that is set is not the one that was meant."""
+"""A schedule that never exceeds this share of the configured learning rate is not the intended one."""
 _LOW, _HIGH = 0.1, 5.0
 _RISEN, _RISEN_ALONE = 1.2, 1.5
-"""A loss has risen if it ends at so many times its first value; at the latter where that is of a single batch."""
+"""A loss has risen if it ends above this multiple of its first value; the second applies if that covers few steps."""
 _ZERO = 1e-3
-"""A mean loss below this is that of no label, or of a text that is known by heart."""
+"""A mean loss below this means that there are no labels, or that the text is memorized."""
 _ALIKE, _CLIPPED = 0.95, 0.95
 _IN_A_ROW = 3
-"""Looks in a row that make a state out of an accident."""
+"""Number of consecutive looks after which something is a state, not an accident."""
 _GROUPS = 16
-"""Groups of completions that make one: of those few that a step has, all are alike now and then."""
+"""Number of groups of completions needed as well: the few groups of one step are all alike now and then."""
 _AVERAGED = 5
-"""Steps of whose losses the median is taken before they are compared."""
+"""Number of last steps whose median loss is compared with the first."""
 _UNMOVED = 0.05
-"""A share of the weights that is not learning: steps that are lost in rounding still move the smallest of them."""
+"""Below this share of moved weights nothing is learned: steps lost in rounding still move the smallest weights."""
 _HALVINGS = 16
-"""Steps in a row that may overflow by design: PyTorch's gradient scaler begins at 2**16 and halves at each overflow."""
+"""Consecutive steps that may overflow by design: PyTorch's gradient scaler starts at 2**16 and halves each time."""
 CLIPPED = "completions/clipped_ratio"
-"""TRL's curve of the share of completions that have no end."""
+"""TRL's curve of the share of truncated completions."""
 MOVED = "weights_moved"
-"""The share of weights that training has changed so far."""
+"""Share of weights that training has changed so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The learning rates of the steps to come, as far as a schedule tells them in advance."""
+    """The learning rates of the remaining steps, for a schedule that fixes them in advance."""
 
     wanted: float
-    """The learning rate that the recipe sets."""
+    """The learning rate set in the recipe."""
     highest: float
     total: float
-    """Their sum."""
+    """The sum of all learning rates."""
 
 
 class Watch:
-    """Watches one training of `total` steps; `verb` is `sft` or `grpo`.
+    """Watches one training of `total` steps; `headline`, `loss` or `reward`, selects the rules.
 
-    `from_base`: it begins with a model that was taught nothing yet. One that goes on with a trained model, on that
-    model's own draws even, has a low loss from the first step. `scaled`: its gradients are scaled, as float16 needs it,
-    and a step whose gradient overflows is left out. `groups`: how many groups of completions a look is about.
+    `from_base`: training starts from an untrained base model. A training that continues from a trained model, perhaps
+    even on that model's own draws, has a low loss from the first step. `scaled`: gradients are scaled, as float16
+    requires, and a step whose gradient overflows is skipped. `groups`: number of groups of completions per look.
     """
 
     def __init__(
@@ -79,18 +79,18 @@ class Watch:
         self._first: float | None = None
         """The first loss."""
         self._alone = False
-        """Whether that is the loss of one step, or of a few."""
+        """Whether the first loss covers only one step, or a few."""
         self._last: deque[tuple[float, int]] = deque()
-        """The last losses, each with the steps that it is the mean of."""
+        """The latest losses, each with the number of steps it averages."""
         self._low = True
-        """Whether every loss so far was lower than a first one can be."""
+        """Whether every loss so far was lower than a first loss can be."""
         self._before: int | None = None
         """The step of the last look."""
         self._sound = 0
         """The last step whose gradient was logged as finite."""
 
     def look(self, step: int, values: Mapping[str, float]) -> list[Finding]:
-        """What the values of a step, or their means since the last look, say that was not said before."""
+        """The new findings for the values of a step, or for their means since the last look."""
         found = [f for f in self._all(step, values) if f.check not in self._told]
         self._told |= {f.check for f in found}
         self._before = step
@@ -126,7 +126,7 @@ class Watch:
                 )
 
     def _by_design(self, step: int) -> bool:
-        """Whether a gradient that is not finite may be the scaler's search for its scale."""
+        """Whether a non-finite gradient may come from the gradient scaler searching for its scale."""
         row = self._again("overflow", True)
         return self.scaled and (row < _IN_A_ROW or step - self._sound <= _HALVINGS)
 
@@ -142,7 +142,7 @@ class Watch:
             )
 
     def _planned(self, schedule: Schedule, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
-        """A schedule is known from its first step on: a warm-up is not taken for a training without a learning rate."""
+        """Check a schedule known in advance: so a warm-up is not mistaken for a learning rate of zero."""
         highest = f"the learning rate is at most {schedule.highest:.2g} in all of the {self.total} steps"
         if schedule.highest < _LITTLE_RATE and schedule.total < _LITTLE_SUM:
             yield _no_rate(f"{highest}, so nothing is learned", values)
@@ -155,11 +155,11 @@ class Watch:
             yield Finding(
                 "weights-unmoved",
                 "error",
-                f"after {step} steps {1 - moved:.0%} of the weights that are trained are what they were",
+                f"after {step} steps {1 - moved:.0%} of the trained weights are unchanged",
                 _listed(values),
                 "each step is smaller than the rounding of the weights (they are kept in half precision, or the "
-                "learning rate is too low for them), or the optimizer does not hold these weights",
-                "keep what is trained in float32, or raise learning_rate",
+                "learning rate is too low for them), or the optimizer does not have these weights",
+                "keep the trained weights in float32, or raise learning_rate",
             )
 
     def _loss(self, step: int, values: Mapping[str, float]) -> Iterator[Finding]:
@@ -191,9 +191,9 @@ class Watch:
             yield Finding(
                 "loss-too-high",
                 "warning",
-                f"the loss is {ends:.2f} at the last step" + (f", it began with {self._first:.2f}" if risen else ""),
+                f"the loss is {ends:.2f} at the last step" + (f", up from {self._first:.2f}" if risen else ""),
                 _listed(values),
-                "the learning rate is too high and training has diverged, or rows and tokenizer do not belong together",
+                "the learning rate is too high and training has diverged, or the rows do not match the tokenizer",
                 "lower learning_rate by a factor of 10, and look at the rows with `orch check`",
             )
 
@@ -215,7 +215,7 @@ class Watch:
             )
 
     def _lasts(self, name: str, holds: bool, step: int) -> bool:
-        """Whether something held long enough, or held all the time and no look follows."""
+        """Whether a condition has held for long enough, or has held at every look and no look follows."""
         row = self._again(name, holds)
         self._looks[name] = self._looks.get(name, 0) + 1
         enough = row >= _IN_A_ROW and row * self._groups_a_look >= _GROUPS
@@ -227,27 +227,27 @@ class Watch:
 
 
 def answer_rate_zero(n: int, truncated: int, sample: str) -> Finding:
-    """The finding for a trained model none of whose completions holds an answer."""
+    """The finding for a trained model with no answer in any of its completions."""
     cut = truncated > n / 2
     return Finding(
         "answer-rate-zero",
         "warning",
-        f"not one of {n:,} completions holds an answer",
+        f"none of the {n:,} completions contains an answer",
         f"{truncated:,} of them were cut off; the first reads {sample[:200]!r}",
         "completions are cut off before their answer, or the model never stops"
         if cut
-        else "the model does not write the answer where it is looked for: it was trained too little, or under another "
+        else "the model does not write the answer where it is looked for: it was trained too little, or with another "
         "prompt or answer format",
         "raise max_tokens, and check that the end of text is trained" if cut else "run `orch diagnose`",
     )
 
 
 _KINDS = {"draws-identical": "groups-alike"}
-"""A finding that is a special case of another: a recipe that ends a stage on the one means the other too."""
+"""Findings that are special cases of another one: a recipe that stops a stage on the general one means both."""
 
 
 def stops(findings: list[Finding], stop_on: tuple[str, ...]) -> Finding | None:
-    """The first finding at which the recipe wants a stage to end."""
+    """The first finding on which the recipe stops the stage."""
     ends = set(stop_on)
     return next((f for f in findings if "all" in ends or {f.check, _KINDS.get(f.check)} & ends), None)
 
@@ -258,8 +258,8 @@ def _no_rate(what: str, values: Mapping[str, float]) -> Finding:
         "warning",
         what,
         _listed(values),
-        "learning_rate is next to nothing, warmup_steps is longer than the training, or training went on "
-        "from a schedule that had ended",
+        "learning_rate is almost zero, warmup_steps is longer than the training, or training resumed "
+        "a schedule that had already ended",
         "set learning_rate and warmup_steps to what the header of a shipped recipe uses",
     )
 

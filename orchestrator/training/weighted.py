@@ -1,8 +1,8 @@
-"""A loss in which the tokens of the answer weigh more than those of the reasoning before it.
+"""A loss that weights the tokens of the answer more than those of the reasoning before it.
 
-The loss is the weighted mean over the target tokens of one optimiser step, accumulated batches and all processes
-together: sum(w_t * -log p_t) / sum(w_t). So it stays on the scale of an unweighted loss, in nats per token, whatever
-the weight, and does not depend on how a step is cut into batches. It must not know what an answer is: the weights come
+The loss is the weighted mean over the target tokens of one optimizer step, across accumulated batches and processes:
+sum(w_t * -log p_t) / sum(w_t). So it stays on the scale of an unweighted loss, in nats per token, whatever the weight,
+and does not depend on how a step is split into batches. This module must not know what an answer is: the weights come
 with the rows.
 """
 
@@ -14,15 +14,16 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 WEIGHTS = "loss_weights"
-"""The column of a row with one weight for each token; 0 where there is no label."""
+"""The column with one weight per token of a row; 0 where there is no label."""
 
 
 def target_weights(n_prompt: int, n_target: int, answer: int | None, answer_weight: float) -> list[float]:
-    """One weight for each token of a row: 0 on the prompt, 1 on the reasoning, `answer_weight` from `answer` on.
+    """One weight per token of a row: 0 on the prompt, 1 on the reasoning, `answer_weight` from `answer` on.
 
-    `answer` is the place of the answer's first token in the target; None: no answer, nothing weighs more.
+    `answer` is the index of the answer's first token in the target; None: no answer, so all target tokens weigh the
+    same.
 
-    Only their ratio counts; the smaller one is 1, because TRL takes no divisor below 1.
+    Only the ratio of the weights matters; the smaller one is scaled to 1, because TRL accepts no divisor below 1.
     """
     least = min(1.0, answer_weight)
     begins = n_target if answer is None else answer
@@ -32,10 +33,10 @@ def target_weights(n_prompt: int, n_target: int, answer: int | None, answer_weig
 
 @dataclass
 class WeightedCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
-    """TRL's collator, with the weights padded as the labels are."""
+    """TRL's collator, with the weights padded like the labels."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """A batch with `loss_weights` of the labels' shape, (rows, longest row)."""
+        """A batch with `loss_weights` in the labels' shape, (rows, longest row)."""
         batch: dict[str, Any] = super().torch_call(examples)
         weights = torch.zeros(batch["labels"].shape)
         for row, example in enumerate(examples):
@@ -45,7 +46,7 @@ class WeightedCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
 
 
 class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer, whose token losses are weighted before it sums them up and divides by the sum of the weights."""
+    """TRL's trainer with weighted token losses, whose sum is divided by the sum of the weights."""
 
     loss_is_scaled_for_ga = True
 
@@ -55,7 +56,7 @@ class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
             self._signature_columns.append(WEIGHTS)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
-        """What a step's loss is divided by: the weights of all its batches, where Trainer counts their tokens."""
+        """The divisor of a step's loss: the summed weights of all its batches, instead of Trainer's token count."""
         if not batch_samples:
             return None
         total = torch.stack([_shifted(batch[WEIGHTS]).sum() for batch in batch_samples]).sum().to(device)
@@ -66,7 +67,7 @@ class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The weighted loss of one batch, as its share of the step's."""
+        """The weighted loss of one batch, as its share of the step's loss."""
         weights = _shifted(inputs[WEIGHTS])
         rest = {name: value for name, value in inputs.items() if name != WEIGHTS}
         total = weights.sum() if num_items_in_batch is None else num_items_in_batch
@@ -74,7 +75,7 @@ class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 class _Weighted:
-    """A model in a single call whose log-probabilities are multiplied by the tokens' weights."""
+    """Wraps a model for a single call and multiplies its log-probabilities by the tokens' weights."""
 
     def __init__(self, model: Any, weights: torch.Tensor) -> None:
         self.model, self.weights = model, weights
@@ -86,5 +87,5 @@ class _Weighted:
 
 
 def _shifted(weights: torch.Tensor) -> torch.Tensor:
-    """The weights of what is predicted: every token but a row's first."""
+    """The weights of the predicted tokens: all but the first of each row."""
     return weights[:, 1:]

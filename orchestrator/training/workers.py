@@ -1,6 +1,6 @@
-"""The workers that train one model together: which of them this is, what they agree on, and whose rows are whose.
+"""The workers that train one model together: their ranks, the values they agree on, and the rows each one gets.
 
-One worker trains alone where nothing has joined it to others. What is written is written by the first.
+A worker that has not joined others trains alone. Only the first worker writes output.
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 def number() -> int:
-    """Of this worker, from 0."""
+    """The rank of this worker, from 0."""
     return int(dist.get_rank()) if _joined() else 0
 
 
 def count() -> int:
-    """How many train together."""
+    """Number of workers that train together."""
     return int(dist.get_world_size()) if _joined() else 1
 
 
 def is_first() -> bool:
-    """Whether this worker writes what is written."""
+    """Whether this is the worker that writes the output."""
     return not number()
 
 
 def as_the_first(value: T) -> T:
-    """What the first worker gives; all must ask."""
+    """The first worker's value; every worker must call this."""
     if count() == 1:
         return value
     given: list[Any] = [value]
@@ -37,13 +37,13 @@ def as_the_first(value: T) -> T:
 
 
 def meet() -> None:
-    """Wait until all workers are here."""
+    """Wait until all workers get here."""
     if count() > 1:
         dist.barrier()
 
 
 def another_is_lost(error: Exception) -> bool:
-    """Whether an error only says that another worker is gone."""
+    """Whether an error only means that another worker is gone."""
     said = str(error).lower()
     return isinstance(error, dist.DistError) or "gloo" in said or "nccl" in said
 
@@ -53,7 +53,7 @@ def _joined() -> bool:
 
 
 class Batches(Protocol):
-    """What torch's BatchSampler is."""
+    """The interface of torch's BatchSampler."""
 
     sampler: Any
 
@@ -62,23 +62,22 @@ class Batches(Protocol):
 
 
 class OwnRows(Sampler[list[int]]):  # type: ignore[misc]
-    """The rows of one worker in the batches that one worker alone would take, in their order.
+    """One worker's rows from the batches that a single worker would process, in the same order.
 
-    `dealt` batches in a row make one step's forward pass of all workers: each goes to as many workers as share a batch,
-    and each of these takes an equal part of it. Where a batch is missing at the end of an epoch, or has too few rows, a
-    worker takes the row `nothing`, which has no label, so that all workers take equally many steps and no row counts
-    twice.
+    The workers process `dealt` consecutive batches at a time: each batch goes to a group of workers that share it, and
+    each of them gets an equal part. If a batch is missing at the end of an epoch, or has too few rows, a worker gets
+    the row `nothing`, which has no label, so that all workers take the same number of steps and no row counts twice.
     """
 
     def __init__(self, batches: Batches, rows: int, worker: int, workers: int, dealt: int, nothing: int) -> None:
-        """`rows`: of a whole batch."""
-        self.batch_sampler = self  # the trainer tells what is called so which epoch begins
+        """`rows`: number of rows in a whole batch."""
+        self.batch_sampler = self  # the trainer calls set_epoch on the attribute of this name
         self.batches, self.dealt, self.nothing = batches, dealt, nothing
         self.share = workers // dealt
         self.turn, self.part, self.rows = worker // self.share, worker % self.share, rows // self.share
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch begins: it decides the order of the rows."""
+        """Set the epoch that begins: it determines the order of the rows."""
         if hasattr(self.batches.sampler, "set_epoch"):
             self.batches.sampler.set_epoch(epoch)
 

@@ -1,4 +1,4 @@
-"""Where an answer begins in a text: the formats' own word for it, and what tokens make of it."""
+"""Where an answer begins in a text: the character that each format reports, and the token that starts there."""
 
 import pytest
 from transformers import AutoTokenizer
@@ -68,7 +68,7 @@ def test_the_tokens_from_there_on_write_the_answer(fast: bool) -> None:
 
 
 class _Slow:
-    """A tokenizer that does not tell which characters a token stands for."""
+    """A tokenizer that cannot map tokens to characters."""
 
     is_fast = False
 

@@ -1,4 +1,4 @@
-"""The judge `choice`: which option a text names, and which it does not."""
+"""The judge `choice`: which option a text names, if any."""
 
 from typing import Any
 
@@ -148,7 +148,7 @@ def test_verdicts_without_an_answer_or_a_gold() -> None:
     assert judge.judge(None, "E", "stop") == Verdict("unparsed")
     assert judge.judge("E", "East", "stop") == Verdict("error", "E")
     assert judge.check_gold("(E)") is None and judge.check_gold("E") is None
-    assert "no option's label" in str(judge.check_gold("East")) and "empty" in str(judge.check_gold(" "))
+    assert "not an option's label" in str(judge.check_gold("East")) and "empty" in str(judge.check_gold(" "))
 
 
 def test_letters_of_options() -> None:

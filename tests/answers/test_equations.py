@@ -1,4 +1,4 @@
-"""The equations of worked solutions: which are found, which hold, and which are none."""
+"""The equations of worked solutions: what counts as one, and whether it holds."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def found(text: str) -> list[str]:
         ("10 - 2 = 5 + 3", ["10-2=5+3"]),
         ("-3 + 4 = 1", ["-3+4=1"]),
         ("(2+3)*4 = 20 and 2^10 = 1024 and 1/2 + 1/4 = 3/4", ["(2+3)*4=20", "2^10=1024", "1/2+1/4=3/4"]),
-        # a rounded result holds, by less than one in its last place
+        # a rounded result holds if it is off by less than one in its last place
         ("10/3 = 3.33", ["10/3=3.33"]),
         ("10/3 = 3", ["10/3=3"]),
         ("10/3 = 3.4", ["10/3=3.4"]),
@@ -38,11 +38,11 @@ def found(text: str) -> list[str]:
         ("7 + 1 = 9", ["7+1=9?"]),
         ("1/3 = 2/6", ["1/3=2/6"]),
         ("1/3 = 2/7", ["1/3=2/7?"]),
-        # percent, of one side or of both
+        # percent, on one side or on both
         ("20% * 50 = 10, 5/20 = 25%", ["20%*50=10", "5/20=25%"]),
         ("100 - 60 = 40%, 100 - 60 = 50%", ["100-60=40%", "100-60=50%?"]),
         ("5/0 = 3", ["5/0=3?"]),
-        # none: algebra, units between the numbers, what goes on, what is the rest of something longer
+        # not equations: algebra, units between the numbers, text that continues, the tail of something longer
         *((text, []) for text in (
             "2x + 3 = 7", "x + 2 = 5", "x1 + 2 = 5", "24 - 10 = 24 - x", "12 * 5 = 60km", "3 km * 1000 = 3000 m",
             "5 apples + 2 * 3 = 11", "60 pages x 2/3 = 40 pages", "at 6:00 + 48 = 6:48", "f(3 + 4) = 7", "3 + 4 == 7",
@@ -67,7 +67,7 @@ def test_a_text_that_is_meant_to_take_long_does_not(bad: str) -> None:
 
 
 def test_solutions_of_gsm8k_hold() -> None:
-    """Each of these solutions is right, with its marks and without them."""
+    """Each of these solutions is right, with its marks and without."""
     [file] = (REPOSITORY / "recipes" / "data").glob("gsm8k*.json*")
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     texts = [row["answer"] for row in rows]

@@ -1,4 +1,4 @@
-"""Answer formats: what is asked, what is written, what is read."""
+"""Answer formats: prompts, targets and extraction."""
 
 import json
 import time
@@ -38,7 +38,7 @@ ALL: list[AnswerFormat] = [
     LastNumberFormat(),
 ]
 
-# --- what all have in common, and tags
+# --- common to all formats, and tags
 
 
 def test_a_question_may_hold_braces_and_even_the_slot() -> None:
@@ -331,14 +331,14 @@ def test_what_dresses_up_a_boxed_answer() -> None:
     assert BoxedFormat().extract(r"\boxed{\textcolor{red}{72}}") == "72"
     assert BoxedFormat().extract(r"\boxed{\textcolor{red}{\frac{3}{4}}}") == r"\frac{3}{4}"
     assert BoxedFormat().extract(r"\boxed{~72~}") == "72"
-    assert BoxedFormat().extract(r"\boxed{~72}") == "~72", "about 72"
+    assert BoxedFormat().extract(r"\boxed{~72}") == "~72", "the tilde means about"
 
 
 def test_other_placeholders() -> None:
     assert BoxedFormat().extract(r"\boxed{72} as \boxed{\text{answer}}") == "72"
     assert BoxedFormat().extract(r"\boxed{72} as \boxed{\text{ }}") == "72"
     assert JsonFormat().extract('{"answer": 72} {"answer": null}') == "72"
-    assert TagsFormat().extract("<answer>...</answer>") == "...", "where nothing else is said, it is what was said"
+    assert TagsFormat().extract("<answer>...</answer>") == "...", "with no other answer, the placeholder is the answer"
     assert TagsFormat().extract("<answer>1</answer><answer>( )</answer>") == "( )", "brackets may be an answer"
     assert TagsFormat().extract("<answer>1</answer><answer>answer 2</answer>") == "answer 2"
 
@@ -361,7 +361,7 @@ def test_the_first_of_nested_answers_is_the_inner_one() -> None:
 def test_a_doubled_backslash_opens_a_box() -> None:
     assert BoxedFormat().extract(r"so \\boxed{72}.") == "72"
     assert BoxedFormat().extract(r"so \\boxed{\\frac{3}{4}}.") == r"\frac{3}{4}"
-    assert BoxedFormat().extract("so \boxed{72}.") == "72", "a backslash and b that became a backspace"
+    assert BoxedFormat().extract("so \boxed{72}.") == "72", "\\b that was read as a backspace"
     assert BoxedFormat().extract(r"a \\ \boxed{72}") == "72"
 
 
@@ -424,9 +424,9 @@ def test_a_pattern_may_name_its_group() -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"type": "regex", "pattern": "("}, "no regular expression"),
+        ({"type": "regex", "pattern": "("}, "not a regular expression"),
         ({"type": "regex", "pattern": "x"}, "has no group"),
-        ({"type": "regex", "pattern": "(x)", "target": "x"}, "target must hold"),
+        ({"type": "regex", "pattern": "(x)", "target": "x"}, "target must contain"),
         ({"type": "marker", "marker": " "}, "text on one line"),
         ({"type": "marker", "marker": "a\nb"}, "text on one line"),
         ({"type": "json", "field": ""}, "at least 1"),
@@ -519,11 +519,11 @@ def test_what_follows_the_first_stop_is_not_read() -> None:
     assert answer_format.cut("#### 1END\n\n#### 2") == "#### 1END"
     assert answer_format.extract("so\n#### 1\n\nQuestion: ...\n#### 2") == "1"
     assert answer_format.extract("#### 1") == "1"
-    assert HashFormat(prefix="\n\n", stop=("\n\n",)).extract("#### 1") == "1", "the prefix stops nothing"
+    assert HashFormat(prefix="\n\n", stop=("\n\n",)).extract("#### 1") == "1", "the prefix is not cut at a stop"
 
 
 class Tokenizer:
-    """Says what it is asked to turn into tokens."""
+    """Records the texts it is asked to tokenize."""
 
     eos_token_id = -1
 
@@ -553,7 +553,7 @@ def test_the_prefix_ends_the_prompt_also_in_a_chat() -> None:
     ]
 
 
-# --- texts that are meant to hurt
+# --- adversarial texts
 
 
 @pytest.mark.parametrize("answer_format", [f for f in ALL if not f.guarded], ids=lambda f: f.type)
@@ -586,7 +586,7 @@ def test_no_text_is_slow_or_fatal(answer_format: AnswerFormat) -> None:
         assert time.process_time() - started < 5, text[:20]  # linear reading takes half a second, quadratic hours
 
 
-# --- two formats beside each other
+# --- two formats compared
 
 
 @pytest.mark.parametrize(

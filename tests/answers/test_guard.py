@@ -1,4 +1,4 @@
-"""Judging in a process that can be killed: what a bad completion costs, and what it does not."""
+"""Judging in a process that can be killed: a bad completion costs only its own verdict."""
 
 import os
 import signal
@@ -118,7 +118,7 @@ def test_a_bad_completion_costs_its_own_verdict_alone(own: Task) -> None:
         before = time.monotonic()
         made += verdicts(own, [item(text, FIVE)])
         if BAD.get(text) == "timeout":
-            # its time, noticing it, and starting the next process, on a machine that may be busy
+            # the time limit, noticing it, and starting the next process, on a machine that may be busy
             assert SECONDS <= time.monotonic() - before < SECONDS + 30
         if text == "say 5":
             assert made[-1] == Verdict("correct", "5"), texts[len(made) - 2][:30]
@@ -143,7 +143,7 @@ def test_what_went_wrong_is_named_with_its_line(own: Task) -> None:
         "crash": "it ended its process (SIGSEGV)",
         "loop": f"it took longer than {SECONDS:g} s",
         "nonsense": f"verdict returns 'correct', a str, not a Verdict {line('def verdict')}",
-        "odd value": "it gives Verdict(status='correct', value=5",
+        "odd value": "it returns Verdict(status='correct', value=5",
         "bool": f"verdict returns True, a bool, not a Verdict {line('def verdict')}",
         "print": f"it prints 'hello' {line('print(')}",
         "deep": "RecursionError: maximum recursion depth exceeded",
@@ -252,7 +252,7 @@ print("done", flush=True)
 
 def test_a_script_is_not_run_again_and_leaves_nothing_behind(own: Task) -> None:
     Path("script.py").write_text(SCRIPT)
-    for text, told in (("say 5", ""), ("print", "past Python\n")):  # nothing of it among what the script prints
+    for text, told in (("say 5", ""), ("print", "past Python\n")):  # not in the script's own output
         done = subprocess.run([sys.executable, "script.py", text], capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["once", "started", "done"], told)
 

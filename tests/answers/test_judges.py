@@ -1,4 +1,4 @@
-"""The judges: which verdict an extracted answer gets."""
+"""The judges: the verdict on an extracted answer."""
 
 import math
 import warnings
@@ -51,7 +51,7 @@ def test_text_that_is_no_number_is_unparsed_even_when_cut() -> None:
     assert NumericJudge().judge("no idea", "1", "length") == Verdict("unparsed")
 
 
-# gold and answer, both sides of the border; with a tolerance of 5% unless it says otherwise
+# answers on both sides of the limit; the tolerance is 5% unless the settings say otherwise
 @pytest.mark.parametrize(
     ("settings", "extracted", "gold", "status"),
     [

@@ -1,4 +1,4 @@
-"""The judge `math`: what plain notation means, what is worth the same, and which golds are refused."""
+"""The judge `math`: the meaning of plain notation, which answers are equal, and which golds are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The grammar of numbers: what each way of writing is worth, and what is not read, least of all in part."""
+"""The grammar of numbers: the value of each notation, and the texts that are not read, not even in part."""
 
 import random
 import re
@@ -548,7 +548,7 @@ UNREAD = [
 def test_what_is_read(text: str, value: str) -> None:
     number = parse_number(text)
     assert number is not None and number_text(number) == value
-    assert parse_number(value) == number, "a value is a way of writing it"
+    assert parse_number(value) == number, "a value parses back to its number"
 
 
 @pytest.mark.parametrize("text", UNREAD)
@@ -605,11 +605,11 @@ def test_a_gold_answer_with_a_decimal_comma_is_named_as_such() -> None:
     assert NumericJudge().judge("305", "0,305", "stop").status == "error"
 
 
-# --- round trips of every way of writing
+# --- round trips of every notation
 
 
 def grouped(digits: str, separator: str, *sizes: int) -> str:
-    """Digits in groups from the right: of these sizes, the last one over and over."""
+    """Digits in groups of these sizes, from the right; the last size repeats."""
     groups = []
     while digits:
         size = sizes[min(len(groups), len(sizes) - 1)]
@@ -707,7 +707,7 @@ def test_groups_of_every_place_are_read() -> None:
         assert parse_number(grouped(digits, ",", 3, 2) + decimals) == wanted
         assert parse_number(grouped(digits, "{,}", 3) + decimals) == wanted
         assert parse_number(grouped(digits, ".", 3) + decimals.replace(".", ","), decimal_comma=True) == wanted
-        for doubtful in (".", " "):  # one group may be decimals, or another number
+        for doubtful in (".", " "):  # one group may be decimals or a separate number
             assert parse_number(grouped(digits, doubtful, 3)) in (number, Decimal(number) / 1000, None)
             if number >= 10**6:
                 assert parse_number(grouped(digits, doubtful, 3)) == number
@@ -777,7 +777,7 @@ def test_equal_numbers_have_equal_values_and_others_do_not() -> None:
     check()
 
 
-# --- never a part
+# --- never read in part
 
 CHANGERS = [f" {word}" for word in sorted(WRITTEN_OUT)] + [
     f" {link} {word}" for link in ("and", "or", "to") for word in ("six", "a half")
@@ -865,7 +865,7 @@ def test_what_changes_a_number_leaves_it_unread() -> None:
             assert parse_number(number + changer) in [None, *scaled], number + changer
         for front in IN_FRONT:
             read = parse_number(front + number)
-            # what has become one longer number is that one
+            # if both form one longer number, that number is read
             assert read is None or read == parse_number((front + number).replace(",", "")), front + number
 
 
@@ -972,14 +972,14 @@ def another_digit(text: str, at: int) -> str:
 
 
 def test_every_digit_of_a_text_counts_in_100_000_of_them() -> None:
-    """A number that was read from a part of the digits would stay the same where another one of them changes."""
+    """A number read from only some of the digits would stay the same when one of the others changes."""
     read, powers = 0, re.compile(r"\^|\*\*|[²³⁻]|[A-Za-z]\u200b?[23]")
     for text in generated(100_000, 7, seed=0):
         number = parse_number(text)
         if number is None:
             continue
         read += 1
-        # 0 times anything, 1 to any power, the exponent of a unit, the name of what a number is of
+        # 0 times anything, 1 to any power, the exponent of a unit, the label of a number
         if number == 0 or powers.search(text) or ":" in text:
             continue
         for at, char in enumerate(text):
@@ -996,7 +996,7 @@ def test_the_last_number_is_found_whole_in_generated_texts() -> None:
     read = 0
     for text in generated(20_000, 8, seed=1):
         found = last_number(text)
-        if found is None or ":" in text or "3D" in text or "5th" in text:  # what may stand right beside a number
+        if found is None or ":" in text or "3D" in text or "5th" in text:  # these may be right next to a number
             continue
         start, written = found
         assert text[start : start + len(written)] == written
@@ -1004,7 +1004,7 @@ def test_the_last_number_is_found_whole_in_generated_texts() -> None:
             continue
         read += 1
         assert after.match(text, start + len(written)) is None or not written[-1].isdigit(), (text, written)
-        # a sum's last term is a number of its own: 3+5, 3$5
+        # the last term of a sum is a separate number: 3+5, 3$5
         assert written[0] in "+-$€½" or before.search(text[:start]) is None, (text, written)
     assert read > 4_000
 

@@ -409,7 +409,7 @@ def test_the_last_number_is_found_in_linear_time() -> None:
     for text in [*(part * (1_000_000 // len(part)) for part in once), "1" + "a" * 1_000_000, "H2" + " " * 1_000_000]:
         started = time.process_time()
         find_last_number(text)
-        assert time.process_time() - started < 5, text[:10]  # what is linear takes a tenth of a second
+        assert time.process_time() - started < 5, text[:10]  # linear time is a tenth of a second
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K file is not here")

@@ -1,4 +1,4 @@
-"""Targets in batches are the same tokens as one by one; a text is cut into words only where that is certain."""
+"""Targets get the same tokens in batches as one by one; a text is cut into words only if that is safe."""
 
 import random
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def by(pattern: str) -> Any:
 
 
 def learned(before: Any, normalizer: Any = None, added: tuple[AddedToken, ...] = ()) -> PreTrainedTokenizerFast:
-    """A BPE tokenizer learned on a few hundred texts, also on some that a pattern splits in an odd way."""
+    """A BPE tokenizer trained on a few hundred texts, including some that a pattern splits in an odd way."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = before
     if normalizer is not None:
@@ -62,7 +62,7 @@ def gpt_2(**settings: Any) -> PreTrainedTokenizerFast:
 
 
 def with_ends() -> PreTrainedTokenizerFast:
-    """One that puts special tokens around what it is asked for with special tokens."""
+    """A tokenizer that wraps a text in special tokens if special tokens are requested."""
     tokenizer = gpt_2()
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing("<eos> $A <eos>", None, [("<eos>", 0)])
     return tokenizer
@@ -99,7 +99,7 @@ ODD = [
 
 
 def texts(seed: int) -> list[str]:
-    """Texts of all sorts, an empty one and long ones among them."""
+    """Texts of all sorts, including empty and long ones."""
     drawn = random.Random(seed)
     mixed = ["".join(drawn.choices([*ODD, *[" "] * 15], k=drawn.choice([1, 3, 10, 40]))) for _ in range(300)]
     return ["", *mixed, *islice(documents(seed), 40), "x" * 3000, "far " * 900, "日本語 " * 300, " " * 50, ""]
@@ -116,7 +116,7 @@ def test_many_targets_are_the_same_tokens_as_one_by_one(name: str) -> None:
     for threads in (1, 3):
         made = TargetTokens(tokenizer, threads)
         for seed in range(2):
-            tokenizer(["a", "a b c d e f"], padding=True, truncation=True, max_length=2)  # what another call may set
+            tokenizer(["a", "a b c d e f"], padding=True, truncation=True, max_length=2)  # another call may set these
             assert [list(ids) for ids in made.ids(texts(seed))] == one_by_one(tokenizer, texts(seed))
         assert made.ids([]) == [] and len(made.ids([""])[0]) == 1
 

@@ -1,4 +1,4 @@
-"""The command line: exit codes, what goes to which stream, and that bad input writes nothing."""
+"""The command line: exit codes, output streams, and that bad input writes nothing."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ def _recipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that nothing may open or make."""
+    """Fail if anything opens or creates a store."""
 
     def refuse() -> None:
         raise AssertionError("the store was opened")
@@ -47,7 +47,7 @@ def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def orch(*arguments: str) -> int:
-    """Call `orch` in this process; its exit code."""
+    """Call `orch` in this process; return its exit code."""
     before = sys.argv
     sys.argv = ["orch", *arguments]
     try:
@@ -75,7 +75,7 @@ def here() -> set[str]:
 
 
 def ends_with(monkeypatch: pytest.MonkeyPatch, ending: Callable[[], RunResult]) -> None:
-    """`orch run` ends so."""
+    """Make `orch run` end like this."""
     monkeypatch.setattr("orchestrator.commands.run.run", lambda recipe, listener: ending())
 
 
@@ -93,7 +93,7 @@ def raises(error: BaseException) -> Callable[[], RunResult]:
 @pytest.mark.parametrize(
     ("arguments", "problems"),
     [
-        (["nowhere.yaml"], ["nowhere.yaml: no such recipe; `orch init --list` shows those to start from"]),
+        (["nowhere.yaml"], ["nowhere.yaml: no such recipe; `orch init --list` shows recipes to start from"]),
         (["."], [".: is a folder; name a recipe, a .yaml file"]),
         (["r.yaml", "seed"], ["override 'seed': must read key=value, such as stages.rft.learning_rate=1e-4"]),
         (["r.yaml", "seed=x", "model.nme=y"], ["override model.nme: unknown key 'nme'", "override seed: input should"]),
@@ -146,7 +146,7 @@ def test_a_process_of_its_own_ends_the_same_way(tmp_path: Path) -> None:
     before = here()
     called = call(tmp_path, "run", "nowhere.yaml")
     assert (called.code, called.out) == (2, "")
-    assert called.err == "orch: nowhere.yaml: no such recipe; `orch init --list` shows those to start from\n"
+    assert called.err == "orch: nowhere.yaml: no such recipe; `orch init --list` shows recipes to start from\n"
     assert here() == before
 
 

@@ -1,4 +1,4 @@
-"""What shells complete, asked as bash, zsh and fish ask it."""
+"""Shell completion, requested as bash, zsh and fish do."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.conftest import SMALL, command, environment
 
 
 def completed(*words: str, shell: str = "bash") -> list[str]:
-    """What a shell offers for the last of these words."""
+    """The completions that a shell offers for the last of these words."""
     asked = {"_TYPER_COMPLETE_ARGS": " ".join(["orch", *words]), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     asked |= {"COMP_WORDS": "\n".join(["orch", *words]), "COMP_CWORD": str(len(words))}
     called = subprocess.run(
@@ -55,4 +55,4 @@ def test_runs(mlflow_store: MlflowStore) -> None:
 def test_where_there_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert completed("report", "") == ["last"]
-    assert list(tmp_path.iterdir()) == [], "a look leaves nothing"
+    assert list(tmp_path.iterdir()) == [], "a lookup writes nothing"

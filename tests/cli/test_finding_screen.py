@@ -1,4 +1,4 @@
-"""Findings, rows and answers as a person sees them, on a narrow screen and on the page: text is never markup."""
+"""Findings, rows and answers as shown on a narrow screen and on the page: text is never markup."""
 
 import ast
 import io
@@ -26,7 +26,7 @@ SCRIPT = "<script>alert('x')</script>\"><img src=x onerror=alert(1)> {{ 123 * 45
 
 
 def shown(show: Callable[..., None], *given: Any, width: int = 60, terminal: bool = False) -> str:
-    """What is printed at a width."""
+    """The text printed at a width."""
     file = io.StringIO()
     show(Console(file=file, width=width, force_terminal=terminal, color_system=None, _environ={}), *given)
     return file.getvalue()
@@ -90,7 +90,7 @@ def test_a_narrow_screen_is_kept_to(show: Callable[..., None], given: Callable[.
     said = shown(show, given(text, name=text), width=60)
     wide = [line for line in said.splitlines() if len(line) + len(re.findall("[日本語]", line)) > 60]
     assert not wide
-    assert said.count("x") >= 300 * text.count("x" * 300), "nothing is cut"
+    assert said.count("x") >= 300 * text.count("x" * 300), "nothing is cut off"
 
 
 # --- what is shown
@@ -246,7 +246,7 @@ def test_what_is_no_code_is_shipped_with_the_package() -> None:
 
 
 def test_what_is_imported_is_asked_for() -> None:
-    """A library that another one happens to bring may be gone with its next release."""
+    """A library that is only a dependency of another one may be gone with that one's next release."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     asked_for = {normal(re.split(r"[\[<>=,; ]", name)[0]) for name in project["dependencies"]}
     homes = packages_distributions()

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: the live table at the usual widths, plain lines without a terminal."""
+"""The display during a run: the live table at the usual widths, plain lines without a terminal."""
 
 import io
 import sys
@@ -146,12 +146,12 @@ def test_more_stages_than_lines(width: int, height: int, failed: int, now: None)
     states += [at_work("now-a", TRAINS, 5), *(state(f"later-{i}") for i in range(20)), at_work("now-b", TRAINS, 5)]
     found = lines(run(states), width, height)
     assert len(found) <= height and found[0].startswith("stage") and any(line.startswith("in all") for line in found)
-    assert sum("▶ running" in line for line in found) == 2, "what is running is always there"
+    assert sum("▶ running" in line for line in found) == 2, "running stages are always shown"
     more = [line for line in found if line[0].isdigit()]
     listed = sum(line.startswith(("done-", "failed-", "now-", "later-")) for line in found)
     assert sum(int(line.split()[0]) for line in more) == len(states) - listed and len(more) <= 1
     assert any(line.startswith("done-19") for line in found) or height == 12
-    assert len(lines(run(states), width)) > len(states), "at the end all of it stays"
+    assert len(lines(run(states), width)) > len(states), "at the end every stage is shown"
 
 
 def test_the_same_failure_of_many_trials_is_said_once(now: None) -> None:
@@ -177,7 +177,7 @@ def test_stages_that_run_side_by_side_are_not_added_up(now: None) -> None:
 def test_its_own_pace_goes_before_what_past_runs_say(
     before: int, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a killed training goes on from a step in the middle."""
+    """Also when a killed training resumes from a step in the middle."""
     one = at_work("sft", TRAINS, 10, expected=500.0)
     monkeypatch.setattr("time.monotonic", lambda: NOW)
     one.progress(before, 60)
@@ -191,7 +191,7 @@ def test_its_own_pace_goes_before_what_past_runs_say(
 
 
 def plain(monkeypatch: pytest.MonkeyPatch) -> tuple[RunScreen, io.StringIO, Any]:
-    """A screen without a terminal, what it wrote, and how its clock is set."""
+    """A screen without a terminal, its output, and its clock, which can be set."""
     written = io.StringIO()
     clock = [NOW]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
@@ -203,7 +203,7 @@ def test_plain_lines_of_a_run(at_noon: None, monkeypatch: pytest.MonkeyPatch) ->
     shown = RunState("small", screen)
     one, other = state("sft", expected=200.0), state("evaluate.base", ASKS)
     with screen.showing(), shown.watched():
-        shown.set_up("reading the store")  # `begins` has said so
+        shown.set_up("reading the store")  # already reported by `begins`
         shown.set_up("starting Ray")
         shown.run_id = "f" * 32
         shown.walked([one, other])
@@ -256,7 +256,7 @@ def test_however_it_ends_nothing_is_left_running(
         shown.set_up("starting Ray")
         raise error
     assert shown.setup.state == ended and shown.results.state == "waiting"
-    assert written.getvalue() == "12:00:00  small: starting Ray\n", "what went wrong is said once, by the error"
+    assert written.getvalue() == "12:00:00  small: starting Ray\n", "the problem is reported once, by the error"
     one = at_work("sft", TRAINS, 5, total=40, done=12)
     screen, written, _ = plain(monkeypatch)
     shown = run([one, queued := state("rft", state="running")], watcher=screen)
@@ -323,7 +323,7 @@ def test_a_real_terminal_shows_one_table_that_is_redrawn(columns: int, tmp_path:
     assert terminal.ended() == 0, terminal.shown
     shown = terminal.shown.splitlines()
     assert sum(line.startswith("stage     ") for line in shown) == 1, "no frame is left behind"
-    assert sum(line.startswith("stage-") for line in shown) == 30, "at the end every stage is there"
+    assert sum(line.startswith("stage-") for line in shown) == 30, "at the end every stage is shown"
     assert [line for line in shown if "odd-thing" in line] == ["! odd-thing: stage-03: look at it"]
     assert shown[-1] == "the end" and any(line.startswith("stage-07  ✗ failed") for line in shown)
 
@@ -344,7 +344,7 @@ def test_a_table_on_a_real_terminal_never_scrolls_and_stays_after_ctrl_c(
     terminal.press(b"\x03")
     assert terminal.ended() != 0
     shown = terminal.shown
-    assert ("✗ stage-07: CUDA out of memory" in shown) == bool(fails), "nothing else says why it failed"
+    assert ("✗ stage-07: CUDA out of memory" in shown) == bool(fails), "nothing else reports why it failed"
     assert sum(line.startswith("stage     ") for line in shown.splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""What a person sees, at the narrowest usual terminal and without one."""
+"""The display on the narrowest usual terminal, and without a terminal."""
 
 import io
 import re
@@ -64,7 +64,7 @@ def test_every_figure_is_shown_at_80_columns(long: str, baseline: str) -> None:
         else:
             assert "-0.123 [-0.456, -0.078]" in line and "< 0.001" in line
         assert "12345.6" in line or "24691.2" in line
-    for name in (long, baseline):  # a long name is neither cut nor broken: it has a line of its own
+    for name in (long, baseline):  # a long name is neither cut off nor wrapped: it has a line of its own
         assert any(line == name or line.startswith(f"{name} ") for line in lines)
     assert "500 questions, the same for every model" in text(shown)
     assert "1:00:00 in all" in text(shown) and "f" * 32 in text(shown)
@@ -79,7 +79,7 @@ def test_a_further_split_has_a_table_of_its_own_where_it_was_asked_for() -> None
     show_result(shown, result(stages=(*given.stages, took), also=also), 1.0)
     show_result(plain, result(stages=(*given.stages, took)), 1.0)
     first, _, second = text(shown).partition("500 questions, the same for every model")
-    assert first == text(plain).partition("500 questions")[0], "the comparison is as it was"
+    assert first == text(plain).partition("500 questions")[0], "the comparison is unchanged"
     lines = second.splitlines()
     assert sum("0.040 [0.020, 0.060]" in line and "0.900" in line for line in lines) == 2
     assert any("+0.002 [-0.010, +0.020]" in line and " 0.50 " in line and "77.7" in line for line in lines)

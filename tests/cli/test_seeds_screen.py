@@ -1,4 +1,4 @@
-"""Several seeds as a person sees them, at the narrowest usual terminal."""
+"""The display of several seeds on the narrowest usual terminal."""
 
 import io
 import re
@@ -31,7 +31,7 @@ def state(name: str, seed: int, **fields: object) -> StageState:
 
 
 def states(seeds: int) -> list[StageState]:
-    """The first seed is through with SFT, the second is at it, the last has failed; the base was made once."""
+    """The first seed has finished SFT, the second is running it, the last has failed; the base was evaluated once."""
     found = []
     for seed in range(seeds):
         sft: dict[str, object] = {"state": "waiting"}

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: lines or a live table while it goes on, the standings, the plan."""
+"""The display of a sweep: lines or a live table while it runs, the standings, the plan."""
 
 import io
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_on_a_terminal_a_table_says_how_far_it_is(tmp_path: Path) -> None:
         swept(variants(tmp_path, RATES), tmp_path, screen)
         console.print(screen._shown())
     text = shown(console)
-    assert "3 of 3 trials begun: 3 complete" in text and "best so far: trial 2, accuracy 0." in text
+    assert "3 of 3 trials started: 3 complete" in text and "best so far: trial 2, accuracy 0." in text
     assert "GPUs busy: 0 of 2" in text
 
 

@@ -1,4 +1,4 @@
-"""What is given back of a work folder, and what is never touched."""
+"""What `orch clean` deletes from a work folder, and what it never touches."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def key(letter: str) -> str:
 
 
 def folder(name: str, size: int = 1000, days: float = 0, **about: str) -> Path:
-    """A stage's work, last changed so many days ago."""
+    """A stage's folder, last changed the given number of days ago."""
     path = WORK / name
     (path / "checkpoints").mkdir(parents=True)
     (path / "checkpoints" / "optimizer.pt").write_bytes(bytes(size))
@@ -42,7 +42,7 @@ def folder(name: str, size: int = 1000, days: float = 0, **about: str) -> Path:
 
 @pytest.fixture
 def work() -> WorkFolder:
-    """The work folder beside the store of this folder."""
+    """The work folder next to this folder's store."""
     WORK.mkdir(parents=True)
     (WORK / "locks").mkdir()
     return WorkFolder(WORK, to_run=False)
@@ -50,14 +50,14 @@ def work() -> WorkFolder:
 
 @pytest.fixture
 def store() -> Iterator[MemoryStore]:
-    """The store that `clean` asks."""
+    """The store that `clean` uses."""
     store = MemoryStore(Path("store"))
     with using(store):
         yield store
 
 
 def ran(store: Store, letter: str, status: str, error: str | None = None) -> str:
-    """Write the run of a stage with this key; its id as it is shown."""
+    """Write the run of a stage with this key; return its id as shown."""
     run_id = store.start(store.experiment("mine"), "sft", {KEY_TAG: key(letter)}, {})
     store.end(run_id, status, error)
     return run_id[:8]
@@ -86,10 +86,10 @@ def test_the_work_of_finished_and_failed_stages_goes_and_what_can_be_gone_on_fro
     assert whys["a"] == f"the stage is finished in run {ids['a']}"
     assert whys["b"] == f"it failed in run {ids['b']}: stage 'sft' failed: no room on the GPU"
     for letter in "cd":
-        assert whys[letter] == f"it was cut off in run {ids[letter]}; the same recipe goes on from here"
+        assert whys[letter] == f"it was cut off in run {ids[letter]}; the same recipe resumes from here"
     assert "when the disk was full" in whys["e"] and whys["f"].startswith("no run in this store")
     assert {one.what for one in found.leftovers} == {"stage sft of mine"}
-    assert len(list(WORK.iterdir())) == 7, "it was only looked at"
+    assert len(list(WORK.iterdir())) == 7, "nothing is deleted yet"
     assert clean(delete=True).deleted
     assert sorted(path.name[0] for path in WORK.iterdir()) == ["c", "d", "e", "f", "l"]
     assert fates(clean(delete=True, everything=True)) == dict.fromkeys("cdef", True)
@@ -115,13 +115,13 @@ def test_what_a_running_process_holds_is_never_touched(work: WorkFolder, store: 
         assert said(process) == "held"
         found = clean(everything=True, delete=True, older_than=0)
         assert fates(found) == {"a": False, "b": True} and (WORK / key("a")).is_dir()
-        assert "a process is at work on it" in {one.why for one in found.leftovers}
+        assert "a process is working on it" in {one.why for one in found.leftovers}
         process.kill()
-    assert fates(clean(everything=True, delete=True)) == {"a": True}, "the lock of a process that is gone holds nothing"
+    assert fates(clean(everything=True, delete=True)) == {"a": True}, "a dead process's lock protects nothing"
 
 
 def hold_in(name: str) -> Any:
-    """A process of its own that holds a stage's lock in the work folder of these tests."""
+    """Start a process that holds a stage's lock in the work folder of these tests."""
     Path("work").symlink_to(WORK)
     return hold(name)
 
@@ -151,7 +151,7 @@ def test_inputs_and_copies(work: WorkFolder, store: MemoryStore) -> None:
     }
     lock = work.lock("run-me")
     assert lock is not None
-    assert not any(one.goes for one in clean(everything=True).leftovers), "a run may read from all of that"
+    assert not any(one.goes for one in clean(everything=True).leftovers), "a run may be reading any of it"
     work.release(lock)
     clean(everything=True, delete=True)
     assert [path.name for path in WORK.iterdir()] == ["locks"] and not list(Path("mlruns/downloads").iterdir())
@@ -169,7 +169,7 @@ def test_what_is_not_of_orch_is_not_even_listed(work: WorkFolder, store: MemoryS
 @pytest.mark.parametrize("name", [".", "/", "somewhere"])
 def test_a_folder_that_is_no_work_folder_is_refused(name: str) -> None:
     Path("a" * 32).mkdir()
-    with pytest.raises(InputError, match=r"is no work folder of orch's|no such folder"):
+    with pytest.raises(InputError, match=r"is not an orch work folder|no such folder"):
         clean(name, everything=True, delete=True)
     assert Path("a" * 32).is_dir()
 
@@ -189,7 +189,7 @@ def test_on_the_command_line(work: WorkFolder, store: MemoryStore, capsys: pytes
     assert orch("clean", "--json", "--yes") == 0
     shown = capsys.readouterr()
     told = json.loads(shown.out)
-    assert told["deleted"] and told["freed"] > 3_000_000 and "3.0 MB given back" in shown.err
+    assert told["deleted"] and told["freed"] > 3_000_000 and "3.0 MB freed" in shown.err
     assert [(one["path"], one["goes"]) for one in told["leftovers"]] == [
         (str(Path(told["folder"], key(letter))), letter == "a") for letter in "ab"
     ]
@@ -201,7 +201,7 @@ def test_a_large_work_folder_is_told_of(work: WorkFolder, monkeypatch: pytest.Mo
     assert much_work(None) is None
     monkeypatch.setattr(cleaning, "LARGE", 5000)
     said_of_it = much_work(None)
-    assert said_of_it is not None and "`orch clean` lists what of it can go" in said_of_it
+    assert said_of_it is not None and "`orch clean` lists what can be deleted" in said_of_it
     assert "orch clean --storage mlruns/work" in str(much_work(WORK))
 
 

@@ -1,4 +1,4 @@
-"""A recipe for a file of one's own: what is guessed of its rows, what is written, and what is refused."""
+"""A recipe for the user's own file: what is inferred from its rows, what is written, and what is refused."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def write(name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Pa
 
 
 def made(header: Sequence[str], rows: Sequence[Sequence[Any]], **settings: Any) -> Recipe:
-    """The recipe written for such a file."""
+    """The recipe written for a file with these rows."""
     return load_recipe(init(write("my.csv", header, rows), **settings).recipe)
 
 
@@ -147,7 +147,7 @@ def test_pairs_need_no_columns() -> None:
 def test_what_is_there_is_not_written_over() -> None:
     data = write("my.csv", ("question", "answer"), [row[:2] for row in SUMS])
     Path("my.yaml").write_text("mine")
-    with pytest.raises(InputError, match=r"my.yaml: is there already; name another with --out FILE"):
+    with pytest.raises(InputError, match=r"my.yaml: already exists; name another with --out FILE"):
         init(data)
     assert Path("my.yaml").read_text() == "mine"
     assert init(data, to=Path("other.yaml")).recipe.is_file()
@@ -170,7 +170,7 @@ def test_shipped_recipes_are_listed_and_copied() -> None:
     assert "orch run gsm8k_smoke.yaml" in begun.recipe.read_text()
     with pytest.raises(InputError, match="unknown recipe 'rtf'; did you mean 'rft'"):
         copy_shipped("rtf")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         copy_shipped("gsm8k_smoke")
 
 
@@ -178,7 +178,7 @@ def test_the_command_says_why_and_what_comes_next(tmp_path: Path) -> None:
     write("words.csv", ("question", "answer", "solution"), SUMS)
     called = call(tmp_path, "init", "--data", "words.csv")
     assert called.code == 0, called.err
-    assert "all 60 answers are whole numbers: only the same is right" in called.out
+    assert "all 60 answers are whole numbers: no tolerance" in called.out
     assert "orch run words.yaml" in called.out
     for arguments in ((), ("rft", "--list")):
         refused = call(tmp_path, "init", *arguments)
@@ -193,7 +193,7 @@ def test_a_recipe_is_written_out_with_every_default(tmp_path: Path) -> None:
     called = call(tmp_path, "plan", str(recipe), "--resolved", "stages.samples.n=3")
     assert called.code == 0, called.err
     assert "# judged by: numeric, equal to the gold answer; answers in <answer> tags\n" in called.out
-    assert "How many has he?\\n'" in called.out, "as it is asked"
+    assert "How many has he?\\n'" in called.out, "as the model gets it"
     Path("again.yaml").write_text(called.out)
     again, once = load_recipe("again.yaml"), load_recipe(recipe, ["stages.samples.n=3"])
     assert again.resolved() == once.resolved() and again.stages["samples"].top_p == 1.0  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Completions made anywhere, judged: which files and columns are read, what odd rows cost, what is written."""
+"""Judging completions from any source: which files and columns are read, the effect of odd rows, what is written."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def judged(rows: list[Any], *settings: str, name: str = "made.jsonl", **columns: str) -> JudgedFile:
-    """The verdicts on rows that stand in a file."""
+    """The verdicts on rows that are written to a file."""
     path = Path(name)
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -79,7 +79,7 @@ def test_missing_columns_are_all_named_with_the_closest_and_the_option() -> None
         ("empty.jsonl", "", "is empty"),
         ("none.json", "[]", "has no rows"),
         ("header.csv", "text,answer\n", "has no rows"),
-        ("made.txt", "x", "the ending '.txt' is not known"),
+        ("made.txt", "x", "the extension '.txt' is not supported"),
         ("broken.jsonl", '{"text": "a", "answer": 1}\n{"text": \n', "line 2"),
         ("broken.parquet", "no parquet", "is not a readable parquet file"),
     ],
@@ -99,7 +99,7 @@ def test_rows_that_are_no_objects_are_named_by_their_line(stray: Any) -> None:
     assert len(problems([["a", 1]] * 30)) == 10
 
 
-# --- odd rows cost their own verdict and no other
+# --- an odd row affects only its own verdict
 
 
 def test_a_text_that_is_missing_is_no_answer() -> None:
@@ -146,7 +146,7 @@ def test_a_file_without_any_gold_answer_that_can_be_judged_is_refused() -> None:
     assert "there is no gold answer" in problems([GOOD | {"answer": None}])[1]
 
 
-# --- gold answers as the task reads its own files
+# --- gold answers, read as in the task's own files
 
 
 SOLUTION = "She had 3 + 4 = <<3+4=7>>7.\n#### 7"
@@ -225,7 +225,7 @@ def test_a_judge_in_a_process_of_its_own() -> None:
     assert statuses(found)[1:] == ["correct", "correct"] and statuses(found)[0] != "correct"
 
 
-# --- what it comes to
+# --- results
 
 
 def test_metrics_have_the_names_of_a_run() -> None:
@@ -264,7 +264,7 @@ def test_gold_answers_are_written_so_that_they_are_judged_alike_again(answer: An
     judged([{"text": "", "answer": answer}, GOOD]).write(Path("out.parquet"))
     kept, _ = pq.read_table("out.parquet")["gold"].to_pylist()
     assert kept == answer if isinstance(answer, str) else float(kept) == answer, "no digit is lost"
-    # what a model is shown is what it is right with
+    # the answer that a model is shown is judged correct
     shown = load_task(["judge.type=exact"]).format.target_text(kept)
     assert statuses(judged([{"text": shown, "answer": answer}], "judge.type=exact")) == ["correct"]
 

@@ -1,4 +1,4 @@
-"""The manifest of a Kubernetes job, held against KubeRay's own schema, and what does not go along."""
+"""The manifest of a Kubernetes job, checked against KubeRay's own schema, and what is not sent along."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.commands.test_submit import RECIPE, STORE
 from tests.conftest import REPOSITORY
 
 SCHEMA = json.loads((REPOSITORY / "tests" / "data" / "rayjob-schema.json").read_text())
-"""Of RayJob in version v1, without its descriptions."""
+"""The schema of RayJob in version v1, without its descriptions."""
 DATA = RECIPE.replace(
     "type: units, demonstrations: {generate: 3}", "type: file, demonstrations: {file: data/mine.jsonl}"
 )
@@ -31,7 +31,7 @@ def _recipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unknown(data: Any, schema: Any, at: str = "") -> Iterator[str]:
-    """What is in data and not in a schema, which allows anything that it does not name."""
+    """The fields in data that a schema does not name; the schema itself allows them."""
     if isinstance(data, dict) and "properties" in schema:
         for key, value in data.items():
             if key in schema["properties"]:
@@ -59,7 +59,7 @@ def test_it_is_a_job_of_kuberays_that_asks_for_what_was_asked() -> None:
     assert job["metadata"]["name"] == files["metadata"]["name"] == "orch-test"
     head = spec["rayClusterSpec"]["headGroupSpec"]
     [workers] = spec["rayClusterSpec"]["workerGroupSpecs"]
-    assert head["rayStartParams"]["num-cpus"] == "0", "it only schedules"
+    assert head["rayStartParams"]["num-cpus"] == "0", "it runs no work"
     assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"] == 3
     [container] = workers["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"cpu": 4, "memory": "32Gi", "nvidia.com/gpu": 2}
@@ -115,11 +115,11 @@ def test_a_sweep_keeps_its_block() -> None:
 @pytest.mark.parametrize(
     ("pods", "said"),
     [
-        (Pods("a b"), r"--image: 'a b' is no name of an image"),
+        (Pods("a b"), r"--image: 'a b' is not an image name"),
         (Pods("orch", 0), "--nodes: at least 1, not 0"),
         (Pods("orch", 1, 0), "--cpus: at least 1, not 0"),
         (Pods("orch", 1, 1, -1), "--gpus: at least 0, not -1"),
-        (Pods("orch", memory="much"), "--memory: 'much' is no size"),
+        (Pods("orch", memory="much"), "--memory: 'much' is not a memory size"),
     ],
 )
 def test_what_makes_no_sense_is_refused(pods: Pods, said: str) -> None:
@@ -129,13 +129,13 @@ def test_what_makes_no_sense_is_refused(pods: Pods, said: str) -> None:
 
 def test_what_cannot_go_along_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("model").mkdir()
-    with pytest.raises(InputError, match=r"model\.name: the folder .*model does not go along"):
+    with pytest.raises(InputError, match=r"model\.name: the folder .*model is not sent along"):
         documents("model.name=./model")
     Path("big.jsonl").write_text(ROWS * 10_000)
-    with pytest.raises(InputError, match=r"the files that the recipe reads have .* MB, and 0\.9 MB go along"):
+    with pytest.raises(InputError, match=r"the recipe's files total .* MB, and at most 0\.9 MB can be sent along"):
         documents("task={type: file, demonstrations: {file: big.jsonl}, test: {file: big.jsonl}}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
-    with pytest.raises(InputError, match="a job needs a store that the cluster reaches"):
+    with pytest.raises(InputError, match="a job needs a store that the cluster can reach"):
         documents()
 
 
@@ -143,4 +143,4 @@ def test_the_command_writes_it_and_says_what_comes_next(capsys: pytest.CaptureFi
     words = ("submit", "r.yaml", "--kubernetes", "job.yaml", "--image", "registry.example/orch:1")
     assert orch(*words) == 0 and "kubectl apply -f job.yaml" in capsys.readouterr().out
     assert len([*yaml.safe_load_all(Path("job.yaml").read_text())]) == 2
-    assert orch(*words) == 2 and "job.yaml is there already" in capsys.readouterr().err
+    assert orch(*words) == 2 and "job.yaml already exists" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`orch logs`: which stages of a run have a log, what it holds, whose it is, and what is said where there is none."""
+"""`orch logs`: which stages of a run have a log, its contents and origin, and the message if there is none."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def store() -> Iterator[MemoryStore]:
 
 
 def begun(store: MemoryStore, *names: str) -> Branch:
-    """A run in which these stages have begun."""
+    """A run in which these stages have started."""
     Path("r.yaml").write_text(RECIPE)
     plan = compile_plan(load_recipe("r.yaml"))
     branch = Branch(plan, Record(store, plan))
@@ -60,7 +60,7 @@ def begun(store: MemoryStore, *names: str) -> Branch:
 
 
 def work(branch: Branch, name: str, text: str) -> Path:
-    """The work folder of a stage whose worker has written a text."""
+    """The work folder of a stage whose worker has written this text."""
     folder = Path("mlruns", "work", branch.states[name].stage.key)
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     (folder / FOLDER / "worker.log").write_text(text)
@@ -95,7 +95,7 @@ def test_stages_are_listed_and_those_that_failed_are_shown(store: MemoryStore) -
     ours, theirs = (str(one.text) for one in found.shown)
     assert ours.startswith("judging\n") and "ValueError: the judge" in ours
     assert ours.endswith("stage 'evaluate.sft' failed: ValueError: went away\n")
-    assert theirs == "stage 'evaluate.base' failed: no room\n", "an error that was foreseen needs no traceback"
+    assert theirs == "stage 'evaluate.base' failed: no room\n", "an expected error needs no traceback"
     assert [one.text for one in logs(found.run_id[:6], "sft").shown] == ["step 1\nstep 2\n"]
     assert logs("last", "base").shown[0].stage == "evaluate.base"
 
@@ -115,7 +115,7 @@ def test_a_store_that_takes_no_log_does_not_hide_the_failure(
     monkeypatch.setattr(store, "log_file", lambda *_: 1 / 0)
     branch.fail(branch.states["sft"], StageError("why"), "text")
     assert branch.states["sft"].error == "stage 'sft' failed: why"
-    with pytest.raises(InputError, match=r"has kept no logs?: .*"):
+    with pytest.raises(InputError, match=r"has stored no logs?: .*"):
         logs("last", "sft")
 
 
@@ -148,7 +148,7 @@ def test_a_stage_that_is_at_work_or_was_killed_has_what_there_is_so_far(store: M
     folder.release(lock)
     assert states(logs())["sft"] == "interrupted"
     folder.remove(branch.states["sft"].stage.key)
-    with pytest.raises(InputError, match="stage 'sft' has kept no log: its workers have written nothing yet"):
+    with pytest.raises(InputError, match="stage 'sft' has stored no log: its workers have written nothing yet"):
         logs("last", "sft")
 
 
@@ -184,7 +184,7 @@ def test_trials_are_looked_at_together_and_what_they_share_once(store: MemorySto
     ("stage", "said"),
     [
         ("stf", "unknown stage 'stf'; did you mean 'sft'? (choices: sft)"),
-        ("again", "stage 'again' has not begun, so it has no log; begun are: sft"),
+        ("again", "stage 'again' has not begun, so it has no log; begun so far: sft"),
     ],
 )
 def test_a_stage_that_is_not_there_is_one_line(store: MemoryStore, stage: str, said: str) -> None:
@@ -199,7 +199,7 @@ def test_a_run_of_an_older_version_kept_none(store: MemoryStore, stage: str | No
     branch = begun(store, "sft")
     store.end(str(branch.states["sft"].run_id), "FAILED", "out of memory")
     store.end(branch.record.parent, "FAILED", "stage 'sft' failed: out of memory")
-    with pytest.raises(InputError, match="was made by a version of orch that kept none") as caught:
+    with pytest.raises(InputError, match="was created by a version of orch that stored none") as caught:
         logs("last", stage)
     assert "\n" not in str(caught.value)
     assert stage or "it failed: stage 'sft' failed: out of memory" in str(caught.value)
@@ -220,7 +220,7 @@ def test_every_stage_of_a_run_has_a_log(small_run: tuple[Path, Called]) -> None:
     one = call(folder, "logs", "last", "sft")
     kept = artifact(children(folder, found["run_id"])["sft"], "logs/sft.txt").read_text()
     assert one.code == 0 and one.out == kept and one.err == ""
-    assert "sft, job 1 of 1: begins" in kept and "step 40: loss " in kept and "putting its output together" in kept
+    assert "sft, job 1 of 1: started" in kept and "step 40: loss " in kept and "assembling its output" in kept
     assert not list((folder / "mlruns" / "work").glob("*/logs"))
 
 
@@ -235,7 +235,7 @@ def test_what_the_terminal_gets_is_plain(monkeypatch: pytest.MonkeyPatch, capsys
 
 @pytest.fixture(scope="module")
 def failed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """A run whose training raises what nobody has foreseen, on a worker."""
+    """A run whose training raises an unexpected error on a worker."""
     folder = tmp_path_factory.mktemp("failed")
     (folder / "r.yaml").write_text(RECIPE.replace("{type: sft}", "{type: sft, max_steps: 2, optim: adamw_bnb_8bit}"))
     return folder, call(folder, "run", "r.yaml", "--json")

@@ -1,4 +1,4 @@
-"""What looks at a recipe before, and at a run after: check, diagnose, ask and judge, on one finished small run."""
+"""Commands that inspect a recipe or a past run: check, diagnose, ask and judge, on one finished small run."""
 
 import json
 import re
@@ -31,7 +31,7 @@ Run = tuple[Path, Called]
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """Call `orch` in a folder, in this process: exit 2, one line that says so, nothing on stdout."""
+    """Call `orch` in a folder, in this process: exit code 2, this error on one line, nothing on stdout."""
     monkeypatch.setattr(cli, "_quiet", lambda: None)
 
     def check_it(said: str, folder: Path, *arguments: str) -> None:
@@ -52,7 +52,7 @@ def run_id(small_run: Run) -> str:
 
 @pytest.mark.parametrize("verb", ["ask", "check", "judge", "report"])
 def test_a_process_begun_from_nothing_says_the_same(small_run: Run, verb: str) -> None:
-    """Most calls here are forked from a process that has the libraries: none is missing, and none speaks up."""
+    """Most calls here are forked from a process that has loaded the libraries: none is missing, and none prints."""
     folder, called = small_run
     results = artifact(children(folder, called.json["run_id"])["sft"], "eval/results.parquet")
     arguments = {"ask": ("last", QUESTION), "check": (str(SMALL),), "judge": (str(results), "--answer", "gold")}
@@ -61,7 +61,7 @@ def test_a_process_begun_from_nothing_says_the_same(small_run: Run, verb: str) -
 
 
 def _words(called: Called) -> tuple[list[str], list[str]]:
-    """What was said, but for figures: how much room is left on the disk is another one each time."""
+    """The output without numbers: the free disk space differs each time."""
     return re.sub(r"[\d.]+", " ", called.out).split(), re.sub(r"[\d.]+", " ", called.err).split()
 
 
@@ -92,7 +92,7 @@ def test_check_that_finds_an_error(tmp_path: Path) -> None:
 def test_check_looks_at_what_is_still_to_be_made(small_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small_run[0])
     whole = check(load_recipe(SMALL))
-    assert {row.stage for row in whole.rows} == {"sft"}, "all is made: all is looked at"
+    assert {row.stage for row in whole.rows} == {"sft"}, "nothing is left to run, so everything is checked"
     changed = check(load_recipe(SMALL, ["stages.rft.learning_rate=1e-3"]))
     assert {row.stage for row in changed.rows} == {"rft"}
 
@@ -130,7 +130,7 @@ def test_diagnose_of_one_model_of_a_run_by_the_beginning_of_its_id(
     assert [m.model for m in by_stage.models] == ["sft"] and not by_stage.sick and run_id(small_run) in page
     narrowed, _ = diagnose(run_id(small_run), models=["sft"], questions=8)
     assert [f.check for f in narrowed.findings] == [f.check for f in by_stage.findings]
-    assert replace(narrowed, findings=()) == replace(by_stage, findings=()), "how full the disk is may differ"
+    assert replace(narrowed, findings=()) == replace(by_stage, findings=()), "free disk space may differ"
 
 
 def test_prompts_and_texts_of_a_diagnosis_are_those_of_the_run(small_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_prompts_and_texts_of_a_diagnosis_are_those_of_the_run(small_run: Run, m
     [
         (["nosuchrun"], "no run 'nosuchrun' in the MLflow store"),
         (["--model", "nope"], "no model 'nope'; its models: base, sft, rft, grpo"),
-        ([str(SMALL.parent)], "is a model folder: say under which recipe"),
+        ([str(SMALL.parent)], "is a model folder: name the recipe"),
         ([str(SMALL.parent), "--recipe", str(SMALL)], "is not a model folder"),
         (["~no-such-user-here"], "no run"),
     ],
@@ -195,7 +195,7 @@ def test_diagnose_of_a_model_folder(small_copy: Path, small_run: Run, monkeypatc
 
 
 def failed(folder: Path, run: Any, error: str) -> None:
-    """Have a stage of a finished run look as if it had failed before it left a model."""
+    """Make a stage of a finished run look as if it had failed before it wrote a model."""
     for file in artifact(run, "model").iterdir():
         file.unlink()
     artifact(run, "model").rmdir()
@@ -250,7 +250,7 @@ def test_ask_the_last_model(small_run: Run) -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """As many as evaluation has: sums in another order may swap two tokens that are nearly alike."""
+    """One thread, as in evaluation: summing in another order may swap two nearly equal tokens."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -327,7 +327,7 @@ def test_judge_of_a_sampling_counts_every_draw(small_run: Run) -> None:
 
 
 def test_stored_gold_answers_are_judged_alike_by_a_judge_of_texts(small_run: Run) -> None:
-    """The results hold numbers as text: 42, as models are shown it, not 42.0."""
+    """The results contain numbers as text: 42, as shown to models, not 42.0."""
     results = rows(children(small_run[0], run_id(small_run))["sft"], "eval/results.parquet")
     task = load_recipe(SMALL, ["task.judge={type: exact}"]).task
     answers = {e.id: e.answer for e in task.examples("test") if task.judge.check_gold(e.answer) is None}

@@ -1,6 +1,6 @@
-"""Progress in a notebook: one output of the cell is brought up to date; in a script nothing is shown.
+"""Progress in a notebook: one output of the cell is kept up to date; in a script nothing is shown.
 
-IPython is no dependency, so what it would be asked for is stood in for.
+IPython is not a dependency, so there is a stand-in for it.
 """
 
 import sys
@@ -20,7 +20,7 @@ from tests.conftest import SMALL
 
 
 class Notebook:
-    """IPython with a kernel: each output of a cell with all that it has shown, the newest last."""
+    """A stand-in for IPython: each output of a cell with everything it has shown, the newest last."""
 
     def __init__(self, kernel: bool) -> None:
         self.outputs: list[list[Any]] = []
@@ -64,7 +64,7 @@ def test_one_output_is_brought_up_to_date(notebook: Notebook, monkeypatch: pytes
             run.walked([one])
         one.state, one.figure = "failed", "<i>no</i> memory"
     [shown] = notebook.outputs
-    assert 12 <= len(shown) <= 18, "once a second, and where something has come to an end"
+    assert 12 <= len(shown) <= 18, "once a second, and when something has ended"
     assert "starting Ray" in shown[0]._repr_html_() and any("20/40 steps" in one._repr_html_() for one in shown)
     last = shown[-1]._repr_html_()
     assert "&lt;b&gt;sft&lt;/b&gt;" in last and "&lt;i&gt;no&lt;/i&gt; memory" in last and "f" * 32 in last

@@ -1,4 +1,4 @@
-"""`orch plan` says what would not run on this machine, without starting anything."""
+"""`orch plan` reports what would not run on this machine, without starting anything."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from orchestrator.store import machine
 from tests.cli.test_cli import orch
 from tests.commands.test_submit import RECIPE
 
-GPU = "stages.sft.resources.gpus: asks for 1, and there is none here: leave it out, or lower it"
+GPU = "stages.sft.resources.gpus: asks for 1, but there are none here: remove it or lower it"
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +30,14 @@ def _on_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "stages.sft.resources={workers: 4, cpus: 1}",
             [
-                "stages.sft.resources.workers: asks for 4 of 1 CPU each, and there is room for 2 here: leave it out, "
+                "stages.sft.resources.workers: asks for 4 of 1 CPU each, but there is room for 2 here: remove it "
                 "or lower it"
             ],
         ),
         (
             "evaluate.resources.cpus=64",
             [
-                "evaluate.resources.cpus: asks for 64, and the largest machine here has 2: leave it out, or lower it",
+                "evaluate.resources.cpus: asks for 64, but the largest machine here has 2: remove it or lower it",
             ],
         ),
     ],

@@ -1,4 +1,4 @@
-"""`orch push` against a stand-in for the Hub: what arrives there, what is refused."""
+"""`orch push` against a stand-in for the Hub: what arrives there, and what is refused."""
 
 import shutil
 from collections.abc import Iterator
@@ -88,11 +88,11 @@ def test_who_may_not_is_told_in_one_line(made: Path, there: Hub) -> None:
     assert "needs a token to write: log in with `hf auth login`" in refused(
         push(there, folder, "model", "me/small", HF_TOKEN="")
     )
-    assert "does not know the token" in refused(push(there, folder, "model", "me/small", HF_TOKEN="hf_other"))
+    assert "does not accept the token" in refused(push(there, folder, "model", "me/small", HF_TOKEN="hf_other"))
     there.full = True
     full = push(there, folder, "model", "me/full")
     assert full.code == 1 and "me/full: the Hugging Face Hub refused: " in full.err, full.err
-    assert not there.repositories.pop("me/full").commits, "all of it or nothing"
+    assert not there.repositories.pop("me/full").commits, "all or nothing"
     there.forbidden = True
     assert "me/small: the token may not write there" in refused(push(there, folder, "model", "me/small"))
     assert not there.repositories

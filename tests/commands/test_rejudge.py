@@ -1,4 +1,4 @@
-"""Stored completions judged in another way: the figures are those that a run with these settings comes to."""
+"""Stored completions judged in another way: the figures are those of a run with these settings."""
 
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def test_it_is_shown(in_run: Path) -> None:
 
 def test_texts_that_were_written_for_another_prompt_are_called_that(in_run: Path) -> None:
     [note] = rejudge("last", ["task.format.prompt='Q: {question}\\nA: '"]).notes
-    assert note.startswith("task.format.prompt differs") and "`orch run` would have new ones written" in note
+    assert note.startswith("task.format.prompt differs") and "`orch run` would generate new ones" in note
 
 
 def test_where_the_questions_are_gone_draws_are_left_out_and_answers_are_judged(
@@ -91,7 +91,7 @@ def test_where_the_questions_are_gone_draws_are_left_out_and_answers_are_judged(
     changed = rejudge()
     assert [part.name for part in changed.parts] == ["base"]
     assert changed.notes == (
-        "the draws of samples are left out: task.train has other questions or gold answers by now",
+        "the draws of samples are left out: task.train has different questions or gold answers now",
     )
     data.unlink()
     found = rejudge()
@@ -130,8 +130,8 @@ def test_a_task_of_the_users_own_is_judged_in_another_way(small_copy: Path, monk
 @pytest.mark.parametrize(
     ("override", "error", "said"),
     [
-        ("stages.rft.learning_rate=1e-3", InputError, "judged by task.judge and task.format alone"),
-        ("task.judges.type=math", InputError, "judged by task.judge and task.format alone"),
+        ("stages.rft.learning_rate=1e-3", InputError, "only task.judge and task.format decide"),
+        ("task.judges.type=math", InputError, "only task.judge and task.format decide"),
         ("task.judge.type=maths", RecipeError, "did you mean 'math'?"),
         ("task.judge.tolerance=-1", RecipeError, "greater than or equal to 0"),
     ],

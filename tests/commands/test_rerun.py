@@ -1,4 +1,4 @@
-"""A past run again: the recipe that it had, its overrides among it."""
+"""Rerunning a past run: its recipe, including its overrides."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_what_kept_no_recipe_cannot_be_run_again(tmp_path: Path) -> None:
     parent = store.start(store.experiment("x"), "x", {VERB_TAG: WHOLE_RUN}, {})
     child = store.start(store.experiment("x"), "sft", {VERB_TAG: "sft", PARENT_TAG: parent}, {})
     with using(store):
-        with pytest.raises(InputError, match=rf"run {parent} was not made by `orch run`"):
+        with pytest.raises(InputError, match=rf"run {parent} was not created by `orch run`"):
             recipe_of(child)
         with pytest.raises(TrackingError, match="no run 'zzz'"):
             recipe_of("zzz")

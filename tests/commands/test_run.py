@@ -1,4 +1,4 @@
-"""How a run's failures and interruptions are told to the store, and which plan goes first.
+"""How a run's failures and interruptions are recorded in the store.
 
 The walk itself is tested on the real stack.
 """
@@ -44,7 +44,7 @@ def store() -> MemoryStore:
 
 
 def statuses(store: Store) -> dict[str, str]:
-    """By name; that of the run above the stages is the recipe's."""
+    """The statuses by run name; the run above the stages has the recipe's name."""
     return {run.name: run.status for run in store.runs()}
 
 
@@ -58,7 +58,7 @@ def plan() -> Plan:
 
 
 def walk(store: Store) -> tuple[Any, Any]:
-    """A run of the small recipe in which training is done and both evaluations are at work; its only branch."""
+    """A walk of a small recipe in which training is done and both evaluations are running; and its only branch."""
     made = plan()
     branch = execute.Branch(made, execute.Record(store, made))
     for name in ("sft", "evaluate.sft", "evaluate.base"):
@@ -70,7 +70,7 @@ def walk(store: Store) -> tuple[Any, Any]:
 
 
 def at_work(walk: Any, branch: Any, name: str) -> None:
-    """Say that a stage is at work."""
+    """Mark a stage as running."""
     from orchestrator.runs.running import Running
 
     branch.states[name].at_work = True
@@ -202,7 +202,7 @@ def test_of_several_evaluations_in_one_run_those_that_are_made_are_kept(store: M
     run_id = str(states["evaluate.base"].run_id)
     record.origins = {"evaluate.base.more": run_id}
     record._close(base["evaluate.base.more"], None)
-    assert statuses(store)["base"] == "RUNNING", "the other is not made yet"
+    assert statuses(store)["base"] == "RUNNING", "the other is not done yet"
     record.keep_made()
     assert statuses(store)["base"] == "FINISHED"
     store.end(run_id, "RUNNING")
@@ -237,7 +237,7 @@ def test_what_depends_on_a_failed_stage_is_skipped(store: MemoryStore) -> None:
 
 
 class Cause(Exception):
-    """What Ray wraps around an error of a worker."""
+    """Wraps a worker's exception, as Ray does."""
 
     def __init__(self, cause: BaseException) -> None:
         self.cause = cause

@@ -1,4 +1,4 @@
-"""What is listed of the store's runs, and how a run is named."""
+"""Listing the store's runs, and ways to name a run."""
 
 from io import StringIO
 from pathlib import Path
@@ -22,7 +22,7 @@ SEEDS = ModelOverSeeds("rft", (0, 1), (0.8, 0.9), 0.85, 0.07, 0.7, 0.95, 0.99, 5
 
 @pytest.fixture
 def store(tmp_path: Path) -> MemoryStore:
-    """A run that finished, one of two seeds that failed, a sweep under way; and what stands below them."""
+    """A finished run, a failed one of two seeds, a sweep in progress, and the runs below them."""
     made = MemoryStore(tmp_path / "store")
     words, units = made.experiment("words"), made.experiment("units")
     first = made.start(words, "words", {VERB_TAG: WHOLE_RUN, SOURCE_TAG: "w.yaml"}, {})
@@ -70,9 +70,9 @@ def test_the_table_fits_and_says_why_a_run_failed(store: MemoryStore) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["run", "experiment", "started", "took", "state", "accuracy"]
     assert lines[1].split()[-1] == "sweep" and "2 seeds: rft 0.850" in lines[2] and "sft 0.618" in lines[3]
-    assert lines[4].endswith("stage 'sft' failed: [loss] is NaN"), "text in brackets is no markup"
+    assert lines[4].endswith("stage 'sft' failed: [loss] is NaN"), "text in brackets is not markup"
     assert lines[5].startswith("Older runs are not shown")
-    assert shown([]) == "No runs here yet: `orch run RECIPE` makes one.\n"
+    assert shown([]) == "No runs here yet: `orch run RECIPE` creates one.\n"
 
 
 def test_a_day_is_told_where_it_is_not_today() -> None:

@@ -1,4 +1,4 @@
-"""The Slurm script, carried out by bash with stand-ins for what a cluster has: in this order, with these arguments."""
+"""The Slurm script, run by bash with stand-ins for a cluster's commands: their order and their arguments."""
 
 import os
 import subprocess
@@ -15,9 +15,9 @@ STAND_INS = {
     "scontrol": "printf 'first\\nsecond\\n'",
     "hostname": "echo 10.0.0.1 10.0.0.2",
     "sleep": "exit 0",
-    # what stands behind its options is carried out here
+    # the command after its options is run here
     "srun": 'echo "srun $*" >> calls; while [[ $1 == --* ]]; do shift; done; "$@"',
-    # the head answers at the second question, and the other node has come at the third
+    # the head answers the second query, and the other node has joined by the third
     "ray": 'echo "ray $* token=${#RAY_AUTH_TOKEN}" >> calls; echo >> asked; n=$(wc -l < asked); '
     'if [[ $1 == status ]]; then echo "Active:"; echo " 1 node_a"; ((n < 6)) || echo " 1 node_b"; '
     "else [[ -f ready ]] || { touch ready; exit 1; }; fi",
@@ -31,7 +31,7 @@ def _recipe() -> None:
 
 
 def carried_out(folder: Path, text: str, nodes: int) -> tuple[int, list[str]]:
-    """The exit code of a script, and what it called."""
+    """Run a script; return its exit code and the commands it called."""
     (folder / "bin").mkdir()
     for name, script in STAND_INS.items():
         file = folder / "bin" / name
@@ -48,7 +48,7 @@ def carried_out(folder: Path, text: str, nodes: int) -> tuple[int, list[str]]:
 def test_ray_is_started_on_every_node_and_orch_on_the_first(tmp_path: Path) -> None:
     text = slurm_script("r.yaml", ["seed=1", "name=$(touch owned)"], Nodes(2, 4, 2, "1-00:00:00"), file="job.sh")
     code, calls = carried_out(tmp_path, text, 2)
-    assert code == 3, "as orch ends, so does the job"
+    assert code == 3, "the job ends with orch's exit code"
     assert not (tmp_path / "owned").exists()
     heads = [call for call in calls if call.startswith("ray start --head")]
     others = [call for call in calls if call.startswith("ray start --address")]
@@ -87,8 +87,8 @@ def test_one_node_without_gpus_asks_for_nothing_more(tmp_path: Path) -> None:
         (Nodes(0), "--nodes: at least 1, not 0"),
         (Nodes(1, 0), "--cpus: at least 1, not 0"),
         (Nodes(1, 1, -1), "--gpus: at least 0, not -1"),
-        (Nodes(time="soon"), "--time: 'soon' is no time of Slurm's"),
-        (Nodes(time="1:00\n#SBATCH --wrap=x"), "is no time of Slurm's"),
+        (Nodes(time="soon"), "--time: 'soon' is not a Slurm time"),
+        (Nodes(time="1:00\n#SBATCH --wrap=x"), "is not a Slurm time"),
     ],
 )
 def test_what_slurm_would_not_understand_is_refused(nodes: Nodes, said: str) -> None:
@@ -106,11 +106,11 @@ def test_a_wrong_recipe_is_refused_before_a_script_is_written() -> None:
 
 def test_it_is_written_once_and_not_sent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert orch("submit", "r.yaml", "--slurm", "job.sh", "--nodes", "2") == 0
-    assert "Look at it, then: sbatch job.sh" in capsys.readouterr().out
+    assert "Review it, then: sbatch job.sh" in capsys.readouterr().out
     assert Path("job.sh").read_text().startswith("#!/bin/bash\n# r.yaml: its run on 2 nodes\n")
-    assert orch("submit", "r.yaml", "--slurm", "job.sh") == 2 and "is there already" in capsys.readouterr().err
+    assert orch("submit", "r.yaml", "--slurm", "job.sh") == 2 and "already exists" in capsys.readouterr().err
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(InputError, match="there is no sbatch here"):
+    with pytest.raises(InputError, match="sbatch is not installed here"):
         send(Path("job.sh"))
 
 
@@ -119,7 +119,7 @@ def test_it_is_written_once_and_not_sent(capsys: pytest.CaptureFixture[str], mon
     [
         (("--slurm", "nowhere/job.sh"), "nowhere/job.sh: there is no folder nowhere"),
         (("--kubernetes", "nowhere/job.yaml"), "nowhere/job.yaml: there is no folder nowhere"),
-        (("--slurm", "job.sh", "--kubernetes", "job.yaml"), "one of them at a time"),
+        (("--slurm", "job.sh", "--kubernetes", "job.yaml"), "cannot be combined"),
         (("--send",), "name its file with --slurm"),
     ],
 )

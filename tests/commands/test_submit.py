@@ -1,4 +1,4 @@
-"""`orch submit`: what is refused before a cluster is asked, what the job gets, and how it ends."""
+"""`orch submit`: what is refused before a cluster is contacted, what the job gets, and how it ends."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ STORE = "http://store:5000"
 
 
 class Jobs:
-    """A cluster that takes every job, and ends it as it is told."""
+    """A cluster that accepts every job, and ends it as requested."""
 
     def __init__(self, ended: Ended | None = None, interrupted: bool = False) -> None:
         self.address, self._ended, self._interrupted = "", ended, interrupted
@@ -96,7 +96,7 @@ def test_an_address_may_be_short(monkeypatch: pytest.MonkeyPatch, given: str, as
 def test_a_store_that_the_cluster_does_not_reach_is_refused(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     jobs = taken_by(monkeypatch, Jobs())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(InputError, match="a job needs a store that the cluster reaches"):
+    with pytest.raises(InputError, match="a job needs a store that the cluster can reach"):
         submit("r.yaml", address="head")
     assert not jobs.taken
 
@@ -107,9 +107,9 @@ def test_what_is_wrong_here_is_refused_before_it_is_sent(tmp_path: Path, monkeyp
         submit("r.yaml", ["stages.sft.learning_rat=1"], address="head")
     with pytest.raises(RecipeError, match="sweep"):
         submit("r.yaml", address="head", sweep=True)
-    with pytest.raises(InputError, match="--env NOT_SET: there is no such variable here"):
+    with pytest.raises(InputError, match="--env NOT_SET: that variable is not set here"):
         submit("r.yaml", address="head", env=["NOT_SET"])
-    with pytest.raises(InputError, match="is no address"):
+    with pytest.raises(InputError, match="is not an address"):
         submit("r.yaml", address="http://head:port")
     (tmp_path / "inner").mkdir()
     monkeypatch.chdir(tmp_path / "inner")
@@ -147,7 +147,7 @@ def test_ctrl_c_leaves_the_job_where_nobody_can_be_asked(
 ) -> None:
     jobs = taken_by(monkeypatch, Jobs(interrupted=True))
     assert orch("submit", "r.yaml", "--address", "head") == 130 and not jobs.stopped
-    assert "It goes on. To stop it: ray job stop job-1 --address http://head:8265" in capsys.readouterr().err
+    assert "The job continues. To stop it: ray job stop job-1 --address http://head:8265" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("answer", [True, False])

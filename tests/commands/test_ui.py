@@ -1,4 +1,4 @@
-"""`orch ui`: its addresses stay on the screen, Ctrl-C ends it whole, a server that runs already is found."""
+"""`orch ui`: its addresses stay on the screen, Ctrl-C ends all of it, and a running server is found."""
 
 import signal
 import socket
@@ -34,7 +34,7 @@ def test_it_serves_is_found_and_ends_with_all_its_processes(store: Path) -> None
             env=environment(),
             stdout=out,
             stderr=subprocess.STDOUT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests may run where it is ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests may run with it ignored
         )
     try:
         until = time.monotonic() + 120
@@ -51,7 +51,7 @@ def test_it_serves_is_found_and_ends_with_all_its_processes(store: Path) -> None
         assert everyone
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
-        assert said.read_text().splitlines()[-1] == "The server is stopped." and "Traceback" not in said.read_text()
+        assert said.read_text().splitlines()[-1] == "The server has stopped." and "Traceback" not in said.read_text()
         _, alive = psutil.wait_procs(everyone, 20)
         assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
         assert not (store / "mlruns" / "ui.json").exists()

@@ -1,4 +1,4 @@
-"""`orch compare`: on runs that the project's own tracking code has written, and on a real one."""
+"""`orch compare`: on runs written by the project's own tracking code, and on a real one."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ids(folder: Path) -> dict[str, str]:
-    """The runs of one store, by what they are."""
+    """The run IDs of one store, by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -126,7 +126,7 @@ def test_two_runs_are_compared_like_with_like(ids: dict[str, str]) -> None:
     assert against(found)["rft learning_rate 0.01"] == "rft learning_rate 0.004"
     [said] = conclusions(found)
     assert "RFT with learning_rate 0.01 is better than RFT with learning_rate 0.004: +20.0 points" in said
-    assert "SFT with" not in said and "seed" not in said, "what was compared like with like, and that alone"
+    assert "SFT with" not in said and "seed" not in said, "only models that are compared like with like"
     first, second = found.runs
     assert (first.run_ids, first.changes) == ((ids["first"],), ())
     assert [*map(str, second.changes)] == ["rft.learning_rate 0.004 → 0.01"]
@@ -172,15 +172,15 @@ def test_two_runs_that_differ_in_their_seed_alone_are_two_models(ids: dict[str, 
     [one] = [d for d in found.differences if d.label == "rft seed 3"]
     assert one.seeds_alone and one.shown and one.baseline == "rft seed 0"
     said = conclusions(found)
-    assert "These models differ in their seed alone: what is said of them is not said of two recipes." in said
+    assert "These models differ only in their seed: the result says nothing about different recipes." in said
     sd = 9 * (((-1.5) ** 2 + 0.5**2) * 2 / 3) ** 0.5
-    assert any(f"RFT with seed 3 {sd:.1f} over 4" in s for s in remarks(found)), "what other runs tell of seeds"
+    assert any(f"RFT with seed 3 {sd:.1f} over 4" in s for s in remarks(found)), "seed variance known from other runs"
 
 
 def test_one_seed_says_that_it_is_one(ids: dict[str, str]) -> None:
     assert any("to measure seed variance" in s for s in remarks(compare(ids["first"])))
     known = remarks(compare(ids["alone0"]))
-    assert any("Standard deviation of accuracy across seeds" in s for s in known), "other runs know it"
+    assert any("Standard deviation of accuracy across seeds" in s for s in known), "known from other runs"
 
 
 # --- refusals
@@ -189,9 +189,9 @@ def test_one_seed_says_that_it_is_one(ids: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ("judge", "task.judge.tolerance is 0.5, in run {first} 0.05"),
-        ("format", "task.format.closing is '</a>', in run {first} '</answer>'"),
-        ("longer", "evaluate.max_tokens is 160, in run {first} 80"),
+        ("judge", "task.judge.tolerance is 0.5, but 0.05 in run {first}"),
+        ("format", "task.format.closing is '</a>', but '</answer>' in run {first}"),
+        ("longer", "evaluate.max_tokens is 160, but 80 in run {first}"),
         ("questions", "100 and 100 questions, of which 0 are the same"),
     ],
 )
@@ -210,7 +210,7 @@ def test_an_experiment_says_what_it_leaves_out(ids: dict[str, str], folder: Path
     found = compare(experiment="mixed")
     assert labels(found) == ["base", "sft", "rft", "grpo"]
     assert len(found.left_out) == 2 and any("tolerance is 0.5" in why for why in found.left_out)
-    assert any("figures cannot be compared: other questions than those of run" in why for why in found.left_out)
+    assert any("figures cannot be compared: the questions are not those of run" in why for why in found.left_out)
     assert sum(s.startswith("Left out: run ") for s in remarks(found)) == 2
 
 
@@ -250,7 +250,7 @@ def test_contamination_is_said(ids: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def twelve(ids: dict[str, str], folder: Path) -> list[str]:
-    """The runs of one experiment, the oldest first: some of one recipe, some that failed, some of another test."""
+    """The runs of one experiment, oldest first: some of one recipe, some failed, some with another test or judge."""
 
     def of(rft: float, sft: float = 0.5, seed: int = 1) -> dict[str, pa.Table]:
         return FOUR | {"sft": answers(sft, answered=0.9), "rft": answers(rft, seed=seed), "grpo": answers(rft, seed=9)}
@@ -332,10 +332,10 @@ def test_an_experiment_says_what_is_different_between_its_runs(twelve: list[str]
 
 def test_an_experiment_says_which_runs_cannot_be_compared_and_which_failed(twelve: list[str]) -> None:
     short = [run_id[:8] for run_id in twelve]
-    unlike = "was not asked and judged alike, so its figures cannot be compared"
+    unlike = "was evaluated or judged differently, so its figures cannot be compared"
     assert {*compare(experiment="twelve").left_out} == {
-        f"run {short[10]} {unlike}: other questions than those of run {short[12]}.",
-        f"run {short[11]} {unlike}: task.judge.tolerance is 0.5, in run {short[12]} 0.05.",
+        f"run {short[10]} {unlike}: the questions are not those of run {short[12]}.",
+        f"run {short[11]} {unlike}: task.judge.tolerance is 0.5, but 0.05 in run {short[12]}.",
         f"run {short[9]} failed and has no evaluation of base, sft, rft, grpo (stage 'sft' failed: no memory).",
         f"run {short[8]} failed and has no evaluation of rft, grpo (stage 'sft' failed: no memory).",
     }
@@ -348,7 +348,7 @@ def test_a_ranking_on_the_screen_fits_80_columns_and_names_settings(twelve: list
     places = [line.split()[:2] for line in lines if line[:1].isdigit() and ". " in line[:4]]
     assert places[:2] == [["1.", "rft"], ["2.", "grpo"]] and len(places) == 2 * 14, "in both tables"
     assert any(line.split() == [twelve[4][:8], "0", "samples.n", "4", "→", "8"] for line in lines)
-    assert f"settings that are not those of {twelve[0][:8]}" in called.out
+    assert f"settings that differ from {twelve[0][:8]}" in called.out
 
 
 # --- the command
@@ -368,7 +368,7 @@ def test_the_command_prints_sentences_tables_json_and_csv(ids: dict[str, str], f
     assert [row["label"] for row in rows] == ["base", "sft", "rft", "grpo"]
     assert float(rows[2]["difference"]) == pytest.approx(0.2) and rows[1]["difference"] == ""
     refused = call(folder, "compare", ids["first"], ids["judge"])
-    assert refused.code == 2 and refused.out == "" and refused.err.startswith(f"orch: run {ids['judge'][:8]} was not")
+    assert refused.code == 2 and refused.out == "" and refused.err.startswith(f"orch: run {ids['judge'][:8]} was ")
 
 
 def test_a_real_run_says_the_same_everywhere(small_run: tuple[Path, Called], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a comparison says, and how it is shown: sentences, tables, text that means harm."""
+"""A comparison's statements and display: sentences, tables, hostile text."""
 
 import io
 from dataclasses import replace
@@ -44,7 +44,7 @@ def evaluated(label: str, *tables: pa.Table, trained: bool = True) -> Evaluated:
 
 
 def exactly(wins: int, losses: int, both: int, n: int, silent: tuple[int, int] = (0, 0)) -> tuple[pa.Table, pa.Table]:
-    """Two evaluations of n questions with these counts; so many of what neither has right are no answer at all."""
+    """Two evaluations of n questions with these counts; `silent` of those that neither has right have no answer."""
     rows = []
     for one, (mine, quiet) in enumerate(((wins, silent[0]), (losses, silent[1]))):
         only = ["correct"] * wins + ["wrong"] * losses if one == 0 else ["wrong"] * wins + ["correct"] * losses
@@ -65,7 +65,7 @@ def two(wins: int, losses: int, both: int, n: int, silent: tuple[int, int] = (0,
 
 def test_where_no_answer_is_right_the_next_step_is_named_first() -> None:
     none, _ = exactly(0, 0, 0, 50)
-    lead = "No trained model answered a single question right: `orch diagnose` looks for the cause."
+    lead = "No trained model answered a single question correctly: run `orch diagnose` to find the cause."
     assert (
         conclusions(compare_evaluated("test", [evaluated("base", none, trained=False), evaluated("sft", none)], {}))[0]
         == lead
@@ -78,8 +78,8 @@ def test_a_difference_that_is_shown() -> None:
     assert conclusions(found) == (SENTENCE,)
     assert remarks(found) == (
         "0% of RFT's gain over SFT comes from answering more often, 100% from higher accuracy on the answers it gave.",
-        "One seed each: the result holds for these models, not for the recipes. Add seeds: [0, 1, 2] to the recipe to "
-        "measure seed variance.",
+        "One seed each: the result holds for these models, not for the recipes. Add `seeds: [0, 1, 2]` to the recipe "
+        "to measure seed variance.",
     )
 
 
@@ -99,11 +99,11 @@ def test_a_difference_that_is_not_shown_says_what_could_have_been() -> None:
         "smallest detectable difference is 1.6 points.",
     )
     [few] = conclusions(two(1, 0, 1, 3))
-    assert few.endswith("n = 3); with 3 questions no difference can be detected.")
+    assert few.endswith("n = 3); no difference is detectable with 3 questions.")
 
 
 def of_counts(counts: dict[str, tuple[int, int]], n: int = 500) -> Comparison:
-    """Models that each differ from SFT by so many wins and losses, all else being the same."""
+    """Models that each differ from SFT by these wins and losses, all else being equal."""
     theirs = answers(0, n).set_column(4, "status", pa.array(["correct"] * 200 + ["wrong"] * (n - 200)))
     models = [evaluated("base", answers(0, n), trained=False), evaluated("sft", theirs)]
     for label, (wins, losses) in counts.items():
@@ -143,16 +143,16 @@ def test_of_several_differences_that_are_not_shown_one_figure_says_what_could_ha
 def test_an_interval_that_excludes_0_is_never_said_to_show_nothing_without_a_reason() -> None:
     first, _ = conclusions(of_counts({"rft": (34, 18), "grpo": (30, 25), "v": (28, 24)}))
     assert first.startswith(
-        "RFT is not shown to be better than SFT: +3.2 points (95% interval 0.4 to 6.0, p = 0.11, n = 500); by itself "
-        "the difference would be significant (p = 0.036), but not after correcting for 4 comparisons; GRPO and v do "
-        "not differ significantly from SFT: "
+        "RFT is not significantly better than SFT: +3.2 points (95% interval 0.4 to 6.0, p = 0.11, n = 500); the "
+        "difference would be significant on its own (p = 0.036), but not after correcting for 4 comparisons; GRPO and "
+        "v do not differ significantly from SFT: "
     )
     assert conclusions(two(9, 2, 100, 200)) == (
-        "RFT is not shown to be better than SFT: +3.5 points (95% interval 0.1 to 6.8, p = 0.065, n = 200); the "
-        "interval excludes 0, but the test, which is stricter, does not find it significant (p = 0.065).",
+        "RFT is not significantly better than SFT: +3.5 points (95% interval 0.1 to 6.8, p = 0.065, n = 200); the "
+        "interval excludes 0, but the test, which is stricter, is not significant (p = 0.065).",
     )
     down, _ = conclusions(of_counts({"rft": (18, 34), "grpo": (18, 34), "v": (28, 24)}))
-    assert down.startswith("RFT and GRPO are not shown to be worse than SFT: -3.2 points (95% interval -6.0 to -0.4")
+    assert down.startswith("RFT and GRPO are not significantly worse than SFT: -3.2 points (95% interval -6.0 to -0.4")
 
 
 def test_whatever_the_counts_no_sentence_contradicts_its_interval() -> None:
@@ -168,7 +168,7 @@ def test_whatever_the_counts_no_sentence_contradicts_its_interval() -> None:
 
 
 def test_a_gain_that_is_all_formatting() -> None:
-    # 100 questions more are answered, as well as the rest: 0.5 right where answered, on both sides
+    # 100 more questions are answered, as well as the rest: half of the answered ones are right on both sides
     ours, theirs = exactly(100, 0, 150, 500, (0, 200))
     found = compare_evaluated("test", [evaluated("sft", theirs), evaluated("rft", ours)], {"rft": "sft"})
     assert found.differences[0].answering_share == pytest.approx(1.0)
@@ -244,14 +244,14 @@ def test_only_what_makes_accuracy_too_good_is_contamination() -> None:
     assert contaminated([*found, *found]) == ("Contaminated: test-in-training.",)
     assert contaminated([replace(found[2], severity="warning")]) == ("Near-duplicates: near-duplicates.",)
     other = Finding("not-the-model", "error", "model rft: its answers do not come from its weights", "", "", "")
-    assert contaminated([other]) == ("Not to be trusted: model rft: its answers do not come from its weights",)
+    assert contaminated([other]) == ("Unreliable: model rft: its answers do not come from its weights",)
 
 
 def test_what_a_conclusion_says_is_not_told_again_below_it() -> None:
     near = Finding("near-duplicates", "warning", "30 of 100 test questions differ only in a word inside it", "", "", "")
     small, other = (Finding(c, "warning", c, "", "", "") for c in ("test-too-small", "answers-cut-off"))
     said = contaminated([near])
-    assert untold([near, small, other], said, compared=True) == (other,), "what could be shown is known by now"
+    assert untold([near, small, other], said, compared=True) == (other,), "the detectable difference is known"
     assert untold([near, small, other], (), compared=False) == (near, small, other)
 
 
@@ -263,7 +263,7 @@ def test_other_questions_are_refused_with_an_example() -> None:
     asked = ours["question"].to_pylist()
     changed = ours.set_column(1, "question", pa.array(["How much is ten?", *asked[1:]]))
     with pytest.raises(
-        InputError, match=r"sft and rft were not asked the same questions: 1 of 10 differ.*'How much is t"
+        InputError, match=r"sft and rft were not evaluated on the same questions: 1 of 10 differ.*'How much is t"
     ):
         compare_evaluated("test", [evaluated("sft", ours), evaluated("rft", changed)], {"rft": "sft"})
     with pytest.raises(InputError, match="10 and 8 questions, of which 8 are the same"):
@@ -283,7 +283,7 @@ def test_an_evaluation_that_cannot_be_read_is_one_line() -> None:
         compare_evaluated("test", [Evaluated("sft", "sft", (0,), (), (Path("broken.parquet"),))], {})
 
 
-# --- what a model was made from
+# --- a model's origin
 
 
 def test_what_stands_behind_a_model() -> None:
@@ -292,11 +292,11 @@ def test_what_stands_behind_a_model() -> None:
     assert behind(stages, "grpo") == ["sft", "samples", "chosen", "rft", "grpo"]
     assert behind(stages, "base") == []
     circle = {"a": {"type": "sft", "model": "b"}, "b": {"type": "sft", "model": "a"}}
-    assert behind(circle, "a") == ["a", "b"], "a recipe that someone else wrote may be anything"
+    assert behind(circle, "a") == ["a", "b"], "someone else's recipe may contain anything"
 
 
 def test_what_is_different_between_two_recipes() -> None:
-    assert changes(recipe(), recipe(seed=7, stages__rft__save_steps=9)) == {}, "neither decides what is made"
+    assert changes(recipe(), recipe(seed=7, stages__rft__save_steps=9)) == {}, "neither affects the result"
     assert changes(recipe(), recipe(stages__rft__learning_rate=0.01, stages__samples__n=8)) == {
         "stages.samples.n": (4, 8),
         "stages.rft.learning_rate": (0.004, 0.01),
@@ -317,7 +317,7 @@ def test_what_is_different_between_two_recipes() -> None:
 def test_what_decides_a_model_and_what_does_not() -> None:
     first = made_from(recipe(), "rft")
     assert first == made_from(recipe(seed=7), "rft") == made_from(recipe("other name"), "rft")
-    assert first == made_from(recipe(stages__grpo__max_steps=9), "rft"), "what comes after it"
+    assert first == made_from(recipe(stages__grpo__max_steps=9), "rft"), "later stages do not count"
     assert first == made_from(recipe(stages__rft__save_steps=9), "rft")
     for change in ({"stages__sft__learning_rate": 1}, {"task__test__generate": 9}, {"evaluate__max_tokens": 9}):
         assert first != made_from(recipe(**change), "rft"), change
@@ -338,7 +338,7 @@ def test_the_table_fits_80_columns_whatever_names_there_are() -> None:
     found = compare_evaluated("test", models, {m.label: "sft" for m in models[1:]})
     text = shown(found)
     assert all(len(line) <= 80 for line in text.splitlines())
-    assert "[0.404, 0.596]" in text, "no figure is cut"
+    assert "[0.404, 0.596]" in text, "no figure is cut off"
 
 
 def test_names_and_findings_that_mean_harm_are_shown_as_they_are() -> None:
@@ -356,7 +356,7 @@ def test_names_and_findings_that_mean_harm_are_shown_as_they_are() -> None:
 
 
 def drawn(shares: np.ndarray, each: int) -> pa.Table:
-    """An evaluation in which so many of the answers to each question are right."""
+    """An evaluation with these shares of right answers to each question."""
     table = answers(0, len(shares))
     places = np.repeat(np.arange(len(shares)), each)
     draws = np.tile(np.arange(each), len(shares))
@@ -414,4 +414,4 @@ def test_seeds_with_several_answers_each() -> None:
     compared = compare_evaluated("test", [evaluated("sft", *sides[0]), evaluated("rft", *sides[1])], {"rft": "sft"})
     [d] = compared.differences
     assert 0.05 < d.difference < 0.25 and d.p < 0.05 and compared.models[0].seed_sd is not None
-    assert how_tested(1, True, True).startswith("p: t-test over seeds and questions, that of questions between")
+    assert how_tested(1, True, True).startswith("p: t-test over seeds and questions, t-test over questions between")

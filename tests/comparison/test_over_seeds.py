@@ -132,12 +132,12 @@ N = 200
 
 
 def results(run_id: str, also: str | None) -> Path:
-    """Where the answers of a run of `run` lie."""
+    """The path of the answers of a run of `run`."""
     return Path(f"{run_id} {also}.parquet")
 
 
 def answered(seed: int, name: str, accuracy: float, also: str | None) -> ModelResult:
-    """A model that is right on this share of N questions, another share with each name and seed, and reads 90%."""
+    """A model with this accuracy on N questions, right on other ones for each name and seed; 90% are readable."""
     run_id = f"{name} {seed}"
     order = Random(run_id).sample(range(N), N)
     right, read = set(order[: round(accuracy * N)]), set(order[: round(0.9 * N)])
@@ -150,7 +150,7 @@ def answered(seed: int, name: str, accuracy: float, also: str | None) -> ModelRe
 
 
 def run(seed: int, sft: float, rft: float | None, also: str | None = None) -> RunResult:
-    """What a run with one seed ends with: a base that no seed changes, SFT, and RFT unless it failed."""
+    """The result of a run with one seed: a base that no seed changes, SFT, and RFT unless it failed."""
     models = [answered(0, "base", 0.1, also), answered(seed, "sft", sft, also)]
     models += [answered(seed, "rft", rft, also)] if rft is not None else []
     differences = tuple(
@@ -174,7 +174,7 @@ def together(*runs: RunResult) -> SeedsResult:
 
 
 def right(name: str, seeds: Sequence[int]) -> NDArray[np.bool_]:
-    """seeds x questions, as the files have it."""
+    """Whether each answer is right, seeds x questions, read from the files."""
     tables = [pq.read_table(results(f"{name} {seed}", None)).sort_by("example_id") for seed in seeds]
     return np.array([table["status"].to_pylist() for table in tables]) == "correct"
 
@@ -233,7 +233,7 @@ def test_the_metrics_of_the_run_above_the_seeds() -> None:
     assert metrics["rft/accuracy_mean"] == pytest.approx(0.82) and metrics["rft/n"] == N
     assert metrics["rft/seeds"] == 3 and metrics["rft/difference_mean"] == pytest.approx(0.20)
     assert metrics["base/accuracy_low"] == found.models[0].accuracy_low
-    assert "accuracy" not in metrics and "rft/accuracy" not in metrics, "a plain accuracy is that of one model"
+    assert "accuracy" not in metrics and "rft/accuracy" not in metrics, "a plain accuracy belongs to a single model"
 
 
 def test_further_splits_are_averaged_by_themselves() -> None:

@@ -1,4 +1,4 @@
-"""Which models of past runs belong together: by what they stand on, by how they were asked, by their seeds."""
+"""Which models of past runs belong together: by their inputs, by how they were evaluated, by their seeds."""
 
 import importlib
 import json
@@ -53,7 +53,7 @@ def digests(made: Plan) -> dict[str, str]:
 
 
 def model(seed: int | None = 0, key: str = "k", of: Mapping[str, Any] | None = None, **fields: Any) -> PastModel:
-    """A past model `sft`, all of whose fields that are not named are those of any other."""
+    """A past model `sft` with default fields, except those given."""
     name = fields.pop("model", "sft")
     recipe = of or {"task": {"type": "units"}, "stages": {"sft": {"type": "sft"}}, "evaluate": {"max_tokens": 80}}
     above = fields.pop("above", key * 8)
@@ -63,7 +63,7 @@ def model(seed: int | None = 0, key: str = "k", of: Mapping[str, Any] | None = N
     )
 
 
-# --- what a model stands on
+# --- what a model depends on
 
 
 def test_the_seed_alone_changes_every_key_of_a_training_and_no_digest_of_its_recipe() -> None:
@@ -79,7 +79,7 @@ def test_the_content_of_a_file_changes_the_digest_of_all_that_stands_on_it() -> 
     assert {name for name in first if first[name] != other[name]} == {
         *("samples", "chosen", "sft", "evaluate.sft", "evaluate.sft.longer")
     }
-    assert digests(plan("task.seed=3"))["evaluate.sft"] == first["evaluate.sft"], "of files a task's seed says nothing"
+    assert digests(plan("task.seed=3"))["evaluate.sft"] == first["evaluate.sft"], "a task's seed does not affect files"
     assert digests(plan("stages.sft.max_steps=5"))["evaluate.sft"] != first["evaluate.sft"]
 
 
@@ -117,7 +117,7 @@ def test_a_run_writes_down_what_its_models_stand_on() -> None:
         assert found.recipe_digest == made.stage(stage).recipe_digest
         assert found.judging_digest == made.stage(stage).judging_digest is not None
     told = [finding.what for finding in findings_of(runs.children(record.parent)["sft"].tags)]
-    assert told == ["stage sft: odd", "stage evaluate.sft: odd"], "each from the run that made it"
+    assert told == ["stage sft: odd", "stage evaluate.sft: odd"], "each from the run that produced it"
 
 
 # --- seeds of one recipe
@@ -131,14 +131,14 @@ def test_models_of_one_recipe_are_put_together_by_what_it_reads() -> None:
     ours, seed = model(0, "a", recipe_digest="x"), model(1, "b", recipe_digest="x")
     assert side_by_side(ours, seed) == [("sft", (0, 1))]
     other = replace(seed, recipe_digest="y")
-    assert side_by_side(ours, other) == [("sft (aaaaaaaa)", (0,)), ("sft (bbbbbbbb)", (1,))], "not told by their seed"
+    assert side_by_side(ours, other) == [("sft (aaaaaaaa)", (0,)), ("sft (bbbbbbbb)", (1,))], "not seeds of one model"
 
 
 def test_an_older_run_is_told_by_its_text() -> None:
     older, ours, others = model(0, "a"), model(1, "b", recipe_digest="x"), model(2, "c", recipe_digest="y")
     assert side_by_side(older, model(1, "b")) == [("sft", (0, 1))]
     assert side_by_side(older, ours) == [("sft", (0, 1))]
-    assert [seeds for _, seeds in side_by_side(older, ours, others)] == [(0,), (1,), (2,)], "it may be of either"
+    assert [seeds for _, seeds in side_by_side(older, ours, others)] == [(0,), (1,), (2,)], "it may belong to either"
 
 
 def test_the_base_is_one_whatever_stands_beside_it() -> None:
@@ -150,7 +150,7 @@ def test_the_seed_alone_is_what_other_seeds_differ_in() -> None:
     ours = model(0, "a")
     for theirs, alone in (
         (model(1, "b"), True),
-        (model(0, "b"), False),  # one text and one seed, and not one model: other data
+        (model(0, "b"), False),  # same text and seed, but not the same model: the data differ
         (replace(ours, seed=1, key="b", recipe_digest="y"), True),
     ):
         [a, b] = variants([ours, theirs], apart=True)
@@ -218,7 +218,7 @@ def test_the_spread_over_seeds_is_that_on_one_split() -> None:
         assert (label, round(sd, 9), seeds) == ("sft", spread, 3)
 
 
-# --- asked and judged alike
+# --- evaluated and judged alike
 
 OWN_TASK = """\
 from orchestrator import Task
@@ -233,7 +233,7 @@ class MyTask(Task):
 
 
 def judging(*overrides: str, code: str = OWN_TASK) -> str | None:
-    """The digest of a task of one's own."""
+    """The judging digest of a user's own task."""
     Path("my_task.py").write_text(code)
     return plan("task.type=my_task.py:MyTask", "task.judge={type: numeric}", *overrides).stages[-1].judging_digest
 
@@ -258,14 +258,14 @@ def test_other_settings_and_other_code_are_judged_otherwise() -> None:
         return {"task": {"type": "my_task.py:MyTask"} | task, "evaluate": {"max_tokens": 80}}
 
     loose, strict = own(tolerance=0.5), own(tolerance=0.01)
-    parted = "task.tolerance is 0.01, in run aaaaaaaa 0.5"
+    parted = "task.tolerance is 0.01, but 0.5 in run aaaaaaaa"
     assert told(loose, strict) == told(loose, strict, "x", "y") == parted
-    assert told(loose, strict, "x", "x") is None, "a setting that its verdicts do not read"
-    assert told(loose, loose, "x", "y") == "the code of its task or of its judge is not that of run aaaaaaaa"
-    assert told(loose, loose, "x", None) is None, "of an older run the recipe's text is all there is"
+    assert told(loose, strict, "x", "x") is None, "its verdicts do not use that setting"
+    assert told(loose, loose, "x", "y") == "the code of the task or judge is not that of run aaaaaaaa"
+    assert told(loose, loose, "x", None) is None, "an older run has only the recipe's text"
     assert told(loose, own(tolerance=0.5, seed=3, train={"file": "x"}, further={"long": {}})) is None
     longer = loose | {"evaluate": {"max_tokens": 800}}
-    assert told(loose, longer, "x", "x") == "evaluate.max_tokens is 800, in run aaaaaaaa 80"
+    assert told(loose, longer, "x", "x") == "evaluate.max_tokens is 800, but 80 in run aaaaaaaa"
 
 
 def test_a_task_that_comes_with_orch_may_ask_other_questions_and_judge_alike() -> None:
@@ -276,6 +276,6 @@ def test_a_task_that_comes_with_orch_may_ask_other_questions_and_judge_alike() -
 def test_what_counts_is_the_split_that_was_asked() -> None:
     main, other = ({"task": {"type": "units"}, "evaluate": {"on": on}} for on in ("test", "longer"))
     ours, theirs = model(of=main, above="a" * 8), model(of=other, above="b" * 8)
-    assert alike._parting(ours, theirs) == "evaluate.on is 'longer', in run aaaaaaaa 'test'"
+    assert alike._parting(ours, theirs) == "evaluate.on is 'longer', but 'test' in run aaaaaaaa"
     assert alike._parting(replace(ours, also="longer"), theirs) is None
     assert alike._parting(ours, replace(theirs, also="test")) is None

@@ -1,5 +1,5 @@
-"""A cluster whose machines share no folder: what workers read reaches them, what they make comes back, also when a
-machine is lost in the midst of it."""
+"""A cluster whose machines share no folder: workers receive their inputs and return their outputs, even if a machine is
+lost midway."""
 
 import shutil
 import subprocess
@@ -56,7 +56,7 @@ def completions(folder: Path, called: Called) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """The same on one machine, undisturbed."""
+    """The same run on one machine, undisturbed."""
     folder = prepared(tmp_path_factory.mktemp("alone") / "here")
     called = call(folder, "run", "r.yaml", "--json")
     assert called.code == 0, called.err

@@ -1,4 +1,4 @@
-"""Bad input, as a user meets it: exit 2, one line a problem, nothing written."""
+"""Bad input, as a user meets it: exit 2, one line per problem, nothing written."""
 
 import json
 import os
@@ -108,11 +108,11 @@ def test_what_is_refused_when_ray_has_started_leaves_nothing(tmp_path: Path) -> 
     here, odd = tmp_path / "here", tmp_path / "odd"
     here.mkdir()
     shutil.copytree(TINY, odd)
-    (odd / "config.json").write_text("{}")  # only the library can say that it is none
-    far = tmp_path / ("far" * 30)  # the names of Ray's sockets in it would be too long
+    (odd / "config.json").write_text("{}")  # only the library can tell that this is not a model
+    far = tmp_path / ("far" * 30)  # too long for the paths of Ray's sockets
     far.mkdir()
     assert str(odd) in refused(here, f"model.name={odd}", TMPDIR=str(far)).err
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # as of a Ray that somebody else has started here
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # as if somebody else had started Ray here
         (Path(folder) / "ray_current_cluster").write_text("127.0.0.1:9")
         assert "opening-in-prompt" in refused(here, TAG_IN_PROMPT, code=3, RAY_TMPDIR=folder).err
         (Path(folder) / "file").write_text("")

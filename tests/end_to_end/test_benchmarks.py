@@ -1,4 +1,4 @@
-"""What `make bench` measures against does the same work as the recipe, and the million is measured as it says."""
+"""The baseline of `make bench` does the same work as the recipe, and the million is measured as described."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ SHORT = ("stages.rft.max_steps=2", "stages.grpo.max_steps=1")
 
 
 def plain(folder: Path) -> None:
-    """The plain script on the small recipe; what it prints goes to `folder`/said."""
+    """The plain script on the small recipe; its output goes to `folder`/said."""
     tempfile.tempdir = str(folder)
     sys.argv = ["plain.py", str(SMALL), *SHORT]
     with (folder / "said").open("w") as out, contextlib.redirect_stdout(out):
@@ -34,7 +34,7 @@ def test_the_plain_script_makes_the_same_models(small_run: tuple[Path, Called], 
     accuracies = {line.split()[0]: float(line.split()[2]) for line in said.splitlines() if " accuracy " in line}
     assert list(accuracies) == ["base", "sft", "rft", "grpo"]
     run = {m["model"]: m["accuracy"] for m in small_run[1].json["models"]}
-    for model in ("base", "sft"):  # its draws are other ones, so RFT's rows are
+    for model in ("base", "sft"):  # its draws differ, and so do RFT's rows
         assert abs(accuracies[model] - run[model]) < 0.05, model
 
 
@@ -51,7 +51,7 @@ def test_many_trials_are_planned_with_few_requests(tmp_path: Path) -> None:
 
 def test_trials_are_walked_on_simulated_gpus(tmp_path: Path) -> None:
     found = walked(6, 2, 0.05, CountingStore(tmp_path / "store", 0.001), tmp_path)
-    # sft, samples, rft and the evaluations of base, sft and rft once; GRPO and its evaluation of every trial
+    # sft, samples, rft and the evaluations of base, sft and rft once; GRPO and its evaluation for every trial
     assert len(found.waits) == 6 + 2 * 6
     assert min(found.waits) >= 0 and found.seconds > found.calls * 0.05 / 2
 
@@ -59,13 +59,13 @@ def test_trials_are_walked_on_simulated_gpus(tmp_path: Path) -> None:
 def test_a_sweep_on_simulated_gpus_is_measured(tmp_path: Path) -> None:
     machines, watch = cluster(2, 0.05), Watch()
     found = swept(6, 4, machines, CountingStore(tmp_path / "store"), tmp_path, watch)
-    # SFT and its draws once, RFT and its evaluation of every trial; the test of the winner and of the own values
-    assert found.stages["distinct"] <= len(machines.machine.spans) + 1, "all but the selection are on GPUs"
+    # SFT and its draws once, RFT and its evaluation for every trial; the test of the winner and of the own values
+    assert found.stages["distinct"] <= len(machines.machine.spans) + 1, "all except the selection run on GPUs"
     assert len(watch.ends) == 6 and 0 < busy(machines.machine.spans, 2) <= 1
 
 
 def claim(folder: Path, kill: bool) -> None:
-    """Six processes that ask for the same; what came of it goes to `folder`/told."""
+    """Six processes that ask for the same stage; the outcome goes to `folder`/told."""
     found = asked_at_once(folder, 6, 1.0, kill)
     told = {"begun": len(found.begun), "got": found.origins, "idle": found.idle if kill else 0.0}
     (folder / "told").write_text(json.dumps(told))
@@ -75,13 +75,13 @@ def claim(folder: Path, kill: bool) -> None:
 def test_what_many_ask_for_at_once_is_made_once(tmp_path: Path, kill: bool) -> None:
     assert done(claim, tmp_path, kill) == 0
     told = json.loads((tmp_path / "told").read_text())
-    assert told["begun"] == 2 + kill, "the stage of an owner that died is begun once more"
+    assert told["begun"] == 2 + kill, "the stage of an owner that died starts once more"
     assert len(told["got"]) == 6 - kill and all(one == told["got"][0] for one in told["got"])
     assert set(told["got"][0]) == {"sft", "evaluate.sft"} and told["idle"] < 30
 
 
 def million(folder: Path) -> None:
-    """The benchmark of many completions with a few of them; what it prints goes to `folder`/said."""
+    """The benchmark of many completions, with only a few of them; its output goes to `folder`/said."""
     sys.argv = ["million.py", "--rows", "2000"]
     with (folder / "said").open("w") as out, contextlib.redirect_stdout(out):
         runpy.run_path(str(REPOSITORY / "benchmarks" / "million.py"), run_name="__main__")

@@ -1,7 +1,7 @@
-"""What docker-compose.yml starts, as plain processes: its own commands, in its environment, in its order.
+"""The services of docker-compose.yml as plain processes: its own commands, in its environment, in its order.
 
-Only what a container has of its own is put in place: names of machines become addresses of this one, volumes folders.
-Postgres is Debian's, under the user that its package has made.
+Only what a container provides is replaced: host names become addresses of this machine, volumes become folders.
+Postgres is Debian's, run as the user that its package creates.
 """
 
 import json
@@ -76,7 +76,7 @@ def test_the_image_holds_what_is_installed_here_and_runs_as_nobody_in_particular
     assert all(volume in made for volume in volumes if not volume.startswith("/var"))
 
 
-# --- what it starts
+# --- the services
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def machine() -> Iterator[Machine]:
             made.begin("mlflow")
             own = [f"--temp-dir={folder}/ray"]
             size = ["--object-store-memory=100000000"]
-            # beside other clusters of this machine, whose agents have the usual port
+            # other clusters on this machine use the agents' default port
             made.begin("ray-head", *own, *size, f"--dashboard-agent-listen-port={free_port()}")
             made.begin("ray-cpu", "--num-cpus=1", f"--dashboard-agent-listen-port={made.ports['agent']}", *size)
             yield made
@@ -113,7 +113,7 @@ def test_the_main_job_is_done_in_it(machine: Machine, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_job_that_is_submitted_does_it_too(machine: Machine, tmp_path: Path) -> None:
-    """Through Ray's Jobs API: this folder is sent, what the job prints comes back, and so does how it ended."""
+    """Through Ray's Jobs API: this folder is sent, and the job's output and exit status come back."""
     (tmp_path / "r.yaml").write_text(RECIPE)
     env = machine.environment("orch") | {"RAY_ADDRESS": ""}
     address = f"http://127.0.0.1:{machine.ports['page']}"
@@ -129,14 +129,14 @@ def test_a_job_that_is_submitted_does_it_too(machine: Machine, tmp_path: Path) -
     own = re.search(r"^MLflow run (\w{32})$", called.out, re.MULTILINE)
     listed = call(tmp_path, "runs", "--json", MLFLOW_TRACKING_URI=env["MLFLOW_TRACKING_URI"])
     assert own is not None and own[1] in listed.out and not (tmp_path / "mlruns").exists()
-    # what is wrong only there fails the job, and this command with it
+    # an error that occurs only there fails the job, and with it this command
     failed = submitted("model.name=no/such-model")
     assert failed.code not in (0, None) and "Traceback" not in failed.out + failed.err
 
 
 @pytest.mark.slow
 def test_what_was_backed_up_is_found_again_in_a_new_database(machine: Machine, tmp_path: Path) -> None:
-    """As the docs say it: the database is dumped and restored, the artifacts are copied. Nothing is run again."""
+    """As documented: the database is dumped and restored, the artifacts are copied. Nothing runs again."""
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "rft.yaml").write_text(RECIPE)
     stored = machine.environment("mlflow")["MLFLOW_BACKEND_STORE_URI"].replace("+psycopg", "")

@@ -1,4 +1,4 @@
-"""Files that are cut, swapped or spoilt, and disks that are full: what is named, what is refused, and what goes on."""
+"""Files that are cut off, swapped or corrupted, and full disks: what is named, what is refused, and what continues."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def cut(file: Path) -> None:
 
 
 def spoil(file: Path) -> None:
-    """Other content of the same size, with the same time."""
+    """Change the content but not the size or the modification time."""
     data, stat = bytearray(file.read_bytes()), file.stat()
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
@@ -48,14 +48,14 @@ def spoil(file: Path) -> None:
 
 def test_a_damaged_file_is_the_failure_of_its_stage_and_of_no_other(small_copy: Path, small_run: Run) -> None:
     found = children(small_copy, run_id(small_run))
-    as_of_an_older_version(small_copy)  # otherwise all of this is refused before it begins
+    as_of_an_older_version(small_copy)  # otherwise all of this would be refused before it begins
     cut(artifact(found["samples"], "completions.parquet"))
     cut(artifact(found["sft"], "eval/results.parquet"))
     called = call(small_copy, "run", str(SMALL), "stages.chosen.max_per_example=1", OTHER, "--json")
     assert called.code == 1 and "Traceback" not in called.err
     states = {stage["name"]: stage["state"] for stage in called.json["stages"]}
     assert states["chosen"] == "failed" and states["rft"] == states["evaluate.grpo"] == "skipped"
-    assert states["other"] == states["evaluate.other"] == "done", "what does not depend on it goes on"
+    assert states["other"] == states["evaluate.other"] == "done", "stages that do not depend on it continue"
     assert [m["model"] for m in called.json["models"]] == ["base", "other"]
     chosen, evaluation = called.json["errors"]
     assert chosen.startswith("stage 'chosen' failed: ") and "completions.parquet is damaged" in chosen
@@ -68,10 +68,10 @@ def test_a_damaged_file_is_the_failure_of_its_stage_and_of_no_other(small_copy: 
     assert parent.info.status == "FAILED" and "completions.parquet" in parent.data.tags["orch.error"]
     page = Path(called.json["report"]).read_text()
     assert "Left out: model sft of run " in page and "eval/results.parquet" in page
-    assert [path.name for path in (small_copy / "mlruns" / "work").iterdir()] == ["locks"], "nothing to go on from"
+    assert [path.name for path in (small_copy / "mlruns" / "work").iterdir()] == ["locks"], "nothing to resume from"
 
 
-# --- what was changed is refused
+# --- changed files are refused
 
 
 CHANGED: list[tuple[str, str, Callable[[Path], None]]] = [
@@ -105,7 +105,7 @@ def test_a_swapped_adapter_costs_nothing_and_every_verb_says_which_it_is(small_c
     called = call(small_copy, "run", str(SMALL), OTHER)
     assert called.code == 2 and called.after_the_first_line == "" and called.err.count("\n") == 1
     assert "stage rft: the output of run" in called.err and "adapter_model.safetensors" in called.err
-    assert len(runs(small_copy)) == before, "it is refused before anything begins"
+    assert len(runs(small_copy)) == before, "it is refused before anything runs"
     for verb in (lambda: ask(None, "1 km in m?", "rft"), lambda: export(None, "out", "rft")):
         with pytest.raises(OutputError, match=r"adapter_model\.safetensors"):
             verb()
@@ -154,7 +154,7 @@ def test_diagnose_names_every_damaged_file_and_looks_at_the_rest(small_copy: Pat
     said = "\n".join(f["what"] for f in called.json["findings"] if f["severity"] == "error")
     for name in ("completions.parquet", "eval/results.parquet", "adapter_model.safetensors", "adapter_config.json"):
         assert name in said, name
-    assert "base" in {model["model"] for model in called.json["models"]}, "what is sound is looked at"
+    assert "base" in {model["model"] for model in called.json["models"]}, "sound models are examined"
 
 
 # --- a damaged checkpoint
@@ -164,7 +164,7 @@ def test_diagnose_names_every_damaged_file_and_looks_at_the_rest(small_copy: Pat
 def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path, small_run: Run) -> None:
     recipe = yaml.safe_load(SMALL.read_text())
     recipe["stages"] = {"sft": recipe["stages"]["sft"]}
-    recipe["evaluate"]["on"] = recipe["evaluate"].pop(True)  # as YAML 1.1 reads it
+    recipe["evaluate"]["on"] = recipe["evaluate"].pop(True)  # YAML 1.1 reads the key `on` as True
     Path("only.yaml").write_text(yaml.safe_dump(recipe))
     sft = next(stage for stage in small_run[1].json["stages"] if stage["name"] == "sft")
     checkpoints = tmp_path / "mlruns" / "work" / sft["key"] / "checkpoints"
@@ -181,8 +181,8 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: P
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.01)
     finally:
-        end_all(process)  # its workers too: none may write one more checkpoint
-    # one that was being written at that moment is no checkpoint yet
+        end_all(process)  # its workers too: none may write another checkpoint
+    # a checkpoint that was being written at that moment does not count
     whole = [file.parent for file in checkpoints.glob("checkpoint-*/.digests.json")]
     last = max(whole, key=lambda path: int(path.name.partition("-")[2]))
     (last / "optimizer.pt").write_bytes(b"")
@@ -190,13 +190,13 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: P
     assert called.code == 0, called.err
     [told] = [f for f in called.json["findings"] if f["check"] == "checkpoint-damaged"]
     assert (
-        f"{last.name} is damaged: optimizer.pt" in told["what"] and "training goes on from checkpoint-" in told["what"]
+        f"{last.name} is damaged: optimizer.pt" in told["what"] and "training resumes from checkpoint-" in told["what"]
     )
     ours, theirs = (
         artifact(children(folder, result["run_id"])["sft"], WEIGHTS)
         for folder, result in ((tmp_path, called.json), (small_run[0], small_run[1].json))
     )
-    assert ours.read_bytes() == theirs.read_bytes(), "it ends as if undisturbed"
+    assert ours.read_bytes() == theirs.read_bytes(), "the same result as undisturbed"
 
 
 # --- a full disk
@@ -204,7 +204,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: P
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, with room for a run to begin."""
+    """A separate disk with room for a run to begin."""
     place = tmp_path / "disk"
     place.mkdir()
     if os.geteuid() != 0:
@@ -217,7 +217,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, when: str) -> threading.Thread:
-    """Take all room as soon as there is such a file."""
+    """Fill the disk as soon as such a file exists."""
 
     def wait_and_fill() -> None:
         while not any(disk.glob(when)):
@@ -248,16 +248,16 @@ def test_a_full_disk_under_the_work_folder_is_said_once(tmp_path: Path, disk: Pa
     run = children(tmp_path, called.json["run_id"])["sft"]
     assert run.info.status == "FAILED" and "disk full" in run.data.tags["orch.error"]
     (disk / "filler").unlink()
-    assert "checkpoint" in str(list((disk / "work").rglob("*"))), "the same command goes on from there"
+    assert "checkpoint" in str(list((disk / "work").rglob("*"))), "the same command resumes from there"
 
 
 def test_a_full_disk_under_the_store_is_said_once(tmp_path: Path, disk: Path) -> None:
     fill(disk, "mlruns/work/*/journal.jsonl")
     called = call(disk, "run", str(SMALL), *ONE)
-    said = called.out + called.err  # a stage's failure, or the store's: whichever meets the full disk first
+    said = called.out + called.err  # whichever meets the full disk first fails: the stage or the store
     assert called.code in (1, 2) and "Traceback" not in said, said
     assert said.count("disk full") == 1 and f"disk full: {disk}" in said
     assert "has 0 MB free; make room" in said
-    cleaned = call(disk, "clean", "--json")  # also on a disk that is full
+    cleaned = call(disk, "clean", "--json")  # this works on a full disk, too
     assert cleaned.code == 0, cleaned.err
     (disk / "filler").unlink()

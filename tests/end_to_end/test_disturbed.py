@@ -1,4 +1,4 @@
-"""Runs that are killed or interrupted: nothing finished is lost, nothing comes out differently."""
+"""Runs that are killed or interrupted: nothing finished is lost, and the results are the same."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ Run = tuple[Path, Called]
 
 
 def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
-    """`orch` in a process group of its own, as a shell starts it: heeding Ctrl-C, even where these tests do not."""
+    """`orch` in its own process group, as a shell starts it: it heeds Ctrl-C even if these tests do not."""
     with (folder / "stderr").open("wb") as errors:
         return subprocess.Popen(
             command(*arguments),
@@ -34,7 +34,7 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds
     end = time.monotonic() + seconds
     while not what():
         assert process.poll() is None, "it ended before it could be disturbed"
-        assert time.monotonic() < end, "it did not come so far"
+        assert time.monotonic() < end, "it did not get that far"
         time.sleep(0.02)
 
 
@@ -53,7 +53,7 @@ def gone(processes: list[psutil.Process], seconds: float = 30) -> bool:
 
 
 def test_killed_at_any_moment_it_ends_as_if_undisturbed(tmp_path: Path, small_run: Run) -> None:
-    """Killed while it trains; test_seeds ends it while it samples."""
+    """Killed while it trains; test_seeds kills it while it samples."""
     work = tmp_path / "mlruns" / "work"
     keys = {stage: key_of(stage, small_run[0]) for stage in ("sft", "grpo")}
     moments: list[Callable[[], bool]] = [
@@ -81,7 +81,7 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(tmp_path: Path, small_ru
             artifact(origin(tmp_path, ours[model]), name).read_bytes() == artifact(theirs[model], name).read_bytes()
         ), model
     assert ours["grpo"].info.status == "FINISHED"
-    # the killed runs are told apart from the finished one, and the last curve is whole
+    # the killed runs are distinct from the finished one, and no run is left open
     assert [r.info.status for r in runs(tmp_path, "tags.`orch.verb` = 'run'")] == ["KILLED"] * 2 + ["FINISHED"]
     assert not runs(tmp_path, "attributes.status = 'RUNNING'")
 

@@ -1,4 +1,4 @@
-"""recipes/dyck.yaml through the real stack, with so few steps that nothing is learned: every stage, both splits."""
+"""recipes/dyck.yaml through the real stack, with too few steps to learn anything: every stage, both splits."""
 
 from pathlib import Path
 

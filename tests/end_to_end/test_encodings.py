@@ -1,4 +1,4 @@
-"""A terminal or a locale that is not UTF-8: signs become ASCII, and no command ends over one."""
+"""A terminal or a locale that is not UTF-8: symbols become ASCII, and no command fails because of one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`lora: null` through the real stack: whole models are trained, saved, loaded, built upon, and looked at."""
+"""`lora: null` through the real stack: whole models are trained, saved, loaded, trained further, and diagnosed."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_whole_model_is_a_folder_that_anyone_can_load(whole_run: Run) -> None:
     assert {"config.json", "model.safetensors", "tokenizer.json", "answer_format.json", "base.json"} <= {
         path.name for path in folder.iterdir()
     }
-    assert json.loads((folder / "config.json").read_text())["use_cache"] is True, "as the base has it"
+    assert json.loads((folder / "config.json").read_text())["use_cache"] is True, "as in the base"
     assert "adapter_mb" not in run.data.metrics and run.data.metrics["model_mb"] > 6
     assert run.data.params["lora"] == "None"
     trained, base = (AutoModelForCausalLM.from_pretrained(p, dtype=torch.float32) for p in (folder, TINY))

@@ -1,4 +1,4 @@
-"""Further splits to evaluate on, through the real stack: their own stages, beside what is compared as it was."""
+"""Further splits to evaluate on, through the real stack: separate stages, and an unchanged comparison."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_a_further_split_is_evaluated_beside_the_test(small_copy: Path, small_ru
     called = call(small_copy, "run", str(SMALL), *ASKED, "--json")
     assert called.code == 0, called.err
     done = [s["name"] for s in called.json["stages"] if s["state"] == "done"]
-    assert done == [f"evaluate.{m}.short" for m in MODELS], "nothing else is made again"
+    assert done == [f"evaluate.{m}.short" for m in MODELS], "nothing else runs again"
     assert called.json["models"] == before["models"] and called.json["differences"] == before["differences"]
     [also] = called.json["also"]
     assert also["on"] == "short" and [m["model"] for m in also["models"]] == MODELS
@@ -29,7 +29,7 @@ def test_a_further_split_is_evaluated_beside_the_test(small_copy: Path, small_ru
         run = found[said["model"]]
         assert run.info.status == "FINISHED"
         assert {name: run.data.metrics[f"short/{name}"] for name in FIGURES} == {name: said[name] for name in FIGURES}
-        assert all(run.data.metrics[name] == compared[name] for name in FIGURES), "the test's figures stay as they are"
+        assert all(run.data.metrics[name] == compared[name] for name in FIGURES), "the test's figures are unchanged"
         results = rows(run, "eval/short/results.parquet")
         assert [r["question"] for r in results] == [question for question, _ in QUESTIONS]
         assert sum(r["status"] == "correct" for r in results) == said["accuracy"] * said["n"]

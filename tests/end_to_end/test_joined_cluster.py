@@ -1,4 +1,4 @@
-"""A cluster that is joined: its workers start in another folder, and models reach them through `storage`."""
+"""Joining a cluster: its workers start in another folder, and models reach them through `storage`."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ ROWS = "".join(f'{{"question": "Convert {n} km to m.", "answer": {n * 1000}}}\n'
 
 @pytest.fixture
 def cluster() -> Iterator[dict[str, str]]:
-    """A cluster of one machine with a GPU that Ray is told of, and the environment in which a driver joins it."""
+    """A cluster of one machine with a GPU that only Ray believes in, and the environment in which a driver joins it."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # Ray's sockets need a short path
         size = ["--num-cpus=2", "--num-gpus=1", "--object-store-memory=200000000", f"--temp-dir={folder}"]
@@ -61,7 +61,7 @@ def cluster() -> Iterator[dict[str, str]]:
         try:
             assert head.stdout is not None
             said = iter(head.stdout.readline, "")
-            assert any("Ray runtime started" in line for line in said), "Ray does not start"
+            assert any("Ray runtime started" in line for line in said), "Ray did not start"
             yield {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
         finally:
             for process in [*psutil.Process(head.pid).children(recursive=True), head]:
@@ -95,4 +95,4 @@ def test_workers_are_sent_what_they_cannot_read(tmp_path: Path, cluster: dict[st
     found = children(driver, called.json["run_id"])
     assert {path.parent.name for path in shared} == {found["sft"].info.run_id}
     assert client(driver).get_run(called.json["run_id"]).info.status == "FINISHED"
-    assert [p.name for p in storage.iterdir()] == ["locks"], "nothing is left of the work and of what was shared"
+    assert [p.name for p in storage.iterdir()] == ["locks"], "the work and the shared files are removed"

@@ -1,4 +1,4 @@
-"""A store that lets nobody in without a name (MLflow's basic-auth app), and two users of it."""
+"""A store that requires a login (MLflow's basic-auth app), and two users of it."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server that knows an administrator."""
+    """The address of a server with an administrator."""
     folder, port = tmp_path_factory.mktemp("locked"), free_port()
     (folder / "auth.ini").write_text(SETTINGS.format(folder=folder))
     own = {
@@ -84,10 +84,10 @@ def test_who_has_no_name_or_a_wrong_word_is_told_what_to_set(
 ) -> None:
     called = call(tmp_path, "runs", MLFLOW_TRACKING_URI=locked)
     assert called.code == 2 and called.err.count("\n") == 1, called.err
-    assert f"the MLflow store at {locked} does not let you in" in called.err
+    assert f"the MLflow store at {locked} denied access" in called.err
     assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in called.err
     known_as(monkeypatch, locked, (ADMIN[0], "not this"))
-    with pytest.raises(TrackingError, match="does not let you in"):
+    with pytest.raises(TrackingError, match="denied access"):
         MlflowStore()
 
 
@@ -114,5 +114,5 @@ def test_two_users_share_what_is_there(locked: str, tmp_path: Path, monkeypatch:
     other.log(own, {"accuracy": 0.5})
     other.end(own, "FINISHED")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "forgotten")
-    with pytest.raises(TrackingError, match="does not let you in"):
+    with pytest.raises(TrackingError, match="denied access"):
         other.log(own, {"accuracy": 0.6})

@@ -1,4 +1,4 @@
-"""Mistakes that nearly everybody makes in the first hour: each is answered by a line that has the fix in it."""
+"""Mistakes that nearly everybody makes in the first hour: each is answered by one line with the fix in it."""
 
 import csv
 from pathlib import Path
@@ -31,7 +31,7 @@ CHOICES = (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A recipe of one's own, and its questions with worked solutions that end in no answer."""
+    """A user's own recipe, and its questions with worked solutions that do not end in an answer."""
     rows = [(f"What is {n} plus {2 * n}?", 3 * n, f"{n} + {2 * n} = {3 * n}.") for n in range(1, 81)]
     with (tmp_path / "words.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("question", "answer", "solution"), *rows])
@@ -113,8 +113,8 @@ def test_yaml_that_is_none_says_what_to_write(folder: Path, old: str, new: str, 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(folder: Path) -> None:
     refused = call(folder, "run", "r.yaml", "stages.sft.resources.gpus=1", "evaluate.resources.cpus=64")
     assert said(refused) == [
-        "orch: stages.sft.resources.gpus: asks for 1, and there is none here: leave it out, or lower it",
-        "orch: evaluate.resources.cpus: asks for 64, and the largest machine here has 1: leave it out, or lower it",
+        "orch: stages.sft.resources.gpus: asks for 1, but there are none here: remove it or lower it",
+        "orch: evaluate.resources.cpus: asks for 64, but the largest machine here has 1: remove it or lower it",
     ]
     assert not (folder / "mlruns" / "mlflow.db").exists()
 
@@ -135,7 +135,7 @@ def test_solutions_without_an_answer_and_whole_numbers_just_work(folder: Path) -
     assert checked.code == 0, checked.err
     found = {finding["check"]: finding["what"] for finding in checked.json["findings"]}
     assert found["answer-appended"] == (
-        "task.demonstrations: 20 worked solutions do not end in an answer as the format 'tags' reads it, so the gold "
+        "task.demonstrations: 20 worked solutions do not end in an answer that the format 'tags' can read, so the gold "
         "answer is appended to them"
     )
 

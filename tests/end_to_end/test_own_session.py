@@ -1,4 +1,4 @@
-"""A Ray session that the user's own program has started: it is used, and it is alive afterwards, whatever happened."""
+"""A Ray session started by the user's own program: it is used, and it stays alive whatever happens."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`from: [samples, hot, RUN:samples]`: draws of several stages and of other runs, selected from together."""
+"""`from: [samples, hot, RUN:samples]`: selecting from the draws of several stages and of other runs together."""
 
 from collections import Counter
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_draws_of_several_stages_and_runs_are_selected_from_together(
     kept = Counter(question for question, *_ in found)
     assert found and set(found) <= set(wanted) and max(kept.values()) <= 2
     assert kept == {q: min(2, n) for q, n in Counter(question for question, *_ in wanted).items()}
-    assert any(draw >= 1_000_000 for _, draw, _ in found), "draws of the other run are among them"
+    assert any(draw >= 1_000_000 for _, draw, _ in found), "draws of the other run are included"
 
     again = run(small_copy, f"[hot, '{first[:12]}:samples']")
     assert all(stage["cached"] for stage in again.json["stages"]), "the same draws, however the run is named"
@@ -71,12 +71,12 @@ def test_draws_that_do_not_go_together_are_refused(small_run: Run, small_copy: P
         assert called.code == 2
         return said
 
-    assert "of other questions than this recipe's" in refused(f"[hot, '{first}:samples']", "task.train={generate: 9}")
+    assert "for other questions than this recipe's" in refused(f"[hot, '{first}:samples']", "task.train={generate: 9}")
     assert "has no finished draws 'draws'; its draws: samples" in refused(f"[hot, '{first}:draws']")
     assert "no run" in refused("[hot, 'abcdef0123:samples']")
     assert "must name a sample stage of the recipe itself" in refused(f"'{first}:samples'")
-    assert "must read RUN:STAGE, such as 1a2b3c4d:samples" in refused("[hot, 'last:samples']")
-    assert "must read RUN:STAGE, such as 1a2b3c4d:samples" in refused("[hot, 'small:samples']"), "no experiment's name"
+    assert "must be RUN:STAGE, such as 1a2b3c4d:samples" in refused("[hot, 'last:samples']")
+    assert "must be RUN:STAGE, such as 1a2b3c4d:samples" in refused("[hot, 'small:samples']"), "names are refused"
     assert "names 'hot' twice; list it once" in refused("[hot, hot]")
     same = refused(f"[hot, samples, '{first}:samples']")
     assert f"'samples' and '{first}:samples' are the same draws" in same

@@ -1,4 +1,4 @@
-"""Iterated RFT, run for real: draws within a budget, one of each path selected, two rounds, a third one added."""
+"""Iterated RFT, run for real: draws within a budget, one of each path selected, two rounds, then a third."""
 
 from collections import Counter
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_each_round_draws_from_the_last_and_a_round_that_is_added_runs_alone(tmp
         assert len(drawn) == 12 and sum(drawn.values()) <= 48 and all(2 <= n <= 12 for n in drawn.values())
         assert made[name].data.metrics["draws_per_question"] == sum(drawn.values()) / 12
     texts = [[row["text"] for row in rows(made[name], "completions.parquet")] for name in ("samples", "samples_2")]
-    assert texts[0] != texts[1], "it is another model that writes"
+    assert texts[0] != texts[1], "the second round samples from another model"
     added = call(tmp_path, "run", "r.yaml", "repeat.times=3", "--json")
     assert added.code == 0, added.err
     state = {s["name"]: s["state"] for s in added.json["stages"]}

@@ -1,4 +1,4 @@
-"""One recipe through the real stack: what is left in MLflow, and what runs again when something changes."""
+"""One recipe through the real stack: its results in MLflow, and what runs again when something changes."""
 
 import json
 from collections import Counter
@@ -188,7 +188,7 @@ def test_a_changed_learning_rate_runs_what_depends_on_it(small_copy: Path) -> No
     assert found["sft"].data.metrics["accuracy"] == next(
         m["accuracy"] for m in called.json["models"] if m["model"] == "sft"
     )
-    # an entry that was reused points to its first maker, also after a further run
+    # a reused stage points to the run that first produced it, even after further runs
     again = call(small_copy, "plan", str(SMALL), "--json").json
     assert {s["run_id"] for s in again["stages"] if s["name"] == "sft"} == {found["sft"].data.tags["orch.cached_from"]}
 

@@ -1,4 +1,4 @@
-"""A task of one's own that judges by data with partial scores, by a module beside it, through every stage."""
+"""A user's own task that judges by data with partial scores and a helper module, through every stage."""
 
 from pathlib import Path
 
@@ -90,10 +90,10 @@ def test_scores_are_stored_summed_up_and_rewarded(ran: tuple[Path, Called]) -> N
         metrics = runs[model].data.metrics
         assert metrics["mean_score"] > metrics["accuracy"]
     kept = pq.read_table(next(folder.rglob("chosen.parquet"))).num_rows
-    assert kept <= samples["status"].to_pylist().count("correct"), "what is nearly right is not trained on"
+    assert kept <= samples["status"].to_pylist().count("correct"), "nearly right answers are not trained on"
 
     rewards = [m.value for m in client(folder).get_metric_history(runs["grpo"].info.run_id, "reward")]
-    assert rewards and any(reward * 16 % 1 for reward in rewards), "16 rewards of 0 or 1 have a mean in sixteenths"
+    assert rewards and any(reward * 16 % 1 for reward in rewards), "the mean of 16 rewards of 0 or 1 is in sixteenths"
     assert "eval_mean_score" in runs["grpo"].data.metrics
 
 
@@ -101,7 +101,7 @@ def test_stored_results_are_judged_again_alike(ran: tuple[Path, Called]) -> None
     folder, _ = ran
     results = next(folder.rglob("results.parquet"))
     arguments = ("judge", str(results), "--recipe", "r.yaml", "--answer", "gold", "--out", "v.parquet")
-    again = call(folder, *arguments, fresh=True)  # a forked process would wait for the one that judges
+    again = call(folder, *arguments, fresh=True)  # a forked process would wait for the judging process
     assert again.code == 0, again.err
     assert pq.read_table(folder / "v.parquet")["score"].to_pylist() == pq.read_table(results)["score"].to_pylist()
 
@@ -115,6 +115,6 @@ def test_keys_go_by_the_module_beside_the_task(ran: tuple[Path, Called]) -> None
     assert cached() == {"sft", "samples", "chosen", "grpo", "evaluate.sft", "evaluate.grpo"}
     helper = folder / "tasks/closeness.py"
     helper.write_text(CLOSENESS.replace("0.25", "0.2"))
-    assert cached() == set(), "it is the code of what generates the questions, too"
+    assert cached() == set(), "the same code generates the questions"
     helper.write_text(CLOSENESS)
     assert len(cached()) == 6

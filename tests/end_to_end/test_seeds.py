@@ -1,4 +1,4 @@
-"""A recipe with several seeds, run for real: what one seed has made is reused, figures are right, nothing is lost."""
+"""A recipe with several seeds, run for real: one seed's results are reused, figures are right, nothing is lost."""
 
 import os
 import signal
@@ -25,15 +25,15 @@ SEEDS = ("run", str(SMALL), "seeds=[0, 1]")
 
 @dataclass(frozen=True)
 class SeedsRun:
-    """A run of seeds 0 and 1 in a folder where seed 0 was run alone before; it was killed, then interrupted."""
+    """A run of seeds 0 and 1 in a folder where seed 0 had run alone before; it was killed, then interrupted."""
 
     folder: Path
     called: Called
     killed: dict[str, str]
-    """Status of every run but the stages', right after the next start closed what was killed, by name."""
+    """The status of every run except the stages', by name, right after the next start closed the killed ones."""
     interrupted: dict[str, str]
     said: str
-    """When it was interrupted."""
+    """The stderr output when it was interrupted."""
 
     @property
     def run_id(self) -> str:
@@ -44,14 +44,14 @@ class SeedsRun:
         return children(self.folder, self.run_id)[f"seed {seed}"]
 
     def models(self, seed: int) -> dict[str, Any]:
-        """The MLflow runs of one seed's models, those that it refers to among them."""
+        """The MLflow runs of one seed's models, including those it refers to."""
         one = self.seed(seed)
         shared = {name: one.data.tags.get(f"orch.shared.{name}") for name in MODELS}
         found = {name: client(self.folder).get_run(run_id) for name, run_id in shared.items() if run_id}
         return found | {n: run for n, run in children(self.folder, one.info.run_id).items() if n in MODELS}
 
     def right(self, model: str, seed: int) -> list[bool]:
-        """Which questions a model got right, as its own answers say, in the questions' order."""
+        """Whether a model got each question right, according to its own answers, in question order."""
         run = self.models(seed)[model]
         origin = client(self.folder).get_run(run.data.tags.get("orch.eval_cached_from", run.info.run_id))
         table = sorted(rows(origin, "eval/results.parquet"), key=lambda row: str(row["example_id"]))
@@ -78,7 +78,7 @@ def seeds_run(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Seeds
 
 
 def disturbed(folder: Path, moment: Callable[[], bool], by: signal.Signals) -> str:
-    """Start the run and send it a signal at a moment; what it said on stderr."""
+    """Start the run and send it a signal at a given moment; return its stderr output."""
     process = start(folder, *SEEDS)
     wait_for(moment, process)
     everyone = family(process)
@@ -89,9 +89,9 @@ def disturbed(folder: Path, moment: Callable[[], bool], by: signal.Signals) -> s
 
 
 def test_a_killed_and_an_interrupted_run_are_closed_and_what_was_finished_stays(seeds_run: SeedsRun) -> None:
-    # seed 0 is wholly reused; the kill may have come while its comparison was being written
+    # seed 0 is entirely reused; the kill may have come while its comparison was being written
     assert seeds_run.killed.pop("seed 0") in ("FINISHED", "KILLED")
-    # and before the run of seed 1 was, since its first stage does not wait for that
+    # or before the run of seed 1 was created, since its first stage does not wait for that
     assert seeds_run.killed.pop("seed 1", "KILLED") == "KILLED" and seeds_run.killed == {"small": "KILLED"}
     assert seeds_run.interrupted == {"small": "KILLED", "seed 0": "FINISHED", "seed 1": "KILLED"}
     assert ": finished stages are kept; run the same command to resume" in seeds_run.said
@@ -114,7 +114,7 @@ def test_one_run_stands_above_those_of_the_seeds(seeds_run: SeedsRun, small_run:
         )
         below = children(seeds_run.folder, one.info.run_id)
         own = ["sft", "samples", "chosen", "rft", "grpo"] + ["base"] * (seed == 0)
-        assert sorted(below) == sorted(own), "the first seed shows the base, and the others refer to it"
+        assert sorted(below) == sorted(own), "the first seed has the base model's run, and the others refer to it"
         shared = {t.removeprefix("orch.shared."): v for t, v in one.data.tags.items() if t.startswith("orch.shared.")}
         assert shared == ({} if seed == 0 else {"base": seeds_run.models(0)["base"].info.run_id})
         assert {run.data.tags["orch.seed"] for run in below.values()} == {str(seed)}
@@ -127,7 +127,7 @@ def test_what_was_made_for_one_seed_alone_is_reused(seeds_run: SeedsRun, small_r
     assert [m["accuracy"] for m in alone["models"]] == [m["accuracy"] for m in small_run[1].json["models"]]
     made = {stage["name"] for stage in other["stages"] if not stage["cached"]}
     assert made == {"samples", "chosen", "rft", "grpo", "evaluate.sft", "evaluate.rft", "evaluate.grpo"}, (
-        "SFT was finished before the interruption, and the base is the same with every seed"
+        "SFT had finished before the interruption, and the base is the same for every seed"
     )
 
 
@@ -152,7 +152,7 @@ def test_again_runs_nothing_and_adds_nothing_whatever_the_order(seeds_run: Seeds
 
 def test_a_seed_that_is_added_runs_alone(seeds_run: SeedsRun) -> None:
     plan = call(seeds_run.folder, "plan", str(SMALL), "seeds=[0, 1, 2]", "--json").json
-    assert len(plan["stages"]) == 3 * 9 - 2, "the base model is evaluated once for all"
+    assert len(plan["stages"]) == 3 * 9 - 2, "the base model is evaluated once for all seeds"
     to_run = [(stage["name"], [t["seed"] for t in stage["trials"]]) for stage in plan["stages"] if not stage["cached"]]
     assert len(to_run) == 8 and all(seeds == [2] for _, seeds in to_run)
     [base] = [stage for stage in plan["stages"] if stage["name"] == "evaluate.base"]
@@ -193,7 +193,7 @@ def test_the_aggregate_is_right_to_the_digit(seeds_run: SeedsRun) -> None:
 
 def test_the_description_and_the_screen_say_the_same(seeds_run: SeedsRun) -> None:
     note = client(seeds_run.folder).get_run(seeds_run.run_id).data.tags["mlflow.note.content"]
-    shown = " ".join(call(seeds_run.folder, *SEEDS).out.split())  # sentences are wrapped
+    shown = " ".join(call(seeds_run.folder, *SEEDS).out.split())  # sentences wrap on the screen
     assert seeds_run.called.json["conclusions"]
     for sentence in seeds_run.called.json["conclusions"]:
         assert inline(sentence) in note and sentence in shown

@@ -1,4 +1,4 @@
-"""A store behind MLflow's own server, as docker-compose.yml starts it: a run, the same again, a second machine."""
+"""A store behind MLflow's own server, as docker-compose.yml starts it: a run, the same run again, a second machine."""
 
 import os
 import subprocess
@@ -39,14 +39,14 @@ evaluate: {on: test, max_tokens: 96, batch_size: 8}
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with an empty store, which nobody but the server can read."""
+    """The address of a server with an empty store that only the server can read."""
     with mlflow_server(tmp_path_factory.mktemp("server")) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def first(served: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """The folder of a finished run against that store, and what it said."""
+    """The folder of a finished run against that store, and the outcome of the call."""
     folder = tmp_path_factory.mktemp("driver")
     (folder / "r.yaml").write_text(RECIPE)
     called = call(folder, "run", "r.yaml", "--json", MLFLOW_TRACKING_URI=served)
@@ -79,7 +79,7 @@ def test_the_same_again_runs_nothing(served: str, first: tuple[Path, Called], tm
         for same in ("run_id", "models", "differences"):
             assert called.json[same] == first[1].json[same]
     copies = [p for p in (tmp_path / "mlruns" / "downloads").rglob("*") if p.is_file()]
-    assert {p.name for p in copies} == {"results.parquet"}, "what is not asked for is not copied"
+    assert {p.name for p in copies} == {"results.parquet"}, "only what is needed is copied"
 
 
 def test_a_run_can_be_asked_and_diagnosed(
@@ -90,7 +90,7 @@ def test_a_run_can_be_asked_and_diagnosed(
     asked = ask(run_id[:12], "How many m are in 2 km?", model="sft", max_tokens=16)
     assert (asked.run_id, asked.model) == (run_id, "sft")
     models = [p.parent for p in (tmp_path / "mlruns" / "downloads").glob("*/model")]
-    assert len(models) == 1, "one model was asked for, one was copied"
+    assert len(models) == 1, "only the requested model was copied"
     found, _ = diagnose(run_id, models=["sft"])
     assert [(m.model, m.source, m.n) for m in found.models] == [("sft", "evaluation", 8)]
     assert not {"model-missing", "adapter-missing"} & {f.check for f in found.findings}
@@ -148,7 +148,7 @@ def test_a_store_that_is_lost_in_the_midst_of_a_run_is_waited_for_and_then_one_l
 
     until(lambda: list((tmp_path / "mlruns" / "work").glob("*/journal.jsonl")))
     gate.shut()
-    away = f"the store at {gate.address} does not answer; the run waits for it, until "
+    away = f"the store at {gate.address} is not responding; the run waits for it until "
     until(lambda: away in (tmp_path / "stdout").read_text())
     gate.reopen()
     until(lambda: "the store answers again" in (tmp_path / "stdout").read_text())

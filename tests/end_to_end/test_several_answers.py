@@ -1,4 +1,4 @@
-"""`evaluate: {n: 4, temperature: 0.6}`: several answers to each question, from the run to what is shown of it."""
+"""`evaluate: {n: 4, temperature: 0.6}`: several answers to each question, from the run to its report."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ evaluate: {{n: 4, temperature: 0.8}}
 
 @pytest.fixture
 def several(small_copy: Path) -> Run:
-    """A run of two models that were each asked four times; their training is reused."""
+    """A run of two models that each answered every question four times; their training is reused."""
     (small_copy / "r.yaml").write_text(RECIPE.format(small=SMALL))
     return small_copy, call(small_copy, "run", "r.yaml", "--json")
 
@@ -34,7 +34,7 @@ def test_several_answers_to_each_question(several: Run, monkeypatch: Any) -> Non
     rows = pq.read_table(store.output(run, "eval/results.parquet")).to_pylist()
     assert len(rows) == 240 and [row["draw"] for row in rows[:5]] == [0, 1, 2, 3, 0]
     texts = [row["text"] for row in rows]
-    assert len({*texts[:4]}) > 1 or len({*texts[4:8]}) > 1, "answers are drawn"
+    assert len({*texts[:4]}) > 1 or len({*texts[4:8]}) > 1, "answers are sampled"
     right = sum(row["status"] == "correct" for row in rows)
     found = run.metrics
     assert found["accuracy"] == pytest.approx(right / 240) and found["pass_at_1"] == pytest.approx(right / 240)
@@ -52,7 +52,7 @@ def test_several_answers_to_each_question(several: Run, monkeypatch: Any) -> Non
     compared = call(folder, "compare", "--json").json
     assert compared["models"][1]["answers_each"] == 4
     page = Path(ran.json["report"])
-    assert "with 4 answers each" in page.read_text() and "answers the first is shown" in page.read_text()
+    assert "with 4 answers each" in page.read_text() and "answers, the first is shown" in page.read_text()
     diagnosed = call(folder, "diagnose", "--json")
     checks = {finding["check"] for finding in diagnosed.json["findings"]}
     assert not checks & {"not-the-model", "adapter-not-attached", "prompts-mixed-up"}

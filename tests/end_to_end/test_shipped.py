@@ -1,4 +1,4 @@
-"""The shipped recipe whole, as a newcomer runs it: it takes its minutes, and keeps what the README promises."""
+"""The shipped recipe in full, as a newcomer runs it: it takes minutes, and keeps what the README promises."""
 
 from pathlib import Path
 

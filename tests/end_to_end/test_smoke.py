@@ -1,4 +1,4 @@
-"""The smoke recipe whole, as a newcomer runs it. Apart from the shipped recipe, so that neither waits for the other."""
+"""The smoke recipe in full, as a newcomer runs it. Apart from the shipped one, so that neither waits for the other."""
 
 import shutil
 from pathlib import Path
@@ -10,9 +10,9 @@ from tests.conftest import REPOSITORY, call
 
 @pytest.mark.slow
 def test_the_smoke_recipe_works_and_says_what_it_is_worth(tmp_path: Path) -> None:
-    """Every stage of GSM8K in small. Its accuracy is about 0, and it is no error of the set-up.
+    """Every stage of GSM8K on a small scale. The accuracy is about 0, which is not a fault of the setup.
 
-    SFT has smaller batches here, and RFT takes fewer steps: nothing is said of what is learned.
+    SFT has smaller batches here, and RFT takes fewer steps: what they learn is not checked.
     """
     shutil.copytree(REPOSITORY / "recipes", tmp_path / "recipes")
     less = ("stages.sft.per_device_train_batch_size=4", "stages.rft.max_steps=120")

@@ -1,4 +1,4 @@
-"""What a worker on a GPU has loaded for one stage serves the next. Ray is told of a GPU, so none is needed."""
+"""A GPU worker's loaded model serves the next stage. The GPU is only declared to Ray, so none is needed."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_one_engine_serves_two_stages(tmp_path: Path) -> None:
     assert made.code == 0, made.out
     found: dict[str, set[str]] = {}
     for stage, number in re.findall(
-        r"(\S+), job \d+ of \d+: begins \(.*process (\d+)\)", call(tmp_path, "logs", "last").out
+        r"(\S+), job \d+ of \d+: started \(.*process (\d+)\)", call(tmp_path, "logs", "last").out
     ):
         found.setdefault(stage, set()).add(number)
     assert set(found) == {"samples", "evaluate.base"}

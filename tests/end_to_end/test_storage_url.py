@@ -1,4 +1,4 @@
-"""`storage: URL`: a run whose machine is lost goes on elsewhere from what the URL has."""
+"""`storage: URL`: a run whose machine is lost continues elsewhere from the files at the URL."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def test_the_work_of_a_machine_that_is_lost_is_not(tmp_path: Path) -> None:
     ours, theirs = children(second, ran.json["run_id"]), children(undisturbed, wanted.json["run_id"])
     name = "model/adapter_model.safetensors"
     assert artifact(origin(second, ours["sft"]), name).read_bytes() == artifact(theirs["sft"], name).read_bytes()
-    assert not [path for path in place.rglob("*") if path.is_file()], "what is finished is in the store alone"
+    assert not [path for path in place.rglob("*") if path.is_file()], "finished output is in the store only"
 
 
 def test_a_url_that_cannot_be_used_costs_nothing(tmp_path: Path) -> None:

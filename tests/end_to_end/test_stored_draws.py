@@ -1,4 +1,4 @@
-"""Draws are kept: another judge judges them again, and more draws of each question draw only those that are missing."""
+"""Draws are kept: another judge judges them again, and asking for more draws only adds the missing ones."""
 
 import sqlite3
 from contextlib import closing
@@ -56,7 +56,7 @@ def test_another_judge_judges_what_is_there(small_copy: Path, monkeypatch: Any) 
     planned = call(small_copy, "plan", recipe(small_copy), OTHER_JUDGE, "--json").json["stages"]
     assert [s["name"] for s in planned if s["drawn"]] == ["samples", "evaluate.sft"]
     shown = call(small_copy, "plan", "r.yaml", OTHER_JUDGE)
-    assert "draws that are there already are judged again: samples (run " in shown.out
+    assert "existing draws are judged again: samples (run " in shown.out
     before = call(small_copy, "run", "r.yaml", "--json")
     after = call(small_copy, "run", "r.yaml", OTHER_JUDGE, "--json")
     assert after.code == 0, after.err

@@ -1,4 +1,4 @@
-"""Sweeps for real: shared stages once, an honest winner, a kill that loses nothing, two sweeps beside each other."""
+"""Sweeps for real: shared stages once, an honest winner, a kill that loses nothing, two sweeps side by side."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def trials_of(folder: Path, sweep: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """A folder in which the sweep was run, and what it said."""
+    """The folder of a finished sweep, and the outcome of the call."""
     folder = tmp_path_factory.mktemp("swept")
     called = call(folder, "sweep", str(SWEEP), "--json")
     assert called.code == 0, called.err
@@ -40,7 +40,7 @@ def test_each_stage_that_trials_share_is_run_once(swept: tuple[Path, Called]) ->
     made = [run for run in runs(folder) if run.data.tags.get("orch.stage") == "warm" and "loss" in run.data.metrics]
     assert len(made) == 1, "one training of `warm` for all trials"
     assert found["shared"]["warm"] == {"trials": 3, "made": 1}
-    # 3 trials: warm, tuned, evaluation; then one or two evaluations on the test. `warm` is made once
+    # 3 trials: warm, tuned, evaluation; then one or two evaluations on the test. `warm` runs once
     assert found["stages"]["asked"] == 3 * 3 + found["stages"]["distinct"] - 7
     assert found["stages"]["run"] == found["stages"]["distinct"] <= 9 and found["stages"]["reused"] == 0
 
@@ -122,7 +122,7 @@ def test_a_further_value_runs_one_trial_more(swept: tuple[Path, Called]) -> None
     assert len(more.json["trials"]) == 3
     again = {trial["label"][RATE]: trial for trial in more.json["trials"]}
     assert again[4e-3]["state"] == "complete"
-    assert more.json["stages"]["run"] <= 4, "a training, its evaluation; the test of the winner, if it is another"
+    assert more.json["stages"]["run"] <= 4, "a training and its evaluation; the winner's test, if it is another"
 
 
 def test_a_bad_sweep_ends_with_2_and_writes_nothing(tmp_path: Path) -> None:
@@ -178,12 +178,12 @@ def test_two_sweeps_at_once_run_each_stage_once(tmp_path: Path) -> None:
     found = [json.loads(out.strip().splitlines()[-1]) for out, _ in ended]
     assert [t["value"] for t in found[0]["trials"]] == [t["value"] for t in found[1]["trials"]]
     ran = [one["stages"]["run"] for one in found]
-    assert sum(ran) == found[0]["stages"]["distinct"], "each stage was made by one of the two"
+    assert sum(ran) == found[0]["stages"]["distinct"], "each stage was run by one of the two"
 
 
 @pytest.mark.slow
 def test_pairs_end_what_learns_nothing(tmp_path: Path) -> None:
-    """`asha` asks Optuna, and is tested in tests/sweeps/test_pruning.py."""
+    """`asha` uses Optuna, and is tested in tests/sweeps/test_pruning.py."""
     early = "sweep.early_terminate={type: paired, p: 0.1}"
     found = call(tmp_path, "sweep", str(SWEEP), early, "sweep.max_concurrent=1", "--json")
     assert found.code == 0, found.err

@@ -16,7 +16,7 @@ def test_a_run_on_a_terminal_is_interrupted_and_goes_on(small_copy: Path) -> Non
     terminal.press(b"\x03")
     assert terminal.ended() == 130
     lines = terminal.shown.splitlines()
-    assert sum(line.startswith("stage ") for line in lines) == 1, "one table, which is redrawn"
+    assert sum(line.startswith("stage ") for line in lines) == 1, "one table, redrawn in place"
     [grpo] = [line for line in lines if line.startswith("grpo ")]
     assert "- interrupted  at " in grpo and "· waiting" in next(
         line for line in lines if line.startswith("evaluate.grpo ")
@@ -27,6 +27,6 @@ def test_a_run_on_a_terminal_is_interrupted_and_goes_on(small_copy: Path) -> Non
     assert resumed.code == 0
     said = resumed.out.splitlines()
     begins = next(i for i, line in enumerate(said) if "  run " in line)
-    assert all("small: " in line for line in said[:begins]), "its id comes before its stages"
+    assert all("small: " in line for line in said[:begins]), "the run's ID comes before its stages"
     assert any("grpo " in line and " running" in line for line in said[begins:])
     assert any("grpo " in line and " finished in " in line for line in said[begins:])

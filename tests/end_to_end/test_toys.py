@@ -1,4 +1,4 @@
-"""A verb, a task, an engine and a judge are one file and one registry entry each: all else knows them by that."""
+"""A new verb, task, engine or judge is one file and one registry entry; everything else finds it there."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ PLACES = {
     ),
     "engine": ("sampling", "engines.py", "ENGINES = {\n", "one_by_one", "OneByOneEngine"),
 }
-"""For each toy: its package, the file of the registry, the line that its entry follows, its name and its class."""
+"""For each toy: its package, the file of the registry, the line after which its entry goes, its name and its class."""
 RECIPE = """\
 name: toys
 seed: 0
@@ -44,7 +44,7 @@ evaluate: {max_tokens: 32}
 
 
 def extended(to: Path) -> Path:
-    """A copy of the package with the toys in it."""
+    """A copy of the package with the toys added."""
     package = to / "orchestrator"
     shutil.copytree(REPOSITORY / "orchestrator", package, ignore=shutil.ignore_patterns("__pycache__"))
     for toy, (folder, registry, line, name, kind) in PLACES.items():
@@ -63,7 +63,7 @@ def extended(to: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of the toys, with the extended package."""
+    """The folder of a run of the toys with the extended package."""
     folder = tmp_path_factory.mktemp("toys")
     extended(folder / "extended")
     (folder / "r.yaml").write_text(RECIPE)

@@ -1,4 +1,4 @@
-"""Verbs that look back run no code that a store names, of a run of a user's own task whose file has changed."""
+"""Verbs that look back do not run a task's code from a store, nor a task file that has changed since the run."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ class Mine(UnitsTask):
 
 @pytest.fixture
 def own(small_copy: Path, small_run: Run) -> tuple[Path, Any]:
-    """A folder with a run of a task of one's own and its unchanged file; and that run."""
+    """A folder with a run of a user's own task and the task's unchanged file; and that run."""
     run = client(small_copy).get_run(small_run[1].json["run_id"])
     recipe = artifact(run, "recipe.yaml")
     recipe.write_text(recipe.read_text().replace("type: units", "type: mine.py:Mine", 1))
@@ -37,7 +37,7 @@ def own(small_copy: Path, small_run: Run) -> tuple[Path, Any]:
 
 
 def ran(folder: Path) -> bool:
-    """Whether the task's file has been run since the last look."""
+    """Whether the task's file has run since the last check."""
     mark = folder / "ran"
     there = mark.exists()
     mark.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def test_what_needs_the_code_runs_it_unchanged_or_with_the_users_word(own: tuple
     folder, run = own
     looked = call(folder, "diagnose", "last", "--json")
     assert looked.code in (0, 3) and ran(folder), looked.err
-    json.loads(looked.out)  # and nothing beside it, though the file prints
+    json.loads(looked.out)  # stdout is only the JSON, though the file prints
     assert "printed by the task's file" in looked.err
     (folder / "mine.py").write_text(MINE + "\n\n")
     refused = call(folder, "diagnose", "last", "--json")

@@ -1,4 +1,4 @@
-"""One zip of a folder: its bytes follow from its content, its manifest is right, its size has a limit."""
+"""One zip of a folder: its content determines its bytes, its manifest is right, its size has a limit."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def test_too_large_is_told_with_its_size_and_leaves_nothing() -> None:
     with pytest.raises(InputError) as caught:
         bundle(large, Path("m.zip"), 1.5, {})
     assert str(caught.value) == (
-        "--bundle: it would have 2.0 MB, more than the 1.5 allowed (limits.bundle_mb, or --bundle-mb); the largest "
+        "--bundle: it would be 2.0 MB, more than the 1.5 allowed (limits.bundle_mb, or --bundle-mb); the largest "
         "file is c with 2.0 MB"
     )
     assert not Path("m.zip").exists()

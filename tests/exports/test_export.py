@@ -1,4 +1,4 @@
-"""`orch export`: what it leaves, whether plain transformers and peft make the same of it, what it refuses."""
+"""`orch export`: its output, whether plain transformers and peft get the same results from it, and what it refuses."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def made(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fresh(code: str, folder: Path, *arguments: str, given: str = "") -> str:
-    """What Python text prints in a process of its own, started in a folder."""
+    """The output of Python code in a new process, started in a folder."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *arguments],
         cwd=folder,
@@ -82,7 +82,7 @@ def block(card: str, after: str) -> str:
     return re.search(r"```\w*\n(.*?)\n```", card[card.index(after) :], re.DOTALL)[1]  # type: ignore[index]
 
 
-# --- what stands there
+# --- the exported files
 
 
 def test_the_folder_holds_what_is_needed_and_nothing_else(made: Path) -> None:
@@ -210,7 +210,7 @@ def test_its_format_is_kept_to(made: Path, kind: str) -> None:
     other = "task.format={type: hash, prompt: 'Q: {question}'}"
     called = planned(made / kind, other)
     assert called.code == 3
-    assert "was trained under another answer format than task.format" in called.err
+    assert "was trained with a different answer format than task.format" in called.err
     assert "'Q: How much is 6 times 7?'" in called.err
     assert planned(made / kind, other, "allow_format_change=true").code == 0
 
@@ -227,7 +227,7 @@ def test_what_was_exported_can_be_checked_and_is_found_sound(made: Path) -> None
         assert called.code == 0, called.err
 
 
-# --- models that were trained whole
+# --- models with all weights trained
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +285,7 @@ def test_a_whole_model_may_be_stored_in_another_dtype(whole_run: Path, tmp_path:
 @pytest.mark.slow
 def test_an_adapter_on_a_whole_model_stands_on_the_run_or_is_merged(whole_run: Path, tmp_path: Path) -> None:
     done = export(whole_run, "last", str(tmp_path / "a"))
-    assert done["kind"] == "adapter" and "of this machine as its base" in done["notes"][0]
+    assert done["kind"] == "adapter" and "on this machine as its base" in done["notes"][0]
     assert same(whole_run, tmp_path / "a", "more")
     assert call(tmp_path, "plan", str(SMALL), "model.name=a").code == 0
     export(whole_run, "last", str(tmp_path / "m"), "--merged")
@@ -313,7 +313,7 @@ def test_a_place_that_is_taken_is_refused(small_run: Run, tmp_path: Path) -> Non
     assert "is not empty" in refused(folder, "last", str(tmp_path / "full"))
     assert "is a file" in refused(folder, "last", str(tmp_path / "file"))
     assert "cannot be written" in refused(folder, "last", str(tmp_path / "file" / "below"))
-    assert "new.zip is there already" in refused(folder, "last", str(tmp_path / "new"), "--bundle")
+    assert "new.zip already exists" in refused(folder, "last", str(tmp_path / "new"), "--bundle")
 
 
 def test_an_empty_folder_and_one_far_below_are_taken(small_run: Run, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_what_there_is_none_of_is_refused(small_run: Run, tmp_path: Path) -> Non
 
 def test_a_bundle_above_the_limit_leaves_nothing(small_run: Run, tmp_path: Path) -> None:
     said = refused(small_run[0], "last", str(tmp_path / "new"), "--bundle", "--bundle-mb", "0.5")
-    assert "it would have 0.9 MB, more than the 0.5 allowed" in said
+    assert "it would be 0.9 MB, more than the 0.5 allowed" in said
 
 
 def test_an_adapter_that_is_not_sound_is_not_exported(small_copy: Path, small_run: Run) -> None:
@@ -344,7 +344,7 @@ def test_an_adapter_that_is_not_sound_is_not_exported(small_copy: Path, small_ru
     weights = artifact(run, "model") / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     said = refused(small_copy, "last", str(small_copy / "new"), code=2)
-    assert "has changed since it was made: adapter_model.safetensors has 1,000 bytes" in said
-    as_of_an_older_version(small_copy)  # its runs say nothing of their content
+    assert "has changed since it was written: adapter_model.safetensors has 1,000 bytes" in said
+    as_of_an_older_version(small_copy)  # its runs have no digests of their output
     for more in ((), ("--merged",)):
         assert "adapter-damaged" in refused(small_copy, "last", str(small_copy / "new"), *more, code=3)

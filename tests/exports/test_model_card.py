@@ -1,4 +1,4 @@
-"""The card of an exported model, and the Python text in it: what stands there whatever text it is made of."""
+"""The card of an exported model and the Python code in it, which hold up whatever text goes into them."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ def markdown() -> MarkdownIt:
 
 
 def shown(text: str) -> str:
-    """What a reader sees of rendered Markdown."""
+    """The text a reader sees of rendered Markdown."""
     html = markdown().render(text)
     assert not re.search(r"<(?!/?(p|code|pre|em|table|thead|tbody|tr|th|td)\b)", html), html
     plain = re.sub(r"<[^>]+>", "", html)
@@ -93,7 +93,7 @@ def test_the_code_is_python_and_imports_nothing_of_orch(form: AnswerFormat, base
 
 
 class _Tokenizer:
-    """Shows what it is asked to read."""
+    """Returns its input in readable form."""
 
     def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
         return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
@@ -101,7 +101,7 @@ class _Tokenizer:
 
 @pytest.mark.parametrize("form", FORMATS, ids=range(len(FORMATS)))
 def test_the_code_asks_as_the_format_asks(form: AnswerFormat) -> None:
-    """Up to the line that makes token ids of the text."""
+    """Up to the line that tokenizes the text."""
     body = loading_code(loading(answer_format=form), "?").partition("def ask(question):\n")[2]
     asking = body.partition("    ids = ")[0]
     scope: dict[str, Any] = {"tokenizer": _Tokenizer()}
@@ -127,7 +127,7 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def compared(*models: str) -> Comparison:
-    """Models of 60 questions: `base` has none of them right, any other 39, and 6 without an answer."""
+    """Models on 60 questions: `base` has none right, any other has 39 right and 6 without an answer."""
     results = {}
     for model in models:
         table = answers(0 if model == "base" else 0.65, 60, answered=0 if model == "base" else 0.9)

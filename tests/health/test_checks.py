@@ -1,4 +1,4 @@
-"""What is looked at before a run without a model: gold answers, leaks, overlap with the test, the size of the test."""
+"""Checks before a run that need no model: gold answers, leaks, overlap with the test, the size of the test."""
 
 import json
 import math
@@ -30,7 +30,7 @@ LIGHT = [
 
 
 def task(*settings: str, **splits: list[Any]) -> Task:
-    """A task of rows in files: each row is [question, answer] or an object."""
+    """A task with rows from files: each row is [question, answer] or an object."""
     given = []
     for split, rows in {"test": [["How many legs has a spider?", 8]], **splits}.items():
         Path(f"{split}.json").write_text(json.dumps(rows))
@@ -105,7 +105,7 @@ def test_at_most_three_rows_are_shown_and_long_ones_are_cut() -> None:
     assert all(len(line) < 250 for line in found.evidence.splitlines())
 
 
-# --- the contract: what opens the answer is for the model to write
+# --- the contract: the model itself must write the opening of the answer
 
 OPENINGS = {
     "tags": ("<answer>", ["format.type=tags"]),
@@ -160,7 +160,7 @@ def test_a_marker_in_other_letters_opens_the_answer_where_case_is_nothing() -> N
     assert list(contract(task("format.type=marker", "format.ignore_case=false", prompt))) == []
 
 
-# --- leaks: the answer stands in the question
+# --- leaks: the answer is in the question
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_marker_in_other_letters_opens_the_answer_where_case_is_nothing() -> N
 def test_a_question_with_its_answer_is_an_error(settings: list[str], question: str) -> None:
     found = only(leaks(task(*settings, train=[[question, 5], ["How many?", 6]])))
     assert (found.check, found.severity) == ("answer-in-prompt", "error")
-    assert found.what == "task.train: 1 of 2 questions hold their own answer"
+    assert found.what == "task.train: 1 of 2 questions contain their own answer"
     assert "(gold '5')" in found.evidence
 
 
@@ -220,7 +220,7 @@ class Mine(Task):
 
 
 def own_task(rows: list[Any], *settings: str) -> Task:
-    """A task whose own verdict takes the last number anywhere."""
+    """A task whose own verdict accepts the last number anywhere."""
     Path("mine.py").write_text(OWN_TASK)
     return task("type=mine.py:Mine", *settings, train=rows)
 
@@ -335,8 +335,8 @@ def test_models_that_are_compared_on_what_they_learned_from() -> None:
         assert found.what == f"models are compared on task.{split}, and {learned} learned from it"
     both = only(asked_in_training(recipe("evaluate.on=demonstrations", "stages.rft.data=[demonstrations, chosen]")))
     assert "sft and rft learned" in both.what
-    assert list(asked_in_training(recipe("evaluate.also=[train]"))) == [], "beside the test it may be told"
-    assert list(asked_in_training(recipe("evaluate.on=train", "evaluate.models=[base, sft]"))) == [], "rft is not asked"
+    assert list(asked_in_training(recipe("evaluate.also=[train]"))) == [], "allowed beside the test"
+    assert list(asked_in_training(recipe("evaluate.on=train", "evaluate.models=[base, sft]"))) == [], "rft is left out"
 
 
 def test_models_that_are_compared_on_what_chose_their_checkpoint() -> None:
@@ -360,7 +360,7 @@ def test_questions_of_one_pattern_are_only_told() -> None:
     [found] = [f for f in overlap(task(train=train, test=test)) if "share 8 words" in f.what]
     assert found.severity == "info" and found.what.startswith("20 of 20")
     copied = only(overlap(task(train=train, test=[*test[:1], *([f"other {n}", n] for n in range(4))])))
-    assert copied.severity == "warning", "one that stands alone among others"
+    assert copied.severity == "warning", "a lone one among others"
 
 
 def test_questions_from_one_generator_are_only_told() -> None:
@@ -378,7 +378,7 @@ def test_a_copy_is_not_told_again_as_a_near_duplicate() -> None:
 
 
 def rejected(n: int, difference: float, draws: int = 20_000) -> float:
-    """How often McNemar's exact test finds a true difference, by simulation."""
+    """How often McNemar's exact test finds a true difference, by simulation (its power)."""
     shares = [(DISCORDANT + difference) / 2, (DISCORDANT - difference) / 2, 1 - DISCORDANT]
     wins, losses, _ = np.random.default_rng(0).multinomial(n, shares, size=draws).T
     fewer, both = np.minimum(wins, losses), wins + losses
@@ -389,7 +389,7 @@ def rejected(n: int, difference: float, draws: int = 20_000) -> float:
 def test_the_difference_is_found_as_often_as_promised(n: int) -> None:
     difference = detectable_difference(n, DISCORDANT)
     assert difference is not None
-    # the formula is that of the test without its exact p-values, which cost a few points of power
+    # the formula is for the test without exact p-values, which cost a few points of power
     assert 0.75 <= rejected(n, difference) <= 0.81
     assert rejected(n, difference / 2) < 0.3 < 0.95 < rejected(n, min(1.5 * difference, DISCORDANT))
 

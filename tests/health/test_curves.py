@@ -1,4 +1,4 @@
-"""Invented curves: each sick shape is told by its name, healthy ones are left alone, and the figure shows both."""
+"""Synthetic curves: each sick shape gets its name, healthy ones are left alone, and the figure shows both."""
 
 import math
 import re
@@ -30,7 +30,7 @@ def verb_of(name: str) -> str:
 
 
 def read(name: str, seed: int = 0, **settings: object) -> tuple[Reading, ...]:
-    """What is read from a sick curve."""
+    """The readings of a sick curve."""
     verb = verb_of(name)
     curves = SICK[name][1](np.random.default_rng(seed))
     return read_curves(HEADLINES[verb], curves, (GRPO if verb == "grpo" else LINEAR) | settings)
@@ -40,12 +40,12 @@ def checks(readings: tuple[Reading, ...]) -> list[str]:
     return [reading.finding.check for reading in readings]
 
 
-# --- what is told, and what is not
+# --- what is reported, and what is not
 
 
 @pytest.mark.parametrize("name", SICK)
 def test_a_sick_shape_is_told_alone_under_any_noise(name: str) -> None:
-    """One seed of six may hide a shape in its noise; none may make another of it."""
+    """One seed of six may hide a shape in its noise; none may turn it into another."""
     found = [checks(read(name, seed)) for seed in SEEDS]
     assert found.count([SICK[name][0]]) >= len(SEEDS) - 1, found
     assert all(one in ([], [SICK[name][0]]) for one in found), found
@@ -64,8 +64,8 @@ def test_a_finding_says_where_and_what_to_change(name: str) -> None:
 def test_healthy_curves_are_left_alone() -> None:
     """200 of each kind, on seeds that no threshold was chosen on.
 
-    Measured on 2,000 more of each (seeds 30,000 to 31,999, not looked at before either): 9 trainings, 0.45%, had a
-    finding (95% Wilson interval 0.24% to 0.85%), and no GRPO (0% to 0.19%).
+    Measured on 2,000 more of each (seeds 30,000 to 31,999, also unseen until then): 9 trainings, 0.45%, had a finding
+    (95% Wilson interval 0.24% to 0.85%), and no GRPO (0% to 0.19%).
     """
     trainings = [n for n in range(40_000, 40_200) if read_curves("loss", healthy_sft(n), LINEAR)]
     rewards = [n for n in range(40_000, 40_200) if read_curves("reward", healthy_grpo(n), GRPO)]
@@ -74,7 +74,7 @@ def test_healthy_curves_are_left_alone() -> None:
 
 @pytest.mark.parametrize("name", SICK)
 def test_of_a_training_that_was_cut_off_the_end_is_not_read(name: str) -> None:
-    """What steps to come might have fixed is not told; what has happened is."""
+    """Faults that later steps might have fixed are not reported; those that have already happened are."""
     check, make = SICK[name]
     verb, curves = verb_of(name), make(np.random.default_rng(0))
     open_yet = check in ("too-short", "nothing-learned", "answers-not-learned", "last-evaluation-alone")
@@ -135,7 +135,7 @@ def test_a_model_that_was_chosen_before_it_went_wrong_is_no_error() -> None:
 
 
 def test_what_few_questions_can_show() -> None:
-    """An accuracy of four questions jumps by itself."""
+    """An accuracy on four questions jumps by itself."""
     few = {"validation": {"every": 10, "questions": 4, "select": "last"}}
     assert read("hacked reward") and not read("hacked reward", **few)
 
@@ -162,7 +162,7 @@ def test_advice_is_in_the_stage_s_own_settings() -> None:
     told = gentler(
         Settings({"learning_rate": 0.06, "warmup_steps": 0.1, "max_grad_norm": 1.0}), none, divisor=3, known=0.01
     )
-    assert told == "set learning_rate from 0.06 to 0.01", "what was still well is not exceeded"
+    assert told == "set learning_rate from 0.06 to 0.01", "a rate that still worked is not exceeded"
     epochs = Series.of([(10, 1.0), (20, 2.0), (30, 3.0)])
     assert until(Settings({"max_steps": 30}), epochs, 20) == "max_steps from 30 to 20"
     assert until(Settings({"max_steps": None, "num_train_epochs": 3.0}), epochs, 20) == "num_train_epochs from 3 to 2"
@@ -184,7 +184,7 @@ def test_advice_fits_the_fault() -> None:
 
 
 def test_advice_names_the_very_settings_of_a_stage() -> None:
-    """What it says can be typed behind `orch run RECIPE`."""
+    """The advice can be typed after `orch run RECIPE`."""
     validation = {"every": 10, "questions": 400, "select": "last"}
     wanted = {
         "left the minimum": "stages.rft.learning_rate from 0.002 to 0.00067 and stages.rft.warmup_steps from 0 to 0.1",
@@ -218,7 +218,7 @@ def test_noise_is_not_a_trend() -> None:
 def test_trends() -> None:
     up = Series.of([(n, float(n)) for n in range(6)])
     assert up.rising() == pytest.approx(1 / 720) and up.falling() == 1.0 and up.change() == pytest.approx(5.0)
-    assert Series.of([(n, 1.0) for n in range(6)]).rising() == 1.0, "what does not move, does not rise"
+    assert Series.of([(n, 1.0) for n in range(6)]).rising() == 1.0, "a flat series does not rise"
     assert Series.of([(1, 2.0), (1, 3.0)]).values.tolist() == [3.0]
     assert up.since(4).steps.tolist() == [4, 5] and up.until(1).steps.tolist() == [0, 1]
     spiked = Series.of([(n, 9.0 if n == 3 else 1.0) for n in range(7)])
@@ -247,7 +247,7 @@ def test_the_figure_is_one_element_of_a_page(name: str) -> None:
         root.get("role") == "img" and root[0].tag.endswith("title") and root.get("aria-labelledby") == root[0].get("id")
     )
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg) and "<script" not in svg
-    assert not re.search(r"#0[1-5]0[1-5]0[1-5]\b", svg), "each stand-in became a colour of the page"
+    assert not re.search(r"#0[1-5]0[1-5]0[1-5]\b", svg), "each placeholder became a color of the page"
     ids = re.findall(r'\bid="([^"]*)"', svg)
     assert len(set(ids)) == len(ids) and all(re.match("curves-[0-9a-f]{8}-", found) for found in ids)
     assert set(re.findall(r'(?:url\(#|href="#)([^")]*)', svg)) <= set(ids)
@@ -266,7 +266,7 @@ def test_the_checkpoint_that_was_chosen_is_marked() -> None:
     marked, bare = curve_figure(replace(seen, chosen=step)), curve_figure(seen)
     assert marked is not None and bare is not None
     assert f"chosen: step {step}" in marked and "chosen" not in bare
-    assert f"; chosen was the model of step {step}" in title(replace(seen, chosen=step))
+    assert f"; the model of step {step} was chosen" in title(replace(seen, chosen=step))
     unmeasured = curve_figure(replace(seen, chosen=step + 1))
     assert unmeasured is not None and "chosen: step" not in unmeasured
 

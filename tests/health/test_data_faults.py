@@ -1,4 +1,4 @@
-"""Data that cannot be meant: each fault on data that is healthy without it, and what is found."""
+"""Implausible data: each fault on data that is healthy without it, and the finding."""
 
 import json
 import random
@@ -98,10 +98,10 @@ def test_a_constant_gold_answer_in_several_forms(forms: list[str]) -> None:
     assert finding.what == f"task.train: all 60 gold answers are '{forms[0]}', also written " + ", ".join(
         map(repr, forms[1:])
     )
-    assert list(refusals(made)) == [], "the golds of other rows are right"
+    assert list(refusals(made)) == [], "other rows' golds are right"
     assert found("judge.type=exact", train=column(healthy(), "answer", lambda n: forms[n % len(forms)])) == []
     near = column(healthy(), "answer", lambda n: 100 + n)
-    assert found("judge.tolerance=0.9", train=near) == [], "a tolerance does not make them one"
+    assert found("judge.tolerance=0.9", train=near) == [], "a tolerance does not make them equal"
 
 
 def test_half_of_the_demonstrations_are_empty() -> None:
@@ -126,7 +126,7 @@ def test_the_same_demonstration_but_for_its_answer() -> None:
     templated = column(rows, "demonstration", lambda n: said.format(rows[n]["answer"]))
     finding = only(found("format.type=tags", demonstrations=templated))
     assert (finding.check, finding.severity) == ("demonstrations-alike", "warning")
-    assert "appears in 60 of 60 rows, but for its final answer" in finding.what
+    assert "appears in 60 of 60 rows, except for its final answer" in finding.what
     assert "Let us think step by step. <answer>...</answer>" in finding.evidence
     half = column(rows, "demonstration", lambda n: (templated if n % 3 else rows)[n]["demonstration"])
     assert "40 of 60 rows" in only(found("format.type=last_number", demonstrations=half)).what
@@ -146,7 +146,7 @@ def test_demonstrations_that_are_bare_answers(settings: str, said: str) -> None:
 def test_identical_rows() -> None:
     finding = only(found(train=healthy(1) * 60))
     assert (finding.check, finding.severity) == ("rows-repeated", "error")
-    assert finding.what.startswith("task.train: 59 of 60 rows ask a question that an earlier row asks")
+    assert finding.what.startswith("task.train: 59 of 60 rows repeat the question and the answer of an earlier row")
     assert only(found(train=healthy(30) * 2)).severity == "warning"
     assert only(found(train=[*healthy(60), healthy(1)[0]])).severity == "info"
 
@@ -155,7 +155,7 @@ def test_questions_and_answers_swapped() -> None:
     rows = [{"question": str(row["answer"]), "answer": row["question"]} for row in healthy()]
     finding = only(found("judge.type=exact", train=rows))
     assert (finding.check, finding.severity) == ("columns-swapped", "error")
-    assert "60 of the answers end in a question mark, 0 of the questions do" in finding.what
+    assert "in 60 rows, 60 answers and 0 questions end in a question mark" in finding.what
     told = [row | {"answer": row["answer"].replace("?", ".")} for row in rows]
     assert only(found("judge.type=exact", train=told)).severity == "warning"
 
@@ -176,7 +176,7 @@ def test_answers_shifted_by_a_row(by: int, neighbour: str) -> None:
     finding = only(found(demonstrations=slipped))
     assert (finding.check, finding.severity) == ("answers-shifted", "error")
     assert f"59 of 60 worked solutions end in the gold answer of the {neighbour} row" in finding.what
-    assert "slipped by a row" in finding.cause
+    assert "shifted against the others" in finding.cause
 
 
 @pytest.mark.parametrize(("by", "neighbour"), [(1, "next"), (-1, "previous")])
@@ -186,7 +186,7 @@ def test_questions_shifted_by_a_row(by: int, neighbour: str) -> None:
     assert finding.check == "answers-shifted" and f"the numbers of the {neighbour} row's question" in finding.what
 
 
-SHIFTS = {1: "next", -1: "previous", 3: "third next", -3: "third last"}
+SHIFTS = {1: "next", -1: "previous", 3: "third following", -3: "third preceding"}
 
 
 @pytest.mark.parametrize("by", SHIFTS)
@@ -197,11 +197,11 @@ def test_questions_shifted_beside_numbers_of_no_use(by: int, n: int) -> None:
     assert found(demonstrations=shops) == []
     finding = only(found(demonstrations=column(shops, "question", lambda k: shops[(k - by) % n]["question"])))
     assert (finding.check, finding.severity) == ("answers-shifted", "error")
-    assert f"the numbers of the {SHIFTS[by]} row's question (100% of theirs stand there)" in finding.what
+    assert f"the numbers of the {SHIFTS[by]} row's question (100% of theirs occur there)" in finding.what
 
 
 def sample() -> Rows:
-    """Questions that people wrote, with the words for numbers and the numbers of no use that they write."""
+    """Questions written by people, with number words and irrelevant numbers."""
     text = (REPOSITORY / "recipes" / "data" / "gsm8k_sample.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
@@ -254,9 +254,9 @@ def test_answers_shuffled() -> None:
 def test_golds_that_are_one_value_make_one_question() -> None:
     rows = [{"question": "6 * 12?", "answer": gold} for gold in ("72", 72, "72.0", " 72 ")]
     assert len(task(train=rows).examples("train")) == 1
-    with pytest.raises(DataError, match="again, with another answer"):
+    with pytest.raises(DataError, match="with another answer"):
         task("judge.tolerance=0.5", train=[*rows, {"question": "6 * 12?", "answer": 73}]).check()
-    with pytest.raises(DataError, match="again, with another answer"):
+    with pytest.raises(DataError, match="with another answer"):
         task("judge.type=exact", train=rows).check()
 
 
@@ -357,7 +357,7 @@ def test_questions_without_spaces_that_are_others(questions: list[str]) -> None:
 def test_generated_questions_are_not_each_others_doubles(kind: str) -> None:
     made = load_task([f"type={kind}", "train={generate: 600}", "test={hold_out: 100}"])
     assert [f for f in [*data_faults(made), *overlap(made)] if f.severity != "info"] == []
-    for split in ("train", "test"):  # the same questions, as files
+    for split in ("train", "test"):  # the same questions, from files
         rows = [{"question": e.question, "answer": e.answer} for e in made.examples(split)]
         Path(f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     files = load_task([f"type={kind}", "train={file: train.jsonl}", "test={file: test.jsonl}"])
@@ -370,6 +370,6 @@ def test_short_questions_that_are_others() -> None:
     assert list(overlap(task("judge.type=exact", train=rows[:3], test=rows[3:]))) == []
     assert all("share 8 words" in finding.what for finding in near(healthy(60), healthy(20, 5_000)))
     asked = [{"question": f"Could you say how much {n} {thing} is?", "answer": n % 5} for n, thing in enumerate(THINGS)]
-    assert near(asked[:10], asked[10:]) == [], "the same answer, and what is asked for is another thing"
+    assert near(asked[:10], asked[10:]) == [], "the same answer, but the question is about another thing"
     even = [{"question": f"Is {word} a thing?", "answer": "yes" if n % 2 else "no"} for n, word in enumerate(THINGS)]
     assert list(overlap(task("judge.type=exact", train=even[:10], test=even[10:]))) == []

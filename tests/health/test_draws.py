@@ -127,7 +127,7 @@ def test_temperatures_at_which_draws_are_noise(
 def test_what_was_measured_is_said(loaded: tuple[Any, Any]) -> None:
     (told,) = found(loaded, "stages.samples.temperature=3")
     assert told.what == "stage samples: at temperature = 3 draws are noise"
-    assert told.evidence.startswith("measured on 6 texts: 0.0% of draws hold no token")
+    assert told.evidence.startswith("measured on 6 texts: 0.0% of draws consist only of tokens")
     assert "set stages.samples.temperature to 1 or less" in told.remedy
 
 

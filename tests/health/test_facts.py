@@ -1,4 +1,4 @@
-"""What diagnose says first: how a stage failed, few steps, few questions, a rate out of proportion."""
+"""What diagnose reports first: how a stage failed, few steps, few questions, a learning rate out of proportion."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def curve(*values: float) -> dict[str, list[tuple[int, float]]]:
     ("loss", "right", "severity"),
     [
         ((2.6, 2.3, 1.9, 1.8), 0, "warning"),
-        ((2.6, 2.7, 2.6, 2.7), 0, "warning"),  # it has not come down yet
+        ((2.6, 2.7, 2.6, 2.7), 0, "warning"),  # it has not fallen yet
         ((2.6, 2.3, 1.9, 1.8), 15, "warning"),
         ((2.6,), 0, "warning"),
     ],
@@ -30,7 +30,8 @@ def curve(*values: float) -> dict[str, list[tuple[int, float]]]:
 def test_a_weak_model_of_a_few_steps(loss: tuple[float, ...], right: int, severity: str) -> None:
     found = few_steps("sft", "loss", curve(*loss), {"max_steps": len(loss)}, measured(right, 60))
     assert found is not None and (found.check, found.severity) == ("few-steps", severity)
-    assert f"trained for {len(loss)} step" in found.what and f"stages.sft.max_steps from {len(loss)} to" in found.remedy
+    assert f"trained for only {len(loss)} step" in found.what
+    assert f"stages.sft.max_steps from {len(loss)} to" in found.remedy
     assert ("has not come down yet" in found.evidence) is (len(loss) > 1 and loss[-1] >= loss[0])
 
 
@@ -59,7 +60,7 @@ def test_few_questions_say_nothing() -> None:
     assert found is not None and found.severity == "warning" and "only 20 questions" in found.what
     assert "the accuracy of sft may be anything from 0.26 to 0.66" in found.what and "task.test" in found.remedy
     assert few_questions([measured(0, 20, "base"), measured(90, 200)], "test") is None
-    assert few_questions([measured(0, 60)], "test") is None, "that none of 60 is right says enough"
+    assert few_questions([measured(0, 60)], "test") is None, "none of 60 right is clear enough"
 
 
 def test_a_learning_rate_out_of_proportion_is_the_cause_of_an_overflow() -> None:
@@ -86,9 +87,9 @@ stage 'sft' failed: KeyError: 'a'
         ("OutOfMemoryError: CUDA out of memory. Tried to allocate", "", "GPU's memory"),
         ("ImportError: You need to install x", "", "not installed"),
         ("stopped by limits.stop_on: loss-not-finite: the loss is nan", "", "limits.stop_on"),
-        ("KeyError: 'a'", TRACE.format("/home/me/my_task.py"), "code of your own raised it, at my_task.py:7"),
-        ("KeyError: 'a'", TRACE.format("/x/lib/python3.11/site-packages/trl/a.py"), "does not foresee"),
-        ("KeyError: 'a'", None, "does not foresee"),
+        ("KeyError: 'a'", TRACE.format("/home/me/my_task.py"), "your own code raised it, at my_task.py:7"),
+        ("KeyError: 'a'", TRACE.format("/x/lib/python3.11/site-packages/trl/a.py"), "orch does not know"),
+        ("KeyError: 'a'", None, "orch does not know"),
         ("there is no row to train on: chosen is empty; add demonstrations", "12:00:00 begins\n", "chosen is empty"),
     ],
 )

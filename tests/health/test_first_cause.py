@@ -1,4 +1,4 @@
-"""What tells causes apart after a run, on invented weights, losses, curves and verdicts."""
+"""Telling causes apart after a run, on synthetic weights, losses, curves and verdicts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from tests.conftest import SMALL
 
 
 def layers(times: float, size: float = 0.3, n: int = 12, seed: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Weights with so much of what an adapter of rank 4 adds in them, which is `size` of their own."""
+    """Weights to which a rank-4 adapter's change was added `times` times; its norm is `size` of their own."""
     noise = torch.Generator().manual_seed(seed)
     made = []
     for _ in range(n):
@@ -43,7 +43,7 @@ def test_how_often_an_adapter_was_merged(times: float, told: int) -> None:
 
 def test_of_little_nothing_is_said() -> None:
     assert times_merged(iter([])) == times_merged(iter(layers(1.0, n=3))) == 0
-    assert times_merged(iter(layers(1.0, size=1e-3))) == 0, "so small a change is lost among the weights by chance"
+    assert times_merged(iter(layers(1.0, size=1e-3))) == 0, "so small a change drowns in the noise of the weights"
     assert times_merged((weight, change * 0) for weight, change in layers(1.0)) == 0
 
 
@@ -51,7 +51,7 @@ def test_of_little_nothing_is_said() -> None:
 
 
 class _Says:
-    """A model that is sure of the token at a place after the one it reads."""
+    """A model that is certain of the token at `place`, counted from the next token."""
 
     device = torch.device("cpu")
 
@@ -91,7 +91,7 @@ BASE = {-2: 14.4, -1: 14.13, 0: 2.68, 1: 13.74, 2: 14.45}
     [
         ({-2: 7.72, -1: 7.47, 0: 3.42, 1: 5.72, 2: 7.44}, True),  # ten steps on labels that were shifted
         ({-2: 13.4, -1: 12.8, 0: 1.17, 1: 12.9, 2: 13.8}, False),  # six sound steps
-        ({-2: 5.1, -1: 5.0, 0: 4.1, 1: 4.9, 2: 5.0}, False),  # diverged: all tokens are as likely
+        ({-2: 5.1, -1: 5.0, 0: 4.1, 1: 4.9, 2: 5.0}, False),  # diverged: all tokens are equally likely
         ({-2: 3.9, -1: 3.9, 0: 4.5, 1: 3.9, 2: 3.9}, False),
         (BASE, False),
     ],
@@ -119,7 +119,7 @@ MEASURED = {
     8: [2.63, 2.31, 1.7, 1.51, 1.38, 1.23, 1.08, 0.99],
     14: [2.63, 2.31, 1.68, 1.48, 1.3, 1.14, 0.93, 0.8, 0.71, 0.65, 0.55, 0.57, 0.49, 0.49],
 }
-"""Losses of the embedded model, by steps."""
+"""Losses of the embedded model, by number of steps."""
 SETTINGS = {"learning_rate": 4e-3, "max_steps": 8}
 
 
@@ -136,17 +136,17 @@ def test_a_learning_rate_below_the_usual_is_the_cause_of_a_slow_fall() -> None:
     assert found is not None and found.check == "nothing-learned" and "from 0.0001 to 0.0002" in found.remedy
     whole = SETTINGS | {"learning_rate": 1e-4, "lora": None}
     other = too_little("sft", slow, whole, rows("unparsed"))
-    assert other is not None and other.check == "too-short", "all weights are trained at smaller rates"
+    assert other is not None and other.check == "too-short", "full fine-tuning uses smaller rates"
 
 
 @pytest.mark.parametrize(
     ("loss", "written"),
     [
-        (MEASURED[8], rows("wrong", right=2)),  # it is right now and then
+        (MEASURED[8], rows("wrong", right=2)),  # it is sometimes right
         ([2.6, 1.9, 1.4, 0.9, 0.5, 0.2, 0.1, 0.05], rows("unparsed")),  # it has learned its rows: another cause
-        ([2.6, 1.2, 0.9, 0.82, 0.81, 0.8, 0.8, 0.8, 0.8, 0.8], rows("wrong")),  # it came to rest
+        ([2.6, 1.2, 0.9, 0.82, 0.81, 0.8, 0.8, 0.8, 0.8, 0.8], rows("wrong")),  # it has levelled off
         ([2.6, 2.9, 3.5], rows("unparsed")),  # it rose
-        ([2.6] * 30, rows("unparsed")),  # it never moved, and not for want of steps
+        ([2.6] * 30, rows("unparsed")),  # it never moved, though it had enough steps
         ([2.6], rows("unparsed")),
         (MEASURED[8], []),
     ],
@@ -168,7 +168,7 @@ def test_verdicts_that_do_not_follow(same: bool | None, check: str) -> None:
     assert judged_again("sft", TASK, sound, same) is None
     wrong = dataclasses.replace(sound[0], gold="8")
     found = judged_again("sft", TASK, [*sound, wrong], same)
-    assert found is not None and found.check == check and "correct is wrong now 1" in found.evidence
+    assert found is not None and found.check == check and "correct is now wrong: 1" in found.evidence
     failed = dataclasses.replace(sound[0], status="timeout")
     assert judged_again("sft", TASK, [*sound, failed], same) is None, "a judge may have more time now"
 
@@ -193,16 +193,16 @@ def test_outputs_that_are_gone_or_cut_off(tmp_path: Path) -> None:
 
 
 def test_errors_of_any_kind_are_one_line() -> None:
-    assert not_looked_at("model sft", ValueError("\none\ntwo")).what == "model sft could not be looked at: one"
+    assert not_looked_at("model sft", ValueError("\none\ntwo")).what == "model sft could not be examined: one"
     assert not_looked_at("model sft", KeyError()).what.endswith("KeyError")
     assert unreadable("sft", Path("gone.parquet"), OSError("no such file")).evidence == "no such file"
 
 
-# --- padding that is hidden
+# --- hidden padding
 
 
 class _Mask:
-    """A model that repeats the last token it may see, and asks for the positions of what it sees."""
+    """A model that repeats the last unmasked token, and records the position IDs it gets."""
 
     device = torch.device("cpu")
 

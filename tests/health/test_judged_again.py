@@ -1,4 +1,4 @@
-"""Stored rows have no data: a task that judges by them is asked about its own examples."""
+"""Stored rows have no data: a task that judges by data uses that of its own examples."""
 
 from orchestrator.health.judged_again import judged_again
 from orchestrator.health.written import Written
@@ -8,7 +8,7 @@ from orchestrator.types import Completion, Example, Status, Verdict
 
 
 class Named(Task):
-    """Right is any word that the data name."""
+    """A completion is right if it is one of the words in the data."""
 
     def generate(self, split: Split, n: int) -> list[Example]:
         return [Example(f"e{i}", f"{i}?", "any", data={"right": [f"a{i}", f"b{i}"]}) for i in range(n)]

@@ -1,4 +1,4 @@
-"""Curves of real trainings (tests/data/curves, made by its make.py): what is told of each; of the healthy, nothing."""
+"""Curves of real trainings (tests/data/curves, made by its make.py): the finding on each; none on the healthy ones."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ TOLD = {
     "words_only": (
         "answers-not-learned",
         "warning",
-        "set answer_weight from 1 to 5, and look at what the model writes: `orch ask`",
+        "set answer_weight from 1 to 5, and look at the model's completions with `orch ask`",
     ),
 }
 
@@ -58,7 +58,7 @@ def test_a_training_gone_wrong_is_told_by_its_shape(name: str) -> None:
     (reading,) = told(name)
     assert (reading.finding.check, reading.finding.severity, reading.finding.remedy) == TOLD[name]
     steps = {step for step, _ in kept(name)["curves"][reading.curve]}
-    assert set(reading.steps) <= steps, "what is marked was logged"
+    assert set(reading.steps) <= steps, "only logged steps are marked"
 
 
 @pytest.mark.parametrize("name", HEALTHY)

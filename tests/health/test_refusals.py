@@ -1,4 +1,4 @@
-"""A judge is tested for what it refuses; a task's own verdict that fails is named with its line."""
+"""A judge is tested on answers that it must refuse; a task's own verdict that fails is named with its line."""
 
 import json
 import time
@@ -77,7 +77,7 @@ def kinds(findings: list[Finding]) -> list[str]:
 def test_an_own_verdict_that_accepts_wrong_answers(body: str, accepted: list[str]) -> None:
     findings = found(task(["red", "green", "blue", "olive", "black"], body=body))
     assert kinds(findings) == accepted and {f.severity for f in findings} <= {"error"}
-    assert all("correct Mine.verdict" in f.remedy and "Mine's own verdict" in f.cause for f in findings)
+    assert all("fix Mine.verdict" in f.remedy and "Mine's own verdict" in f.cause for f in findings)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_letters_are_for_the_judge_of_choices() -> None:
     assert list(letters(task(["A", "B", "C"], "task.judge.type=choice"))) == []
     assert list(letters(task(["A", "B", "Paris"], "task.judge.type=exact"))) == []
     assert list(letters(task(["A", "A"], "task.judge.type=exact"))) == []
-    with pytest.raises(Exception, match=r"letters of options: set task\.judge: \{type: choice\}"):
+    with pytest.raises(Exception, match=r"option letters: set task\.judge: \{type: choice\}"):
         task(["A", "B"]).check()
 
 

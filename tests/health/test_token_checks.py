@@ -161,7 +161,7 @@ def test_rows_that_are_yet_to_be_drawn_may_be_too_long(shared_tokenizer: Any) ->
     assert found("rft", f"stages.rft.max_length={longest + 300}") == []
     told = only(found("rft", f"stages.rft.max_length={longest + 299}"))
     assert checks([told]) == [("rows-may-be-too-long", "warning")]
-    assert f"up to {longest + 300} tokens" in told.what and "stage rft: what chosen keeps" in told.what
+    assert f"up to {longest + 300} tokens" in told.what and "stage rft: rows from chosen may" in told.what
     assert f"set stages.rft.max_length to {longest + 300}, or stages.samples.max_tokens to 299" in told.remedy
     assert found("sft", "stages.sft.max_length=200") == [], "it trains on demonstrations, whose length is known"
 
@@ -194,12 +194,12 @@ def spoilt(row: Row, check: str) -> Row:
 @pytest.mark.parametrize(
     ("fault", "check", "severity", "said"),
     [
-        ("labels-masked", "labels-masked", "error", "1 of 3 rows have no label"),
+        ("labels-masked", "labels-masked", "error", "1 of 3 rows have only masked labels"),
         ("end-not-trained", "end-not-trained", "error", "1 of 3 rows do not end in a label for the end of text"),
         ("end missing", "end-not-trained", "error", "1 of 3 rows do not end in a label"),
         ("prompts-differ", "prompts-differ", "error", "in 1 of 3 rows the prompt in training is not the prompt"),
         ("longer prompt", "prompts-differ", "error", "in 1 of 3 rows"),
-        ("prompt-trained", "prompt-trained", "warning", "in 1 of 3 rows the loss is taken on the prompt too"),
+        ("prompt-trained", "prompt-trained", "warning", "in 1 of 3 rows the loss includes the prompt"),
         ("tokenizer-loses-text", "tokenizer-loses-text", "error", "1 of 3 rows are not the same text"),
     ],
 )
@@ -293,7 +293,7 @@ def test_the_context_is_the_models_own() -> None:
     assert context_of(silent) is None
 
 
-# --- weights: where LoRA goes, what it takes
+# --- weights: LoRA's targets and size
 
 
 def weights(made: Plan, work: Path | None = None, elsewhere: bool = False) -> list[Finding]:
@@ -312,7 +312,7 @@ def lora_size(r: int, *names: str) -> int:
 
 
 def saved_size(folder: Path, **lora: Any) -> int:
-    """Parameters in the file of an adapter that PEFT makes."""
+    """Number of parameters in the file of an adapter that PEFT makes."""
     get_peft_model(load_base(BASE), LoraConfig(task_type="CAUSAL_LM", **lora)).save_pretrained(folder)
     return sum(tensor.numel() for tensor in load_file(folder / WEIGHTS).values())
 
@@ -349,7 +349,7 @@ def test_the_size_of_an_adapter_is_right_to_the_parameter(lora: dict[str, Any], 
     assert saved_size(Path("saved"), **{"target_modules": "all-linear"} | lora) == expected
     given = f"stages.sft.lora={json.dumps(lora)}"
     limit = expected * 4 / 1e6
-    resources = "stages.rft.model=sft"  # no other stage begins an adapter
+    resources = "stages.rft.model=sft"  # no other stage starts a new adapter
     assert checks(weights(plan(given, resources, f"limits.adapter_mb={limit}"))) == [("resources", "info")]
     found = weights(plan(given, resources, f"limits.adapter_mb={limit - 1e-5}"))
     assert checks(found) == [("adapter-too-large", "error"), ("resources", "info")]
@@ -390,7 +390,7 @@ def test_memory_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks(weights(plan())) == [("memory-too-small", "error")]
     found = only(weights(plan(), elsewhere=True))
     assert (found.check, found.severity) == ("memory-too-small", "warning"), "it may be trained on another machine"
-    assert "this machine" not in found.what and "the machine looked at has" in found.what
+    assert "this machine" not in found.what and "the checked machine has" in found.what
 
 
 def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,7 +444,7 @@ def test_each_token_counts(engine: TransformersEngine, passages: list[Passage]) 
         1 - 1 / (total - sum(p.ended for p in passages)), abs=1e-9
     )
     early = [replace(p, text=(*p.text[:2], other(p.text[2]), *p.text[3:])) for p in passages]
-    assert own(engine, early) < 0.96, "what follows a changed token is another text"
+    assert own(engine, early) < 0.96, "after a changed token the text would continue differently"
 
 
 def test_the_end_is_any_token_that_ends_a_text(engine: TransformersEngine, passages: list[Passage]) -> None:
@@ -461,7 +461,7 @@ def test_the_text_of_another_question_is_not_the_models(engine: TransformersEngi
 
 
 def test_half_precision_makes_a_text_no_less_the_models(engine: TransformersEngine) -> None:
-    """Written in bfloat16, as on a GPU, and looked at in float32, and the other way round."""
+    """Written in bfloat16, as on a GPU, and checked in float32, and the other way round."""
     recipe = load_recipe(SMALL)
     half = TransformersEngine(ModelRef("base", replace(BASE, dtype="bfloat16")))
     assert half.model.dtype is torch.bfloat16
@@ -488,10 +488,10 @@ def test_a_text_that_is_written_again_is_the_models_own_in_whatever_tokens(
     recipe = load_recipe(SMALL)
     ref, task = ModelRef("base", BASE), recipe.task
     rows = asked(engine, task, task.examples("test")[:12], 24)
-    monkeypatch.setattr("orchestrator.health.probe.agreement", lambda *_: 0.0)  # as if read in other tokens
+    monkeypatch.setattr("orchestrator.health.probe.agreement", lambda *_: 0.0)  # as if tokenized differently
     assert list(origin_findings("base", ref, engine, task, rows, 24)) == []
     longer = [replace(row, text=f"{row.text} {row.text}") for row in rows]
-    assert list(origin_findings("base", ref, engine, task, longer, 24)) == [], "as far as it was followed"
+    assert list(origin_findings("base", ref, engine, task, longer, 24)) == [], "compared as far as it was generated"
     table = [replace(row, text="7", finish_reason="stop") for row in rows]
     assert checks(origin_findings("base", ref, engine, task, table, 24)) == [("not-the-model", "error")]
 
@@ -507,14 +507,14 @@ def test_what_is_asked_now_is_found_to_be_the_models_own(settings: list[str], en
     table = [replace(row, text=f"<answer>{row.gold}</answer>", finish_reason="stop", status="correct") for row in rows]
     found = only(origin_findings("base", ref, engine, task, table, limit))
     assert found.check == "not-the-model" and "stored 12 of 12" in found.evidence
-    assert list(origin_findings("base", ref, engine, task, table[:3], limit)) == [], "three texts say nothing"
+    assert list(origin_findings("base", ref, engine, task, table[:3], limit)) == [], "three texts prove nothing"
 
 
 # --- adapters
 
 
 def made_adapter(folder: Path, base: BaseModelRef = BASE, seed: int = 0) -> Path:
-    """An adapter as training leaves it, its B matrices filled at random."""
+    """An adapter as training saves it, its B matrices filled at random."""
     torch.manual_seed(seed)
     model = load_base(base)
     lora = {"target_modules": "all-linear", "fan_in_fan_out": model.config.model_type == "gpt2"}
@@ -544,7 +544,7 @@ def found_in(folder: Path, base: BaseModelRef = BASE) -> list[Finding]:
 def test_a_sound_adapter(adapter: Path) -> None:
     assert found_in(adapter) == []
     (adapter / "base.json").unlink()
-    assert found_in(adapter) == [], "one that was made elsewhere"
+    assert found_in(adapter) == [], "an adapter made elsewhere"
 
 
 def changed(folder: Path, change: Callable[[str, torch.Tensor], torch.Tensor | None]) -> None:
@@ -553,7 +553,7 @@ def changed(folder: Path, change: Callable[[str, torch.Tensor], torch.Tensor | N
 
 
 def first_only(value: float) -> Callable[[str, torch.Tensor], torch.Tensor]:
-    """Put a value into one place of one tensor."""
+    """Write a value to one place of one tensor."""
     done: list[str] = []
 
     def change(key: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -602,12 +602,12 @@ def test_a_broken_adapter_is_found(check: str, spoil: Callable[[Path], Any], ada
 def test_what_is_there_is_said_where_something_is_missing(adapter: Path) -> None:
     (adapter / WEIGHTS).unlink()
     assert "adapter_config.json (" in only(found_in(adapter)).evidence
-    assert only(found_in(Path("nowhere"))).evidence == "the folder holds: there is no such folder"
+    assert only(found_in(Path("nowhere"))).evidence == "contents of the folder: no such folder"
 
 
 @pytest.mark.parametrize("half", ["lora_A", "lora_B"])
 def test_a_tensor_that_is_gone_is_found(half: str, adapter: Path) -> None:
-    """PEFT loads what is left, and draws the other half of the pair at random."""
+    """PEFT loads the rest, and initializes the missing half of the pair."""
     first = next(key for key in load_file(adapter / WEIGHTS) if half in key)
     changed(adapter, lambda key, tensor: None if key == first else tensor)
     found = only(found_in(adapter))
@@ -643,7 +643,7 @@ def test_an_adapter_on_a_base_that_holds_it_already(adapter: Path) -> None:
     found = only(found_in(adapter, ref))
     assert found.check == "merged-twice" and "B A in" in found.evidence
     another = made_adapter(Path("another"), seed=1)
-    assert only(found_in(another, ref)).check == "adapter-other-base", "it holds an adapter, but not this one"
+    assert only(found_in(another, ref)).check == "adapter-other-base", "it contains an adapter, but not this one"
 
 
 @pytest.mark.parametrize(
@@ -667,7 +667,7 @@ def test_a_base_that_cannot_be_read(spoil: Callable[[Path], Any], adapter: Path)
 
 
 def gpt2(name: str = "gpt2", seed: int = 0) -> BaseModelRef:
-    """A small model of GPT-2's kind, whose weights are stored as (in, out)."""
+    """A small GPT-2 model, whose weights are stored as (in, out)."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(seed)

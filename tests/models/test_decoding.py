@@ -1,4 +1,4 @@
-"""orch's own loop gives what `generate` gives."""
+"""orch's own decoding loop gives the same results as `generate`."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def made(kind: str, **settings: Any) -> Any:
 
 
 def prompts(model: Any, widths: tuple[int, ...] = (9, 4, 9, 7, 4, 1)) -> dict[str, torch.Tensor]:
-    """Prompts padded on the left; those of one width are equal, so that some rows share one."""
+    """Prompts padded on the left; those of one width are equal, so some rows are the same."""
     ids = torch.full((len(widths), max(widths)), PAD)
     mask = torch.zeros_like(ids)
     for row, width in enumerate(widths):
@@ -60,12 +60,12 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_tokens_are_those_of_generate(kind: str) -> None:
-    """Rows end one after the other: the end is as likely as the model makes it."""
+    """Rows end one after another: the end is as likely as the model makes it."""
     model = made(kind, **KINDS[kind])
     assert can_decode(model)
     asked = prompts(model)
     plain = model.generate(**asked, generation_config=GenerationConfig(max_new_tokens=70, pad_token_id=PAD))
-    # an end that rows come to at different lengths
+    # end tokens that the rows reach at different lengths
     free = plain[:, asked["input_ids"].shape[1] :]
     ends = [int(free[0, 3]), int(free[3, 11]), END]
     config = GenerationConfig(max_new_tokens=70, eos_token_id=ends, pad_token_id=PAD)
@@ -78,7 +78,7 @@ def test_rows_leave_as_they_end_and_the_others_go_on_as_before(tiny: Any) -> Non
     seen = []
 
     class Ending(LogitsProcessor):  # type: ignore[misc]
-        """Ends row k after k further tokens, and is told of those that leave."""
+        """Ends row k after k further tokens, and is notified of rows that leave."""
 
         def __init__(self) -> None:
             self.after = torch.arange(6)
@@ -162,5 +162,5 @@ def test_a_text_that_ends_a_completion_ends_it(tiny: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_model_that_remembers_otherwise_is_left_to_generate(kind: str, settings: dict[str, Any]) -> None:
-    """It has a state that is no list of keys and values, or one that depends on the longest row."""
+    """Its state is not a list of keys and values, or it depends on the longest row."""
     assert not can_decode(made(kind, **settings))

@@ -1,4 +1,4 @@
-"""An adapter that is in the weights for a while, and then is not."""
+"""An adapter that is temporarily merged into the weights."""
 
 import warnings
 from typing import Any
@@ -25,7 +25,7 @@ def adapted(dtype: torch.dtype = torch.float32, **settings: Any) -> Any:
 
 
 def mixture() -> Any:
-    """A mixture of experts, whose weights are no linear layers."""
+    """A mixture of experts, whose weights are not linear layers."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         "qwen3_moe",
@@ -46,7 +46,7 @@ def mixture() -> Any:
 
 
 def products(model: Any) -> int:
-    """How many matrices a pass multiplies by."""
+    """Number of matrix products in one pass."""
     count = 0
 
     def seen(*_: Any) -> None:
@@ -71,7 +71,7 @@ def test_it_computes_the_same_with_fewer_products_and_leaves_no_trace() -> None:
             with folded(model):
                 inside = model(IDS).logits
                 few = products(model)
-        assert torch.equal(model(IDS).logits, beside), "not a bit is left of it"
+        assert torch.equal(model(IDS).logits, beside), "no trace of it is left"
     assert torch.allclose(inside, beside, atol=1e-4) and not torch.equal(inside, beside)
     assert few * 3 == pytest.approx(many, abs=2)
     after = model.state_dict()

@@ -1,4 +1,4 @@
-"""Writing weights, tokenizer and decoding so that plain libraries read them as they were; what is caught if not."""
+"""Saving weights, tokenizer and decoding so that plain libraries read them unchanged, and the checks that verify it."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def adapter(size: float, **lora: Any) -> ModelRef:
-    """An adapter on the embedded model whose B matrices are drawn at random with this spread."""
+    """An adapter on the embedded model whose B matrices are random with this standard deviation."""
     torch.manual_seed(0)
     config = LoraConfig(task_type="CAUSAL_LM", r=4, **{"target_modules": "all-linear"} | lora)
     get_peft_model(load_base(BASE), config).save_pretrained("adapter")
@@ -80,9 +80,9 @@ def test_a_model_without_an_adapter_is_written_as_it_is() -> None:
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:peft")  # it warns of tied layers itself
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")  # PEFT itself warns of tied layers
 def test_weights_that_do_not_agree_are_caught() -> None:
-    """An adapter on the output layer alone cannot be merged where it shares its weights with the embeddings."""
+    """An adapter on the output layer alone cannot be merged if that layer shares its weights with the embeddings."""
     ref = adapter(0.5, target_modules=["lm_head"])
     with pytest.raises(
         CheckError, match=r"model made: weights in float32 were .* logits are \S+ off .* without --merged"
@@ -92,7 +92,7 @@ def test_weights_that_do_not_agree_are_caught() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning:peft")
 def test_an_adapter_on_tied_weights_stays_beside_them() -> None:
-    """One from elsewhere may stand on the output layer: it is generated with as it was trained, and never merged."""
+    """An adapter from elsewhere may be on the output layer: it is used as it was trained, and never merged."""
     ref = adapter(0.5, target_modules=["lm_head"])
     with torch.inference_mode():
         used, alone, trained = (
@@ -106,7 +106,7 @@ def test_an_adapter_on_tied_weights_stays_beside_them() -> None:
 
 @pytest.mark.parametrize("shipped", [True, False])
 def test_a_trained_model_remembers_as_its_base_does(shipped: bool) -> None:
-    """A trainer switches the cache off in the configuration it trains with."""
+    """A trainer disables the cache in the configuration it trains with."""
     base = copy_of_base()
     config = json.loads(Path("base/config.json").read_text())
     Path("base/config.json").write_text(json.dumps(config | {"use_cache": shipped}))
@@ -114,18 +114,18 @@ def test_a_trained_model_remembers_as_its_base_does(shipped: bool) -> None:
     model.config.use_cache = False
     save_model(model, load_tokenizer(base), ModelRef("base", base), folder(), {})
     assert json.loads(Path("out/config.json").read_text())["use_cache"] is shipped
-    assert model.config.use_cache is False, "it may train on"
+    assert model.config.use_cache is False, "training may continue"
 
 
 def test_an_adapter_that_is_lost_in_rounding_is_caught() -> None:
     ref = adapter(1e-6)
     assert save_whole(ref, "float32", rows(), folder()).holds
     shutil.rmtree("out")
-    with pytest.raises(CheckError, match=r"they miss \d+% of what the adapter does, .* with --dtype float32"):
+    with pytest.raises(CheckError, match=r"they miss \d+% of the adapter's effect, .* with --dtype float32"):
         save_whole(ref, "bfloat16", rows(), folder())
 
 
-# --- what stands beside them
+# --- what is saved beside them
 
 
 def test_an_adapter_names_its_base_and_a_hub_models_commit() -> None:
@@ -139,7 +139,7 @@ def test_an_adapter_names_its_base_and_a_hub_models_commit() -> None:
 
 
 def copy_of_base(**settings: Any) -> BaseModelRef:
-    """The embedded model in a folder of its own, with other settings for generation."""
+    """The embedded model in its own folder, with other generation settings."""
     shutil.copytree(TINY, "base")
     file = Path("base/generation_config.json")
     file.write_text(json.dumps(json.loads(file.read_text()) | settings))
@@ -181,7 +181,7 @@ def test_a_chat_template_is_written_as_it_was_used() -> None:
 
 
 def test_a_tokenizer_that_comes_back_as_another_is_caught() -> None:
-    """AutoTokenizer takes the class from the model's type: a Qwen2 model's normalizes text in its own way."""
+    """AutoTokenizer chooses the class by the model's type: a Qwen2 model's normalizes text in its own way."""
     base = copy_of_base()
     file = Path("base/tokenizer.json")
     file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": {"type": "Lowercase"}}))
@@ -190,5 +190,5 @@ def test_a_tokenizer_that_comes_back_as_another_is_caught() -> None:
     Path("out/config.json").write_text(json.dumps(config))
     check_tokenizer(tokenizer, base, TagsFormat(), QUESTIONS, Path("out"))
     Path("out/config.json").write_text(json.dumps(config | {"model_type": "qwen2"}))
-    with pytest.raises(CheckError, match=r"the tokenizer of base reads 'How many meters .*' otherwise once it is"):
+    with pytest.raises(CheckError, match=r"the tokenizer of base encodes 'How many meters .*' differently once it is"):
         check_tokenizer(tokenizer, base, TagsFormat(), QUESTIONS, Path("out"))

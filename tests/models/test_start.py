@@ -1,4 +1,4 @@
-"""The model that a recipe starts from, the format it was trained under, and the limits that a recipe sets itself."""
+"""The model that a recipe starts from, the format it was trained with, and the limits that a recipe sets for itself."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def base_folder(name: str = "whole") -> Path:
 
 
 def adapter(name: str = "adapter", on: Path | None = None, under: AnswerFormat | None = None, **files: str) -> Path:
-    """A folder as orch leaves an adapter in, as far as names go: its weights are none."""
+    """A folder with the file names of an adapter saved by orch; its weights are not real."""
     folder = Path(name)
     folder.mkdir()
     ref = resolve_model(ModelSpec(name=str(on or base_folder())))
@@ -193,7 +193,7 @@ def test_a_base_on_the_hub_is_asked_for_at_its_revision(recorded: bool, monkeypa
 
 def test_an_adapter_that_does_not_say_of_what_is_refused() -> None:
     folder = adapter(adapter_config="{}", base="{}")
-    with pytest.raises(ModelError, match="does not say of which base"):
+    with pytest.raises(ModelError, match="does not name its base"):
         start(folder)
 
 
@@ -239,7 +239,7 @@ def test_an_adapter_without_weights_is_refused() -> None:
         compile_plan(recipe(f"model.name={folder}"))
 
 
-# --- the format it was trained under
+# --- the format it was trained with
 
 
 def planned(*overrides: str) -> Plan:
@@ -259,7 +259,7 @@ def test_a_model_under_another_format_is_refused_with_both_formats_and_the_place
     error = caught.value
     assert error.exit_code == 3
     text = str(error)
-    assert text.startswith(f"r.yaml: {folder} was trained under another answer format")
+    assert text.startswith(f"r.yaml: {folder} was trained with a different answer format")
     assert "'How much is 6 times 7?\\n'" in text and "'Q: How much is 6 times 7? A:'" in text
     assert "they first differ at prompt, character 1: '{question}\\n' and 'Q: {question'" in text
     assert "allow_format_change: true" in text
@@ -341,7 +341,7 @@ def test_a_recipe_with_limits_is_read_back_from_its_resolved_form() -> None:
     assert load_recipe("resolved.yaml").limits == before.limits
 
 
-# --- a task of its format and judge alone
+# --- a task with only its format and judge
 
 
 def test_a_task_from_settings() -> None:

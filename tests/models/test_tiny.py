@@ -46,7 +46,7 @@ def test_any_text_comes_back_unchanged(tokenizer, text, tmp_path):
     for one in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
         ids = one.encode(text)
         assert one.decode(ids) == text
-        assert one.encode(text, add_special_tokens=False) == ids, "nothing may be added on the sly"
+        assert one.encode(text, add_special_tokens=False) == ids, "nothing may be added silently"
 
 
 def test_every_character_of_the_basic_plane_comes_back(tokenizer):
@@ -77,7 +77,7 @@ def test_it_is_small_and_in_half_precision():
 
 
 def test_half_precision_costs_nothing_that_matters(tokenizer):
-    """The weights are stored as rounded: loading them in either precision gives the same numbers."""
+    """The weights are stored rounded: loading them in either precision gives the same numbers."""
     half = AutoModelForCausalLM.from_pretrained(MODEL_DIR)
     full = AutoModelForCausalLM.from_pretrained(MODEL_DIR, dtype=torch.float32)
     for one, other in zip(half.parameters(), full.parameters(), strict=True):
@@ -85,7 +85,7 @@ def test_half_precision_costs_nothing_that_matters(tokenizer):
 
 
 def continue_greedily(model, tokenizer, prompts: list[str], tokens: int = 60) -> list[str]:
-    """What the model writes after each prompt."""
+    """The model's continuation of each prompt."""
     batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
     ids = model.generate(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=tokens, do_sample=False
@@ -109,7 +109,7 @@ def test_it_does_not_know_the_task(model, tokenizer):
 
 
 def test_it_never_read_a_question_or_a_tag():
-    """No wording of the task, with anything in its gaps, and no tag stands in the first part of its reading."""
+    """No wording of the task, with anything in its gaps, and no tag occurs in the first part of its training text."""
     wordings = []
     for phrasing in PHRASINGS:
         gap = re.sub(r"\\\{[nab]\\\}", r"[^.?!\\n]{1,40}", re.escape(phrasing))
@@ -134,4 +134,4 @@ def test_its_card_says_what_it_read():
     assert "license: apache-2.0" in card
     assert f"{facts['loss']}" in card and f"{facts['tokens']:,}" in card
     assert Path(MODEL_DIR, "model.safetensors").exists()
-    assert facts["tokens"] == FIRST_TOKENS + SECOND_TOKENS, "the card and the script tell of different readings"
+    assert facts["tokens"] == FIRST_TOKENS + SECOND_TOKENS, "the card and the script disagree on the training text"

@@ -1,4 +1,4 @@
-"""How long a stage will take, told from what others took: which of them count, and how sure it is."""
+"""How long a stage will take, estimated from past runs: which of them count, and how certain the estimate is."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def plan(*overrides: str) -> Plan:
 
 
 def ran(made: Plan, name: str, metrics: dict[str, float], **tags: str) -> StoredRun:
-    """A stage's run as the store holds it."""
+    """A stage's run as the store returns it."""
     spec = made.stage(name).spec
     written = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
     params = {key: str(value) for key, value in flatten(written).items()} | {"seed": "0"}
@@ -53,7 +53,7 @@ def ran(made: Plan, name: str, metrics: dict[str, float], **tags: str) -> Stored
 
 
 class Past(MemoryStore):
-    """A store whose finished runs are given, the newest first."""
+    """A store with these finished runs, newest first."""
 
     def __init__(self, *runs: StoredRun) -> None:
         super().__init__(Path("past"))
@@ -195,7 +195,7 @@ def test_a_machine_is_known_by_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert kind_of_machine() == "the cluster at auto; drop"
 
 
-# --- what it did take
+# --- actual costs
 
 
 def test_a_cost_by_hand() -> None:
@@ -231,7 +231,7 @@ print(begun, most, since, peak_mb())
 
 
 def test_memory_at_its_peak_is_that_since_the_beginning() -> None:
-    """In a process of its own: what else the tests have held is no part of it."""
+    """In a separate process, so that memory held by other tests does not count."""
     said = subprocess.run([sys.executable, "-c", HOLDING], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     begun, most, since, again = map(float, said.stdout.split())
     assert 180 < most - begun < 240

@@ -1,4 +1,4 @@
-"""`lora: null`: which models are whole, what stands on what, which keys are the same."""
+"""`lora: null`: which models are whole, what depends on what, which keys are the same."""
 
 from pathlib import Path
 
@@ -77,14 +77,14 @@ def test_a_model_is_found_where_its_stages_left_it(tmp_path: Path) -> None:
 
 def test_a_whole_model_that_is_gone_is_named(tmp_path: Path) -> None:
     made = plan("stages.rft.lora=null")
-    with pytest.raises(ModelError, match="rft is not there"):
+    with pytest.raises(ModelError, match="rft does not exist"):
         find_model(made.recipe.stages, made.start, "grpo", tmp_path.joinpath)
 
 
 def test_a_new_adapter_may_stand_on_a_whole_model_and_not_on_another() -> None:
     on_whole = load_recipe(SMALL, ["stages.rft.lora=null", "stages.grpo.lora={r: 4}"])
     assert whole_stage(on_whole.stages, "grpo") == "rft"
-    with pytest.raises(RecipeError, match=r"stages\.grpo\.lora: it is the adapter of 'rft'"):
+    with pytest.raises(RecipeError, match=r"stages\.grpo\.lora: training continues on the adapter of 'rft'"):
         load_recipe(SMALL, ["stages.grpo.lora={r: 4}"])
 
 

@@ -1,4 +1,4 @@
-"""Keys: what decides a stage's output changes its key and those after it; what does not, changes none."""
+"""Keys: what affects a stage's output changes its key and those after it; nothing else changes any."""
 
 import json
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_what_stages_need_in_words() -> None:
 
 
 def with_validation(select: str, *demonstrations: str | None) -> Plan:
-    """A plan whose SFT is looked at with questions of a file, each with that worked solution."""
+    """A plan whose SFT is validated on questions from a file, each with the given worked solution."""
     rows = [{"question": f"q{n}", "answer": n} for n in range(len(demonstrations))]
     told = [row | {"demonstration": d} if d else row for row, d in zip(rows, demonstrations, strict=True)]
     Path("qa.json").write_text(json.dumps(told))
@@ -109,7 +109,7 @@ def test_no_loss_to_choose_by_is_refused(written: tuple[str | None, ...]) -> Non
     with pytest.raises(RecipeError) as caught:
         with_validation("best_loss", *written)
     assert caught.value.problems == (
-        "r.yaml: stages.sft.validation.select: best_loss goes by the loss on worked solutions, and the first 3 "
+        "r.yaml: stages.sft.validation.select: best_loss uses the loss on worked solutions, but the first 3 "
         "questions of task.validation have none; set it to best_accuracy, or give that split demonstrations",
     )
     assert with_validation("best_accuracy", *written).stage("sft").key
@@ -121,7 +121,7 @@ def test_some_worked_solutions_make_a_loss() -> None:
 
 @pytest.mark.parametrize(("missing", "anew"), [((), False), ((3,), False), ((1,), True), ((0, 1, 2), True)])
 def test_a_loss_that_was_once_of_bare_answers_is_measured_anew(missing: tuple[int, ...], anew: bool) -> None:
-    """Three questions are looked at; where all of those have worked solutions the key is what it was."""
+    """The first three questions are used; if all of them have worked solutions, the key is unchanged."""
     plan = with_validation("last", *(None if n in missing else f"<answer>{n}</answer>" for n in range(4)))
     keys = Keys(plan.recipe.task, 0, plan.recipe.evaluate, {"base": "key"}, "base")
     read = plan.stage("sft").spec.key_inputs(keys)["validation"]
@@ -285,7 +285,7 @@ def rows(start: int, stop: int) -> list[dict[str, Any]]:
 
 
 def from_files(**files: list[dict[str, Any]]) -> dict[str, str]:
-    """The keys where splits are read from files; the files are named by the caller, as `split_anything`."""
+    """The keys if splits are read from files; the caller names the files, as `split_anything`."""
     blocks = []
     for name, content in files.items():
         Path(f"{name}.json").write_text(json.dumps(content))
@@ -404,7 +404,7 @@ def test_a_hub_model_is_known_by_its_commit(hub: Path) -> None:
     assert (found.location, found.revision, found.digest) == ("some/model", "c0ffee", "some/model@c0ffee")
     assert resolve_model(ModelSpec(name="some/model", revision="refs/pr/1")).revision == "beef"
     before = keys("model.name=some/model")
-    assert keys("model={name: some/model, revision: c0ffee}") == before, "a branch and its commit are the same"
+    assert keys("model={name: some/model, revision: c0ffee}") == before, "a branch and its commit have the same key"
     (hub / "models--some--model" / "refs" / "main").write_text("beef")
     assert changed(before, keys("model.name=some/model")) == ALL
     assert keys("model={name: some/model, revision: c0ffee}") == before

@@ -1,6 +1,6 @@
-"""The keys of the shipped recipes, as they were recorded: whoever changes one throws away everybody's finished stages.
+"""The recorded keys of the shipped recipes: changing one throws away everybody's finished stages.
 
-A change that is meant is written down with `python -m tests.plan.test_recorded_keys`, and named in its message.
+Record an intended change with `python -m tests.plan.test_recorded_keys`, and name it in the commit message.
 """
 
 import json
@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY
 
 RECORDED = Path(__file__).parent.parent / "data" / "keys.json"
 SAMPLE = "recipes/data/gsm8k_sample.jsonl"
-# What cannot be had without the Hub is exchanged for what is at hand.
+# Local replacements for what needs the Hub.
 OFFLINE = {
     "gsm8k": [
         "model.name=tiny",

@@ -16,11 +16,11 @@ from orchestrator.types import Finding
 from tests.conftest import REPOSITORY
 
 MAKERS = ("Finding", "_broken")
-"""What is called with the name of a check as its first argument."""
+"""Callables whose first argument is the name of a check."""
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
-    """The names that stand in calls, and in the loops whose variable a call is given."""
+    """The names in calls, and in the loops whose variable is passed to a call."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in MAKERS and node.args:
             given = node.args[0]
@@ -91,4 +91,4 @@ def test_what_is_ignored_is_told_and_no_more() -> None:
     told = told_only([error, other, warning], ["double-bos"])
     assert told[1] is other
     assert told[0] == replace(error, severity="info", what="it is so (ignored by limits.ignore)") == told[2]
-    assert told_only(told, ["double-bos"]) == told, "it is not said twice"
+    assert told_only(told, ["double-bos"]) == told, "it is not marked twice"

@@ -1,4 +1,4 @@
-"""The schema that editors use, and the page made of it: whole, up to date, and of one mind with the recipes' reader."""
+"""The schema that editors use, and the page made from it: complete, up to date, and consistent with the reader."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recipes made of several files, of the environment's variables, and of paths that count from their own folder."""
+"""Recipes made of several files, environment variables, and paths relative to their own folder."""
 
 import os
 from pathlib import Path
@@ -95,9 +95,12 @@ def test_what_is_wrong_is_said_of_the_file_in_which_it_stands() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("extends: nowhere.yaml\n", "r.yaml:1: extends: nowhere.yaml: there is no such file (its path counts from .)"),
-        ("name: x\nextends: r.yaml\n", "r.yaml:2: extends: r.yaml extends this file in turn: take one of the two out"),
-        ("extends: turn.yaml\n", "turn.yaml:1: extends: ./r.yaml extends this file in turn: take one of the two out"),
+        (
+            "extends: nowhere.yaml\n",
+            "r.yaml:1: extends: nowhere.yaml: there is no such file (its path is relative to .)",
+        ),
+        ("name: x\nextends: r.yaml\n", "r.yaml:2: extends: r.yaml also extends this file: remove one of the two"),
+        ("extends: turn.yaml\n", "turn.yaml:1: extends: ./r.yaml also extends this file: remove one of the two"),
         ("extends: 3\n", "r.yaml:1: extends: must be the name of a file, or a list of them, such as base.yaml"),
         ("extends: [base.yaml, 3]\n", "r.yaml:1: extends: must be the name of a file, or a list of them"),
         ("extends: list.yaml\n", "list.yaml: must be a block of keys"),
@@ -160,8 +163,8 @@ def test_variables_that_are_not_set_are_all_named_with_their_lines() -> None:
     with pytest.raises(RecipeError) as caught:
         parse("a: ${ONE}\nb:\n  - ${TWO}/x\n", "r.yaml", {})
     assert [problem.partition(": set it")[0] for problem in caught.value.problems] == [
-        "r.yaml:1: the environment has no variable ONE",
-        "r.yaml:3: the environment has no variable TWO",
+        "r.yaml:1: the environment variable ONE is not set",
+        "r.yaml:3: the environment variable TWO is not set",
     ]
     assert "${ONE:-text}" in caught.value.problems[0]
 
@@ -190,7 +193,7 @@ def test_paths_count_from_the_folder_of_the_file_in_which_they_stand(monkeypatch
     assert str(made.task.test.file) == "mine/test.csv" and str(made.storage) == "mine/../shared/work"
     assert len(made.task.examples("train")) == 17
     here = load_recipe("mine/r.yaml", ["task.test.file=here.csv"])
-    assert str(here.task.test.file) == "here.csv", "a path on the command line counts from the working folder"
+    assert str(here.task.test.file) == "here.csv", "a path on the command line is relative to the working folder"
     monkeypatch.chdir("mine")
     assert str(load_recipe("r.yaml").task.test.file) == "test.csv"
 
@@ -217,8 +220,8 @@ def test_a_path_that_counts_from_elsewhere_is_put_right() -> None:
     write(ROWS, "data/test.csv")
     write(BASE.replace("{generate: 6}", "{file: data/test.csv}"), "recipes/r.yaml")
     assert problems("recipes/r.yaml") == [
-        "recipes/r.yaml:6: task.test.file: data/test.csv is not in recipes, and paths in a recipe count from its own "
-        "folder: write ../data/test.csv"
+        "recipes/r.yaml:6: task.test.file: data/test.csv is not in recipes, and paths in a recipe are relative to its "
+        "own folder: write ../data/test.csv"
     ]
 
 

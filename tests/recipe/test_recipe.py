@@ -1,4 +1,4 @@
-"""Recipes: what is accepted, what is refused, and how it is said."""
+"""Recipes: what is accepted, what is refused, and with which message."""
 
 import os
 import py_compile
@@ -111,7 +111,7 @@ def test_a_resolved_recipe_loads_as_the_same_recipe(changes: list[str]) -> None:
     assert recipe.resolved()["stages"]["rft"]["learning_rate"] == 2e-4, "defaults are written out"
 
 
-# --- files that are no recipes
+# --- files that are not recipes
 
 
 def test_files_that_are_no_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_files_that_are_no_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("nul.yaml").write_bytes(b"name: \x00")
     for name, text in {"empty": "", "list": "- a\n- b\n", "text": "just text\n"}.items():
         Path(f"{name}.yaml").write_text(text)
-    assert "no such recipe; `orch init --list` shows those to start from" in said("missing.yaml")
+    assert "no such recipe; `orch init --list` shows recipes to start from" in said("missing.yaml")
     assert "no such recipe; did you mean 'list.yaml'?" in said("lists.yml")
     assert "is a folder" in said("folder")
     assert "is not a text file" in said("binary.yaml")
@@ -158,7 +158,7 @@ def test_files_that_are_no_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
         ("{generate: 6}", "{genrate: 6}", "r.yaml:6: task.test.genrate: unknown key 'genrate'; did you mean 'gen"),
         ("{generate: 6}", "{generate: 6, file: a}", "r.yaml:6: task.test: give exactly one of generate, file, hub and"),
         ("{generate: 6}", "{}", "r.yaml:6: task.test: give exactly one of generate, file, hub and hold_out, not none"),
-        ("{generate: 6}", "{hold_out: 6, rows: '1:'}", "r.yaml:6: task.test: rows and columns are those of a file"),
+        ("{generate: 6}", "{hold_out: 6, rows: '1:'}", "r.yaml:6: task.test: rows and columns apply only to a file"),
         ("{generate: 6}", "{file: a, config: b}", "r.yaml:6: task.test: config: only a Hub data set has this"),
         ("{generate: 6}", "a.json", "r.yaml:6: task.test: must be a block of keys, not 'a.json'"),
         ("name: tiny", "name: ''", "r.yaml:7: model.name: string should have at least 1 character"),
@@ -214,8 +214,8 @@ def test_the_unknown_key_is_named_once_with_its_choices() -> None:
         ("task.questions.decimals=2", "task.questions.decimals: input should be less than or equal to 1"),
         ("evaluate.on=tset", "evaluate.on: unknown split 'tset'; did you mean 'test'?"),
         ("evaluate.also=longer", "evaluate.also.0: unknown split 'longer' (choices: demonstrations, train, test, "),
-        ("evaluate.also=[train, test]", "evaluate.also.1: 'test' is evaluated on already; leave it out"),
-        ("evaluate.also=[train, train]", "evaluate.also.1: 'train' is evaluated on already"),
+        ("evaluate.also=[train, test]", "evaluate.also.1: 'test' is already evaluated on; leave it out"),
+        ("evaluate.also=[train, train]", "evaluate.also.1: 'train' is already evaluated on"),
         ("task.further={eval: {generate: 3}}", "task.further: 'eval' is a reserved name; choose another"),
         ("task.further={test: {generate: 3}}", "task.further: 'test' is a reserved name"),
         ("task.further={A b: {generate: 3}}", "task.further.A b"),
@@ -236,7 +236,7 @@ def test_wrong_values(override: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("stages.grpo.lora={r: 4}", "override stages.grpo.lora: it is the adapter of 'rft' that is trained on"),
+        ("stages.grpo.lora={r: 4}", "override stages.grpo.lora: training continues on the adapter of 'rft' as it is"),
         (
             "stages.grpo.num_generations=7",
             "r.yaml:13: stages.grpo: per_device_train_batch_size x gradient_accumulation",
@@ -245,7 +245,7 @@ def test_wrong_values(override: str, problem: str) -> None:
             "stages.grpo={type: grpo, num_generations: 7}",
             "override stages.grpo: per_device_train_batch_size x gradient",
         ),
-        ("task.format.prompt=x", "r.yaml:2: task.format: prompt must hold {question} exactly once"),
+        ("task.format.prompt=x", "r.yaml:2: task.format: prompt must contain {question} exactly once"),
     ],
 )
 def test_settings_that_do_not_go_together_are_problems_of_their_block(override: str, problem: str) -> None:
@@ -344,7 +344,7 @@ def test_names_from_other_tools_are_understood(verb: str, name: str, meant: str)
 
 def test_where_runs_are_logged_is_said() -> None:
     [found] = problems(text=GOOD + "wandb: {project: x}\n")
-    assert "wandb: is no block of a recipe: every run is written to MLflow" in found
+    assert "wandb: is not a recipe block: every run is logged to MLflow" in found
 
 
 def test_a_long_circle_is_found() -> None:
@@ -404,13 +404,13 @@ def test_overrides_that_are_none(item: str) -> None:
 
 
 def test_other_overrides_that_cannot_be() -> None:
-    assert problems("name.x=1") == ["override 'name.x': 'name' is a single value, it has no 'x' inside"]
+    assert problems("name.x=1") == ["override 'name.x': 'name' is a single value and has no 'x' inside"]
     assert problems("seed=[1")[0].startswith("override 'seed=[1'")
     assert "not valid YAML" in problems("seed=[1")[0]
     assert len(problems("a", "b", "seed=x")) == 3
 
 
-# --- tasks of one's own
+# --- a user's own tasks
 
 MINE = """\
 from orchestrator import Task
@@ -463,7 +463,7 @@ def test_a_task_of_ones_own() -> None:
         (
             "my_task.py:MyTask",
             "class E(Exception):\n    def __str__(self): raise self\nraise E",
-            "my_task.py:3: cannot be imported: E: (its message cannot be had)",
+            "my_task.py:3: cannot be imported: E: (its message cannot be read)",
         ),
         (
             "my_task.py:MyTask",
@@ -484,8 +484,8 @@ def test_a_task_of_ones_own_that_cannot_be(name: str, text: str, problem: str) -
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ("raise SystemExit(0)", "my_task.py:10: task.test cannot be had: SystemExit: 0; it ends the program"),
-        ("return {}['q']", "my_task.py:10: task.test cannot be had: KeyError: 'q'"),
+        ("raise SystemExit(0)", "my_task.py:10: task.test cannot be loaded: SystemExit: 0; it ends the program"),
+        ("return {}['q']", "my_task.py:10: task.test cannot be loaded: KeyError: 'q'"),
     ],
 )
 def test_questions_of_ones_own_that_cannot_be_made(body: str, problem: str) -> None:
@@ -498,7 +498,7 @@ def test_questions_of_ones_own_that_cannot_be_made(body: str, problem: str) -> N
 
 @pytest.fixture
 def heeding_ctrl_c() -> Iterator[None]:
-    """Processes that tests run in side by side ignore it."""
+    """Test processes that run in parallel ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -522,7 +522,7 @@ def test_what_a_task_file_prints_is_no_part_of_stdout(capfd: pytest.CaptureFixtu
 
 
 def test_a_task_file_is_run_as_it_stands_not_as_it_was_compiled_before() -> None:
-    """A compiled copy counts as current where size and time of the file are those it was compiled from."""
+    """A compiled copy counts as current if the file's size and time are those it was compiled from."""
     Path("my_task.py").write_text(MINE)
     py_compile.compile("my_task.py")
     status = Path("my_task.py").stat()
@@ -569,16 +569,16 @@ def test_a_recipe_of_many_wrong_values_names_the_first() -> None:
     assert len(wrong) == 51 and wrong[-1] == "r.yaml: ... and 19,950 more problems"
     assert problems("seeds=[" + ",".join(map(str, range(40_000))) + ",7]") == ["override seeds: seed 7 is listed twice"]
     many = "  s0: {type: sft}\n" + "".join(f"  s{i}: {{type: grpo, model: s{i - 1}}}\n" for i in range(1, 2_000))
-    assert stages(many) == ["r.yaml:8: stages: has 2,000 stages, and a recipe has 1,000 at most"]
+    assert stages(many) == ["r.yaml:8: stages: has 2,000 stages; a recipe has at most 1,000"]
 
 
 def test_an_override_is_bounded_as_a_recipe_is() -> None:
     [problem] = problems(".".join("a" * 10_000) + "=1")
-    assert problem.endswith("': names 10,000 blocks in each other, and a recipe has 50 at most") and len(problem) < 400
+    assert problem.endswith("': names 10,000 nested blocks; a recipe has at most 50 levels") and len(problem) < 400
     lists = "[&a [x, x, x, x, x, x, x, x]"
     lists += "".join(f", &a{i} [{','.join(['*a' + (str(i - 1) if i > 1 else '')] * 8)}]" for i in range(1, 9)) + "]"
     [problem] = problems(f"stages.sft.data={lists}")
-    assert ":1: holds more than 100,000 keys and values with its aliases written out" in problem and len(problem) < 500
+    assert ":1: has more than 100,000 keys and values with its aliases expanded" in problem and len(problem) < 500
 
 
 # --- variants
@@ -589,7 +589,7 @@ def test_a_variant_is_the_recipe_written_so_and_shares_its_task_where_no_setting
     variant = recipe.varied({"stages.rft.learning_rate": 1e-4, "seed": 3})
     written = load_recipe(SMALL, ["stages.sft.max_steps=7", "stages.rft.learning_rate=1e-4", "seed=3"])
     assert variant.resolved() == written.resolved() and variant.task is recipe.task
-    assert recipe.resolved() == load_recipe(SMALL, ["stages.sft.max_steps=7"]).resolved(), "it is left as it was"
+    assert recipe.resolved() == load_recipe(SMALL, ["stages.sft.max_steps=7"]).resolved(), "the recipe is unchanged"
     assert recipe.varied({"task.seed": 5}).task.seed == 5 != recipe.task.seed
     assert (
         variant.varied({"seed": 4}).resolved()
@@ -601,7 +601,7 @@ def test_a_variant_that_cannot_be_is_refused_with_all_its_problems() -> None:
     recipe = load_recipe(SMALL)
     with pytest.raises(RecipeError) as error:
         recipe.varied({"stages.rft.learning_rat": 1, "stages.sft.max_steps": 0, "name.x": 1})
-    assert error.value.problems == ("override 'name.x': 'name' is a single value, it has no 'x' inside",)
+    assert error.value.problems == ("override 'name.x': 'name' is a single value and has no 'x' inside",)
     with pytest.raises(RecipeError) as error:
         recipe.varied({"stages.rft.learning_rat": 1, "stages.sft.max_steps": 0})
     assert [problem.partition(": ")[0] for problem in error.value.problems] == [
@@ -620,10 +620,10 @@ def test_each_seed_is_a_variant() -> None:
 @pytest.mark.parametrize(
     ("storage", "said"),
     [
-        ("s3:/bucket/work", "storage: a URL has two slashes behind its colon: write s3://bucket/work"),
+        ("s3:/bucket/work", "storage: a URL has two slashes after its colon: write s3://bucket/work"),
         ("file://relative/work", "is not absolute: write file:///relative/work, or name a folder"),
-        ("file://", "names no place"),
-        ("s3://", "names no place"),
+        ("file://", "names no location"),
+        ("s3://", "names no location"),
         ("5", "must be a folder, or a URL such as s3://bucket/work"),
     ],
 )

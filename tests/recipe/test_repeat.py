@@ -1,4 +1,4 @@
-"""Rounds of a recipe's stages: what they are made of, and what is refused."""
+"""Rounds of a recipe's stages: what they consist of, and what is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def test_a_training_that_draws_goes_on_from_its_own_model() -> None:
 
 
 def test_a_round_with_grpo_behind_its_rft_hands_on_what_grpo_has_made() -> None:
-    """What draws from a model of its own round goes on doing so."""
+    """A stage that uses a model of its own round continues to do so."""
     found = recipe("{times: 2, stages: [samples, chosen, rft, grpo]}").stages
     samples, grpo = found["samples_2"], found["grpo_2"]
     assert isinstance(samples, Sample) and samples.model == "grpo"
@@ -138,7 +138,11 @@ def test_rounds_that_cannot_be_are_refused(repeat: str, said: str) -> None:
         ),
         ("model: sft}", "model: sfd}", ["stages.samples.model: unknown stage 'sfd'"]),
         ("{type: sft, data", "{type: sft, lerning_rate: 1, data", ["stages.rft.lerning_rate: unknown key"]),
-        ("  grpo:", "  rft_2:", ["stages.rft_2: repeat makes 'rft_2' of 'rft': write settings there, or rename this"]),
+        (
+            "  grpo:",
+            "  rft_2:",
+            ["stages.rft_2: repeat creates 'rft_2' from 'rft': put settings there, or rename this stage"],
+        ),
     ],
 )
 def test_what_is_wrong_in_every_round_is_said_once(old: str, new: str, said: list[str]) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"
 RECIPES = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
 OFFLINE = [path for path in RECIPES if path.name not in ("gsm8k.yaml", "gsm8k_sweep.yaml")]
-"""Those that need neither a model nor data from the Hub."""
+"""Recipes that need neither a model nor data from the Hub."""
 
 
 def called(path: Path) -> str:

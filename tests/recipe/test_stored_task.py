@@ -1,4 +1,4 @@
-"""What a recipe that was read back from a store may run: nothing, but for an unchanged file of the working folder."""
+"""The code that a recipe read back from a store may run: none, except an unchanged file of the working folder."""
 
 import os
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _nothing_has_run() -> Iterator[None]:
 
 
 def stored(text: str = MINE, *, kept: str | None = MINE, trust: bool = False, name: str = "mine.py:Mine") -> StoredTask:
-    """The task of a stored recipe, where its file has this text now and had another when it ran."""
+    """The task of a stored recipe whose file has this text now and had `kept` when it ran."""
     Path("mine.py").write_text(MINE)
     Path("r.yaml").write_text(RECIPE)
     original = load_recipe("r.yaml")
@@ -116,7 +116,7 @@ def test_a_file_that_is_gone_is_not_replaced_by_the_copy_of_the_store() -> None:
     Path("mine.py").unlink()
     problem = refused(task)
     assert (
-        problem.startswith("mine.py: is not there (relative to ")
+        problem.startswith("mine.py: does not exist (relative to ")
         and "--trust runs the copy that the run kept" in problem
     )
     task = stored(trust=True)
@@ -130,7 +130,7 @@ def test_an_older_run_says_nothing_of_the_file() -> None:
     assert len(stored(kept=None, trust=True).examples("test")) == 4
     task = stored(kept=None, trust=True)
     Path("mine.py").unlink()
-    with pytest.raises(InputError, match=r"mine\.py: is not there .*: put the file back"):
+    with pytest.raises(InputError, match=r"mine\.py: does not exist .*: put the file back"):
         task.examples("test")
 
 
@@ -152,21 +152,21 @@ def test_a_file_outside_the_working_folder_is_foreign_though_it_equals_the_copy(
     }[way]
     task = stored()
     task.belongs_to(StoredCode("0123456789", f"{name}:Mine", Path("kept/task.py"), frozenset(["generate"]), False))
-    assert "lies outside the working folder " in refused(task)
+    assert "is outside the working folder " in refused(task)
 
 
 def test_the_root_of_the_disk_is_nobodys_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     task, file = stored(), Path("mine.py").absolute()
     task.belongs_to(StoredCode("0123456789", f"{file}:Mine", Path("kept/task.py").absolute(), frozenset(), False))
     monkeypatch.chdir("/")
-    with pytest.raises(UntrustedCode, match="lies outside the working folder /, so its code is not run"):
+    with pytest.raises(UntrustedCode, match="is outside the working folder /, so its code is not run"):
         task.examples("test")
 
 
 def test_a_file_of_the_users_that_is_no_task_is_not_run_for_a_store_that_names_it() -> None:
     tool = "from pathlib import Path\nPath('ran').touch()\nclass Mine: ...\n"
-    assert "is no task's file, it defines no class 'Mine'" in refused(stored(tool, kept=tool))
-    assert "is no task's file" in refused(stored("(" * 10_000, kept="(" * 10_000))
+    assert "is not a task's file: it defines no class 'Mine'" in refused(stored(tool, kept=tool))
+    assert "is not a task's file" in refused(stored("(" * 10_000, kept="(" * 10_000))
 
 
 def test_an_own_verdict_needs_the_code_and_says_so_where_it_is_not_to_be_had() -> None:
@@ -180,11 +180,9 @@ def test_an_own_verdict_needs_the_code_and_says_so_where_it_is_not_to_be_had() -
     judge, [note] = task.judging_task()
     assert not RAN.exists() and not judge.own_verdict and task.own_verdict
     assert judge.judge_completion(*item("<answer>6</answer>", Example("", "", "6"))).value == "6"
-    assert note.startswith(
-        "the answer is read by format and judge alone: the task has a verdict of its own; mine.py: has"
-    )
+    assert note.startswith("the answer is read by format and judge alone: the task has its own verdict; mine.py: has")
     _, [note] = stored(kept=None).judging_task()
-    assert "the task may have a verdict of its own" in note
+    assert "the task may have its own verdict" in note
 
 
 def test_a_file_that_does_not_take_the_settings_any_more_is_told() -> None:
@@ -214,14 +212,14 @@ def test_a_run_keeps_the_file_of_its_task_and_is_read_back_without_it() -> None:
     keys = [[stage.key for stage in compile_plan(one).stages] for one in (loaded, again_with_code(again))]
     assert keys[0] == keys[1]
 
-    for text in ("name: [", levels()):  # a damaged recipe, and one that stands for a billion values
+    for text in ("name: [", levels()):  # a damaged recipe, and one that expands to a billion values
         store.artifact(run_id, RECIPE_FILE).write_text(text)
         with pytest.raises(RecipeError):
             stored_recipe(store, run_id)
     written = write_run(store, recipe(), {"base": answers(0.1), "sft": answers(0.5)})
     store.artifact(written, RECIPE_FILE).write_text(levels())
     for look in (compare, report):
-        with pytest.raises(InputError, match="holds more than 100,000 keys and values"):
+        with pytest.raises(InputError, match="has more than 100,000 keys and values"):
             look(written)
 
 

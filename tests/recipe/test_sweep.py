@@ -1,4 +1,4 @@
-"""The `sweep` block: what is refused, in one line with its place, and what is filled in."""
+"""The `sweep` block: what is refused, in one line with its location, and what is filled in."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ RATE = "stages.tuned.learning_rate"
 
 
 def written(tmp_path: Path, **changes: Any) -> Path:
-    """The recipe with another `sweep` block: `changes` replace its keys, None takes one out."""
+    """The recipe with another `sweep` block: `changes` replace its keys, None removes one."""
     text = SWEEP.read_text().partition("sweep:\n")[0]
     block: dict[str, Any] = {
         "method": "grid",
@@ -67,7 +67,7 @@ def refused(file: Path) -> str:
         ({"parameters": {"seed": [0, 1]}}, "'seed' cannot be varied: list seeds under sweep.seeds"),
         ({"parameters": {"evaluate.max_tokens": [8, 9]}}, "'evaluate.max_tokens' cannot be varied"),
         ({"parameters": {"task.validation": [{"generate": 9}, {"generate": 8}]}}, "changes the questions of valid"),
-        ({"parameters": {"stages.warm.logging_steps": [5, 6]}}, "changes nothing that tuned is made of"),
+        ({"parameters": {"stages.warm.logging_steps": [5, 6]}}, "changes nothing that affects tuned"),
         ({"parameters": {"model.name": ["tiny", "no/such"]}}, "no/such"),
         ({"metric": {"name": "tuend/accuracy"}}, "metric.name: unknown model 'tuend'; did you mean 'tuned'?"),
         ({"metric": {"name": "tuned"}}, "metric.name: must read MODEL/accuracy"),
@@ -75,27 +75,27 @@ def refused(file: Path) -> str:
         ({"metric": {"name": "tuned/accuracy", "on": "test"}}, "metric.on: test is what the winner is reported on"),
         ({"metric": {"name": "tuned/accuracy", "on": "train"}}, "metric.on: train is what models are trained on"),
         ({"metric": {"name": "tuned/accuracy", "on": "dev"}}, "metric.on: unknown split 'dev'"),
-        ({"linked": [{RATE: 1e-3}, {"stages.tuned.max_steps": 2}], "parameters": None}, "every row sets the same"),
+        ({"linked": [{RATE: 1e-3}, {"stages.tuned.max_steps": 2}], "parameters": None}, "every row must set the same"),
         ({"linked": [{RATE: 1e-3}], "parameters": None}, "linked: has one row"),
         ({"linked": [{RATE: 1e-3}, {RATE: 2e-3}]}, "is in parameters and in linked"),
         ({"seeds": [1, 1]}, "seeds: seed 1 is listed twice"),
         ({"seeds": [0, 1], "finalists": 2}, "seeds and finalists both say"),
         ({"method": "tpe"}, "run_cap is missing: tpe goes on"),
         ({"parameters": {RATE: [1, 1.0]}}, f"parameters.{RATE}: lists 1.0 twice"),
-        ({"parameters": {RATE: [1e-3, float("nan")]}}, "no finite number"),
+        ({"parameters": {RATE: [1e-3, float("nan")]}}, "not a finite number"),
         ({"parameters": {"stages": [1, 2]}}, "names no setting: write stages.NAME.SETTING"),
         (
             {"parameters": {RATE: [1e-3, 2e-3], "stages.tuned": [{"type": "sft", "max_steps": 1}, {"type": "sft"}]}},
             f"{RATE} is a part of stages.tuned, which is varied too",
         ),
-        ({"linked": [{RATE: 1}, {RATE: 1.0}], "parameters": None}, "linked: row 1 is there twice"),
+        ({"linked": [{RATE: 1}, {RATE: 1.0}], "parameters": None}, "linked: row 1 repeats an earlier row"),
         (
             {
                 "method": "random",
                 "run_cap": 2,
                 "parameters": {RATE: {"min": 0, "max": 0.1, "distribution": "q_uniform", "q": 1}},
             },
-            "q 1 is more than there is between min and max",
+            "q 1 is larger than max - min",
         ),
         (
             {"method": "random", "run_cap": 2, "parameters": {"stages.tuned.max_steps": {"min": 1, "max": 10**22}}},
@@ -103,12 +103,12 @@ def refused(file: Path) -> str:
         ),
         (
             {"seeds": [0, 1], "early_terminate": {"type": "paired"}},
-            "early_terminate: goes by one training of each trial",
+            "early_terminate: relies on one training per trial",
         ),
         ({"seeds": 3}, "seeds: must be a list of seeds"),
         ({"run_cap": 0}, "run_cap: input should be greater than 0"),
         ({"budget": {"gpu_hours": -1}}, "budget.gpu_hours: input should be greater than 0"),
-        ({"budget": {}}, "budget: needs hours or gpu_hours"),
+        ({"budget": {}}, "budget: needs either hours or gpu_hours"),
         ({"early_terminate": {"type": "hyperband"}}, "early_terminate.type: unknown type 'hyperband'"),
         ({"early_terminate": {"type": "asha"}}, "early_terminate.min_steps: is missing"),
     ],
@@ -126,7 +126,7 @@ def test_a_split_to_choose_on_has_to_be_there(tmp_path: Path) -> None:
 def test_trials_can_be_ended_early_only_where_they_are_measured(tmp_path: Path) -> None:
     file = written(tmp_path, early_terminate={"type": "paired"})
     file.write_text(file.read_text().replace("    validation: {every: 4, questions: 12, select: last}\n", ""))
-    assert "early_terminate: goes by what the training measures: give stages.tuned a validation block" in refused(file)
+    assert "early_terminate: needs measurements during training: give stages.tuned a validation block" in refused(file)
 
 
 def test_the_block_changes_nothing_that_the_recipe_makes(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_several_values_on_the_command_line_are_a_grid(tmp_path: Path) -> None:
     assert made.size == 6 and made.names == (RATE, "stages.tuned.max_steps")
     assert made.parameters[RATE] == Parameter(values=(1e-3, 4e-3))
     assert made.metric is not None and made.metric.name == "tuned/accuracy"
-    assert swept("task.questions={largest: 50, decimals: 0}").names == (RATE,), "commas inside a block are no list"
+    assert swept("task.questions={largest: 50, decimals: 0}").names == (RATE,), "commas inside a block make no list"
     assert load_sweep(SWEEP, [f"{RATE}=1e-3,4e-3", "stages.warm.max_steps=4"]).written.overrides == {
         "stages.warm.max_steps": 4
     }

@@ -121,7 +121,7 @@ def test_every_doubled_key_is_named_with_both_lines() -> None:
         ("a: !!int '1:30'", "r.yaml: not valid YAML: "),
         ("a: !!float '1:30'", "r.yaml: not valid YAML: "),
         ("a: \udc80", "r.yaml: is not text in UTF-8"),
-        ("[" * 2_000, "r.yaml:1: is nested too deep"),
+        ("[" * 2_000, "r.yaml:1: is nested too deeply"),
     ],
 )
 def test_malformed_documents_say_where(text: str, where: str) -> None:
@@ -149,7 +149,7 @@ def test_values_of_overrides() -> None:
 
 
 def levels(first: str, level: str, wide: int = 8, deep: int = 8) -> str:
-    """Blocks that each use the one before `wide` times: wide to the power of deep values."""
+    """Blocks that each use the previous one `wide` times: wide to the power of deep values."""
     inner = "".join(f"a{i}: &a{i} {level.format(','.join([f'*a{i - 1}'] * wide))}\n" for i in range(1, deep + 1))
     return f"a0: &a0 {first}\n{inner}"
 
@@ -197,7 +197,7 @@ print(json.dumps([said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - ba
 
 
 def measured(texts: dict[str, str], before: str = "") -> tuple[dict[str, tuple[list[str], float]], float]:
-    """What is said of each text and the seconds that took, all in one process, and by how many MB that grew."""
+    """The problems of each text and the seconds they took, all in one process, and its growth in MB."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED.format(before=before)],
         input=json.dumps(texts),
@@ -214,14 +214,14 @@ def test_texts_that_stand_for_more_than_they_hold_are_refused_in_one_short_line_
     for name, (problems, seconds) in said.items():
         [problem] = problems
         assert problem.startswith("r.yaml") and len(problem) < 400 and "\n" not in problem, name
-        assert seconds < 5, name  # half a second at most on a quiet machine; without limits minutes and more
+        assert seconds < 5, name  # half a second at most on a quiet machine; minutes or more without limits
     assert memory < 200
 
 
 def test_a_text_of_50_mb_is_not_parsed_at_all() -> None:
     Path("r.yaml").write_text(HUGE["50 MB"])
     for read in (lambda: parse(HUGE["50 MB"], "r.yaml"), lambda: read_data("r.yaml", "r.yaml")):
-        with pytest.raises(RecipeError, match=r"^r.yaml: is longer than a recipe may be, 2 MB: put"):
+        with pytest.raises(RecipeError, match=r"^r.yaml: is larger than a recipe may be, 2 MB: put"):
             read()
 
 
@@ -244,10 +244,10 @@ def test_what_is_large_and_means_what_it_says_is_read() -> None:
 
 def test_a_limit_is_named_with_its_line() -> None:
     assert problems("a: 1\nb: " + "[" * 60 + "]" * 60) == [
-        "r.yaml:2: is nested too deep: more than 50 levels; write it out plainly, and put data into files"
+        "r.yaml:2: is nested too deeply: more than 50 levels; simplify it, and put data into files"
     ]
     [problem] = problems(HUGE["lists"])
-    assert problem.startswith("r.yaml:6: holds more than 100,000 keys and values with its aliases written out; ")
+    assert problem.startswith("r.yaml:6: has more than 100,000 keys and values with its aliases expanded; ")
 
 
 def test_what_is_written_reads_as_the_same_data_here_and_elsewhere() -> None:

@@ -1,4 +1,4 @@
-"""The report of a run, on one finished small run: kept with it, shown again, run again, never in the way."""
+"""The report of a run, on one finished small run: stored with it, shown again, rebuilt, never in the way."""
 
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,7 @@ FIGURES = [f"{name}.{kind}" for name in ("accuracy", "curves", "flow", "sampling
 
 
 def kept(folder: Path, small_run: Run) -> Path:
-    """Where the run's report lies in a folder's store."""
+    """The path of the run's report in a folder's store."""
     return artifact(client(folder).get_run(small_run[1].json["run_id"]), "report.html")
 
 
@@ -64,19 +64,19 @@ def test_a_run_that_is_there_makes_no_report_again(small_copy: Path, small_run: 
     before = page.stat().st_mtime_ns
     again = call(small_copy, "run", str(SMALL), "--json")
     assert again.code == 0 and again.json["report"] == str(page) and page.stat().st_mtime_ns == before
-    page.unlink()  # one that is missing is made: the run may have been cut off while it was written
+    page.unlink()  # a missing report is written: the run may have been cut off while writing it
     assert call(small_copy, "run", str(SMALL), "--json").json["report"] == str(page) and page.exists()
 
 
 def made_anew(folder: Path) -> str:
-    """The page, made again. In a process of its own: mlflow keeps one folder open for each run id, also of a copy."""
+    """The page, rebuilt in a separate process: mlflow keeps one folder open for each run ID, even for a copy."""
     called = call(folder, "report", "--force", "--json")
     assert called.code == 0, called.err
     return Path(called.json["page"]).read_text(encoding="utf-8")
 
 
 def timeless(page: Path) -> list[str]:
-    """Without the line that says when it was made."""
+    """The page without the line that states when it was made."""
     return [line for line in page.read_text(encoding="utf-8").splitlines() if "Made by orch on" not in line]
 
 
@@ -123,7 +123,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e مرحبا 🙂 {{ 7 * 191 }}
 
 
 def test_what_models_write_is_text_on_the_page(small_copy: Path, small_run: Run) -> None:
-    as_of_an_older_version(small_copy)  # what was changed since is not reported on otherwise
+    as_of_an_older_version(small_copy)  # otherwise the report would leave out what was changed since
     for name in ("sft", "rft"):
         file = artifact(children(small_copy, small_run[1].json["run_id"])[name], "eval/results.parquet")
         rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
@@ -211,7 +211,7 @@ def test_a_table_of_draws_that_cannot_be_read_is_named_and_the_page_is_made(smal
 
 
 def test_the_page_needs_neither_the_model_nor_the_task_file(small_copy: Path, small_run: Run) -> None:
-    """What a run has found can be told though what it was made from is gone."""
+    """A run's results can be reported even if its model and task file are gone."""
     recipe = artifact(client(small_copy).get_run(small_run[1].json["run_id"]), "recipe.yaml")
     text = recipe.read_text().replace("type: units", "type: gone.py:Gone", 1).replace("name: tiny", "name: /gone", 1)
     recipe.write_text(text)

@@ -69,7 +69,7 @@ def test_a_flow_is_drawn_to_scale(counts: tuple[int, int, int, int]) -> None:
         sides = [bar for bar in bars(one) if bar.after == after]
         assert sum(bar.count for bar in sides) == one.n
         ends = sorted(r.right if after else r.left for r in ribbons(one))
-        assert all(a[1] <= b[0] + 1e-9 for a, b in pairwise(ends)), "ribbons lie beside each other"
+        assert all(a[1] <= b[0] + 1e-9 for a, b in pairwise(ends)), "ribbons do not overlap"
         for bar in sides:
             assert bar.bottom - bar.top == pytest.approx(scale * bar.count)
             inside = [end for end in ends if bar.top - 1e-9 <= end[0] and end[1] <= bar.bottom + 1e-9]
@@ -86,7 +86,7 @@ def test_a_question_is_expected_to_be_as_hard_as_those_most_like_it() -> None:
     rates["easy0"] = 0.8
     found = expected(rates, train, {"a": "How many cm are 77 m?", "b": "Convert 3.5 acres to hectares, please"})
     assert found == pytest.approx({"a": 0.89, "b": 0.2})
-    assert expected(rates, train, {"c": "zzz"}).keys() == {"c"}, "unlike all: some of them, but a number"
+    assert expected(rates, train, {"c": "zzz"}).keys() == {"c"}, "unlike any of them, it still gets a number"
 
 
 def test_nothing_is_expected_where_little_was_drawn() -> None:
@@ -131,7 +131,7 @@ EYES = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-"""How colours are seen, in linear RGB (Machado, Oliveira and Fernandes 2009, IEEE TVCG 15:1291, severity 1)."""
+"""How colors are seen, in linear RGB (Machado, Oliveira and Fernandes 2009, IEEE TVCG 15:1291, severity 1)."""
 PAPER = {"light": "#ffffff", "dark": "#0d1117"}
 
 
@@ -184,7 +184,7 @@ def test_figures_are_written_twice_and_the_same_each_time(tmp_path: Path) -> Non
         data = (tmp_path / "one" / name).read_bytes()
         assert data == (tmp_path / "two" / name).read_bytes() and 2_000 < len(data) < 400_000
         if name.endswith(".png"):
-            assert imread(tmp_path / "one" / name).shape[1] >= 1200, "300 dots an inch"
+            assert imread(tmp_path / "one" / name).shape[1] >= 1200, "300 dots per inch"
         else:
             assert b"<script" not in data and b'href="http' not in data
 

@@ -1,4 +1,4 @@
-"""The page of a run: all of it is there, nothing is fetched, hostile text is text."""
+"""The page of a run: complete, nothing is fetched, hostile text stays text."""
 
 import re
 from html.parser import HTMLParser
@@ -17,7 +17,7 @@ VOID = {"meta", "link", "br", "input", "path", "rect", "use"}
 
 
 class Page(HTMLParser):
-    """A page taken apart: its tags, its text, and whether every tag is closed in order."""
+    """A parsed page: its tags, its text, and whether every tag is closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,8 +72,8 @@ def test_hostile_text_is_text_wherever_it_stands(tmp_path: Path, text: str) -> N
     made = run_page(invented(tmp_path, text=text))
     made.encode("utf-8")
     page, plain = Page(made), Page(run_page(invented(tmp_path, text="some text")))
-    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags], "the text makes no tag, and takes none away"
-    assert [sorted(a) for _, a in page.tags] == [sorted(a) for _, a in plain.tags], "and no attribute"
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags], "the text adds no tag and removes none"
+    assert [sorted(a) for _, a in page.tags] == [sorted(a) for _, a in plain.tags], "nor any attribute"
     said = " ".join(shown(text).split())
     # the heading, the title, three texts of 8 questions x 3 models and their values, two of each question
     assert page.text.count(said) >= 2 + 8 * 3 + 8 * 2
@@ -212,11 +212,11 @@ def test_the_page_of_several_seeds(tmp_path: Path, text: str) -> None:
     ]
     ids = [str(a["id"]) for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    assert all(str(a["href"]).startswith("#") for a in page.all("a")), "it may be sent to anybody: no link leaves it"
+    assert all(str(a["href"]).startswith("#") for a in page.all("a")), "no link leaves it, so it may be sent to anybody"
     assert f"orch report {'0' * 32}" in page.text and f"orch report {'1' * 32}" not in page.text
     # sft solves 4 and 2 of 4 questions: a point for each seed, their mean between them
     assert "0 50.0% 25.0% finished" in page.text and "1 100.0% 75.0% failed" in page.text
     lefts = [a["style"] for a in page.all("u")]
     assert lefts == ["left:50.00%", "left:100.00%", "left:25.00%", "left:75.00%"]
     assert "sft 75.0% [" in page.text and "rft 50.0% [" in page.text and "base 0.0% [" in page.text
-    assert "a point is one seed" in page.text and "sft, 2 seeds 0 2 2" in page.text
+    assert "each point is one seed" in page.text and "sft, 2 seeds 0 2 2" in page.text

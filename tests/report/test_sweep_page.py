@@ -1,4 +1,4 @@
-"""A sweep's page and its words: what is said, hostile text is text, odd trials are shown."""
+"""A sweep's page and its sentences: what they state, hostile text stays text, odd trials are shown."""
 
 import re
 from dataclasses import replace
@@ -54,7 +54,7 @@ def test_the_page_has_the_trials_from_the_best_down_and_marks_what_became_of_the
     assert "proposed" in page and "pruned: too bad" in page and "All is well." in page
     assert page.count("<polyline") == 2, "a line for each complete trial"
     assert page.count("<circle") == 4, "each of them in each slice"
-    assert re.search(r"sft</th><td class=\"n\">3</td><td class=\"n\">1</td>", page), "made once for three trials"
+    assert re.search(r"sft</th><td class=\"n\">3</td><td class=\"n\">1</td>", page), "run once for three trials"
     assert "hardly more than a guess" in page
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
 
@@ -67,7 +67,7 @@ def test_any_values_have_a_place(rates: list[Any]) -> None:
 
 
 def test_a_page_without_trials_can_be_read() -> None:
-    assert "No trial came to its end." in sweep_page(swept(conclusions=("No trial came to its end.",)), "")
+    assert "No trial was completed." in sweep_page(swept(conclusions=("No trial was completed.",)), "")
     assert "pruned" in sweep_page(swept(trial(0, None, rate=1)), "")
 
 
@@ -102,9 +102,9 @@ def test_a_gain_is_one_only_where_the_test_shows_it() -> None:
     assert none[2] == "With 500 questions the smallest detectable difference is 5.0 points."
     assert len(said(0.02, 0.4, count=1)) == 2, "the best of one is not lucky"
     assert said(0.1, 0.001, best=5)[0].endswith("It was chosen from 8."), "a cheaper one is not the best"
-    assert said(0.02, 0.4, best=5)[1].startswith("Trial 3 was chosen from 8 by validation")
+    assert said(0.02, 0.4, best=5)[1].startswith("Trial 3 was chosen from 8 on validation")
     [own] = verdict(None, Chosen(3, 3, 8, "validation"), "test", True)
-    assert own.endswith("trial 3, the best of 8 on validation, has these values itself.")
+    assert own.endswith("trial 3, the best of 8 on validation, has the same values.")
 
 
 def test_standing_says_what_the_data_do_not_tell_apart() -> None:
@@ -112,9 +112,9 @@ def test_standing_says_what_the_data_do_not_tell_apart() -> None:
     text = " ".join(standing(trials, 0, 1))
     assert "3 trials are complete, 1 ended early or failed." in text
     assert "Trial 0 has the highest accuracy; 1 more is not significantly worse." in text
-    assert "Trial 1 is proposed: the data do not tell it from the best, and it costs less." in text
+    assert "Trial 1 is proposed: the data cannot tell it from the best, and it costs less." in text
     alone = " ".join(standing([replace(trials[0]), trials[2]], 0, 0))
-    assert "Trial 0 is the best; every other of these is significantly worse." in alone
+    assert "Trial 0 is the best; each of the others is significantly worse." in alone
     finalists = [replace(trials[0], seeds=3), replace(trials[1], seeds=3), trials[2], replace(trials[2], tied=True)]
     text = " ".join(standing(finalists, 0, 0))
     assert "4 trials are complete. 2 that were tied with the best were run with 3 seeds: the finalists." in text

@@ -1,4 +1,4 @@
-"""How Ray is started on a machine that is too busy for it."""
+"""Starting Ray on a machine that is too busy for it."""
 
 import subprocess
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.runs.cluster import connect
 
 
 def test_a_start_that_takes_too_long_is_tried_again_and_then_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Ray does on a busy machine: processes that it has started, and then an exception of no special kind."""
+    """On a busy machine, Ray starts processes and then raises a plain Exception."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def too_slow(**_: Any) -> None:

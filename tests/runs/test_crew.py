@@ -1,7 +1,7 @@
-"""Ray's workers: those without a GPU stay warm, those with one end with their last call and leave the GPU empty, or
-go on to calls that load the same.
+"""Ray workers: those without a GPU stay warm; those with one end after their last call.
 
-Ray counts GPUs that it is told of, so none is needed here.
+That leaves the GPU empty. A worker may also move on to calls that load the same.
+Ray counts declared GPUs, so none is needed here.
 """
 
 import os
@@ -27,7 +27,7 @@ from orchestrator.runs.spare import end_old_spare, end_spare
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Two GPUs, and cores enough for one call at a time on each."""
+    """Two GPUs, and enough cores for one call at a time on each."""
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 2, "GPU": 2}')
     patch.delenv("RAY_ADDRESS", raising=False)
@@ -41,12 +41,12 @@ def who(_: Any) -> int:
 
 
 def with_child(_: Any) -> tuple[int, int]:
-    """A worker, and a process that it has started and that outlives the call, as vLLM's engine does."""
+    """The worker, and a process it starts that outlives the call, as vLLM's engine does."""
     return os.getpid(), subprocess.Popen(["sleep", "600"]).pid
 
 
 def dies_at_first(path: Path) -> int:
-    """End the worker without a word, once."""
+    """End the worker silently, once."""
     if not path.exists():
         path.touch()
         os._exit(1)
@@ -89,12 +89,12 @@ def gpus_seen(_: Any) -> str | None:
 
 
 def results(crew: Crew) -> list[Any]:
-    """What came of all calls, in their order."""
+    """The results of all calls, in order."""
     found = {}
     while crew.pending:
         ready, _ = ray.wait(list(crew.pending), timeout=300)
         assert ready, "no call ended"
-        if (taken := crew.take(ready[0])) is None:  # a worker has its GPU
+        if (taken := crew.take(ready[0])) is None:  # a worker now has its GPU
             continue
         place, done = taken
         assert done.ended >= done.began
@@ -115,15 +115,15 @@ def test_workers_without_a_gpu_stay(cluster: Cluster) -> None:
 def test_a_gpus_worker_keeps_what_it_loaded_for_its_calls_and_ends_with_the_last(cluster: Cluster) -> None:
     made = results(cluster.submit([(with_child, None)] * 6, 1, 1, 0))
     workers = [worker for worker, _ in made]
-    assert 1 <= len(set(workers)) <= 2, "at most one for each GPU"
-    assert all(ended(pid) for pair in made for pid in pair), "with all that it has started"
+    assert 1 <= len(set(workers)) <= 2, "at most one per GPU"
+    assert all(ended(pid) for pair in made for pid in pair), "and every process they started"
     again = results(cluster.submit([(who, None)], 1, 2, 0))
     assert len(again) == 1 and again[0] not in workers, "both GPUs are free"
     assert results(cluster.submit([], 1, 1, 0)) == []
 
 
 def waits_for(argument: tuple[Path, int]) -> int:
-    """Wait until so many others are done."""
+    """Wait until the given number of others are done."""
     folder, others = argument
     end = time.monotonic() + 300
     while len(list(folder.iterdir())) < others:
@@ -160,7 +160,7 @@ def test_a_workers_memory_counts_that_of_its_judges(cluster: Cluster) -> None:
 
 
 def judges_with(megabytes: int) -> float:
-    """Have a process hold so much, for as long as this one lives; what this one holds, in megabytes."""
+    """Start a process that holds this much memory as long as this one lives; return this one's memory in megabytes."""
     code = f"import sys; held = b'x' * {megabytes} * 10**6; print(flush=True); sys.stdin.read()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     _children.append(child)
@@ -173,7 +173,7 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 def meets(folder: Path) -> str | None:
-    """Wait until another is at work; the GPUs that this one sees."""
+    """Wait until another call is running; return the GPUs that this one sees."""
     (folder / str(os.getpid())).touch()
     waits_for((folder, 2))
     return gpus_seen(None)
@@ -194,7 +194,7 @@ def test_where_gpus_are_taken_a_worker_that_has_one_makes_all_calls(cluster: Clu
     [ready] = cluster.wait(busy.pending, 60)
     assert busy.take(ready) is None, "it has its GPU before the others ask for theirs"
     made = results(cluster.submit([(leaves_a_mark, tmp_path / str(n)) for n in range(3)], 1, 1, 0))
-    assert len(set(made)) == 1 and len(results(busy)) == 1, "no worker is started for each of them"
+    assert len(set(made)) == 1 and len(results(busy)) == 1, "no worker is started for each call"
 
 
 def only(crew: Crew) -> Any:
@@ -206,9 +206,9 @@ def test_what_a_worker_has_loaded_serves_the_next_crew_that_loads_the_same(clust
     first = set(results(cluster.submit([(who, None)] * 2, 1, 1, 0, load="base")))
     assert only(cluster.submit([(who, None)], 1, 1, 0, load="base")) in first
     other = only(cluster.submit([(who, None)], 1, 1, 0, load="another"))
-    assert other not in first and all(ended(pid) for pid in first), "their GPUs were free for it"
+    assert other not in first and all(ended(pid) for pid in first), "their GPUs were freed for it"
     half = only(cluster.submit([(who, None)], 1, 0.5, 0, load="another"))
-    assert half != other and ended(other), "another share of a GPU is another room"
+    assert half != other and ended(other), "another share of a GPU needs another worker"
     assert only(cluster.submit([(who, None)], 1, 1, 0)) != half and ended(half)
     end_spare()
 
@@ -237,7 +237,7 @@ def test_who_waits_for_a_gpu_gets_it_with_what_is_loaded_or_empty(cluster: Clust
     one, other = (cluster.submit([(who, None)] * 2, 1, 2, 0, load=loads) for loads in ("base", load))
     made, began = set(results(one)), time.monotonic()
     assert (set(results(other)) == made) == same
-    assert time.monotonic() - began < spare._KEPT, "it need not wait until a spare worker is ended"
+    assert time.monotonic() - began < spare._KEPT, "it does not wait for a spare worker to be ended"
     end_spare()
 
 
@@ -256,7 +256,7 @@ def test_a_worker_that_dies_is_replaced(
     with pytest.raises(ray.exceptions.RayError) as died:
         results(cluster.submit([(dies, None)], 1, gpus, 0))
     assert "out of memory, or killed" in remote_check.one_line(died.value)
-    time.sleep(1)  # Ray's own words come later
+    time.sleep(1)  # Ray's own messages come later
     assert "raylet" not in capfd.readouterr().out
 
 
@@ -269,7 +269,7 @@ def test_a_call_that_fails_says_why(cluster: Cluster, gpus: float) -> None:
 
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_what_is_stopped_ends_at_once(cluster: Cluster, tmp_path: Path, gpus: float) -> None:
-    """Two calls that need both cores each: Ray begins one of them, either one, and the other never begins."""
+    """Two calls that each need both cores: Ray starts either one, and the other never starts."""
     crew = cluster.submit([(waits, tmp_path / name) for name in ("one", "other")], 2, gpus, 2)
     try:
         end = time.monotonic() + 300
@@ -287,8 +287,8 @@ def test_what_is_stopped_ends_at_once(cluster: Cluster, tmp_path: Path, gpus: fl
 @pytest.mark.parametrize(
     ("check", "error", "said"),
     [
-        (dies, StageError, "the check of the set-up could not be made: its worker process died: out of memory"),
-        (fails, StageError, "the check of the set-up could not be made: ValueError: no such thing"),
+        (dies, StageError, "the setup check could not run: its worker process died: out of memory"),
+        (fails, StageError, "the setup check could not run: ValueError: no such thing"),
         (refuses, DataError, "its own words"),
     ],
 )

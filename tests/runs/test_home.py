@@ -1,4 +1,4 @@
-"""The driver's work folder for machines that do not see it: what is fetched, what is sent, and when."""
+"""The driver's work folder, for machines that cannot see it: what is fetched, what is sent, and when."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ class Near:
 
 
 class Two(Cluster):
-    """Two machines: the driver's, and one that sees nothing of its disk; calls see what `there` does to the path."""
+    """Two machines: the driver's, and one that cannot see its disk, where calls get a path that does not exist."""
 
     def on_each_machine(
         self, function: Callable[[Any], Any], argument: Any, timeout: float | None = None
@@ -50,7 +50,7 @@ class Two(Cluster):
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Home]:
-    """The driver's folder, and a home whose worker has another in its place."""
+    """The driver's folder, and a home whose worker has another folder in its place."""
     monkeypatch.setattr("ray.get", lambda value: value)
     monkeypatch.setattr(module, "_PIECE", 10)
     driver, worker = tmp_path / "driver", tmp_path / "worker"
@@ -77,7 +77,7 @@ def test_inputs_are_fetched_whole_and_once(places: tuple[Path, Home]) -> None:
         written(driver / "inputs/a.parquet", "changed")
     assert (home.root / "inputs/a.parquet").read_text() == "x" * 25
     assert (home.root / "inputs/m/deep/weights").read_text() == "y" * 20
-    assert sorted(p.name for p in (home.root / "inputs").iterdir()) == ["a.parquet", "m"], "nothing half is left"
+    assert sorted(p.name for p in (home.root / "inputs").iterdir()) == ["a.parquet", "m"], "no partial copy is left"
 
 
 def test_what_cannot_be_fetched_is_not_there(places: tuple[Path, Home]) -> None:
@@ -106,7 +106,7 @@ def test_a_folder_is_begun_as_it_is_at_home_and_what_is_written_is_sent(places: 
         written(work / "half.tmp3", "half")
         (work / "journal.jsonl").write_text("1\n2\n")
     assert (driver / "key/checkpoints/checkpoint-10/weights").read_text() == "w" * 35
-    assert not (driver / "key/checkpoints/checkpoint-5").exists(), "it was removed there, and so it is here"
+    assert not (driver / "key/checkpoints/checkpoint-5").exists(), "it was removed there, so it is removed here"
     assert (driver / "key/empty").read_text() == "" and (driver / "key/journal.jsonl").read_text() == "1\n2\n"
     assert (driver / "key/logs/other-1.log").read_text() == "elsewhere"
     assert not list(driver.rglob("*.tmp*")) and not work.exists(), "nothing is left on the worker's machine"
@@ -151,11 +151,11 @@ def test_what_is_still_being_written_waits_and_what_grows_is_appended(places: tu
         file.write("two, which is longer than a piece\n")
     sender.look()
     assert (driver / "key/journal.jsonl").read_text() == journal.read_text()
-    assert (driver / "key/journal.jsonl").stat().st_ino == inode, "whoever reads it goes on where it was"
+    assert (driver / "key/journal.jsonl").stat().st_ino == inode, "a reader continues where it was"
     written(work / "new", "begun anew\n").replace(journal)
     sender.look(final=True)
     assert (driver / "key/journal.jsonl").read_text() == "begun anew\n"
-    assert (driver / "key/journal.jsonl").stat().st_ino != inode, "whoever reads it begins anew"
+    assert (driver / "key/journal.jsonl").stat().st_ino != inode, "a reader starts over"
     assert (driver / "key/weights").read_text() == "half of"
 
 
@@ -212,7 +212,7 @@ def test_files_that_a_job_leaves_are_sent_as_they_come_and_none_is_made_twice(
             written(path, "rows")
             end = time.monotonic() + 10
             while path.exists():
-                assert time.monotonic() < end, "it is sent while the job goes on"
+                assert time.monotonic() < end, "it is sent while the job is running"
                 time.sleep(0.01)
 
     sent(Sent(job, shards, home, work, (), shards))
@@ -234,7 +234,7 @@ def test_what_a_job_left_before_it_failed_is_kept(places: tuple[Path, Home]) -> 
     with pytest.raises(RuntimeError, match="broken"):
         sent(Sent(job, shards, home, work, (), shards))
     assert (driver / "key/shard-0.parquet").read_text() == "rows" and not shards[0].exists()
-    with pytest.raises(StageError, match=r"shard-1\.parquet is gone from this machine before it was sent"):
+    with pytest.raises(StageError, match=r"shard-1\.parquet disappeared from this machine before it was sent"):
         sent(Sent(lambda paths: None, shards, home, work, (), shards))
 
 
@@ -256,7 +256,7 @@ def test_a_machine_that_can_have_no_work_folder_is_named(tmp_path: Path) -> None
 
 
 class There(Two):
-    """The other machine alone."""
+    """Only the other machine."""
 
     def on_each_machine(
         self, function: Callable[[Any], Any], argument: Any, timeout: float | None = None
@@ -273,7 +273,7 @@ def test_nothing_is_left_elsewhere_but_where_somebody_is_at_work(
     cluster = There(1, 2, 0, joined=True, machines=((1, 0.0), (1, 0.0)))
     written(home.root / "inputs/m/weights", "w")
     close_home(home, cluster)
-    assert (home.root / "inputs/m/weights").exists(), "a folder of that machine's own"
+    assert (home.root / "inputs/m/weights").exists(), "the folder belongs to that machine"
     written(home.root / GUEST, "")
     with home.in_use():
         close_home(home, cluster)
@@ -285,17 +285,17 @@ def test_nothing_is_left_elsewhere_but_where_somebody_is_at_work(
 def test_a_folder_with_something_of_its_own_is_not_taken(tmp_path: Path) -> None:
     own = tmp_path / "work"
     written(own / "key/checkpoints/checkpoint-1/weights", "w")
-    assert module._no_room((own, "home-1")) == "it is a folder that holds something of its own"
+    assert module._no_room((own, "home-1")) == "the folder already contains other files"
     assert not (own / GUEST).exists()
     (tmp_path / "empty").mkdir()
     for place in ("empty", "new"):
         assert module._no_room((tmp_path / place, "home-1")) is None and (tmp_path / place / GUEST).exists()
-        assert module._no_room((tmp_path / place, "home-1")) is None, "it was made for others before"
+        assert module._no_room((tmp_path / place, "home-1")) is None, "it is already used as a guest folder"
     WorkFolder(tmp_path / "new")
-    assert not (tmp_path / "new" / GUEST).exists(), "from now on it is this machine's own"
+    assert not (tmp_path / "new" / GUEST).exists(), "from now on it belongs to this machine"
     (tmp_path / "own" / LOCKS).mkdir(parents=True)
     (tmp_path / "own" / LOCKS / "home-1").touch()
-    assert module._no_room((tmp_path / "own", "home-1")) is None, "it is the driver's"
+    assert module._no_room((tmp_path / "own", "home-1")) is None, "it is the driver's folder"
 
 
 def test_what_nobody_waits_for_any_more_is_not_made_again(places: tuple[Path, Home]) -> None:

@@ -1,4 +1,4 @@
-"""The copy of the work folder under a URL: what is sent, what a stage begins with, what is removed."""
+"""The copy of the work folder at a URL: what is sent, what a stage starts with, what is removed."""
 
 import os
 import time
@@ -80,7 +80,7 @@ def test_a_stage_begins_with_what_is_there_where_its_folder_is_empty(url: str, t
     write(other.root / KEY / "checkpoints/checkpoint-1/model", "newer")
     other.close()
     again, _ = opened(url, "another-machine")
-    assert (again.folder(KEY) / "checkpoints/checkpoint-1/model").read_text() == "newer", "what is here is not replaced"
+    assert (again.folder(KEY) / "checkpoints/checkpoint-1/model").read_text() == "newer", "local files are not replaced"
     again.close()
     assert there() == {f"{KEY}/checkpoints/checkpoint-1/model": b"newer"}
 
@@ -101,7 +101,7 @@ def test_a_place_that_stops_answering_is_said_and_gets_it_later(
         patch.setattr(type(made._files), "put_file", _refuse)
         write(work.folder(KEY) / "shard-000000.parquet", "rows")
         until(lambda: made.problem)
-        assert made.problem == f"storage: {url} does not take what is written: ConnectionError: nobody answers"
+        assert made.problem == f"storage: {url} does not accept new files: ConnectionError: nobody answers"
     until(there)
     until(lambda: made.problem is None)
     work.close()
@@ -125,13 +125,13 @@ def test_what_cannot_be_fetched_fails_the_stage_and_leaves_nothing_half(
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "get_file", first_only)
-        with pytest.raises(StageError, match="cannot be fetched: ConnectionError: nobody answers; give the same"):
+        with pytest.raises(StageError, match="cannot be fetched: ConnectionError: nobody answers; run the same"):
             other.folder(KEY)
     assert not list((other.root / KEY).iterdir())
-    other.give_back(KEY)  # the stage has failed, and left nothing here
+    other.give_back(KEY)  # the stage has failed and left nothing here
     made._look()
     made._remove_gone()
-    assert len(there()) == 2, "what is there is not given up"
+    assert len(there()) == 2, "the files at the URL are kept"
     assert {path.name for path in other.folder(KEY).iterdir()} == {"one", "two"}
     other.close()
 
@@ -159,7 +159,7 @@ def test_a_stage_that_begins_again_waits_until_what_it_left_is_removed(
         assert removing.wait(20)
         Timer(0.2, go_on.set).start()
         assert not list(work.folder(KEY).iterdir())
-        assert not there(), "nothing of what comes now is removed with it"
+        assert not there(), "no new files are removed with the old ones"
     write(work.root / KEY / "two", "new")
     until(lambda: there() == {f"{KEY}/two": b"new"})
     assert [path.name for path in (work.root / KEY).iterdir()] == ["two"]
@@ -180,11 +180,11 @@ def test_a_stage_does_not_wait_for_good_and_what_it_writes_is_not_removed(
     with monkeypatch.context() as patch:
         patch.setattr(type(made._files), refused, _refuse)
         work.remove(KEY)
-        assert not list(work.folder(KEY).iterdir()), "it begins with nothing"
+        assert not list(work.folder(KEY).iterdir()), "it starts with nothing"
     write(work.root / KEY / "one", "new")
     until(lambda: there() == {f"{KEY}/one": b"new"})
     made._remove_gone()
-    assert there(), "the stage is at work"
+    assert there(), "the stage is running"
     work.remove(KEY)
     until(lambda: not there())
     work.close()

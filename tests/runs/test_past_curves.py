@@ -1,4 +1,4 @@
-"""The curves of a past training: what they say depends on whether it came to its end, and on what it began with."""
+"""The curves of a past training: the findings depend on whether it finished, and on the model it started from."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ Points = list[tuple[int, float]]
 
 
 def past(status: str, curves: Mapping[str, Points], *overrides: str) -> list[str]:
-    """The checks that a run's only training is told of."""
+    """The names of the findings for a run's only training."""
     recipe = load_recipe(SMALL, overrides)
     start = resolve_start(recipe.model)
     if Path(FORMAT_FILE).exists():

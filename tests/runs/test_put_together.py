@@ -1,4 +1,4 @@
-"""A stage's output is put together on a worker of Ray's, which may die and may not see the user's files."""
+"""A stage's output is assembled on a Ray worker, which may die and may not see the user's files."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 class Dying(Select):
-    """Leaves half an output and ends the worker, the first time."""
+    """Leaves a partial output and ends the worker, the first time."""
 
     def finish(self, context: Context) -> Output:
         once, half = context.work / "once", context.output / "half"
@@ -57,7 +57,7 @@ class Dying(Select):
 
 
 def together(cluster: Cluster, verb: type[Select], retries: int, **settings: Any) -> Done:
-    """The select stage of a small recipe, put together by a worker when the files of its task are gone."""
+    """Assemble the select stage of a small recipe on a worker, when a file of its task is gone."""
     for name, question in (("train", "1 + 1?"), ("test", "2 + 2?")):
         Path(f"{name}.json").write_text(json.dumps([[question, 2]]))
     Path("r.yaml").write_text(RECIPE)

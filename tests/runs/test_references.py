@@ -1,4 +1,4 @@
-"""Trials of one run refer to the stages that they share; what stands beside them makes a copy their own."""
+"""Trials of one run refer to the stages they share; a trial that adds an evaluation gets its own copy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def trials(store: MemoryStore) -> Callable[[], tuple[TrialsRecord, Record, Trial]]:
-    """The record of two trials, and that of the second, whose run does not exist yet."""
+    """The record of two trials, and the record of the second one, whose run does not exist yet."""
 
     def make() -> tuple[TrialsRecord, Record, Trial]:
         Path("r.yaml").write_text(RECIPE)
@@ -45,7 +45,7 @@ def trials(store: MemoryStore) -> Callable[[], tuple[TrialsRecord, Record, Trial
 
 
 def made_by_another(above: TrialsRecord, store: MemoryStore, trial: Trial, *names: str, accuracy: float = 0.5) -> str:
-    """The run of another trial that holds what these stages have made."""
+    """The run of another trial that holds the outputs of these stages."""
     stages = [trial.plan.stage(name) for name in names]
     run_id = store.start(store.experiment("test"), stages[0].run_name, {MODEL_TAG: str(stages[0].model)}, {})
     store.log(run_id, {"accuracy": accuracy}, {key_tag(stage): stage.key for stage in stages})
@@ -95,7 +95,7 @@ def test_what_no_trial_of_the_run_has_shown_is_shown_by_the_first(
 ) -> None:
     above, record, trial = trials()
     origin = made_by_another(above, store, trial, "evaluate.base")
-    above.shown.clear()  # it was made by an earlier run
+    above.shown.clear()  # it was created by an earlier run
     state = reuse(record, trial, "evaluate.base", origin)
     [run] = store.children(record.parent).values()
     assert run.run_id == state.run_id != origin and run.evaluation_origin() == origin

@@ -1,4 +1,4 @@
-"""The order in which plans of several seeds are walked, and what they share; workers and the store are stood in for."""
+"""The order in which plans of several seeds are walked, and what they share; workers and the store are stand-ins."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ STAGES = ("sft", "evaluate.base", "evaluate.sft")
 
 
 class Record:
-    """Stands for a run in the store."""
+    """A stand-in for a run in the store."""
 
     def __init__(self, told: list[str], seed: int) -> None:
         self.told, self.seed = told, seed
@@ -61,7 +61,7 @@ class Record:
 
 
 class Crew:
-    """One call, made when it is looked at."""
+    """One call, executed when its result is taken."""
 
     def __init__(self, calls: Sequence[tuple[Callable[[Any], Any], Any]]) -> None:
         [self.call] = calls
@@ -81,7 +81,7 @@ class Crew:
 
 
 class Outputs(MemoryStore):
-    """A store that holds no run, and the outputs of those that the test names."""
+    """A store without runs that returns a run and an output for any name."""
 
     def find(self, wanted: str | None) -> StoredRun:
         return StoredRun(str(wanted), "", "", "FINISHED", None, 0.0, 1.0, "")
@@ -93,7 +93,7 @@ class Outputs(MemoryStore):
 
 @pytest.fixture
 def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Makes a walk over both seeds on a machine with so many cores; `told` is what happened, in order."""
+    """Creates a walk over both seeds on a machine with the given cores; `told` lists the events, in order."""
 
     def make(
         cores: int = 2, gpus: float = 0, joined: bool = False, failing: Sequence[str] = (), cached: Sequence[str] = ()
@@ -144,7 +144,7 @@ def test_on_a_small_machine_the_first_seed_goes_first(walk: Callable[..., Any]) 
     made = walk(cores=2)
     made.go()
     assert made.told.index("done evaluate.sft of 0") < made.told.index("done sft of 1")
-    assert made.told[:2] == ["sft of 0", "evaluate.base of 0"], "all that one plan can start is asked for at once"
+    assert made.told[:2] == ["sft of 0", "evaluate.base of 0"], "all that one plan can start is submitted at once"
     assert states(made) == [["done"] * 3, ["done", "cached", "done"]]
     assert not made.running and list(Path("work/locks").iterdir()) == []
 
@@ -263,7 +263,7 @@ def test_points_are_written_in_order_before_the_stage_is_done(
     made.go()
     for number, entry in enumerate(written):
         if isinstance(entry, tuple):
-            assert entry[0] in written[number:], "its stage is finished after that"
+            assert entry[0] in written[number:], "its stage finishes after that"
     assert [entry[1] for entry in written if isinstance(entry, tuple)] == [0, 1, 2]
 
 
@@ -300,7 +300,7 @@ FAULTS = [
 
 
 def failing_at(made: Any, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the training of the first seed go wrong at one of its boundaries."""
+    """Make the training of the first seed fail at one of its boundaries."""
     mine, verb = made.branches[0].record, Sft
 
     def broken(real: Callable[..., Any], wrong: Callable[..., bool]) -> Callable[..., Any]:
@@ -354,7 +354,7 @@ def test_an_error_at_any_boundary_is_the_failure_of_its_stage(
     failed = "evaluate.sft" if where == "input" else "sft"
     assert first[STAGES.index(failed)] == "failed" and first[1] == "done"
     assert first[2] == ("failed" if where == "input" else "skipped")
-    assert second == ["done", "cached", "done"], "the other seed goes on"
+    assert second == ["done", "cached", "done"], "the other seed continues"
     assert f"stage {failed!r} failed" in str(made.branches[0].states[failed].error)
     assert not made.running and list(Path("work/locks").iterdir()) == [], "no lock is left"
 

@@ -1,4 +1,4 @@
-"""The work folder: who is at work in it, and when it cannot be used."""
+"""The work folder: which processes are using it, and when it cannot be used."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ sys.stdin.readline()
 
 
 def hold(key: str) -> "subprocess.Popen[str]":
-    """Another process that takes a lock and keeps it until it is told to end."""
+    """Start another process that takes a lock and keeps it until it reads a line or is killed."""
     command = [sys.executable, "-c", HOLD, key]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -69,8 +69,8 @@ def test_locks_hold_between_processes_and_die_with_them() -> None:
         theirs.kill()  # it cannot release anything
         theirs.wait()
         refused.kill()
-    assert list(work.abandoned("th")) == ["eirs"], "what is left of the key after the prefix"
-    assert list(work.abandoned("")) == [], "said once"
+    assert list(work.abandoned("th")) == ["eirs"], "the key without the prefix"
+    assert list(work.abandoned("")) == [], "reported once"
     work.release(lock)
 
 
@@ -87,7 +87,7 @@ def test_a_lock_left_by_a_dead_process_can_be_taken() -> None:
 def test_a_full_disk_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     free = [MIN_FREE - 1]
     monkeypatch.setattr(work_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
-    with pytest.raises(InputError, match=r"^storage: \S*work has 256 MB free, a run needs 256 MB at least; make room"):
+    with pytest.raises(InputError, match=r"^storage: \S*work has 256 MB free, but a run needs at least 256 MB; make"):
         WorkFolder(Path("work"))
     assert not Path("work").exists()
     free[0] = MIN_FREE
@@ -125,7 +125,7 @@ def test_what_is_shared_is_copied_once() -> None:
     assert shared.is_relative_to(work.root) and (shared / "weights").read_text() == "a"
     assert work.share(folder_of("other", "b"), "run") == shared
     assert (shared / "weights").read_text() == "a"
-    assert [p.name for p in shared.parent.iterdir()] == ["run"], "nothing half-copied stays"
+    assert [p.name for p in shared.parent.iterdir()] == ["run"], "no partial copy is left"
 
 
 def test_a_copy_that_breaks_off_is_no_copy() -> None:
@@ -151,7 +151,7 @@ def test_what_is_shared_goes_with_the_last_run_at_work() -> None:
     lock, stage = work.lock("run-other"), work.lock("stage")
     assert lock is not None and stage is not None
     work.forget_inputs("run-")
-    assert shared.exists(), "another run is at work"
+    assert shared.exists(), "another run is active"
     work.release(lock)
     work.forget_inputs("run-")
     assert [p.name for p in work.root.iterdir()] == ["locks"]

@@ -1,4 +1,4 @@
-"""What a worker writes, by whatever way, is kept in its file, bounded, also where the worker is killed."""
+"""Whatever a worker writes, by any route, is kept in its bounded file, even if the worker is killed."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ print("after")
 
 
 def worked(job: str, times: int = 1, folder: bool = True) -> subprocess.CompletedProcess[str]:
-    """A process that does a job as a worker does."""
+    """Run a job in a process, as a worker does."""
     if folder:
         Path("work").mkdir(exist_ok=True)
     script = WORKER.format(job=job.replace("\n", "\n    "), times=times)
@@ -53,7 +53,7 @@ def test_whatever_a_job_writes_is_kept_and_nothing_else() -> None:
     log = read_log(Path("work"))
     for line in ("printed", "to stderr", "past Python", "by a child", "INFO mine: told to logging"):
         assert log.count(line) == 2, log
-    assert log.count("INFO orch: sft, job 1 of 1: begins") == log.count(": done after ") == 2
+    assert log.count("INFO orch: sft, job 1 of 1: started") == log.count(": done after ") == 2
     assert "before" not in log and "be warned" in log
 
 

@@ -1,4 +1,4 @@
-"""The queue of what running stages write: order, errors, and that nobody waits for a slow store."""
+"""The queue of running stages' writes: order, errors, and that nothing waits for a slow store."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ from orchestrator.runs.writer import Writer
 from orchestrator.store.memory import MemoryStore
 
 REQUEST = 0.04
-"""Seconds."""
+"""Duration of a request, in seconds."""
 RUN = "the run"
 
 
 class SlowStore(MemoryStore):
-    """Each write takes as long as a request to a server far away; one that is given an error raises it."""
+    """Each write takes as long as a request to a distant server, and raises `error` if it is set."""
 
     error: Exception | None = None
 
@@ -44,7 +44,7 @@ def point(step: int) -> list[dict[str, Any]]:
 
 
 def gate(writer: Writer) -> Callable[[], None]:
-    """Keep the writer busy until this is called."""
+    """Keep the writer busy until the returned function is called."""
     opened = threading.Event()
     writer.submit(RUN, "gate", lambda: opened.wait(30))
     return opened.set
@@ -141,7 +141,7 @@ def test_a_writer_that_is_closed_drops_the_rest_and_can_be_used_again() -> None:
 
 
 def test_several_runs_are_written_side_by_side_each_in_its_order() -> None:
-    """Three threads meet in a job of three runs; none of them takes a second job of a run that another one writes."""
+    """Three threads meet in jobs of three runs; none takes a second job of a run that another thread is writing."""
     writer, meeting = Writer(threads=3), threading.Barrier(3)
     written: dict[str, list[int]] = {name: [] for name in "abc"}
     for place in range(50):

@@ -1,4 +1,4 @@
-"""Right answers that the judge has missed."""
+"""Right answers that the judge missed."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from orchestrator.sampling.audit import Audit
 
 
 def rows(*texts: tuple[str, str, str | None]) -> pa.Table:
-    """Completions of q0, q1, ...: text, status and what was read."""
+    """Completions of q0, q1, ...: text, status and extracted value."""
     found: list[dict[str, Any]] = [
         {"example_id": f"q{n}", "text": text, "status": status, "value": value}
         for n, (text, status, value) in enumerate(texts)

@@ -1,4 +1,4 @@
-"""Draws within a budget: never more than there are, where they are needed, and what is estimated from them."""
+"""Draws within a budget: never too many, made where they are needed, and the estimates from them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from tests.sampling.test_shards import FakeEngine, job
 
 
 class Model:
-    """Solves the i-th question with a probability; each correct text differs, or all are the same."""
+    """Solves the i-th question with the i-th rate; each correct text differs, or all are the same."""
 
     def __init__(self, rates: Sequence[float], seed: int = 0, same: bool = False) -> None:
         self.rates, self.seed, self.same = rates, seed, same
@@ -63,7 +63,7 @@ def test_draws_go_to_the_questions_that_are_not_solved() -> None:
 def test_a_question_is_drawn_until_it_has_so_many_different_correct_texts() -> None:
     budget = DrawBudget(min_draws=2, target_correct=3, max_draws=8)
     assert len(drawn_within(budget, 100, questions(1), Model([1.0]))) == 4
-    assert len(drawn_within(budget, 100, questions(1), Model([1.0], same=True))) == 8, "the same text counts once"
+    assert len(drawn_within(budget, 100, questions(1), Model([1.0], same=True))) == 8, "a repeated text counts once"
 
 
 def test_what_is_left_in_the_end_is_spent_to_the_last() -> None:
@@ -92,7 +92,7 @@ def test_no_draw_is_made_twice_and_none_beyond_what_there_is(
         (str(i), d) for i in range(len(rates)) for d in range(drawn[str(i)])
     ]
     assert made == drawn_within(budget, total, questions(len(rates)), Model(rates, seed))
-    if len(made) < total:  # nothing is left undone while there are draws
+    if len(made) < total:  # no question is left short while draws remain
         right = Counter(c.example_id for c, v in made if v.status == "correct")
         assert all(right[str(i)] >= target or drawn[str(i)] == budget.max_draws for i in range(len(rates)))
 
@@ -120,7 +120,7 @@ def test_all_draws_of_a_question_are_in_one_shard() -> None:
 
 
 def test_a_shard_is_drawn_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of three questions the engine answers two, all but the last row of each call."""
+    """Of three questions the engine solves two, in every row of a call except the last."""
     engine = FakeEngine()
     monkeypatch.setattr(shard, "_engine", lambda *_: engine)
     shard.run_shards([replace(job(tmp_path / "s.parquet", range(4)), budget=DrawBudget(min_draws=2, max_draws=8))])
@@ -177,9 +177,12 @@ def test_the_key_is_as_before_without_one() -> None:
     ("budget", "said"),
     [
         ({"min_draws": 1}, "greater than or equal to 2"),
-        ({"min_draws": 5}, "n is 4, the draws of a question on average: with a budget it is from min_draws = 5 to"),
+        (
+            {"min_draws": 5},
+            "n is 4, the average number of draws per question: with a budget, it must be from min_draws = 5 to",
+        ),
         ({"max_draws": 3}, "to max_draws = 3"),
-        ({"min_draws": 4, "max_draws": 3}, "max_draws is 3, and min_draws alone are 4"),
+        ({"min_draws": 4, "max_draws": 3}, "max_draws is 3, less than min_draws = 4"),
         ({"target": 3}, "target"),
         ({"target_correct": 0}, "greater than 0"),
     ],

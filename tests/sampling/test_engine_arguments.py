@@ -49,7 +49,7 @@ def test_what_decides_speed_and_memory_is_outside_of_the_key() -> None:
     ("override", "said"),
     [
         ("stages.samples.engine_args={max_num_seq: 64}", "did you mean 'max_num_seqs'"),
-        ("stages.samples.engine_args={max_lora_rank: 64}", "the adapter decides it: the smallest rank that holds it"),
+        ("stages.samples.engine_args={max_lora_rank: 64}", "the adapter decides it: the smallest rank that fits it"),
         ("stages.samples.engine_args={tensor_parallel_size: 2}", "resources: {gpus: N}"),
         ("stages.samples.engine=transformers", "engine transformers takes none"),
         ("stages.samples.engine=vlm", "did you mean 'vllm'"),
@@ -101,7 +101,7 @@ def test_stages_share_an_engine_where_it_can_go_on_to_the_next_model() -> None:
     def shared(engine: str, first: ModelRef, then: ModelRef, room: Room = ROOM) -> bool:
         return engines.loaded(engine, first, ROOM) == engines.loaded(engine, then, room)
 
-    assert shared("vllm", one, another) and not shared("vllm", bare, one), "adapters take room from the start"
+    assert shared("vllm", one, another) and not shared("vllm", bare, one), "room for adapters is reserved at the start"
     assert not shared("transformers", one, another) and shared("transformers", one, one)
     assert not shared("vllm", one, one, Room(gpus=0.5)) and not shared("vllm", one, one, Room(deterministic=True))
     assert engines.loaded("vllm", one, Room()) != engines.loaded("transformers", one, Room())

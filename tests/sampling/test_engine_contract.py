@@ -1,4 +1,4 @@
-"""What every engine guarantees, on the embedded model; vllm where it is installed."""
+"""The guarantees of every engine, on the embedded model; vllm only if it is installed."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,17 +18,17 @@ from orchestrator.sampling.engine import NO_ROOM, Decoding, Engine, Generated, R
 from orchestrator.sampling.engines import make_engine
 from tests.conftest import SMALL
 
-# vllm compiles a function of its own in a way that torch is about to give up
+# vllm compiles one of its functions in a way that torch is deprecating
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 
 BASE = ModelRef("base", resolve_model(ModelSpec(name="tiny")))
 ROOM = Room(cpus=2)
 GREEDY, DRAWN = Decoding(0.0, 1.0, 24), Decoding(1.0, 1.0, 24)
 HOLDS = 512
-"""Tokens that the embedded model holds."""
+"""The context length of the embedded model, in tokens."""
 AGREE = {"transformers": 1.0, "vllm": 0.98}
-"""The share of greedy answers that are those of plain transformers: vllm rounds sums in another order, and where two
-tokens are as likely as each other it may take the other one."""
+"""The minimum share of greedy answers equal to those of plain transformers: vllm sums in another order, and of two
+equally likely tokens it may choose the other one."""
 
 
 @pytest.fixture(
@@ -62,7 +62,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
 
 @pytest.fixture(scope="module")
 def asked() -> list[Request]:
-    """Two hundred prompts, each as a recipe asks it."""
+    """Two hundred prompts, each as a recipe formats it."""
     task = load_recipe(SMALL, ["task.train={generate: 200}"]).task
     tokenizer = load_tokenizer(BASE.base)
     examples = task.examples("train")
@@ -70,7 +70,7 @@ def asked() -> list[Request]:
 
 
 def plain(requests: list[Request], adapter: str | None = None) -> list[tuple[int, ...]]:
-    """What transformers itself answers greedily, a prompt at a time."""
+    """The greedy answers of transformers itself, one prompt at a time."""
     model, tokenizer = load_base(BASE.base), load_tokenizer(BASE.base)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter)
@@ -165,10 +165,10 @@ def test_an_adapter_is_applied_and_not_applied(
     bare, wanted = plain(asked), plain(asked, adapter.adapter)
     assert sum(one != two for one, two in zip(bare, wanted, strict=True)) > 20, "it changes something"
     adapted = make_engine(name, adapter, ROOM)
-    assert agreement(adapted.generate(asked, GREEDY), wanted) >= 0.95  # transformers' is folded into the weights
+    assert agreement(adapted.generate(asked, GREEDY), wanted) >= 0.95  # transformers merges it into the weights
     assert adapted.turned_to(adapter)
     if adapted.turned_to(BASE):
         assert agreement(adapted.generate(asked, GREEDY), bare) >= AGREE[name]
         assert adapted.turned_to(adapter)
         assert agreement(adapted.generate(asked, GREEDY), wanted) >= 0.95
-    assert not engine.turned_to(adapter), "it was made without room for an adapter"
+    assert not engine.turned_to(adapter), "it was created without room for an adapter"

@@ -80,11 +80,11 @@ def test_what_memory_does_not_hold_is_completed_in_halves(error: RuntimeError, m
     assert engine.generate(asked, decoding) == whole
     assert widths == [14, 7, 3, 3, 3, 3, 2]
     widths.clear()
-    assert engine.generate(asked, decoding) == whole and max(widths) == 3, "the next one is no larger"
+    assert engine.generate(asked, decoding) == whole and max(widths) == 3, "the next batch is no larger"
     room = 0
     with pytest.raises(RuntimeError) as raised:
         engine.generate(asked, decoding)
-    assert raised.value is error, "what does not hold one row is an error"
+    assert raised.value is error, "if not even one row fits, it is an error"
 
 
 def test_any_other_error_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_every_prompt_is_the_beginning_of_its_training_row() -> None:
         assert row["input_ids"] == prompt + target
         assert row["labels"] == [-100] * len(prompt) + target
         assert row["labels"][-1] == tokenizer.eos_token_id
-        # split or whole, the text is the same tokens: the boundary costs nothing
+        # splitting prompt and target loses no text
         assert tokenizer.decode(row["input_ids"][:-1]) == task.format.prompt_text(example.question) + task.target(
             example
         )

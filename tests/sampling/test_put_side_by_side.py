@@ -1,4 +1,4 @@
-"""Files of completions put together: question by question, in whatever pieces they are read."""
+"""Files of completions merged question by question, in whatever pieces they are read."""
 
 from itertools import pairwise
 from pathlib import Path

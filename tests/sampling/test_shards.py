@@ -1,4 +1,4 @@
-"""Shards: every draw stands in exactly one, and is the same whoever makes it."""
+"""Shards: every draw is in exactly one of them, and is the same whichever process makes it."""
 
 import subprocess
 import sys
@@ -59,10 +59,10 @@ def test_a_shard_that_cannot_be_read_is_drawn_again(tmp_path: Path, left: bytes)
     assert _whole(whole) and not _whole(broken) and not _whole(tmp_path / "shard-000002.parquet")
     assert whole.exists() and not broken.exists()
     data = bytearray(whole.read_bytes())
-    data[4:24] = bytes(20)  # a page, which the footer does not tell of
+    data[4:24] = bytes(20)  # a page, whose damage the footer does not show
     whole.write_bytes(data)
-    assert _whole(whole), "only its rows tell"
-    with pytest.raises(DataError, match=r"shard-000000\.parquet is damaged and cannot be read: .*; it is removed: run"):
+    assert _whole(whole), "only reading its rows shows it"
+    with pytest.raises(DataError, match=r"shard-000000\.parquet is damaged and cannot be read: .*; it has been"):
         list(shards(tmp_path))
     assert not _whole(whole)
 
@@ -83,7 +83,7 @@ def test_a_seed_is_the_same_in_every_process() -> None:
 
 
 class FakeTokenizer:
-    """One token for each character."""
+    """One token per character."""
 
     eos_token_id = -1
 
@@ -134,11 +134,11 @@ def test_a_shard_is_drawn_judged_and_written_once(tmp_path: Path, monkeypatch: p
     assert [r.seed for r in engine.seen] == [draw_seed(5, e, d) for e in ("e0", "e1", "e9") for d in (3, 4)]
     assert "".join(chr(i) for i in engine.seen[0].prompt) == "0?\n"
     run_shards([made])
-    assert len(engine.seen) == 6, "a shard that is there is not made again"
+    assert len(engine.seen) == 6, "an existing shard is not made again"
 
 
 def stored_draws(path: Path, each: int, before: int = 0) -> Stored:
-    """Draws of the questions of `job`, of which each says what draw it is; other questions stand before them."""
+    """Draws of the questions of `job`, each with its number as the answer; other questions come before them."""
     rows = [
         (Completion(e, draw, f"<answer>{draw}</answer>", 3, "stop"), Verdict("wrong", "?"))
         for e in (*(f"other{n}" for n in range(before)), "e0", "e1", "e9")
@@ -182,7 +182,7 @@ def test_where_all_draws_are_stored_no_model_is_loaded(tmp_path: Path, monkeypat
 
 def test_stored_draws_of_other_questions_are_refused(tmp_path: Path) -> None:
     stored = replace(stored_draws(tmp_path / "stored.parquet", 2, 1), first=0)
-    with pytest.raises(StageError, match=r"does not hold the draws of 'e0' where they should be"):
+    with pytest.raises(StageError, match=r"does not have the draws of 'e0' where they should be"):
         run_shards([replace(job(tmp_path / "s.parquet"), stored=stored)])
 
 
@@ -249,7 +249,7 @@ def test_the_summary_of_shards_is_that_of_all_their_rows(tmp_path: Path) -> None
     alone = summary_of(["correct"] * 3 + ["wrong"] * 2 + ["unparsed"] * 2)
     assert alone.interval == (low, high) and "tokens_per_completion" not in alone.metrics()
     wider = replace(alone, independent=3).interval
-    assert wider[0] < low < high < wider[1], "seven draws of three questions tell less"
+    assert wider[0] < low < high < wider[1], "seven draws of three questions carry less information"
 
 
 def test_a_file_of_completions_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ STATUSES = ("correct", "wrong", "unparsed", "truncated", "timeout", "error")
 
 
 def many(questions: int = 40, draws: int = 8) -> list[dict[str, Any]]:
-    """Draws of every status, some of them the same text, some of them cut off."""
+    """Draws of every status, some with the same text, some cut off."""
     random = Random(1)
     made = []
     for question in range(questions):
@@ -155,7 +155,7 @@ evaluate: {models: base}
 
 
 def context(drawn: list[dict[str, Any]], settings: str = "") -> Context:
-    """The select stage of a small recipe, with these draws as its input."""
+    """The context of the select stage of a small recipe, with these draws as its input."""
     Path("r.yaml").write_text(RECIPE.replace("from: samples", f"from: samples{settings}"))
     plan = compile_plan(load_recipe("r.yaml"))
     samples, work = Path("samples"), Path("work")
@@ -216,7 +216,7 @@ def test_select_asks_for_one_core_and_no_gpu() -> None:
     assert spec(resources={"cpus": 3, "gpus": 1}).share(8, 1.0) == Share(3, 0.0)
 
 
-# --- which of them
+# --- which rows
 
 
 def test_questions_are_kept_by_how_many_of_their_draws_are_correct() -> None:
@@ -226,7 +226,7 @@ def test_questions_are_kept_by_how_many_of_their_draws_are_correct() -> None:
     ]
     assert {row["example_id"] for row in keep(drawn, spec(pass_rate=[0.1, 0.9]))} == {"nine", "half", "one"}
     assert {row["example_id"] for row in keep(drawn, spec(pass_rate=[0.3, 0.3]))} == set()
-    # a bound that is no binary fraction is met all the same
+    # a bound that is no exact binary fraction still includes its own value
     three = [draw("q", f"t{n}", "correct" if n < 3 else "wrong", n) for n in range(10)]
     assert len(keep(three, spec(pass_rate=[0.3, 0.3]))) == 3
     control = keep(drawn, spec(pass_rate=[0.1, 0.9], keep="random"))
@@ -256,9 +256,9 @@ def test_balance_keeps_the_fewer_rows_of_a_question_the_more_often_it_is_solved(
     assert rows() == {"always": 4, "nine": 4, "half": 4, "two": 2, "one": 1}
     balanced = {"always": 1, "nine": 1, "half": 2, "two": 2, "one": 1}
     assert rows(balance="difficulty") == balanced
-    assert rows(balance="difficulty", keep="random") == balanced, "the control is of the same size"
+    assert rows(balance="difficulty", keep="random") == balanced, "the control has the same size"
     assert rows(balance="difficulty", prefer="random") == rows(balance="difficulty", prefer="diverse") == balanced
-    # what other rules leave out does not make a question harder
+    # rows left out by other rules do not make a question harder
     assert rows(balance="difficulty", pass_rate=[0.5, 0.9]) == {"nine": 1, "half": 2}
 
 
@@ -297,7 +297,7 @@ def test_draws_with_the_same_equations_are_one_path_and_a_wrong_equation_is_drop
     longer = [row | {"n_tokens": 9 if row["draw"] == 0 else 5} for row in drawn]
     kept = keep(longer, spec(distinct="equations", prefer="shortest", max_per_example=1))
     assert [(row["example_id"], row["draw"]) for row in kept] == [("a", 1), ("b", 0)]
-    # the control has as many rows of each question, by its own lots
+    # the control has as many rows of each question, chosen at random by itself
     control = Counter(row["example_id"] for row in keep(drawn, spec(distinct="equations", keep="random")))
     assert control == {"a": 3, "b": 1}
 
@@ -328,7 +328,7 @@ def test_that_every_correct_draw_has_a_wrong_equation_is_said_as_that() -> None:
         ({"pass_rate": [0.1]}, "pass_rate"),
         ({"pass_rate": [-0.1, 0.5]}, "greater than or equal to 0"),
         ({"prefer": "shortest"}, "set max_per_example, too"),
-        ({"balance": "difficulty"}, "max_per_example at the most; set it too"),
+        ({"balance": "difficulty"}, "up to max_per_example; set that too"),
         ({"distinct": "text"}, "distinct"),
         ({"prefer": "longest", "max_per_example": 2}, "'first', 'shortest', 'random' or 'diverse'"),
     ],
@@ -385,7 +385,7 @@ def test_it_tells_what_was_dropped_and_why() -> None:
 
 
 def loop(drawn: list[dict[str, Any]], spec: Select, seed: int) -> list[dict[str, Any]]:
-    """What is kept, by the plainest loop over all rows at once."""
+    """The rows kept, by the plainest loop over all rows at once."""
 
     def first(rows: Iterable[dict[str, Any]], most: Callable[[str], int | None]) -> list[dict[str, Any]]:
         kept: list[dict[str, Any]] = []
@@ -427,7 +427,7 @@ def loop(drawn: list[dict[str, Any]], spec: Select, seed: int) -> list[dict[str,
 
 
 SPACES = ("", " ", "\n", "\u00a0", "\x1c", "\u2003 \t")
-"""What Python splits words at is more than a regular expression's white space."""
+"""Python splits words at more characters than a regular expression's white space."""
 
 
 @settings(max_examples=60, deadline=None)
@@ -465,5 +465,5 @@ def test_pieces_of_any_size_give_the_rows_of_one_loop_over_all(data: st.DataObje
 
 def test_draws_of_a_question_that_stand_apart_are_refused() -> None:
     apart = pa.Table.from_pylist([draw(question, "x") for question in ("a", "b", "a", "c")])
-    with pytest.raises(DataError, match="the draws of question 'a' do not stand together"):
+    with pytest.raises(DataError, match="the draws of question 'a' are not consecutive"):
         list(whole_questions(apart.to_batches(max_chunksize=1), 1))

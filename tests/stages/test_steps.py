@@ -1,4 +1,4 @@
-"""How many steps a training takes, and what does not fit into them."""
+"""How many steps a training takes, and which settings do not fit them."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def rows(made: Plan, training: Training) -> tuple[int, int]:
     return bounds.least, bounds.most
 
 
-# --- the small recipe: 120 demonstrations, 48 training questions of which 4 draws each, 2 of them kept at most
+# --- the small recipe: 120 demonstrations, 48 training questions with 4 draws each, of which at most 2 are kept
 
 
 def test_rows_are_known_as_far_as_nothing_has_to_be_drawn_first() -> None:
@@ -115,7 +115,7 @@ def test_fewer_rows_than_a_batch_are_an_error_only_where_such_a_batch_is_left_ou
 # --- warm-up
 
 EPOCHS = ("max_steps=null", "per_device_train_batch_size=16")
-"""How long it trains is said in epochs of so many batches."""
+"""The training's length is given in epochs of batches."""
 
 
 @pytest.mark.parametrize(

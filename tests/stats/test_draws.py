@@ -39,13 +39,13 @@ def test_pass_at_1_is_the_pass_rate_and_no_other_k_makes_sense() -> None:
 
 
 def test_maj_at_k_by_hand() -> None:
-    # rows: a clear majority that is right; one that is wrong; a tie of two; no answer at all; silence does not vote
+    # rows: a clear majority, right; one, wrong; a tie of two; no answer at all; missing answers, which do not vote
     values = np.array([[1, 1, 2, 3], [5, 5, 5, 6], [7, 7, 8, 8], [-1, -1, -1, -1], [-1, -1, -1, 4]])
     right = np.array([[1, 1, 0, 0], [0, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]], dtype=bool)
     for row, expected in enumerate((1.0, 0.0, 0.5, 0.0, 1.0)):
         assert majority_at_k(values[row : row + 1], right[row : row + 1]) == expected
     assert majority_at_k(values, right) == pytest.approx(2.5 / 5)
-    many = 200_000  # more than is looked at in one go
+    many = 200_000  # more than are processed at once
     assert majority_at_k(np.tile(values, (many, 1)), np.tile(right, (many, 1))) == pytest.approx(2.5 / 5)
 
 

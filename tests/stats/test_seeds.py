@@ -1,4 +1,4 @@
-"""Seeds crossed with questions: against Welch's and Crawford and Howell's tests, and by simulation."""
+"""Seeds crossed with questions: checked against Welch's and Crawford and Howell's tests, and by simulation."""
 
 import math
 
@@ -13,13 +13,13 @@ Right = NDArray[np.bool_]
 
 
 def models(rng: np.random.Generator, seeds: int, hard: NDArray[np.float64], level: float, sd: float) -> Right:
-    """Seeds x questions: a seed's level is drawn, questions are hard for all, and each answer has its own chance."""
+    """Seeds x questions: a seed's level is random, a question is equally hard for all, and each answer is random."""
     chance = norm.cdf(level + sd * rng.standard_normal((seeds, 1)) - hard[None, :])
     return np.asarray(rng.random(chance.shape) < chance)
 
 
 def flat(accuracies: list[float], n: int) -> Right:
-    """Seeds with exactly these accuracies, right on questions that have nothing to do with each other."""
+    """Seeds with exactly these accuracies, right on questions independent of each other."""
     rng = np.random.default_rng(0)
     return np.array([rng.permutation(np.arange(n) < round(a * n)) for a in accuracies])
 
@@ -90,11 +90,11 @@ def test_no_more_than_one_null_in_twenty_is_called_a_difference(seeds: tuple[int
     for _ in range(600):
         hard = rng.standard_normal(200)
         shown += seed_difference(models(rng, seeds[0], hard, 0, sd), models(rng, seeds[1], hard, 0, sd)).p < 0.05
-    assert shown / 600 <= 0.07  # 0.05, and two standard errors of 600 trials
+    assert shown / 600 <= 0.07  # 0.05, plus two standard errors over 600 trials
 
 
 def test_testing_seeds_as_if_they_were_questions_is_what_this_is_not() -> None:
-    """The same null, its questions alone compared: the false alarms that the seed part is there to prevent."""
+    """The same null, comparing only its questions: the false alarms that the seed part prevents."""
     rng, shown = np.random.default_rng(6), 0
     for _ in range(200):
         hard = rng.standard_normal(200)

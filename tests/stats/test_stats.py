@@ -1,4 +1,4 @@
-"""Intervals and tests against published values and sums done by hand."""
+"""Intervals and tests against published values and calculations by hand."""
 
 import math
 from fractions import Fraction
@@ -118,7 +118,7 @@ def test_holm_by_hand_and_as_statsmodels_has_it() -> None:
     assert holm([0.7, 0.9]) == (1.0, 1.0)
     assert holm([]) == ()
     rng = np.random.default_rng(0)
-    for n in (1, 2, 5, 9):  # few: theirs collects garbage each time, a second in a process as large as this
+    for n in (1, 2, 5, 9):  # few, since theirs collects garbage each time: a second in a process as large as this
         p = rng.random(n) ** 4
         assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
@@ -127,7 +127,7 @@ def test_holm_by_hand_and_as_statsmodels_has_it() -> None:
 
 
 def pairs(rng: np.random.Generator, n: int, shift: float, kinds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pass rates of two models on n questions, each one of so many values."""
+    """Pass rates of two models on n questions, each a multiple of 1 / kinds."""
     ours, theirs = rng.random(n), rng.random(n)
     return np.round((0.5 * ours + 0.5 * theirs + shift) * kinds) / kinds, np.round(theirs * kinds) / kinds
 
@@ -161,7 +161,7 @@ def test_the_bootstrap_tells_chance_from_difference() -> None:
         paired_bootstrap([], [])
 
 
-# --- what can be shown
+# --- detectable differences
 
 
 def test_what_can_be_shown_beside_what_was_seen() -> None:
@@ -175,15 +175,15 @@ def test_what_can_be_shown_beside_what_was_seen() -> None:
     assert detectable_beside(3, 0) is None
 
 
-# --- what a difference is made of
+# --- the parts of a difference
 
 
 def test_parts_of_a_difference_add_up_and_do_not_favour_a_side() -> None:
-    parts = rate_parts(0.9, 0.72, 0.5, 0.3)  # 0.8 and 0.6 right where answered
+    parts = rate_parts(0.9, 0.72, 0.5, 0.3)  # of the answered questions, 0.8 and 0.6 are right
     assert parts == pytest.approx((0.4 * 0.7, 0.2 * 0.7))
     assert sum(parts or ()) == pytest.approx(0.42)
     assert rate_parts(0.5, 0.3, 0.9, 0.72) == pytest.approx((-0.28, -0.14))
-    assert rate_parts(0.9, 0.5, 0.9, 0.4) == pytest.approx((0.0, 0.1)), "answered alike: none of it is answering"
+    assert rate_parts(0.9, 0.5, 0.9, 0.4) == pytest.approx((0.0, 0.1)), "equal answer rates: none of it is answering"
     assert rate_parts(0.9, 0.5, 0.0, 0.0) is None
 
 

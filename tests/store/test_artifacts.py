@@ -1,4 +1,4 @@
-"""Copies of artifacts: what a process has written itself it need not fetch."""
+"""Copies of artifacts: a process need not fetch what it has written itself."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ SERVED = "mlflow-artifacts:/1/run/artifacts"
 
 
 def artifacts(location: str = SERVED) -> Artifacts:
-    """Those of a store whose client nobody may ask."""
+    """The artifacts of a store whose client must not be used."""
 
     def find(run_id: str) -> StoredRun:
         return StoredRun(run_id, "", "", "", None, 0.0, None, location)
@@ -45,7 +45,7 @@ def test_what_a_run_was_given_is_its_copy(linked: bool, monkeypatch: pytest.Monk
     assert copy != folder / "model" and copy.joinpath("weights").read_text() == "w"
     assert copy.joinpath("more", "settings").read_text() == "s"
     assert (copy.joinpath("weights").stat().st_ino == folder.joinpath("model", "weights").stat().st_ino) == linked
-    here.keep("r", SERVED, folder, "model")  # it has one
+    here.keep("r", SERVED, folder, "model")  # there is one already
     assert sorted(path.name for path in Path("copies", "r").iterdir()) == ["completions.parquet", "model"]
     assert [path.name for path in Path("copies").iterdir()] == ["r"]
 

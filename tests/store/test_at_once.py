@@ -1,4 +1,4 @@
-"""Requests that are made at the same time: what comes of them, and who waits for whom."""
+"""Concurrent requests: their results, and what waits for what."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""A store that does not answer: who waits for it, for how long, and what is said."""
+"""A store that does not respond: what waits for it, for how long, and what is reported."""
 
 import time
 
@@ -39,7 +39,7 @@ HERE = [
 
 
 class Client:
-    """Fails with this error so many times, then answers."""
+    """Fails with this error the given number of times, then answers."""
 
     def __init__(self, error: Exception, times: int) -> None:
         self.error, self.left, self.asked = error, times, 0
@@ -64,7 +64,7 @@ def test_a_store_that_is_away_is_waited_for(error: Exception) -> None:
     store.patience = Patience(60, said.append)
     assert store.log_batch() == "done" and client.asked == 4
     assert len(said) == 4 and said[-1] == ""
-    assert said[0].startswith(f"the store at {SERVER} does not answer; the run waits for it, until ")
+    assert said[0].startswith(f"the store at {SERVER} is not responding; the run waits for it until ")
 
 
 @pytest.mark.parametrize("error", HERE, ids=str)
@@ -79,7 +79,7 @@ def test_one_that_has_answered_is_not(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", [HERE[0], failed(401), failed(403)], ids=str)
 def test_who_is_not_let_in_is_told_what_to_set(error: Exception) -> None:
-    with pytest.raises(TrackingError, match=r"does not let you in.*set MLFLOW_TRACKING_USERNAME"):
+    with pytest.raises(TrackingError, match=r"denied access.*set MLFLOW_TRACKING_USERNAME"):
         StoreClient(Client(error, 1), SERVER).log_batch()
 
 

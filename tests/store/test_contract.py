@@ -1,4 +1,4 @@
-"""What every store promises: the same tests for MLflow's, for a local one that is read without it, and for memory's."""
+"""The contract of every store: the same tests for MLflow's, for a local one read without it, and for one in memory."""
 
 import os
 import time
@@ -43,10 +43,10 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture
 def start(store: Store) -> Callable[..., str]:
-    """Starts a run with these tags; each begins later than the one before."""
+    """Starts runs with the given tags; each begins later than the one before."""
 
     def make(tags: dict[str, str] | None = None, name: str = "sft", experiment: str = "test", **params: Any) -> str:
-        time.sleep(0.002)  # stores keep milliseconds
+        time.sleep(0.002)  # times in stores are in milliseconds
         return store.start(store.experiment(experiment), name, tags or {}, params)
 
     return make
@@ -67,7 +67,7 @@ def stage(verb: str, key: str, also: str | None = None) -> Any:
 
 
 def model(store: Store, run_id: str) -> Path:
-    """Give a run the output of a training."""
+    """Add the output of a training to a run."""
     folder = Path("made", run_id)
     (folder / "model").mkdir(parents=True)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -130,10 +130,10 @@ def test_runs_are_found_by_what_their_tags_say_the_newest_first(store: Store, st
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(store: Store, start: Start) -> None:
-    with pytest.raises(TrackingError, match="holds no run"):
+    with pytest.raises(TrackingError, match="contains no runs"):
         store.find(None)
     start({VERB_TAG: "sweep"})
-    with pytest.raises(TrackingError, match="holds sweeps alone: name one that `orch runs` lists"):
+    with pytest.raises(TrackingError, match="contains only sweeps: name one that `orch runs` lists"):
         store.find(None)
     runs = [start({VERB_TAG: "run"}), start({VERB_TAG: "run"}), start({VERB_TAG: "sft"})]
     assert store.find(None).run_id == runs[1], "the newest run of a recipe"
@@ -219,7 +219,7 @@ def test_an_output_is_what_was_made(store: Store, start: Start) -> None:
     made = model(store, run_id)
     assert store.output(store.find(run_id), "model", full=True) == made
     os.truncate(made / "adapter_model.safetensors", 3)
-    with pytest.raises(OutputError, match=r"has changed since it was made: adapter_model\.safetensors has 3 bytes"):
+    with pytest.raises(OutputError, match=r"has changed since it was written: adapter_model\.safetensors has 3 bytes"):
         store.output(run_id, "model")
     assert (store.artifact(run_id, "model") / "adapter_model.safetensors").stat().st_size == 3
 
@@ -264,7 +264,7 @@ def test_a_changed_output_is_named_and_not_used(store: Store, start: Start) -> N
     run_id = start({KEY_TAG: "k"})
     (model(store, run_id) / "adapter_config.json").write_text("{}")
     store.end(run_id, "FINISHED")
-    with pytest.raises(OutputError, match=r"^stage the sft: the output of run \w+ has changed since it was made"):
+    with pytest.raises(OutputError, match=r"^stage the sft: the output of run \w+ has changed since it was written"):
         store.finished([stage("sft", "k")])
 
 
@@ -283,7 +283,7 @@ def test_evaluations_have_keys_of_their_own(store: Store, start: Start) -> None:
     assert store.finished([stage("sft", "e"), stage("evaluate", "f")]) == {}
 
 
-# --- however many there are
+# --- any number of runs
 
 
 def test_many_runs_and_experiments_are_read_page_by_page(

@@ -1,4 +1,4 @@
-"""A local store is read without MLflow, and what is read is what MLflow would say."""
+"""A local store is read without MLflow, with the same results as MLflow's."""
 
 import math
 import sqlite3
@@ -27,12 +27,12 @@ FILE = Path("mlruns/mlflow.db")
 
 
 def fill(store: MlflowStore, name: str = "units 'ü' %") -> list[str]:
-    """A run, a sweep with a trial, a run that is deleted, another; the ids of those that `orch runs` lists."""
+    """Write a run, a sweep with a trial, a deleted run and another run; return the ids that `orch runs` lists."""
     experiment = store.experiment(name)
     made = []
     for verb in (WHOLE_RUN, SWEEP, WHOLE_RUN, WHOLE_RUN):
         made.append(store.start(experiment, verb, {VERB_TAG: verb}, {"n": 1}))
-        time.sleep(0.002)  # stores keep milliseconds
+        time.sleep(0.002)  # times in stores are in milliseconds
     store.start(experiment, "trial", {VERB_TAG: WHOLE_RUN, PARENT_TAG: made[1]}, {})
     sft = store.start(experiment, "sft", {VERB_TAG: "sft", PARENT_TAG: made[0]}, {"rate": 0.1})
     store.log(sft, {"accuracy": 0.5, "none": math.nan, "most": math.inf})
@@ -134,7 +134,7 @@ def test_what_a_killed_process_had_begun_to_write_is_undone(mlflow_store: Mlflow
     wanted = fill(mlflow_store)
     local = connect()
     assert subprocess.run([sys.executable, "-c", KILLED]).returncode == 9
-    assert Path(f"{FILE}-journal").stat().st_size > 0, "it is in the midst of a write"
+    assert Path(f"{FILE}-journal").stat().st_size > 0, "it was killed in the middle of a write"
     assert [run.run_id for run in local.runs({VERB_TAG: WHOLE_RUN}) if run.parent is None] == [wanted[0], wanted[2]]
     assert not any(tag.startswith("k") for run in local.runs() for tag in run.tags)
 

@@ -1,4 +1,4 @@
-"""What files held when they were made, held against what they hold now."""
+"""The contents of files when they were written, compared with their contents now."""
 
 import os
 import shutil
@@ -41,10 +41,10 @@ def test_each_change_is_named(model: Path) -> None:
     (model / "inner" / "file").unlink()
     (model / "generation_config.json").write_text("{}")
     assert list(changes(model, found)) == [
-        "adapter_config.json has 3 bytes, it had 19",
-        "adapter_model.safetensors has the size it had, 25 bytes, and other content",
+        "adapter_config.json has 3 bytes instead of 19",
+        "adapter_model.safetensors has the same size, 25 bytes, but different content",
         "inner/file is missing",
-        "generation_config.json was not there",
+        "generation_config.json is new",
     ]
     assert lost(model, found) == ["inner/file"]
 
@@ -64,12 +64,12 @@ def test_a_large_file_is_read_where_its_time_has_changed_and_on_a_full_look(
     read: list[str] = []
     real = module._sha256
     monkeypatch.setattr(module, "_sha256", lambda path: (read.append(path.name), real(path))[1])
-    assert list(changes(model, found)) == [] and read == [], "sizes and times are as they were"
+    assert list(changes(model, found)) == [] and read == [], "sizes and times are unchanged"
     was = file.stat().st_mtime_ns
     file.write_text("adapter_model.safetensorz")
     assert len(list(changes(model, found))) == 1 and read == [file.name]
     os.utime(file, ns=(was, was))
-    assert list(changes(model, found)) == [], "that cheap look is all that is promised"
+    assert list(changes(model, found)) == [], "only this cheap check is promised"
     assert len(list(changes(model, found, full=True))) == 1
 
 
@@ -90,7 +90,7 @@ def test_each_output_has_a_tag_of_its_own() -> None:
 
 
 def store(tags: dict[str, str], remote: Path | None = None) -> tuple[StoredRun, StoredOutputs]:
-    """A run whose artifacts lie here, or elsewhere: then they are fetched."""
+    """A run whose artifacts are stored here, or elsewhere, in which case they are fetched."""
     uri = Path("run/artifacts").absolute().as_uri() if remote is None else "mlflow-artifacts:/1"
     run = StoredRun("r", "sft", "test", "FINISHED", None, 0.0, 1.0, uri, tags=tags)
 
@@ -113,11 +113,11 @@ def store(tags: dict[str, str], remote: Path | None = None) -> tuple[StoredRun, 
 def test_an_output_is_held_against_its_run(model: Path) -> None:
     tags: dict[str, str] = {}
     _, outputs = store(tags)
-    assert outputs.path("r", "model") == model.absolute(), "an older run says nothing: it is taken as it is"
+    assert outputs.path("r", "model") == model.absolute(), "an older run has no digests: its output is used as it is"
     tags |= outputs.record(model.parent, "model")
     assert outputs.path("r", "model", full=True) == model.absolute()
     os.truncate(model / "adapter_model.safetensors", 3)
-    with pytest.raises(OutputError, match=r"^the output of run r has changed since it was made: adapter_model\.safe"):
+    with pytest.raises(OutputError, match=r"^the output of run r has changed since it was written: adapter_model\.saf"):
         outputs.path("r", "model")
 
 
@@ -128,10 +128,10 @@ def test_what_was_changed_is_not_there_and_told_what_is_lost_is_not_there(model:
     told: list[str] = []
     assert outputs.is_there(run, MODEL, told.append) and not told
     (model / "inner" / "file").unlink()
-    assert not outputs.is_there(run, MODEL, told.append) and not told, "it is made again"
+    assert not outputs.is_there(run, MODEL, told.append) and not told, "it will be written again"
     (model / "inner" / "file").write_text("other")
     assert not outputs.is_there(run, MODEL, told.append)
-    assert len(told) == 1 and "inner/file has 5 bytes, it had 10" in told[0]
+    assert len(told) == 1 and "inner/file has 5 bytes instead of 10" in told[0]
 
 
 def test_an_output_of_many_files_is_listed_in_a_file_whose_digest_the_tag_holds(model: Path) -> None:
@@ -155,14 +155,14 @@ def test_what_is_fetched_is_verified_and_fetched_again_where_the_transfer_broke_
     copy = outputs.path("r", "model")
     assert copy == Path("copies/r/model").absolute()
     file = "adapter_model.safetensors"
-    assert (copy / file).stat().st_mtime_ns == digests[file].mtime_ns, "the next look is a cheap one"
+    assert (copy / file).stat().st_mtime_ns == digests[file].mtime_ns, "the next check is a cheap one"
     os.truncate(copy / file, 3)
     assert (outputs.path("r", "model") / file).read_text() == file
     os.truncate(model / file, 3)
     told: list[str] = []
-    assert not outputs.is_there(run, MODEL, told.append) and "has 3 bytes, it had 25" in told[0]
+    assert not outputs.is_there(run, MODEL, told.append) and "has 3 bytes instead of 25" in told[0]
     os.truncate(copy / file, 3)
-    with pytest.raises(OutputError, match="has 3 bytes, it had 25"):
+    with pytest.raises(OutputError, match="has 3 bytes instead of 25"):
         outputs.path("r", "model")
 
 

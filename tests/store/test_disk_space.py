@@ -1,4 +1,4 @@
-"""A full disk, told from every other error."""
+"""A full disk, distinguished from every other error."""
 
 import errno
 import logging
@@ -15,7 +15,7 @@ from orchestrator.store.disk_space import disk_full
 
 
 class RayTaskError(Exception):
-    """As Ray wraps what a worker has raised."""
+    """Wraps a worker's exception, as Ray does."""
 
     def __init__(self, text: str, cause: BaseException | None = None) -> None:
         super().__init__(text)
@@ -43,7 +43,7 @@ def test_a_full_disk_is_known_by_what_libraries_say(error: Exception) -> None:
     free = shutil.disk_usage("work").free / 2**20
     assert told is not None and told.startswith(f"disk full: {Path('work').absolute()} has ") and "MB free" in told
     assert abs(float(told.split(" has ")[1].split(" MB")[0].replace(",", "")) - free) < 2000
-    assert disk_full(StageError(told)) == told, "said again it is the same line"
+    assert disk_full(StageError(told)) == told, "reported again, it is the same line"
 
 
 @pytest.mark.parametrize(

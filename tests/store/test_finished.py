@@ -1,4 +1,4 @@
-"""Many keys cost few requests: counted at MLflow's own client, and at the server's file listing."""
+"""Many keys cost few requests, counted at MLflow's own client, file listings included."""
 
 import sqlite3
 import threading
@@ -27,7 +27,7 @@ def stage(number: int) -> Any:
 
 @pytest.fixture
 def store(mlflow_store: MlflowStore) -> MlflowStore:
-    """With 500 finished runs, the first of which is the newest; the key of each is its number's."""
+    """A store with 500 finished runs, the newest first; each has the key of its number."""
     store = mlflow_store
     run_id = store.start(store.experiment("test"), "samples", {VERB_TAG: "sample", KEY_TAG: "key 0"}, {})
     Path("made").mkdir()
@@ -52,7 +52,7 @@ def store(mlflow_store: MlflowStore) -> MlflowStore:
 
 @pytest.fixture
 def requests(store: MlflowStore, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often MLflow's client was asked what."""
+    """Number of requests to MLflow's client, by method."""
     counted: Counter[str] = Counter()
     client = store.client._client
 
@@ -76,7 +76,7 @@ def test_many_keys_are_read_in_pages(store: MlflowStore, requests: Counter[str])
 
 
 def test_a_few_keys_are_searched_at_the_same_time(store: MlflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the first, a search waits until another one is under way too."""
+    """After the first, each search waits until another one is running too."""
     together = threading.Barrier(2)
     search = store.client._client.search_runs
 
@@ -102,7 +102,7 @@ def test_what_the_newest_pages_do_not_hold_is_searched(
     monkeypatch.setattr(module, "PAGE", 50)
     done = store.finished([stage(number) for number in range(90, 510)])
     assert done.keys() == {f"key {number}" for number in range(90, 500)}
-    assert requests == {"search_experiments": 1, "search_runs": 2 + 410}, "once for each that the two pages lack"
+    assert requests == {"search_experiments": 1, "search_runs": 2 + 410}, "one for each key missing from the two pages"
 
 
 @pytest.mark.parametrize("numbers", [(3,), (3, 4, 499, 1000)])
@@ -113,7 +113,7 @@ def test_few_keys_are_searched_one_by_one(store: MlflowStore, requests: Counter[
 
 
 def test_many_runs_that_reuse_one_are_one_look(store: MlflowStore, requests: Counter[str]) -> None:
-    """Their maker has lost its output: each of the runs would be asked for it again."""
+    """The run they reuse has lost its output; it is not looked up again for each of them."""
     with closing(sqlite3.connect("mlruns/mlflow.db")) as database, database:
         database.execute("UPDATE tags SET value = 'key 1' WHERE key = ?", (KEY_TAG,))
         database.execute(

@@ -100,7 +100,7 @@ def test_keys_of_settings_are_made_so_that_mlflow_takes_them() -> None:
     }
     made = keys(odd)
     assert sorted(made.values()) == list(range(1, 12)), "none is lost"
-    assert made["units._C"] == 3, "what needs no other name keeps its own"
+    assert made["units._C"] == 3, "a legal key keeps its name"
     for key in made:
         _validate_param(key, "1")
         assert len(key) <= 250
@@ -123,8 +123,8 @@ def test_half_characters_can_be_stored() -> None:
     ("name", "said"),
     [
         ("x" * 300, "at most 200 characters"),
-        ("a\\nb", "holds '\\n', which cannot be shown"),
-        ("a\\u202eb", "which cannot be shown"),
+        ("a\\nb", "contains '\\n', which cannot be displayed"),
+        ("a\\u202eb", "which cannot be displayed"),
         ("  ", "is blank"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the store answers when something of it was lost, or when it has become large."""
+"""The store's answers when part of it was lost, or when it has grown large."""
 
 import os
 import shutil
@@ -94,14 +94,14 @@ def test_a_store_in_a_folder_with_an_odd_name(tmp_path: Path, monkeypatch: pytes
         assert kept.read_text() == "x" and kept.is_relative_to(place / "mlruns" / "artifacts")
         assert store.address(run, "completions.parquet") == str(kept)
         assert store.find(run).params == {"units._C": "1", "units._C_2": "2", "_..": "3"}
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [place.name, "made"], "nothing lands beside it"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [place.name, "made"], "nothing is written next to it"
     assert [entry.name for entry in place.iterdir()] == ["mlruns"]
 
 
 def test_a_store_whose_making_was_killed_is_made_whole(tmp_path: Path) -> None:
-    """MLflow's own migrations go wrong where one of them was cut short."""
+    """MLflow's own migrations fail if one of them was cut short."""
     opening = "from orchestrator.store.mlflow import MlflowStore; MlflowStore()"
-    new = environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # where no tables are kept yet
+    new = environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # no tables are cached there yet
     begun = subprocess.Popen([sys.executable, "-c", opening], cwd=tmp_path, env=new)
     while not list(tmp_path.glob("mlruns/.new-store-*/mlflow.db-journal")) and begun.poll() is None:
         time.sleep(0.001)
@@ -132,7 +132,7 @@ def test_tables_are_made_once_and_copied(tmp_path: Path, monkeypatch: pytest.Mon
     written = kept.stat().st_mtime_ns
     assert made("two") == first and kept.stat().st_mtime_ns == written, "it was copied"
     os.truncate(kept, kept.stat().st_size // 2)
-    assert made("three") == first, "what is damaged is made again"
+    assert made("three") == first, "a damaged cache is rebuilt"
     assert made("four") == first and kept.stat().st_mtime_ns > written
 
 

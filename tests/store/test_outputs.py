@@ -1,4 +1,4 @@
-"""When an output counts as there."""
+"""When an output counts as present."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What MLflow's pages are given: the saved view, links, notes."""
+"""Additions to MLflow's pages: the saved view, links, notes."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ def test_a_view_lists_these_runs_and_charts_what_is_compared() -> None:
 
 
 def test_a_view_of_many_models_fits_a_tag() -> None:
-    """MLflow refuses a tag of an experiment that has more than 5,000 characters."""
+    """MLflow rejects experiment tags of more than 5,000 characters."""
     import random
 
     ids = ["".join(random.Random(i).choices("0123456789abcdef", k=32)) for i in range(500)]
@@ -51,7 +51,7 @@ def test_the_view_of_a_sweep_opens_on_parallel_coordinates_of_its_complete_trial
     assert [chart["type"] for chart in others] == ["BAR", "SCATTER", "SCATTER"]
     assert len({chart["uuid"] for chart in charts}) == 4
     many = [f"stages.training_number_{i}.learning_rate" for i in range(12)]
-    assert len(sweep_view("s" * 32, many, "rft/accuracy", 5)) < 5000, "as a tag may have"
+    assert len(sweep_view("s" * 32, many, "rft/accuracy", 5)) < 5000, "the limit for a tag"
 
 
 def test_links_lead_to_the_view_by_its_tag() -> None:
@@ -62,7 +62,7 @@ def test_links_lead_to_the_view_by_its_tag() -> None:
 def test_a_models_note_has_its_figures_and_the_ways_on() -> None:
     note = model_note(MODEL, "numeric; answers in <answer> tags", "#/chart", "#/report")
     assert "accuracy 0.800 (95% interval 0.750 to 0.850), answer rate 1.000, n = 500; judged by: numeric; " in note
-    assert r"answers in \<answer\> tags. [Beside" in note
+    assert r"answers in \<answer\> tags. [Compared" in note
     assert "(#/chart)" in note and "(#/report)" in note
 
 

@@ -1,4 +1,4 @@
-"""Stored tables are read a piece at a time: what has been read is not kept."""
+"""Stored tables are read in batches, which are not kept in memory."""
 
 import random
 from pathlib import Path

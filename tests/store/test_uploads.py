@@ -1,4 +1,4 @@
-"""A server that is long at a file is waited for; one that is long at a question is not."""
+"""A server that is slow to accept a file is waited for; one that is slow to answer a query is not."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-from orchestrator.store import connection  # noqa: F401  # as wherever orch reaches MLflow
+from orchestrator.store import connection  # noqa: F401  # as everywhere orch uses MLflow
 
 SLOW = 2.5
 """Seconds until the server answers."""
@@ -18,7 +18,7 @@ SLOW = 2.5
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[bytes]]]:
-    """The address of a server that takes files, and what it has been sent."""
+    """The address of a server that accepts files, and the files it was sent."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     sent: list[bytes] = []
@@ -39,7 +39,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[bytes]]]
             self.wfile.write(b"{}")
 
         def log_message(self, *_: object) -> None:
-            """Nothing is said."""
+            """No log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever)
@@ -63,7 +63,7 @@ def test_a_file_is_sent_again_where_the_connection_breaks(tmp_path: Path) -> Non
     class Breaking(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             taken.append(self.rfile.read(int(self.headers["Content-Length"])))
-            if len(taken) == 1:  # closed without a word, as one that was idle for too long
+            if len(taken) == 1:  # closed silently, like one that was idle for too long
                 return
             self.send_response(200)
             self.send_header("Content-Length", "2")
@@ -71,7 +71,7 @@ def test_a_file_is_sent_again_where_the_connection_breaks(tmp_path: Path) -> Non
             self.wfile.write(b"{}")
 
         def log_message(self, *_: object) -> None:
-            """Nothing is said."""
+            """No log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as listening:
         thread = threading.Thread(target=listening.serve_forever)

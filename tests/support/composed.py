@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml as plain processes of this machine, with the file's own commands and variables."""
+"""The services of docker-compose.yml as plain processes on this machine, with the file's own commands and variables."""
 
 import os
 import pwd
@@ -32,13 +32,13 @@ def compose() -> dict[str, Any]:
 
 
 def variables() -> dict[str, str]:
-    """What .env.example sets."""
+    """The variables set in .env.example."""
     lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
 
 def filled(text: str, known: dict[str, str]) -> str:
-    """As Compose fills in variables: $${X} is left, ${X:-usual} has a default, ${X:?why} has to be there."""
+    """Fill in variables as Compose does: $${X} is left, ${X:-usual} has a default, ${X:?why} must be set."""
 
     def value(found: re.Match[str]) -> str:
         name, _, usual = found[1].partition(":")
@@ -48,9 +48,9 @@ def filled(text: str, known: dict[str, str]) -> str:
 
 
 def missing() -> str | None:
-    """Why the services cannot be started here; None where they can."""
+    """Why the services cannot be started here; None if they can."""
     if POSTGRES is None or shutil.which("setpriv") is None or os.geteuid() != 0:
-        return "Postgres cannot be started here: it needs Debian's package, and root to become its user"
+        return "Postgres cannot be started here: it needs Debian's package, and root to switch to its user"
     return None
 
 
@@ -64,7 +64,7 @@ class Machine:
     services: dict[str, Any] = field(default_factory=lambda: compose()["services"])
 
     def here(self, text: str) -> str:
-        """With the addresses and folders of this machine."""
+        """The text with the addresses and folders of this machine."""
         places = {
             "postgres:5432": f"127.0.0.1:{self.ports['postgres']}",
             "ray-head:6379": f"127.0.0.1:{self.ports['ray']}",
@@ -93,7 +93,7 @@ class Machine:
         return [self.here(word) for word in words]
 
     def begin(self, service: str, *more: str, **env: str) -> None:
-        """Start a service, and wait until its health check says so. If it ends, it is started again, as in Compose."""
+        """Start a service, and wait until its health check passes. If it ends, it is restarted, as in Compose."""
         log = self.stack.enter_context((self.folder / f"{service}.log").open("ab"))
         words, surroundings = [*self.command(service), *more], self.environment(service) | env
         stopped = Event()
@@ -131,7 +131,7 @@ class Machine:
             time.sleep(0.5)
 
     def postgres(self) -> None:
-        """The database as the image of Postgres makes it at its first start."""
+        """Start the database, set up as by the Postgres image on its first start."""
         assert POSTGRES is not None
         data, asked = self.folder / "database", self.services["postgres"]["environment"]
         user = pwd.getpwnam("postgres")
@@ -180,17 +180,17 @@ class Machine:
         known = {p.pid for p in self.rays()}
         words = self.command("orch", *arguments)
         done = subprocess.run(words, cwd=folder, env=self.environment("orch"), capture_output=True, text=True)
-        for process in self.rays():  # a container takes its processes with it
+        for process in self.rays():  # processes end with their container
             if process.pid not in known:
                 process.kill()
         return Called(done.returncode, done.stdout, done.stderr)
 
     def beside(self, name: str) -> "Machine":
-        """The same with another port for one service."""
+        """A copy with another port for one service."""
         return replace(self, ports=self.ports | {name: free_port()})
 
     def rays(self) -> list[psutil.Process]:
-        """The processes of this cluster that Ray calls raylets: one for each of its machines."""
+        """This cluster's raylets: one process for each of its machines."""
         address = self.here("ray-head:6379")
         found = []
         for process in psutil.process_iter():

@@ -1,6 +1,6 @@
-"""What a Markdown page holds, for tests of the docs: fenced blocks, commands, inline code, links and anchors.
+"""The contents of a Markdown page, for tests of the docs: fenced blocks, commands, inline code, links and anchors.
 
-It knows the pages alone: whether a command is one of orch's is for the tests to say.
+This module knows only pages: whether a command is one of orch's is for the tests to decide.
 """
 
 import re
@@ -18,7 +18,7 @@ _INDENTED = re.compile(r"^ {4,}(?=orch )(.*)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: the words behind the fence, its text, and the line of the page on which it opens."""
+    """A fenced block: the words after the fence, its text, and the line of the page on which it opens."""
 
     words: tuple[str, ...]
     text: str
@@ -57,12 +57,12 @@ class Page:
 
     @property
     def anchors(self) -> set[str]:
-        """The anchors of the headings, as GitHub makes them."""
+        """The anchors of the headings, as GitHub generates them."""
         return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(self.prose)}
 
     @property
     def commands(self) -> list[list[str]]:
-        """The words of each shell command: those in blocks of `sh`, and indented lines that call orch."""
+        """The words of each shell command: those in `sh` blocks, and indented lines that call orch."""
         shell = [block.text for block in self.blocks if block.words[:1] == ("sh",)]
         return [command for text in (*shell, *_INDENTED.findall(self.prose)) for command in commands_in(text)]
 
@@ -75,7 +75,7 @@ def page(path: Path) -> Page:
 def commands_in(text: str) -> Iterator[list[str]]:
     """The words of each command of a shell script; a quote or a backslash at a line's end continues it.
 
-    Raises ValueError where a quote is never closed.
+    Raises ValueError if a quote is never closed.
     """
     pending = ""
     for line in text.splitlines():

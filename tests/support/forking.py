@@ -1,6 +1,6 @@
-"""Calls of `orch` in processes forked from one that has torch and the like loaded: each spares their import.
+"""Calls of `orch` in processes forked from one that has loaded torch and the like, which saves their import.
 
-What such a call does is what the command does, but for how a process begins.
+Such a call does what the command does, except for how its process starts.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ _STREAMS = ("stdout", "stderr")
 
 @cache
 def _loaded() -> ForkServerContext:
-    """The process that is forked, started once. Python 3.11 hands it no sys.path, and hides what it cannot load."""
+    """The process to fork, started once. Python 3.11 passes it no sys.path, and hides failed imports."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.loaded"])
     with patch.dict(os.environ, {"PYTHONPATH": str(_HERE), "HF_HUB_OFFLINE": "1"}):
@@ -37,7 +37,7 @@ def forked(folder: Path, arguments: tuple[str, ...], env: dict[str, str]) -> tup
 
 
 def done(function: Callable[..., None], *arguments: Any) -> int | None:
-    """Have a process do this: its exit code. Where the test is cut off before, so is the process."""
+    """Call a function in a process; return its exit code. If the test is cut off, so is the process."""
     process = begin(function, *arguments)
     try:
         process.join()
@@ -47,14 +47,14 @@ def done(function: Callable[..., None], *arguments: Any) -> int | None:
 
 
 def begin(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-    """A process that does this, under way."""
+    """Start a process that calls a function."""
     process = _loaded().Process(target=_with_libraries, args=(function, *arguments))
     process.start()
     return process
 
 
 def _with_libraries(function: Callable[..., None], *arguments: Any) -> None:
-    assert "tests.support.loaded" in sys.modules, "the libraries could not be loaded beforehand"
+    assert "tests.support.loaded" in sys.modules, "the libraries could not be preloaded"
     function(*arguments)
 
 

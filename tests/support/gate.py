@@ -1,4 +1,4 @@
-"""A way to a server that can be shut and opened again in the midst of things."""
+"""A proxy to a server that can be shut and reopened at any time."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 class Gate:
-    """A way to a server that can be shut in the midst of things."""
+    """A proxy to a server that can be shut at any time."""
 
     def __init__(self, address: str) -> None:
         host, port = address.removeprefix("http://").split(":")

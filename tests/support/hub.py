@@ -1,6 +1,6 @@
-"""A stand-in for the Hugging Face Hub on this machine: as much of its HTTP interface as an upload needs.
+"""A local stand-in for the Hugging Face Hub: as much of its HTTP interface as an upload needs.
 
-Weights go through Git LFS, as on the Hub for who has no Xet client (HF_HUB_DISABLE_XET); all else inside the commit.
+Weights go through Git LFS, as on the Hub for clients without Xet (HF_HUB_DISABLE_XET); everything else in the commit.
 """
 
 import base64
@@ -19,7 +19,7 @@ TOKEN = "hf_stand_in"
 
 @dataclass
 class Repository:
-    """What one repository holds."""
+    """The contents of one repository."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)
@@ -28,20 +28,20 @@ class Repository:
 
 @dataclass
 class Hub:
-    """The stand-in's address and content."""
+    """The stand-in's address and contents."""
 
     endpoint: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     large: dict[str, bytes] = field(default_factory=dict)
-    """What was uploaded beside commits, by its sha256."""
+    """Files uploaded outside commits, by SHA-256."""
     forbidden: bool = False
     full: bool = False
-    """It takes no large files."""
+    """Whether it rejects large files."""
 
 
 @contextmanager
 def hub() -> Iterator[Hub]:
-    """A hub on a free port of 127.0.0.1, for as long as it is needed."""
+    """A hub on a free port of 127.0.0.1, which is shut down on exit."""
     state = Hub()
 
     class Handler(_Handler):
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {"error": f"no such call: {self.path}"})
 
     def do_PUT(self) -> None:
-        """A large file; its address is its only ticket, as on the Hub."""
+        """Accept a large file; its address is the only authorization, as on the Hub."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.hub.large[hashlib.sha256(body).hexdigest()] = body
         self._answer(200, {})

@@ -1,4 +1,4 @@
-"""Invented training curves: healthy ones of every kind, and sick ones whose sickness is known. All are seeded."""
+"""Invented training curves: healthy ones of every kind, and sick ones with a known problem. All are seeded."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from numpy.random import Generator
 
 Curves = dict[str, list[tuple[int, float]]]
 LINEAR = {"learning_rate": 2e-3, "warmup_steps": 0.0, "max_grad_norm": 1.0, "adam_beta2": 0.999, "max_steps": 400}
-"""Settings of an SFT stage whose curves are invented."""
+"""Settings of the SFT stage that the invented curves belong to."""
 GRPO = {"learning_rate": 5e-4, "warmup_steps": 0.0, "max_grad_norm": 1.0, "max_steps": 100, "beta": 0.0}
 
 
@@ -16,29 +16,29 @@ def _points(steps: np.ndarray, values: np.ndarray) -> list[tuple[int, float]]:
 
 
 def _noise(rng: Generator, n: int, size: float) -> np.ndarray:
-    """Factors around 1, with heavy tails in one curve of three, as small batches have them."""
+    """Factors around 1, with heavy tails in one of three curves, as with small batches."""
     drawn = rng.standard_t(4, n) / np.sqrt(2) if rng.random() < 1 / 3 else rng.normal(size=n)
     return np.exp(size * drawn)
 
 
 def fall(rng: Generator, at: np.ndarray, start: float, end: float) -> np.ndarray:
-    """A loss without noise at shares `at` of a training that was long enough: exponential, power law, or in stairs."""
+    """A loss without noise at fractions `at` of a long enough training: exponential, power law, or in steps."""
     kind = rng.integers(3)
     if kind == 0:
         course = np.exp(-at / rng.uniform(0.03, 0.22))
     elif kind == 1:
         course = (1 + at / rng.uniform(0.01, 0.05)) ** -rng.uniform(0.7, 1.5)
-    else:  # one stair an epoch: rows met again are known better at once
+    else:  # one step per epoch: the loss drops as soon as rows are seen again
         epochs = rng.integers(3, 9)
         stair = np.floor(at * epochs) / epochs
         course = np.exp(-(0.6 * stair + 0.4 * at) / rng.uniform(0.1, 0.22))
-    warm = rng.uniform(0, 0.08)  # a warm-up moves little
+    warm = rng.uniform(0, 0.08)  # little changes during warm-up
     course = np.where(at < warm, 1.0, np.interp(np.maximum(at - warm, 0), at, course))
     return end + (start - end) * course
 
 
 def healthy_sft(seed: int) -> Curves:
-    """A training that went well: from the base or on top of another, short or long, logged often or seldom."""
+    """A training that went well: from the base model or a trained one, short or long, logged often or rarely."""
     rng = np.random.default_rng(seed)
     n, every = int(np.exp(rng.uniform(np.log(8), np.log(400)))), int(rng.integers(1, 21))
     steps = every * np.arange(1, n + 1)
@@ -52,8 +52,8 @@ def healthy_sft(seed: int) -> Curves:
     if rng.random() < 0.7:
         m = int(min(n, rng.integers(2, 31)))
         chosen = np.unique(np.linspace(0, n - 1, m + 1).round().astype(int)[1:])
-        drift = np.cumsum(rng.normal(size=len(chosen))) * rng.uniform(0, 0.004)  # a model wanders between evaluations
-        over = 1 + rng.uniform(0, 0.05) * np.maximum(at[chosen] - 0.6, 0) / 0.4  # rises a little: nothing to act on
+        drift = np.cumsum(rng.normal(size=len(chosen))) * rng.uniform(0, 0.004)  # random drift between evaluations
+        over = 1 + rng.uniform(0, 0.05) * np.maximum(at[chosen] - 0.6, 0) / 0.4  # rises a little: harmless
         held_out = clean[chosen] * rng.uniform(0.95, 1.4) * (1 + drift) * over * _noise(rng, len(chosen), 0.005)
         curves["eval_loss"] = _points(steps[chosen], held_out)
         best, onset, asked = rng.uniform(0.2, 0.97), rng.uniform(-0.2, 0.5), int(rng.integers(60, 500))
@@ -63,7 +63,7 @@ def healthy_sft(seed: int) -> Curves:
 
 
 def healthy_grpo(seed: int) -> Curves:
-    """A reward that rises, or stays where it can go no further, over the noise of the questions drawn."""
+    """A reward that rises, or stays at its ceiling, with noise from the sampled questions."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(8, 200))
     steps = np.arange(1, n + 1)
@@ -81,13 +81,13 @@ def healthy_grpo(seed: int) -> Curves:
 
 
 def _sft(rng: Generator, n: int, evaluations: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, shares of the whole, and which points are evaluated."""
+    """Steps, fractions of the training, and the indices of the points that are evaluated."""
     steps = 5 * np.arange(1, n + 1)
     return steps, steps / steps[-1], np.linspace(0, n - 1, evaluations + 1).round().astype(int)[1:]
 
 
 def _told(rng: Generator, steps: np.ndarray, at: np.ndarray, loss: np.ndarray, noise: float) -> Curves:
-    """A loss with what is logged beside it."""
+    """A loss with the metrics logged alongside it."""
     return {
         "loss": _points(steps, np.maximum(loss * _noise(rng, len(at), noise), 1e-4)),
         "learning_rate": _points(steps, 2e-3 * (1 - at)),
@@ -97,7 +97,7 @@ def _told(rng: Generator, steps: np.ndarray, at: np.ndarray, loss: np.ndarray, n
 
 
 def overfitted(rng: Generator) -> Curves:
-    """The evaluation turns at a third."""
+    """The evaluation loss turns upward after a third."""
     steps, at, chosen = _sft(rng, int(rng.integers(20, 80)), int(rng.integers(8, 20)))
     curves = _told(rng, steps, at, 0.02 + 3 * np.exp(-at / 0.2), 0.1)
     held_out = 0.8 + 2 * np.exp(-at / 0.1) + rng.uniform(0.5, 1.5) * np.maximum(at - 0.35, 0)
@@ -121,7 +121,7 @@ def left_unseen(rng: Generator) -> Curves:
 
 
 def with_spikes(rng: Generator) -> Curves:
-    """Two to four single points far up."""
+    """Two to four isolated points far above the rest."""
     steps, at, _ = _sft(rng, int(rng.integers(30, 120)), 5)
     clean = 0.3 + 2.7 * np.exp(-at / 0.15)
     curves = _told(rng, steps, at, clean, 0.04)
@@ -133,7 +133,7 @@ def with_spikes(rng: Generator) -> Curves:
 
 
 def gone(rng: Generator) -> Curves:
-    """The loss turns early and ends above its start."""
+    """The loss turns upward early and ends above its start."""
     steps, at, _ = _sft(rng, int(rng.integers(12, 80)), 5)
     clean = 3 - 2 * np.exp(-(((at - 0.2) / 0.12) ** 2)) + rng.uniform(1, 4) * np.maximum(at - 0.3, 0)
     return _told(rng, steps, at, clean, 0.08)
@@ -146,7 +146,7 @@ def flat(rng: Generator) -> Curves:
 
 
 def lone_last(rng: Generator) -> Curves:
-    """All is well but the last evaluation."""
+    """Everything is fine except the last evaluation."""
     steps, at, chosen = _sft(rng, int(rng.integers(20, 80)), int(rng.integers(7, 16)))
     clean = 0.3 + 2.7 * np.exp(-at / 0.12)
     curves = _told(rng, steps, at, clean, 0.05)
@@ -156,7 +156,7 @@ def lone_last(rng: Generator) -> Curves:
 
 
 def words_only(rng: Generator) -> Curves:
-    """The loss falls and is done falling; accuracy stays at the bottom."""
+    """The loss falls and levels off; accuracy stays near zero."""
     steps, at, chosen = _sft(rng, int(rng.integers(20, 80)), int(rng.integers(6, 16)))
     clean = 0.3 + 2.7 * np.exp(-at / 0.15)
     asked, true = 200, rng.uniform(0, 0.1)
@@ -166,13 +166,13 @@ def words_only(rng: Generator) -> Curves:
 
 
 def cut_short(rng: Generator) -> Curves:
-    """The loss is on its way down when the steps are over."""
+    """The loss is still falling at the last step."""
     steps, at, _ = _sft(rng, int(rng.integers(24, 80)), 5)
     return _told(rng, steps, at, 0.2 + 3.5 * np.exp(-at / rng.uniform(0.5, 1.0)), 0.04)
 
 
 def hacked(rng: Generator) -> Curves:
-    """The reward rises to the end, held-out accuracy falls from a third on."""
+    """The reward rises to the end; held-out accuracy falls after the first third."""
     n = int(rng.integers(30, 120))
     steps = np.arange(1, n + 1)
     at, asked = steps / n, 300
@@ -186,7 +186,7 @@ def hacked(rng: Generator) -> Curves:
 
 
 def collapsed(rng: Generator) -> Curves:
-    """The reward rises, then is gone."""
+    """The reward rises, then collapses."""
     n = int(rng.integers(20, 120))
     steps = np.arange(1, n + 1)
     at = steps / n
@@ -207,4 +207,4 @@ SICK: dict[str, tuple[str, Callable[[Generator], Curves]]] = {
     "hacked reward": ("reward-not-accuracy", hacked),
     "collapsed reward": ("reward-collapsed", collapsed),
 }
-"""Name -> the finding that has to come, and the curves."""
+"""Name -> the expected finding, and the curves."""

@@ -1,4 +1,4 @@
-"""An invented run for the tests of its page: models that answer as one wishes, text of any kind."""
+"""An invented run for the tests of its page: models with arbitrary answers, text of any kind."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,11 +40,11 @@ RECIPE: dict[str, Any] = {
     "evaluate": {"models": ["base", "sft", "rft"], "on": "test"},
 }
 ANSWERS = {"base": "uuuuuuuu", "sft": "ccwwcwut", "rft": "cccwwccw"}
-"""What each model makes of each question, a letter a question."""
+"""Each model's verdicts, one letter per question."""
 
 
 def invented(folder: Path, answers: Mapping[str, str] | None = None, text: str = "some text", **more: Any) -> RunFacts:
-    """A run whose models answered so; `text` stands wherever a user's or a model's text can stand."""
+    """A run whose models answered like this; `text` is used wherever a user's or a model's text can appear."""
     answers = ANSWERS if answers is None else answers
     asked = asked_of(answers, text)
     evaluated = [_evaluated(folder, model, asked) for model in answers]
@@ -92,7 +92,7 @@ def invented(folder: Path, answers: Mapping[str, str] | None = None, text: str =
 
 
 def asked_of(answers: Mapping[str, str], text: str = "some text") -> list[Asked]:
-    """The questions of models that answered so."""
+    """The questions of models that answered like this."""
     return [
         Asked(
             f"id-{place}",
@@ -123,7 +123,7 @@ def _evaluated(folder: Path, model: str, asked: Sequence[Asked]) -> Evaluated:
 
 
 def invented_seeds(folder: Path, text: str = "some text") -> SeedsFacts:
-    """A run of the seeds 0 and 1, in which the base model gets nothing right, and sft more than rft."""
+    """A run of seeds 0 and 1, in which the base model gets nothing right, and sft more than rft."""
     letters = {"base": ["uuuu"], "sft": ["ccww", "cccc"], "rft": ["cwww", "cccw"]}
     evaluated = []
     for model, seeds in letters.items():

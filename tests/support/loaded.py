@@ -1,6 +1,6 @@
-"""`orch` and the libraries that it needs to look at models, for a process that is forked before each call of it.
+"""`orch` and the libraries it needs for models, loaded in a process that is forked for each call of `orch`.
 
-Importing them takes longer than most calls take. What reads the environment when it is imported is left to the calls.
+Importing them takes longer than most calls. Modules that read the environment on import are left to the calls.
 """
 
 from importlib import import_module
@@ -24,7 +24,7 @@ from trl import SFTTrainer  # noqa: E402, F401
 from tests.support.tables import copy_tables, tables  # noqa: E402
 
 LEFT_OUT = ("orchestrator.store.connection", "orchestrator.store.mlflow")
-"""They set variables for MLflow."""
+"""They set environment variables for MLflow."""
 for module in walk_packages(orchestrator.__path__, "orchestrator."):
     if module.name not in LEFT_OUT and not module.name.endswith(".__main__"):
         import_module(module.name)

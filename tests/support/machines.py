@@ -1,6 +1,6 @@
-"""Several machines of a Ray cluster on this one, which see nothing of each other's folders.
+"""Several machines of a Ray cluster, all on this one, that cannot see each other's folders.
 
-Each has an address and a mount of its own: the folders that are named are empty there. It needs root.
+Each has its own address and mounts: the given folders are empty there. This needs root.
 """
 
 import os
@@ -27,7 +27,7 @@ _TRIES = 3
 
 
 def free_port() -> int:
-    """A port that nobody has now, and that the system hands to nobody who asks for any port, as Ray's processes do."""
+    """A free port that the system does not assign to processes that ask for any port, as Ray's do."""
     for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -37,17 +37,17 @@ def free_port() -> int:
 
 @dataclass
 class Machines:
-    """A head, which takes no work and on which the driver runs, and machines that take work."""
+    """A head, which accepts no work and on which the driver runs, and machines that accept work."""
 
     ray_folder: Path
     apart: Path
-    """A folder of which each machine has an empty one of its own."""
+    """A folder in whose place each machine has its own, empty one."""
     port: int = field(default_factory=free_port)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def driver(self) -> dict[str, str]:
-        """The environment in which a driver joins."""
+        """The environment with which a driver joins."""
         return {"RAY_ADDRESS": f"127.0.0.1:{self.port}", "RAY_AUTH_MODE": "disabled"}
 
     def start_head(self) -> None:
@@ -56,7 +56,7 @@ class Machines:
         self._begin("head", words, {})
 
     def start(self, cpus: int = 1) -> int:
-        """Another machine; its number."""
+        """Start another machine; return its number."""
         number = len(self.processes)
         words = self._ray(f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}", address=f"127.0.0.{number + 1}")
         folders = [str(self.ray_folder), str(self.apart)]
@@ -70,7 +70,7 @@ class Machines:
                 "--block", "--disable-usage-stats"]  # fmt: skip
 
     def _begin(self, name: str, words: list[str], env: dict[str, str]) -> int:
-        """Start a machine; where Ray did not come up in the time that it gives itself, as under load, once more."""
+        """Start a machine; retry if Ray does not come up within its own time limit, as under load."""
         said = self.apart / f"{name}.log"
         surroundings = {k: v for k, v in environment().items() if k != "RAY_OVERRIDE_RESOURCES"} | env
         surroundings |= {"RAY_AUTH_MODE": "disabled", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -90,7 +90,7 @@ class Machines:
         raise AssertionError(name)
 
     def kill(self, number: int) -> None:
-        """A machine is gone, with all that ran on it."""
+        """Kill a machine and everything that runs on it."""
         for pid in self._family(number):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -110,7 +110,7 @@ class Machines:
 
 @contextmanager
 def machines(apart: Path) -> Iterator[Machines]:
-    """A cluster that has a head and no other machine yet."""
+    """A cluster with a head and no other machine yet."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("machines that share no folder need root and unshare")
     with TemporaryDirectory(prefix="ray") as folder:  # Ray's sockets need a short path

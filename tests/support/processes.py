@@ -1,4 +1,4 @@
-"""Processes that train together as Ray Train's workers do: joined by gloo, each with its number."""
+"""Processes that train together as Ray Train's workers do: connected by gloo, each with its rank."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from tests.support.machines import free_port
 
 
 def together(program: str, folder: Path, workers: int = 2) -> None:
-    """Have so many processes run a program, which is given the folder, and wait for them; none may fail."""
+    """Run a program in several processes, passing it the folder, and wait for them; none may fail."""
     common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(workers)}
     begun = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A store behind MLflow's own server, as docker-compose.yml starts it, with SQLite behind it."""
+"""A store behind MLflow's own server, started as in docker-compose.yml but with SQLite."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.support.machines import free_port
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """The address of a server with an empty store in a folder, which nobody but the server can read."""
+    """The address of a server with an empty store in a folder that only the server reads."""
     port = free_port()
     places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "served")]
     server = subprocess.Popen(
@@ -31,7 +31,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     try:
         end = time.monotonic() + 180
         while not _answers(address):
-            assert server.poll() is None and time.monotonic() < end, "MLflow's server does not start"
+            assert server.poll() is None and time.monotonic() < end, "MLflow's server did not start"
             time.sleep(0.2)
         yield address
     finally:

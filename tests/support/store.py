@@ -1,4 +1,4 @@
-"""Look into an MLflow store as a user's own script would."""
+"""Read an MLflow store as a user's own script would."""
 
 import sqlite3
 from contextlib import closing
@@ -38,6 +38,6 @@ def rows(run: Any, name: str) -> list[dict[str, Any]]:
 
 
 def as_of_an_older_version(folder: Path) -> None:
-    """Take from a store what its runs say of the content of their outputs: older versions said nothing."""
+    """Remove the digests of outputs from a store's runs: older versions recorded none."""
     with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as database, database:
         database.execute("DELETE FROM tags WHERE key = 'orch.output' OR key LIKE 'orch.eval_output%'")

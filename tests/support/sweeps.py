@@ -1,4 +1,4 @@
-"""Sweeps on a simulated cluster and a store in memory: a recipe, models of a given skill, a run of it."""
+"""Sweeps on a simulated cluster with an in-memory store: a recipe, models of a given skill, a way to run it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,12 +48,12 @@ def run(
 
 
 def answers(skill: Callable[[dict[str, Any]], float], seed: int) -> Callable[[Any, Context], Sequence[bool]]:
-    """Models of that skill: questions are harder and easier for all alike, each answer has its own luck."""
+    """Models of that skill: a question is equally hard for all, and each answer has its own randomness."""
     drawn = np.random.default_rng(seed)
     easy = {split: drawn.normal(size=n) for split, n in QUESTIONS.items()}
 
     def right(spec: Any, context: Context) -> Sequence[bool]:
-        settings = context.stages["rft"].model_dump(exclude={"resources": {"workers"}})  # they decide nothing
+        settings = context.stages["rft"].model_dump(exclude={"resources": {"workers"}})  # they do not affect results
         luck = np.random.default_rng([seed, crc32(repr((settings, spec.on)).encode())])
         on = easy[spec.on]
         chance = 1 / (1 + np.exp(-(on + np.log(skill(settings) / (1 - skill(settings))))))

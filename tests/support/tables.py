@@ -1,6 +1,6 @@
-"""A new MLflow store in a moment: its tables are made once by MLflow, and copied from then on.
+"""New MLflow stores in no time: MLflow creates the tables once, and they are copied from then on.
 
-MLflow goes through its whole history of migrations for every new store, which takes seconds of CPU time.
+MLflow runs its whole history of migrations for every new store, which takes seconds of CPU time.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ _made_by_mlflow: Callable[[Any], None] = utils._initialize_tables
 
 
 def copy_tables() -> None:
-    """From now on, copy the tables of stores that are SQLite files."""
+    """From now on, copy the tables of new stores in SQLite files."""
     utils._initialize_tables = _initialize
 
 
@@ -34,7 +34,7 @@ def _initialize(engine: Any) -> None:
 
 @cache
 def tables() -> bytes:
-    """An empty store, as SQLite keeps it."""
+    """An empty store: the bytes of its SQLite file."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "empty.db"
         engine = create_engine(f"sqlite:///{file}")

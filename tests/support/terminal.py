@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal of its own, and what a screen would show of what it wrote there."""
+"""A program on its own pseudo-terminal, and how a screen would show its output."""
 
 import codecs
 import fcntl
@@ -18,7 +18,7 @@ _PIECE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b.")
 
 
 class Screen:
-    """The lines of a terminal of so many columns and lines, with those that have scrolled away."""
+    """The lines of a terminal of the given size, including those that have scrolled away."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self.columns, self.height = columns, lines
@@ -27,11 +27,11 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """All lines, from the first that was written."""
+        """All lines, from the first one written."""
         return "\n".join(line.rstrip() for line in self._lines).rstrip("\n")
 
     def write(self, text: str) -> None:
-        """Take what a program writes: text, and what moves the cursor or erases."""
+        """Process a program's output: text, cursor movements and erasures."""
         for found in _PIECE.finditer(text):
             number, command, control, words = found.groups()
             if control == "\r":
@@ -41,7 +41,7 @@ class Screen:
             elif words:
                 for letter in words:
                     self._put(letter)
-            elif command == "A":  # never above what is on the screen
+            elif command == "A":  # never above the visible screen
                 top = max(0, len(self._lines) - self.height)
                 self._row = max(top, self._row - int(number or 1))
             elif command == "K":
@@ -62,7 +62,7 @@ class Screen:
 
 
 class Terminal:
-    """A program that runs on a terminal; `shown` is what a person has seen by now."""
+    """A program that runs on a terminal; `shown` is everything shown so far."""
 
     def __init__(
         self, command: Sequence[str], folder: Path, env: dict[str, str], columns: int = 80, lines: int = 24
@@ -95,17 +95,17 @@ class Terminal:
         return self.screen.text
 
     def press(self, keys: bytes) -> None:
-        """As a person does: `b"\\x03"` is Ctrl-C."""
+        """Press keys, as a user does: `b"\\x03"` is Ctrl-C."""
         os.write(self._here, keys)
 
     def wait_for(self, what: Callable[[str], bool], seconds: float = 300) -> None:
-        """Read until the screen shows it."""
+        """Read until the shown text meets a condition."""
         end = time.monotonic() + seconds
         while not what(self.shown):
             assert self._read() and time.monotonic() < end, self.shown
 
     def ended(self, seconds: float = 300) -> int:
-        """Read to the end; the exit code."""
+        """Read to the end; return the exit code."""
         end = time.monotonic() + seconds
         while self._read():
             assert time.monotonic() < end, self.shown
@@ -114,15 +114,15 @@ class Terminal:
         return code
 
     def _read(self) -> bool:
-        """Whether the program still has the terminal; waits a moment for what it writes."""
+        """Read the program's output, waiting briefly for it; return whether the program still has the terminal."""
         if not select.select([self._here], [], [], 0.2)[0]:
             return True
         try:
             data = os.read(self._here, 65_536)
-        except OSError:  # Linux says so when nobody has the other side any more
+        except OSError:  # on Linux: nothing has the other side open any more
             data = b""
         text = self._rest + self._decoder.decode(data, final=not data)
-        cut = text.rfind("\x1b") if data and "\x1b" in text[-12:] else len(text)  # a sequence may come in two pieces
+        cut = text.rfind("\x1b") if data and "\x1b" in text[-12:] else len(text)  # a sequence may be split in two
         self._rest = text[cut:]
         self.screen.write(text[:cut])
         return bool(data)

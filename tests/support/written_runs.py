@@ -1,4 +1,4 @@
-"""Runs written into a store by the project's own tracking code, as `orch run` leaves them; nothing is trained."""
+"""Runs written to a store by the project's own tracking code, as `orch run` does; nothing is trained."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Statuses = Sequence[str]
 
 
 def recipe(name: str = "written", **changes: Any) -> dict[str, Any]:
-    """A recipe as a run writes it down: base, SFT, RFT and GRPO; `changes` are dotted names with __ for dots."""
+    """A recipe as a run stores it: base, SFT, RFT and GRPO; `changes` are dotted names with __ for dots."""
     made: dict[str, Any] = {
         "name": name,
         "seed": 0,
@@ -56,7 +56,7 @@ def recipe(name: str = "written", **changes: Any) -> dict[str, Any]:
 
 
 def answers(right: float, n: int = 100, answered: float = 1.0, seed: int = 0, asked: str = "q") -> pa.Table:
-    """An evaluation of n questions: hard ones first to be lost, so that models are paired as real ones are."""
+    """An evaluation of n questions: hard ones are missed first, so that models correlate as real ones do."""
     rng = np.random.default_rng(seed)
     order = np.argsort(np.linspace(0, 1, n) + 0.3 * rng.standard_normal(n))
     status = np.full(n, "wrong", dtype=object)
@@ -83,9 +83,9 @@ def write_run(
     status: str = "FINISHED",
     shared: bool = False,
 ) -> str:
-    """One run of one seed with its stages and evaluations; its id. `above` is the run that it is one seed of.
+    """Write one run of one seed with its stages and evaluations; return its id. `above`: the run over all seeds.
 
-    `shared`: a model that another run has made of the same settings and seed is that model, as where stages are reused.
+    `shared`: runs with the same settings and seed have the same model, as if its stages had been reused.
     """
     experiment = store.experiment(str(written["name"]))
     head = {"orch.verb": "run" if above is None else "seed", "orch.seed": str(written["seed"])} | dict(tags or {})
@@ -109,7 +109,7 @@ def write_run(
 
 
 def write_seeds(store: Store, written: Mapping[str, Any], by_seed: Mapping[int, Mapping[str, pa.Table]]) -> str:
-    """One run above a run for each seed; its id."""
+    """Write a run of several seeds, with a run for each; return its id."""
     seeds = {"orch.verb": "run", "orch.seeds": ",".join(map(str, by_seed))}
     parent = store.start(store.experiment(str(written["name"])), str(written["name"]), seeds, {})
     for seed, evaluations in by_seed.items():

@@ -13,7 +13,7 @@ def test_comments_order_and_spelling_stay(tmp_path: Path) -> None:
     made = with_values(text, {"stages.tuned.learning_rate": 1e-3, "stages.warm.lora.r": 8}, "Trial 1")
     assert made.startswith("# Trial 1\n# A sweep as small as it can be")
     assert re.search(r"learning_rate: 0.001 +# the value that the sweep changes", made) and "sweep:" not in made
-    assert "learning_rate: 4e-3, max_steps: 24" in made, "what is not changed is spelled as it was"
+    assert "learning_rate: 4e-3, max_steps: 24" in made, "unchanged values are spelled as they were"
     file = tmp_path / "best.yaml"
     file.write_text(made)
     assert load_recipe(file).sweep is None

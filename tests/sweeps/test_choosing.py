@@ -38,9 +38,9 @@ def test_tied_are_those_that_a_paired_test_does_not_tell_from_the_best(tmp_path:
 def test_the_best_is_taken_unless_a_tied_one_is_clearly_cheaper(tmp_path: Path) -> None:
     right = {0: 79, 1: 80, 2: 78}
     made = {n: evaluated(tmp_path, n, np.arange(100) < count) for n, count in right.items()}
-    assert standings("validation", made, {0: 7.0, 1: 10.0, 2: 7.0}).taken == 1, "time is never the same twice"
+    assert standings("validation", made, {0: 7.0, 1: 10.0, 2: 7.0}).taken == 1, "times never agree exactly"
     assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 9.0}).taken == 0
-    assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 5.7}).taken == 0, "as cheap, and more accurate"
+    assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 5.7}).taken == 0, "equally cheap, and more accurate"
     assert standings("validation", made, {0: 6.0, 1: 10.0, 2: 3.0}).taken == 2
     assert standings("validation", made, {0: 0.0, 1: 0.0, 2: 0.0}).taken == 1
     assert standings("validation", {4: made[1]}, {4: 0.0}).taken == 4

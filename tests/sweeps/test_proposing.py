@@ -1,4 +1,4 @@
-"""What is proposed: grids in order, Optuna's proposals without repetition, the same again for the same seed."""
+"""Proposals: grids in order, Optuna's without repetition, the same for the same seed."""
 
 from collections import Counter
 from typing import Any
@@ -57,7 +57,7 @@ def test_proposals_are_in_the_space_and_the_same_for_a_seed(method: str) -> None
         assert {"l.r": values["l.r"], "l.alpha": values["l.alpha"]} in SPACE["linked"]
         assert settings(sweep, places(sweep, values)) == values
     assert max(Counter(map(repr, made)).values()) == 1
-    if method == "tpe":  # it learns: the share that is best is proposed more often in the end
+    if method == "tpe":  # it learns: the best share is proposed more often toward the end
         assert sum(v["a.share"] >= 0.75 for v in made[-15:]) > sum(v["a.share"] >= 0.75 for v in made[:15])
 
 
@@ -65,7 +65,7 @@ def test_proposals_are_in_the_space_and_the_same_for_a_seed(method: str) -> None
 def test_no_combination_is_proposed_twice_and_a_space_ends(method: str) -> None:
     sweep = Sweep.model_validate({"method": method, "run_cap": 99, "parameters": {"a": [1, 2, 3], "b": [1, 2]}})
     source = proposer(sweep, 0)
-    source.tell({"a": 1, "b": 1}, 0.5)  # of an earlier run
+    source.tell({"a": 1, "b": 1}, 0.5)  # from an earlier run
     source.tell({"a": 1, "b": 2}, None)
     made = []
     while (values := source.ask()) is not None:

@@ -30,8 +30,8 @@ def test_paired_ends_what_is_worse_on_the_same_questions() -> None:
     )
     assert paired.worse(2, point(20, 0.75)) is None, "a difference that may be chance"
     assert paired.worse(3, point(20, 0.9)) is None
-    assert paired.worse(4, point(30, 0.0)) is not None, "others were worse than this with less training"
-    assert paired.worse(5, point(20, 0.0, n=30)) is None, "other questions"
+    assert paired.worse(4, point(30, 0.0)) is not None, "others did better with less training"
+    assert paired.worse(5, point(20, 0.0, n=30)) is None, "on other questions"
 
 
 def test_trainings_of_different_length_are_compared_by_how_much_of_them_is_done() -> None:
@@ -39,7 +39,7 @@ def test_trainings_of_different_length_are_compared_by_how_much_of_them_is_done(
     for step, reached in ((10, 0.0), (20, 0.4), (30, 0.8)):
         paired.worse(0, point(step, reached, steps=30))
     paired.complete(0, 0.8)
-    assert paired.worse(1, point(20, 0.05, steps=90)) is None, "a fifth of it, where trial 0 was not measured"
+    assert paired.worse(1, point(20, 0.05, steps=90)) is None, "a fifth of it, where trial 0 has no measurement"
     assert paired.worse(1, point(30, 0.05, steps=90)) is None, "a third of it, after which trial 0 had learnt nothing"
     why = paired.worse(1, point(60, 0.05, steps=90))
     assert why is not None and "is below the 0.400 of trial 0 after 20 of 30" in why
@@ -50,7 +50,7 @@ def test_the_best_to_compare_with_is_one_that_came_to_its_end() -> None:
     paired.worse(0, point(10, 0.3))
     paired.worse(1, point(10, 0.9))
     paired.complete(0, 0.95)
-    assert paired.worse(2, point(10, 0.28)) is None, "trial 0 was no better there, and has the best end"
+    assert paired.worse(2, point(10, 0.28)) is None, "trial 0 was no better there, and ended best"
     assert paired.worse(3, point(10, 0.0)) is not None
 
 

@@ -1,4 +1,4 @@
-"""A sweep on a simulated cluster and a store in memory: what is chosen, what is reused, what a failure costs."""
+"""A sweep on a simulated cluster and an in-memory store: what is chosen, what is reused, what a failure costs."""
 
 import itertools
 from collections.abc import Sequence
@@ -59,11 +59,11 @@ def test_a_trial_that_fails_is_one_failed_trial_and_is_tried_again(tmp_path: Pat
     found = run(tried, store, tmp_path, cluster(4, 0.0, right))
     assert [trial.state for trial in found.trials] == ["complete", "failed", "complete"]
     assert len(found.errors) == 1 and found.errors[0].startswith("trial 1: ") and "it broke" in found.errors[0]
-    assert found.best is not None and finished(store, tried) is None, "what has failed is tried again"
+    assert found.best is not None and finished(store, tried) is None, "a failed trial is tried again"
     broken[0] = False
     again = run(tried, store, tmp_path, cluster(4, 0.0, right))
     assert [trial.state for trial in again.trials] == ["complete"] * 3 and not again.errors
-    assert again.stages["run"] == 1, "the evaluation that had failed, alone"
+    assert again.stages["run"] == 1, "only the evaluation that had failed"
     assert finished(store, tried) is not None
 
 
@@ -83,7 +83,7 @@ def test_seeds_make_the_value_a_mean_and_finalists_get_more(tmp_path: Path) -> N
     found = run(variants(tmp_path, finalists), store, tmp_path, cluster(4, 0.0, right), watch)
     assert told == ["trials", "finalists", "test", "done"]
     tried = 3 * 3 + 2 * 2 * 3
-    assert found.stages["asked"] == tried + 3, "the test of one side, a seed each: the other is the same"
+    assert found.stages["asked"] == tried + 3, "the test of one side, once per seed: the other is the same"
 
 
 def test_a_finalists_seed_that_fails_does_not_cost_the_trial(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_budget_counts_what_is_begun_with_it(tmp_path: Path) -> None:
     limited = block.format([1e-3 * n for n in range(3, 11)], "max_concurrent: 8\nbudget: {hours: 0.0015}")  # 5.4 s
     found = run(variants(tmp_path, limited), store, tmp_path, cluster(1, 1.0))
     assert 1 <= len(found.trials) <= 3, "two seconds each on one GPU"
-    assert "The budget kept further trials from being begun." in found.conclusions
+    assert "The budget did not allow further trials." in found.conclusions
 
 
 def test_tpe_goes_on_from_what_an_earlier_sweep_has_finished(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_budget_keeps_trials_from_being_begun(tmp_path: Path) -> None:
     assert len(found.trials) == 4
     spent = run(variants(tmp_path, block % 1e-9), CountingStore(tmp_path / "other"), tmp_path)
     assert len(spent.trials) == 0 and spent.best is None
-    assert "The budget kept further trials from being begun." in spent.conclusions
+    assert "The budget did not allow further trials." in spent.conclusions
 
 
 def test_values_that_do_not_go_together_fail_by_themselves(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_every_trial_is_asked_for_once(tmp_path: Path) -> None:
 
 
 class EndsFirst:
-    """A feed that gives the first plan up as soon as a stage of its own is running."""
+    """A feed that gives up the first plan as soon as one of its own stages is running."""
 
     ended = True
 

@@ -1,4 +1,4 @@
-"""Worked solutions as people have them: the answer is appended where the answer format finds none."""
+"""Worked solutions as people have them: the answer is appended if the answer format finds none."""
 
 import csv
 from pathlib import Path
@@ -15,7 +15,7 @@ QUESTIONS = [(f"What is {n} + {n}?", str(2 * n), f"{n} + {n} = {2 * n}, so it is
 
 
 def task(name: str = "solution", solutions: Any = None, **settings: Any) -> FileTask:
-    """A task on a CSV file with worked solutions in a column of that name."""
+    """A task on a CSV file with worked solutions in a column with this name."""
     with Path("my.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["question", "answer", name])
@@ -32,7 +32,7 @@ def test_a_file_of_questions_answers_and_solutions_works_as_it_is() -> None:
     made = task()
     assert worked(made)[0] == "3 + 3 = 6, so it is 6. <answer>6</answer>"
     assert made.appended("demonstrations") == len(QUESTIONS)
-    assert [example.demonstration for example in made.examples("test")] == [None] * 5, "of solutions alone"
+    assert [example.demonstration for example in made.examples("test")] == [None] * 5, "only in demonstrations"
     assert [finding for finding in contract(made) if finding.severity == "error"] == []
     [said] = [finding for finding in data_faults(made) if finding.check == "answer-appended"]
     assert "30 worked solutions do not end in an answer" in said.what and "<answer>6</answer>" in said.evidence
@@ -105,5 +105,5 @@ def test_where_appending_does_not_help_the_check_says_why() -> None:
     assert "gold-round-trip" in {finding.check for finding in contract(made)}
     columns = {"demonstration": {"column": "solution", "append_answer": "always"}}
     must = task(format={"type": "tags", "stop": ["so"]}, demonstrations={"file": "my.csv", "columns": columns})
-    with pytest.raises(DataError, match=r"holds one of the stop strings \['so'\]"):
+    with pytest.raises(DataError, match=r"contains one of the stop strings \['so'\]"):
         must.examples("demonstrations")

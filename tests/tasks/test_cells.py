@@ -1,4 +1,4 @@
-"""What a cell of a file holds: text is text, and nothing else becomes any."""
+"""The cells of a file: text is text, and nothing else becomes text."""
 
 import datetime
 import json
@@ -29,7 +29,7 @@ def texts(value: Any) -> list[str]:
     return [draw.text for draw in draws_of(value)]
 
 
-# --- completions as the tools that make them write them
+# --- completions as the tools that produce them write them
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_completions(cell: Any, completions: list[str]) -> None:
         ([USER, {"role": "assistant", "content": 5}], "a message whose content is a number"),
         (
             [USER, {"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
-            "a message with a part of type 'image_url', which is no text",
+            "a message with a part of type 'image_url', which is not text",
         ),
         ([{"logprob": 1}, {"logprob": 2}], "a struct with fields logprob"),
     ],
@@ -321,7 +321,7 @@ def test_completions_that_were_cut_off_by_each_tool() -> None:
         {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "MAX_TOKENS"}]},
     ):
         assert statuses(judged([{"made": cell, "answer": 1}], text="made")) == ["truncated"]
-    with pytest.raises(DataError, match="is a cell of 2 beside reasons for the end of 3"):
+    with pytest.raises(DataError, match="is a cell of 2 draws, but with 3 finish reasons"):
         judged([{"text": ["a", "b"], "answer": 1, "finish_reason": ["stop"] * 3}])
 
 
@@ -349,13 +349,13 @@ def test_an_empty_reason_is_none(cell: Any) -> None:
 def test_reasons_that_are_not_known_are_said_with_their_number() -> None:
     found = judged([{"text": SAID, "answer": 72, "finish_reason": "abort", "id": n} for n in range(3)])
     [note] = found.notes
-    assert note.startswith("finish_reason 'abort' (3 times) is not known")
+    assert note.startswith("finish_reason 'abort' (3 times) is unknown")
 
 
 def test_rows_that_occur_twice_are_said() -> None:
     row = {"question": "6 * 12?", "text": SAID, "answer": 72}
     [note] = judged([row, row | {"text": "no"}, row, row]).notes
-    assert note.startswith("2 of 4 rows occur twice")
+    assert note.startswith("2 of 4 rows are duplicates")
     assert judged([row | {"draw": 0}, row | {"draw": 1}], name="made.parquet").notes == ()
 
 
@@ -396,7 +396,7 @@ def rows_of(record: dict[str, Any], name: str = "a.jsonl", **columns: str) -> Ro
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 def test_questions_and_solutions_in_conversations(name: str) -> None:
     chat = [USER, {"role": "assistant", "content": [THOUGHT, {"type": "text", "text": SAID}]}]
-    if name == "a.parquet":  # Arrow wants one type
+    if name == "a.parquet":  # Arrow needs a single type
         chat[0] = {"role": "user", "content": [{"type": "text", "text": "6 * 12?"}]}
     row = rows_of(
         {"messages": chat, "gold": ["72"]}, name, question="messages", answer="gold", demonstration="messages"
@@ -411,7 +411,7 @@ def test_fields_inside_a_column(name: str) -> None:
     row = rows_of(record, name, question="extra.q", answer="extra.gold")
     assert (row.question, row.answer) == ("6 * 12?", "72")
     record = {"extra.gold": "1", "extra": {"gold": "2"}, "question": "q"}
-    assert rows_of(record, name, answer="extra.gold").answer == "1", "a column of that name comes first"
+    assert rows_of(record, name, answer="extra.gold").answer == "1", "a column with that exact name comes first"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a task judges by beside the gold answer: where it comes from, what is refused, and whose key it is part of."""
+"""The data a task judges by besides the gold answer: where it comes from, what is refused, whose key includes it."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ DATA = {"parts": [1, 2.5, None, True, {"b": "x", "a": []}]}
 
 
 class Share(Task):
-    """Half of the points for any of the words that the data name, all of them for the gold answer."""
+    """Half the points for any of the words in the data, all of them for the gold answer."""
 
     def judge_completion(self, completion: Completion, example: Example) -> Verdict:
         if completion.text == example.answer:
@@ -71,7 +71,7 @@ def test_data_are_json_and_cannot_be_changed() -> None:
     [
         ({"a": {1, 2}}, r"a is \{1, 2\}, a set, which JSON does not have"),
         ({"a": [0, float("nan")]}, r"a\.1 is nan, a float"),
-        ({"a": {1: 2}}, "a key in a is 1, a int: keys of JSON are text"),
+        ({"a": {1: 2}}, "a key in a is 1, a int: JSON keys must be text"),
         ([1], r"a JSON object is a mapping, not \[1\] \(list\)"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_column_of_objects(name: str) -> None:
     assert [e.data for e in made.examples("test")] == [row["extra"] for row in rows()]
     inner = task(file=write("n.jsonl", rows()), columns={"data": "extra.near.0"})
     with pytest.raises(
-        DataError, match=r"n\.jsonl, line 1: the data \(column 'extra\.near\.0'\) is text that is no JSON"
+        DataError, match=r"n\.jsonl, line 1: the data \(column 'extra\.near\.0'\) is text that is not JSON"
     ):
         inner.examples("test")
 
@@ -104,11 +104,11 @@ def test_a_column_of_objects(name: str) -> None:
     ("cell", "said"),
     [
         (["b"], "is a list .*: write an object"),
-        ("b", r"is text that is no JSON \('b'\): write an object"),
+        ("b", r"is text that is not JSON \('b'\): write an object"),
         ("[1]", "is JSON text of a list .*: write an object"),
-        (None, "is .*: write an object, {} where there is nothing to say"),
+        (None, "is .*: write an object, {} if there is no data"),
         (5, r"is a number \(5\): write an object"),
-        ('{"a": NaN}', "is no JSON: a is nan, a float, which JSON does not have"),
+        ('{"a": NaN}', "is not JSON: a is nan, a float, which JSON does not have"),
     ],
 )
 def test_a_cell_that_is_no_object_is_refused_with_its_line(cell: Any, said: str) -> None:
@@ -127,7 +127,7 @@ def test_columns_that_are_not_there() -> None:
 
 def test_one_question_with_two_data_is_refused() -> None:
     twice = [rows(1)[0], rows(1)[0] | {"extra": {}}]
-    with pytest.raises(DataError, match="line 2: the question of line 1 again, with other data"):
+    with pytest.raises(DataError, match="line 2: repeats the question of line 1 with other data"):
         task(file=write("t.jsonl", twice), columns={"data": "extra"}).examples("test")
 
 
@@ -177,11 +177,11 @@ def test_others_have_no_mean_score() -> None:
     assert "mean_score" not in found.metrics() and found.metrics()["accuracy"] == 1 / 3
 
 
-# --- the libraries that judge
+# --- libraries used for judging
 
 
 def library(name: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library, as it is found where it is installed."""
+    """Fake an installed library."""
     folder = Path("installed") / f"{name.replace('-', '_')}-{version}.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -204,7 +204,7 @@ def test_a_task_may_name_the_library_that_it_stands_on(monkeypatch: pytest.Monke
         LIBRARY: ClassVar[str | None] = "a-gym-of-questions"
 
     made = Gym.model_validate({"type": "gym", "test": {"generate": 3}, "judge": {"type": "exact"}})
-    with pytest.raises(DataError, match="the library a-gym-of-questions judges here and is not installed"):
+    with pytest.raises(DataError, match="judging needs the library a-gym-of-questions, which is not installed"):
         made.judging()
     library("a-gym-of-questions", "1.2", monkeypatch)
     judging, questions = made.judging(), made.fingerprint("test")

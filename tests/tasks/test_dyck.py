@@ -28,14 +28,14 @@ WIDE = DyckSettings(lengths=(1, 12), longer=(13, 20), depth=6)
 
 
 def balanced(text: str) -> bool:
-    """Whether a text is a Dyck word, by striking out neighbours that fit until none is left."""
+    """Whether a text is a Dyck word, by removing adjacent matching brackets until none are left."""
     while (shorter := re.sub(r"\(\)|\[\]|\{\}|<>", "", text)) != text:
         text = shorter
     return not text
 
 
 def shortest_end(sequence: str, brackets: str, most: int) -> str | None:
-    """The shortest end that balances a sequence, by trying all of them; None where none of up to `most` does."""
+    """The shortest end that balances a sequence, by trying all of them; None if none of up to `most` brackets does."""
     for length in range(most + 1):
         for end in product(brackets, repeat=length):
             if balanced(sequence + "".join(end)):
@@ -82,11 +82,11 @@ def test_an_answer_is_proved_as_trying_all_of_them_would_prove_it() -> None:
     [
         ("([", ")]", r"bracket 3 is '\)', but the last one open is '\['"),
         ("([", "]", r"the answer leaves '\(' open"),
-        ("([", "])()", "the answer has 4 brackets, where 2 are enough"),
+        ("([", "])()", "the answer has 4 brackets, but 2 are enough"),
         ("([", "]))", "bracket 5 is '\\)', but none is open"),
         ("([", "", r"the answer leaves '\( \[' open"),
-        ("([", "([])", r"the answer repeats the question's sequence: give its end alone, '\] \)'"),
-        ("([", "]and)", "the sequence does not go on as the answer does: 'a' is none of the brackets"),
+        ("([", "([])", r"the answer repeats the question's sequence: give only its end, '\] \)'"),
+        ("([", "]and)", "the answer does not continue the sequence: 'a' is not one of the brackets"),
         ("(]", ")", "the question's sequence cannot be closed: bracket 2 is ']', but the last one open is '\\('"),
         (")", ")", "the question's sequence cannot be closed: bracket 1 is '\\)', but none is open"),
         ("()", ")", "the question's sequence leaves nothing open"),
@@ -196,7 +196,7 @@ def test_asking_for_too_many_says_so() -> None:
     ("settings", "why"),
     [
         ({"lengths": [8, 3]}, r"lengths is \[fewest, most\]: \[3, 8\], not \[8, 3\]"),
-        ({"longer": [8, 12]}, "longer begins at 8 brackets, where lengths goes up to 8: begin it at 9 or above"),
+        ({"longer": [8, 12]}, "longer begins at 8 brackets, but lengths goes up to 8: start it at 9 or above"),
         ({"kinds": ["()", "()"]}, "kinds names a pair twice"),
         ({"kinds": ["(]"]}, "Input should be"),
         ({"kinds": []}, "at least 1 item"),
@@ -243,11 +243,11 @@ def test_rows_that_are_wrong_are_all_named_with_their_line() -> None:
         found,
         range(2, 7),
         (
-            "the sequence does not go on as the answer does: bracket 3 is ')', but the last one open is '['",
+            "the answer does not continue the sequence: bracket 3 is ')', but the last one open is '['",
             "the question's sequence cannot be closed",
             "the question does not end in brackets",
-            "the sequence does not go on as the answer does: '5' is none of the brackets",
-            "the answer has 4 brackets, where 2 are enough",
+            "the answer does not continue the sequence: '5' is not one of the brackets",
+            "the answer has 4 brackets, but 2 are enough",
         ),
         strict=True,
     ):

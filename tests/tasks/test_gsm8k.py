@@ -1,4 +1,4 @@
-"""The task `gsm8k`: gold answers and worked solutions out of the published form. No network."""
+"""The task `gsm8k`: gold answers and worked solutions from the published form. No network."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SOLUTION = "She sold 48/2 = <<48/2=24>>24 in May.\nThat is 48+24 = <<48+24=72>>7
 
 
 def task(*answers: Any, **settings: Any) -> Task:
-    """A task whose train split has these answers, and one question to test."""
+    """A task whose train split has these answers, and one test question."""
     rows = [{"question": f"question {n}?", "answer": answer} for n, answer in enumerate(answers)]
     Path("train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("test.jsonl").write_text(json.dumps({"question": "asked last?", "answer": "1+1 = <<1+1=2>>2\n#### 2"}) + "\n")
@@ -97,7 +97,7 @@ def test_another_solution_of_the_same_question_is_a_repetition_if_its_answer_is_
         "\n".join(json.dumps(row) for row in [*rows, {"question": "q?", "answer": "#### 7"}])
     )
     [problem] = problems(task(SOLUTION, train={"file": "twice.jsonl"}))
-    assert problem.startswith("twice.jsonl, line 3: the question of line 1 again, with another answer ('7', not '72')")
+    assert problem.startswith("twice.jsonl, line 3: repeats the question of line 1 with another answer ('7', not '72')")
 
 
 def test_what_holds_no_answer_is_listed_row_by_row() -> None:
@@ -105,11 +105,11 @@ def test_what_holds_no_answer_is_listed_row_by_row() -> None:
     assert problems(made) == [
         "train.jsonl, line 1: the solution has no '####' with its answer at the end: add it, or set task.type: file "
         "('no mark at all')",
-        "train.jsonl, line 3: after the last '####' stands 'seventy': write one number there, like 72 or 1,450",
-        "train.jsonl, line 4: after the last '####' stands '': write one number there, like 72 or 1,450",
+        "train.jsonl, line 3: after the last '####' is 'seventy': write one number there, like 72 or 1,450",
+        "train.jsonl, line 4: after the last '####' is '': write one number there, like 72 or 1,450",
         "train.jsonl, line 5: the solution has no '####' with its answer at the end: add it, or set task.type: file "
         "('72')",
-        "train.jsonl, line 6: after the last '####' stands '5 or 6': write one number there, like 72 or 1,450",
+        "train.jsonl, line 6: after the last '####' is '5 or 6': write one number there, like 72 or 1,450",
     ]
 
 
@@ -172,7 +172,7 @@ def test_the_sample_that_ships_is_sound_and_short() -> None:
     for example in examples:
         assert example.demonstration is not None and "<<" not in example.demonstration
         assert made.verdict(example.demonstration, example.answer, "stop").status == "correct"
-        assert len(example.question) + len(example.demonstration) < 480, "the tiny model reads 512 tokens"
+        assert len(example.question) + len(example.demonstration) < 480, "the tiny model's context is 512"
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="GSM8K is not beside the repository")
@@ -190,7 +190,7 @@ def test_every_published_solution_is_read_back_as_its_own_answer(kind: str) -> N
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="GSM8K is not beside the repository")
 def test_every_published_answer_is_read_however_it_is_written() -> None:
-    """Completions were judged by equality of the text after the last mark, commas aside: `#### 12.5` is not 12."""
+    """Comparing the text after the last mark, without commas, would fail here; `#### 12.5` is not 12."""
     judge = task(SOLUTION).judge
     golds = 0
     for split in ("train", "test"):

@@ -1,4 +1,4 @@
-"""Data sets of the Hub, without the Hub: folders that `datasets` reads, and what is said where there is none."""
+"""Data sets of the Hub, without the Hub: folders that `datasets` reads, and the errors if there is nothing to read."""
 
 import json
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_its_rows_meet_the_checks_that_those_of_a_file_meet() -> None:
     assert [e.id for e in task(test=folder("again", test=again)).examples("test")] == ["test-1", "test-3"]
     again.append({"question": "a?", "answer": "2"})
     assert reason(**folder("again", test=again)).startswith(
-        "again, split 'test', row 4: the question of row 1 again, with another answer"
+        "again, split 'test', row 4: repeats the question of row 1 with another answer"
     )
     assert reason(**folder("words", test=[{"question": "a?", "answer": "four"}])).startswith(
         "task.test: words: test-1: gold answer 'four': "
@@ -112,7 +112,7 @@ def test_a_split_that_is_not_there() -> None:
     assert reason(**source, split="validaton") == (
         "set: unknown split 'validaton'; did you mean 'validation'? (choices: train, validation)"
     )
-    assert reason(**source, rows="9:", split="train").startswith("rows '9:' takes none of the 2 rows")
+    assert reason(**source, rows="9:", split="train").startswith("rows '9:' selects none of the 2 rows")
 
 
 def test_configurations() -> None:
@@ -158,7 +158,7 @@ def test_without_a_network_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch
     import huggingface_hub
 
     class ConnectError(Exception):
-        """As httpx raises it."""
+        """Named like the one of httpx."""
 
     def away(*_: Any, **__: Any) -> None:
         raise ConnectError("Name or service not known")
@@ -197,7 +197,7 @@ def test_a_changed_data_set_has_another_fingerprint() -> None:
         ({"hub": "a/b", "file": "c.json"}, "give exactly one of generate, file, hub and hold_out, not file and hub"),
         ({"file": "c.json", "split": "train"}, "split: only a Hub data set has this"),
         ({"generate": 4, "config": "main", "revision": "x"}, "config and revision: only a Hub data set has this"),
-        ({"generate": 4, "rows": ":3"}, "rows and columns are those of a file or a Hub data set"),
+        ({"generate": 4, "rows": ":3"}, "rows and columns apply only to a file or a Hub data set"),
         ({"hub": ""}, "at least 1 character"),
     ],
 )

@@ -44,7 +44,7 @@ def test_a_column_of_that_very_name_is_that_column() -> None:
     ("record", "said"),
     [
         ({"a": "x", "answer": 7}, "its first row is {'a': 'x', 'answer': 7}: write columns: {question: COLUMN}"),
-        ({"a": "x", "b": ["y"], "answer": 7}, "the column 'b' is a list of 1 text (['y']): a text can be made of text"),
+        ({"a": "x", "b": ["y"], "answer": 7}, "the column 'b' is a list of 1 text (['y']): text can be built only"),
         ({"a": "", "b": None, "answer": 7}, "the question (column '{a} of {b}') is empty"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A task's own file and the modules beside it that it imports: found, in the key, kept with a run."""
+"""A task's own file and the modules beside it that it imports: found, part of the key, stored with a run."""
 
 import hashlib
 import os
@@ -78,7 +78,7 @@ def keys(*overrides: str) -> dict[str, str]:
 
 def test_modules_of_the_folder_are_found_and_others_are_left_alone() -> None:
     Path("json.py").write_text("raise SystemExit('the library, which is loaded, is meant')")
-    Path("peft").mkdir()  # a folder of data, which hides no library
+    Path("peft").mkdir()  # a data folder, which must not shadow a library
     path, finders, before = list(sys.path), list(sys.meta_path), sys.dont_write_bytecode
     task = load_recipe("r.yaml").task
     assert [e.answer for e in task.examples("test")] == ["0", "1", "2", "3"]
@@ -92,7 +92,7 @@ def test_a_module_that_changes_makes_other_keys(name: str) -> None:
     before = keys()
     Path(name).write_text(FILES[name] + "# changed\n")
     assert all(before[stage] != key for stage, key in keys().items() if stage.startswith("evaluate"))
-    assert before["sft"] != keys()["sft"], "it made the questions"
+    assert before["sft"] != keys()["sft"], "it generated the questions"
     Path(name).write_text(FILES[name])
     assert keys() == before
     Path("other.py").write_text("nobody imports this")

@@ -36,7 +36,7 @@ def problems(path: Path, columns: Columns | None = None) -> list[str]:
     return list(caught.value.problems)
 
 
-# --- files that are right
+# --- valid files
 
 
 def test_json_pairs(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_rows_in_the_one_list_of_an_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"question": ["a?", "b?"], "answer": [1, 2]}, "not a list, but columns of 2 values each (of pandas, orient="),
+        ({"question": ["a?", "b?"], "answer": [1, 2]}, "not a list, but columns of 2 values each (in pandas, orient="),
         ({"train": [["a?", 1]], "test": [["b?", 2]] * 2}, "not a list, but the lists 'train', 'test' (keep the one"),
         ({"question": "a?", "answer": 1, "more": [{"x": 1}]}, "holds a struct with fields question, answer, more"),
         ({"data": ["a?", "b?"]}, "holds a struct with fields data"),
@@ -295,7 +295,7 @@ def test_columns_of_a_file_with_other_separators(tmp_path: Path) -> None:
         assert read_rows(write(tmp_path, "a.csv", text), Columns()) == rows
     assert "its columns are 'f', 'g'" in problems(write(tmp_path, "a.csv", "f;g\na;1"))[0]
     found = problems(write(tmp_path, "a.csv", "question;answer\na;b?;1"))
-    assert "has 3 fields, the header has 2: put text that holds semicolons in double quotes" in found[0]
+    assert "has 3 fields, the header has 2: put text that contains semicolons in double quotes" in found[0]
 
 
 def test_the_header_decides_what_separates_a_csv_file(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_rows_of_the_wrong_shape(tmp_path: Path, row: Any, problem: str) -> None
     good = {"question": "fine?", "answer": 1}
     [found] = problems(write(tmp_path, "a.json", [good, row]))
     assert found.startswith(f"{tmp_path / 'a.json'}, row 2: {problem}")
-    assert found.count(": ") >= 2, "says what is wrong and how to fix it it"
+    assert found.count(": ") >= 2, "says what is wrong and how to fix it"
 
 
 def test_a_named_id_must_not_be_empty(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_other_specs_are_refused(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", ["2:", ":0", "1:1", "5:2", ":-2"])
 def test_a_slice_that_takes_nothing_is_refused(spec: str) -> None:
-    with pytest.raises(DataError, match="takes none of the 2 rows"):
+    with pytest.raises(DataError, match="selects none of the 2 rows"):
         select_rows(TWO_ROWS, spec)
 
 
@@ -425,8 +425,8 @@ def test_a_question_with_two_answers_names_both_rows() -> None:
     with pytest.raises(DataError) as caught:
         distinct_questions(rows, origin_of(Path("a.csv")))
     [problem] = caught.value.problems
-    assert problem.startswith("a.csv, line 9: the question of line 2 again, with another answer ('2', not '1'): ")
-    with pytest.raises(DataError, match=r"a\.json, row 9: the question of row 2 again"):
+    assert problem.startswith("a.csv, line 9: repeats the question of line 2 with another answer ('2', not '1'): ")
+    with pytest.raises(DataError, match=r"a\.json, row 9: repeats the question of row 2"):
         distinct_questions(rows, origin_of(Path("a.json")))
     with pytest.raises(DataError, match=r"\.\.\. and 4 more"):
         more = [Row("a?", str(n), None, None, n) for n in range(20, 33)]

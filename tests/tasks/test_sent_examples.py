@@ -1,4 +1,4 @@
-"""A task that is sent to another machine, and its examples beside it."""
+"""A task that is sent to another machine, with its examples beside it."""
 
 import json
 import pickle

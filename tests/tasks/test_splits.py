@@ -87,7 +87,7 @@ def test_a_repeated_question_is_read_once() -> None:
     made.check()
     assert [e.id for e in made.examples("test")] == ["test-1", "test-2"]
     [problem] = problems(task(test=write("t.jsonl", [["a?", 1], ["a?", 2]])))
-    assert problem.startswith("t.jsonl, line 2: the question of line 1 again, with another answer")
+    assert problem.startswith("t.jsonl, line 2: repeats the question of line 1 with another answer")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_repeated_question_is_read_once() -> None:
 def test_an_id_made_from_a_line_is_not_another_rows_own(rows: list[Any], first: int, second: int) -> None:
     [problem] = problems(task(test=write("t.jsonl", rows)))
     assert problem.startswith(f"t.jsonl, line {second}: would have the id 'test-")
-    assert f"as line {first} has" in problem and problem.endswith("give every row an id, or none")
+    assert f"like line {first}: " in problem and problem.endswith("give every row an id, or none")
 
 
 def test_ids_given_to_some_rows_are_fine_where_they_differ() -> None:
@@ -109,7 +109,7 @@ def test_ids_given_to_some_rows_are_fine_where_they_differ() -> None:
     assert [e.id for e in made.examples("test")] == ["test-7", "test-2"]
 
 
-# --- what is checked
+# --- checks
 
 
 def test_gold_answers_must_be_judgeable() -> None:
@@ -142,7 +142,7 @@ def test_the_problems_of_all_splits_are_told_at_once() -> None:
 
 def test_a_split_that_is_not_there_says_how_to_add_it() -> None:
     made = task(test=write("t.jsonl", pairs(0, 3)))
-    with pytest.raises(DataError, match=r"task\.train: the recipe uses this split but says nothing of it; add \{gener"):
+    with pytest.raises(DataError, match=r"task\.train: the recipe uses this split but does not define it; add \{gener"):
         made.examples("train")
 
 
@@ -199,7 +199,7 @@ def test_several_splits_may_be_held_out() -> None:
     more = task(train=write("all.jsonl", rows), **held_out, validation={"hold_out": 3})
     more.check()
     assert [len(questions(more, split)) for split in SPLITS] == [5, 8, 4, 3]
-    assert questions(more, "test") == questions(made, "test"), "a validation split leaves the others as they were"
+    assert questions(more, "test") == questions(made, "test"), "a validation split leaves the others unchanged"
     assert more.fingerprint("test") == made.fingerprint("test")
     assert more.fingerprint("train") != made.fingerprint("train")
     assert questions(more, "demonstrations") == questions(made, "demonstrations")
@@ -248,7 +248,7 @@ def test_generated_questions_can_be_held_out_too() -> None:
 def test_hold_out_that_cannot_be() -> None:
     assert problems(held(pairs(0, 3))) == ["task: hold_out asks for 3 of train's 3 questions: none would be left"]
     [problem] = problems(task(test={"hold_out": 3}))
-    assert problem.startswith("task.train: the recipe uses this split but says nothing of it")
+    assert problem.startswith("task.train: the recipe uses this split but does not define it")
     [problem] = problems(task(train={"hold_out": 3}, test=write("t.jsonl", pairs(0, 3))))
     assert problem.startswith("task.train: hold_out takes questions from train; give train a file or generate")
 
@@ -280,7 +280,7 @@ def test_what_is_held_out_is_part_of_trains_fingerprint() -> None:
 
 
 class Strict(Task):
-    """Judges by a setting of its own."""
+    """Judges by its own setting."""
 
     least: int = 0
 
@@ -289,7 +289,7 @@ class Strict(Task):
 
 
 class Careless(Task):
-    """Calls its third example as its first."""
+    """Gives its third example the ID of its first."""
 
     def generate(self, split: Split, n: int) -> list[Example]:
         return [Example(str(i % 2), f"{i} + {i}?", float(2 * i)) for i in range(n)]
@@ -302,7 +302,7 @@ def test_a_generator_that_gives_two_examples_one_id_is_refused() -> None:
 
 
 class Made(Task):
-    """Gives what it is told to give."""
+    """Returns what it is given."""
 
     gives: Any = None
 
@@ -313,7 +313,7 @@ class Made(Task):
 @pytest.mark.parametrize(
     ("gives", "said"),
     [
-        ([{"question": "1 + 1?"}], r"generate gave \{'question': '1 \+ 1\?'\}, a dict: give each as an Example"),
+        ([{"question": "1 + 1?"}], r"generate gave \{'question': '1 \+ 1\?'\}, a dict: return each as an Example"),
         ([Example("0", "1 + 1?", "2")], "generate gave 1 examples, 3 were asked for"),
         ([Example(str(i), f"{i}?", "2") for i in range(4)], "generate gave 4 examples, 3 were asked for"),
         ([], "generate gave 0 examples, 3 were asked for"),
@@ -346,7 +346,7 @@ def test_a_task_that_judges_by_itself_has_its_settings_in_the_fingerprint() -> N
     assert one.verdict("", 0.0, "stop").status == "wrong"
     assert one.judging() != two.judging()
     other = task("units", test={"generate": 2}, questions={"largest": 7})
-    assert task("units", test={"generate": 1}).judging() == other.judging(), "the judge alone decides"
+    assert task("units", test={"generate": 1}).judging() == other.judging(), "only the judge counts"
 
 
 def test_a_task_travels_without_its_examples() -> None:
@@ -374,7 +374,7 @@ def test_a_further_split_is_read_checked_and_kept_apart() -> None:
 
 
 def test_a_further_split_that_is_not_there_or_cannot_be_made_says_where() -> None:
-    with pytest.raises(DataError, match=r"task\.further\.longer: the recipe uses this split but says nothing of it"):
+    with pytest.raises(DataError, match=r"task\.further\.longer: the recipe uses this split but does not define it"):
         task("units", test={"generate": 5}).examples("longer")
     with pytest.raises(DataError, match=r"task\.further\.longer: unknown split 'longer'"):
         task("units", test={"generate": 5}, further={"longer": {"generate": 3}}).check()

@@ -1,4 +1,4 @@
-"""The tolerance that fits the data: settled once, by the plan, and said wherever an accuracy is shown."""
+"""The tolerance that fits the data: chosen once, by the plan, and stated wherever an accuracy is shown."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ stages: {grpo: {type: grpo, model: base}}
 
 
 def write(train: list[str], test: list[str]) -> None:
-    """Files with these gold answers, as JSON has them."""
+    """Write files with these gold answers as JSON numbers."""
     for name, golds in (("train", train), ("test", test)):
         lines = (f'{{"question": "{name} {n}?", "answer": {gold}}}\n' for n, gold in enumerate(golds))
         Path(f"{name}.jsonl").write_text("".join(lines))
@@ -44,8 +44,8 @@ def judge_of(plan: Plan) -> Any:
     [
         (["72", '"72"', '"$1,450"'], ["5", "-3"], 0.0, "tolerance 0: all 5 gold answers are whole numbers"),
         (["72.0", "1e20", '"10^3"'], ["6.02e23"], 0.0, "tolerance 0: all 4 gold answers are whole numbers"),
-        (["72"], ["5", "2.5"], 0.01, "tolerance 0.01: 1 of 3 gold answers are no whole numbers, such as 2.5"),
-        (['"3/4"'], ["5"], 0.01, "tolerance 0.01: 1 of 2 gold answers are no whole numbers, such as 3/4"),
+        (["72"], ["5", "2.5"], 0.01, "tolerance 0.01: 1 of 3 gold answers are not whole numbers, such as 2.5"),
+        (['"3/4"'], ["5"], 0.01, "tolerance 0.01: 1 of 2 gold answers are not whole numbers, such as 3/4"),
     ],
 )
 def test_it_fits_the_gold_answers_of_all_splits(train: list[str], test: list[str], tolerance: float, why: str) -> None:

@@ -16,7 +16,7 @@ TAG = re.compile(r"<answer>(.*)</answer>$")
 
 
 def agrees(value: float, gold: float, tolerance: float = 0.05) -> bool:
-    """The task's own yardstick: within the tolerance once both are rounded to three places."""
+    """The task's own criterion: within the tolerance once both are rounded to three places."""
     return abs(round(value, 3) - round(gold, 3)) <= tolerance * abs(round(gold, 3))
 
 
@@ -115,7 +115,7 @@ def test_asking_for_too_many_says_so():
 def test_wrong_splits_and_settings_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"unknown split 'dev'.*train"):
         generate("dev", 1, 0, UnitSettings())
-    with pytest.raises(ValidationError, match="at most 1 together"):
+    with pytest.raises(ValidationError, match="together at most 1"):
         UnitSettings(decimals=0.9, fractions=0.2)
     with pytest.raises(ValidationError, match="widen the range"):
         UnitSettings(dimensions=("data",), smallest_factor=2, largest_factor=3)
@@ -159,7 +159,7 @@ def test_unknown_and_incompatible_units_say_so():
 
 
 def units_in_order(question: str) -> tuple[str, list[str]]:
-    """The number and the unit spellings of a question, longest spellings first, in the order of the text."""
+    """A question's number and its unit spellings, in text order; longer spellings match first."""
     number = re.search(r"(?<![\w^*.])\d+(?![\w^*.])", question)
     text = question.replace(f"{number[0]} units", " ").rstrip("?.")
     found, taken = [], []

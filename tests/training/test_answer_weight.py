@@ -1,4 +1,4 @@
-"""Answers that weigh more than the reasoning: the same numbers as a reference in plain torch, however a step is cut."""
+"""Answers weighted above the reasoning: the same numbers as a reference in plain torch, however a step is split."""
 
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ PAIRS = tuple((e.question, e.demonstration or "") for e in generate("demonstrati
 
 
 def job(work: Path, pairs: tuple[tuple[str, str], ...] = PAIRS, **settings: Any) -> SftJob:
-    """A training of two steps on sixteen rows each, unless the settings say otherwise."""
+    """A training of two steps of sixteen rows each, unless the settings say otherwise."""
     usual = {"max_steps": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 16, "logging_steps": 1}
     spec = Sft.model_validate({"type": "sft", **usual, **settings})
     return SftJob(work, ModelRef("base", resolve_model(ModelSpec(name="tiny"))), TagsFormat(), spec, 0, 1, pairs)
 
 
 def trained(work: Path, **settings: Any) -> dict[str, torch.Tensor]:
-    """The adapter that comes of it."""
+    """The resulting adapter."""
     work.mkdir()
     run_sft(job(work, **settings))
     return load_file(work / "model" / ADAPTER_FILE)
@@ -45,7 +45,7 @@ def furthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
 def test_weights_stand_on_the_answer_and_the_end_of_text() -> None:
     assert target_weights(2, 4, 2, 5.0) == [0, 0, 1, 1, 5, 5]
     assert target_weights(1, 2, None, 5.0) == [0, 1, 1]
-    assert target_weights(0, 2, 1, 0.5) == [2, 1], "the ratio counts; none is below 1"
+    assert target_weights(0, 2, 1, 0.5) == [2, 1], "only the ratio counts; no weight is below 1"
 
 
 def test_a_weight_of_one_is_the_trainer_as_it_was(tmp_path: Path) -> None:

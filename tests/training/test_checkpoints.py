@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from."""
+"""Which checkpoint a training resumes from."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from orchestrator.training.checkpoints import checkpoint_of, mark_whole, resume_
 
 FOLDER = Path("checkpoints")
 FILES = ["adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
-"""What transformers writes into a checkpoint of an adapter, in this order; training_args.bin comes in between."""
+"""What transformers writes into an adapter's checkpoint, in this order; training_args.bin comes in between."""
 
 
 def checkpoint(step: int, files: list[str] = FILES, marked: bool = True) -> Path:
@@ -44,7 +44,7 @@ def zeros(file: Path) -> None:
 
 
 def other(file: Path) -> None:
-    """One byte of its content is another one: only a digest tells."""
+    """Change one byte of the content, which only a digest shows."""
     data = bytearray(file.read_bytes())
     data[-300 if file.suffix in (".pt", ".pth") else -3] ^= 1
     file.write_bytes(data)
@@ -57,8 +57,8 @@ def test_the_newest_one_that_is_whole() -> None:
     checkpoint(120, [], marked=False)
     found = resume_from(FOLDER)
     assert found.checkpoint == newest and step_of(newest) == 100, "100 comes after 90"
-    assert found.finding() is None, "what was being written when the worker died is no news"
-    assert left() == ["checkpoint-100", "checkpoint-90"], "what is half-written would be found again by the trainer"
+    assert found.finding() is None, "a checkpoint cut off when the worker died is no news"
+    assert left() == ["checkpoint-100", "checkpoint-90"], "the trainer would find half-written ones again"
 
 
 @pytest.mark.parametrize("marked", [True, False])
@@ -72,7 +72,7 @@ def test_a_damaged_one_falls_back_to_the_one_before_it(name: str, damage: Callab
     told = found.finding()
     assert told is not None and told.severity == "warning"
     assert told.what.startswith(f"checkpoint-20 is damaged: {name} ")
-    assert told.what.endswith("; training goes on from checkpoint-10")
+    assert told.what.endswith("; training resumes from checkpoint-10")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -83,7 +83,7 @@ def test_other_content_and_a_file_that_is_gone_are_found_by_what_was_written_dow
     found = resume_from(FOLDER)
     assert found.checkpoint == before
     assert [text.split(":")[0] for text in found.damaged] == ["checkpoint-30 is damaged", "checkpoint-20 is damaged"]
-    assert found.damaged[0].endswith(f"{name} is missing") and f"{name} has the size it had" in found.damaged[1]
+    assert found.damaged[0].endswith(f"{name} is missing") and f"{name} has the same size" in found.damaged[1]
 
 
 def test_where_none_is_sound_it_starts_from_its_beginning_and_says_so() -> None:
@@ -92,7 +92,7 @@ def test_where_none_is_sound_it_starts_from_its_beginning_and_says_so() -> None:
     found = resume_from(FOLDER)
     told = found.finding()
     assert found.checkpoint is None and left() == [] and told is not None
-    assert told.what.endswith("training starts from its beginning: no earlier checkpoint is sound")
+    assert told.what.endswith("training starts from the beginning: no earlier checkpoint is sound")
     assert "checkpoint-10" in told.evidence and "checkpoint-20" in told.evidence
 
 
@@ -104,7 +104,7 @@ def test_a_checkpoint_of_an_older_version_is_judged_by_its_files() -> None:
 
 def test_none_is_whole() -> None:
     assert resume_from(FOLDER).checkpoint is None, "no folder"
-    assert resume_from(FOLDER).finding() is None, "there was none: it starts as every training does"
+    assert resume_from(FOLDER).finding() is None, "there was none, so this is a normal start"
     checkpoint(10, FILES[:2], marked=False)
     (FOLDER / "notes").mkdir()
     found = resume_from(FOLDER)

@@ -1,4 +1,4 @@
-"""Arguments of TRL's that orch has no setting for: under their own names, refused with a reason, part of the key."""
+"""TRL arguments without a setting in orch: under their own names, refused with a reason, part of the key."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_they_are_part_of_the_key() -> None:
         ("sft.warmup_ratio=0.1", "unknown key 'warmup_ratio'; did you mean 'warmup_steps'?"),
         ("sft.top_k=40", "unknown key 'top_k'"),
         ("sft.further={adam_epsilon: 1}", "unknown key 'further'"),
-        ("sft.output_dir=x", "output_dir is not set in a recipe: its files lie in the stage's work folder"),
+        ("sft.output_dir=x", "output_dir is not set in a recipe: its files are in the stage's work folder"),
         ("sft.seed=1", "seed is not set in a recipe: the recipe's own `seed` decides it"),
         ("sft.gradient_checkpointing=true", "gradient_checkpointing is not set in a recipe: its name is activation_"),
         ("grpo.bf16=true", "bf16 is not set in a recipe: `model.dtype` and the machine decide it"),
@@ -65,7 +65,7 @@ def test_what_cannot_be_set_is_refused_when_the_recipe_is_read(override: str, pr
     ],
 )
 def test_a_number_that_is_not_finite_is_refused(place: str, value: str) -> None:
-    """JSON, of which keys are made, has none: two of them and null would be one."""
+    """JSON, which keys are made of, has no such number: two of them and null would be one."""
     with pytest.raises(RecipeError) as caught:
         load_recipe(SMALL, [f"stages.{place}={value}"])
     (found,) = caught.value.problems

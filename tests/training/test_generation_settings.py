@@ -1,4 +1,4 @@
-"""GRPO's settings of drawing: what transformers cannot do is said before anything is paid for."""
+"""GRPO's sampling settings: what transformers cannot do is reported before anything is spent."""
 
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,13 @@ def test_what_can_be_done_is_let_through_and_changes_no_later_draw(tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"generation_kwargs": {"num_beam": 2}}, "no setting 'num_beam' of drawing; did you mean 'num_beams'?"),
-        ({"generation_kwargs": {"nosuch_key": 3}}, "generation_kwargs: transformers has no setting 'nosuch_key'"),
-        ({"top_k": -5}, "cannot draw with these settings of GRPO's: `top_k` has to be a strictly positive integer"),
+        ({"generation_kwargs": {"num_beam": 2}}, "no generation setting 'num_beam'; did you mean 'num_beams'?"),
+        ({"generation_kwargs": {"nosuch_key": 3}}, "transformers has no generation setting 'nosuch_key'"),
+        ({"top_k": -5}, "cannot generate with GRPO's settings: `top_k` has to be a strictly positive integer"),
         ({"repetition_penalty": 0.0}, "`penalty` has to be a strictly positive float"),
         ({"min_p": 2.0}, "`min_p` has to be a float in the [0, 1] interval"),
         ({"cache_implementation": "foo"}, "Invalid `cache_implementation` (foo)"),
-        ({"generation_kwargs": {"num_return_sequences": 2}}, "num_generations says how many there are"),
+        ({"generation_kwargs": {"num_return_sequences": 2}}, "num_generations sets how many there are"),
         ({"generation_kwargs": {"return_dict_in_generate": True}}, "as a row of tokens"),
         ({"generation_kwargs": {"stop_strings": ["5"]}}, "stop strings"),
     ],

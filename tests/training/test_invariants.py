@@ -1,4 +1,4 @@
-"""Two invariants of every training row, in the check and in the collator: a label is the token, a row is as asked."""
+"""Two invariants of every training row, in the check and the collator: labels match tokens, rows match inference."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_no_spoilt_row_goes_into_a_batch(
 def test_labels_are_looked_at_in_batches_of_any_origin(
     spoil: Callable[[dict[str, Any]], dict[str, Any]], tokenizer: Any
 ) -> None:
-    with pytest.raises(StageError, match="row 2 of a batch: the label at place"):
+    with pytest.raises(StageError, match="row 2 of a batch: the label at position"):
         collator(tokenizer)([row(tokenizer, 0), spoil(row(tokenizer, 1))])
 
 
@@ -113,7 +113,7 @@ def test_places_are_found() -> None:
 
 
 def spoil_rows(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], dict[str, Any]], place: int) -> None:
-    """Have the rows be built wrongly from one on."""
+    """Make the rows from this one on wrong."""
     sound = sft_module.tokenized
 
     def spoilt(job: Any, tokenizer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The journal: what a job tells while it runs, through crashes and restarts."""
+"""The journal: what a job reports while it runs, through crashes and restarts."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
     path.write_text('{"step": 1, "total": 3}\n{"step": 2, "tot')
     assert steps(path) == [1]
     Journal(tmp_path).start(5)
-    assert path.read_text() == '{"step": 1, "total": 3}\n', "and is gone when the job starts again"
+    assert path.read_text() == '{"step": 1, "total": 3}\n', "and it is removed when the job starts again"
 
 
 def test_a_restart_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_a_tail_gives_each_record_once(tmp_path: Path) -> None:
     with (tmp_path / NAME).open("a") as file:
         file.write('{"step": 2, ')
         file.flush()
-        assert list(tail.new()) == [], "half a line waits for its end"
+        assert list(tail.new()) == [], "half a line is not read yet"
         file.write('"total": 9}\n')
     assert list(tail.new()) == [{"step": 2, "total": 9}]
 
 
 @pytest.mark.parametrize("written_since", [0, 1, 20])
 def test_a_tail_starts_over_when_the_job_does(tmp_path: Path, written_since: int) -> None:
-    """Also where the new file has outgrown the old one before the tail looks again."""
+    """Even if the new file has outgrown the old one before the tail looks again."""
     journal = Journal(tmp_path)
     for step in range(1, 6):
         journal.metrics(step, {"loss": 1.0})
@@ -91,7 +91,7 @@ def test_a_tail_starts_over_when_the_job_does(tmp_path: Path, written_since: int
 
 
 def test_what_an_earlier_run_has_left_is_not_told_again(tmp_path: Path) -> None:
-    """It may be of steps that are taken again; the job says how far it is when it begins."""
+    """It may describe steps that are repeated; the job reports how far it is when it begins."""
     journal = Journal(tmp_path)
     for step in range(1, 30):
         journal.metrics(step, {"loss": 1.0})

@@ -1,4 +1,4 @@
-"""Completions that are scored in groups come to what they come to in one batch, and cost less."""
+"""Completions that are scored in groups give the same results as in one batch, and cost less."""
 
 from collections.abc import Callable
 from typing import Any

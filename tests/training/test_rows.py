@@ -1,4 +1,4 @@
-"""Rows of a fine-tuning: read in batches, in the order of their sources, and kept on the disk."""
+"""Rows of a fine-tuning: read in batches, in the order of their sources, and kept on disk."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ CHOSEN: list[Pair] = [(f"chosen {n // 3}?", f"{'so ' * n}<answer>{n}</answer>") 
 
 
 def stored(path: Path, pairs: list[Pair]) -> Path:
-    """A file as `select` writes it, in several row groups."""
+    """A file as `select` writes it, with several row groups."""
     questions, texts = zip(*pairs, strict=True)
     table = pa.table({"draw": list(range(len(pairs))), "text": texts, "question": questions})
     pq.write_table(table, path, row_group_size=4)
@@ -52,7 +52,7 @@ def test_pairs_are_found_by_their_number(rows: Rows, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     pairs = Pairs(rows, folder)
     assert list(pairs) == ALL and pairs[-1] == ALL[-1] and pairs[2:5] == ALL[2:5]
-    assert list(folder.iterdir()) == [], "the file has no name"
+    assert list(folder.iterdir()) == [], "the file is unnamed"
 
 
 def job(rows: Rows, work: Path, **settings: Any) -> SftJob:

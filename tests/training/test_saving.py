@@ -1,4 +1,4 @@
-"""When checkpoints are written: as the recipe says, or by the clock, and only where a training can resume."""
+"""When checkpoints are written: as the recipe sets, or by the clock, and only if a training can resume from them."""
 
 import shutil
 from pathlib import Path
@@ -37,11 +37,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def saved(
     clock: Clock, save_steps: int | None, steps: int, a_step: float, write: float = 0.0, **args: Any
 ) -> list[int]:
-    """The steps after which a training is saved whose steps and checkpoints take so many seconds."""
+    """The steps after which a training is saved, if each step and each checkpoint takes this many seconds."""
     settings: Any = SimpleNamespace(**{"gradient_accumulation_steps": 1} | args)
     state: Any = SimpleNamespace(global_step=0)
     ours, found = Saving(save_steps), []
-    clock.now += 100  # the model is loaded
+    clock.now += 100  # loading the model
     ours.on_train_begin(settings, state, TrainerControl())
     for step in range(1, steps + 1):
         state.global_step, clock.now, control = step, clock.now + a_step, TrainerControl()
@@ -56,7 +56,7 @@ def saved(
 def test_without_a_setting_it_is_once_a_minute(clock: Clock) -> None:
     assert saved(clock, None, 50, 4.0) == [15, 30, 45]
     assert saved(clock, None, 5, 90.0) == [1, 2, 3, 4, 5]
-    assert saved(clock, None, 1000, 0.01) == [], "a training of seconds"
+    assert saved(clock, None, 1000, 0.01) == [], "a training of only seconds"
 
 
 def test_writing_takes_a_twentieth_of_the_time_at_most(clock: Clock) -> None:

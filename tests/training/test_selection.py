@@ -1,4 +1,4 @@
-"""Which checkpoint is handed on."""
+"""Which checkpoint is chosen."""
 
 import math
 import random
@@ -22,10 +22,10 @@ def points(losses: list[float], accuracies: list[float] | None = None) -> list[P
         ([3.0, 1.0, 0.9, 0.85], 40),  # it falls fast, then slowly: the last is the best
         ([1.0, 0.8, 0.7, 0.65, 0.7, 0.8], 40),
         ([1.0, 0.8, 0.7, 0.65, 0.2], 40),  # the last one alone is far below
-        ([1.0, 0.8, 0.7, 0.65, 0.2, 0.6], 60),  # and the next does not bear it out
-        ([1.0, 0.8, 0.7, 0.65, 0.2, 0.22], 50),  # here it does
-        ([1.0, 1.0, 1.0, 1.0, 0.6], 10),  # a flat curve, and one that drops out of it
-        ([1.0, 1.0, 1.0, 0.99], 40),  # by 1% it does not
+        ([1.0, 0.8, 0.7, 0.65, 0.2, 0.6], 60),  # and the next does not confirm it
+        ([1.0, 0.8, 0.7, 0.65, 0.2, 0.22], 50),  # here the next does
+        ([1.0, 1.0, 1.0, 1.0, 0.6], 10),  # a flat curve with a sudden drop at the end
+        ([1.0, 1.0, 1.0, 0.99], 40),  # a drop of 1% is not sudden
         ([math.nan, 0.9, 0.8, math.inf], 30),
         ([0.9, 0.8, math.nan], 20),
         ([math.nan, math.nan], 20),  # nothing to go by: the last
@@ -39,7 +39,7 @@ def test_the_lowest_loss_that_is_borne_out(losses: list[float], step: int) -> No
 def test_the_highest_accuracy_and_the_earliest_of_several() -> None:
     found = choose(points([1, 2, 3, 4], [0.1, 0.5, 0.4, 0.5]), "best_accuracy")
     assert found.step == 20
-    assert found.why == "accuracy 0.500 at step 20, the highest of 4 points, the earliest of 2 with as much"
+    assert found.why == "accuracy 0.500 at step 20, the highest of 4 points, the earliest of 2 with that accuracy"
     assert choose(points([1, 2], [0.0, 0.0]), "best_accuracy").step == 10
 
 
@@ -49,7 +49,7 @@ def test_the_last() -> None:
 
 def test_a_reason_names_what_was_passed_over() -> None:
     why = choose(points([1.0, 0.8, 0.7, 0.65, 0.2]), "best_loss").why
-    assert why == ("loss 0.650 at step 40, the lowest of 5 points; 0.200 at step 50 is borne out by no point beside it")
+    assert why == "loss 0.650 at step 40, the lowest of 5 points; 0.200 at step 50 is ignored as an isolated dip"
 
 
 @pytest.mark.parametrize("rule", ["best_accuracy", "best_loss", "last"])

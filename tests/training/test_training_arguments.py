@@ -1,4 +1,4 @@
-"""Further arguments of TRL's: the names shipped are those of the TRL that is installed, values are of its types."""
+"""Further TRL arguments: the names shipped are those of the installed TRL, and values have its types."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trainings of other kinds than a new adapter in float32: whole models, merged ones, half precision, less memory."""
+"""Trainings other than a new adapter in float32: whole models, merged ones, half precision, less memory."""
 
 import shutil
 from dataclasses import replace
@@ -59,7 +59,7 @@ def test_an_adapter_is_merged_before_all_weights_are_trained(tmp_path: Path) -> 
 def test_grpo_trains_whole_models_too(tmp_path: Path, beta: float) -> None:
     ref = adapter(tmp_path / "sft")
     if beta:
-        with pytest.raises(StageError, match="beta above 0 keeps near a reference"):
+        with pytest.raises(StageError, match="beta above 0 needs a reference model"):
             run_grpo(grpo(tmp_path / "refused", ref, lora=None, beta=beta))
         ref = ModelRef("base", BASE)
     run_grpo(grpo(tmp_path / "grpo", ref, lora=None, beta=beta, learning_rate=1e-3))

@@ -1,4 +1,4 @@
-"""Trainings that are looked at while they train: what is measured, what is handed on, and after a kill the same."""
+"""Trainings that are validated as they run: what is measured, which checkpoint is chosen, and the same after a kill."""
 
 import json
 import time
@@ -46,7 +46,7 @@ def task() -> Task:
 
 
 def looked_at(work: Path, **settings: Any) -> SftJob:
-    """Twenty steps with a look at every fifth, on the demonstrations of the small recipe."""
+    """Twenty steps with validation every five, on the demonstrations of the small recipe."""
     work.mkdir(exist_ok=True)
     made = task()
     pairs = tuple((e.question, made.target(e)) for e in made.examples("demonstrations"))
@@ -105,7 +105,7 @@ def test_the_chosen_model_is_the_one_that_was_measured(finished: Path) -> None:
 
 
 def test_the_loss_is_that_of_worked_solutions(tmp_path: Path) -> None:
-    """A bare answer is not what the model learns to write: such questions are asked, and their loss is not taken."""
+    """The model does not learn to write a bare answer, so such questions are evaluated without measuring their loss."""
     wanted = looked_at(tmp_path / "work")
     assert wanted.validation is not None
     model, tokenizer, examples = load_base(BASE), load_tokenizer(BASE), wanted.validation.examples[:6]
@@ -203,6 +203,6 @@ def test_a_run_tells_what_was_chosen_and_why(tmp_path: Path) -> None:
     for one in (called, again):
         page = Page(Path(one.json["report"]).read_text(encoding="utf-8")).text
         step = run.data.metrics["chosen_step"]
-        assert f"Handed on: the model of step {step:.0f} ({run.data.tags['orch.chosen']})" in page
+        assert f"Selected: the model of step {step:.0f} ({run.data.tags['orch.chosen']})" in page
     missing = call(tmp_path, "plan", str(SMALL), stages)
     assert missing.code == 2 and "task.validation: the recipe uses this split" in missing.err

@@ -1,4 +1,4 @@
-"""What is noticed while a run goes on, how it is kept in the store, and what completions and findings come to."""
+"""Findings during a run, how they are stored, and findings on completions."""
 
 import math
 import re
@@ -32,7 +32,7 @@ Points = Iterable[tuple[int, Mapping[str, float]]]
 
 
 def watched(points: Points, verb: str = "sft", total: int = 40, from_base: bool = True) -> list[tuple[int, str]]:
-    """Which findings a curve gives, and at which step."""
+    """The findings that a curve gives, and their steps."""
     watch = Watch("reward" if verb == "grpo" else "loss", total, from_base)
     return [(step, f.check) for step, values in points for f in watch.look(step, values)]
 
@@ -50,7 +50,7 @@ def test_a_healthy_training_is_silent() -> None:
         (s, {"loss": 4.6 * math.exp(-s / 9) + 0.3, "grad_norm": 2.0, "learning_rate": 4e-3 * (40 - s) / 40})
         for s in steps
     ]
-    assert points[-1][1]["learning_rate"] == 0, "a linear schedule ends at nothing"
+    assert points[-1][1]["learning_rate"] == 0, "a linear schedule ends at zero"
     assert watched(points) == []
 
 
@@ -84,7 +84,7 @@ def test_both_can_be_told_at_one_step() -> None:
 
 
 def scaled(norms: Iterable[float], every: int = 1) -> list[int]:
-    """At which steps a gradient is told of that is scaled, as float16 needs it."""
+    """The steps with a finding on a gradient that is scaled, as float16 needs it."""
     watch = Watch("loss", 400, scaled=True)
     return [step for step, values in curve("grad_norm", norms, every) for _ in watch.look(step, values)]
 
@@ -93,7 +93,7 @@ def test_a_scaler_may_overflow_until_it_has_found_its_scale() -> None:
     assert scaled([INF] * 16 + [1.0] * 9 + [INF, 1.0]) == [], "from 2**16 it halves sixteen times at most"
     assert scaled([INF] * 20) == [17]
     assert scaled([1.0, *[INF] * 20]) == [18]
-    assert scaled([1.0, INF] * 20) == [], "a step now and then is left out"
+    assert scaled([1.0, INF] * 20) == [], "a step skipped now and then is fine"
     assert scaled([NAN] * 9, every=10) == [30] and scaled([INF] * 9, every=5) == [20]
     watch = Watch("loss", 40, scaled=True)
     assert [f.check for f in watch.look(5, {"loss": NAN, "grad_norm": INF})] == ["loss-not-finite"]
@@ -134,7 +134,7 @@ def test_a_loss_that_is_high_at_the_end() -> None:
 
 
 def test_the_last_point_need_not_be_the_last_step() -> None:
-    """Trainers log every so many steps: of 43 steps, the last that is logged is the 40th."""
+    """Trainers log every few steps: of 43 steps, the last one logged is the 40th."""
     assert watched(curve("loss", [9.0] * 8), total=43) == [(40, "loss-too-high")]
     assert watched(curve("loss", [9.0] * 8), total=45) == []
 
@@ -154,7 +154,7 @@ def test_three_points_in_a_row_make_a_state(name: str, check: str) -> None:
     assert watched(curve(name, [1.0] * 6, every=1), "sft") == []
 
 
-@pytest.mark.parametrize(("reward", "cause"), [(0.0, "no completion is ever correct"), (1.0, "correct already")])
+@pytest.mark.parametrize(("reward", "cause"), [(0.0, "no completion is ever correct"), (1.0, "already correct")])
 def test_groups_are_alike_for_one_of_two_reasons(reward: float, cause: str) -> None:
     watch = Watch("reward", 10)
     found = [f for s in range(1, 6) for f in watch.look(s, {"frac_reward_zero_std": 1.0, "reward": reward})]
@@ -166,7 +166,7 @@ def test_groups_are_alike_for_one_of_two_reasons(reward: float, cause: str) -> N
 
 
 def test_a_single_step_is_an_accident() -> None:
-    """Losses of single batches are noisy: neither a low one nor a high one is a state."""
+    """Losses of single batches are noisy: neither one low nor one high loss is a state."""
     noisy = [(s, {"loss": (0.05 if s == 2 else 9.0 if s == 40 else 1.0)}) for s in range(1, 41)]
     assert watched(noisy) == []
     assert watched([(s, {"loss": 0.05}) for s in range(1, 41)]) == [(3, "loss-too-low")]
@@ -175,7 +175,7 @@ def test_a_single_step_is_an_accident() -> None:
 
 
 def planned(wanted: float, rates: list[float]) -> list[tuple[int, str]]:
-    """What is told of a training whose schedule is known."""
+    """The findings on a training whose schedule is known."""
     watch = Watch("loss", len(rates), schedule=Schedule(wanted, max(rates), sum(rates)))
     return [(s, f.check) for s, rate in enumerate(rates, 1) for f in watch.look(s, {"learning_rate": rate})]
 
@@ -199,7 +199,7 @@ def test_a_learning_rate_that_is_zero_in_effect_is_known_from_the_first_step(wan
     [
         (1e-4, [1e-4 * s / 500 for s in range(500)]),  # a warm-up begins at 0
         (1e-4, [1e-4 * min(1, s / 5_000) for s in range(10_000)]),
-        (1e-6, [1e-6 * (2 - s) / 2 for s in range(2)]),  # two steps of GRPO on all weights, to try it
+        (1e-6, [1e-6 * (2 - s) / 2 for s in range(2)]),  # a two-step trial of GRPO on all weights
         (1e-6, [1e-6]),
         (5e-8, [5e-8] * 1_000),
         (4e-3, [4e-3 * max(0, 20 - s) / 20 for s in range(40)]),  # it ends at 0 before the training does
@@ -210,7 +210,7 @@ def test_a_learning_rate_that_will_do_something(wanted: float, rates: list[float
 
 
 def test_a_schedule_whose_end_was_passed() -> None:
-    """Training goes on at step 21 of 40, and the schedule has nothing left."""
+    """Training resumes at step 21 of 40, and the schedule has nothing left."""
     watch = Watch("loss", 40, schedule=Schedule(4e-3, 0.0, 0.0))
     assert [f.check for f in watch.look(21, {"learning_rate": 0.0})] == ["learning-rate-zero"]
 
@@ -220,11 +220,11 @@ def test_weights_that_stay_what_they_were(moved: float, told: bool) -> None:
     found = watched([(s, {MOVED: moved} if s == 3 else {}) for s in range(1, 6)])
     assert found == ([(3, "weights-unmoved")] if told else [])
     known = planned(1e-30, [1e-30] * 5)
-    assert known == [(1, "learning-rate-zero")], "then it is clear why they stay"
+    assert known == [(1, "learning-rate-zero")], "the reason that they stay is known"
 
 
 def grpo(groups: int, total: int, *steps: Mapping[str, float]) -> list[tuple[int, str, str]]:
-    """What is told of GRPO with so many groups a step: step, check and cause."""
+    """The findings on GRPO with this many groups per step: step, check and cause."""
     watch = Watch("reward", total, groups=groups)
     return [(s, f.check, f.cause) for s, values in enumerate(steps, 1) for f in watch.look(s, values)]
 
@@ -238,10 +238,10 @@ def values(reward: float, alike: float = 1.0, same: float = 0.0, answered: float
     [
         (values(0.0, same=1.0), "draws-identical", "temperature or top_p is so low"),
         (values(0.5, same=0.96), "draws-identical", "collapsed"),
-        (values(0.0), "groups-alike", "though 100% hold an answer: the questions are too hard"),
-        (values(0.0, answered=0.01), "groups-alike", "next to none holds an answer"),
-        (values(1.0), "groups-alike", "every completion is correct already"),
-        (values(1.0, same=1.0), "groups-alike", "every completion is correct already"),
+        (values(0.0), "groups-alike", "though 100% have an answer: the questions are too hard"),
+        (values(0.0, answered=0.01), "groups-alike", "almost none has an answer"),
+        (values(1.0), "groups-alike", "every completion is already correct"),
+        (values(1.0, same=1.0), "groups-alike", "every completion is already correct"),
         (values(0.5), "groups-alike", "either always or never"),
     ],
 )
@@ -254,11 +254,11 @@ def test_few_groups_a_step_are_alike_now_and_then() -> None:
     alike, mixed = values(0.5), values(0.5, alike=0.5)
     assert [s for s, *_ in grpo(4, 50, *[alike] * 3, mixed, *[alike] * 6)] == [8], "16 groups in a row"
     assert grpo(4, 50, *[alike] * 3, mixed, *[alike] * 3) == []
-    assert [s for s, *_ in grpo(2, 4, *[alike] * 4)] == [4], "all of the training, however short"
+    assert [s for s, *_ in grpo(2, 4, *[alike] * 4)] == [4], "the whole training, however short"
     assert [s for s, *_ in grpo(2, 1, alike)] == [1]
     assert grpo(2, 4, mixed, *[alike] * 3) == []
     every_other = [alike if s % 2 else {"learning_rate": 1e-5} for s in range(1, 10)]
-    assert [s for s, *_ in grpo(8, 50, *every_other)] == [5], "steps on the draws of another step say nothing of draws"
+    assert [s for s, *_ in grpo(8, 50, *every_other)] == [5], "steps that reuse draws say nothing of draws"
 
 
 def test_a_stage_that_ends_where_groups_are_alike_ends_where_draws_are_the_same() -> None:
@@ -277,8 +277,8 @@ def test_draws_of_a_sampling_that_are_all_the_same() -> None:
     sure = sampling_finding(Groups(20, 20, 4, "a"), 1.0, 1.0)
     assert sure is not None and "so easy" in sure.cause and "n to 1" in sure.remedy
     assert sampling_finding(Groups(20, 18, 4, "a"), 0.4, 0.01) is None
-    assert sampling_finding(Groups(20, 20, 1, "a"), 0.4, 1.0) is None, "one draw is no more than one"
-    assert sampling_finding(Groups(7, 7, 4, "a"), 0.4, 0.01) is None, "of few questions it is an accident"
+    assert sampling_finding(Groups(20, 20, 1, "a"), 0.4, 1.0) is None, "a single draw cannot differ"
+    assert sampling_finding(Groups(7, 7, 4, "a"), 0.4, 0.01) is None, "with few questions it may be chance"
 
 
 def test_what_is_watched_for_can_be_named_in_a_recipe() -> None:
@@ -307,14 +307,14 @@ def test_no_answer_because_of_the_length_or_because_of_the_format() -> None:
     assert "where it is looked for" in silent.cause and "'[red]x[/]'" in silent.evidence
 
 
-# --- findings as they are kept and shown
+# --- findings as stored and shown
 
 
 def test_findings_of_one_check_are_all_kept() -> None:
     found = [Finding("x", "warning", f"{n}", "e", "c", "r") for n in range(3)] + [Finding("y", "error", "", "", "", "")]
     tags = as_tags(found)
     assert len(tags) == 4 and list(findings_of(tags | {"orch.verb": "run"})) == found
-    assert all(re.fullmatch(r"[\w./-]+", name) for name in tags), "MLflow takes no others"
+    assert all(re.fullmatch(r"[\w./-]+", name) for name in tags), "MLflow accepts no others"
 
 
 @pytest.mark.parametrize("severity", get_args(Severity))
@@ -415,7 +415,7 @@ def test_a_model_that_never_stops() -> None:
     (found,) = written_findings("m", given, True)
     assert (found.check, found.severity) == ("never-stops", "error")
     assert "3 of 5 completions" in found.what and "0 and so on" in found.evidence and "correct 4" in found.evidence
-    assert checks(written_findings("m", given[1:], True)) == [], "half of them is not most of them"
+    assert checks(written_findings("m", given[1:], True)) == [], "half is not most"
 
 
 def test_a_model_that_goes_on_with_another_question() -> None:
@@ -427,7 +427,7 @@ def test_a_model_that_goes_on_with_another_question() -> None:
     assert "2 of 10 completions" in found.what and "2 of them are judged wrong; take: last" in found.evidence
     assert checks(reading_findings("base", given, hashed, False)) == [("runs-on-after-answer", "info")]
     assert checks(reading_findings("m", given[1:], hashed, True)) == [("runs-on-after-answer", "warning")]
-    assert checks(reading_findings("m", [*given[1:], *given[2:]], hashed, True)) == [], "one of 17 is not worth it"
+    assert checks(reading_findings("m", [*given[1:], *given[2:]], hashed, True)) == [], "one of 17 is too few"
     assert checks(reading_findings("m", [], hashed, True)) == []
 
 
@@ -455,7 +455,7 @@ def test_a_model_that_is_never_right() -> None:
     given = [row(1, "wrong", value="0.007"), row(2, "unparsed"), row(3, "wrong", value="0.008")]
     (found,) = written_findings("m", given, True)
     assert (found.check, found.severity) == ("accuracy-zero", "warning")
-    assert "2 of 3 completions hold an answer" in found.what
+    assert "2 of 3 completions contain an answer" in found.what
     assert "parsed '0.007', expected '7'" in found.evidence and "None" not in found.evidence
 
 

@@ -1,4 +1,4 @@
-"""The points of a training's curves, put together from its steps: no other than a trainer would log by itself."""
+"""The points of a training's curves, computed from its steps: the same as a trainer would log by itself."""
 
 import math
 
@@ -13,7 +13,7 @@ def test_a_point_is_the_mean_of_its_steps() -> None:
         windows.add({"loss": float(step), "grad_norm": 10.0 * step, "learning_rate": 1e-3 * step, "epoch": step / 4})
     assert windows.point() == {"loss": 2.0, "grad_norm": 30.0, "learning_rate": 3e-3, "epoch": 0.75}
     windows.add({"loss": 7.0})
-    assert windows.point() == {"loss": 7.0}, "the next window begins with nothing"
+    assert windows.point() == {"loss": 7.0}, "the next window starts empty"
     assert windows.point() == {}
 
 

@@ -1,4 +1,4 @@
-"""Workers that train one model together: the rows of each, and the model, which is that of one worker."""
+"""Workers that train one model together: each one's rows, and the model, which equals that of one worker."""
 
 from itertools import chain
 from pathlib import Path
@@ -33,12 +33,12 @@ def test_workers_take_the_rows_of_each_step_and_none_twice(rows: int, batch: int
     batches = list(whole)
     steps = [list(chain(*batches[n : n + passes])) for n in range(0, len(batches), passes)]
     taken = [list(OwnRows(whole, batch * workers, worker, workers, spec.dealt, -1)) for worker in range(workers)]
-    assert len({len(one) for one in taken}) == 1, "all take equally many steps"
+    assert len({len(one) for one in taken}) == 1, "all take the same number of steps"
     assert all(len(part) <= a_pass for one in taken for part in one)
     for number, step in enumerate(steps):
         here = [part for one in taken for part in one[number * own_passes : (number + 1) * own_passes]]
         assert sorted(row for part in here for row in part if row >= 0) == sorted(step)
-        assert all(part == [-1] for part in here if -1 in part), "a row of no label only where there is no other"
+        assert all(part == [-1] for part in here if -1 in part), "a row without labels only if there is no other"
 
 
 ALONE: dict[str, dict[str, Any]] = {

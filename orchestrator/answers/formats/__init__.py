@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 else:
     _tagged = (Annotated[answer_format, Tag(name)] for name, answer_format in FORMATS.items())
     Format = Annotated[reduce(or_, _tagged), Discriminator(_type_of)]
-"""Any format as a recipe writes it: `{type: hash}`, `{opening: "<a>", closing: "</a>"}`; without a type: tags."""
+"""Any format as written in a recipe: `{type: hash}`, `{opening: "<a>", closing: "</a>"}`; the default type is tags."""
 
 _ADAPTER: TypeAdapter[AnswerFormat] = TypeAdapter(Format)
 
 
 def load_format(data: Mapping[str, Any]) -> AnswerFormat:
-    """The format that was saved beside a model, as `model_dump` wrote it. Raises pydantic's ValidationError."""
+    """Load the format saved beside a model, as `model_dump` wrote it. Raises pydantic's ValidationError."""
     return _ADAPTER.validate_python(dict(data))

@@ -1,7 +1,7 @@
-"""What every answer format is: how a question is asked, what is to be written, where the answer is in it.
+"""The base of answer formats: how a question is asked, what should be written, where the answer is in it.
 
-One object serves training, sampling, GRPO and evaluation, so that they cannot drift apart. It deals in text alone: it
-must not know a tokenizer, a judge or a task. Reading takes linear time and never raises, whatever a model wrote.
+One object serves training, sampling, GRPO and evaluation, so that they cannot drift apart. It handles text only: it
+must not know about tokenizers, judges or tasks. Reading takes linear time and never raises, whatever a model wrote.
 """
 
 import re
@@ -16,7 +16,7 @@ from orchestrator.errors import DataError
 from orchestrator.types import Answer, answer_text
 
 Found = tuple[int, str]
-"""Where what opens an answer begins, and the answer."""
+"""Where the text that opens an answer begins, and the answer."""
 _SLOT = "{question}"
 _PLACEHOLDER = re.compile(
     r"""
@@ -35,7 +35,7 @@ _PLACEHOLDER = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# A line that begins another exchange: what stands behind it answers another question.
+# A line that begins another exchange: what follows it answers another question.
 _NEW_QUESTION = (
     r"(?im)^[ \t#*_>-]*+(?:question|problem|exercise|instruction|user|human|q)[ \t]*+[0-9]{0,4}+[*_]*+[ \t]*+[:：]"
     r"|<[|｜](?:im_start|start_header_id|user|User|eot_id)[|｜]>"
@@ -43,25 +43,25 @@ _NEW_QUESTION = (
 
 
 class AnswerFormat(BaseModel):
-    """The contract between what is asked, what is trained on and what is read back. Base of every format."""
+    """The contract between the prompt, the training target and the answer read back. Base class of every format."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     VERSION: ClassVar[int] = 3
-    """Raised whenever the same settings would ask, write or read differently: it is part of a stage's key."""
+    """Incremented whenever the same settings would ask, write or read differently: it is part of a stage's key."""
     guarded: ClassVar[bool] = False
-    """True: reading may never end, so it is done in a process that can be killed."""
+    """True: reading may never end, so it runs in a process that can be killed."""
 
     type: str
     prompt: str = "{question}\n"
-    """What the model reads; `{question}` is in it exactly once. Other braces are plain text."""
+    """The prompt; it contains `{question}` exactly once. Other braces are plain text."""
     prefix: str = ""
-    """Where the model's own writing begins, such as `<answer>`: the end of what is asked, the first of what is read."""
+    """Text that opens the completion, such as `<answer>`: it ends the prompt, and reading begins with it."""
     chat: bool = False
     """True: the prompt is one user message in the tokenizer's chat template, with its generation prompt."""
     system: str | None = None
-    """The system message that goes before it."""
+    """The system message before the user message; only with `chat: true`."""
     stop: tuple[str, ...] = ()
-    """Generation ends when one of these is written; it stays in the completion, and what follows it is not read."""
+    """Stop strings: generation ends when one is written. It stays in the completion; anything after it is not read."""
     take: Literal["first", "last"] = "last"
     """Which of several complete answers counts."""
 
@@ -69,11 +69,11 @@ class AnswerFormat(BaseModel):
     def _can_be_asked(self) -> Self:
         found = self.prompt.count(_SLOT)
         if found != 1:
-            raise ValueError(f"prompt must hold {_SLOT} exactly once, it holds it {found} times: {self.prompt!r}")
+            raise ValueError(f"prompt must contain {_SLOT} exactly once, not {found} times: {self.prompt!r}")
         if self.system is not None and not self.chat:
-            raise ValueError("system is a message of a chat: set chat: true, or write it into prompt")
+            raise ValueError("system is a chat message: set chat: true, or put the text into prompt")
         if "" in self.stop:
-            raise ValueError("stop holds an empty text, which would end every completion at once; leave it out")
+            raise ValueError("stop contains an empty text, which would end every completion at once; remove it")
         return self
 
     def prompt_text(self, question: str) -> str:
@@ -81,9 +81,9 @@ class AnswerFormat(BaseModel):
         return self.prompt.replace(_SLOT, question)
 
     def target_text(self, answer: Answer, reasoning: str = "") -> str:
-        """What a model should write after the prefix: the reasoning, then the answer where `extract` finds it again.
+        """The text a model should write after the prefix: the reasoning, then the answer where `extract` finds it.
 
-        Raises DataError if it would not.
+        Raises DataError if `extract` would not find it.
         """
         written = answer_text(answer).strip()
         target = self.completion_of(self.written(written, reasoning.rstrip()))
@@ -92,58 +92,58 @@ class AnswerFormat(BaseModel):
         return target
 
     def completion_of(self, text: str) -> str:
-        """A worked solution as a completion: without the prefix where it begins with it, else as it is."""
+        """A worked solution as a completion: without the prefix if it begins with it, otherwise unchanged."""
         return text.removeprefix(self.prefix)
 
     def cut(self, completion: str) -> str:
-        """A completion up to its first stop string, and with it."""
+        """A completion up to and including its first stop string."""
         if not self.stop:
             return completion
         ends = [at + len(stop) for stop in self.stop if (at := completion.find(stop)) >= 0]
         return completion[: min(ends)] if ends else completion
 
     def ending(self, text: str) -> str | None:
-        """The answer in which a worked solution ends, just as `target_text` writes it; None: it ends in none.
+        """The answer at the end of a worked solution, exactly as `target_text` writes it; None if there is none.
 
-        Signs may follow it, as in `so it is $\\boxed{7}$.`, but no letter or digit.
+        Punctuation may follow it, as in `so it is $\\boxed{7}$.`, but no letter or digit.
         """
         found = self.extract(self.completion_of(text))
         _, written, rest = text.rpartition(self.written(found, "").strip()) if found else ("", "", "")
         return found if written and not any(character.isalnum() for character in rest) else None
 
     def extract(self, completion: str) -> str | None:
-        """The answer's raw text, stripped; None if there is none. Of several complete ones `take` says which.
+        """The answer's raw text, stripped; None if there is none. `take` chooses among several complete answers.
 
-        What follows a token that ends a turn is not read.
+        Anything after a token that ends a turn is not read.
         """
         text = before_end(self.cut(completion) if self.stop else completion)
         found = self.find(self.prefix + text if self.prefix else text)
         return None if found is None else found[1].strip()
 
     def answer_start(self, completion: str) -> int | None:
-        """Where the answer that `extract` reads begins in a completion, with the text that opens it.
+        """Where the answer that `extract` reads begins in a completion, including the text that opens it.
 
-        A character offset, 0 where the prefix opens it already; None where there is no answer.
+        A character offset, 0 if the prefix already opens it; None if there is no answer.
         """
         found = self.find(self.prefix + before_end(self.cut(completion)))
         return None if found is None or not found[1].strip() else max(0, found[0] - len(self.prefix))
 
     def in_words(self) -> str:
-        """Where the answer stands, in a few words: `answers in <answer> tags`."""
+        """Where the answer is, in a few words: `answers in <answer> tags`."""
         return self.place() + ("" if self.take == "last" else ", the first of several")
 
     def place(self) -> str:
-        """The same of one answer."""
+        """The same, without saying which of several answers counts."""
         return f"answers as {self.type} finds them"
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything that decides what this format does, for a stage's key."""
+        """Everything that determines what this format does, for a stage's key."""
         return {"version": self.VERSION, **self.model_dump(mode="json")}
 
     def find(self, text: str) -> Found | None:
-        """In a text that begins with the prefix: the answer that counts; None: none.
+        """The answer that counts in a text that begins with the prefix; None if there is none.
 
-        An empty one is none, and one that only keeps its place (`...`, `your answer`) hides no other.
+        An empty answer does not count, and a mere placeholder (`...`, `your answer`) counts only if there is no other.
         """
         kept: Found | None = None
         for found in self.answers(text):
@@ -154,7 +154,7 @@ class AnswerFormat(BaseModel):
         return kept
 
     def runs_on(self, completion: str) -> bool:
-        """Whether a completion goes on with another question after an answer: what is read may be that one's answer."""
+        """Whether a completion continues with another question after an answer: the answer read may be to that one."""
         text = self.prefix + self.cut(completion)
         begins = self._new_question.search(text, len(self.prefix))
         return begins is not None and self.find(text[: begins.start()]) is not None
@@ -166,7 +166,7 @@ class AnswerFormat(BaseModel):
         return re.compile(_NEW_QUESTION + own)
 
     def answers(self, text: str) -> Iterable[Found]:
-        """The complete answers of a text with its prefix, empty ones too; first the one that `take` names."""
+        """The complete answers in a text with its prefix, even empty ones; the one `take` chooses comes first."""
         raise NotImplementedError
 
     def written(self, answer: str, reasoning: str) -> str:
@@ -174,7 +174,7 @@ class AnswerFormat(BaseModel):
         raise NotImplementedError
 
     def why_not(self, target: str) -> str:
-        """The end of the sentence that says why a target is not read back."""
+        """Why a target cannot be read back, as the end of a sentence."""
         if self.cut(target) != target:
-            return f"because {target!r} holds one of the stop strings {list(self.stop)}: change them or the answer"
+            return f"because {target!r} contains one of the stop strings {list(self.stop)}: change them or the answer"
         return f"by the answer format {self.type!r} from {target!r}: change the answer or the answer format"

@@ -1,4 +1,4 @@
-r"""The format `boxed`: the answer is in LaTeX's `\boxed{...}`. Braces are counted, LaTeX is not understood."""
+r"""The format `boxed`: the answer is in LaTeX's `\boxed{...}`. Braces are counted, but LaTeX is not parsed."""
 
 import re
 from collections.abc import Iterable
@@ -6,13 +6,13 @@ from typing import Literal
 
 from orchestrator.answers.formats.base import AnswerFormat, Found
 
-# A box with what may open it, an escaped character, or a brace; possessive, so that a text is passed through once.
+# A box and its opening, an escaped character, or a brace; possessive, so that a text is scanned only once.
 _TOKEN = re.compile(r"(?:\\\\?(?:boxed|fbox)|\x08oxed)(?![A-Za-z])(?:\s*+(\{)|[^\S\n]++([^\s${}\\]++))?+|\\[\\{}]|[{}]")
 _COLOURED = re.compile(r"\s*+\\textcolor\s*+\{[^{}]*+\}\s*+\{((?:[^{}]|\{[^{}]*+\})*+)\}\s*+")
 
 
 def _bare(content: str) -> str:
-    """What is in a box without its colour, and without the ties that keep it off the frame."""
+    """The content of a box without its color, and without the ties that keep it off the frame."""
     if "\\textcolor" in content and (coloured := _COLOURED.fullmatch(content)):
         content = coloured[1]
     tied = content.strip()
@@ -20,17 +20,17 @@ def _bare(content: str) -> str:
 
 
 class BoxedFormat(AnswerFormat):
-    r"""`\boxed{\frac{3}{4}}`, also `\fbox{72}` and `\boxed 72`; of several complete ones the one that begins last.
+    r"""`\boxed{\frac{3}{4}}`, also `\fbox{72}` and `\boxed 72`; of several complete boxes, the last to begin counts.
 
-    A doubled backslash or a backspace in place of `\b` comes from a text that was escaped once too often.
+    A doubled backslash, or a backspace in place of `\b`, is accepted: such a text was escaped once too often.
     """
 
     type: Literal["boxed"] = "boxed"
 
     def answers(self, text: str) -> Iterable[Found]:
-        """What is in each box whose braces are balanced; of a box within a box, the inner one comes first."""
+        """The content of each box with balanced braces; of nested boxes, the inner one comes first."""
         found: list[Found] = []
-        open_braces: list[tuple[int, int, bool] | None] = []  # a box's: where it begins, its content, doubled or not
+        open_braces: list[tuple[int, int, bool] | None] = []  # a box: its start, its content's, doubled or not
         for match in _TOKEN.finditer(text):
             token = match[0]
             if token == "}":

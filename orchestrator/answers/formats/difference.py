@@ -1,4 +1,4 @@
-"""Where two answer formats part: a model that learnt one is not read, or not asked, by the other."""
+"""Where two answer formats differ: a model that learned one is asked or read wrongly with the other."""
 
 from orchestrator.answers.formats import AnswerFormat
 from orchestrator.errors import DataError
@@ -10,7 +10,7 @@ _AROUND = 12
 
 
 def first_difference(a: AnswerFormat, b: AnswerFormat) -> str | None:
-    """What the model's format `a` and the recipe's `b` ask, side by side, and the first place where they part.
+    """The model's format `a` and the recipe's `b`, side by side, and the first place where they differ.
 
     None if they are the same.
     """
@@ -29,10 +29,10 @@ def first_difference(a: AnswerFormat, b: AnswerFormat) -> str | None:
 
 
 def _shown(answer_format: AnswerFormat) -> list[tuple[str, str]]:
-    """A format as a person sees it: what is asked, what should come, where it stops."""
+    """A format for people to read: the prompt, the expected completion, the stop strings."""
     try:
         target = repr(answer_format.target_text(_ANSWER, _REASONING))
-    except DataError:  # a pattern that reads no number, a stop text that the sample holds
+    except DataError:  # a pattern that matches no number, a stop string within the sample
         target = "(this sample cannot be written)"
     prompt = repr(answer_format.prompt_text(_QUESTION) + answer_format.prefix)
     chat = "no" if not answer_format.chat else f"yes, system {answer_format.system!r}"

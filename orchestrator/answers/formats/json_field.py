@@ -1,4 +1,4 @@
-"""The format `json`: the answer is a field of a JSON object. What is no JSON does not make it fail or take long."""
+"""The format `json`: the answer is a field of a JSON object. Invalid JSON does not make it fail or take long."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from orchestrator.answers.formats.base import AnswerFormat, Found
 from orchestrator.schema import clipped
 
 _OBJECT = re.compile(r'\{\s*+"')
-# TeX in a text of JSON, as models write it: `\(` is no escape of JSON's, and `\frac{` would begin with a form feed.
+# TeX in a JSON string, as models write it: `\(` is not a JSON escape, and `\frac{` would begin with a form feed.
 _ESCAPE = re.compile(
     r"""
     (?P<tex> \\ (?= t?frac\s*+[{0-9] | text(?:bf|it|rm|sf|tt|normal)?\s*+\{ | times(?![a-z]) | boxed\s*+\{ ) )
@@ -22,26 +22,26 @@ _ESCAPE = re.compile(
     re.VERBOSE,
 )
 _MOST_LOST = 2_000_000
-"""Characters that may be read in vain before the rest is given up: what looks like JSON may be tried over and over."""
+"""Characters that may be parsed in vain before giving up: text that looks like JSON may be tried over and over."""
 _NESTED_TOO_DEEP = 10_000
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
-"""Numbers stay as they are written; line breaks may be in texts, as models write them."""
+"""Numbers stay as written; strings may contain line breaks, as models write them."""
 
 
 class JsonFormat(AnswerFormat):
-    r"""`{"answer": 72}` anywhere in the text; of several objects with the field the last complete one counts.
+    r"""`{"answer": 72}` anywhere in the text; of several objects with the field, the last complete one counts.
 
-    A backslash that begins no escape of JSON's, as in `"\(x\)"`, stands for itself.
+    A backslash that begins no JSON escape, as in `"\(x\)"`, stands for itself.
     """
 
     VERSION: ClassVar[int] = 4
 
     type: Literal["json"] = "json"
     field: str = Field(default="answer", min_length=1)
-    """Its name in the object; where an object has it both itself and further inside, its own counts."""
+    """The field's name; if an object has the field both itself and in a nested object, its own counts."""
 
     def answers(self, text: str) -> Iterable[Found]:
-        """Each value of the field: text and numbers as they stand, a list as `[1, 2]`; null is no answer."""
+        """Each value of the field: text and numbers as written, a list as `[1, 2]`; null is not an answer."""
         if json.dumps(self.field) not in text and json.dumps(self.field, ensure_ascii=False) not in text:
             return ()
         text, added = _lone_backslashes_doubled(text)
@@ -56,7 +56,7 @@ class JsonFormat(AnswerFormat):
                     written = _as_text(holder[self.field]) or ""
                     found.append((start - bisect_left(added, start), written))
             except json.JSONDecodeError as error:
-                # a text without its end was searched to the very end for it; the error counts the lines before it
+                # an unterminated string was searched to the end of the text; the error counts the lines before it
                 lost += (len(text) if error.msg.startswith("Unterminated") else error.pos) - start + error.pos // 8
             except RecursionError:
                 lost += _NESTED_TOO_DEEP
@@ -72,7 +72,7 @@ class JsonFormat(AnswerFormat):
 
 
 def _lone_backslashes_doubled(text: str) -> tuple[str, list[int]]:
-    """The text as JSON has to write it, and where in it backslashes were added. Sound JSON has no lone ones."""
+    """The text with lone backslashes escaped as JSON requires, and where they were added. Valid JSON has none."""
     lone = [match.start() for match in _ESCAPE.finditer(text) if match.lastgroup]
     if not lone:
         return text, []
@@ -81,7 +81,7 @@ def _lone_backslashes_doubled(text: str) -> tuple[str, list[int]]:
 
 
 def _holder(value: Any, field: str) -> dict[str, Any] | None:
-    """The object that has the field: the value itself, else the last one inside it."""
+    """The object that has the field: the value itself, else the last such object nested in it."""
     if isinstance(value, dict) and field in value:
         return value
     inner = reversed(value.values()) if isinstance(value, dict) else reversed(value) if isinstance(value, list) else ()

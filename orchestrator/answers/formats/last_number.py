@@ -1,4 +1,4 @@
-"""The format `last_number`: the answer is the last number of the text, for models that keep to no other format."""
+"""The format `last_number`: the answer is the last number in the text, for models that follow no other format."""
 
 from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
@@ -10,7 +10,7 @@ from orchestrator.answers.last_number import last_number
 
 
 class LastNumberFormat(AnswerFormat):
-    """`... so there are 72 eggs.`; of several numbers the last counts, even one of a sentence that was cut off."""
+    """`... so there are 72 eggs.`; of several numbers, the last counts, even in a sentence that was cut off."""
 
     VERSION: ClassVar[int] = 4
 
@@ -19,11 +19,11 @@ class LastNumberFormat(AnswerFormat):
     @model_validator(mode="after")
     def _takes_the_last(self) -> Self:
         if self.take != "last":
-            raise ValueError("take: first is not what last_number does: leave it out, or choose another format")
+            raise ValueError("take: first is not possible with last_number: leave it out, or choose another format")
         return self
 
     def answers(self, text: str) -> Iterable[Found]:
-        """The last number as it is written, with its sign, currency and percent sign."""
+        """The last number as written, with its sign, currency and percent sign."""
         found = last_number(text)
         return () if found is None else (found,)
 

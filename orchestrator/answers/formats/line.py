@@ -1,4 +1,4 @@
-"""The formats `hash` and `marker`: the answer stands after a mark, up to the end of the line."""
+"""The formats `hash` and `marker`: the answer follows a mark, up to the end of the line."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _OPENED = re.compile(r"[*_]{1,3}\Z")
 
 
 class HashFormat(AnswerFormat):
-    """GSM8K's `#### 72`; of several the last one with text after it counts."""
+    """GSM8K's `#### 72`; of several marks, the last one with text after it counts."""
 
     type: Literal["hash"] = "hash"
 
@@ -34,11 +34,11 @@ class HashFormat(AnswerFormat):
 
 
 class MarkerFormat(AnswerFormat):
-    """`FINAL ANSWER: 72`; of several markers the last one with text after it counts."""
+    """`FINAL ANSWER: 72`; of several markers, the last one with text after it counts."""
 
     type: Literal["marker"] = "marker"
     marker: str = Field(default="FINAL ANSWER:", min_length=1)
-    """Stands before the answer, on the same line."""
+    """The text before the answer, on the same line."""
     ignore_case: bool = True
     """True: `Final answer:` is the same marker."""
 
@@ -49,7 +49,7 @@ class MarkerFormat(AnswerFormat):
         return self
 
     def answers(self, text: str) -> Iterator[Found]:
-        """The rest of the line after each marker, without what sets the marker off: `**Answer:** 72`."""
+        """The rest of the line after each marker, without the emphasis around the marker: `**Answer:** 72`."""
         marks = [(match.start(), match.end()) for match in self._pattern.finditer(text)]
         for start, rest in _rests(text, marks, self.take):
             if not self.marker.rstrip().endswith(":"):
@@ -70,7 +70,7 @@ class MarkerFormat(AnswerFormat):
 
 
 def _rests(text: str, marks: list[tuple[int, int]], take: Literal["first", "last"]) -> Iterator[Found]:
-    """The rest of the line after each mark, up to the mark that follows and to where a model ended its turn."""
+    """The rest of the line after each mark, up to the next mark or the end of the model's turn."""
     ends = [*(start for start, _ in marks[1:]), len(text)]
     both = list(zip(marks, ends, strict=False))
     for (start, at), end in both if take == "first" else reversed(both):

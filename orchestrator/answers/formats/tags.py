@@ -1,4 +1,4 @@
-"""The format `tags`: the answer stands between an opening and a closing text. Knows nothing of what it means."""
+"""The format `tags`: the answer is between an opening and a closing text. Knows nothing about its meaning."""
 
 import re
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ _TAG = re.compile(r"<(\w{1,30})>")
 
 
 class TagsFormat(AnswerFormat):
-    """`<answer>72</answer>`; of several complete pairs the last counts."""
+    """`<answer>72</answer>`; of several complete pairs, the last counts."""
 
     type: Literal["tags"] = "tags"
     opening: str = Field(default="<answer>", min_length=1)
-    """Stands before the answer."""
+    """The text before the answer."""
     closing: str = Field(default="</answer>", min_length=1)
-    """Stands after the answer."""
+    """The text after the answer."""
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:
         if not self.opening.strip():
             raise ValueError("opening is blank, so every gap between words would open an answer; give it some text")
-        # The other way round is sound: "\n#### " may be closed by "\n".
+        # The other way around is fine: "\n#### " may be closed by "\n".
         if self.opening in self.closing:
             raise ValueError(
-                f"closing {self.closing!r} holds opening {self.opening!r}, so every end would be a beginning too; "
+                f"closing {self.closing!r} contains opening {self.opening!r}, so every end would also be a beginning; "
                 "make them differ"
             )
         return self
 
     def answers(self, text: str) -> Iterator[Found]:
-        """What is in each complete pair.
+        """The content of each complete pair.
 
-        A pair is an opening and the first closing after it with no other opening between them. So of nested openings
+        A pair is an opening and the first closing after it with no other opening between them. So of nested openings,
         the innermost counts, and one that is never closed (a cut-off completion) does not hide another answer.
         """
         opening, closing = self.opening, self.closing
@@ -54,7 +54,7 @@ class TagsFormat(AnswerFormat):
             end = opens
 
     def find(self, text: str) -> Found | None:
-        """In a text with its prefix, the answer that counts; one that is a number is found at once, as most are."""
+        """The answer that counts in a text that includes the prefix; numbers, the usual case, take a fast path."""
         if self.take == "last":
             opening, closing = self.opening, self.closing
             closes = text.rfind(closing)
@@ -77,6 +77,6 @@ class TagsFormat(AnswerFormat):
         if self.cut(target) != target:
             return super().why_not(target)
         return (
-            f"from between {self.opening!r} and {self.closing!r}: it is empty or holds one of them; change the answer, "
-            "or the opening and closing of the answer format"
+            f"from between {self.opening!r} and {self.closing!r}: it is empty or contains one of them; change the "
+            "answer, or the opening and closing of the answer format"
         )

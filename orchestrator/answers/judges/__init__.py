@@ -33,4 +33,4 @@ if TYPE_CHECKING:
 else:
     _tagged = (Annotated[judge, Tag(name)] for name, judge in JUDGES.items())
     Judge = Annotated[reduce(or_, _tagged), Discriminator(_type_of)]
-"""Any judge as a recipe writes it: `{tolerance: 0.01}`, `{type: exact, casefold: true}`; without a type: numeric."""
+"""Any judge as written in a recipe: `{tolerance: 0.01}`, `{type: exact, casefold: true}`; the default is numeric."""

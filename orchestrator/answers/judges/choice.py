@@ -1,7 +1,7 @@
 r"""The judge `choice`: the label of the same option is right, however it is set off: `(E)`, `E.`, `**E**`, `E) 12 m`.
 
-A label is one letter, a number of one or two digits, or a Roman numeral. What names several options, none, or says that
-one is wrong, is no choice. It must not know the options' texts.
+A label is one letter, a number of one or two digits, or a Roman numeral. A text that names several options or none, or
+calls one wrong, is not a choice. It must not know the options' texts.
 """
 
 import re
@@ -29,7 +29,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">", "": ""}
 _MARKS = re.compile(r"[\s*_`$\"“”]+")
 _QUOTED = re.compile(r"['‘] ([^'‘’]+) ['’] [.]?", re.VERBOSE)
 _STARTED = re.compile(rf"{_BEFORE} (?P<open>[(\[{{<]?)\s*+ (?P<label>{_LABEL})", re.VERBOSE | re.IGNORECASE)
-# What stands after the label and its bracket: nothing, or that it is right, or why, or its option's text.
+# What may follow the label and its bracket: nothing, a statement that it is right, a reason, or its option's text.
 _AFTER = re.compile(
     r"""
     \s*+ [)\]]?+ [\s.!。,;:]*+ \Z
@@ -50,8 +50,8 @@ _SEVERAL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# What follows takes the label back or denies it. It may be the option's own text all the same: no verdict is better
-# than a wrong one.
+# Words that retract or deny the label. They may be part of the option's own text, but no verdict is better than a
+# wrong one.
 _DENIED = re.compile(
     r"""
     \b (?: no|not|nor|never|wrong|incorrect|false|untrue|invalid|impossible|unlikely|actually|wait|or|but|however|rather
@@ -61,10 +61,10 @@ _DENIED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# Another label, set off as a label is: `B) 2`, `B: 2`, `B - 2`, `B. 2`, `the answer is B`.
+# Another label, set off as labels are: `B) 2`, `B: 2`, `B - 2`, `B. 2`, `the answer is B`.
 _SET_OFF = r"(?<![\w(\[{{<'’.]) ({kind}) (?: \s*+ [)\]] | \s*+ : (?![A-Za-z]) | \s++ [-–—] \s | [.] \s++ (?=\w) )"
-# What names another label without setting it off: `the answer is B`, `so B.`; of capital letters only, as numbers and
-# words often end an option's text.
+# Text that names another label without setting it off: `the answer is B`, `so B.`; the latter only for capital letters,
+# as numbers and words often end an option's text.
 _NAMED = r"""
     {set_off} | (?i: \b (?: answer | option | choice ) (?: \ is )?+ {more} ) [\s:*,]*+
                 [(\[]?+ ({kind}) [)\]]?+ \s*+ (?: [.,;!?] | \Z )
@@ -87,7 +87,7 @@ _ANOTHER = re.compile(r"[\s:.)\]}>-]*+ [(\[]? ([^\W\d_]) [)\].]? \s*+", re.VERBO
 
 
 class ChoiceJudge(BaseJudge):
-    """Right is the gold answer's option, by its label."""
+    """The gold answer's option is right, identified by its label."""
 
     VERSION: ClassVar[int] = 1
 
@@ -106,32 +106,32 @@ class ChoiceJudge(BaseJudge):
         return Verdict("correct" if value == wanted else "wrong", value)
 
     def in_words(self) -> str:
-        """It has no settings."""
+        """Its name and criterion; it has no settings."""
         return "choice, the gold answer's option"
 
     def check_gold(self, answer: str) -> str | None:
-        """Why this gold answer cannot be judged, None if it can."""
+        """Why this gold answer cannot be judged; None if it can."""
         if problem := check_text(answer):
             return problem
         if option(answer) is None:
-            return "it is no option's label: write its letter, such as E, or set judge: {type: exact}"
+            return "it is not an option's label: write the letter, such as E, or set judge: {type: exact}"
         return None
 
 
 def is_letter(gold: str) -> bool:
-    """Whether a gold answer is one Latin letter, bare or set off: options are called so."""
+    """Whether a gold answer is a single Latin letter, bare or set off, as option labels are."""
     label = option(gold)
     return label is not None and len(label) == 1 and label.isascii() and label.isalpha()
 
 
 def option(text: str) -> str | None:
-    """The label of the one option that a text names, as a capital letter; None where it names none, or several."""
+    """The label of the one option that a text names, in upper case; None if it names none or several."""
     if len(text) > _MAX_CHARS:
         return None
     text = unicodedata.normalize("NFKC", visible(before_token(text)))
     if "~~" in text:  # struck out
         return None
-    # the marks of TeX and Markdown stand for nothing; a line break may tell one option from the next
+    # the marks of TeX and Markdown mean nothing; a line break may separate one option from the next
     text = _MARKS.sub(lambda marks: "\n" if "\n" in marks[0] else " ", plain_tex(text)).strip()
     if quoted := _QUOTED.fullmatch(text):
         text = quoted[1]
@@ -153,7 +153,7 @@ def option(text: str) -> str | None:
 
 
 def _names_another(label: str, rest: str) -> bool:
-    """Whether what follows a label sets off another one of its kind."""
+    """Whether the text after a label names another one of its kind."""
     kind = "digits" if label.isdigit() else "other"
     if len(label) == 1 and label.isascii() and label.isalpha():
         kind = "upper" if label.isupper() else "lower"

@@ -1,8 +1,8 @@
-r"""The judge `math`: an expression that is worth the same is right, as math-verify sees it.
+r"""The judge `math`: an expression with the same value is right, according to math-verify.
 
-Plain notation is put into TeX first, and numbers are compared as numbers, near enough for their size. A gold answer is
-read twice, by math-verify and by a reader of orch's own; where the two do not agree, nothing is judged by it.
-math-verify is imported when the first answer is judged. Its own time limits rest on SIGALRM, which does nothing outside
+Plain notation is converted to TeX first, and numbers are compared as numbers, with a tolerance scaled to their size. A
+gold answer is read twice, by math-verify and by orch's own reader; if the two disagree, it is not used for judging.
+math-verify is imported when the first answer is judged. Its own time limits rely on SIGALRM, which does nothing outside
 the main thread: they are off, and the whole judge runs in a process that can be killed.
 """
 
@@ -22,7 +22,7 @@ from orchestrator.answers.tex import plain_tex
 from orchestrator.types import FinishReason, Verdict
 
 _MAX_CHARS = 2_000
-"""No answer is longer; the grammar takes a stack frame for each bracket."""
+"""Maximum length of an answer; the grammar uses a stack frame for each bracket."""
 _POINTS = 3
 _MORE_THAN_A_NUMBER = re.compile("[A-Za-z%=]")
 _MATH_SIGNS = re.compile(r"(?<!\\)\\[()\[\]]")
@@ -31,7 +31,7 @@ _TEXT_AT_THE_END = re.compile(
     r"\{ (?!\s*+(?:and|or)\b) [^{}]*+ \} (?: \^\s*+ (?:[0-9] | \{[0-9]\}) )?+ \s*+ \Z",
     re.VERBOSE,
 )
-"""A unit as TeX writes it, which a value may have and another leave out: `5 \\text{ cm}^2`."""
+"""A unit in TeX, which one answer may have and another may omit: `5 \\text{ cm}^2`."""
 _PLAIN = re.compile(r"(?:[A-Za-z]\w*+\s*+=\s*+)?[-+]?[0-9][0-9.,]*+")
 _ONE_LETTER = frozenset("ghlmstLNJWVAKC")
 _UNIT = re.compile(
@@ -49,7 +49,7 @@ _UNIT = re.compile(
 
 
 class MathJudge(BaseJudge):
-    r"""Right is an expression worth the same as the gold one: `\frac{1}{2}` for `0.5`, `x+1` for `1+x`."""
+    r"""An expression with the gold answer's value is right: `\frac{1}{2}` for `0.5`, `x+1` for `1+x`."""
 
     VERSION: ClassVar[int] = 2
     guarded: ClassVar[bool] = True  # 9**9**9 is an expression
@@ -57,10 +57,10 @@ class MathJudge(BaseJudge):
 
     type: Literal["math"] = "math"
     precision: int = Field(default=6, ge=0, le=15)
-    """Digits to which numbers must agree: decimals, of a number below 1 significant digits."""
+    """Digits to which numbers must agree: decimal places, or significant digits for a number below 1."""
 
     def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
-        """Correct, wrong, unparsed (no expression there), truncated (cut off before an answer) or error (bad gold)."""
+        """Correct, wrong, unparsed (no expression), truncated (cut off before an answer) or error (bad gold answer)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
         value = " ".join(extracted.split())
@@ -76,11 +76,11 @@ class MathJudge(BaseJudge):
         return Verdict("correct" if _same(wanted, found, self.precision) else "wrong", value)
 
     def in_words(self) -> str:
-        """With its precision."""
+        """Its name and criterion, including its precision."""
         return f"math, worth the same as the gold answer to {self.precision} digits"
 
     def check_gold(self, answer: str) -> str | None:
-        """Why this gold answer cannot be judged, None if it may be: it is not parsed here, where nothing ends it."""
+        """Why this gold answer cannot be judged; None if it may be. It is not parsed: no time limit applies here."""
         if problem := check_text(answer):
             return problem
         if len(answer) > _MAX_CHARS:
@@ -93,14 +93,14 @@ class MathJudge(BaseJudge):
         return None
 
     def prepare(self) -> None:
-        """Import math-verify and SymPy, and let them build their tables: seconds, once."""
+        """Import math-verify and SymPy, and let them build their tables; this takes seconds, once."""
         logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limits are off
         self.judge(r"\frac{x}{2}", "0.5*x", "stop")
 
 
 @lru_cache(maxsize=10_000)
 def _read(text: str) -> tuple[Any, ...]:
-    """What a text says: the expression and how it was written; empty if there is none."""
+    """The expression in a text, and how it was written; empty if there is none."""
     if len(text) > _MAX_CHARS:
         return ()
     number = parse_number(text)
@@ -114,10 +114,10 @@ def _read(text: str) -> tuple[Any, ...]:
 
 
 def _parsed(tex: str) -> tuple[Any, ...]:
-    """The expression of a text in TeX and how it was written; the text alone where the library cannot read it.
+    """The expression in a TeX text, and how it was written; only the text if the library cannot read it.
 
-    It does what math-verify's `parse` does, but drops no letter at the end as a unit, and tells `R` from `r`. Nothing
-    is read as a plain expression, which would end in SymPy's parse_expr, an eval.
+    It does what math-verify's `parse` does, but drops no letter at the end as a unit, and distinguishes `R` from `r`.
+    Nothing is read as a plain expression, which would end up in SymPy's parse_expr, an eval.
     """
     from latex2sympy2_extended import NormalizationConfig, normalize_latex
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
@@ -136,7 +136,7 @@ def _parsed(tex: str) -> tuple[Any, ...]:
                 normalization_config=None,
                 conversion_config=ConversionConfig(lowercase_symbols=False),
             )
-        except Exception:  # the grammar's, of every kind
+        except Exception:  # the grammar raises errors of every kind
             continue
         if expression is not None:
             return (_with_own_letters(expression), normal)
@@ -151,7 +151,7 @@ def _rational(number: Any) -> Any:
 
 
 def _with_own_letters(expression: Any) -> Any:
-    """An expression in which `i` is the imaginary unit, and gamma a letter as any other."""
+    """An expression in which `i` is the imaginary unit, and gamma a letter like any other."""
     from sympy import Basic, EulerGamma, I, Symbol
 
     if not isinstance(expression, Basic):
@@ -159,9 +159,9 @@ def _with_own_letters(expression: Any) -> Any:
     given = {symbol: I for symbol in expression.free_symbols if symbol.name == "i"}
     try:
         replaced = expression.xreplace({**given, EulerGamma: Symbol("gamma", real=True)})
-    except ValueError:  # a sum over i as well
+    except ValueError:  # `i` is also the index of a sum
         return expression
-    # the library has letters be real or not by whether an `i` stands among them
+    # the library makes letters real or not depending on whether an `i` is among them
     return replaced.xreplace({symbol: Symbol(symbol.name, real=True) for symbol in replaced.free_symbols if given})
 
 
@@ -171,7 +171,7 @@ def _with_own_letters(expression: Any) -> Any:
 def _without_units(
     gold: str, wanted: tuple[Any, ...], answer: str, found: tuple[Any, ...]
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Both sides without a unit, where one has it and the other is a number, or both have the same one."""
+    """Both sides without units, if one has a unit and the other is a number, or both have the same unit."""
     ours, theirs = (_unit(side) if _has_letters(read) else None for side, read in ((gold, wanted), (answer, found)))
     if ours and theirs:
         return (_read(ours[0]), _read(theirs[0])) if ours[1] == theirs[1] else (wanted, found)
@@ -183,9 +183,9 @@ def _without_units(
 
 
 def _unit(text: str) -> tuple[str, str] | None:
-    """A text without the unit at its end, and the unit; None where it has none.
+    """A text without the unit at its end, and the unit; None if it has none.
 
-    A single letter is a unit only after a number: behind anything else it is a factor.
+    A single letter is a unit only after a number: after anything else, it is a factor.
     """
     match = _UNIT.fullmatch(text.strip().strip("$").strip())
     if match is None:
@@ -197,7 +197,7 @@ def _unit(text: str) -> tuple[str, str] | None:
 
 
 def _has_letters(read: tuple[Any, ...]) -> bool:
-    """Whether the value that was read, of `x = 5` the 5, has letters."""
+    """Whether the value (the 5 in `x = 5`) contains letters."""
     from sympy import Basic, Eq
 
     value = read[0] if read else None
@@ -210,7 +210,7 @@ def _has_letters(read: tuple[Any, ...]) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _doubt(gold: str) -> str | None:
-    """Two readings of a gold answer that do not agree, in words; None: they do, or there is only one."""
+    """A description of two conflicting readings of a gold answer; None if they agree or there is only one."""
     expression = _scalar(_read(gold))
     if expression is None:
         return None
@@ -238,7 +238,7 @@ def _shown(value: complex) -> str:
 
 
 def _scalar(read: tuple[Any, ...]) -> Any:
-    """The expression that was read, its decimals as fractions; None where it is none that has one value."""
+    """The expression that was read, with decimals as fractions; None if it does not have a single value."""
     from sympy import Expr, Float, Rational, UnevaluatedExpr
 
     if not read or not isinstance(read[0], Expr) or read[0].has(UnevaluatedExpr):  # 50%
@@ -247,11 +247,11 @@ def _scalar(read: tuple[Any, ...]) -> Any:
 
 
 def _value(expression: Any, point: int) -> complex | None:
-    """An expression's value where its letters have theirs; None where it has no finite one."""
+    """An expression's value with its letters' values at a point; None if it is not finite."""
     try:
         letters = {symbol: letter_value(symbol.name, point) for symbol in expression.free_symbols}
         value = complex(expression.evalf(15, subs=letters, chop=False))
-    except Exception:  # SymPy's, of every kind
+    except Exception:  # SymPy raises errors of every kind
         return None
     return value if abs(value) < float("inf") else None
 
@@ -260,7 +260,7 @@ def _value(expression: Any, point: int) -> complex | None:
 
 
 def _same(wanted: tuple[Any, ...], found: tuple[Any, ...], precision: int) -> bool:
-    """Whether an expression is worth what another is."""
+    """Whether two expressions have the same value."""
     from math_verify import verify
 
     wanted, found = _unwrapped(wanted, found)
@@ -280,7 +280,7 @@ def _same(wanted: tuple[Any, ...], found: tuple[Any, ...], precision: int) -> bo
 
 
 def _is_set(read: tuple[Any, ...]) -> bool:
-    r"""Whether braces were written around it: `\{1,2\}`, which is no pair."""
+    r"""Whether it was written in braces: `\{1,2\}`, which is not a pair."""
     return str(read[-1]).lstrip().startswith("\\{")
 
 
@@ -292,7 +292,7 @@ def _is_pair(read: tuple[Any, ...]) -> bool:
 
 
 def _unwrapped(wanted: tuple[Any, ...], found: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Of `x = 5` the 5, where the other side says nothing of another letter."""
+    """Both sides with `x = 5` reduced to 5, unless the two are equations of different letters."""
     from sympy import Eq
 
     named = {read[0].lhs for read in (wanted, found) if isinstance(read[0], Eq)}
@@ -303,18 +303,18 @@ def _unwrapped(wanted: tuple[Any, ...], found: tuple[Any, ...]) -> tuple[tuple[A
 
 
 def _near(wanted: Any, found: Any, precision: int) -> bool | None:
-    """Whether two numbers agree to the precision, in digits; None where they are no real numbers."""
+    """Whether two numbers agree to `precision` digits; None if they are not real numbers."""
     wanted, found = _exact(wanted), _exact(found)
     if wanted.is_Rational and found.is_Rational:
         off, size = abs(wanted - found), abs(wanted)
     else:
         try:
             size, off = abs(wanted.evalf(40)), abs((wanted - found).evalf(40))
-            if size < 1e-60:  # sin(pi), as it stands, is only nearly 0
+            if size < 1e-60:  # sin(pi), unevaluated, is only nearly 0
                 size, off = abs(wanted.doit().evalf(40)), abs((wanted.doit() - found).evalf(40))
             if not (off.is_number and off.is_real and size.is_real):
                 return None
-        except Exception:  # SymPy's, of every kind
+        except Exception:  # SymPy raises errors of every kind
             return None
         off = off if off > size * 1e-30 else 0
     if not (off.is_finite if hasattr(off, "is_finite") else True) or not size.is_finite:
@@ -323,18 +323,18 @@ def _near(wanted: Any, found: Any, precision: int) -> bool | None:
 
 
 def _exact(number: Any) -> Any:
-    """A whole number written as an expression, `2**1000` or `100!`, worked out where it is not too long for that."""
+    """A whole number written as an expression, such as `2**1000` or `100!`, evaluated unless it is too long."""
     try:
         if number.is_integer and not number.is_Integer and abs(number.evalf(5)) < 10**5_000:
             worked_out = number.doit()
             return worked_out if worked_out.is_Integer else number
-    except Exception:  # SymPy's, of every kind
+    except Exception:  # SymPy raises errors of every kind
         pass
     return number
 
 
 def _same_parts(wanted: Any, found: Any, precision: int) -> bool | None:
-    """Whether two finite sets of numbers, or two intervals, are the same; None where they are no such."""
+    """Whether two finite sets of numbers, or two intervals, are the same; None if they are neither."""
     from sympy import FiniteSet, Interval
 
     if isinstance(wanted, Interval) and isinstance(found, Interval):
@@ -351,13 +351,13 @@ def _same_parts(wanted: Any, found: Any, precision: int) -> bool | None:
         if isinstance(wanted, FiniteSet):
             ours, theirs = sorted(ours, key=float), sorted(theirs, key=float)
         near = [_near(a, b, precision) for a, b in zip(ours, theirs, strict=True)]
-    except (TypeError, ValueError, AttributeError):  # not of numbers
+    except (TypeError, ValueError, AttributeError):  # not made of numbers
         return None
     return None if None in near else all(near)
 
 
 def _parted(wanted: Any, found: Any) -> bool:
-    """Whether two expressions have unlike values where their letters have the same: then they are not the same."""
+    """Whether two expressions have different values for the same values of their letters, so are not equal."""
     for point in range(_POINTS):
         a, b = _value(wanted, point), _value(found, point)
         if a is not None and b is not None and abs(a - b) > 1e-3 * max(abs(a), abs(b)):
@@ -366,7 +366,7 @@ def _parted(wanted: Any, found: Any) -> bool:
 
 
 def _leading_zeros(read: tuple[Any, ...]) -> int:
-    """How many zeros the smallest decimal of an expression begins with: they are no digits of it."""
+    """Number of leading zeros in the smallest decimal of an expression: they are not significant digits."""
     from sympy import Basic, Float
 
     floats = read[0].atoms(Float) if isinstance(read[0], Basic) else ()

@@ -1,4 +1,4 @@
-"""The judge `sequence`: the same items in the same order are right, however they are set apart."""
+"""The judge `sequence`: the same items in the same order are right, however they are separated."""
 
 from typing import Literal
 
@@ -10,14 +10,14 @@ _AROUND = (("[", "]"), ("(", ")"))
 
 
 class SequenceJudge(BaseJudge):
-    """Right are the gold answer's items in order: `[1, 2, 3]`, `(1,2,3)` and `1 2 3` are the same."""
+    """The gold answer's items in the same order are right: `[1, 2, 3]`, `(1,2,3)` and `1 2 3` are equal."""
 
     type: Literal["sequence"] = "sequence"
     by: Literal["item", "character"] = "item"
-    """What an item is: what stands between white space and commas, or each character that is neither."""
+    """The unit of comparison: items separated by white space or commas, or single characters other than these."""
 
     def judge(self, extracted: str | None, gold: str, finish_reason: FinishReason) -> Verdict:
-        """Correct, wrong, unparsed (no item there), truncated (cut off before an answer) or error (bad gold)."""
+        """Correct, wrong, unparsed (no item), truncated (cut off before an answer) or error (bad gold answer)."""
         if extracted is None:
             return nothing_extracted(finish_reason)
         found = self._items(extracted)
@@ -29,11 +29,11 @@ class SequenceJudge(BaseJudge):
         return Verdict("correct" if found == self._items(gold) else "wrong", value)
 
     def in_words(self) -> str:
-        """With what an item is."""
+        """Its name and criterion, including the unit of comparison."""
         return f"sequence, the gold answer's {self.by}s in order"
 
     def check_gold(self, answer: str) -> str | None:
-        """Why this gold answer cannot be judged, None if it can."""
+        """Why this gold answer cannot be judged; None if it can."""
         if problem := check_text(answer):
             return problem
         return None if self._items(answer) else "it has no items: write them like 1, 2, 3"
@@ -43,7 +43,7 @@ class SequenceJudge(BaseJudge):
             return list("".join(text.replace(",", " ").split()))
         text = text.strip()
         inner = _split(text[1:-1]) if (text[:1], text[-1:]) in _AROUND else []
-        # where brackets are items themselves, those at either end are too
+        # if brackets are items themselves, so are those at either end
         if inner and not any(_BRACKETS.issuperset(item) for item in inner):
             return inner
         return _split(text)

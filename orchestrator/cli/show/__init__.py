@@ -1,1 +1,1 @@
-"""What the terminal shows."""
+"""Everything that is shown on the terminal."""

@@ -1,6 +1,6 @@
-"""A comparison as a person sees it, within 80 columns, and as rows for a spreadsheet.
+"""A comparison on the terminal, within 80 columns, and as CSV for a spreadsheet.
 
-Labels and findings come from recipes and stores: they are shown as they are, never read as markup.
+Labels and findings come from recipes and stores: they are shown literally, never interpreted as markup.
 """
 
 import csv
@@ -21,7 +21,7 @@ from orchestrator.text import plain
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
-    """What it says in a sentence or two, the figures, what differs between runs, and what is to be known beside it."""
+    """Print the conclusions, the figures, the differences between runs, the counts and costs, and the remarks."""
     show_conclusions(console, comparison.conclusions)
     console.print(_figures(comparison))
     console.print()
@@ -34,7 +34,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """A row a model, its difference to its baseline beside it; empty where there is none."""
+    """One row per model, with its difference from its baseline; those fields are empty if it has none."""
     columns = [*_MODEL, *_DIFFERENCE]
     against = {d.label: asdict(d) for d in comparison.differences}
     out = io.StringIO()
@@ -55,7 +55,7 @@ def _figures(comparison: Comparison) -> NamedRows:
     against = {d.label: d for d in comparison.differences}
     names = list(dict.fromkeys(d.baseline for d in comparison.differences))
     title = f"against\n{_short(names[0])}" if len(names) == 1 else "against\nits baseline"
-    rate = [] if comparison.runs else ["answer\nrate"]  # where labels are long, it stands below
+    rate = [] if comparison.runs else ["answer\nrate"]  # with long labels, it moves to the table below
     table = NamedRows("model", ("accuracy", *rate, plain(title), "p"))
     best = max(m.accuracy for m in comparison.models)
     for place, m in enumerate(comparison.models, 1):
@@ -69,13 +69,13 @@ def _figures(comparison: Comparison) -> NamedRows:
 
 
 def _runs(runs: Sequence[ComparedRuns]) -> Table:
-    """What is different between runs, told against those of the baseline."""
+    """The settings in which runs differ from the baseline's run."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("run", overflow="fold")
     several_seeds = len({one.seeds for one in runs}) > 1
     if several_seeds:
         table.add_column("seeds", overflow="fold")
-    table.add_column(Text(f"settings that are not those of {runs[0].run_ids[0][:8]}"), overflow="fold")
+    table.add_column(Text(f"settings that differ from {runs[0].run_ids[0][:8]}"), overflow="fold")
     for one in runs:
         told = [str(change) for change in one.changes]
         more = [f"{len(told) - _MOST_CHANGES} more settings"] if len(told) > _MOST_CHANGES else []
@@ -86,7 +86,7 @@ def _runs(runs: Sequence[ComparedRuns]) -> Table:
 
 
 _MOST_CHANGES = 6
-"""Settings of a run that are listed."""
+"""Maximum number of settings listed per run."""
 
 
 def _difference(d: ModelDifference | None) -> tuple[Text, Text]:
@@ -96,7 +96,7 @@ def _difference(d: ModelDifference | None) -> tuple[Text, Text]:
 
 
 def _counts(comparison: Comparison) -> NamedRows:
-    """Wins and losses, seeds, tokens, cost; which baseline, where there are several."""
+    """Wins and losses, seeds, tokens and cost; also the baseline, if there are several."""
     against = {d.label: d for d in comparison.differences}
     several = len({d.baseline for d in comparison.differences}) > 1
     seeds = any(len(m.seeds) > 1 for m in comparison.models)

@@ -1,4 +1,4 @@
-"""Findings and training rows as a person sees them. Text of users and models is shown as it is, never as markup."""
+"""Findings and training rows on the terminal. Text from users and models is shown literally, never as markup."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from orchestrator.figures import interval
 from orchestrator.text import plain
 from orchestrator.types import Finding
 
-if TYPE_CHECKING:  # every command shows findings; few wait for what makes these
+if TYPE_CHECKING:  # every command shows findings, but few should wait for these imports
     from orchestrator.commands.ask import Asked
     from orchestrator.health.diagnosis import Diagnosis
     from orchestrator.health.token_view import TokenView
@@ -23,13 +23,13 @@ _LOOK = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·"
 
 
 def headline(finding: Finding) -> Text:
-    """One line: mark, check, what was found."""
+    """One line: the mark, the check, and what it found."""
     mark, style = _LOOK[finding.severity]
     return Text.assemble((f"{mark} {finding.check}", style), ": ", plain(finding.what))
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """Each finding with its evidence, its likely cause and what to do."""
+    """Print each finding with its evidence, its likely cause and what to do."""
     for finding in findings:
         console.print(headline(finding), soft_wrap=False)
         details = Table.grid(padding=(0, 2, 0, 0))
@@ -40,7 +40,7 @@ def show_findings(console: Console, findings: Iterable[Finding]) -> None:
 
 
 def show_rows(console: Console, rows: "Sequence[TokenView]") -> None:
-    """Training rows in colour: green is learned, grey is only read."""
+    """Print training rows in color: green tokens are learned, gray ones are only read."""
     for number, row in enumerate(rows, 1):
         text = Text()
         for piece, learned in row.pieces:
@@ -50,7 +50,7 @@ def show_rows(console: Console, rows: "Sequence[TokenView]") -> None:
 
 
 def show_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
-    """What the model in question wrote, the models, the findings, the likeliest cause first, and at the end again."""
+    """Print texts of the model in question, the models, the findings ranked by likelihood, and the likeliest cause."""
     for generation in [one for one in diagnosis.generations if one.model == diagnosis.in_question][:4]:
         lines = [("asked", generation.prompt), ("wrote", generation.text), ("parsed", str(generation.parsed))]
         lines += [("wanted", f"{generation.expected}  ({generation.status})")]
@@ -70,7 +70,7 @@ def show_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
 
 
 def show_metrics(console: Console, metrics: Mapping[str, float], how: str) -> None:
-    """The figures of judged completions, and how they were judged."""
+    """Print the figures of judged completions, and how they were judged."""
     console.print(Text(how, style="dim"))
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     console.print(f"accuracy     {metrics['accuracy']:.3f} {interval(low, high)}", highlight=False, markup=False)
@@ -82,7 +82,7 @@ def show_metrics(console: Console, metrics: Mapping[str, float], how: str) -> No
 
 
 def show_asked(console: Console, asked: "Asked") -> None:
-    """Prompt, text and parsed answer, each exactly as it is."""
+    """Print prompt, text and parsed answer, each exactly as it is."""
     for title, text in (("prompt", asked.prompt), ("written", asked.text)):
         console.print(Panel(Text(plain(text)), title=title, title_align="left", border_style="dim"))
     value = asked.value if asked.value is not None else "nothing"
@@ -93,12 +93,12 @@ def show_asked(console: Console, asked: "Asked") -> None:
 
 
 def show_written(console: Console, what: str, file: Path) -> None:
-    """Where a file lies that was asked for."""
+    """Print the path of a file that was written."""
     console.print(Text.assemble((f"{what}: ", "dim"), plain(str(file))), soft_wrap=True)
 
 
 def show_summary(console: Console, findings: Sequence[Finding], subject: str) -> None:
-    """The last line: how many errors and warnings."""
+    """Print the last line: the number of errors and warnings."""
     errors = sum(f.severity == "error" for f in findings)
     warnings = sum(f.severity == "warning" for f in findings)
     words = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"

@@ -1,4 +1,4 @@
-"""What `orch init` shows: what was chosen and why, and what to do next."""
+"""The output of `orch init`: the choices with their reasons, and what to do next."""
 
 from collections.abc import Mapping
 
@@ -11,21 +11,21 @@ from orchestrator.text import plain
 
 
 def show_begun(console: Console, made: Begun) -> None:
-    """Each choice with its reason; the commands that come next."""
+    """Print each choice with its reason, then the next commands."""
     if made.reasons:
         console.print(_table([(what, chosen, why) for what, chosen, why in made.reasons]))
         console.print()
     console.print(Text(plain(f"{made.recipe} written"), style="bold"), soft_wrap=True)
     for file in made.also:
         console.print(Text(plain(f"{file} copied")), soft_wrap=True)
-    next_ones = {"check": "what would make the numbers wrong", "run": "train, sample, compare"}
+    next_ones = {"check": "look for mistakes before the run", "run": "train, sample, compare"}
     for command, why in next_ones.items():
         padded = plain(f"  orch {command} {made.recipe}") + " " * (3 + max(map(len, next_ones)) - len(command))
         console.print(Text(padded).append(why, style="dim"), soft_wrap=True)
 
 
 def show_shipped(console: Console, recipes: Mapping[str, str]) -> None:
-    """Each shipped recipe and what it is for."""
+    """Print each shipped recipe with its purpose."""
     console.print(_table(list(recipes.items())))
     console.print("Copy one with: orch init NAME", style="dim")
 

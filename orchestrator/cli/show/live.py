@@ -1,6 +1,6 @@
-"""How far a run is: a live table on a terminal, plain lines with the time of day elsewhere.
+"""The progress of a run: a live table on a terminal, plain lines with the time of day elsewhere.
 
-Names and errors come from the user and from models: they are shown as they are, never read as markup.
+Names and errors come from users and models: they are shown literally, never interpreted as markup.
 """
 
 import time
@@ -19,13 +19,13 @@ from orchestrator.runs.state import WORDS, Phase, RunState, StageState
 from orchestrator.text import plain
 
 _EVERY = 50.0
-"""Seconds after which a plain line says again how far a stage is."""
+"""Seconds between plain lines about the progress of a stage."""
 _AT_ONCE = 3
-"""Stages of which that is said at a time; the others are counted."""
+"""Maximum number of stages that get such a line at a time; the others are counted."""
 
 
 class RunScreen:
-    """Shows how far a run is. `began`: when it did, on the monotonic clock."""
+    """Shows the progress of a run. `began`: its start on the monotonic clock."""
 
     def __init__(self, console: Console, name: str = "", began: float | None = None) -> None:
         self.console = console
@@ -34,17 +34,17 @@ class RunScreen:
         self._began = self._run.began
         self._live = False
         self._over: bool | None = None
-        """Whether it came to a result, once it is over."""
+        """Once it is over: whether it ended with a result. None: not over yet."""
         self._told: dict[str, str] = {"set-up": "reading the store"}
-        """What was said last, of a stage by its title; `begins` has said the first."""
+        """The last text printed about each subject (for a stage: its title); `begins` has printed the first."""
         self._said: dict[str, float] = {}
-        """When something was said last of a stage that is running."""
+        """By title, when a line about a running stage was last printed."""
         self._noticed: dict[str, int] = {}
-        """For each stage, by its title, how many of its findings were shown."""
+        """By title, the number of a stage's findings that were shown."""
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Live for the time of a run; on a terminal only."""
+        """Keep the table live during a run, if there is a terminal."""
         if not self.console.is_terminal:
             yield
             return
@@ -57,7 +57,7 @@ class RunScreen:
                 self._over = self._over or False
 
     def __call__(self, run: RunState) -> None:
-        """Take in what has changed."""
+        """Show what has changed."""
         self._run = run
         for state in run.stages:
             for finding in state.findings[self._noticed.get(state.title, 0) :]:
@@ -69,13 +69,13 @@ class RunScreen:
     def _shown(self) -> Group:
         room = self.console.height - 1 if self._over is None else None
         if self._over is not None and (not self._run.stages or self._run.setup.state in ("failed", "stopped")):
-            return Group()  # nothing was run: there is nothing to look back at
+            return Group()  # nothing was run, so there is nothing to show
         return run_table(self._run, self.console.width - ECHO, room, self._began, failures=self._over is not True)
 
     # -- plain lines -------------------------------------------------------------------------------------------------
 
     def _tell(self, run: RunState) -> None:
-        """A line for what is new."""
+        """Print a line for everything that is new."""
         if run.run_id is not None and "run" not in self._told:
             self._say("run", f"run {run.run_id}")
         if run.note or "note" in self._told:
@@ -91,7 +91,7 @@ class RunScreen:
             self._say(phase.name, phase.figure, f"{run.name}: ")
 
     def _change(self, state: StageState) -> None:
-        """One line when a stage changes state."""
+        """Print a line when a stage changes state."""
         shown = state.shown
         if shown == "waiting" or self._told.get(state.title, "").split(" ", 1)[0].rstrip(",") == WORDS[shown]:
             return
@@ -109,7 +109,7 @@ class RunScreen:
         self._say(state.title, line, self._name(state))
 
     def _progress(self, running: Sequence[StageState]) -> None:
-        """How far those stages are of which nothing was said for a while."""
+        """Print the progress of stages that have had no line for a while."""
         now = time.monotonic()
         due = [state for state in running if now - self._said.get(state.title, now) >= _EVERY]
         for state in due:

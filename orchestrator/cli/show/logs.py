@@ -1,4 +1,4 @@
-"""What `orch logs` shows: the stages of a run with their states, then logs as they are, from their first line."""
+"""The output of `orch logs`: the stages of a run with their states, then logs verbatim and in full."""
 
 from rich.console import Console
 from rich.table import Table
@@ -17,15 +17,15 @@ _LOOK = {
 
 
 def show_logs(console: Console, found: RunLogs, stage: str | None) -> None:
-    """The list of stages unless one was asked for; then the texts that were asked for, or those of failed stages."""
+    """Print the list of stages unless one is named; then the logs of the named stage, or of those that failed."""
     if stage is None:
         _list(console, found)
     for one in found.shown:
         if stage is None or len(found.shown) > 1 or one.state == "reused":
             whose = _whose(one)
-            title = f"{one.title}: made by run {whose}" if whose else one.title
+            title = f"{one.title}: reused from run {whose}" if whose else one.title
             console.print(Text(plain(f"\n== {title}"), style="bold"), soft_wrap=True)
-        text = one.text if one.text is not None else f"It has kept no log. {one.error or ''}"
+        text = one.text if one.text is not None else f"It has stored no log. {one.error or ''}"
         if text:
             console.print(Text(plain(text.removesuffix("\n"))), soft_wrap=True)
     if stage is None and found.error is not None:
@@ -41,7 +41,7 @@ def _list(console: Console, found: RunLogs) -> None:
     table.add_column("state", no_wrap=True)
     table.add_column("lines", justify="right", no_wrap=True)
     for one in found.stages:
-        lines = "none kept" if one.lines is None else f"{one.lines:,}"
+        lines = "not stored" if one.lines is None else f"{one.lines:,}"
         whose = _whose(one)
         state = f"{one.state} from {whose}" if whose else one.state
         table.add_row(Text(plain(one.title)), Text(state, style=_LOOK[one.state]), lines)
@@ -50,5 +50,5 @@ def _list(console: Console, found: RunLogs) -> None:
 
 
 def _whose(one: StageLog) -> str:
-    """The run that made it, where that is another one."""
+    """The run that executed the stage, if it was another one."""
     return "" if one.reused_from is None else one.reused_from[:8]

@@ -1,6 +1,6 @@
-"""A table whose rows have names, which users give: a name that has no room beside its figures gets a line of its own.
+"""A table with user-defined row names: a name that does not fit next to its figures gets its own line above them.
 
-So neither a name nor a figure is ever cut, and none is broken in the middle, however narrow the terminal is.
+No name or figure is ever truncated or broken in the middle, however narrow the terminal is.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 _LEAST = 6
-"""Characters that the column of names has at the least."""
+"""Minimum width of the column of names, in characters."""
 
 
 @dataclass
 class NamedRows:
-    """`name` heads the first column, `columns` the others; of these `left` are aligned to the left."""
+    """`name` is the heading of the first column, `columns` those of the others; columns in `left` are left-aligned."""
 
     name: str
     columns: Sequence[str]
@@ -28,20 +28,20 @@ class NamedRows:
         self.rows.append((Text(name), [cell if isinstance(cell, Text) else Text(cell) for cell in cells]))
 
     def without(self, *columns: str) -> "NamedRows":
-        """The same table with fewer columns."""
+        """A copy of the table without these columns."""
         kept = [place for place, column in enumerate(self.columns) if column not in columns]
         rows = [(name, [cells[place] for place in kept]) for name, cells in self.rows]
         return NamedRows(self.name, [self.columns[place] for place in kept], self.left, rows)
 
     def fits(self, width: int) -> bool:
-        """Whether every name has room beside its figures."""
+        """Whether every name fits next to its figures."""
         return max(self._names()) <= width - self._beside()
 
     def _names(self) -> list[int]:
         return [len(self.name), *(name.cell_len for name, _ in self.rows)]
 
     def _widths(self) -> list[int]:
-        """Of the columns beside the names."""
+        """The widths of the columns next to the names."""
         return [
             max([*map(len, title.split("\n")), *(cells[place].cell_len for _, cells in self.rows)])
             for place, title in enumerate(self.columns)

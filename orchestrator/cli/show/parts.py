@@ -1,4 +1,4 @@
-"""What every table of a run is made of: a mark for each state, what its figures say."""
+"""Building blocks shared by all views of a run: the marks of states, counts, and the sentences around a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from orchestrator.runs.state import WORDS, State
 from orchestrator.text import plain
 
 ECHO = 3
-"""Columns that a live table leaves free: `^C`, which the terminal writes after it, must not begin a line that is not
-reckoned with where the table is redrawn."""
+"""Columns that a live table leaves free for `^C`, which the terminal echoes after it: it must not start an extra line,
+which redrawing the table would not account for."""
 STORE_ANSWERS = "the store answers again"
 LOOK: dict[State, tuple[str, str]] = {
     "waiting": ("·", "dim"),
@@ -22,11 +22,11 @@ LOOK: dict[State, tuple[str, str]] = {
     "skipped": ("-", "yellow"),
     "stopped": ("-", "yellow"),
 }
-"""Mark and style of each state."""
+"""The mark and the style of each state."""
 
 
 def marked(state: State) -> Text:
-    """`▶ running`: a state as it is in every table."""
+    """`▶ running`: a state as shown in every table."""
     mark, style = LOOK[state]
     return Text(f"{mark} {WORDS[state]}", style=style)
 
@@ -39,14 +39,14 @@ def counted(states: Sequence[State]) -> Text:
 
 
 def show_way_to_logs(console: Console, run_id: str, errors: Sequence[str]) -> None:
-    """Where to look next after a failure; nothing without one."""
+    """After a failure, print the command that shows the logs."""
     if errors:
         way = f"orch logs {run_id[:8]}"
-        console.print(Text.assemble("What its workers wrote, tracebacks too:  ", (way, "bold")), soft_wrap=True)
+        console.print(Text.assemble("The worker logs, with tracebacks:  ", (way, "bold")), soft_wrap=True)
 
 
 def show_conclusions(console: Console, sentences: Sequence[str]) -> None:
-    """The sentences above a table, one a paragraph; the first in bold."""
+    """Print the sentences above a table, one per paragraph; the first in bold."""
     for place, sentence in enumerate(sentences):
         console.print(Text(plain(sentence), style="bold" if place == 0 else ""))
     if sentences:
@@ -54,7 +54,7 @@ def show_conclusions(console: Console, sentences: Sequence[str]) -> None:
 
 
 def show_remarks(console: Console, sentences: Sequence[str]) -> None:
-    """The sentences below a table, one a paragraph."""
+    """Print the sentences below a table, one per paragraph."""
     if sentences:
         console.print()
     for sentence in sentences:

@@ -1,4 +1,4 @@
-"""What another judge makes of stored completions, as a person sees it."""
+"""The output of `orch rejudge`: stored completions judged with other settings."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from orchestrator.sampling.completions import Summary
 from orchestrator.text import plain
 
 _LONGEST = 160
-"""Characters of a question, and of the end of a text."""
+"""Maximum characters of a question, and of the end of a text."""
 
 
 def show_rejudging(console: Console, found: Rejudging) -> None:
-    """How it was judged and is now, the figures of both, the first verdicts that changed."""
+    """Print both ways of judging, the figures of both, and the first verdicts that changed."""
     console.print(Text.assemble(("was judged by  ", "dim"), plain(found.judged_before)), soft_wrap=True)
     console.print(Text.assemble(("now judged by  ", "dim"), plain(found.judged_now)), soft_wrap=True)
     console.print()
@@ -29,7 +29,7 @@ def show_rejudging(console: Console, found: Rejudging) -> None:
     console.print(table)
     changed = [(part.name, one) for part in found.parts for one in part.changed]
     if not changed:
-        console.print("\nNo completion becomes correct, and none stops being so.")
+        console.print("\nNo completion becomes correct, and none stops being correct.")
     for name, one in changed:
         console.print()
         for line in _lines(name, one):
@@ -45,9 +45,9 @@ def _told(summary: Summary) -> str:
 def _lines(name: str, one: Changed) -> Iterator[Text]:
     before, now = _verdict(one.status_before, one.value_before), _verdict(one.status, one.value)
     yield Text.assemble((plain(name), "bold"), f": {before} → {now}, expected {plain(one.gold)}")
-    yield Text(f"  asked    {_clipped(one.question)}", style="dim")
+    yield Text(f"  question {_clipped(one.question)}", style="dim")
     text = one.text if len(one.text) <= _LONGEST else f"… {one.text[-_LONGEST:]}"
-    yield Text(f"  written  {_clipped(text, _LONGEST + 2)}", style="dim")
+    yield Text(f"  text     {_clipped(text, _LONGEST + 2)}", style="dim")
 
 
 def _verdict(status: str, value: str | None) -> str:

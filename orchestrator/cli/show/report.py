@@ -1,4 +1,4 @@
-"""Where a report lies, told on the terminal, and its page in a browser."""
+"""Show where a report is stored, and open its page in a browser."""
 
 import webbrowser
 from pathlib import Path
@@ -12,7 +12,7 @@ from orchestrator.text import plain
 
 
 def show_report(console: Console, reported: Reported) -> None:
-    """The page, and the folder of the figures."""
+    """Print the paths of the page and its figures."""
     console.print(Text(plain(str(reported.page)), style="bold"), soft_wrap=True)
     for folder in dict.fromkeys(file.parent for file in reported.figures):
         names = ", ".join(sorted({file.name for file in reported.figures if file.parent == folder}))
@@ -22,6 +22,6 @@ def show_report(console: Console, reported: Reported) -> None:
 
 
 def open_page(page: Path) -> None:
-    """Show a page in the user's browser. Raises InputError where there is none."""
+    """Open a page in the user's browser. Raises InputError if there is none."""
     if not webbrowser.open(page.as_uri()):
-        raise InputError(f"no browser could be opened here; open {page} where there is one")
+        raise InputError(f"no browser could be opened here; open {page} on a machine that has one")

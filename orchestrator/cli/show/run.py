@@ -1,6 +1,6 @@
-"""What a person sees at the end of a run, the comparison, and before it, the plan.
+"""The plan shown before a run, and the comparison shown at its end.
 
-Names and errors come from the user and from models: they are shown as they are, never read as markup.
+Names and errors come from users and models: they are shown literally, never interpreted as markup.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from orchestrator.text import plain
 
 
 def show_result(console: Console, result: RunResult | SeedsResult, seconds: float, name: str | None = None) -> None:
-    """The comparison, and where to look next. `name` is the recipe's: what is shown may be of a run of another."""
+    """Print the comparison, and where to look next. `name` is the recipe's; the run shown may be another recipe's."""
     console.print()
     tables = seeds_comparison(result) if isinstance(result, SeedsResult) else _comparisons(result)
     said: list[str] = []
@@ -55,7 +55,7 @@ def show_result(console: Console, result: RunResult | SeedsResult, seconds: floa
 
 
 def _comparisons(result: RunResult) -> Iterator[Group]:
-    """The models side by side, on each split they were asked."""
+    """The models side by side, on each split they were evaluated on."""
     stages = {s["name"]: s for s in result.stages}
 
     def took(*names: str) -> str:
@@ -101,13 +101,13 @@ def _comparison(
 
 
 _LEAST_NEEDED = ("key", "needs", "reads", "verb")
-"""Columns of a plan that are left out where names need their room, in this order."""
+"""Columns of a plan that are left out, in this order, if names need the room."""
 
 
 def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str, Forecast] | None = None) -> None:
-    """The stages of a plan: what each reads, needs, and whether it is cached; a stage that trials share is listed once.
+    """Print the stages of a plan: inputs, resources, and whether cached; a stage that trials share is listed once.
 
-    `forecasts`: by key, what is known of how long those to be run will take.
+    `forecasts`: by key, how long the stages to be run will take, if known.
     """
     known = forecasts or {}
     trials = plan.trials if isinstance(plan, TrialsPlan) else ()
@@ -130,7 +130,7 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
     why = first.tolerance
     console.print(Text(f"\njudged by: {plain(judged_by + (f'; {why}' if why else ''))}", style="dim"))
     if drawn := [f"{plain(s.name)} (run {s.drawn[:8]})" for s in plan.stages if s.drawn is not None]:
-        console.print(Text(f"draws that are there already are judged again: {', '.join(drawn)}", style="dim"))
+        console.print(Text(f"existing draws are judged again: {', '.join(drawn)}", style="dim"))
     to_run = sum(stage.cached is None for stage in plan.stages)
     console.print(
         f"\n{to_run} of {len(plan.stages)} stages to run" if to_run else "\nNothing to run: every stage is cached."
@@ -140,7 +140,7 @@ def show_plan(console: Console, plan: Plan | TrialsPlan, forecasts: Mapping[str,
 
 
 def _within(table: NamedRows, width: int) -> tuple[NamedRows, list[str]]:
-    """The table without columns that have no room, and these; names and states are always there."""
+    """The table without the columns that do not fit, and their names; names and states of stages always remain."""
     for count in range(len(_LEAST_NEEDED) + 1):
         without = _LEAST_NEEDED[:count]
         fewer = table.without(*without)
@@ -156,7 +156,7 @@ def _expected(forecast: Forecast | None) -> str:
 
 
 def _forecast_note(to_run: int, known: Sequence[Forecast]) -> str:
-    """How long it takes in all, how much memory, and how sure that is."""
+    """The total time, the memory, and how reliable these estimates are."""
     if not known:
         return "No estimate: no comparable stage has run on this type of machine"
     memory = max((f.memory_mb for f in known if f.memory_mb is not None), default=None)
@@ -165,5 +165,5 @@ def _forecast_note(to_run: int, known: Sequence[Forecast]) -> str:
     if any(f.how != "same" for f in known):
         lines.append("~ a guess: from stages of that kind with other settings")
     if len(known) < to_run:
-        lines.append("? no estimate: no comparable stage has run on this type of machine; it is not in the sum")
+        lines.append("? no estimate: no comparable stage has run on this type of machine; not included in the total")
     return "\n".join(lines)

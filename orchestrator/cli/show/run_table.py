@@ -1,7 +1,7 @@
-"""The live table of a run, as wide and as high as the terminal allows.
+"""The live table of a run, fitted to the width and height of the terminal.
 
-Names and states are whole at any width. Where there are more stages than lines, those that are running or have failed
-are shown first, then those that ended last and that come next; the rest is counted. Why a stage failed stands below.
+Names and states are shown in full at any width. If there are more stages than lines, running and failed ones come
+first, then the next to run and the last to end; the rest are counted. Errors of failed stages are shown below.
 """
 
 import time
@@ -19,21 +19,21 @@ from orchestrator.runs.state import Phase, RunState, StageState, State
 from orchestrator.text import plain
 
 _STATE, _TIME, _EXPECTED = 13, 7, 8
-"""Characters of these columns: `- interrupted`, `1:02:03`, `~1:02:03`."""
+"""Widths of these columns in characters: `- interrupted`, `1:02:03`, `~1:02:03`."""
 _TOLD, _MOST_TOLD = 22, 44
-"""Characters that say how far a stage is: at the least, for which a longer name is folded, and at the most."""
+"""Minimum and maximum width of the progress column; long names are folded to leave it the minimum."""
 _BAR, _LEAST_BAR = 16, 5
-"""Characters of a bar."""
+"""Maximum and minimum width of a progress bar."""
 _AROUND = 4
-"""Lines beside those of the stages: the head, the set-up, the results, the sum."""
+"""Lines other than those of the stages: heading, set-up, results, total."""
 _FAILED_LINES = 3
-"""Lines of a failure while the run goes on; it is whole at the end."""
+"""Maximum lines per failure while the run is in progress; at the end it is shown in full."""
 
 
 def run_table(run: RunState, width: int, height: int | None, began: float, failures: bool = True) -> Group:
-    """The table in so many columns and lines; `height` None: in as many lines as it takes.
+    """The table, fitted to `width` columns and `height` lines; None: as many lines as needed.
 
-    `began`: when the run did, on the monotonic clock. `failures`: whether it is said why stages failed.
+    `began`: the start of the run on the monotonic clock. `failures`: whether to show why stages failed.
     """
     why = _failures(run.stages, width, height) if failures else []
     why += [Text(line, style="yellow") for line in wrap(plain(run.note), max(20, width), break_on_hyphens=False)]
@@ -61,7 +61,7 @@ def run_table(run: RunState, width: int, height: int | None, began: float, failu
 
 
 Row = tuple[Text, Text, Text, Text, Text]
-"""A name, a state, what there is to say of it, seconds so far, seconds that it should take."""
+"""Name, state, progress or outcome, elapsed time, expected time."""
 
 
 def _widths(stages: Sequence[StageState], width: int) -> tuple[int, ...]:
@@ -77,7 +77,7 @@ def _grid(columns: Sequence[int], rows: Sequence[Row], head: bool = False) -> Ta
         table.add_column(
             title,
             width=width,
-            justify="right" if place > 2 else "left",  # figures
+            justify="right" if place > 2 else "left",  # times
             no_wrap=place > 0,
             overflow="fold" if place == 0 else "ellipsis",
         )
@@ -98,7 +98,7 @@ def _row(state: StageState, room: int) -> Row:
 
 
 def _told(state: StageState, room: int) -> Text:
-    """How far a stage is, with a bar where there is room for one, and its key figure."""
+    """The progress of a stage, with a bar and its key figure if there is room for them."""
     text = plain(" ".join(state.told.split()))
     if state.shown != "running" or not state.total:
         return Text(text, style="dim" if state.shown in ("waiting", "running") else "")
@@ -135,13 +135,13 @@ _FIRST: tuple[State, ...] = ("running", "failed", "stopped")
 
 
 def _of_all(states: Sequence[StageState]) -> State:
-    """What decides where the row of several trials comes."""
+    """The state by which the row of several trials is prioritized."""
     there = {state.shown for state in states}
     return next((state for state in (*_FIRST, "waiting") if state in there), "done")
 
 
 def _chosen(states: Sequence[State], lines: Sequence[int], room: int | None) -> set[int]:
-    """The places of the rows that are shown in so many lines; one line says what the others are."""
+    """The indices of the rows that fit into `room` lines; one line is reserved for the count of the others."""
     if room is None or sum(lines) <= room:
         return set(range(len(states)))
     first = [place for place, state in enumerate(states) if state in _FIRST]
@@ -159,7 +159,7 @@ def _chosen(states: Sequence[State], lines: Sequence[int], room: int | None) -> 
 
 
 def _failures(states: Sequence[StageState], width: int, height: int | None) -> list[Text]:
-    """Why stages failed, in whole lines; while there is little room, the beginnings of the first of them."""
+    """Why stages failed, wrapped to `width`; with a limited height, only the beginnings of the first errors."""
     alike: dict[tuple[str, str], list[StageState]] = {}
     for state in states:
         if state.state == "failed":
@@ -173,5 +173,5 @@ def _failures(states: Sequence[StageState], width: int, height: int | None) -> l
         lines += told
     most = len(lines) if height is None else max(2, height // 4)
     if len(lines) > most:
-        lines = [*lines[: most - 1], "and more: all of it is said at the end"]
+        lines = [*lines[: most - 1], "and more; all of it is shown at the end"]
     return [Text(line, style="red") for line in lines]

@@ -1,4 +1,4 @@
-"""What `orch runs` shows: a line for each run, what its models came to, and why it failed where it did."""
+"""The output of `orch runs`: a line for each run, the accuracy of its models, and why it failed if it did."""
 
 import time
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _LOOK = {"running": "bold cyan", "finished": "green", "failed": "bold red", "int
 
 
 def show_runs(console: Console, found: Sequence[ListedRun], more: bool) -> None:
-    """The runs as a table; `more`: there are older ones."""
+    """Print the runs as a table; `more`: there are older ones."""
     if not found:
-        console.print("No runs here yet: `orch run RECIPE` makes one.")
+        console.print("No runs here yet: `orch run RECIPE` creates one.")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name, where in (("run", "left"), ("experiment", "left"), ("started", "left"), ("took", "right")):
@@ -41,11 +41,11 @@ def show_runs(console: Console, found: Sequence[ListedRun], more: bool) -> None:
             why = run.error.splitlines()[0]
             console.print(Text(plain(f"{run.run_id[:8]}  {why}"), style="red"), soft_wrap=True)
     if more:
-        console.print("Older runs are not shown: --limit 100, or --all.", style="dim")
+        console.print("Older runs are not shown: use --limit 100, or --all.", style="dim")
 
 
 def _judged(found: Sequence[ListedRun]) -> list[str]:
-    """How the accuracies were judged: one line where that is the same for all, else one for each way."""
+    """How the accuracies were judged: one line if that is the same for all runs, else one for each way."""
     ways: dict[str, list[str]] = {}
     for run in found:
         if run.models and run.judged_by:
@@ -56,7 +56,7 @@ def _judged(found: Sequence[ListedRun]) -> list[str]:
 
 
 def when(started: float, now: float | None = None) -> str:
-    """`14:02` today, `28 Nov 14:02` this year, `2025-11-28` before."""
+    """A start time: `14:02` today, `28 Nov 14:02` this year, `2025-11-28` before."""
     begun, today = time.localtime(started), time.localtime(now)
     if begun[:3] == today[:3]:
         return time.strftime("%H:%M", begun)
@@ -64,7 +64,7 @@ def when(started: float, now: float | None = None) -> str:
 
 
 def _figures(run: ListedRun) -> Text:
-    """Each model with its accuracy; a sweep and several seeds are called what they are."""
+    """Each model with its accuracy, labeled if the run is a sweep or has several seeds."""
     models = " ".join(f"{plain(m.model)} {m.accuracy:.3f}" for m in run.models)
     kind = "sweep: " if run.kind == "sweep" else f"{len(run.seeds)} seeds: " if run.seeds else ""
     return Text(f"{kind}{models}" if models else kind.removesuffix(": "))

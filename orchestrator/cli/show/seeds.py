@@ -1,4 +1,4 @@
-"""Several trials as a person sees them: a column for each while they run; of seeds means and intervals at the end."""
+"""Several trials on the terminal: a column for each while they run; for seeds, means and intervals at the end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,13 +15,13 @@ from orchestrator.runs.state import WORDS, StageState
 from orchestrator.text import plain
 
 _WIDE = 14
-"""Characters that a column needs to show more than a mark and how far a stage is."""
+"""Characters that a column needs to show more than a mark and the progress in percent."""
 _NARROW = 5
-"""Characters that it needs for these; where there is less room, seeds are counted."""
+"""Characters that it needs for those; with less room, trials are counted instead."""
 
 
 def trials_table(states: Sequence[StageState], width: int) -> Table:
-    """A row for each stage, a column for each trial; where there are too many, how many are in which state."""
+    """A row for each stage, and a column for each trial; if they do not fit, one column with counts by state."""
     trials = list(dict.fromkeys(state.trial for state in states))
     names = list(dict.fromkeys(state.stage.name for state in states))
     by_place = {(state.stage.name, state.trial): state for state in states}
@@ -40,7 +40,7 @@ def trials_table(states: Sequence[StageState], width: int) -> Table:
         table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min(room, _WIDE), max_width=room)
     for name in names:
         table.add_row(Text(name), *(_cell(by_place[name, trial], room >= _WIDE) for trial in trials))
-    if room < _WIDE:  # marks alone
+    if room < _WIDE:  # marks without words need a legend
         there = {state.shown for state in states}
         marks = [f"{mark}\u00a0{WORDS[state]}" for state, (mark, _) in LOOK.items() if state in there]
         table.caption, table.caption_justify, table.caption_style = "  ".join(marks), "left", "dim"
@@ -60,7 +60,7 @@ def _cell(state: StageState, wide: bool) -> Text:
 
 
 def seeds_comparison(result: SeedsResult) -> Iterator[Group]:
-    """The models side by side, on each split they were asked."""
+    """The models side by side, on each split they were evaluated on."""
     if result.models:
         yield _comparison(result, result.models, result.differences)
     for also in result.also:
@@ -91,7 +91,7 @@ def _comparison(
         )
     asked = questions_told(models[0].n, models[0].answers_each)
     notes = [
-        f"{_listed(result.seeds)}; {asked}{of}, the same for all models; sd: of the seeds",
+        f"{_listed(result.seeds)}; {asked}{of}, the same for all models; sd: across seeds",
         "[95% intervals for further seeds and questions]",
         how_tested(len(differences), True, models[0].answers_each > 1),
     ]

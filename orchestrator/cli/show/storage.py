@@ -1,4 +1,4 @@
-"""What `orch clean` shows: each folder with its size, its age, whose it is, and why it goes or is kept."""
+"""The output of `orch clean`: each folder with its size, age and contents, and why it is deleted or kept."""
 
 from rich.console import Console
 from rich.table import Table
@@ -9,11 +9,11 @@ from orchestrator.text import plain
 
 
 def show_cleaned(console: Console, found: Cleaned) -> None:
-    """A table of what goes, one of what is kept, and what to do next."""
+    """A table of folders to delete, one of folders to keep, and what to do next."""
     going = [one for one in found.leftovers if one.goes]
     kept = [one for one in found.leftovers if not one.goes]
     if going:
-        console.print(_table("deleted" if found.deleted else "can go", going))
+        console.print(_table("deleted" if found.deleted else "to delete", going))
     if kept:
         console.print(_table("kept", kept))
     if found.note:
@@ -22,14 +22,14 @@ def show_cleaned(console: Console, found: Cleaned) -> None:
     if not going:
         console.print(Text(plain(f"Nothing to delete in {found.folder}")), soft_wrap=True)
     elif found.deleted:
-        console.print(f"{n} deleted, {size} given back", highlight=False)
+        console.print(f"{n} deleted, {size} freed", highlight=False)
     else:
         console.print(f"{n}, {size}: nothing is deleted yet; add [bold]--yes[/] to delete them", highlight=False)
 
 
 def _table(title: str, leftovers: list[Leftover]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, where in ((title, "left"), ("size", "right"), ("age", "right"), ("whose", "left"), ("why", "left")):
+    for name, where in ((title, "left"), ("size", "right"), ("age", "right"), ("what", "left"), ("why", "left")):
         table.add_column(name, justify=where, overflow="fold")  # type: ignore[arg-type]
     for one in leftovers:
         name = one.path.name if len(one.path.name) <= 16 else f"{one.path.name[:8]}…"

@@ -1,4 +1,4 @@
-"""A sweep on the terminal: trials by state and the best so far while it goes on, the standings at the end."""
+"""A sweep on the terminal: trials by state and the best so far while it runs, the standings at the end."""
 
 import re
 import time
@@ -24,17 +24,17 @@ from orchestrator.sweeps.words import FEW, distinct, rank, short, shown
 from orchestrator.text import plain
 
 _HEADING = 12
-"""Letters of a line of a heading."""
+"""Maximum characters in a line of a heading."""
 _VALUE = 24
-"""Characters of a value in a table."""
+"""Maximum characters of a value in a table."""
 _MOST_PLANNED = 30
-"""Trials of a plan that are listed."""
+"""Maximum number of trials listed in a plan."""
 _MOST_ROWS = 12
-"""Trials under way that are listed one by one."""
+"""Maximum number of lines for running stages."""
 
 
 class SweepScreen:
-    """Shows how far a sweep is. `began`: when it did, on the monotonic clock."""
+    """Shows the progress of a sweep. `began`: its start on the monotonic clock."""
 
     def __init__(self, console: Console, name: str = "", began: float | None = None) -> None:
         self.console, self._name = console, name
@@ -44,11 +44,11 @@ class SweepScreen:
         self._states: list[StageState] = []
         self._told: dict[int, str] = {}
         self._phase = self._setup = self._run_id = self._note = ""
-        """What plain lines have said of these."""
+        """The last value of each that a plain line has reported."""
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Live for the time of a sweep; on a terminal only."""
+        """Keep the display live during a sweep, if there is a terminal."""
         if not self.console.is_terminal:
             yield
             return
@@ -57,7 +57,7 @@ class SweepScreen:
             self._live.refresh()
 
     def __call__(self, search: Search | None, states: list[StageState]) -> None:
-        """Take in what has changed."""
+        """Show what has changed."""
         self._search, self._states = search, states
         if self._live is None and search is None and states and states[0].figure not in ("", self._setup):
             self._setup = states[0].figure
@@ -76,7 +76,7 @@ class SweepScreen:
                 self._line(PHASES[search.phase])
 
     def _tell(self, trial: Tried) -> None:
-        """One line when a trial begins and when it ends."""
+        """Print a line when a trial starts and when it ends."""
         if self._told.get(trial.number) == trial.state:
             return
         self._told[trial.number] = trial.state
@@ -96,7 +96,7 @@ class SweepScreen:
         return Group(*head, *self._open(self.console.width - ECHO, self.console.height - 1 - 2 * len(head)))
 
     def _open(self, width: int, room: int) -> Iterator[Table | Text]:
-        """The stages that are running, a line each or more where names are long; the rest is counted."""
+        """The running stages, one line each, or more if the name is long; those without room are counted."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         running = [state for state in self._states if state.shown == "running"]
         name = min(max([len(state.title) for state in running], default=1), max(10, width - 41))
@@ -118,7 +118,7 @@ class SweepScreen:
 
 
 def show_sweep(console: Console, result: SweepResult, seconds: float | None = None) -> None:
-    """The winner, the test, the trials from the best down, and where to look next; `seconds`: how long it took."""
+    """Print the winner, the test, the trials, best first, and where to look next; `seconds`: the sweep's duration."""
     console.print()
     show_conclusions(console, result.conclusions)
     if result.trials:
@@ -152,7 +152,7 @@ def show_sweep(console: Console, result: SweepResult, seconds: float | None = No
 
 
 def show_planned(console: Console, made: PlannedSweep) -> None:
-    """The trials of a sweep, what they share, and the forecast."""
+    """Print the trials of a sweep, what they share, and the forecast."""
     sweep, adapts = made.variants.sweep, made.variants.adapts
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("trial", justify="right", no_wrap=True)
@@ -170,7 +170,9 @@ def show_planned(console: Console, made: PlannedSweep) -> None:
     console.print(table)
     if made.count > _MOST_PLANNED:
         console.print(f"and {made.count - _MOST_PLANNED} more", style="dim")
-    console.print(f"then the best trial and the recipe's own values on {made.variants.recipe.evaluate.on}", style="dim")
+    console.print(
+        f"then evaluates the best trial and the recipe's own values on {made.variants.recipe.evaluate.on}", style="dim"
+    )
     about = "about " if adapts else ""
     seeds = f" of {len(made.variants.seeds)} seeds" if made.variants.several_seeds else ""
     console.print(
@@ -179,7 +181,9 @@ def show_planned(console: Console, made: PlannedSweep) -> None:
         highlight=False,
     )
     if adapts:
-        console.print(Text("tpe proposes as results come in: these are its proposals before the first", style="dim"))
+        console.print(
+            Text("tpe proposes as results come in: these are its proposals before the first result", style="dim")
+        )
     if made.to_run:
         console.print(Text(_how_long(made), style="dim"))
 
@@ -188,12 +192,12 @@ def _how_long(made: PlannedSweep) -> str:
     if made.unknown == made.to_run:
         return "No estimate: no comparable stage has run on this type of machine"
     gpus = f", {made.gpu_hours:.1f} GPU hours" if made.gpu_hours else ""
-    rest = f"; {made.unknown} stages without an estimate are not in the sum" if made.unknown else ""
+    rest = f"; {made.unknown} stages without an estimate are not included" if made.unknown else ""
     return f"About {clock(made.seconds)}, one stage after another{gpus}; from past runs here{rest}"
 
 
 def sweep_json(made: PlannedSweep) -> dict[str, Any]:
-    """A planned sweep in `--json`."""
+    """A planned sweep for `--json`."""
     return {
         "trials": [{"label": dict(trial.label), "keys": [s.key for s in trial.plan.stages]} for trial in made.trials],
         "stages": {"asked": made.asked, "distinct": len(made.stages), "cached": len(made.cached)},
@@ -208,7 +212,7 @@ def _standings(result: SweepResult, width: int) -> Group:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("trial", justify="right", no_wrap=True)
     settings = _Settings(table, [trial.label for trial in result.trials], names, width - 58)
-    for title in ("accuracy", "to best", "p", "seconds", ""):
+    for title in ("accuracy", "vs best", "p", "seconds", ""):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     best = None if result.best is None else result.best["number"]
     for trial in sorted(result.trials, key=rank):
@@ -233,7 +237,7 @@ def _standings(result: SweepResult, width: int) -> Group:
 
 
 class _Settings:
-    """The settings of trials in a table: a column each where there is room for that, else all in one."""
+    """The settings of trials in a table: one column each if they fit, else all in one column."""
 
     def __init__(self, table: Table, labels: Sequence[Mapping[str, Any]], names: Sequence[str], room: int) -> None:
         self._ends = distinct(names)
@@ -260,7 +264,7 @@ def _value(label: Mapping[str, Any], name: str) -> str:
 
 
 def _folded(name: str) -> str:
-    """A heading in lines of few letters, broken where its words end."""
+    """A heading wrapped to short lines, broken between its words."""
     lines = [""]
     for word in re.findall(r"[^_.]+[_.]?", name):
         if lines[-1] and len(lines[-1]) + len(word) > _HEADING:

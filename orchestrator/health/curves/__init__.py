@@ -1,1 +1,1 @@
-"""The curves of a training, read: what they show, what is wrong with them, what to do."""
+"""Reading a training's curves: their shapes, what is wrong with them, and what to change."""

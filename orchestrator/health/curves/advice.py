@@ -1,6 +1,6 @@
-"""What to change after a bad curve: settings of the stage by name, each from what to what.
+"""Advice after a bad curve: which settings of the stage to change, with their old and new values.
 
-Knows the names of settings and what was logged; which curve is bad is decided elsewhere.
+Knows the names of settings and the logged values; other modules decide which curve is bad.
 """
 
 import math
@@ -12,38 +12,38 @@ from orchestrator.health.curves.series import Series
 from orchestrator.training.settings import SftSettings
 
 _WARMUP = 0.1
-"""A tenth of the steps: the warm-up that most fine-tuning recipes use."""
+"""A tenth of the steps: the usual warm-up in fine-tuning recipes."""
 _CLIP = 1.0
 """TRL's own default for max_grad_norm."""
 _BETA = 0.04
 """TRL's former default, and the value of the DeepSeekMath paper that introduced GRPO (arXiv 2402.03300)."""
 _BETA2 = 0.95
-"""Forgets a large gradient after 20 steps instead of 1,000; usual for large models since GPT-3."""
+"""Forgets a large gradient after 20 steps instead of 1,000; common for large models since GPT-3."""
 _SLOWER = 3.0
-"""What a learning rate is divided by that was too high, but not wildly."""
+"""Divisor for a learning rate that was too high, but not wildly."""
 _ANSWER = 5.0
 """The answer is about a fifth of a worked solution's tokens: this makes it count as much as all the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A training stage's settings as the recipe spells them, defaults filled in, and where in it they stand."""
+    """A training stage's settings as the recipe spells them, with defaults, and their place in the recipe."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     place: str = ""
-    """What comes before their names: `stages.rft.`."""
+    """The prefix of their names: `stages.rft.`."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A setting; the default where it is not known."""
+        """A setting; the default if it is unknown."""
         return self.values.get(name, default)
 
     def below(self, name: str) -> "Settings":
-        """The settings within one; none where it is not set."""
+        """The settings nested in a setting; none if it is not set."""
         return Settings(self.values.get(name) or {}, f"{self.place}{name}.")
 
 
 def change(settings: Settings, name: str, to: float | str) -> str:
-    """`stages.rft.learning_rate from 0.01 to 0.003`, or only the new value where the old one is not known."""
+    """`stages.rft.learning_rate from 0.01 to 0.003`, or only the new value if the old one is unknown."""
     now = settings.get(name)
     new, full = to if isinstance(to, str) else short(to), settings.place + name
     if now is None:
@@ -52,7 +52,7 @@ def change(settings: Settings, name: str, to: float | str) -> str:
 
 
 def short(number: float) -> str:
-    """A setting as a person writes it: two digits, whole numbers whole."""
+    """A number as a person writes it: two significant digits, whole numbers in full."""
     return f"{number:.0f}" if number == round(number) and abs(number) < 1e6 else f"{number:.2g}"
 
 
@@ -62,9 +62,9 @@ def joined(parts: list[str]) -> str:
 
 
 def gentler(settings: Settings, grad_norm: Series, divisor: float, known: float | None = None) -> str:
-    """A lower learning rate, a warm-up where there is none, and clipping where it never took hold.
+    """A lower learning rate, a warm-up if there is none, and clipping if it never took effect.
 
-    `known` is a learning rate at which all was still well: the new one is not above it.
+    `known` is a learning rate at which all was still well: the new one does not exceed it.
     """
     parts = [slower(settings, divisor, known)]
     if settings.get("warmup_steps") == 0:
@@ -74,7 +74,7 @@ def gentler(settings: Settings, grad_norm: Series, divisor: float, known: float 
 
 
 def slower(settings: Settings, divisor: float, known: float | None = None) -> str:
-    """A lower learning rate, `known` at most."""
+    """A lower learning rate, at most `known`."""
     rate = settings.get("learning_rate")
     if not rate:
         return f"{settings.place}learning_rate lower"
@@ -82,7 +82,7 @@ def slower(settings: Settings, divisor: float, known: float | None = None) -> st
 
 
 def clipping(settings: Settings, grad_norm: Series) -> str | None:
-    """A max_grad_norm that takes hold of more than the usual gradient; None where the present one does so."""
+    """A max_grad_norm that clips larger gradients than usual; None if the present one already does."""
     now = settings.get("max_grad_norm")
     usual = grad_norm.level(len(grad_norm)) if len(grad_norm) else _CLIP
     if now is None or (0 < now <= 2 * usual):
@@ -91,7 +91,7 @@ def clipping(settings: Settings, grad_norm: Series) -> str | None:
 
 
 def steadier(settings: Settings, grad_norm: Series) -> str:
-    """Against single bad batches: clipping, an optimiser that forgets them sooner, larger batches."""
+    """Against single bad batches: clipping, an optimizer that forgets them sooner, or larger batches."""
     parts = []
     clip = clipping(settings, grad_norm)
     if clip:
@@ -105,7 +105,7 @@ def steadier(settings: Settings, grad_norm: Series) -> str:
 
 
 def until(settings: Settings, epochs: Series, step: int) -> str:
-    """The training ended at a step, in the setting that the recipe uses for its length; at step 0, a gentler one."""
+    """A training that ends at a step, by the setting the recipe uses for its length; at step 0, a slower one."""
     if step == 0:
         return slower(settings, _SLOWER)
     if settings.get("max_steps"):
@@ -117,7 +117,7 @@ def until(settings: Settings, epochs: Series, step: int) -> str:
 
 
 def longer(settings: Settings, epochs: Series, factor: float) -> str:
-    """The training made longer, in the setting that the recipe uses for its length."""
+    """A longer training, by the setting the recipe uses for its length."""
     if settings.get("max_steps"):
         return change(settings, "max_steps", factor * settings.get("max_steps"))
     now = settings.get("num_train_epochs") or (math.ceil(epochs.values[-1]) if len(epochs) else None)
@@ -127,13 +127,13 @@ def longer(settings: Settings, epochs: Series, factor: float) -> str:
 
 
 def faster(settings: Settings) -> str:
-    """A learning rate that moves something: the default, or ten times one that is above it."""
+    """A learning rate that has an effect: the default, or ten times the present one if that is no lower."""
     now, usual = settings.get("learning_rate") or 0.0, SftSettings.model_fields["learning_rate"].default
     return change(settings, "learning_rate", usual if now < usual else 10 * now)
 
 
 def denser(settings: Settings) -> str:
-    """More evaluations, of more questions."""
+    """More frequent evaluations, on more questions."""
     validation = settings.below("validation")
     if not validation.values:
         return "evaluate again, on more questions"
@@ -144,16 +144,16 @@ def denser(settings: Settings) -> str:
 
 
 def anchored(settings: Settings) -> str | None:
-    """GRPO held closer to the model it starts from; None where it is held already."""
+    """A beta that keeps GRPO closer to its start model; None if one is set already."""
     return change(settings, "beta", _BETA) if settings.get("beta") == 0 else None
 
 
 def answer_first(settings: Settings) -> str:
-    """The answer made to weigh more against the reasoning before it."""
+    """A higher weight of the answer against the reasoning before it."""
     return change(settings, "answer_weight", _ANSWER * settings.get("answer_weight", 1.0))
 
 
 def _upwards(number: float) -> float:
-    """The next number with one digit: 0.37 becomes 0.4."""
+    """The number rounded up to one significant digit: 0.37 becomes 0.4."""
     unit = 10.0 ** math.floor(math.log10(number))
     return math.ceil(number / unit) * unit

@@ -1,6 +1,6 @@
-"""What held-out curves say beside the training's own: overfitting, an accuracy that does not follow, a lone last point.
+"""Readers of held-out curves: overfitting, an accuracy that does not follow the loss, an outlying last point.
 
-Each reader returns None where it sees nothing, or too few points to see anything.
+Each reader returns None if it sees nothing, or if there are too few points.
 """
 
 import numpy as np
@@ -12,44 +12,44 @@ from orchestrator.health.curves.series import Series
 from orchestrator.types import Finding
 
 LEAST_EVALUATIONS = 5
-"""Evaluations below which a held-out curve is not read: five in order are an accident in 1 of 120 cases, four in 24."""
+"""With fewer evaluations, a held-out curve is not read: five are in order by chance in 1 of 120 cases, four in 24."""
 
 _TREND = 0.05
-"""p of a trend that is believed where its size is asked for too."""
+"""p below which a trend is believed if its size is tested, too."""
 _FIRM = 0.01
-"""p of a trend that is believed by itself."""
+"""p below which a trend is believed on its own."""
 _WORSE = 0.1
 """An evaluation loss is worse if it rose by this share of its best value ..."""
 _WORSE_NATS = 0.02
-"""... and by this many nats per token: less makes no difference to what a model writes."""
+"""... and by this many nats per token: less makes no difference to the model's output."""
 _POINTS = 0.05
-"""A difference in accuracy that is worth a word; on a few hundred questions less is noise."""
+"""Smallest difference in accuracy worth mentioning; on a few hundred questions, less is noise."""
 _MEMORISED = 0.1
-"""A training loss below this share of the evaluation loss comes from rows that are known by heart ..."""
+"""A training loss below this share of the evaluation loss comes from memorized rows ..."""
 _WORSE_THEN = 0.03
 """... and then an evaluation loss that rose by this share rose for that reason."""
 _FALLS = 0.2
-"""A loss that falls by this share has learned something."""
+"""A model whose loss falls by this share has learned something."""
 _LITTLE = 0.1
-"""An accuracy that was never above this is as good as none."""
+"""An accuracy that never exceeded this is as good as zero."""
 _STAYS = 0.03
 """An accuracy whose last evaluations are all within this of its first ones has not risen."""
 _ALONE = 0.2
-"""A last evaluation loss stands alone if it is off by this share of the level before it; an accuracy, by ..."""
+"""A last evaluation loss is an outlier if it is off by this share of the level before it; an accuracy, by ..."""
 _ALONE_POINTS = 0.15
 _CHANCE = 4.0
-"""... and by this many standard deviations of the accuracy, from the draw of the questions."""
+"""... and by this many standard deviations of the accuracy that the choice of questions causes."""
 _BEFORE = 5
-"""Evaluations before the last one that say where it should lie."""
+"""Number of evaluations before the last one that predict it."""
 _REWARD = 0.05
-"""A rise of the mean reward that is no accident of the questions drawn."""
+"""Smallest rise of the mean reward that is not an accident of the sampled questions."""
 _COLLAPSE = 0.5
-"""A reward has collapsed if it lost this share of its best."""
+"""A reward has collapsed if it lost this share of its best value."""
 _COLLAPSE_LEAST = 0.15
 
 
 def overfitting(training: Training) -> Reading | None:
-    """The evaluation turns for the worse while the training loss goes on falling."""
+    """The evaluation gets worse while the training loss keeps falling."""
     loss, evaluated, accuracy = training["loss"], training["eval_loss"], training["eval_accuracy"]
     if len(evaluated) < LEAST_EVALUATIONS:
         return None
@@ -64,22 +64,22 @@ def overfitting(training: Training) -> Reading | None:
         return None
     harmless = len(accuracy) >= LEAST_EVALUATIONS and accuracy.level(2) >= float(np.max(accuracy.values)) - _POINTS
     seen = f"evaluation loss {evaluated.values[at]:.3f} at step {step}, {evaluated.level(3):.3f} at the end; "
-    seen += f"training loss {course[0]:.3f} and {course[1]:.3f}"
+    seen += f"training loss {course[0]:.3f} at that step, {course[1]:.3f} at the end"
     if len(accuracy):
-        seen += f"; held-out accuracy at most {np.max(accuracy.values):.3f}, {accuracy.values[-1]:.3f} at the end"
-    cause = "the training rows are learned by heart: there are too few of them for this many steps"
+        seen += f"; held-out accuracy {np.max(accuracy.values):.3f} at best, {accuracy.values[-1]:.3f} at the end"
+    cause = "the model memorizes the training rows: there are too few of them for this many steps"
     remedy = f"set {until(training.settings, training['epoch'], step)}, or train on more rows"
     if training.hands_on_best:
-        cause += "; the selected model is that of the best step"
+        cause += "; the selected model is the one from the best step"
     elif harmless:
-        cause += "; answers are as good as before, but the model grows surer of its mistakes"
+        cause += "; answers are as good as before, but the model grows more confident in its mistakes"
     elif training.settings.get("validation"):
         remedy += f", or set {change(training.settings.below('validation'), 'select', 'best_accuracy')}"
     return Reading(
         Finding(
             "overfitting",
             "info" if harmless or training.hands_on_best else "warning",
-            f"after step {step} the evaluation loss rises while the training loss goes on falling",
+            f"after step {step} the evaluation loss rises while the training loss keeps falling",
             seen,
             cause,
             remedy,
@@ -90,7 +90,7 @@ def overfitting(training: Training) -> Reading | None:
 
 
 def alone(training: Training) -> Reading | None:
-    """The last evaluation is far from where all before it point, and nothing else moved."""
+    """The last evaluation is far from what the earlier ones predict, and nothing else moved."""
     for name, least in (("eval_loss", 0.0), ("eval_accuracy", _ALONE_POINTS)):
         evaluated = training[name]
         expected = _expected(evaluated)
@@ -101,7 +101,7 @@ def alone(training: Training) -> Reading | None:
         off = max(low - last, last - high)
         if name == "eval_accuracy":
             if last > high and before.level(3) <= _LITTLE:
-                continue  # it begins to rise, and a rise out of nothing is steep: nothing before it can lead there
+                continue  # it starts to rise, and a rise from zero is steep: no earlier point can predict it
             least = max(least, _CHANCE * training.chance(before.level(3)))
         else:
             least = max(_ALONE * abs(before.level(3)), _WORSE_NATS)
@@ -112,10 +112,10 @@ def alone(training: Training) -> Reading | None:
             Finding(
                 "last-evaluation-alone",
                 "warning",
-                f"the last {_plain(name)} is {last:.3f}, which no evaluation before it supports",
-                f"the {min(_BEFORE, len(before))} before it lead to {low:.3f} to {high:.3f}; the training loss did not "
+                f"the last {_plain(name)} is {last:.3f}, which no earlier evaluation supports",
+                f"the {min(_BEFORE, len(before))} before it predict {low:.3f} to {high:.3f}; the training loss did not "
                 f"move with it (step {step})",
-                "a single evaluation is an accident of its questions or of one step, or the last one was made "
+                "a single evaluation may be off because of its questions or of one step, or the last one ran "
                 "differently",
                 f"do not choose a model by it; {denser(training.settings)}",
             ),
@@ -126,7 +126,7 @@ def alone(training: Training) -> Reading | None:
 
 
 def answers_not_learned(training: Training) -> Reading | None:
-    """The loss falls and the held-out accuracy does not follow."""
+    """The loss falls, but the held-out accuracy does not follow."""
     accuracy, held_out = training["eval_accuracy"], training["eval_loss"]
     name = "eval_loss" if len(held_out) >= LEAST_EVALUATIONS else "loss"
     loss = training[name]
@@ -146,8 +146,8 @@ def answers_not_learned(training: Training) -> Reading | None:
             f"the {_plain(name)} falls from {first:.2f} to {last:.2f}, but held-out accuracy stays at {end[-1]:.3f}",
             f"accuracy {', '.join(f'{value:.3f}' for value in accuracy.values[-8:])} "
             f"at steps {accuracy.steps[-8:][0]} to {accuracy.steps[-1]}",
-            "most tokens of a row are its working: the loss is about how it is worded, hardly about the answer",
-            f"set {answer_first(training.settings)}, and look at what the model writes: `orch ask`",
+            "most tokens of a row are its reasoning: the loss mainly measures how that is worded, hardly the answer",
+            f"set {answer_first(training.settings)}, and look at the model's completions with `orch ask`",
         ),
         "eval_accuracy",
         (int(accuracy.steps[0]), int(accuracy.steps[-1])),
@@ -173,12 +173,12 @@ def reward_not_accuracy(training: Training) -> Reading | None:
         Finding(
             "reward-not-accuracy",
             "warning",
-            f"after step {step} held-out accuracy falls while the reward goes on rising",
+            f"after step {step} held-out accuracy falls while the reward keeps rising",
             f"accuracy {accuracy.values[at]:.3f} at step {step}, {accuracy.level(3):.3f} at the end; reward "
             f"{reward.values[:3].mean():.3f} at the start, {reward.level(3):.3f} at the end",
-            "the policy learns what pays on its training questions, not how to solve others: too few questions, or "
-            "it has gone too far from the model it began with",
-            f"set {joined([*steps, held] if held else steps)}, or give it more questions",
+            "the policy learns what is rewarded on its training questions, not how to solve others: there are too few "
+            "questions, or it has moved too far from its start model",
+            f"set {joined([*steps, held] if held else steps)}, or train on more questions",
         ),
         "eval_accuracy",
         (step,),
@@ -186,7 +186,7 @@ def reward_not_accuracy(training: Training) -> Reading | None:
 
 
 def reward_collapsed(training: Training) -> Reading | None:
-    """GRPO's reward had risen, and is gone."""
+    """GRPO's reward had risen, but is lost again."""
     reward = training["reward"]
     if len(reward) < LEAST:
         return None
@@ -204,7 +204,7 @@ def reward_collapsed(training: Training) -> Reading | None:
             "warning" if training.hands_on_best else "error",
             f"the reward fell from {best:.2f} at step {step} to {end:.2f} at the end",
             f"{len(reward)} points, noise {reward.noise():.3f}",
-            "steps that are too large have taken the policy out of the region where it could answer",
+            "steps that are too large moved the policy out of the region where it could answer",
             f"set {joined([*parts, held] if held else parts)}",
         ),
         "reward",
@@ -213,7 +213,7 @@ def reward_collapsed(training: Training) -> Reading | None:
 
 
 def turn(evaluated: Series, least: float) -> int | None:
-    """Index of the lowest point after which a curve rises by `least` and more, beyond its noise; None: it does not."""
+    """Index of the lowest point after which a curve rises by `least` or more, beyond its noise; None if it does not."""
     if len(evaluated) < LEAST_EVALUATIONS:
         return None
     at = int(np.argmin(evaluated.smooth(3)))
@@ -225,7 +225,7 @@ def turn(evaluated: Series, least: float) -> int | None:
 
 
 def _falls_on(loss: Series, step: int, by_heart: bool) -> tuple[float, float] | None:
-    """The training loss at a step and at the end, if it fell, or did not rise and has nowhere left to fall."""
+    """The training loss at a step and at the end, if it fell, or did not rise and (`by_heart`) cannot fall further."""
     after = loss.since(step)
     if len(loss) < LEAST or len(after) < 3:
         return None
@@ -236,9 +236,10 @@ def _falls_on(loss: Series, step: int, by_heart: bool) -> tuple[float, float] | 
 
 
 def _expected(evaluated: Series) -> tuple[float, float] | None:
-    """Between which values the last point should lie by those before it; None with too few of them.
+    """The range in which the last point should be, judging by the earlier ones; None if there are too few of them.
 
-    They lead on along their line, stay where the last three were, or go on as the last two went: a steep rise is short.
+    The curve may follow their line, stay where the last three were, or move on as the last two did: a steep rise is
+    short.
     """
     if len(evaluated) <= LEAST_EVALUATIONS:
         return None
@@ -253,7 +254,7 @@ def _expected(evaluated: Series) -> tuple[float, float] | None:
 
 
 def _moved(loss: Series, evaluated: Series) -> bool:
-    """Did the training loss leave its own course between the last two evaluations?"""
+    """Whether the training loss left its own course between the last two evaluations."""
     now = loss.since(int(evaluated.steps[-2]) + 1)
     before = loss.until(int(evaluated.steps[-2]))
     if not len(now) or len(before) < 3:

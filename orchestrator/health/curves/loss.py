@@ -1,6 +1,6 @@
-"""What the training loss says by itself: it diverged, left a good region, jumped, never moved, or was still falling.
+"""Readers of the training loss: it diverged, left a good region, was thrown up, never moved, or was still falling.
 
-Each reader returns None where it sees nothing, or too few points to see anything. Losses are nats per token.
+Each reader returns None if it sees nothing, or if there are too few points. Losses are in nats per token.
 """
 
 from dataclasses import dataclass
@@ -13,50 +13,51 @@ from orchestrator.health.curves.series import Series
 from orchestrator.types import Finding
 
 LEAST = 8
-"""Points below which a training loss is not read: its noise cannot be told from its course."""
+"""With fewer points, a training loss is not read: its noise cannot be told from its course."""
 NOISE = 5.0
-"""How many standard deviations of the noise a change must be to count."""
+"""Number of standard deviations of the noise that a change must reach to count."""
 
 _RISE = 0.25
-"""A loss has left a good region if it lost this share of what it had gained, or doubled: schedules and batches do
+"""A loss has left a good region if it lost this share of what it had gained, or doubled: schedules and batches cause
 less."""
 _RISE_NATS = 0.1
-"""... and at least so much: below, a model that has memorised its rows wobbles."""
+"""... and rose by at least this much: below, a model that has memorized its rows wobbles."""
 _GAINED = 0.2
-"""A region is good if the loss had come down by this share of where it began."""
+"""A region is good if the loss had fallen by this share of its starting value."""
 _UNDONE = 0.8
-"""A loss diverged if it lost this share of what it had gained, or as much again as it began with."""
+"""A loss diverged if it lost this share of what it had gained, and ends at this share of its starting value or above
+..."""
 _UNDONE_NATS = 0.5
-"""... and at least so much."""
+"""... and rose by at least this much."""
 _STAYS = 0.8
-"""Share of the points after it that must lie high for a rise to be no accident."""
+"""Share of the later points that must be high for a rise to be no accident."""
 
 _STILL = 0.05
-"""A loss that came down by less than this share has not moved."""
+"""A loss that fell by less than this share has not moved."""
 HIGH = 1.0
 """Nats per token above which rows are far from learned: worked solutions end well below it. A loss that starts below
-it may be flat because the model knew the rows before."""
+it may be flat because the model already knew the rows."""
 _THROWN = 0.2
-"""A loss that rose by this share in the first third was thrown up: noise of batches aside, no step should add to it."""
+"""A loss that rose by this share in the first third was thrown up: apart from batch noise, no step should raise it."""
 _IN_A_ROW = 3
-"""Evaluations that make a state out of an accident."""
+"""Number of evaluations that are more than an accident."""
 _THROWN_END = 0.5
 """... and never came back if it ends above this share of its first point."""
 _NONE = 0.05
 """An accuracy that a model without any skill may reach."""
 _FADED = 1e-3
-"""A gradient norm below this hardly reaches the weights: that of an adapter at the start is 0.1 to 10."""
+"""A gradient with a norm below this hardly reaches the weights: an adapter's is 0.1 to 10 at the start."""
 
 _STEEP = 0.2
-"""A loss is still falling steeply if it came down by this share over the last third: a schedule that was long enough
-leaves less, since its learning rate goes to nothing."""
+"""A loss is still falling steeply if it fell by this share over the last third: a schedule that is long enough leaves
+less, since its learning rate decays to zero."""
 _LAST = 1 / 3
 _SIGNIFICANT = 0.01
-"""p of a trend that is believed."""
+"""p below which a trend is believed."""
 FAR = 0.25
-"""An accuracy that was ever above this is no sign that answers are not learned: there are limits to what rows teach."""
+"""If accuracy ever exceeded this, answers were learned: there are limits to what rows teach."""
 _LEARNED = 0.1
-"""Nats per token below which going on learns rows by heart."""
+"""Nats per token below which further training only memorizes rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +69,23 @@ class Course:
     """The lowest level, at index `at`."""
     at: int
     left: int
-    """Index of the last point near the best: a rise begins after it."""
+    """Index of the last point near the best: a rise starts after it."""
     end: float
     noise: float
 
     @property
     def gained(self) -> float:
-        """How far the loss came down."""
+        """How far the loss fell."""
         return self.start - self.best
 
     @property
     def lost(self) -> float:
-        """How far it rose again by the end."""
+        """How far it had risen again by the end."""
         return self.end - self.best
 
 
 def course(loss: Series) -> Course | None:
-    """The course of a loss; None with too few points."""
+    """The course of a loss; None if there are too few points."""
     if len(loss) < LEAST:
         return None
     smooth = loss.smooth(_width(loss))
@@ -96,7 +97,7 @@ def course(loss: Series) -> Course | None:
 
 
 def diverged(training: Training) -> Reading | None:
-    """The loss ends where it began, or above."""
+    """The loss ends near its starting value, or above it."""
     loss, grad = training["loss"], training["grad_norm"]
     c = course(loss)
     if c is None or not _stays_up(loss, c):
@@ -108,9 +109,9 @@ def diverged(training: Training) -> Reading | None:
         Finding(
             "loss-too-high",
             "warning" if training.hands_on_best else "error",
-            f"the loss diverged after step {step}: it ends at {c.end:.2f}, it began with {c.start:.2f}",
+            f"the loss diverged after step {step}: it ends at {c.end:.2f}, having started at {c.start:.2f}",
             f"lowest {c.best:.2f} at step {loss.steps[c.at]}{logged_at(training, step)}",
-            "the steps are so large that each undoes what the one before had learned",
+            "the steps are so large that each undoes what the previous one learned",
             gentler(training.settings, grad, divisor=10, known=_rate(training, c)),
         ),
         "loss",
@@ -119,7 +120,7 @@ def diverged(training: Training) -> Reading | None:
 
 
 def unstable(training: Training) -> Reading | None:
-    """The loss, and the evaluation loss where there is one, rise for good after a good region."""
+    """The loss, and the evaluation loss if there is one, rise after a good region and stay up."""
     loss, evaluated, grad = training["loss"], training["eval_loss"], training["grad_norm"]
     c = course(loss)
     if c is None or c.gained < _GAINED * c.start or not _stays_up(loss, c):
@@ -132,18 +133,18 @@ def unstable(training: Training) -> Reading | None:
         low = int(np.argmin(evaluated.values))
         rise = evaluated.level(2) - float(evaluated.values[low])
         if rise < _RISE * c.lost:
-            return None  # what is harder to fit is not worse to evaluate: the batches changed, not the model
+            return None  # harder to fit, but no worse to evaluate: the batches changed, not the model
         seen += f"\nevaluation loss {evaluated.values[low]:.2f} at step {evaluated.steps[low]}, "
         seen += f"{evaluated.level(2):.2f} at the end"
-        which = "training and the evaluation loss"
+        which = "training and evaluation loss"
     return Reading(
         Finding(
             "training-unstable",
             "warning",
             f"after step {step} the {which} rose again and stayed up",
             seen + logged_at(training, step),
-            "the optimiser left the region it had found: the learning rate is too high for it, and nothing held a "
-            "large gradient back",
+            "the optimizer left the good region it had found: the learning rate is too high there, and nothing held "
+            "back a large gradient",
             gentler(training.settings, grad, divisor=3, known=_rate(training, c)),
         ),
         "loss",
@@ -158,7 +159,7 @@ def still(training: Training) -> Reading | None:
     if c is None or c.end < HIGH or abs(c.start - c.end) > _STILL * c.start or c.gained > 2 * _STILL * c.start:
         return None
     if c.noise > _STILL * c.start or float(np.max(accuracy.values, initial=0.0)) > _NONE:
-        return None  # it may have moved beneath its noise, or knew how to answer before
+        return None  # it may have moved within its noise, or the model could answer before
     faded = len(grad) >= LEAST and grad.level(len(grad)) < _FADED
     return Reading(
         Finding(
@@ -178,7 +179,7 @@ def still(training: Training) -> Reading | None:
 
 
 def thrown(training: Training) -> Reading | None:
-    """The first steps threw the model out of what it knew, and it never came back to a low loss."""
+    """The first steps destroyed what the model knew, and it never came back to a low loss."""
     loss, accuracy = training["loss"], training["eval_accuracy"]
     c = course(loss)
     if c is None or c.end < HIGH or len(accuracy) < _IN_A_ROW or float(np.max(accuracy.values)) > _NONE:
@@ -194,7 +195,7 @@ def thrown(training: Training) -> Reading | None:
             "error",
             f"the loss rose at once, to {loss.values[peak]:.2f} at step {step}, and is still {c.end:.2f} at the end",
             f"{first:.2f} at step {loss.steps[0]}, {len(loss)} points" + logged_at(training, step),
-            "the first steps were so large that they undid what the base model knew",
+            "the first steps were so large that they destroyed what the base model knew",
             gentler(training.settings, training["grad_norm"], divisor=10),
         ),
         "loss",
@@ -203,7 +204,7 @@ def thrown(training: Training) -> Reading | None:
 
 
 def too_short(training: Training) -> Reading | None:
-    """The loss, and the evaluation loss where there is one, was still falling steeply at the end."""
+    """The loss, and the evaluation loss if there is one, was still falling steeply at the end."""
     loss, evaluated, accuracy = training["loss"], training["eval_loss"], training["eval_accuracy"]
     c = course(loss)
     if c is None or c.end < _LEARNED:
@@ -213,12 +214,12 @@ def too_short(training: Training) -> Reading | None:
     if last.falling() > _SIGNIFICANT or fell < max(_STEEP * (c.end + fell), NOISE * c.noise):
         return None
     if -last.part(len(last) // 2).change() < _STEEP / 4 * fell:
-        return None  # it came down in one stair, which an epoch's end makes, and is flat since
+        return None  # it fell in one step, as at the end of an epoch, and has been flat since
     if len(evaluated) >= _IN_A_ROW and evaluated.values[-1] > np.min(evaluated.values):
         return None
     before = float(np.max(accuracy.until(int(last.steps[0])).values, initial=0.0))
     if before > FAR and accuracy.values[-1] <= before:
-        return None  # what is still learned is not answers
+        return None  # whatever it still learns, it is not the answers
     return Reading(
         Finding(
             "too-short",
@@ -235,7 +236,7 @@ def too_short(training: Training) -> Reading | None:
 
 
 def _width(loss: Series) -> int:
-    """Points of the running median: a tenth of the curve, at least three."""
+    """Number of points of the running median: a tenth of the curve, at least three."""
     return max(3, len(loss) // 10 | 1)
 
 
@@ -245,7 +246,7 @@ def _stays_up(loss: Series, c: Course) -> bool:
 
 
 def logged_at(training: Training, step: int) -> str:
-    """Learning rate and gradient norm as logged up to a step."""
+    """Learning rate and gradient norm as last logged up to a step."""
     said = ""
     for name in ("learning_rate", "grad_norm"):
         known = training[name].until(step)
@@ -255,6 +256,6 @@ def logged_at(training: Training, step: int) -> str:
 
 
 def _rate(training: Training, c: Course) -> float | None:
-    """The learning rate at which the loss was best, where it was logged: so much was not too much."""
+    """The learning rate at which the loss was lowest, if it was logged: it was not too high."""
     known = training["learning_rate"].until(int(training["loss"].steps[c.at]))
     return float(known.values[-1]) if len(known) else None

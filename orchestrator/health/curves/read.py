@@ -1,7 +1,7 @@
-"""Reading the curves of a training that is over: shapes that a person would see on the chart, said with what to change.
+"""Reads the curves of a training that is over for shapes a person would see on the chart, and advises on each.
 
-Where several shapes fit, the first cause is reported: a training that diverged is not also too short. Knows no store
-and no figure: curves and settings go in, findings with their steps come out.
+If several shapes fit, the first cause is reported: a training that diverged is not also too short. Knows no store and
+no figure: curves and settings go in, findings with their steps come out.
 """
 
 from collections.abc import Mapping
@@ -27,15 +27,15 @@ NAMES = (
 def read_curves(
     headline: str, curves: Curves, settings: Mapping[str, Any], place: str = "", ended: bool = True
 ) -> tuple[Reading, ...]:
-    """What the curves of one training say.
+    """Findings from the curves of one training.
 
-    `headline` is the curve that its verb goes by, `loss` or `reward`; `settings` are the stage's own.
+    `headline` is the main curve of its verb, `loss` or `reward`; `settings` are the stage's own.
 
-    `ended`: it was trained to its last step. Of one that was cut off only those shapes are reported that later steps
-    could not have changed: it left a good region, jumped, overfitted or collapsed.
+    `ended`: the training reached its last step. If it was cut off, only shapes are reported that later steps could not
+    have changed: it left a good region, spiked, overfitted or collapsed.
 
-    Advice names settings with their `place` in the recipe before them, like `stages.rft.`. A healthy training, or one
-    with too few points, gives nothing.
+    Advice prefixes setting names with their `place` in the recipe, such as `stages.rft.`. A healthy training, or one
+    with too few points, yields nothing.
     """
     training = Training.of({name: points for name, points in curves.items() if name in NAMES}, settings, place)
     return tuple(_READERS.get(headline, _validated)(training, ended))
@@ -72,4 +72,4 @@ def _validated(training: Training, ended: bool) -> list[Reading]:
 
 
 _READERS = {"loss": _of_loss, "reward": _of_reward}
-"""By the headline of a verb; of any other curve only what validation measured is read."""
+"""By the headline of a verb; for any other headline, only the measurements of validation are read."""

@@ -1,4 +1,4 @@
-"""Spikes of the training loss: single points far above their neighbours, from which it came back."""
+"""Spikes of the training loss: single points far above their neighbors, from which it recovered."""
 
 from typing import Any
 
@@ -11,27 +11,27 @@ from orchestrator.health.curves.series import NORMAL, Series
 from orchestrator.types import Finding
 
 _SPIKE_NOISE = 10.0
-"""A spike stands out by so many deviations of the noise around it: batches vary with heavier tails than normal."""
+"""A spike stands out by this many deviations of the noise around it: batches vary with heavier tails than normal ..."""
 _SPIKE_SHARE = 0.75
-"""... and by this share of the level around it."""
+"""... and by this share of the level around it ..."""
 _SPIKE_DIPS = 2.0
-"""... and by so many times what the deepest dip goes below its neighbours: noise goes both ways, a spike only up."""
+"""... and by this many times the depth of the deepest dip: noise goes both ways, a spike only up ..."""
 _SPIKE_NATS = 0.15
-"""... and by at least so much."""
+"""... and by at least this many nats."""
 _LONE = 2.0
-"""A single spike in a whole training is reported if it is above its level by so many times that level; batches that are
-small draw one of less now and then."""
+"""The only spike of a training is reported if it exceeds the level around it by this many times that level; small
+batches cause a lower one now and then."""
 _SPIKE_POINTS = 2
-"""Points in a row that still are a spike; more are a region."""
+"""Longest run of points that is a spike; a longer one is a region."""
 _SPIKE_GRADIENT = 3.0
-"""... and, where each step is logged, if its gradient was so many times the usual one: a batch that is merely hard to
+"""If each step is logged, a spike's gradient must be this many times the usual one: a batch that is merely hard to
 predict does not move the weights much."""
 _AROUND = 10
-"""Points on each side that a spike is held against."""
+"""Number of points on each side that a spike is compared with."""
 
 
 def spikes(training: Training) -> Reading | None:
-    """Single points far above their neighbours, from which the loss recovered."""
+    """Single points far above their neighbors, from which the loss recovered."""
     loss, grad = training["loss"], training["grad_norm"]
     if len(loss) < LEAST:
         return None
@@ -50,8 +50,8 @@ def spikes(training: Training) -> Reading | None:
         Finding(
             "loss-spikes",
             "info" if len(found) == 1 else "warning",
-            f"the loss jumped {times} and came back, at step{'s' if len(found) > 1 else ''} {_listed(steps)}",
-            f"highest {loss.values[worst]:.2f} at step {loss.steps[worst]}, around it {median[worst]:.2f}"
+            f"the loss spiked {times} and recovered, at step{'s' if len(found) > 1 else ''} {_listed(steps)}",
+            f"highest {loss.values[worst]:.2f} at step {loss.steps[worst]}, with {median[worst]:.2f} around it"
             + logged_at(training, int(loss.steps[worst])),
             "single batches with large gradients: rows unlike the others, or steps that are a little too large",
             steadier(training.settings, grad),
@@ -68,7 +68,7 @@ def _stands_out(over: Any, median: Any, dip: float, i: int) -> bool:
 
 
 def _moved_much(grad: Series, step: int) -> bool:
-    """Was the gradient of a step unlike the others? True where that was not logged."""
+    """Whether the gradient of a step was unlike the others; True if it was not logged."""
     norms = dict(zip(grad.steps.tolist(), grad.values.tolist(), strict=True))
     around = [norms[s] for s in range(step - _AROUND, step + _AROUND + 1) if s in norms and s != step]
     if step not in norms or len(around) < _AROUND:
@@ -77,7 +77,7 @@ def _moved_much(grad: Series, step: int) -> bool:
 
 
 def _recovered(high: list[bool], i: int) -> bool:
-    """Is the point part of a short run of high ones, with low ones after it?"""
+    """Whether the point is part of a short run of high ones, followed by low ones."""
     begin = end = i
     while high[begin - 1]:
         begin -= 1

@@ -1,7 +1,7 @@
-"""Rebuild the embedded base model from nothing: `python -m orchestrator.models.tiny.build [--tokens N] [--out DIR]`.
+"""Rebuild the embedded base model from scratch: `python -m orchestrator.models.tiny.build [--share S] [--out DIR]`.
 
 Corpus, tokenizer, training and saving, all from one seed. Needs two processor cores and no network; a C++ compiler
-makes it faster. Knows nothing of tasks' questions: what the model reads is decided in `corpus.py` alone.
+makes it faster. Knows nothing of tasks' questions: the training text is defined in `corpus.py` alone.
 """
 
 import argparse
@@ -30,7 +30,7 @@ FIRST_RATE, SECOND_RATE, WARMUP_STEPS = 4e-3, 2.5e-3, 100
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE learned on the corpus; every digit is a token of its own, and any text comes back unchanged."""
+    """Byte-level BPE trained on the corpus; every digit is a separate token, and any text round-trips unchanged."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -73,7 +73,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def batches(tokenizer: PreTrainedTokenizerFast, seed: int, mix: Mix) -> Iterator[torch.Tensor]:
-    """An endless stream of (ROWS, ROW) token ids: texts one after another, each closed by the end token."""
+    """An endless stream of (ROWS, ROW) token ids: texts one after another, each followed by the end token."""
     texts = documents(seed, mix)
     ids: list[int] = []
     while True:
@@ -86,7 +86,7 @@ def batches(tokenizer: PreTrainedTokenizerFast, seed: int, mix: Mix) -> Iterator
 
 
 def train(model: LlamaForCausalLM, read: Iterator[torch.Tensor], tokens: int, top_rate: float, compiled: bool) -> float:
-    """Next-token training in place on `tokens` tokens; returns the mean loss of the last fifty steps."""
+    """Train in place on `tokens` tokens, by next-token prediction; returns the mean loss of the last fifty steps."""
     steps = max(1, tokens // (ROWS * ROW))
     matrices = [p for p in model.parameters() if p.dim() > 1]
     scales = [p for p in model.parameters() if p.dim() == 1]
@@ -123,7 +123,7 @@ def train(model: LlamaForCausalLM, read: Iterator[torch.Tensor], tokens: int, to
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, facts: dict[str, float]) -> None:
-    """Write everything beside `out` first and move it file by file, so that a reader never meets a half model."""
+    """Write everything next to `out` first and move it file by file, so that a reader never sees a partial file."""
     draft = out.with_name(out.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     tokenizer.save_pretrained(draft)
@@ -153,9 +153,9 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--share", type=float, default=1.0, help="the share of the full reading to do; 0.01 tries it out"
+        "--share", type=float, default=1.0, help="share of the full training to run; 0.01 for a quick try"
     )
-    parser.add_argument("--out", type=Path, default=MODEL_DIR, help="where the model goes")
+    parser.add_argument("--out", type=Path, default=MODEL_DIR, help="output folder of the model")
     parser.add_argument("--eager", action="store_true", help="train without a C++ compiler")
     arguments = parser.parse_args()
     tokenizer = build_tokenizer()

@@ -1,8 +1,8 @@
-"""What the embedded base model reads: generated prose on units, factors and arithmetic, and a little copying.
+"""The training text of the embedded base model: generated prose on units, factors and arithmetic, and some copying.
 
-Every text can only be continued by using what stands before it: the number and the units come first, in one of
-many wordings, and the working follows. The corpus must never hold a question of the units task nor a tag such as
-`<answer>`; a test reads a large sample for both. Knows the unit table; nothing of models or training.
+Every text can only be continued by using what precedes it: the number and the units come first, in one of many
+wordings, and the working follows. The corpus must never contain a question of the units task or a tag such as
+`<answer>`; a test checks a large sample for both. Knows the unit table, but nothing of models or training.
 """
 
 import random
@@ -12,7 +12,7 @@ from orchestrator.tasks.units_questions import UnitSettings, pairs, plain, plain
 from orchestrator.tasks.units_table import Unit
 
 READ_PAIRS = UnitSettings(smallest_factor=1e-4, largest_factor=1e6)
-"""A little wider than the task's defaults, so that a user's harder settings are not wholly foreign."""
+"""A little wider than the task's defaults, so that a user's harder settings are not entirely unfamiliar."""
 
 OPENINGS: tuple[str, ...] = (
     "{n} {a} to {b}:",
@@ -67,7 +67,7 @@ WORDS: tuple[str, ...] = tuple(COMMON_WORDS.split())
 Mix = tuple[int, int, int, int]
 FIRST_MIX: Mix = (62, 18, 12, 8)
 SECOND_MIX: Mix = (30, 60, 5, 5)
-"""Shares of conversions, products, facts and copying: first to read and copy, then mostly to multiply."""
+"""Shares of conversions, products, facts and copying: first to learn to read and copy, then mostly to multiply."""
 
 
 def documents(seed: int, mix: Mix = FIRST_MIX) -> Iterator[str]:
@@ -86,14 +86,14 @@ Groups = list[list[tuple[Unit, Unit]]]
 
 
 def _draw_units(rng: random.Random, groups: Groups) -> tuple[str, str, float]:
-    """Two spellings of one dimension and the factor between them; large dimensions come a little more often."""
+    """Two spellings of one dimension and the factor between them; large dimensions are a little more frequent."""
     (group,) = rng.choices(groups, [len(g) ** 0.5 for g in groups])
     a, b = rng.choice(group)
     return rng.choice(a.spellings), rng.choice(b.spellings), a.factor / b.factor
 
 
 def _draw_number(rng: random.Random) -> str:
-    """A plain number of one to five digits, every length about as often, small whole ones a little more."""
+    """A plain number of one to five digits, all lengths about equally likely, small whole numbers a little more so."""
     kind = rng.random()
     if kind < 0.2:
         return str(rng.randint(1, 12))
@@ -112,7 +112,7 @@ def _written(rng: random.Random, number: str) -> str:
 
 
 def _conversion(rng: random.Random, groups: Groups) -> str:
-    """Number and units in some wording, then the working, then perhaps what came out."""
+    """Number and units in some wording, then the working, then perhaps the result."""
     a, b, factor = _draw_units(rng, groups)
     number, opening = _draw_number(rng), rng.choice(OPENINGS)
     if rng.random() < 0.05:
@@ -131,7 +131,7 @@ def _conversion(rng: random.Random, groups: Groups) -> str:
 
 
 def _products(rng: random.Random, groups: Groups) -> str:
-    """A few products, most of them by a factor of the table, some with their factors' parts drawn out."""
+    """A few products, most of them by a factor from the table."""
     lines = []
     for _ in range(rng.randint(2, 5)):
         x = _draw_number(rng)
@@ -152,7 +152,7 @@ def _facts(rng: random.Random, groups: Groups) -> str:
 
 
 def _copying(rng: random.Random, groups: Groups) -> str:
-    """A row of words or symbols, and the same again, backwards, or with its last one picked out."""
+    """A row of words or symbols, followed by the same row, its reverse, or its last and first items."""
     if rng.random() < 0.5:
         row = [rng.choice("()[]{}<>+-*/=#.,:;?!abcdefgxyz") for _ in range(rng.randint(2, 12))]
     else:

@@ -1,7 +1,7 @@
-"""How long a stage will take and how much memory, from past runs of the same kind of stage on the same kind of machine.
+"""Forecasts a stage's time and memory from past runs of the same kind of stage on the same kind of machine.
 
-past.py     what past runs took
-predict.py  what that says of a stage to be run
+past.py     the costs of past runs
+predict.py  the forecast for a stage to run
 """
 
 from orchestrator.plan.forecast.past import PastCost, past_costs

@@ -1,4 +1,4 @@
-"""What stages took in past runs on this kind of machine, read from the runs that did the work themselves."""
+"""The costs of stages in past runs on this kind of machine, read from the runs that did the work themselves."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from orchestrator.store.base import Store, StoredRun
 from orchestrator.store.names import MACHINE_TAG, RECIPE_TAG, further_splits
 
 NEWEST = 200
-"""Runs that are looked at."""
+"""Number of runs to look at."""
 IDLE = frozenset({"seed", *(name for verb in every_verb() for name in verb.IDLE)})
-"""Parameters of a stage's run that do not decide how long it takes."""
+"""Parameters of a stage's run that do not affect how long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastCost:
-    """What one stage took."""
+    """The cost of one stage."""
 
     verb: str
     base: str
-    """The whole model under every adapter."""
+    """The whole model under any adapters."""
     settings: Mapping[str, str]
-    """As MLflow keeps them, without the seed; of an evaluation: the digest of all that it follows from."""
+    """As stored in MLflow, without the seed; for an evaluation: the digest of everything it depends on."""
     amount: float | None
-    """How much there was to do, in the verb's own units (predict.py)."""
+    """The amount of work, in the verb's own units (predict.py)."""
     seconds: float
     memory_mb: float | None
 
 
 def past_costs(store: Store, machine: str) -> list[PastCost]:
-    """The newest first."""
+    """The costs of past stages, newest first."""
     runs = store.runs({MACHINE_TAG: machine}, status="FINISHED", limit=NEWEST)
     return [cost for run in runs for cost in _costs(run)]
 
@@ -51,11 +51,11 @@ def _costs(run: StoredRun) -> Iterator[PastCost]:
 
 
 def evaluation_settings(recipe_digest: str) -> dict[str, str]:
-    """What makes two evaluations the same but for the seed: model, questions, tokens, batch, engine; "": not known."""
+    """Equal for evaluations that differ only in the seed: same model, questions, tokens, batch, engine; "": unknown."""
     return {"recipe": recipe_digest}
 
 
 def amount(verb: str, settings: Mapping[str, str], known: Mapping[str, float]) -> float | None:
-    """How much a stage has to do, in its verb's own units; None where that is not known."""
+    """The amount of work of a stage, in its verb's own units; None if unknown."""
     kind = verb_of(verb)
     return None if kind is None else kind.amount(settings, known)

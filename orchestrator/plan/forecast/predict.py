@@ -1,4 +1,4 @@
-"""What past costs say of the stages that would run."""
+"""Forecasts for the stages that would run, from past costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ from orchestrator.plan.plan import Plan, Stage
 from orchestrator.schema import flatten
 
 _NEWEST = 5
-"""How many past runs of one stage are enough."""
+"""Number of past runs of one stage that are enough."""
 _ALIKE = 0.02
-"""Amounts that differ by no more than this share are the same."""
+"""Amounts that differ by at most this fraction count as equal."""
 
 How = Literal["same", "scaled", "guess"]
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of one stage."""
+    """The forecast for one stage."""
 
     seconds: float
     memory_mb: float | None
     """Main memory of its largest worker."""
     how: How
-    """`same`: runs of the same stage took so long; `scaled`: others of its kind did, for what they had to do; `guess`:
-    others of its kind did, whatever they had to do."""
+    """`same`: from runs of the same stage; `scaled`: from others of its kind, scaled by their amount of work; `guess`:
+    from others of its kind, whatever their amount of work."""
     runs: int
-    """Past runs that it is taken from."""
+    """Number of past runs it is based on."""
 
     def metrics(self) -> dict[str, float]:
-        """As they are logged beside what the stage took."""
+        """The metrics that are logged next to the stage's actual cost."""
         memory = {} if self.memory_mb is None else {"predicted_memory_mb": self.memory_mb}
         return {"predicted_seconds": self.seconds} | memory
 
 
 def forecast(plan: Plan, past: Sequence[PastCost]) -> dict[str, Forecast]:
-    """For each stage to be run that anything is known of; the others are left out."""
+    """The forecast for each stage to run, by name; stages about which nothing is known are left out."""
     found = {}
     for stage in plan.stages:
         if stage.cached is None and (one := _of(stage, plan, past)) is not None:
@@ -66,7 +66,7 @@ def _median(past: Sequence[PastCost], seconds: Sequence[float], how: How) -> For
 
 
 def _settings(stage: Stage) -> dict[str, str]:
-    """As a run of this stage keeps them."""
+    """The settings in the form in which a run of this stage stores them."""
     if stage.is_evaluation:
         return evaluation_settings(stage.recipe_digest)
     written = stage.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"models", "resources"})
@@ -74,5 +74,5 @@ def _settings(stage: Stage) -> dict[str, str]:
 
 
 def _as_much(done: float | None, todo: float | None) -> bool:
-    """Whether two amounts are the same, as far as they are known."""
+    """Whether two amounts are equal, as far as they are known."""
     return done is None or todo is None or abs(done - todo) <= _ALIKE * max(done, todo)

@@ -1,1 +1,1 @@
-"""A recipe for somebody's own file: what its rows tell (guess.py), and the recipe written from that (draft.py)."""
+"""Drafts a recipe for a user's own file: guesses from its rows (guess.py), and a recipe based on them (draft.py)."""

@@ -1,6 +1,6 @@
-"""A recipe written for a file, from what its rows tell: plain YAML with a comment for every choice.
+"""Writes a recipe for a file from the guesses about its rows: plain YAML with a comment for every choice.
 
-The sizes of splits and trainings are a start that suits the number of rows and the model, not the best there is.
+The sizes of splits and trainings are a starting point for the number of rows and the model, not the best possible.
 """
 
 import json
@@ -19,29 +19,29 @@ from orchestrator.tasks.splits import normalised
 _TINY = "tiny"
 _CHATS = re.compile(r"(?:^|[-_.])(?:instruct|chat|it)(?:[-_.]|$)", re.IGNORECASE)
 _FEWEST = 20
-"""Questions that a file has at least, or nothing could be learned and nothing be measured."""
+"""Minimum number of questions in a file: with fewer, nothing could be learned or measured."""
 _CHARACTERS = {True: 1.3, False: 2.5}
-"""Characters of a token at the least, of the embedded model's tokenizer and of others."""
+"""Minimum characters per token: of the embedded model's tokenizer (True) and of others (False)."""
 _ASKED = {
     "tags": "put the final answer between <answer> and </answer>",
     "hash": "end with a line of the form #### ANSWER",
     "boxed": "put the final answer into \\boxed{}",
     "marker": "end with a line of the form FINAL ANSWER: ...",
 }
-"""What a chat model is asked for, by the format's type."""
+"""Instructions for a chat model, by the format's type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A recipe, and what was chosen in it."""
+    """A recipe, and the choices made in it."""
 
     text: str
     reasons: tuple[tuple[str, str, str], ...]
-    """For each choice: what it is about, what was chosen, and why."""
+    """For each choice: its subject, the choice, and the reason."""
 
 
 def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None, folder: Path) -> Draft:
-    """The recipe of that name for a file; `test`: another file, with the test questions; `folder`: the recipe's.
+    """The recipe of that name for a file; `test`: a separate file of test questions; `folder`: the recipe's folder.
 
     Raises:
         DataError: the file has too few questions.
@@ -53,7 +53,7 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         )
     tiny, chats = model == _TINY, _chats(model)
     held = 0 if test is not None else min(500, max(round(0.3 * n), min(60, n // 2)))
-    # a model that has never seen the answer format learns it from answers, where there are no worked solutions
+    # without worked solutions, a model that has never seen the answer format learns it from bare answers
     bare = not guesses.has_solutions and not chats
     shown = min(500, max(8, round(0.3 * (n - held)))) if guesses.has_solutions or bare else 0
     asked = n - held - shown
@@ -107,13 +107,13 @@ def draft(name: str, data: Path, guesses: Guesses, model: str, test: Path | None
         ("format", str(form.get("type", "hash")), guesses.format.why),
         *([("sft", f"{shown} answers", "most rows have no worked solution: it learns the format")] if bare else []),
         ("test", str(held or test), "held out of your file" if held else "your other file"),
-        ("model", model, "a chat model: it is asked in its chat template" if chats else _why(tiny)),
+        ("model", model, "a chat model: it is prompted through its chat template" if chats else _why(tiny)),
     ]
     return Draft("\n".join(lines), tuple(reasons))
 
 
 def _seen(path: Path, folder: Path) -> str:
-    """A path as a recipe in that folder has to name it."""
+    """A path as a recipe in that folder must write it."""
     return str(path) if path.is_absolute() else os.path.relpath(path, folder)
 
 
@@ -122,7 +122,7 @@ def _why(tiny: bool) -> str:
 
 
 def _chats(model: str) -> bool:
-    """Whether a model is one that chats, by its name, or by the template in its folder."""
+    """Whether a model is a chat model, by the chat template in its folder or else by its name."""
     folder = Path(ModelSpec(name=model).name).expanduser()
     if (folder / "chat_template.jinja").is_file():
         return True
@@ -131,7 +131,7 @@ def _chats(model: str) -> bool:
 
 
 def _stages(shown: int, tokens: int, tiny: bool, chats: bool) -> list[str]:
-    """The lines of the stages: SFT where there are worked solutions, sampling, selection, RFT."""
+    """The lines of the stages: SFT if there is something to show, sampling, selection, RFT."""
     learned = (
         "learning_rate: 4e-3, per_device_train_batch_size: 16"
         if tiny
@@ -145,19 +145,19 @@ def _stages(shown: int, tokens: int, tiny: bool, chats: bool) -> list[str]:
         lines.append(f"  sft: {{type: sft, data: demonstrations, {steps}, {learned}}}")
     empty = ", allow_empty: true" if tiny else ""
     lines += [
-        "  # several draws of each question; those whose answer is right are what RFT learns from",
+        "  # several draws of each question; RFT learns from those with the right answer",
         f"  samples: {{type: sample, model: {drawn}, prompts: train, n: {4 if tiny else 8}, temperature: 0.8, "
         f"max_tokens: {tokens}, batch_size: {256 if tiny else 64}}}",
         f"  chosen: {{type: select, from: samples, keep: correct, max_per_example: 4{empty}}}",
         f"  rft: {{type: sft, data: {rows}, {'max_steps: 120' if tiny else 'num_train_epochs: 3'}, {learned}}}",
-        "  # for GRPO on top, take the # away:",
+        "  # for GRPO on top, remove the # below:",
         f"  # grpo: {{type: grpo, model: rft, prompts: train, max_steps: 50, max_completion_length: {tokens}}}",
     ]
     return lines
 
 
 def _flow(value: Any) -> str:
-    """A block on one line of YAML. Keys are plain words, texts are quoted as JSON where that is needed."""
+    """A block on one line of YAML. Keys are plain words; text is quoted as JSON if necessary."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in _READ_AS:
@@ -166,4 +166,4 @@ def _flow(value: Any) -> str:
 
 
 _READ_AS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-"""Words that YAML reads as something else than text."""
+"""Words that YAML reads as something other than text."""

@@ -1,7 +1,7 @@
-"""What the rows of a file tell of a task: which column is what, how its answers are judged, how solutions end.
+"""Guesses about a task from the rows of a file: the role of each column, the judge, and how solutions end.
 
-Every guess comes with its reason, in words. Nothing is guessed where the rows do not tell: that is an error which shows
-a row and names the columns.
+Every guess comes with its reason in words. If the rows do not suggest an answer, nothing is guessed: an error shows a
+row and names the columns.
 """
 
 import re
@@ -25,51 +25,51 @@ _GSM8K = re.compile(r"\n\s*####[^\n]*\s*\Z")
 _TEX = re.compile(r"\\[a-zA-Z]+|\^|\{")
 _OPTIONS = re.compile(r"(?:^|\s)[(\[]?[A-D][)\].:]\s", re.MULTILINE)
 _MOST = 0.9
-"""The share of rows from which on something is said of all of them."""
+"""Share of rows from which a pattern is assumed to hold for all of them."""
 _ENDS = ("tags", "hash", "boxed", "marker")
-"""The formats that a solution may have been written for."""
+"""The formats that solutions may have been written for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Something that a recipe says, and why."""
+    """A setting of the recipe, and the reason for it."""
 
     setting: Any
-    """As a recipe has it; None: its default is right."""
+    """As written in a recipe; None: the default is right."""
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """What the rows of a file tell."""
+    """Everything guessed from the rows of a file."""
 
     rows: list[Row]
     columns: dict[str, str]
-    """Only those that are not called as orch calls them."""
+    """Role to name, only for columns whose names differ from orch's."""
     named: frozenset[str]
-    """What the user has named the columns of."""
+    """The roles whose columns the user has named."""
     kind: Guess
     """The task's type."""
     judge: Guess
     format: Guess
     has_solutions: bool
-    """Whether at least half of the rows have one."""
+    """Whether at least half of the rows have a worked solution."""
     longest: int
-    """Characters of the longest target that a model is to write."""
+    """Characters of the longest target that a model should write."""
 
 
 class _AllColumns(Columns):
-    """Every column of a table is looked at."""
+    """Selects every column of a table."""
 
     def among(self, names: Sequence[str]) -> list[str]:
         return list(dict.fromkeys(names))
 
 
 def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
-    """Look at a file of questions and answers; `named_by_user` are columns, by what they hold.
+    """Guess the task of a file of questions and answers; `named_by_user` are columns by role.
 
     Raises:
-        DataError: it cannot be read, or it does not show which column is what.
+        DataError: it cannot be read, or the roles of its columns are not clear.
     """
     table = read_table(path, _AllColumns())
     columns = _columns(path, table, named_by_user)
@@ -81,7 +81,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
             rows,
             {role: name for role, name in columns.items() if role in ("question", "answer") and role != name},
             frozenset(named_by_user),
-            Guess("gsm8k", "the answers end in `#### 72`, behind a worked solution, as GSM8K's do"),
+            Guess("gsm8k", "the answers end in `#### 72`, after a worked solution, as GSM8K's do"),
             Guess(None, "the same number, however it is written"),
             Guess(None, "`#### 72`, as in the file"),
             True,
@@ -108,7 +108,7 @@ def guess(path: Path, named_by_user: Mapping[str, str]) -> Guesses:
 
 
 def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, str]:
-    """Which column is what. Rows that are pairs have none."""
+    """The role of each column. Rows that are pairs have no columns."""
     if not table.names:
         return {}
     if (lost := next((name for name in named.values() if name not in table.names), None)) is not None:
@@ -118,7 +118,7 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
     worked = named.get("demonstration") or usual("demonstration", [name for name in table.names if name not in CHAT])
     answer = answer or worked  # solutions may end in their answers
     if question is None and answer is not None and len(answer) == 1 and "answer" not in named:
-        answer = None  # a column `a` is that of the answers beside one `q`
+        answer = None  # a column `a` means the answers only beside a column `q`
     rest = [name for name in table.names if name not in (question, answer, worked)]
     if question is None and answer is not None and len(rest) == 1:
         question = rest[0]
@@ -144,7 +144,7 @@ def _columns(path: Path, table: Table, named: Mapping[str, str]) -> dict[str, st
 
 
 def _asked(table: Table) -> str | None:
-    """An instruction and what it is about, in two columns, as one text; None: there are no such."""
+    """An instruction column and its input column as one text; None: there are no such columns."""
     names = {name.lower(): name for name in table.names}
     if not names.keys() >= {"instruction", "input"}:
         return None
@@ -167,21 +167,19 @@ def _judge(rows: Sequence[Row]) -> tuple[Guess, BaseJudge]:
     if numbers == n and not tex:
         if all(gold.strip().lstrip("-").isdigit() for gold in golds):
             return (
-                Guess(
-                    {"type": "numeric", "tolerance": 0}, f"all {n:,} answers are whole numbers: only the same is right"
-                ),
+                Guess({"type": "numeric", "tolerance": 0}, f"all {n:,} answers are whole numbers: no tolerance"),
                 NumericJudge(tolerance=0.0),
             )
-        why = f"all {n:,} answers are numbers; how near is near enough is chosen by their decimals (`orch check` says)"
+        why = f"all {n:,} answers are numbers; their decimals decide the tolerance (`orch check` shows it)"
         return Guess({"type": "numeric"}, why), NumericJudge()
     if tex:
-        return Guess({"type": "math"}, f"{tex:,} of {n:,} answers hold LaTeX or powers"), MathJudge()
-    why = f"{n - numbers:,} of {n:,} answers are text: the same text is right, capitals aside"
+        return Guess({"type": "math"}, f"{tex:,} of {n:,} answers contain LaTeX or powers"), MathJudge()
+    why = f"{n - numbers:,} of {n:,} answers are text: the same text is right, ignoring case"
     return Guess({"type": "exact", "casefold": True}, why), ExactJudge(casefold=True)
 
 
 def _apart(rows: list[Row]) -> list[Row]:
-    """Rows whose answers are worked solutions that end in a format, with the gold answers that are in them."""
+    """The rows; if their answers are worked solutions that end in a known format, with the gold answers split off."""
     for kind in _ENDS:
         found = load_format({"type": kind})
         ends = [found.ending(row.answer) for row in rows]
@@ -194,14 +192,14 @@ def _apart(rows: list[Row]) -> list[Row]:
 
 
 def _format(worked: Sequence[Row], judge: BaseJudge) -> Guess:
-    """The format that solutions are written for already; else tags, appended to each."""
+    """The format that the solutions already follow, else tags, which are appended to each."""
     if not worked:
         return Guess({"type": "tags"}, "`<answer>72</answer>`")
     for kind in _ENDS:
         found = load_format({"type": kind})
         ended = sum(_ends_in_gold(row, found, judge) for row in worked) / len(worked)
         if ended >= _MOST:
-            return Guess({"type": kind}, f"{ended:.0%} of the worked solutions end so already, in the right answer")
+            return Guess({"type": kind}, f"{ended:.0%} of the worked solutions already end like this, correctly")
     return Guess({"type": "tags"}, "`<answer>72</answer>`, which is appended to the worked solutions")
 
 

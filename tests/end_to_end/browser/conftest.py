@@ -23,15 +23,15 @@ _FLAGS += ["--disable-component-update", "--disable-sync"]
 
 @dataclass(frozen=True)
 class Served:
-    """A finished run of the shipped recipe, and where its pages are."""
+    """A finished run of the shipped recipe, and the addresses of its pages."""
 
     address: str
-    """Of MLflow's server."""
+    """The address of MLflow's server."""
     link: str
-    """What `orch ui` says to open."""
+    """The link that `orch ui` says to open."""
     folder: Path
     parent: Any
-    """The run above the stages."""
+    """The parent run of the stages."""
     models: dict[str, dict[str, Any]]
     conclusion: str
     """The first sentence of the comparison."""
@@ -43,7 +43,7 @@ class Served:
 
 @dataclass
 class Watched:
-    """A page, and what went wrong on it."""
+    """A page, and the errors it reported."""
 
     page: Any
     wrong: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(chromium: Any) -> Iterator[Callable[..., Watched]]:
-    """Open an address as somebody does who was never here before; `wrong` lists what the page complained of."""
+    """Open an address as a first-time visitor does; `wrong` lists the page's errors and warnings."""
     contexts = []
 
     def opened(address: str, width: int = 1400, **more: Any) -> Watched:
@@ -85,7 +85,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Watched]]:
 
 @contextmanager
 def ui(folder: Path) -> Iterator[tuple[str, str]]:
-    """`orch ui` in a folder: the server's address, and the link that it printed."""
+    """Run `orch ui` in a folder: the server's address, and the link that it printed."""
     port = free_port()
     log = folder / "ui.log"
     with log.open("w") as out:
@@ -115,7 +115,7 @@ def ui(folder: Path) -> Iterator[tuple[str, str]]:
 def served(
     chromium: Any, shipped_run: tuple[Path, Called], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    """The shipped recipe's run in MLflow's pages: a copy of it, as others may look at it at the same time."""
+    """The shipped recipe's run in MLflow's pages: a copy, since other tests may read the original at the same time."""
     folder, called = copied(shipped_run[0], tmp_path_factory.mktemp("served")), shipped_run[1]
     [parent] = [run for run in runs(folder, "tags.`orch.verb` = 'run'") if run.info.run_id == called.json["run_id"]]
     assert client(folder).get_run(parent.info.run_id).info.status == "FINISHED"

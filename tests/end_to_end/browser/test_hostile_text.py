@@ -1,4 +1,4 @@
-"""What a model wrote appears as text in MLflow's tables, whatever it wrote."""
+"""Whatever a model wrote appears as text in MLflow's tables."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The report as a file by itself, as it is passed around: any width, light and dark, by keyboard, without a network."""
+"""The report as a standalone file: any width, light and dark, by keyboard, without a network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_it_reads_well_at_any_width_and_complains_of_nothing(
     assert watched.wrong == []
     assert [url for url in asked if not url.startswith(("data:", report))] == []
     assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
-    # what is smaller than that is not read on a phone
+    # smaller text is unreadable on a phone
     text = "main p, main td, main th, main li"
     sizes = f"[...document.querySelectorAll({text!r})].map(e => parseFloat(getComputedStyle(e).fontSize))"
     assert min(watched.page.evaluate(sizes)) >= 11
@@ -55,7 +55,7 @@ def test_everything_that_acts_is_reached_by_the_keyboard(report: str, visit: Vis
             "(e => e === document.body ? 'body' : getComputedStyle(e).outlineStyle + getComputedStyle(e).boxShadow)"
             "(document.activeElement)"
         )
-        assert outline != "nonenone", "the focus is not seen"
+        assert outline != "nonenone", "the focus is not visible"
     assert len(reached - {-1}) == visible
 
 

@@ -1,4 +1,4 @@
-"""What the faults are put into: a small healthy recipe, its data, and copies of the embedded model to break."""
+"""The starting point for faults: a small healthy recipe, its data, and copies of the embedded model to break."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from orchestrator.recipe.recipe import Recipe, load_recipe
 
 HEALTHY: dict[str, Any] = {
     "name": "fault",
-    "storage": "/var/orch-runs",  # not under the folder for temporary files; nothing is written there
+    "storage": "/var/orch-runs",  # not below the temporary folder; nothing is written there
     "task": {
         "type": "units",
         "demonstrations": {"generate": 24},
@@ -36,20 +36,20 @@ def recipe(*overrides: str, **blocks: Any) -> Recipe:
 
 
 def looked_at(*overrides: str, **blocks: Any) -> CheckReport:
-    """What `check` says of the healthy recipe with a fault in it."""
+    """The report of `check` on the healthy recipe with a fault in it."""
     from orchestrator.commands.check import check
 
     return check(recipe(*overrides, **blocks))
 
 
 def rows(name: str, content: list[dict[str, Any]]) -> str:
-    """Write rows as JSONL; the file's name."""
+    """Write rows as JSONL; return the file's name."""
     Path(name).write_text("".join(json.dumps(row) + "\n" for row in content))
     return name
 
 
 def conversions(n: int, start: int = 1) -> list[dict[str, Any]]:
-    """Metres as centimetres, with worked solutions: what a user's own file may hold."""
+    """Meters as centimeters, with worked solutions, as a user's own file may have them."""
     return [
         {
             "question": f"How many cm are {x} m, written as one plain number?",
@@ -71,7 +71,7 @@ def edit_json(file: Path, **changes: Any) -> None:
 
 
 def adapter(folder: str = "adapter", **base: Any) -> Path:
-    """An adapter of the embedded model as orch leaves it, all zeros but for one B."""
+    """An untrained adapter of the embedded model as orch saves it: all B matrices are zero."""
     import torch
 
     from orchestrator.commands.plan import plan
@@ -109,7 +109,7 @@ def add_tokens(folder: Path, *texts: str, special: bool = True, embedded: bool =
 
 
 def chatting(template: str = CHATML, end: str | None = None, **settings: Any) -> dict[str, Any]:
-    """A recipe that asks in a chat template; `end`: the end of text is another token."""
+    """A recipe that uses a chat template; `end`: another token as the end of text."""
     folder = add_tokens(tiny_copy(), "<|im_start|>", "<|im_end|>")
     (folder / "chat_template.jinja").write_text(template)
     if end is not None:

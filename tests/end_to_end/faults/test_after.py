@@ -1,6 +1,6 @@
-"""Faults that show when it is over: a finished run is broken on purpose, and `diagnose` has to name the fault first.
+"""Faults found after a run: a finished run is broken on purpose, and `diagnose` must name the fault first.
 
-One healthy run of tests/small.yaml is copied for each fault; models are loaded and asked for real.
+One healthy run of tests/small.yaml is copied for each fault; models are loaded and queried for real.
 """
 
 import json
@@ -36,9 +36,9 @@ WEIGHTS = "adapter_model.safetensors"
 
 @pytest.fixture
 def past(small_copy: Path) -> PastRun:
-    """A healthy run, free to be broken: its artifacts stand in this test's own folder.
+    """A healthy run, free to be broken: its artifacts are in this test's own folder.
 
-    It does not say what its outputs held: what is broken here stands for what was made that way.
+    It has no digests of its outputs, so that damage done here passes for the original output.
     """
     as_of_an_older_version(small_copy)
     found, _ = past_run()
@@ -60,7 +60,7 @@ def first(diagnosis: Diagnosis) -> str:
 
 
 def start_from(past: PastRun, base: Path) -> None:
-    """Have the run's recipe name another base model."""
+    """Make the run's recipe name another base model."""
     file = folder_of(past).parent.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
     data = yaml.safe_load(file.read_text())
     data["model"]["name"] = str(base)
@@ -155,7 +155,7 @@ def test_an_adapter_merged_twice(past: PastRun) -> None:
 
 
 def forgotten(past: PastRun, names: Path | None = None) -> None:
-    """What is recorded of the base beside the adapter is lost; its configuration names a folder that may be gone."""
+    """Remove the record of the base beside the adapter; its configuration names a folder that may be gone."""
     folder = folder_of(past)
     (folder / "base.json").unlink()
     edit_json(folder / "adapter_config.json", base_model_name_or_path=str(names or Path.cwd() / "gone"))
@@ -188,7 +188,7 @@ def test_an_adapter_on_its_own_base_without_a_record_of_it(past: PastRun) -> Non
 
 
 def test_an_adapter_on_a_base_that_holds_another(past: PastRun) -> None:
-    """RFT's adapter has much in common with SFT's, but a base with the one merged into it is no base with the other."""
+    """RFT's adapter has much in common with SFT's, but a base with one merged into it does not contain the other."""
     merged = tiny_copy("merged")
     load_for_generation(past.model("rft")).save_pretrained(merged)
     start_from(past, merged)
@@ -212,11 +212,11 @@ def test_a_base_that_is_cut_off(past: PastRun, model: str) -> None:
     start_from(past, base)
     diagnosis = looked(model)
     assert first(diagnosis) == "base-damaged" and diagnosis.findings[0].severity == "error"
-    assert [m.model for m in diagnosis.models] == [model], "its figures are shown none the less"
+    assert [m.model for m in diagnosis.models] == [model], "its figures are shown anyway"
 
 
 def test_a_whole_model_that_one_asks_about_is_called_sick(past: PastRun) -> None:
-    """The embedded model knows no answer format: as the base of a run that is as it must be, as one's own it is not."""
+    """The embedded model knows no answer format: normal for a run's base, a fault in a model diagnosed by itself."""
     diagnosis = diagnose_folder(tiny_copy("mine"), load_recipe(SMALL), questions=24)
     assert diagnosis.sick and {f.check for f in diagnosis.findings} >= {"answer-rate-zero"}
     assert not {"not-the-model", "base-damaged"} & {f.check for f in diagnosis.findings}
@@ -231,7 +231,7 @@ def test_a_whole_model_that_does_well_is_left_alone(past: PastRun) -> None:
 
 
 def test_a_model_that_cannot_be_asked_as_the_recipe_asks(past: PastRun) -> None:
-    """The recipe asks through a chat template, and the model has none."""
+    """The recipe uses a chat template, and the model has none."""
     recipe = load_recipe(SMALL, ["task.format.chat=true"])
     diagnosis = diagnose_folder(tiny_copy("mine"), recipe, questions=24)
     checks = [f.check for f in diagnosis.findings if f.severity == "error"]
@@ -244,7 +244,7 @@ def test_a_model_that_cannot_be_asked_as_the_recipe_asks(past: PastRun) -> None:
 def rewrite(
     past: PastRun, model: str, texts: list[str], verdicts: list[tuple[str, str | None]], ends: list[str] | None = None
 ) -> None:
-    """Replace what an evaluation has stored; all texts come to an end where `ends` does not say otherwise."""
+    """Replace the stored results of an evaluation; every text ended on its own unless `ends` says otherwise."""
     path = past.stages[model].results
     assert path is not None
     table = pq.read_table(path)
@@ -259,7 +259,7 @@ def rewrite(
 
 
 def test_an_adapter_that_was_never_attached(past: PastRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The evaluation is made again by code that forgets the adapter."""
+    """The evaluation is repeated by code that forgets the adapter."""
     from orchestrator.health.probe import asked
 
     engine = TransformersEngine(ModelRef("sft", past.start.base))
@@ -286,7 +286,7 @@ def test_a_table_that_answers_in_the_models_place(past: PastRun) -> None:
 
 
 def test_a_table_of_worked_solutions(past: PastRun) -> None:
-    """What the model would write in other words, or with other figures."""
+    """Texts that the model would write in other words or with other figures."""
     path = past.stages["sft"].results
     assert path is not None
     worked = {e.id: e.demonstration for e in past.recipe.task.examples("test")}
@@ -297,7 +297,7 @@ def test_a_table_of_worked_solutions(past: PastRun) -> None:
 
 
 def test_a_table_for_a_part_of_the_questions(past: PastRun) -> None:
-    """The first and most of the rest are the model's own; every third is looked up."""
+    """The first 25 texts and every third one after them are the model's own; the rest are looked up."""
     path = past.stages["sft"].results
     assert path is not None
     table = pq.read_table(path).to_pylist()
@@ -310,9 +310,9 @@ def test_a_table_for_a_part_of_the_questions(past: PastRun) -> None:
 
 @pytest.mark.parametrize("way", ["right", "right and read"])
 def test_an_evaluation_that_padded_on_the_wrong_side(past: PastRun, way: str) -> None:
-    """It is over, and the code that pads is right by now: its texts tell it.
+    """The code that pads has been fixed since, so only the stored texts show the fault.
 
-    Padding on the left that is read as well does not show: this model writes the same texts.
+    Left padding that is attended to does not show: this model writes the same texts.
     """
     ref = past.model("sft")
     engine = TransformersEngine(ref)
@@ -344,7 +344,7 @@ def test_an_evaluation_that_padded_on_the_wrong_side(past: PastRun, way: str) ->
 
 
 def test_answers_written_in_half_precision(past: PastRun) -> None:
-    """An evaluation on a GPU, looked at without one."""
+    """An evaluation done on a GPU and diagnosed without one."""
     from orchestrator.health.probe import asked
 
     ref = past.model("sft")
@@ -361,7 +361,7 @@ def sft_folder(past: PastRun) -> Path:
 
 
 def test_a_table_inside_generate(past: PastRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`generate` itself is replaced by a look into the gold answers."""
+    """`generate` itself is replaced by a lookup of the gold answers."""
     task = past.recipe.task
     gold = {e.question: e.answer for e in task.examples("test")}
 
@@ -397,7 +397,7 @@ def test_prompts_padded_on_the_right(past: PastRun, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_boxed_prompt_on_a_model_that_learnt_another(tmp_path: Path) -> None:
-    """A base that answers in \\boxed{} is taught ####, then asked for \\boxed{}: worse than before, and it says why."""
+    """A base that answers in \\boxed{} is taught ####, then asked for \\boxed{}: accuracy drops; diagnose says why."""
     boxed = [f"model.name={trained_model(tmp_path / 'first', 'boxed', 'tiny', merged=True)}"]
     folder = trained_model(tmp_path / "second", "hash", boxed[0].partition("=")[2], merged=False)
     recipe = load_recipe(SMALL, [*boxed, "task.format.type=boxed", "task.test.generate=100"])
@@ -406,12 +406,12 @@ def test_a_boxed_prompt_on_a_model_that_learnt_another(tmp_path: Path) -> None:
     accuracy = {m.model: m.accuracy for m in diagnosis.models}
     assert found.check == "format-changed" and found.severity == "error"
     assert accuracy["base"] < accuracy["base without its adapter"]
-    assert "the fall is significant" in found.cause and "McNemar p" in found.evidence
+    assert "the drop is significant" in found.cause and "McNemar p" in found.evidence
     assert "####" in found.evidence and r"\boxed{42}" in found.evidence
 
 
 def trained_model(work: Path, kind: str, base: str, merged: bool) -> Path:
-    """A model that was taught one answer format by the product's own training; its folder."""
+    """Teach a model one answer format with the product's own training; return its folder."""
     from orchestrator.plan.plan import compile_plan
     from orchestrator.training.sft import SftJob, run_sft
 
@@ -448,7 +448,7 @@ def test_what_is_recorded_of_the_base_leads_to_it(past: PastRun) -> None:
 
 
 def edited(past: PastRun, *changes: tuple[str, Any]) -> None:
-    """Change a column of what the evaluation of SFT has stored."""
+    """Change columns of the stored evaluation of SFT."""
     path = past.stages["sft"].results
     assert path is not None
     table = pq.read_table(path)
@@ -459,17 +459,17 @@ def edited(past: PastRun, *changes: tuple[str, Any]) -> None:
 
 
 def test_a_judge_that_has_changed(past: PastRun) -> None:
-    """The recipe's judge takes any number within 90%; the evaluation was judged by another."""
+    """The recipe's judge accepts any number within 90%; the evaluation was judged by another."""
     file = folder_of(past).parent.parent.parent / past.run_id / "artifacts" / "recipe.yaml"
     data = yaml.safe_load(file.read_text())
     data["task"]["judge"] = {"type": "numeric", "tolerance": 0.9}
     file.write_text(yaml.safe_dump(data, sort_keys=False))
     found = looked().findings[0]
-    assert found.check == "judge-changed" and "wrong is correct now" in found.evidence
+    assert found.check == "judge-changed" and "wrong is now correct" in found.evidence
 
 
 def test_verdicts_that_were_changed_in_the_file(past: PastRun) -> None:
-    """The judge is what it was, so it is the file."""
+    """The judge is unchanged, so the file must have been changed."""
     edited(past, ("status", lambda status: "correct"))
     diagnosis = looked()
     assert first(diagnosis) == "verdicts-changed" and "as they are now" in diagnosis.findings[0].evidence
@@ -482,10 +482,10 @@ Rows = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def taught(past: PastRun, *overrides: str, change: Rows | None = None, slip: int = 0) -> Diagnosis:
-    """SFT of the small recipe by the product's own training; its model and its curve in a run.
+    """Diagnose a run whose SFT model and curve come from the product's own training on the small recipe.
 
-    `change`: what is done to its tokenized rows, behind the back of the collator that would refuse it. `slip`: by how
-    many rows the targets are off.
+    `change`: applied to its tokenized rows, bypassing the collator that would refuse them. `slip`: by how many rows the
+    targets are shifted.
     """
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -546,7 +546,7 @@ def test_a_learning_rate_that_is_too_low(past: PastRun, rate: str) -> None:
 
 
 def test_answers_that_belong_to_other_questions(past: PastRun) -> None:
-    """It learns the form as well as it can be learned; more of the same would not help."""
+    """The model learns the form as well as possible; more training would not help."""
     diagnosis = taught(past, "stages.sft.per_device_train_batch_size=16", slip=1)
     assert first(diagnosis) in ("accuracy-zero", "answers-not-learned"), [f.check for f in diagnosis.findings]
 

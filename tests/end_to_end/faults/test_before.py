@@ -1,4 +1,4 @@
-"""Faults that are named before anything is spent: by the recipe's schema, by its data, or by `orch check`."""
+"""Faults that are reported before anything is spent: by the recipe's schema, by its data, or by `orch check`."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from tests.end_to_end.faults.recipes import HEALTHY, adapter, conversions, edit_
 
 @dataclass(frozen=True)
 class Fault:
-    """A set-up that is wrong, and the check that has to name it first."""
+    """A faulty setup, and the check that must name it first."""
 
     named: str
     overrides: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ def files(
     train: list[dict[str, Any]] | None = None,
     test: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """A recipe on a user's own files; those not given are sound."""
+    """A recipe on a user's own files; files not given are sound."""
     return with_files(
         demonstrations=demonstrations or conversions(24),
         train=train or conversions(24, 100),
@@ -91,7 +91,7 @@ def a_few_answers_told() -> dict[str, Any]:
 
 
 def slipped() -> dict[str, Any]:
-    """Gold answers that stand a row too low: each solution ends in the next row's."""
+    """Gold answers that are one row too low: each solution ends in the next row's gold answer."""
     sound = conversions(24)
     return files(demonstrations=[other(r, answer=sound[n - 1]["answer"]) for n, r in enumerate(sound)])
 
@@ -185,7 +185,7 @@ def test_the_healthy_recipe_has_no_error_and_no_warning() -> None:
     assert report.rows and all(0 < row.trained < len(row.pieces) for row in report.rows)
 
 
-# --- what looks like a fault and is none
+# --- what looks like a fault but is none
 
 
 def marked_in_instructions() -> dict[str, Any]:
@@ -193,7 +193,7 @@ def marked_in_instructions() -> dict[str, Any]:
 
 
 def numbers_alike() -> dict[str, Any]:
-    """Test questions that differ from training questions in a sign or a point that a number begins with."""
+    """Test questions that differ from training questions only in a sign or a point before a number."""
     train = [other(r, question=f"How much is {r['answer']}!, f'({r['answer']})?") for r in conversions(24, 100)]
     test = [other(r, question=f"How much is {r['answer']}, f(.{r['answer']})?") for r in conversions(24, 100)]
     return files(train=train, test=[*test, *conversions(180, 1000)])
@@ -216,7 +216,7 @@ def test_gold_answers_that_the_recipe_lets_pass_cost_no_other_check() -> None:
     assert [f.check for f in report.errors] == ["answers-cut-off"] and report.rows
 
 
-# --- code that is wrong
+# --- faulty code
 
 
 def test_labels_that_are_all_masked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_a_model_that_continues_no_text() -> None:
 
     folder = tiny_copy()
     T5Config(vocab_size=64, d_model=8).save_pretrained(folder)
-    with pytest.raises(ModelError, match=r"no causal language model \(T5Config\)") as caught:
+    with pytest.raises(ModelError, match=r"not a causal language model \(T5Config\)") as caught:
         looked_at(model={"name": str(folder)})
     assert len(str(caught.value)) < 300
 

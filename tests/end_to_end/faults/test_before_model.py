@@ -1,6 +1,6 @@
 """Faults of the model that a recipe names, found before anything is spent: its files, tokens, template and adapter.
 
-Each is put into a copy of the embedded model. Beside them stand set-ups that are odd and healthy.
+Each fault is put into a copy of the embedded model. Setups that are odd but healthy are tested as well.
 """
 
 import json
@@ -88,13 +88,13 @@ def spoilt(spoil: Callable[[Path], Any], of: Callable[[], Path] = tiny_copy) -> 
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3000000\n"
 FILES: dict[str, tuple[Callable[[], Path], str, str]] = {
-    "cut in half": (lambda: spoilt(lambda f: cut(f / WEIGHTS)), "base-damaged", "model.safetensors is cut off"),
+    "cut in half": (lambda: spoilt(lambda f: cut(f / WEIGHTS)), "base-damaged", "model.safetensors is truncated"),
     "cut by a byte": (
         lambda: spoilt(lambda f: cut(f / WEIGHTS, 0.9999)),
         "base-damaged",
-        "model.safetensors is cut off",
+        "model.safetensors is truncated",
     ),
-    "cut in its header": (lambda: spoilt(lambda f: cut(f / WEIGHTS, 1e-4)), "base-damaged", "model.safetensors is cut"),
+    "cut in its header": (lambda: spoilt(lambda f: cut(f / WEIGHTS, 1e-4)), "base-damaged", "safetensors is truncated"),
     "no byte": (lambda: spoilt(lambda f: cut(f / WEIGHTS, 0)), "base-damaged", "model.safetensors has 0 bytes"),
     "a pointer": (lambda: spoilt(lambda f: (f / WEIGHTS).write_text(LFS)), "base-damaged", "git lfs pull"),
     "a shard that is missing": (
@@ -105,22 +105,22 @@ FILES: dict[str, tuple[Callable[[], Path], str, str]] = {
     "a shard that is cut off": (
         lambda: spoilt(lambda f: cut(shard(f)), sharded),
         "base-damaged",
-        "model-00002-of-00017.safetensors is cut off",
+        "model-00002-of-00017.safetensors is truncated",
     ),
     "an index that is cut off": (
         lambda: spoilt(lambda f: cut(f / INDEX), sharded),
         "base-damaged",
-        f"{INDEX} is cut off or no JSON",
+        f"{INDEX} is truncated or not JSON",
     ),
     "a .bin that is cut off": (
         lambda: spoilt(lambda f: cut(f / "pytorch_model.bin"), pickled),
         "base-damaged",
-        "pytorch_model.bin is cut off",
+        "pytorch_model.bin is truncated",
     ),
     "weights under another name": (
         lambda: spoilt(lambda f: (f / WEIGHTS).rename(f / "weights.safetensors")),
         "base-damaged",
-        "weights.safetensors is not what is loaded",
+        "weights.safetensors would not be loaded",
     ),
     "a layer that is missing": (
         lambda: spoilt(lambda f: without(f, "model.layers.3.mlp.up_proj.weight")),
@@ -130,7 +130,7 @@ FILES: dict[str, tuple[Callable[[], Path], str, str]] = {
     "the configuration of another size": (
         lambda: spoilt(lambda f: edit_json(f / "config.json", intermediate_size=640)),
         "base-damaged",
-        "another shape than config.json",
+        "its tensors do not match config.json",
     ),
 }
 
@@ -216,7 +216,7 @@ def test_answer_marks_that_are_special_tokens(tokens: list[str], answer_format: 
     task = HEALTHY["task"] | {"format": {"type": "tags"} | answer_format}
     folder = add_tokens(tiny_copy(), *tokens)
     found = looked_at(**named(folder), task=task)
-    assert [f.check for f in found.errors] == ["answer-marks-special"], "nothing that follows from it is said"
+    assert [f.check for f in found.errors] == ["answer-marks-special"], "its consequences are not reported"
     assert repr(tokens[0]) in found.findings[0].what and '"special": false' in found.findings[0].remedy
     only_grpo = {"grpo": HEALTHY["stages"]["grpo"] | {"model": "base"}}
     assert ("answer-marks-special", "error") in alarms(**named(folder), task=task, stages=only_grpo)
@@ -421,7 +421,7 @@ def test_a_template_that_wants_roles_to_alternate_says_so_itself() -> None:
     assert "task.format.system" not in str(caught.value)
 
 
-# --- LoRA's targets, and the adapter that a recipe begins with
+# --- LoRA's targets, and the adapter that a recipe starts from
 
 
 def small_model(config: Any) -> dict[str, Any]:
@@ -479,7 +479,7 @@ def test_an_adapter_that_is_a_pickle_is_refused_and_the_advice_converts_it() -> 
     folder = adapter()
     weights = load_file(folder / "adapter_model.safetensors")
     torch.save(weights, folder / "adapter_model.bin")
-    assert plan(recipe(**named(folder))).start.adapter, "both are there: the pickle is not read"
+    assert plan(recipe(**named(folder))).start.adapter, "with both files present, the pickle is not read"
     (folder / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"is a pickle \(adapter_model.bin\), which may run code") as caught:
         looked_at(**named(folder))
@@ -496,4 +496,4 @@ def test_an_adapter_that_is_cut_off() -> None:
     cut(folder / "adapter_model.safetensors")
     found = first(**named(folder))
     assert (found.check, found.severity) == ("adapter-damaged", "error")
-    assert "adapter_model.safetensors is cut off" in found.what
+    assert "adapter_model.safetensors is truncated" in found.what

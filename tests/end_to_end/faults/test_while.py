@@ -1,4 +1,4 @@
-"""Faults that are named while a recipe runs: one real run whose stages go wrong, each in a way of its own."""
+"""Faults that are reported while a recipe runs: one real run whose stages each go wrong in a different way."""
 
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,10 @@ def test_a_recipe_may_have_it_stopped(stopped: Called) -> None:
 
 
 def test_a_training_that_takes_no_step_is_an_error(stopped: Called) -> None:
-    """TRL drops a batch that is not full: with fewer questions than one holds it would save the model as it was."""
+    """TRL drops an incomplete batch: with fewer rows than one batch it would save the model unchanged."""
     assert (
-        "stage 'idle' failed: no step was taken: the 16 rows fill no batch of 256; lower per_device_train_batch_size, "
-        "or give it more rows"
+        "stage 'idle' failed: no step was taken: the 16 rows do not fill a batch of 256; lower "
+        "per_device_train_batch_size, or give it more rows"
     ) in stopped.json["errors"]
 
 
@@ -100,7 +100,7 @@ def test_what_check_refuses_is_not_run(tmp_path: Path) -> None:
 
 
 def trained(work: Path, *overrides: str) -> list[str]:
-    """What is found while an SFT of the small recipe is trained, in order."""
+    """The findings while SFT of the small recipe is trained, in order."""
     from orchestrator.training.sft import SftJob, run_sft
 
     recipe = load_recipe(
@@ -114,7 +114,7 @@ def trained(work: Path, *overrides: str) -> list[str]:
 
 
 def test_numbers_that_overflow(tmp_path: Path) -> None:
-    """A base whose weights have left the range of half precision: the first step already says so."""
+    """A base whose weights exceed the range of half precision: the first step already shows it."""
     base = tiny_copy()
     weights = load_file(base / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"].half() * 60000.0
@@ -133,7 +133,7 @@ def test_a_warm_up_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_steps_that_are_lost_in_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All weights kept in bfloat16, and a learning rate for float32."""
+    """All weights kept in bfloat16, with a learning rate meant for float32."""
 
     def halved(ref: ModelRef, lora: Any) -> Any:
         return load_base(ref.base, torch.bfloat16)

@@ -1,1 +1,1 @@
-"""One toy of each thing that orch can be extended with: each is one file, and one entry of a registry."""
+"""A toy of each kind of extension of orch: each is one file, and one entry in a registry."""

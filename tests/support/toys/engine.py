@@ -1,4 +1,4 @@
-"""`one_by_one`: transformers, a completion at a time. One file is all an engine takes."""
+"""`one_by_one`: transformers, one completion at a time. One file is all an engine needs."""
 
 from orchestrator.models.reference import ModelRef
 from orchestrator.sampling.engine import Decoding, Engine, Generated, Request, Room
@@ -6,7 +6,7 @@ from orchestrator.sampling.transformers_engine import TransformersEngine
 
 
 class OneByOneEngine(Engine):
-    """Answers each request alone."""
+    """Answers each request separately."""
 
     def __init__(self, model: ModelRef, room: Room) -> None:
         self._engine = TransformersEngine(model, room)

@@ -1,4 +1,4 @@
-"""`last_digit`: right is an answer that ends in the digit of the gold answer. One file is all a judge takes."""
+"""`last_digit`: an answer is right if its last digit is the gold answer's. One file is all a judge needs."""
 
 from typing import Literal
 

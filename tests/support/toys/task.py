@@ -1,4 +1,4 @@
-"""`sums`: what is 3 + 4? One file is all a task takes."""
+"""`sums`: what is 3 + 4? One file is all a task needs."""
 
 import random
 from typing import Any, ClassVar, Literal
@@ -20,7 +20,7 @@ class SumsTask(Task):
     judge: Judge = ExactJudge()
 
     def generate(self, split: Split, n: int) -> list[Example]:
-        """Questions that depend on the seed and the split alone."""
+        """Questions that depend only on the seed and the split."""
         drawn = random.Random(f"{self.seed} {split}")
         examples = []
         for number in range(n):
@@ -31,5 +31,5 @@ class SumsTask(Task):
         return examples
 
     def generator(self, split: Split) -> dict[str, Any]:
-        """What decides the questions."""
+        """The settings that determine the questions."""
         return {"seed": self.seed, "most": self.most}

@@ -1,4 +1,4 @@
-"""`rehearse`: a model goes on with the rows it is given, at a constant learning rate. One file is all a verb takes."""
+"""`rehearse`: train a model further on given rows, at a constant learning rate. One file is all a verb needs."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -21,7 +21,7 @@ def _run(argument: tuple[Any, ...]) -> None:
 
 
 class Rehearse(SftSettings, Training):
-    """Train a model on the rows of select stages alone."""
+    """Train a model only on the rows of select stages."""
 
     type: Literal["rehearse"]
     rows: Names
@@ -33,7 +33,7 @@ class Rehearse(SftSettings, Training):
     PANELS = (("loss while rehearsing", ("loss",)),)
 
     def leaves_out(self) -> Mapping[str, str]:
-        """Rows are learned as they are."""
+        """Rows are used as they are."""
         return {"judging": "no completion is judged"}
 
     def jobs(self, context: Context) -> list[Job]:
@@ -58,15 +58,15 @@ class Rehearse(SftSettings, Training):
         return self.rows
 
     def learns_from(self, stages: Mapping[str, Verb]) -> set[Split]:
-        """The splits whose questions its rows were drawn for."""
+        """The splits whose questions its rows answer."""
         drawings = [stages[name].source(stages) for name in self.rows]
         return {drawing.split for drawing in drawings if drawing is not None}
 
     def bounds(self, task: Task, stages: Mapping[str, Verb]) -> Bounds:
-        """Those of its sources."""
+        """The sum of its sources' bounds."""
         known = [stages[name].bounds(task, stages) for name in self.rows]
         return Bounds(sum(b.least for b in known), sum(b.most for b in known))
 
     def too_few(self, name: str, task: Task, rows: Bounds) -> Finding | None:
-        """One row makes a batch."""
+        """Never: one row is enough for a batch."""
         return None
