@@ -19,6 +19,8 @@ COPY constraints.txt ./
 RUN pip install --constraint constraints.txt torch
 COPY pyproject.toml README.md ./
 COPY orchestrator orchestrator
+# orchestrator/shipped links to it
+COPY recipes recipes
 RUN pip install --constraint constraints.txt ".[server]"
 
 USER orch

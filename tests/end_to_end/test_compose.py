@@ -71,6 +71,8 @@ def test_the_image_holds_what_is_installed_here_and_runs_as_nobody_in_particular
     copied = {name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]}
     sent = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == sent and all((REPOSITORY / name).exists() for name in copied)
+    for link in [path for name in copied for path in (REPOSITORY / name).rglob("*") if path.is_symlink()]:
+        assert link.resolve().relative_to(REPOSITORY).parts[0] in copied, f"{link} would point nowhere in the image"
     volumes = {at.split(":")[1] for s in compose()["services"].values() for at in s.get("volumes", [])}
     made = next(line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if "mkdir" in line)
     assert all(volume in made for volume in volumes if not volume.startswith("/var"))
