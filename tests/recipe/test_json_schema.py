@@ -67,8 +67,8 @@ def test_every_key_is_in_it_with_its_meaning(block: Any) -> None:
 def test_what_a_field_means_is_said_once_and_inherited() -> None:
     docs = field_docs(STAGES["sft"])
     assert docs["data"].startswith("`demonstrations`, select stages")
-    assert docs["max_length"].startswith("Tokens of prompt and target") and "\n" not in docs["lora"]
-    assert docs["save_steps"].startswith("The steps between two checkpoints")
+    assert docs["max_length"].startswith("Maximum tokens of prompt plus target") and "\n" not in docs["lora"]
+    assert docs["save_steps"].startswith("Steps between checkpoints")
 
 
 @pytest.mark.parametrize(
