@@ -250,7 +250,7 @@ class Sweep(Spec):
         if self.seeds is not None and self.finalists is not None:
             raise ValueError("seeds and finalists both say which trials get more seeds: keep one of them")
         if self.method != "grid" and self.run_cap is None:
-            raise ValueError(f"run_cap is missing: {self.method} continues until it has made that many trials")
+            raise ValueError(f"run_cap is missing: {self.method} continues until it has run that many trials")
         ranges = [name for name, one in self.parameters.items() if one.values is None]
         if self.method == "grid" and ranges:
             raise ValueError(

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -18,6 +19,9 @@ from orchestrator.runs.spare import Spare, end_spare, keep, take
 from orchestrator.text import write_in_any_encoding
 
 _GPUS_SEEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+_RESTARTS = 100
+"""How often a worker is restarted: more often than its calls are retried, but not forever if it cannot even start."""
 
 Call = tuple[Callable[[Any], Any], Any]
 """A module-level function and its only argument."""
@@ -94,6 +98,7 @@ class Crew:
         import ray
 
         self._loads = Spare(cpus, gpus, load) if gpus and load else None
+        self._needs_cores = bool(cpus and not gpus)
         self._starts_workers = starts_workers
         self._number = next(_numbers)
         if calls and (cpus or gpus or starts_workers):
@@ -109,7 +114,7 @@ class Crew:
         worker = ray.remote(_Worker).options(
             num_cpus=cpus,
             num_gpus=gpus,
-            max_restarts=-1,  # unlimited: the retries are limited per call
+            max_restarts=_RESTARTS,
             max_task_retries=retries,
             scheduling_strategy=where,
         )
@@ -139,11 +144,20 @@ class Crew:
         return len(self._places) + len(self._waiting)
 
     def _give(self, worker: Any) -> None:
-        """Give a worker the next call; after the last one, kill the workers that have no GPU yet."""
+        """Give a worker the next call; after the last one, kill the workers that have no GPU yet.
+
+        A worker that cannot be given it, such as if Ray has no room for the arguments, is killed, and the call stays.
+        """
         import ray
 
         place, call = self._waiting.popleft()
-        reference = (self._task if worker is None else worker.call).remote(*call)
+        try:
+            reference = (self._task if worker is None else worker.call).remote(*call)
+        except BaseException:
+            self._waiting.appendleft((place, call))
+            if worker is not None:
+                ray.kill(worker)
+            raise
         self._places[reference], self._has[reference] = place, worker
         if not self._waiting:
             for other in self._starting.values():
@@ -158,7 +172,11 @@ class Crew:
         import ray
 
         if (worker := self._starting.pop(reference, None)) is not None:
-            ray.get(reference)
+            try:
+                ray.get(reference)
+            except BaseException:
+                ray.kill(worker)
+                raise
             self._give(worker)
             return None
         if reference not in self._places:  # a worker that is no longer needed
@@ -181,13 +199,19 @@ class Crew:
         """Whether calls are waiting for a GPU, or may be."""
         return bool(self._starting) or (self._starts_workers and bool(self._places))
 
+    @property
+    def _may_need_cores(self) -> bool:
+        """Whether calls without a GPU may be waiting for cores."""
+        return self._needs_cores and bool(self.left)
+
     def _adopt(self, worker: Any) -> None:
         """Give the next call to a worker that already has a GPU, in place of one that is waiting for it."""
         import ray
 
-        _, other = self._starting.popitem()
-        ray.kill(other)
+        reference = next(iter(self._starting))
         self._give(worker)
+        if (other := self._starting.pop(reference, None)) is not None:
+            ray.kill(other)
 
     def stop(self) -> None:
         """Stop all unfinished calls."""
@@ -215,10 +239,11 @@ def _pass_on(worker: Any, has: Spare) -> None:
 
     waiting = [crew for crew in _crews if crew._waits]
     first = min(waiting, key=lambda crew: crew._number, default=None)
-    if first is None:
+    if first is not None and first._loads == has:
+        with suppress(Exception):  # the worker is killed, so that the crew's own gets its GPU, and reports the error
+            first._adopt(worker)
+    elif first is None and not any(crew._may_need_cores for crew in _crews):
         keep(has, worker)
-    elif first._loads == has:
-        first._adopt(worker)
     else:
         ray.kill(worker)
 
@@ -227,8 +252,7 @@ def stop_all() -> None:
     """Stop the unfinished calls of all crews, and the workers that are kept."""
     import ray
 
-    if ray.is_initialized():
-        end_spare()
+    end_spare()
     for crew in list(_crews):
         if crew.pending and ray.is_initialized():
             crew.stop()

@@ -82,12 +82,13 @@ class Mirror:
                         "same command again once they can, or remove that folder"
                     ) from None
         with self._changed:
+            self._gone = [gone for gone in self._gone if gone != key]
             self._senders[key] = Sender(self, work, known)
 
     def remove(self, key: str) -> None:
         """A stage is finished, here or elsewhere: its copy is no longer needed."""
         with self._changed:
-            if self._senders.pop(key, None) is not None or key in self._left:
+            if (self._senders.pop(key, None) is not None or key in self._left) and key not in self._gone:
                 self._gone.append(key)
 
     def close(self) -> None:
@@ -128,10 +129,7 @@ class Mirror:
         with self._changed:
             self._hurry = key in self._gone
             self._changed.notify_all()
-            cleared = self._changed.wait_for(lambda: key != self._removing and key not in self._gone, _PATIENCE)
-            if key in self._gone:
-                self._gone.remove(key)
-        return cleared
+            return self._changed.wait_for(lambda: key != self._removing and key not in self._gone, _PATIENCE)
 
     def _there(self, key: str) -> dict[str, int]:
         """The files of a stage's copy, with their sizes."""

@@ -186,6 +186,7 @@ class Walk:
                         self._consider(branch, state)
         made = self._finished_elsewhere()
         for claim in self._claims:
+            end_old_spare()  # starting a stage may take long: fetching its inputs, or waiting for the store
             stage = claim.state.stage
             with self._boundary(claim.branch, claim.state):
                 try:

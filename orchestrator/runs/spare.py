@@ -1,8 +1,8 @@
 """GPU workers between two stages: kept for a moment, for calls that need what they have loaded.
 
 This way, an engine that was loaded for one stage can serve the next, if that one samples from the same model or from
-another adapter on the same base. A worker's GPU is released as soon as anything else is started, and soon in any case:
-only calls that another driver has submitted to the same cluster may have to wait for it.
+another adapter on the same base. A worker's GPU is released as soon as anything else is started, and within
+seconds in any case: calls that another driver has submitted to the same cluster may have to wait that long for it.
 """
 
 import time
@@ -56,4 +56,5 @@ def _end(whether: Any) -> None:
     for has, worker, since in list(_spare):
         if whether(has, since):
             _spare.remove((has, worker, since))
-            ray.kill(worker)
+            if ray.is_initialized():
+                ray.kill(worker)

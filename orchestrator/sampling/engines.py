@@ -78,6 +78,8 @@ def make_engine(name: str, model: ModelRef, room: Room) -> Engine:
 def loaded(name: str, model: ModelRef, room: Room) -> str:
     """An identifier of the engine with a model loaded: the same for models between which it can switch."""
     if ENGINES[name].swaps_adapters:
+        if room.gpus > 1:  # it has its own processes, which keep writing to the log of the stage that started them
+            return ""
         model = ModelRef("", model.base, model.adapter and "another")
     return f"{name} {model} {room}"
 

@@ -4,6 +4,7 @@ The recipe alone decides how work is cut into shards, not the available workers.
 at all.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -169,5 +170,7 @@ def _engine(name: str, model: ModelRef, room: Room) -> Engine:
         return _loaded[0][2]
     _loaded.clear()
     free_memory()  # before the next is loaded
+    began = time.monotonic()
     _loaded.append((name, room, make_engine(name, model, room)))
+    logging.getLogger("orch").info("loaded %s with %s in %.1f s", model.name, name, time.monotonic() - began)
     return _loaded[0][2]

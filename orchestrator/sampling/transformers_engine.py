@@ -37,7 +37,7 @@ class TransformersEngine(Engine):
         self.loop = decode if can_decode(self.model) else None
         self.most = context_of(self.model.config) or 2**31
         """Maximum tokens of a prompt plus its completion."""
-        self.fits: int | None = None
+        self.fits: dict[int, int] = {}
         """Rows per batch that fit in memory; None: every batch has fit so far."""
         # the model's own settings (repetition_penalty, top_k, ...) would apply wherever a call sets none
         self.model.generation_config = GenerationConfig(
@@ -59,13 +59,13 @@ class TransformersEngine(Engine):
     def _complete(self, requests: list[Request], places: list[int], decoding: Decoding, made: list[Generated]) -> None:
         """Complete the requests at these indices, as many at once as fit in memory."""
         while places:
-            at_once = places[: self.fits]
+            at_once = places[: self.fits.get(decoding.max_tokens)]
             try:
                 found = self._batch([requests[place] for place in at_once], decoding)
             except RuntimeError as error:
                 if len(at_once) == 1 or not _out_of_memory(error):
                     raise
-                self.fits = len(at_once) // 2  # kept: the next shard is no smaller
+                self.fits[decoding.max_tokens] = len(at_once) // 2  # kept: the next shard is no smaller
             else:
                 for place, completed in zip(at_once, found, strict=True):
                     made[place] = completed

@@ -74,12 +74,15 @@ class VllmEngine(Engine):
         rank = _rank(model)
         if model.base != self.ref.base or rank > self._rank:
             return False
-        self.ref, self._lora = model, None
-        if model.adapter is not None:
+        self.ref = model
+        if model.adapter is None:
+            self._lora = None
+        elif self._lora is None or self._lora.lora_path != model.adapter:
             from vllm.lora.request import LoRARequest
 
             self._adapters += 1
-            self._lora = LoRARequest(model.name, self._adapters, model.adapter)
+            # vLLM's prefix cache tells adapters apart by name: those of two seeds have the same one
+            self._lora = LoRARequest(f"{model.name}-{self._adapters}", self._adapters, model.adapter)
         return True
 
     def generate(self, requests: list[Request], decoding: Decoding) -> list[Generated]:

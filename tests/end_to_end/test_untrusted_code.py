@@ -86,5 +86,7 @@ def test_code_that_comes_with_a_model_is_code_that_the_recipe_names(small_copy: 
     for verb in (("ask", "last", "How many cm are 3 m?"), ("export", "last", "model"), ("diagnose", "last")):
         called = call(small_copy, *verb)
         [line] = called.err.strip().splitlines()
-        assert called.code == 2 and "'tiny' (model.trust_remote_code), so the model is not loaded; --trust" in line
+        assert (
+            called.code == 2 and "'tiny' to run (model.trust_remote_code), so the model is not loaded; --trust" in line
+        )
     assert call(small_copy, "ask", "last", "How many cm are 3 m?", "--trust").code == 0

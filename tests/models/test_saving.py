@@ -85,7 +85,7 @@ def test_weights_that_do_not_agree_are_caught() -> None:
     """An adapter on the output layer alone cannot be merged if that layer shares its weights with the embeddings."""
     ref = adapter(0.5, target_modules=["lm_head"])
     with pytest.raises(
-        CheckError, match=r"model made: weights in float32 were .* logits are \S+ off .* without --merged"
+        CheckError, match=r"model made: weights in float32 were .* logits are off by \S+ .* without --merged"
     ):
         save_whole(ref, "float32", rows(), folder())
 

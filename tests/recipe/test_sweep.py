@@ -80,7 +80,7 @@ def refused(file: Path) -> str:
         ({"linked": [{RATE: 1e-3}, {RATE: 2e-3}]}, "is in parameters and in linked"),
         ({"seeds": [1, 1]}, "seeds: seed 1 is listed twice"),
         ({"seeds": [0, 1], "finalists": 2}, "seeds and finalists both say"),
-        ({"method": "tpe"}, "run_cap is missing: tpe goes on"),
+        ({"method": "tpe"}, "run_cap is missing: tpe continues"),
         ({"parameters": {RATE: [1, 1.0]}}, f"parameters.{RATE}: lists 1.0 twice"),
         ({"parameters": {RATE: [1e-3, float("nan")]}}, "not a finite number"),
         ({"parameters": {"stages": [1, 2]}}, "names no setting: write stages.NAME.SETTING"),

@@ -7,6 +7,7 @@ Ray counts declared GPUs, so none is needed here.
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +240,21 @@ def test_who_waits_for_a_gpu_gets_it_with_what_is_loaded_or_empty(cluster: Clust
     assert (set(results(other)) == made) == same
     assert time.monotonic() - began < spare._KEPT, "it does not wait for a spare worker to be ended"
     end_spare()
+
+
+def test_a_worker_is_not_kept_while_calls_wait_for_cores(cluster: Cluster) -> None:
+    crew = cluster.submit([(who, None)], 1, 1, 0, load="base")
+    others = cluster.submit([(who, None)] * 2, 1, 0, 0)
+    assert ended(only(crew)) and len(results(others)) == 2
+
+
+def test_a_call_that_cannot_be_sent_fails_its_own_crew(cluster: Cluster) -> None:
+    one = cluster.submit([(who, None)], 1, 2, 0, load="base")
+    other = cluster.submit([(who, threading.Lock())], 1, 2, 0, load="base")
+    worker = only(one)
+    with pytest.raises(TypeError, match="serialize"):
+        results(other)
+    assert ended(worker) and only(cluster.submit([(who, None)], 1, 2, 0)), "the GPUs are free"
 
 
 def test_a_worker_whose_call_failed_is_not_kept(cluster: Cluster, tmp_path: Path) -> None:

@@ -49,8 +49,18 @@ def engine(name: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
-    """An adapter of rank 6 that changes what the model writes."""
-    torch.manual_seed(0)
+    """An adapter of rank 6 that changes the model's answers."""
+    return adapter_of(0, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def namesake(tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
+    """Another adapter with the same name, as those of two seeds have."""
+    return adapter_of(1, tmp_path_factory)
+
+
+def adapter_of(seed: int, tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
+    torch.manual_seed(seed)
     model = get_peft_model(load_base(BASE.base), LoraConfig(r=6, lora_alpha=48, target_modules=["q_proj", "v_proj"]))
     for key, weight in model.named_parameters():
         if "lora_B" in key:
@@ -159,7 +169,7 @@ def test_lots_come_back_whole(name: str, engine: Engine, asked: list[Request]) -
 
 
 def test_an_adapter_is_applied_and_not_applied(
-    name: str, engine: Engine, adapter: ModelRef, asked: list[Request]
+    name: str, engine: Engine, adapter: ModelRef, namesake: ModelRef, asked: list[Request]
 ) -> None:
     asked = asked[:60]
     bare, wanted = plain(asked), plain(asked, adapter.adapter)
@@ -171,4 +181,8 @@ def test_an_adapter_is_applied_and_not_applied(
         assert agreement(adapted.generate(asked, GREEDY), bare) >= AGREE[name]
         assert adapted.turned_to(adapter)
         assert agreement(adapted.generate(asked, GREEDY), wanted) >= 0.95
+    if adapted.turned_to(namesake):
+        other = plain(asked, namesake.adapter)
+        assert sum(one != two for one, two in zip(wanted, other, strict=True)) > 20, "they differ"
+        assert agreement(adapted.generate(asked, GREEDY), other) >= 0.95, "the cache tells them apart"
     assert not engine.turned_to(adapter), "it was created without room for an adapter"

@@ -187,7 +187,7 @@ def test_the_seed_decides_everything() -> None:
 
 def test_asking_for_too_many_says_so() -> None:
     found = problems(task(sequences={"kinds": ["()"], "lengths": [1, 4]}, train={"generate": 500}))[1]
-    assert re.search(r"task\.train: only \d+ of the 500 sequences .*'train': ask for fewer", found)
+    assert re.search(r"task\.train: only \d+ of the 500 requested sequences .*'train': ask for fewer", found)
     with pytest.raises(ValueError, match=r"unknown split 'dev'.*longer"):
         generate("dev", 1, 0, WIDE)
 

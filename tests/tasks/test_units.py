@@ -108,7 +108,7 @@ def test_dimensions_and_sizes_are_kept():
 
 def test_asking_for_too_many_says_so():
     settings = UnitSettings(dimensions=("speed",), largest=1, decimals=0, fractions=0)
-    with pytest.raises(ValueError, match=r"only \d+ of the 100000 questions .*'train'"):
+    with pytest.raises(ValueError, match=r"only \d+ of the 100000 requested questions .*'train'"):
         generate("train", 100_000, 0, settings)
 
 
