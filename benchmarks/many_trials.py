@@ -154,7 +154,7 @@ def main() -> None:
         f"walk: {arguments.walked} trials on {arguments.gpus} GPUs in {found.seconds:.1f} s, {found.calls} calls of "
         f"2 s, {slow.requests.total():,} requests of {1000 * arguments.latency:.0f} ms\n"
         f"a ready stage waits {1000 * waits[len(waits) // 2]:.0f} ms for a free GPU (median), "
-        f"{1000 * waits[-1]:.0f} ms at the most"
+        f"{1000 * waits[-1]:.0f} ms at most"
     )
 
 

@@ -127,7 +127,7 @@ def main() -> None:
             f"{asked.trials} trials on {asked.gpus} GPUs in {found.seconds:.1f} s, {found.calls} calls of 2 s, "
             f"{1000 * asked.latency:.0f} ms longer for each request\n"
             f"a ready stage waits {1000 * waits[len(waits) // 2]:.0f} ms for a free GPU (median), "
-            f"{1000 * waits[-1]:.0f} ms at the most"
+            f"{1000 * waits[-1]:.0f} ms at most"
         )
 
 

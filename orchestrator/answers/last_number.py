@@ -36,7 +36,7 @@ _TOKEN = re.compile(
           | {VALUE}
         )
         (?: \s*+ \\(?: times | cdot ) \s*+ 10 {_TEX_POWER} )?+
-        # what goes on, though no number does
+        # trailing text, even if no number follows
         (?: (?: [/:] | (?<=[{SUPERSCRIPTS}{VULGAR}]) ) [0-9]++ (?: [.,'] [0-9]++ )*+
           | {_TEX_POWER} | \^ | [{SUPERSCRIPTS}{VULGAR}{BROKEN}{MARK}₀-₉]++ | _ (?: {_BRACES} | [0-9]++ ) )*+
         (?: [ ]?+ % )?+

@@ -1,5 +1,5 @@
 """The only YAML reader: it accepts what people actually write, records the line of each setting, and does bounded work
-whoever wrote the text: a recipe, an override on the command line, or a recipe read back from a store.
+no matter who wrote it: a recipe, an override on the command line, or a recipe read back from a store.
 
 Departures from PyYAML's safe loader, which reads YAML 1.1: `1e-4` is a number; `on`, `yes`, dates, `10:50` (650 in YAML
 1.1) and `010` (8 in it) are text; a duplicate key is an error; a tag creates no type that a recipe has no use for.
