@@ -1,6 +1,7 @@
 """The guarantees of every engine, on the embedded model; vllm only if it is installed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -181,8 +182,11 @@ def test_an_adapter_is_applied_and_not_applied(
         assert agreement(adapted.generate(asked, GREEDY), bare) >= AGREE[name]
         assert adapted.turned_to(adapter)
         assert agreement(adapted.generate(asked, GREEDY), wanted) >= 0.95
+    # prompts of several blocks, which an engine may cache
+    long = [replace(one, prompt=(one.prompt * 32)[:280]) for one in asked[:20]]
+    adapted.generate(long, GREEDY)
     if adapted.turned_to(namesake):
-        other = plain(asked, namesake.adapter)
-        assert sum(one != two for one, two in zip(wanted, other, strict=True)) > 20, "they differ"
-        assert agreement(adapted.generate(asked, GREEDY), other) >= 0.95, "the cache tells them apart"
+        other = plain(long, namesake.adapter)
+        assert sum(one != two for one, two in zip(plain(long, adapter.adapter), other, strict=True)) > 10, "they differ"
+        assert agreement(adapted.generate(long, GREEDY), other) >= 0.9, "the cache tells the adapters apart"
     assert not engine.turned_to(adapter), "it was created without room for an adapter"
