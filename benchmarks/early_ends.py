@@ -16,6 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
+
 from benchmarks.orch_calls import orch, stages_run, store_of
 
 WAYS = {
@@ -31,10 +33,10 @@ def with_shared_stages(grid: Path, to: Path) -> None:
     with closing(sqlite3.connect(to / "mlruns" / "mlflow.db")) as database, database:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(grid), str(to)))
-    store: Any = store_of(to)
-    for run in [*store.runs()]:
+    client = MlflowClient(f"sqlite:///{to / 'mlruns' / 'mlflow.db'}")
+    for run in [*store_of(to).runs()]:
         if run.name not in SHARED or run.origin != run.run_id:
-            store.client.delete_run(run.run_id)
+            client.delete_run(run.run_id)
 
 
 def told(found: dict[str, Any]) -> tuple[float, float, str]:
