@@ -101,7 +101,7 @@ def ask(
     model: Annotated[str | None, typer.Option(help="Which model of the run; default: the last.")] = None,
     seed: SeedOption = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Maximum length of the answer; default: as in the recipe.")
+        int | None, typer.Option(min=1, help="Maximum tokens of the answer; default: evaluate.max_tokens.")
     ] = None,
     trust: Trust = False,
     as_json: Json = False,

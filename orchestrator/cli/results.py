@@ -183,7 +183,7 @@ def report(
 
 
 def runs(
-    experiment: Annotated[str | None, typer.Option(help="Only runs of this experiment, named like its recipe.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Only runs of this experiment (the recipe's name).")] = None,
     state: Annotated[
         str | None, typer.Option(help="Only runs in this state: running, finished, failed or interrupted.")
     ] = None,

@@ -16,7 +16,7 @@ def clean(
         float, typer.Option(min=0, help="Days after which work that a run could resume from is deleted too.")
     ] = 14.0,
     everything: Annotated[
-        bool, typer.Option("--all", help="Delete everything that no process is working on, whatever its age.")
+        bool, typer.Option("--all", help="Include everything that no process is working on, whatever its age.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete the leftovers; without this, they are only listed.")

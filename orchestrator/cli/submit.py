@@ -44,8 +44,8 @@ def submit(
     nodes: Annotated[
         int, typer.Option(help="Number of nodes of the Slurm job, or worker pods of the Kubernetes job.")
     ] = 1,
-    cpus: Annotated[int, typer.Option(help="CPU cores per node.")] = 8,
-    gpus: Annotated[int, typer.Option(help="GPUs per node.")] = 0,
+    cpus: Annotated[int, typer.Option(help="CPU cores per node or worker pod.")] = 8,
+    gpus: Annotated[int, typer.Option(help="GPUs per node or worker pod.")] = 0,
     time: Annotated[str, typer.Option(help="Time limit of the Slurm job.")] = "04:00:00",
     image: Annotated[str, typer.Option(help="Image for the Kubernetes job, with orch installed.")] = "orch",
     memory: Annotated[str, typer.Option(help="Memory per worker pod.")] = "16Gi",

@@ -46,7 +46,7 @@ def judged_again(name: str, task: Task, rows: Sequence[Written], same_judging: b
         f"model {name}: the judge now gives {len(other):,} of {len(pairs):,} stored texts a different verdict",
         f"{shown} {verdict.status}",
         "the judge, its tolerance, the answer format or the task's own code has changed since the evaluation",
-        "do not compare its accuracy with that of models judged now; `orch judge` judges stored texts again, and "
+        "do not compare its accuracy with that of models judged now; `orch rejudge` judges stored texts again, and "
         "running the recipe evaluates the model again",
     )
 

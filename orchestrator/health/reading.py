@@ -31,7 +31,7 @@ def reading_findings(model: str, rows: Sequence[Written], task: Task, trained: b
             + "\n".join(f"...{row.text[-160:]!r}" for row in on[:2]),
             "the model does not end its text after an answer, so the answer that is read may belong to a question it "
             "made up",
-            "end generation there with task.format.stop, or set task.format.take: first; `orch judge` judges stored "
+            "end generation there with task.format.stop, or set task.format.take: first; `orch rejudge` judges stored "
             "completions again",
         )
     if isinstance(task.judge, NumericJudge) and not task.judge.decimal_comma:

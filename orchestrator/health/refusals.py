@@ -65,7 +65,7 @@ def letters(task: Task) -> Iterator[Finding]:
         f"{'all' if labelled == n else f'{labelled:,} of {n:,}'} gold answers are labels of options, but judge "
         f"{task.judge.type} treats them as ordinary text",
         f"gold answers: {', '.join(sorted(labels)[:12])}",
-        "the answers are letters of options: for E, `(E)`, `E.` and `E) 12 m` are right but would be judged wrong",
+        "the answers are option labels: for E, `(E)`, `E.` and `E) 12 m` are right but would be judged wrong",
         "set task.judge: {type: choice}"
         + (f", and leave out rows whose gold answer is not a label, such as {others[0][:40]!r}" if others else ""),
     )

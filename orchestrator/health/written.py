@@ -79,7 +79,7 @@ def written_findings(model: str, rows: Sequence[Written], trained: bool, judge: 
             f"{n:,} completions",
             listed,
             "the judge raises, loops or uses too much memory on some texts; they count as not correct",
-            "fix the judge; `orch judge` judges stored completions again",
+            "fix the judge; `orch rejudge` judges stored completions again",
         )
 
 

@@ -79,7 +79,7 @@ class Mirror:
                 if not files_of(work):
                     raise StageError(
                         f"an earlier run's files in {self.url}/{key} cannot be fetched: {one_line(error)}; run the "
-                        "same command again once they can, or remove that folder"
+                        "same command again once they can be fetched, or remove that folder"
                     ) from None
         with self._changed:
             self._gone = [gone for gone in self._gone if gone != key]

@@ -61,6 +61,6 @@ class Audit:
                 "\n".join(self._shown),
                 "the answer format does not find answers that a reader would accept, or the judge misreads them",
                 "use the format in which the model writes its answers (task.format), or teach it this one with "
-                "demonstrations; `orch judge` judges stored completions again",
+                "demonstrations; `orch rejudge` judges stored completions again",
             ),
         )

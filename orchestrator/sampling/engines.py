@@ -44,7 +44,7 @@ class EngineKind:
         if given and not self.arguments:
             return [
                 *found,
-                f"engine_args: engine {name} takes none, and auto selects it here; set engine: vllm",
+                f"engine_args: engine {name} takes none (auto may have selected it); set engine: vllm",
             ]
         for argument in given:
             if argument in self.refused:

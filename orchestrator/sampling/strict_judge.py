@@ -31,7 +31,7 @@ def too_strict(model: str, judge: str, pairs: Sequence[tuple[str | None, str, St
         "the judge: `exact` accepts only identical text, and answers are written in a different form than gold answers"
         if likely
         else "the judge, which accepts only identical text, or a model that knows no answers: look at the pairs",
-        "use a judge that fits, as in task.judge: {type: numeric}, choice or math; `orch judge` judges the stored "
+        "use a judge that fits, as in task.judge: {type: numeric}, choice or math; `orch rejudge` judges the stored "
         "completions again",
     )
 

@@ -99,7 +99,7 @@ class Grpo(GrpoSettings, Training):
             f"stage {name}: a step of GRPO takes {wanted:,} questions, and {task.where(self.prompts)} has "
             f"{rows.most:,}",
             f"{self.completions_at_once:,} completions are drawn at a time, {self.num_generations} of each question",
-            "TRL drops an incomplete batch, so no step would be taken, after paying for all earlier stages",
+            "TRL drops an incomplete batch, so no step would be taken, and all earlier stages would be wasted",
             f"set stages.{name}.per_device_train_batch_size to {fits} or less (a multiple of num_generations), "
             "or give it more questions"
             if fits and "generation_batch_size" not in self.further and self.gradient_accumulation_steps == 1

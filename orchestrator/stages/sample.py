@@ -56,8 +56,8 @@ class Sample(Writing):
     def _fits(self) -> "Sample":
         if self.budget is not None and not self.budget.min_draws <= self.n <= self.budget.max_draws:
             raise ValueError(
-                f"n is {self.n}, the average number of draws per question: with a budget, it must be from min_draws = "
-                f"{self.budget.min_draws} to max_draws = {self.budget.max_draws}"
+                f"n is {self.n}, the upper limit of the average draws per question: with a budget, it must be from "
+                f"min_draws = {self.budget.min_draws} to max_draws = {self.budget.max_draws}"
             )
         return self
 

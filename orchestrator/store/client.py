@@ -86,7 +86,7 @@ class StoreClient:
         if left <= 0:
             return False
         until = time.strftime("%H:%M", time.localtime(time.time() + left))
-        patience.tell(f"the store at {self._uri} is not responding; the run waits for it until {until} at most")
+        patience.tell(f"the store at {self._uri} is not responding; the run waits for it until {until} at the latest")
         return True
 
 

@@ -178,7 +178,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Table:
             records.append((number, parse(line)))
         except json.JSONDecodeError as error:
             if not records and not problems and line.strip() in ("[", "{"):
-                raise DataError(f"{path}: a row spans several lines: if it is one list, name it .json") from None
+                raise DataError(f"{path}: a row spans several lines: if the file is one list, name it .json") from None
             problems.append(
                 f"{path}, line {number}, column {error.colno}: is not valid JSON ({error.msg}): "
                 "write one [question, answer] pair or one object on each line"

@@ -68,7 +68,9 @@ class StageSettings(Spec):
 
     resources: Resources = Resources()
     """The resources of one job of the stage; they do not affect the output."""
-    IDLE: ClassVar[Mapping[str, str]] = {"resources": "the number of workers does not change the output"}
+    IDLE: ClassVar[Mapping[str, str]] = {
+        "resources": "resources do not change the output; workers that do are added to the key"
+    }
     """The settings that do not affect the stage's output, and why."""
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Settings added later whose default changes nothing: at the default they are left out of the key, as before."""
@@ -293,7 +295,8 @@ class GrpoSettings(TrainingSettings):
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """Advantages are divided by the standard deviation of rewards within the group or the batch; none: not divided."""
     epsilon: PositiveFloat = 0.2
-    """Clipping range: the probability ratio is clipped to [1 - epsilon, 1 + epsilon]."""
+    """Clipping range: the probability ratio is clipped to [1 - epsilon, 1 + epsilon]; epsilon_high, if
+    set, replaces epsilon in the upper bound."""
     mask_truncated_completions: bool = False
     """Exclude truncated completions from the loss."""
 

@@ -179,7 +179,7 @@ def test_the_key_is_as_before_without_one() -> None:
         ({"min_draws": 1}, "greater than or equal to 2"),
         (
             {"min_draws": 5},
-            "n is 4, the average number of draws per question: with a budget, it must be from min_draws = 5 to",
+            "n is 4, the upper limit of the average draws per question: with a budget, it must be from min_draws = 5",
         ),
         ({"max_draws": 3}, "to max_draws = 3"),
         ({"min_draws": 4, "max_draws": 3}, "max_draws is 3, less than min_draws = 4"),

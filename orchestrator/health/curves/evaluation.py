@@ -115,7 +115,7 @@ def alone(training: Training) -> Reading | None:
                 f"the last {_plain(name)} is {last:.3f}, which no earlier evaluation supports",
                 f"the {min(_BEFORE, len(before))} before it predict {low:.3f} to {high:.3f}; the training loss did not "
                 f"move with it (step {step})",
-                "a single evaluation may be off because of its questions or of one step, or the last one ran "
+                "a single evaluation may be off because of its questions or a single step, or the last one ran "
                 "differently",
                 f"do not choose a model by it; {denser(training.settings)}",
             ),
