@@ -1,11 +1,12 @@
 """GPU workers between two stages: kept for a moment, for calls that need what they have loaded.
 
 This way, an engine that was loaded for one stage can serve the next, if that one samples from the same model or from
-another adapter on the same base. A worker's GPU is released as soon as anything else is started, and within
-seconds in any case: calls that another driver has submitted to the same cluster may have to wait that long for it.
+another adapter on the same base. A worker's GPU is released as soon as anything else is started, and within seconds in
+any case: calls that another driver has submitted to the same cluster may have to wait that long for it.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +51,11 @@ def end_old_spare() -> None:
     _end(lambda has, since: time.monotonic() - since > _KEPT)
 
 
-def _end(whether: Any) -> None:
-    import ray
-
+def _end(whether: Callable[[Spare, float], bool]) -> None:
     for has, worker, since in list(_spare):
         if whether(has, since):
+            import ray  # not before: a walk that reuses everything has no use for it
+
             _spare.remove((has, worker, since))
             if ray.is_initialized():
                 ray.kill(worker)

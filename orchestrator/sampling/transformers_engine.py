@@ -38,7 +38,7 @@ class TransformersEngine(Engine):
         self.most = context_of(self.model.config) or 2**31
         """Maximum tokens of a prompt plus its completion."""
         self.fits: dict[int, int] = {}
-        """Rows per batch that fit in memory; None: every batch has fit so far."""
+        """By `max_tokens`: rows per batch that fit in memory, once a batch did not."""
         # the model's own settings (repetition_penalty, top_k, ...) would apply wherever a call sets none
         self.model.generation_config = GenerationConfig(
             eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id
